@@ -1,0 +1,170 @@
+// Package chaintest gives a test its Redis, and delivers messages to a step as a gateway would.
+//
+// Redis takes REDIS_URL if it is set, else a private redis-server from PATH, else miniredis in memory, and says which in
+// the test's log. Each test has a database of its own. The package starts nothing that outlives the test binary.
+package chaintest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/hearthfaas/hearth/chain"
+	"github.com/redis/go-redis/v9"
+)
+
+// databases is how many tests of one binary may have a Redis, one after the other or at once.
+const databases = 4096
+
+// Redis is an empty database for a test. It is closed, and emptied, when the test ends.
+func Redis(t testing.TB) *redis.Client {
+	t.Helper()
+	if url := os.Getenv("REDIS_URL"); url != "" {
+		t.Logf("chaintest: Redis of REDIS_URL")
+		return external(t, url)
+	}
+	server, err := private()
+	if errors.Is(err, exec.ErrNotFound) {
+		t.Logf("chaintest: miniredis, in memory, since there is no redis-server in PATH")
+		m := miniredis.RunT(t)
+		m.ClockTTL(true)
+		return client(t, &redis.Options{Addr: m.Addr()})
+	}
+	if err != nil {
+		t.Fatalf("chaintest: %v", err)
+	}
+	t.Logf("chaintest: private redis-server")
+	return client(t, &redis.Options{Network: "unix", Addr: server.socket, DB: server.database()})
+}
+
+// Mini is an empty in-memory miniredis: for a test that must hold there too.
+func Mini(t testing.TB) *redis.Client {
+	t.Helper()
+	m := miniredis.RunT(t)
+	m.ClockTTL(true)
+	return client(t, &redis.Options{Addr: m.Addr()})
+}
+
+// Context is a context whose chain.Redis is an empty database for the test.
+func Context(t testing.TB) context.Context {
+	t.Helper()
+	return chain.WithRedis(t.Context(), Redis(t))
+}
+
+// A FullRedis is a redis-server of the test's own, whose memory the test may use up.
+type FullRedis struct{ *redis.Client }
+
+// Full is a private redis-server with a small maxmemory. It skips the test where there is no redis-server.
+func Full(t testing.TB) FullRedis {
+	t.Helper()
+	s, err := start("--maxmemory", "8mb", "--maxmemory-policy", "noeviction")
+	if errors.Is(err, exec.ErrNotFound) {
+		t.Skip("needs a redis-server in PATH: miniredis has no maxmemory")
+	}
+	if err != nil {
+		t.Fatalf("chaintest: %v", err)
+	}
+	t.Cleanup(s.stop)
+	return FullRedis{client(t, &redis.Options{Network: "unix", Addr: s.socket})}
+}
+
+// Fill writes until Redis accepts no more.
+func (f FullRedis) Fill(t testing.TB) {
+	t.Helper()
+	block := strings.Repeat("x", 64<<10)
+	for i := range 1000 {
+		if err := f.Set(t.Context(), fmt.Sprintf("{full}:%d", i), block, 0).Err(); err != nil {
+			return
+		}
+	}
+	t.Fatal("chaintest: Redis never got full")
+}
+
+func client(t testing.TB, opt *redis.Options) *redis.Client {
+	chain.Tune(opt)
+	rdb := redis.NewClient(opt)
+	t.Cleanup(func() { _ = rdb.Close() })
+	return rdb
+}
+
+// external takes an empty database of a Redis that somebody else runs, and empties only that one.
+func external(t testing.TB, url string) *redis.Client {
+	opt, err := redis.ParseURL(url)
+	if err != nil {
+		t.Fatalf("chaintest: REDIS_URL: %v", err)
+	}
+	for db := 15; db > 0; db-- {
+		opt := *opt
+		opt.DB = db
+		rdb := client(t, &opt)
+		taken, err := rdb.SetNX(t.Context(), "chaintest", t.Name(), time.Hour).Result()
+		if err != nil {
+			t.Fatalf("chaintest: REDIS_URL: %v", err)
+		}
+		if n, _ := rdb.DBSize(t.Context()).Result(); taken && n == 1 {
+			t.Cleanup(func() { rdb.FlushDB(context.Background()) })
+			return rdb
+		}
+	}
+	t.Fatalf("chaintest: no empty database in 1 to 15 of the Redis of REDIS_URL")
+	return nil
+}
+
+// server is a redis-server of ours.
+type server struct {
+	socket string
+	stop   func()
+	mu     sync.Mutex
+	next   int
+}
+
+func (s *server) database() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.next++
+	return s.next % databases
+}
+
+// private is the redis-server of the test binary, started when it is first needed.
+var private = sync.OnceValues(func() (*server, error) { return start("--databases", fmt.Sprint(databases)) })
+
+// start starts a redis-server that ends with the test binary, or before by stop: its shell reads a pipe from us and ends
+// it when the pipe closes, which needs no help from the operating system.
+func start(config ...string) (*server, error) {
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		return nil, exec.ErrNotFound
+	}
+	dir, err := os.MkdirTemp("", "chaintest-")
+	if err != nil {
+		return nil, err
+	}
+	s := &server{socket: filepath.Join(dir, "redis.sock")}
+	cmd := exec.Command("sh", append([]string{"-c", `"$@" & read -r _; kill $!; wait; rm -rf "$0"`, dir, path,
+		"--port", "0", "--unixsocket", s.socket, "--save", "", "--dir", dir, "--logfile", filepath.Join(dir, "log")}, config...)...)
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start redis-server: %w", err)
+	}
+	s.stop = func() { _ = stdin.Close(); _ = cmd.Wait() }
+	rdb := redis.NewClient(&redis.Options{Network: "unix", Addr: s.socket})
+	defer func() { _ = rdb.Close() }()
+	for deadline := time.Now().Add(10 * time.Second); rdb.Ping(context.Background()).Err() != nil; time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			s.stop()
+			return nil, fmt.Errorf("redis-server in %s does not answer", dir)
+		}
+	}
+	return s, nil
+}

@@ -1,0 +1,66 @@
+package chain
+
+import (
+	"net/http"
+	"strconv"
+)
+
+// The headers of a delivery. A gateway strips all of DeliveryHeaders from calls that come from outside, so that a function
+// behind it can trust them; behind a gateway that does not, the token still protects every commit.
+const (
+	HeaderTopic        = "X-Topic"          // the topic; absent on a call of a function's own queue
+	HeaderSubscription = "X-Subscription"   // the consumer group
+	HeaderMessageID    = "X-Message-Id"     // the stream entry's id
+	HeaderToken        = "X-Delivery-Token" // random, one for each delivery
+	HeaderAttempt      = "X-Attempt"        // 1 on the first try
+	HeaderConnector    = "X-Connector"      // who delivers, such as "hearth"
+	HeaderCallID       = "X-Call-Id"        // OpenFaaS's id of the call; the same on each try
+	HeaderTraceparent  = "Traceparent"      // https://www.w3.org/TR/trace-context/
+
+	// HeaderSettled is on the answer of a step whose commit has settled its message: the message's id. It spares the
+	// dispatcher the settling; a wrong one only delays the next delivery, for the message is still pending then.
+	HeaderSettled = "X-Settled"
+
+	// HeaderInternal marks an error that the platform made and not the function; such an answer is always retried.
+	HeaderInternal = "X-Openfaas-Internal"
+)
+
+// DeliveryHeaders are the headers that only a dispatcher may set.
+var DeliveryHeaders = []string{HeaderTopic, HeaderSubscription, HeaderMessageID, HeaderToken, HeaderAttempt, HeaderConnector}
+
+// A Delivery says which message a call brings, and for whom.
+type Delivery struct {
+	Topic       string // "" for a call of the function's own queue
+	Group       string
+	ID          string
+	Token       string // "" from a connector that issues none
+	Attempt     int
+	CallID      string
+	Traceparent string
+}
+
+// SetHeader writes the delivery's headers.
+func (d Delivery) SetHeader(h http.Header) {
+	set := func(name, value string) {
+		if value != "" {
+			h[name] = []string{value}
+		}
+	}
+	set(HeaderTopic, d.Topic)
+	set(HeaderSubscription, d.Group)
+	set(HeaderMessageID, d.ID)
+	set(HeaderToken, d.Token)
+	set(HeaderAttempt, strconv.Itoa(d.Attempt))
+	set(HeaderCallID, d.CallID)
+	set(HeaderTraceparent, d.Traceparent)
+}
+
+// DeliveryOf reads a delivery from a call's headers. ok is false if the call brings no message of a topic.
+func DeliveryOf(h http.Header) (d Delivery, ok bool) {
+	d = Delivery{
+		Topic: h.Get(HeaderTopic), Group: h.Get(HeaderSubscription), ID: h.Get(HeaderMessageID),
+		Token: h.Get(HeaderToken), CallID: h.Get(HeaderCallID), Traceparent: h.Get(HeaderTraceparent),
+	}
+	d.Attempt, _ = strconv.Atoi(h.Get(HeaderAttempt))
+	return d, d.Topic != "" && d.ID != ""
+}

@@ -1,0 +1,93 @@
+package chain
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+
+	handler "github.com/openfaas/templates-sdk/go-http"
+)
+
+// Permanent marks an error of a step that would come again however often the message is delivered, such as a message that
+// makes no sense: it is answered with 422, and the message becomes a dead letter at once.
+func Permanent(err error) error { return &permanent{err} }
+
+type permanent struct{ error }
+
+func (p *permanent) Unwrap() error { return p.error }
+
+// Handle makes an OpenFaaS handler of a step: a function that takes a message of a topic, given as JSON, and says what to
+// commit. An error of the step means that nothing happened; the message is delivered again, unless it is Permanent.
+//
+// The handler answers
+//
+//	200  committed, with the script's reply; or done before
+//	400  the call brings no message of the topic, or its body is not JSON of the message's type
+//	403  the delivery token does not belong to the message
+//	422  a Permanent error, or the plan refused
+//	500  the step failed, or the commit did
+//	503  Redis is away; with HeaderInternal, since the function had no chance
+//
+// all errors as application/problem+json. The 4xx are final: the dispatcher makes dead letters of them.
+//
+// The topic is checked here, when the chain is declared: Handle panics if Stream does.
+func Handle[M any](topic string, step func(context.Context, M) (Commit, error)) func(handler.Request) (handler.Response, error) {
+	if _, err := Stream(topic); err != nil {
+		panic("chain: " + err.Error())
+	}
+	return func(r handler.Request) (handler.Response, error) {
+		d, ok := DeliveryOf(r.Header)
+		if !ok || d.Topic != topic {
+			return Problem{Status: http.StatusBadRequest, Title: "Not a message",
+				Detail: fmt.Sprintf("This function takes messages of the topic %s, delivered with the headers %s, %s and %s. Put one on its stream instead of calling the function.",
+					topic, HeaderTopic, HeaderSubscription, HeaderMessageID)}.Response(), nil
+		}
+		var message M
+		if err := json.Unmarshal(r.Body, &message); err != nil {
+			return Problem{Status: http.StatusBadRequest, Title: "Malformed message",
+				Detail: fmt.Sprintf("message %s of %s: %v", d.ID, topic, err)}.Response(), nil
+		}
+		ctx := r.Context()
+		if ctx == nil {
+			ctx = context.Background()
+		}
+		rdb, err := Redis(ctx)
+		if err != nil {
+			return failure(err).Response(), nil
+		}
+		commit, err := step(ctx, message)
+		if err != nil {
+			return failure(err).Response(), nil
+		}
+		reply, done, err := commit.Settle(ctx, rdb, d, r.Body)
+		if err != nil {
+			return failure(err).Response(), nil
+		}
+		if done {
+			reply = json.RawMessage(`{"done":"before"}`)
+		}
+		return handler.Response{StatusCode: http.StatusOK, Body: reply,
+			Header: http.Header{"Content-Type": {"application/json"}, HeaderSettled: {d.ID}}}, nil
+	}
+}
+
+// failure is the answer to an error of a step or of its commit.
+func failure(err error) Problem {
+	var (
+		final   *permanent
+		refused *Refusal
+	)
+	switch {
+	case errors.As(err, &final):
+		return Problem{Status: http.StatusUnprocessableEntity, Title: "Cannot be done", Detail: err.Error()}
+	case errors.As(err, &refused):
+		return Problem{Status: http.StatusUnprocessableEntity, Title: "Refused", Detail: refused.Reason}
+	case errors.Is(err, ErrForged):
+		return Problem{Status: http.StatusForbidden, Title: "Not yours to commit", Detail: err.Error()}
+	case IsAway(err):
+		return Problem{Status: http.StatusServiceUnavailable, Title: "Redis is away", Detail: err.Error(), Internal: "chain"}
+	}
+	return Problem{Status: http.StatusInternalServerError, Title: "The step failed", Detail: err.Error()}
+}

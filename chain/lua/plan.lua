@@ -1,0 +1,42 @@
+-- plan: what a step's script sees. Follows the tables that Go writes: names, types and topics of the declared keys.
+local planning = true
+local offset = ARGV[1] ~= '' and 6 or 0
+local args = cjson.decode(ARGV[5])
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local keys, streams = {}, {}
+for i, name in ipairs(names) do keys[name] = KEYS[offset + i] end
+for i, topic in ipairs(topics) do streams[topic] = KEYS[offset + #names + i] end
+
+local function encode(value)
+  local text = cjson.encode(value)
+  if type(text) ~= 'string' then error('a value that has no JSON') end
+  return text
+end
+
+-- emit(topic, message): hand on a message to a declared topic. It is made in the plan, where a mistake does no harm, and
+-- put on its stream after the apply half.
+local outbox = {}
+local function hand_on(topic, body)
+  if not planning then error('emit in the apply half: decide in the plan what to hand on') end
+  if not streams[topic] then error('emit to ' .. topic .. ', which is not declared') end
+  outbox[#outbox + 1] = {streams[topic], body}
+end
+local function emit(topic, message) hand_on(topic, encode(message)) end
+
+-- return refuse(reason) ends the plan: nothing is written.
+local function refuse(reason) return nil, reason end
+
+-- Until the plan has ended, redis.call lets only reads pass: a plan that fails has written nothing.
+local reads = {}
+for _, c in ipairs({'EXISTS', 'GET', 'GETRANGE', 'HEXISTS', 'HGET', 'HGETALL', 'HKEYS', 'HLEN', 'HMGET', 'HSTRLEN', 'HVALS',
+  'LINDEX', 'LLEN', 'LRANGE', 'MGET', 'PTTL', 'SCARD', 'SISMEMBER', 'SMEMBERS', 'SMISMEMBER', 'STRLEN', 'TIME', 'TTL', 'TYPE',
+  'XINFO', 'XLEN', 'XPENDING', 'XRANGE', 'XREVRANGE', 'ZCARD', 'ZCOUNT', 'ZLEXCOUNT', 'ZMSCORE', 'ZRANGE', 'ZRANGEBYLEX',
+  'ZRANGEBYSCORE', 'ZRANK', 'ZREVRANGE', 'ZREVRANK', 'ZSCORE'}) do reads[c] = true end
+local raw = redis.call
+local redis = {sha1hex = redis.sha1hex, call = function(command, ...)
+  if planning and not reads[string.upper(command)] then
+    error(command .. ' in the plan: write in the function that the plan returns')
+  end
+  return raw(command, ...)
+end}
