@@ -35,7 +35,7 @@ end
 local apply, reply = plan()
 if type(apply) ~= 'function' then return {'refused', reply or 'the plan returned no apply function'} end
 for _, m in ipairs(cjson.decode(ARGV[8])) do hand_on(m.topic, m.body) end
-local answer = reply and encode(reply) or '{}'
+local answer = (reply == nil or type(reply) == 'table' and next(reply) == nil) and '{}' or encode(reply)
 local trace = {}
 if ARGV[6] ~= '' then trace[1] = 'call-id' trace[2] = ARGV[6] end
 if ARGV[7] ~= '' then trace[#trace + 1] = 'traceparent' trace[#trace + 1] = ARGV[7] end
