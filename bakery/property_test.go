@@ -2,12 +2,9 @@ package bakery_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strconv"
 	"sync"
 	"testing"
 
@@ -19,61 +16,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// errCut is what a cut connection looks like to a function.
-var errCut = errors.New("the connection was cut")
-
-// faults is a go-redis hook that makes commands fail, before Redis runs them or after.
-type faults struct {
-	mu     sync.Mutex
-	n      int                                 // commands so far
-	before func(n int, name string) (cut bool) // the n-th command is not sent
-	after  func(n int, name string) (cut bool) // it is run, and its answer is lost
-}
-
-func (f *faults) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (f *faults) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		return f.run(cmd.Name(), func() error { return next(ctx, cmd) }, cmd.SetErr)
-	}
-}
-
-func (f *faults) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		return f.run("pipeline", func() error { return next(ctx, cmds) }, func(err error) {
-			for _, c := range cmds {
-				c.SetErr(err)
-			}
-		})
-	}
-}
-
-func (f *faults) run(name string, next func() error, set func(error)) error {
-	f.mu.Lock()
-	n := f.n
-	f.n++
-	f.mu.Unlock()
-	if f.before != nil && f.before(n, name) {
-		set(errCut)
-		return errCut
-	}
-	err := next()
-	if f.after != nil && f.after(n, name) {
-		set(errCut)
-		return errCut
-	}
-	return err
-}
-
-// faulty is a second client of the test's Redis, with faults.
-func faulty(t *testing.T, b *bakerytest.Bakery, f *faults) context.Context {
+// with is a call whose Redis has faults.
+func with(t *testing.T, b *bakerytest.Bakery, f *chaintest.Faults) context.Context {
 	t.Helper()
-	opt := *b.Redis.Options()
-	rdb := redis.NewClient(&opt)
-	t.Cleanup(func() { _ = rdb.Close() })
-	require.NoError(t, rdb.Ping(t.Context()).Err()) // so that connecting is not among the commands
-	rdb.AddHook(f)
-	return bakery.WithConfig(chain.WithRedis(t.Context(), rdb), b.Config)
+	return bakery.WithConfig(chain.WithRedis(t.Context(), f.Client(t, b.Redis)), b.Config)
 }
 
 // TestCrashPoints stops each of the four steps after each of its Redis commands, and lets each command fail, and then
@@ -94,22 +40,22 @@ func TestCrashPoints(t *testing.T) {
 				m, ok := b.Take(topic)
 				require.True(t, ok)
 
-				f, hit := &faults{}, false
+				f, hit := &chaintest.Faults{}, false
 				if commands >= 0 {
 					at := point / 2
 					if point%2 == 0 { // an error in this command alone
-						f.before = func(n int, _ string) bool { hit = hit || n == at; return n == at }
+						f.Before = func(n int) bool { hit = hit || n == at; return n == at }
 					} else { // the process dies after this command, and sends nothing more
-						f.after = func(n int, _ string) bool { hit = hit || n == at; return hit }
-						f.before = func(int, string) bool { return hit }
+						f.After = func(n int) bool { hit = hit || n == at; return hit }
+						f.Before = func(int) bool { return hit }
 					}
 				}
-				answer, err := roles[topic](m.Request(faulty(t, b, f)))
+				answer, err := roles[topic](m.Request(with(t, b, f)))
 				require.NoError(t, err)
 				b.Balanced()
 				if commands < 0 {
 					require.Equal(t, 200, answer.StatusCode, string(answer.Body))
-					commands, point = f.n, -1
+					commands, point = f.Commands(), -1
 				} else if hit { // the second round on needs one command less, since Redis knows the scripts
 					require.GreaterOrEqual(t, answer.StatusCode, 500, "an error must not look like success")
 				}
@@ -129,22 +75,6 @@ func TestCrashPoints(t *testing.T) {
 			t.Logf("%d commands, %d points", commands, 2*commands)
 		})
 	}
-}
-
-// seeds are those of a property test: HEARTH_SEED replays one, and HEARTH_SEEDS runs so many.
-func seeds(t *testing.T, n int) []uint64 {
-	t.Helper()
-	if one, err := strconv.ParseUint(os.Getenv("HEARTH_SEED"), 10, 64); err == nil {
-		return []uint64{one}
-	}
-	if more, err := strconv.Atoi(os.Getenv("HEARTH_SEEDS")); err == nil {
-		n = more
-	}
-	s := make([]uint64, n)
-	for i := range s {
-		s[i] = rand.Uint64()
-	}
-	return s
 }
 
 // day is one random run of a bakery.
@@ -169,7 +99,7 @@ type delivery struct {
 // redeployed functions, cancellations, restocks and spoiled trays. The books balance after every event, and in the end
 // every order has exactly one end and no message is left.
 func TestAnyInterleaving(t *testing.T) {
-	for _, seed := range seeds(t, 8) {
+	for _, seed := range chaintest.Seeds(t, 8) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 			d := newDay(t, seed)
@@ -185,7 +115,7 @@ func TestAnyInterleaving(t *testing.T) {
 
 // TestTwoReplicasAtOnce runs such days on several goroutines, so that commits of one message meet in Redis.
 func TestTwoReplicasAtOnce(t *testing.T) {
-	for _, seed := range seeds(t, 4) {
+	for _, seed := range chaintest.Seeds(t, 4) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 			d := newDay(t, seed)
@@ -213,8 +143,8 @@ func newDay(t *testing.T, seed uint64) *day {
 	d.b.Config.Speed = 1e9
 	d.calm = d.b.Context()
 	var mu sync.Mutex
-	coin := func(int, string) bool { mu.Lock(); defer mu.Unlock(); return d.rnd.IntN(4) == 0 }
-	d.cut = faulty(t, d.b, &faults{before: coin, after: coin})
+	coin := func(int) bool { mu.Lock(); defer mu.Unlock(); return d.rnd.IntN(4) == 0 }
+	d.cut = with(t, d.b, &chaintest.Faults{Before: coin, After: coin})
 	d.b.Stock(2)
 	return d
 }
