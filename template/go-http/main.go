@@ -1,0 +1,368 @@
+// Command handler is a function and its watchdog in one process: it serves HTTP and calls the function's Handle. It honours
+// the contract of OpenFaaS's of-watchdog, in mode inproc; see docs/writing-a-function.md for the environment variables.
+// It uses the standard library only, and never starts another process.
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"sort"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	function "handler/function"
+
+	handler "github.com/openfaas/templates-sdk/go-http"
+)
+
+// config is the watchdog's environment. Durations are Go's, or whole numbers of seconds.
+type config struct {
+	port          int           // port: 8080; unused if a socket is inherited
+	metricsPort   int           // metrics_port: none
+	readTimeout   time.Duration // read_timeout: 30s, for the whole request
+	writeTimeout  time.Duration // write_timeout: 30s, for the answer, and for draining
+	execTimeout   time.Duration // exec_timeout: 30s, for Handle; 0 is no limit
+	drainPause    time.Duration // healthcheck_interval: write_timeout; between SIGTERM and closing the door
+	maxInflight   int64         // max_inflight: 0, no limit
+	maxBody       int64         // max_body_bytes: 16 MiB
+	suppressLock  bool          // suppress_lock: false
+	logCallID     bool          // log_callid: true
+	logRequests   bool          // log_requests: true
+	maxHeaderSize int
+}
+
+func configFromEnv() config {
+	c := config{
+		port: number("port", 8080), metricsPort: number("metrics_port", 0),
+		readTimeout: duration("read_timeout", 30*time.Second), writeTimeout: duration("write_timeout", 30*time.Second),
+		execTimeout: duration("exec_timeout", 30*time.Second),
+		maxInflight: int64(number("max_inflight", 0)), maxBody: int64(number("max_body_bytes", 16<<20)),
+		suppressLock: flag("suppress_lock", false), logCallID: flag("log_callid", true), logRequests: flag("log_requests", true),
+		maxHeaderSize: 1 << 20,
+	}
+	c.drainPause = duration("healthcheck_interval", c.writeTimeout)
+	return c
+}
+
+func number(name string, fallback int) int {
+	if n, err := strconv.Atoi(os.Getenv(name)); err == nil && n >= 0 {
+		return n
+	}
+	return fallback
+}
+
+func duration(name string, fallback time.Duration) time.Duration {
+	v := os.Getenv(name)
+	if n, err := strconv.Atoi(v); err == nil && n >= 0 {
+		return time.Duration(n) * time.Second
+	}
+	if d, err := time.ParseDuration(v); err == nil && d >= 0 {
+		return d
+	}
+	return fallback
+}
+
+func flag(name string, fallback bool) bool {
+	if v := os.Getenv(name); v != "" {
+		return v == "true" || v == "1"
+	}
+	return fallback
+}
+
+func main() {
+	log.SetPrefix("")
+	w := &watchdog{config: configFromEnv(), lock: filepath.Join(os.TempDir(), ".lock"), calls: map[series]*histogram{}}
+	if err := w.run(); err != nil {
+		log.Fatalf("watchdog: %v", err)
+	}
+}
+
+// watchdog serves the function.
+type watchdog struct {
+	config
+	lock      string
+	accepting atomic.Bool
+	inflight  atomic.Int64
+
+	mu    sync.Mutex
+	calls map[series]*histogram
+}
+
+func (w *watchdog) run() error {
+	listener, err := w.listen()
+	if err != nil {
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/_/health", w.health)
+	mux.HandleFunc("/_/ready", w.ready)
+	mux.HandleFunc("/", w.call)
+	server := &http.Server{Handler: mux, ReadTimeout: w.readTimeout, MaxHeaderBytes: w.maxHeaderSize, IdleTimeout: 5 * time.Minute}
+	if w.execTimeout > 0 && w.writeTimeout > 0 {
+		server.WriteTimeout = w.readTimeout + w.execTimeout + w.writeTimeout
+	}
+	failed := make(chan error, 2)
+	if w.metricsPort > 0 {
+		go func() {
+			failed <- (&http.Server{Addr: fmt.Sprint(":", w.metricsPort), Handler: w.metrics(), ReadHeaderTimeout: w.readTimeout}).ListenAndServe()
+		}()
+	}
+	if !w.suppressLock {
+		if err := os.WriteFile(w.lock, nil, 0o660); err != nil {
+			return fmt.Errorf("write the lock file that says this replica is healthy: %w", err)
+		}
+	}
+	w.accepting.Store(true)
+	stop := make(chan os.Signal, 1)
+	signal.Notify(stop, syscall.SIGTERM, syscall.SIGINT)
+	go func() { failed <- server.Serve(listener) }()
+
+	select {
+	case err := <-failed:
+		return err
+	case <-stop:
+	}
+	w.accepting.Store(false)
+	_ = os.Remove(w.lock)
+	time.Sleep(w.drainPause) // requests are still served, while the platform takes this replica out of rotation
+	ctx, cancel := context.WithTimeout(context.Background(), w.writeTimeout)
+	defer cancel()
+	return server.Shutdown(ctx)
+}
+
+// listen takes the socket that the parent has opened, by systemd's protocol (LISTEN_FDS; sd_listen_fds(3)), so that calls
+// queue in the kernel while this process starts. Without one it listens on the port.
+func (w *watchdog) listen() (net.Listener, error) {
+	if os.Getenv("LISTEN_FDS") == "" {
+		return net.Listen("tcp", fmt.Sprint(":", w.port))
+	}
+	f := os.NewFile(3, "listener")
+	defer func() { _ = f.Close() }()
+	return net.FileListener(f)
+}
+
+func (w *watchdog) health(rw http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodGet {
+		rw.WriteHeader(http.StatusMethodNotAllowed)
+		return
+	}
+	if _, err := os.Stat(w.lock); err != nil || !w.accepting.Load() {
+		rw.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
+	_, _ = io.WriteString(rw, "OK")
+}
+
+func (w *watchdog) ready(rw http.ResponseWriter, r *http.Request) {
+	if r.Method == http.MethodGet && w.maxInflight > 0 && w.inflight.Load() >= w.maxInflight {
+		rw.WriteHeader(http.StatusTooManyRequests)
+		return
+	}
+	w.health(rw, r)
+}
+
+// answer is what a call came to.
+type answer struct {
+	handler.Response
+	err error
+}
+
+func (w *watchdog) call(rw http.ResponseWriter, r *http.Request) {
+	began := time.Now()
+	n := w.inflight.Add(1)
+	if w.maxInflight > 0 && n > w.maxInflight {
+		w.inflight.Add(-1)
+		rw.Header().Set("X-OpenFaaS-Internal", "faas-middleware")
+		rw.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.finish(rw, r, began, answer{Response: handler.Response{StatusCode: http.StatusTooManyRequests,
+			Body: []byte(fmt.Sprintf("Concurrent request limit exceeded. Max concurrent requests: %d\n", w.maxInflight))}})
+		return
+	}
+	if r.Header.Get("X-Call-Id") == "" {
+		r.Header.Set("X-Call-Id", newCallID())
+	}
+	body, err := readBody(rw, r, w.maxBody)
+	if err != nil {
+		w.inflight.Add(-1)
+		status := http.StatusBadRequest
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			status, err = http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", tooLarge.Limit)
+		}
+		w.finish(rw, r, began, answer{Response: problem(status, err.Error())})
+		return
+	}
+	w.finish(rw, r, began, w.handle(r, body))
+}
+
+// handle calls the function, for as long as it may take. A call that takes longer is answered without it; it counts as in
+// flight until it has really ended.
+func (w *watchdog) handle(r *http.Request, body []byte) answer {
+	limit := w.execTimeout
+	if asked, err := time.ParseDuration(r.Header.Get("X-Timeout")); err == nil && asked > 0 && (limit == 0 || asked < limit) {
+		limit = asked
+	}
+	ctx := r.Context()
+	cancel := func() {}
+	if limit > 0 {
+		ctx, cancel = context.WithTimeout(ctx, limit)
+	}
+	request := handler.Request{Body: body, Header: r.Header, QueryString: r.URL.RawQuery, Method: r.Method, Host: r.Host}
+	request.WithContext(ctx)
+	done := make(chan answer, 1)
+	go func() {
+		defer cancel()
+		defer w.inflight.Add(-1)
+		defer func() {
+			if p := recover(); p != nil {
+				log.Printf("the function panicked: %v\n%s", p, debug.Stack())
+				done <- answer{Response: problem(http.StatusInternalServerError, "the function panicked; its log says more"), err: errors.New("panic")}
+			}
+		}()
+		response, err := function.Handle(request)
+		done <- answer{response, err}
+	}()
+	select {
+	case a := <-done:
+		return a
+	case <-ctx.Done():
+	}
+	select {
+	case a := <-done: // both at once: the answer counts
+		return a
+	default:
+	}
+	a := answer{Response: problem(http.StatusGatewayTimeout, fmt.Sprintf("the function took longer than its exec_timeout, %v", limit)), err: ctx.Err()}
+	a.Header.Set("X-OpenFaaS-Internal", "of-watchdog")
+	return a
+}
+
+func (w *watchdog) finish(rw http.ResponseWriter, r *http.Request, began time.Time, a answer) {
+	status := a.StatusCode
+	switch {
+	case a.err != nil && status < 500:
+		log.Printf("the function failed: %v", a.err)
+		status = http.StatusInternalServerError
+	case status == 0:
+		status = http.StatusOK
+	}
+	for name, values := range a.Header {
+		rw.Header()[http.CanonicalHeaderKey(name)] = values
+	}
+	took := time.Since(began)
+	rw.Header().Set("X-Duration-Seconds", strconv.FormatFloat(took.Seconds(), 'f', 6, 64))
+	if r.Method != http.MethodHead && status != http.StatusNoContent && status != http.StatusNotModified {
+		rw.Header().Set("Content-Length", strconv.Itoa(len(a.Body)))
+	}
+	rw.WriteHeader(status)
+	_, _ = rw.Write(a.Body)
+	w.count(series{status, r.Method}, took)
+	if w.logRequests && !strings.HasPrefix(r.UserAgent(), "kube-probe") {
+		callID := ""
+		if w.logCallID {
+			callID = " [" + r.Header.Get("X-Call-Id") + "]"
+		}
+		log.Printf("%s %s - %d %s - ContentLength: %dB (%.4fs)%s", r.Method, r.URL.Path, status, http.StatusText(status), len(a.Body), took.Seconds(), callID)
+	}
+}
+
+func problem(status int, detail string) handler.Response {
+	body, _ := json.Marshal(map[string]any{"status": status, "title": http.StatusText(status), "detail": detail})
+	return handler.Response{StatusCode: status, Body: append(body, '\n'), Header: http.Header{"Content-Type": {"application/problem+json"}}}
+}
+
+// readBody reads the whole body into a buffer of its size.
+func readBody(rw http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	if r.ContentLength == 0 {
+		return nil, nil
+	}
+	if r.ContentLength > limit {
+		return nil, &http.MaxBytesError{Limit: limit}
+	}
+	limited := http.MaxBytesReader(rw, r.Body, limit)
+	if r.ContentLength > 0 {
+		body := make([]byte, r.ContentLength)
+		_, err := io.ReadFull(limited, body)
+		return body, err
+	}
+	return io.ReadAll(limited)
+}
+
+func newCallID() string {
+	var id [16]byte
+	_, _ = rand.Read(id[:])
+	return hex.EncodeToString(id[:])
+}
+
+// series is what the metrics are counted by.
+type series struct {
+	code   int
+	method string
+}
+
+// bounds are the histogram's buckets, in seconds: Prometheus's defaults.
+var bounds = [...]float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
+
+type histogram struct {
+	buckets [len(bounds) + 1]uint64
+	sum     float64
+}
+
+func (w *watchdog) count(s series, took time.Duration) {
+	if w.metricsPort == 0 {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	h := w.calls[s]
+	if h == nil {
+		h = &histogram{}
+		w.calls[s] = h
+	}
+	h.buckets[sort.SearchFloat64s(bounds[:], took.Seconds())]++
+	h.sum += took.Seconds()
+}
+
+// metrics is of-watchdog's, in Prometheus's text format:
+// https://prometheus.io/docs/instrumenting/exposition_formats/
+func (w *watchdog) metrics() http.Handler {
+	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/metrics" {
+			http.NotFound(rw, r)
+			return
+		}
+		rw.Header().Set("Content-Type", "text/plain; version=0.0.4")
+		var totals, seconds strings.Builder
+		w.mu.Lock()
+		for s, h := range w.calls {
+			labels, n := fmt.Sprintf(`code="%d",method="%s"`, s.code, strings.ToLower(s.method)), uint64(0)
+			for i, bound := range bounds {
+				n += h.buckets[i]
+				fmt.Fprintf(&seconds, "http_request_duration_seconds_bucket{%s,le=\"%g\"} %d\n", labels, bound, n)
+			}
+			n += h.buckets[len(bounds)]
+			fmt.Fprintf(&seconds, "http_request_duration_seconds_bucket{%s,le=\"+Inf\"} %d\nhttp_request_duration_seconds_sum{%s} %g\nhttp_request_duration_seconds_count{%s} %d\n",
+				labels, n, labels, h.sum, labels, n)
+			fmt.Fprintf(&totals, "http_requests_total{%s} %d\n", labels, n)
+		}
+		w.mu.Unlock()
+		fmt.Fprintf(rw, "# TYPE http_requests_total counter\n%s# TYPE http_request_duration_seconds histogram\n%s# TYPE http_requests_in_flight gauge\nhttp_requests_in_flight %d\n",
+			totals.String(), seconds.String(), w.inflight.Load())
+	})
+}

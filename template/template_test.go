@@ -1,0 +1,368 @@
+// Package template has no code. Its test builds a stranger's handler with the template, outside of this repository, and
+// checks the watchdog in the binary that comes out.
+package template
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+const stranger = `package handlerofastranger
+
+import (
+	"errors"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"example.com/stranger/inner"
+	handler "github.com/openfaas/templates-sdk/go-http"
+)
+
+func Handle(r handler.Request) (handler.Response, error) {
+	switch r.QueryString {
+	case "slow":
+		select {
+		case <-r.Context().Done():
+			return handler.Response{}, r.Context().Err()
+		case <-time.After(20 * time.Second):
+		}
+	case "deaf": // does not look at its context
+		for {
+			if _, err := os.Stat(os.Getenv("release")); err == nil {
+				return handler.Response{}, nil
+			}
+			time.Sleep(time.Millisecond)
+		}
+	case "panic":
+		panic("no")
+	case "error":
+		return handler.Response{Body: []byte("sorry")}, errors.New("it did not work")
+	case "teapot":
+		return handler.Response{StatusCode: http.StatusTeapot, Header: http.Header{"X-Kind": {"oolong", "green"}}}, nil
+	}
+	return handler.Response{Body: []byte(inner.Shout(strings.Join([]string{r.Method, r.Host, r.Header.Get("X-Call-Id"), string(r.Body)}, " ")))}, nil
+}
+`
+
+// built is the stranger's function, built once in an empty folder with a copy of the template and nothing else of ours.
+var built = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "stranger-")
+	if err != nil {
+		return "", err
+	}
+	if err := os.CopyFS(dir, os.DirFS("go-http")); err != nil {
+		return "", err
+	}
+	for name, text := range map[string]string{
+		"function/handler.go":     stranger,
+		"function/inner/inner.go": "package inner\n\nimport \"strings\"\n\nfunc Shout(s string) string { return strings.ToUpper(s) }\n",
+		"function/go.mod": "module example.com/stranger\n\ngo 1.22\n\nrequire github.com/openfaas/templates-sdk/go-http " +
+			"v0.0.0-20220408082716-5981c545cb03\n",
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return "", err
+		}
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			return "", err
+		}
+	}
+	out, err := exec.Command("sh", filepath.Join(dir, "build.sh")).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build.sh: %w\n%s", err, out)
+	}
+	return filepath.Join(dir, "handler"), nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if path, err := built(); err == nil {
+		_ = os.RemoveAll(filepath.Dir(path))
+	}
+	os.Exit(code)
+}
+
+// replica is a running one.
+type replica struct {
+	t      *testing.T
+	cmd    *exec.Cmd
+	socket net.Listener
+	client *http.Client
+	tmp    string
+	log    *lines
+	exited chan error
+}
+
+type lines struct {
+	mu   sync.Mutex
+	text []string
+}
+
+func (l *lines) contain(part string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(strings.Join(l.text, "\n"), part)
+}
+
+// start starts a replica on a socket that it inherits.
+func start(t *testing.T, env ...string) *replica {
+	t.Helper()
+	binary, err := built()
+	require.NoError(t, err)
+	tmp := t.TempDir()
+	path := filepath.Join(tmp, "s")
+	socket, err := net.Listen("unix", path)
+	require.NoError(t, err)
+	file, err := socket.(*net.UnixListener).File()
+	require.NoError(t, err)
+	r := &replica{t: t, socket: socket, tmp: tmp, log: &lines{}, exited: make(chan error, 1), client: &http.Client{Transport: &http.Transport{
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", path) }}}}
+	r.cmd = exec.Command(binary)
+	r.cmd.Env = append([]string{"LISTEN_FDS=1", "TMPDIR=" + tmp, "healthcheck_interval=0"}, env...)
+	r.cmd.ExtraFiles = []*os.File{file}
+	stderr, err := r.cmd.StderrPipe()
+	require.NoError(t, err)
+	require.NoError(t, r.cmd.Start())
+	_ = file.Close()
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		for scan := bufio.NewScanner(stderr); scan.Scan(); {
+			r.log.mu.Lock()
+			r.log.text = append(r.log.text, scan.Text())
+			r.log.mu.Unlock()
+		}
+	}()
+	go func() { <-read; r.exited <- r.cmd.Wait() }()
+	t.Cleanup(func() { _ = r.cmd.Process.Kill(); _ = socket.Close(); r.client.CloseIdleConnections() })
+	return r
+}
+
+func (r *replica) do(method, target, body string, headers ...string) (*http.Response, string) {
+	r.t.Helper()
+	req, err := http.NewRequestWithContext(r.t.Context(), method, "http://function"+target, strings.NewReader(body))
+	require.NoError(r.t, err)
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	res, err := r.client.Do(req)
+	require.NoError(r.t, err)
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(res.Body)
+	require.NoError(r.t, err)
+	return res, string(text)
+}
+
+func (r *replica) get(target string) int {
+	r.t.Helper()
+	res, _ := r.do(http.MethodGet, target, "")
+	return res.StatusCode
+}
+
+func eventually(t *testing.T, condition func() bool) {
+	t.Helper()
+	require.Eventually(t, condition, 10*time.Second, time.Millisecond)
+}
+
+func TestStrangersHandlerIsCalled(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	res, text := r.do(http.MethodPut, "/any/path?q", "body", "X-Call-Id", "abc")
+	require.Equal(t, http.StatusOK, res.StatusCode)
+	require.Equal(t, "PUT FUNCTION ABC BODY", text)
+	require.Regexp(t, `^\d+\.\d{6}$`, res.Header.Get("X-Duration-Seconds"))
+	eventually(t, func() bool {
+		return r.log.contain("PUT /any/path - 200 OK - ContentLength: 21B") && r.log.contain("[abc]")
+	})
+
+	_, text = r.do(http.MethodGet, "/", "")
+	require.Regexp(t, `^GET FUNCTION [0-9A-F]{32} $`, text, "a call id is made when there is none")
+	res, _ = r.do(http.MethodHead, "/", "")
+	require.Equal(t, http.StatusOK, res.StatusCode)
+	res, _ = r.do(http.MethodGet, "/?teapot", "")
+	require.Equal(t, http.StatusTeapot, res.StatusCode)
+	require.Equal(t, []string{"oolong", "green"}, res.Header.Values("X-Kind"))
+}
+
+func TestFailuresOfTheFunction(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	res, text := r.do(http.MethodGet, "/?error", "")
+	require.Equal(t, http.StatusInternalServerError, res.StatusCode)
+	require.Equal(t, "sorry", text)
+	require.Equal(t, http.StatusInternalServerError, r.get("/?panic"))
+	eventually(t, func() bool { return r.log.contain("it did not work") && r.log.contain("panicked: no") })
+	require.Equal(t, http.StatusOK, r.get("/"), "a panic ends the call, not the replica")
+}
+
+func TestTimeouts(t *testing.T) {
+	t.Parallel()
+	r := start(t, "exec_timeout=100ms", "max_inflight=1", "release="+filepath.Join(t.TempDir(), "release"))
+	res, text := r.do(http.MethodGet, "/?slow", "")
+	require.Equal(t, http.StatusGatewayTimeout, res.StatusCode)
+	require.Equal(t, "of-watchdog", res.Header.Get("X-Openfaas-Internal"))
+	require.Contains(t, text, "exec_timeout, 100ms")
+	eventually(t, func() bool { return r.get("/") == http.StatusOK })
+
+	began := time.Now()
+	res, _ = r.do(http.MethodGet, "/?slow", "", "X-Timeout", "5ms")
+	require.Equal(t, http.StatusGatewayTimeout, res.StatusCode)
+	require.Less(t, time.Since(began), 95*time.Millisecond, "X-Timeout is shorter")
+	eventually(t, func() bool { return r.get("/") == http.StatusOK })
+	res, text = r.do(http.MethodGet, "/?slow", "", "X-Timeout", "1h")
+	require.Equal(t, http.StatusGatewayTimeout, res.StatusCode)
+	require.Contains(t, text, "100ms", "and never longer")
+}
+
+func TestMaxInflight(t *testing.T) {
+	t.Parallel()
+	release := filepath.Join(t.TempDir(), "release")
+	r := start(t, "max_inflight=2", "exec_timeout=200ms", "release="+release)
+	for range 2 {
+		go func() {
+			if res, err := r.client.Get("http://function/?deaf"); err == nil {
+				_ = res.Body.Close()
+			}
+		}()
+	}
+	eventually(t, func() bool { return r.get("/_/ready") == http.StatusTooManyRequests })
+	res, _ := r.do(http.MethodGet, "/", "")
+	require.Equal(t, http.StatusTooManyRequests, res.StatusCode)
+	require.Equal(t, "faas-middleware", res.Header.Get("X-Openfaas-Internal"))
+	require.Equal(t, http.StatusOK, r.get("/_/health"), "busy is not ill")
+
+	eventually(t, func() bool { return r.log.contain("504") })
+	require.Equal(t, http.StatusTooManyRequests, r.get("/"), "a call that was given up counts until it has ended")
+	require.NoError(t, os.WriteFile(release, nil, 0o600))
+	eventually(t, func() bool { return r.get("/") == http.StatusOK })
+}
+
+func TestHealthAndReady(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	for _, path := range []string{"/_/health", "/_/ready"} {
+		res, text := r.do(http.MethodGet, path, "")
+		require.Equal(t, http.StatusOK, res.StatusCode)
+		require.Equal(t, "OK", text)
+		res, _ = r.do(http.MethodPost, path, "")
+		require.Equal(t, http.StatusMethodNotAllowed, res.StatusCode)
+	}
+	lock := filepath.Join(r.tmp, ".lock")
+	require.FileExists(t, lock)
+	require.NoError(t, os.Remove(lock))
+	require.Equal(t, http.StatusServiceUnavailable, r.get("/_/health"))
+	require.Equal(t, http.StatusServiceUnavailable, r.get("/_/ready"))
+}
+
+func TestSIGTERMDrains(t *testing.T) {
+	t.Parallel()
+	release := filepath.Join(t.TempDir(), "release")
+	r := start(t, "healthcheck_interval=300ms", "max_inflight=1", "release="+release)
+	answered := make(chan error, 1)
+	go func() {
+		res, err := r.client.Get("http://function/?deaf")
+		if err == nil && res.StatusCode != http.StatusOK {
+			err = errors.New(res.Status)
+		}
+		answered <- err
+	}()
+	eventually(t, func() bool { return r.get("/_/ready") == http.StatusTooManyRequests })
+	require.NoError(t, r.cmd.Process.Signal(syscall.SIGTERM))
+	eventually(t, func() bool { _, err := os.Stat(filepath.Join(r.tmp, ".lock")); return err != nil })
+	require.Equal(t, http.StatusTooManyRequests, r.get("/"), "calls still get answers while the platform looks away")
+	select {
+	case <-r.exited:
+		t.Fatal("it ended before its call had")
+	default:
+	}
+	require.NoError(t, os.WriteFile(release, nil, 0o600))
+	require.NoError(t, <-answered)
+	require.NoError(t, <-r.exited)
+}
+
+func TestSIGTERMEndsAnIdleReplicaAtOnce(t *testing.T) {
+	t.Parallel()
+	r := start(t)
+	require.Equal(t, http.StatusOK, r.get("/"))
+	require.NoError(t, r.cmd.Process.Signal(syscall.SIGTERM))
+	select {
+	case err := <-r.exited:
+		require.NoError(t, err)
+	case <-time.After(5 * time.Second):
+		t.Fatal("still there")
+	}
+}
+
+func TestBodies(t *testing.T) {
+	t.Parallel()
+	r := start(t, "max_body_bytes=10")
+	res, _ := r.do(http.MethodPost, "/", "0123456789")
+	require.Equal(t, http.StatusOK, res.StatusCode)
+	res, text := r.do(http.MethodPost, "/", "0123456789X")
+	require.Equal(t, http.StatusRequestEntityTooLarge, res.StatusCode)
+	var problem struct{ Status int }
+	require.NoError(t, json.Unmarshal([]byte(text), &problem))
+	require.Equal(t, http.StatusRequestEntityTooLarge, problem.Status)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://function/", io.MultiReader(bytes.NewReader(make([]byte, 11)))) // chunked
+	require.NoError(t, err)
+	res, err = r.client.Do(req)
+	require.NoError(t, err)
+	_ = res.Body.Close()
+	require.Equal(t, http.StatusRequestEntityTooLarge, res.StatusCode)
+	require.Equal(t, http.StatusOK, r.get("/"))
+}
+
+func TestPortAndMetrics(t *testing.T) {
+	t.Parallel()
+	binary, err := built()
+	require.NoError(t, err)
+	free := func() string {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		require.NoError(t, err)
+		defer func() { _ = l.Close() }()
+		_, port, _ := net.SplitHostPort(l.Addr().String())
+		return port
+	}
+	port, metrics := free(), free()
+	cmd := exec.Command(binary)
+	cmd.Env = []string{"port=" + port, "metrics_port=" + metrics, "TMPDIR=" + t.TempDir(), "log_requests=false"}
+	require.NoError(t, cmd.Start())
+	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+	get := func(url string) (string, error) {
+		res, err := http.Get(url)
+		if err != nil {
+			return "", err
+		}
+		defer func() { _ = res.Body.Close() }()
+		text, err := io.ReadAll(res.Body)
+		return string(text), err
+	}
+	eventually(t, func() bool { _, err := get("http://127.0.0.1:" + port + "/"); return err == nil })
+	_, err = get("http://127.0.0.1:" + port + "/?teapot")
+	require.NoError(t, err)
+	text, err := get("http://127.0.0.1:" + metrics + "/metrics")
+	require.NoError(t, err)
+	for _, line := range []string{`http_requests_total{code="418",method="get"} 1`, `http_request_duration_seconds_bucket{code="418",method="get",le="+Inf"} 1`,
+		`http_request_duration_seconds_count{code="418",method="get"} 1`, `http_requests_in_flight 0`} {
+		require.Contains(t, text, line+"\n")
+	}
+}
