@@ -76,16 +76,19 @@ func Full(t testing.TB) FullRedis {
 	return FullRedis{client(t, &redis.Options{Network: "unix", Addr: s.socket})}
 }
 
-// Fill writes until Redis accepts no more.
+// Fill writes until Redis accepts not even a byte more.
 func (f FullRedis) Fill(t testing.TB) {
 	t.Helper()
-	block := strings.Repeat("x", 64<<10)
-	for i := range 1000 {
-		if err := f.Set(t.Context(), fmt.Sprintf("{full}:%d", i), block, 0).Err(); err != nil {
-			return
+	for size := 64 << 10; size > 0; size /= 16 {
+		for i := 0; ; i++ {
+			if i == 10_000 {
+				t.Fatal("chaintest: Redis never got full")
+			}
+			if err := f.Set(t.Context(), fmt.Sprintf("{full}:%d:%d", size, i), strings.Repeat("x", size), 0).Err(); err != nil {
+				break
+			}
 		}
 	}
-	t.Fatal("chaintest: Redis never got full")
 }
 
 func client(t testing.TB, opt *redis.Options) *redis.Client {

@@ -77,9 +77,9 @@ func Retake(ctx context.Context, rdb redis.UniversalClient, s chain.Subscription
 }
 
 var issue = redis.NewScript(`
-local was = redis.call('HGET', KEYS[1], ARGV[1]) or '0'
-local tries, older = string.match(was, '^(%d+)(.*)$')
-redis.call('HSET', KEYS[1], ARGV[1], (tries + 1) .. ' ' .. ARGV[2] .. older)
+local was = redis.call('HGET', KEYS[1], ARGV[1]) or '0 0'
+local tries, since, older = string.match(was, '^(%d+) (%d+)(.*)$')
+redis.call('HSET', KEYS[1], ARGV[1], (tries + 1) .. ' ' .. since .. ' ' .. ARGV[2] .. older)
 return 1`)
 
 // Request is the call that delivers the message.

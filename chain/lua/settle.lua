@@ -5,7 +5,7 @@
 --   2 leased      zset id -> the ms at which the lease ends
 --   3 due         zset id -> the ms from which it may be taken again
 --   4 dead        zset id -> the ms at which it was buried
---   5 deliveries  hash id -> "ATTEMPTS TOKEN TOKEN ...", the newest token first
+--   5 deliveries  hash id -> "ATTEMPTS SINCE TOKEN TOKEN ...": since is the ms of the first, and the newest token is first
 --   6 failures    hash id -> JSON lines, one for each failed attempt, the oldest first
 -- A pending id is in exactly one of 2, 3 and 4.
 local settle = {}
@@ -52,7 +52,7 @@ end
 -- holds(deliveries, id, token): is it the newest one?
 function settle.holds(deliveries, id, token)
   local issued = redis.call('HGET', deliveries, id)
-  return issued ~= false and #token >= 16 and string.match(issued, '^%d+ (%S+)') == token
+  return issued ~= false and #token >= 16 and string.match(issued, '^%d+ %d+ (%S+)') == token
 end
 
 -- forget(subscription's keys, id): drop the notes about a message that is not pending any more.

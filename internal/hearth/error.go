@@ -1,0 +1,57 @@
+package hearth
+
+import (
+	"errors"
+	"fmt"
+)
+
+// A Code says what kind of error it is, so that a caller can act on it and HTTP can give it a status.
+type Code string
+
+// The codes, and the HTTP status of each.
+const (
+	Invalid      Code = "invalid"      // 400: the caller must change what it sent
+	Unauthorized Code = "unauthorized" // 401
+	NotFound     Code = "not_found"    // 404
+	Conflict     Code = "conflict"     // 409: it is in the way of what there is
+	Exhausted    Code = "exhausted"    // 429: a limit is reached; try later
+	Internal     Code = "internal"     // 500: a bug, or a broken machine
+	BadGateway   Code = "bad_gateway"  // 502: the function's replica broke off
+	Unavailable  Code = "unavailable"  // 503: nothing was done; try later
+	Timeout      Code = "timeout"      // 504: it may have been done
+)
+
+// An Error is one that may be shown to a client: its message says what happened, to what, and what to do.
+type Error struct {
+	Code    Code
+	Message string
+	Err     error // the cause, for logs; may be nil
+}
+
+func (e *Error) Error() string { return e.Message }
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Errorf makes an Error. A %w in the format is its cause.
+func Errorf(code Code, format string, args ...any) *Error {
+	err := fmt.Errorf(format, args...)
+	return &Error{Code: code, Message: err.Error(), Err: errors.Unwrap(err)}
+}
+
+// CodeOf is the code of an error: Internal if it has none.
+func CodeOf(err error) Code {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Code
+	}
+	return Internal
+}
+
+// MessageOf is what a client is told: the message of the outermost Error, or nothing that shows internals.
+func MessageOf(err error) string {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Message
+	}
+	return "an internal error occurred; the log of hearth says more"
+}

@@ -1,0 +1,214 @@
+package hearth
+
+import (
+	"maps"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hearthfaas/hearth/chain"
+	"github.com/openfaas/faas-provider/types"
+)
+
+// A Function is one that is deployed: what the client asked for, word for word, and what Hearth made of it.
+type Function struct {
+	types.FunctionDeployment
+
+	Replicas  int       `json:"replicas"`  // how many there should be
+	CreatedAt time.Time `json:"createdAt"` // when it was first deployed
+	Revision  string    `json:"revision"`  // of the spec and the image: replicas of another revision are replaced
+}
+
+// Name is the function's name in its namespace.
+func (f Function) Name() Name { return Name{f.Service, f.Namespace} }
+
+// Labels and annotations that Hearth reads. All values are strings; one that cannot be read counts as absent, unless
+// Validate says otherwise. See https://docs.openfaas.com/architecture/autoscaling/ and /openfaas-pro/retries/.
+const (
+	labelMin         = "com.openfaas.scale.min"
+	labelMax         = "com.openfaas.scale.max"
+	annotationTopic  = "topic"
+	annotationTries  = "com.openfaas.retry.attempts"
+	annotationMin    = "com.openfaas.retry.min_wait"
+	annotationMax    = "com.openfaas.retry.max_wait"
+	annotationCodes  = "com.openfaas.retry.codes"
+	annotationMaxAge = "com.hearth.max-age"
+)
+
+// Defaults of a function that says nothing.
+const (
+	defaultTimeout     = 30 * time.Second // the watchdog's exec_timeout
+	defaultConcurrency = 32               // queued calls that one replica is given at once, if it has no max_inflight
+	defaultMaxReplicas = 20
+)
+
+func (f Function) label(name string) string {
+	if f.Labels == nil {
+		return ""
+	}
+	return (*f.Labels)[name]
+}
+
+func (f Function) annotation(name string) string {
+	if f.Annotations == nil {
+		return ""
+	}
+	return (*f.Annotations)[name]
+}
+
+// Timeout is how long one call may take: the watchdog's exec_timeout.
+func (f Function) Timeout() time.Duration {
+	if d := duration(f.EnvVars["exec_timeout"]); d > 0 {
+		return d
+	}
+	if f.EnvVars["exec_timeout"] == "0" || f.EnvVars["exec_timeout"] == "0s" {
+		return 24 * time.Hour // the watchdog's "no limit" still needs an end
+	}
+	return defaultTimeout
+}
+
+// DrainTime is how long a replica may take to end: it pauses for healthcheck_interval, and then drains for write_timeout.
+func (f Function) DrainTime() time.Duration {
+	write := duration(f.EnvVars["write_timeout"])
+	if write < 0 {
+		write = defaultTimeout
+	}
+	return max(duration(f.EnvVars["healthcheck_interval"]), 0) + write
+}
+
+// Concurrency is how many queued calls one replica is given at once.
+func (f Function) Concurrency() int {
+	if n, err := strconv.Atoi(f.EnvVars["max_inflight"]); err == nil && n > 0 {
+		return n
+	}
+	return defaultConcurrency
+}
+
+// MinReplicas is the initial count, and what a function that was idle wakes to. 0 means that it starts with its first call.
+func (f Function) MinReplicas() int {
+	if n, err := strconv.Atoi(f.label(labelMin)); err == nil && n >= 0 {
+		return n
+	}
+	return 1
+}
+
+// MaxReplicas is the most that may be asked for.
+func (f Function) MaxReplicas() int {
+	if n, err := strconv.Atoi(f.label(labelMax)); err == nil && n > 0 {
+		return n
+	}
+	return max(defaultMaxReplicas, f.MinReplicas())
+}
+
+// Topics are what the function subscribes to: its annotation topic, a list with commas. Topics that Hearth does not deliver,
+// such as cron-function, are left out.
+func (f Function) Topics() []string {
+	var topics []string
+	for t := range strings.SplitSeq(f.annotation(annotationTopic), ",") {
+		t = strings.TrimSpace(t)
+		if _, err := chain.Stream(t); err == nil && !slices.Contains(topics, t) {
+			topics = append(topics, t)
+		}
+	}
+	return topics
+}
+
+// A RetryPolicy says what becomes of a queued call that failed.
+type RetryPolicy struct {
+	Attempts int           // at most; 1 is no retry
+	MinWait  time.Duration // before the second attempt; it doubles with each
+	MaxWait  time.Duration
+	Codes    []int         // the statuses that are tried again
+	MaxAge   time.Duration // for how long a call that finds no room is kept trying
+}
+
+// DefaultRetry is OpenFaaS's documented default, with 425 and 503, which say by themselves that a later try may succeed.
+// See https://docs.openfaas.com/openfaas-pro/retries/.
+var DefaultRetry = RetryPolicy{Attempts: 10, MinWait: 10 * time.Second, MaxWait: 120 * time.Second,
+	Codes: []int{408, 425, 429, 500, 502, 503, 504}, MaxAge: 24 * time.Hour}
+
+// Retry is the function's policy. An annotation that cannot be read falls back to the default.
+func (f Function) Retry() RetryPolicy {
+	p := DefaultRetry
+	if n, err := strconv.Atoi(f.annotation(annotationTries)); err == nil && n >= 1 {
+		p.Attempts = n
+	}
+	if d := duration(f.annotation(annotationMin)); d >= 0 {
+		p.MinWait = d
+	}
+	if d := duration(f.annotation(annotationMax)); d >= 0 {
+		p.MaxWait = d
+	}
+	p.MaxWait = max(p.MaxWait, p.MinWait)
+	if d := duration(f.annotation(annotationMaxAge)); d > 0 {
+		p.MaxAge = d
+	}
+	if codes := statusCodes(f.annotation(annotationCodes)); codes != nil {
+		p.Codes = codes
+	}
+	return p
+}
+
+func statusCodes(list string) []int {
+	var codes []int
+	for text := range strings.SplitSeq(list, ",") {
+		n, err := strconv.Atoi(strings.TrimSpace(text))
+		if err != nil || n < 100 || n > 599 {
+			return nil
+		}
+		codes = append(codes, n)
+	}
+	return codes
+}
+
+// duration reads a Go duration or a whole number of seconds; -1 if it is neither.
+func duration(text string) time.Duration {
+	if n, err := strconv.Atoi(text); err == nil && n >= 0 && n < math.MaxInt32 {
+		return time.Duration(n) * time.Second
+	}
+	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
+		return d
+	}
+	return -1
+}
+
+// Validate returns an error of code Invalid that says what is wrong with a deployment, in words for whoever wrote the
+// stack.yml. Unknown labels and annotations are nobody's fault.
+func Validate(d types.FunctionDeployment) error {
+	if err := (Name{d.Service, d.Namespace}).Validate(); err != nil {
+		return err
+	}
+	if strings.TrimSpace(d.Image) == "" {
+		return Errorf(Invalid, "function %s: the image is missing", d.Service)
+	}
+	f := Function{FunctionDeployment: d}
+	if f.MinReplicas() > f.MaxReplicas() {
+		return Errorf(Invalid, "function %s: %s is %d, more than %s, %d", d.Service, labelMin, f.MinReplicas(), labelMax, f.MaxReplicas())
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.EnvVars)) {
+		if name == "" || strings.ContainsAny(name, "=\x00") || strings.Contains(d.EnvVars[name], "\x00") {
+			return Errorf(Invalid, "function %s: the environment variable %q cannot be set", d.Service, name)
+		}
+	}
+	for _, secret := range d.Secrets {
+		if !IsSecretName(secret) {
+			return Errorf(Invalid, "function %s: the secret name %q is not valid: want lower-case letters, digits, dashes and dots", d.Service, clip(secret))
+		}
+	}
+	return nil
+}
+
+// IsSecretName tells whether a string may name a secret: a DNS-1123 subdomain, which also never leaves its folder.
+func IsSecretName(s string) bool {
+	if len(s) == 0 || len(s) > 253 {
+		return false
+	}
+	for part := range strings.SplitSeq(s, ".") {
+		if !IsDNSLabel(part) {
+			return false
+		}
+	}
+	return true
+}

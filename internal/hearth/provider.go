@@ -1,0 +1,46 @@
+package hearth
+
+import (
+	"context"
+	"time"
+)
+
+// A Provider runs the replicas of functions: as processes, containers, or on a cluster. What it is asked for is what a
+// Kubernetes Deployment could be asked for, and what it tells are addresses; it has no pids, files or sockets to show.
+//
+// All methods may be called at once from several goroutines.
+type Provider interface {
+	// Apply makes a function run as its spec says, with f.Replicas replicas. It returns when that is under way; Watch tells
+	// how it goes on. Replicas of another revision are replaced once the new ones are ready. It returns an error of code
+	// Invalid if the function can never run, such as an image that does not exist; then nothing is changed.
+	Apply(ctx context.Context, f Function) error
+
+	// Remove stops all replicas of a function, after the calls that they have accepted, and forgets it. It returns when
+	// they are gone, or when ctx ends and they were killed. Removing what is not there is no error.
+	Remove(ctx context.Context, n Name) error
+
+	// Watch tells the function's replicas after each change of them. It must be set before the first Apply. The callback is
+	// never called twice at once for one function, and must not call the provider.
+	Watch(func(n Name, replicas []Replica))
+
+	// Info names the provider and what orchestrates it, as GET /system/info answers.
+	Info() (provider, orchestration string)
+
+	// Close stops all replicas, as Remove does.
+	Close(ctx context.Context) error
+}
+
+// A Replica is one running copy of a function.
+type Replica struct {
+	ID       string
+	Revision string // the Function.Revision that it runs
+	Address  string // where it takes calls: http://HOST:PORT, or unix://PATH
+	Started  time.Time
+
+	// Accepting means that a call sent to the address will be taken, though perhaps only once the replica has started.
+	Accepting bool
+	// Ready means that it has started: it answered its ready check.
+	Ready bool
+	// Failing is why it cannot start, or "". A provider says so only after it has tried more than once.
+	Failing string
+}

@@ -1,0 +1,40 @@
+/*
+Package redis is the platform's memory: the queue, the subscriptions, and the specs of functions. It is the only package of
+the platform that imports go-redis; every key is made in keys.go, and every write is a script that is safe to repeat, or
+goes through a client that never repeats.
+
+# The queue
+
+An invocation is an entry on a stream: of a topic ({bakery}.dough), or of a function's own calls ({fn:NAME.NAMESPACE}.calls).
+A subscription is a consumer group of a stream. Between being taken and being settled an entry is pending in its group, and
+its id is in exactly one of three sorted sets:
+
+	           Take                        Retry, or Busy
+	waiting ─────────▶ leased ──────────────────────────────▶ due ──▶ Take
+	                    │  │ └─ the lease ran out ──▶ Take
+	                    │  └──────────── Bury ──────▶ dead ── Redrive ──▶ due
+	                  Settle                           └───── Purge ──▶ gone
+	                    ▼
+	                   gone
+
+	leased  until when somebody works on it
+	due     from when it may be taken again
+	dead    when it was given up; a dead letter is not a copy, it stays pending under its id
+
+# Invariants
+
+  - Every delivery has a token. Only the newest one may reschedule or bury; any may settle, for a late success is a success.
+  - Settling deletes the entry, unless another group still needs it: nothing that is done stays.
+  - With one group, what waits is XLEN less what is pending, exactly.
+  - Groups begin at 0 and are never silently made anew: what a lost one had done would be done again.
+  - A full Redis drains: only scripts that accept work are refused.
+
+# When a piece dies
+
+A hearth that dies leaves leases, which run out; the same hearth, started again, ends its own at once (Reclaim). An entry
+that is pending and in none of the sets was taken by a stranger, or by a crash that this package does not know; a slow
+Sweep leases it, and counts it.
+
+The package does not decide whether to retry, nor call anything: package dispatch does.
+*/
+package redis

@@ -1,0 +1,39 @@
+package redis
+
+import (
+	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/internal/hearth"
+)
+
+const (
+	consumer = "hearth" // the one consumer of every group: leases say who works, not consumers
+
+	keyFunctions     = "{hearth}:functions"     // hash NAME.NAMESPACE -> the function as JSON
+	keySubscriptions = "{hearth}:subscriptions" // hash STREAM GROUP -> when it was made, ms
+)
+
+// groupOf is the consumer group of a function: the same for its calls and its topics, which are different streams.
+func groupOf(n hearth.Name) string { return n.String() }
+
+func fnTag(n hearth.Name) string { return "{fn:" + n.String() + "}" }
+
+// CallsOf is the subscription of a function's own calls.
+func CallsOf(n hearth.Name) chain.Subscription {
+	return chain.Subscription{Stream: fnTag(n) + ".calls", Group: groupOf(n)}
+}
+
+// CallbacksOf is the subscription of the callbacks of a function's own calls.
+func CallbacksOf(n hearth.Name) chain.Subscription {
+	return chain.Subscription{Stream: fnTag(n) + ".callbacks", Group: groupOf(n)}
+}
+
+// TopicOf is a function's subscription to a topic. The topic must be one that chain.Stream takes.
+func TopicOf(n hearth.Name, topic string) chain.Subscription {
+	stream, _ := chain.Stream(topic)
+	return chain.Subscription{Stream: stream, Group: groupOf(n)}
+}
+
+// keyOnce remembers the call that an Idempotency-Key, or a call id, was used for.
+func keyOnce(n hearth.Name, digest string) string { return fnTag(n) + ":once:" + digest }
+
+func subscriptionField(s chain.Subscription) string { return s.Stream + " " + s.Group }

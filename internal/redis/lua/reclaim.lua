@@ -1,0 +1,11 @@
+-- reclaim: end the leases of an instance, which is known to be dead. KEYS: the subscription. ARGV: 1 instance.
+-- Returns how many.
+local n = 0
+for _, id in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1)) do
+  local token = string.match(redis.call('HGET', KEYS[5], id) or '', '^%d+ %d+ (%S+)')
+  if token and string.sub(token, 1, #ARGV[1] + 1) == ARGV[1] .. ':' then
+    redis.call('ZADD', KEYS[2], 0, id)
+    n = n + 1
+  end
+end
+return n

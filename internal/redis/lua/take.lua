@@ -1,0 +1,53 @@
+-- take: lease what may be worked on now. KEYS: the subscription. ARGV: 1 group  2 consumer  3 how many  4 lease in ms
+-- 5 instance  6 a random seed for the tokens.
+-- Returns {entries, next, drained, last}: entries {id, attempt, since, token, fields or false}; next, the ms until something
+-- else may be taken, -1 if nothing will; drained, 1 if nothing waits; last, the id up to which the group has read.
+-- Errors NOGROUP if there is no such group.
+local t = redis.call('TIME')
+local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+local group, room, lease = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
+local entries = {}
+
+local function hold(id, fields)
+  local attempts, since, older = string.match(redis.call('HGET', KEYS[5], id) or '0 0', '^(%d+) (%d+)(.*)$')
+  if since == '0' then since = tostring(now) end
+  local token = ARGV[5] .. ':' .. redis.sha1hex(ARGV[6] .. id)
+  redis.call('HSET', KEYS[5], id, (attempts + 1) .. ' ' .. since .. ' ' .. token .. older)
+  redis.call('ZADD', KEYS[2], now + lease, id)
+  entries[#entries + 1] = {id, attempts + 1, tonumber(since), token, fields}
+  room = room - 1
+end
+
+redis.call('XPENDING', KEYS[1], group) -- an error if there is no such group
+for _, set in ipairs({KEYS[2], KEYS[3]}) do
+  if room > 0 then
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', set, '-inf', now, 'LIMIT', 0, room)) do
+      redis.call('ZREM', set, id)
+      local entry = redis.call('XRANGE', KEYS[1], id, id)[1]
+      hold(id, entry and entry[2])
+    end
+  end
+end
+
+local drained = 0
+if room > 0 then
+  local read = redis.call('XREADGROUP', 'GROUP', group, ARGV[2], 'COUNT', room, 'STREAMS', KEYS[1], '>')
+  if read then
+    for _, entry in ipairs(read[1][2]) do hold(entry[1], entry[2]) end
+  end
+  if room > 0 then drained = 1 end
+end
+
+local next = -1
+for _, set in ipairs({KEYS[2], KEYS[3]}) do
+  local first = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')
+  if first[2] then
+    local wait = math.max(0, tonumber(first[2]) - now)
+    if next < 0 or wait < next then next = wait end
+  end
+end
+local last = '0-0'
+for _, g in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
+  if field(g, 'name') == group then last = field(g, 'last-delivered-id') end
+end
+return {entries, next, drained, last}
