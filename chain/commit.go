@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -42,8 +43,17 @@ var (
 //
 // It returns a *Refusal if the plan refused, and Redis's error if Redis is away or full.
 func (c Commit) Apply(ctx context.Context, rdb redis.Scripter) (json.RawMessage, error) {
-	reply, _, err := c.run(ctx, rdb, Delivery{}, nil)
+	from, _ := ctx.Value(callerKey{}).(Delivery)
+	reply, _, err := c.run(ctx, rdb, from, nil)
 	return reply, err
+}
+
+type callerKey struct{}
+
+// WithCaller lets Apply hand on the call id and the trace context of a call, so that what comes of it can be followed
+// through all functions.
+func WithCaller(ctx context.Context, h http.Header) context.Context {
+	return context.WithValue(ctx, callerKey{}, Delivery{CallID: h.Get(HeaderCallID), Traceparent: h.Get(HeaderTraceparent)})
 }
 
 // Settle runs the commit of a message. done is true if the message was settled before: nothing was changed then, and reply

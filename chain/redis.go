@@ -36,8 +36,13 @@ var shared = sync.OnceValues(func() (redis.UniversalClient, error) {
 	if url == "" {
 		return nil, errors.New("REDIS_URL is not set: give the function the address of Redis, such as redis://redis:6379")
 	}
+	redis.SetLogger(silent{}) // it speaks of each failed dial, which the errors of calls say too
 	return Open(url)
 })
+
+type silent struct{}
+
+func (silent) Printf(context.Context, string, ...any) {}
 
 // Open makes a client for a URL: redis://[user:password@]host:port[/db], rediss:// for TLS, or unix://PATH. It does not
 // connect yet.

@@ -66,7 +66,7 @@ func order(r handler.Request, query url.Values) (handler.Response, error) {
 	if err != nil {
 		return bakery.Fail(err), nil
 	}
-	o, err := bakery.Place(r.Context(), request, bakery.Key{Idempotency: r.Header.Get("Idempotency-Key"), CallID: r.Header.Get(chain.HeaderCallID)})
+	o, err := bakery.Place(chain.WithCaller(r.Context(), r.Header), request, bakery.Key{Idempotency: r.Header.Get("Idempotency-Key"), CallID: r.Header.Get(chain.HeaderCallID)})
 	if err != nil {
 		return bakery.Fail(err), nil
 	}

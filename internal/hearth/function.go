@@ -78,6 +78,28 @@ func (f Function) DrainTime() time.Duration {
 	return max(duration(f.EnvVars["healthcheck_interval"]), 0) + write
 }
 
+// MemoryLimit is the function's limit in bytes, or 0. It reads Kubernetes quantities: 128Mi, 1G, or plain bytes.
+func (f Function) MemoryLimit() int64 {
+	if f.Limits == nil {
+		return 0
+	}
+	text, unit := strings.TrimSpace(f.Limits.Memory), int64(1)
+	for _, u := range [...]struct {
+		suffix string
+		bytes  int64
+	}{{"Ki", 1 << 10}, {"Mi", 1 << 20}, {"Gi", 1 << 30}, {"Ti", 1 << 40}, {"k", 1e3}, {"M", 1e6}, {"G", 1e9}, {"T", 1e12}} {
+		if number, ok := strings.CutSuffix(text, u.suffix); ok {
+			text, unit = number, u.bytes
+			break
+		}
+	}
+	n, err := strconv.ParseFloat(text, 64)
+	if err != nil || n <= 0 || n*float64(unit) > math.MaxInt64/2 {
+		return 0
+	}
+	return int64(n * float64(unit))
+}
+
 // Concurrency is how many queued calls one replica is given at once.
 func (f Function) Concurrency() int {
 	if n, err := strconv.Atoi(f.EnvVars["max_inflight"]); err == nil && n > 0 {

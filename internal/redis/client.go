@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
 
@@ -40,6 +41,15 @@ func Open(ctx context.Context, url string) (*Client, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// LogTo sends what go-redis has to say to a log. It speaks of each failed dial, which the errors of calls say too.
+func LogTo(log *slog.Logger) { goredis.SetLogger(logging{log}) }
+
+type logging struct{ log *slog.Logger }
+
+func (l logging) Printf(ctx context.Context, format string, v ...any) {
+	l.log.DebugContext(ctx, fmt.Sprintf(format, v...))
 }
 
 // Close ends the connections.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -104,4 +106,18 @@ func (c *Client) Position(ctx context.Context, s chain.Subscription) (string, er
 		}
 	}
 	return "", fmt.Errorf("%w: %s", ErrNoGroup, s)
+}
+
+// NotAfter tells whether stream id a is b, or before it. Ids are two numbers of up to 64 bits, joined by a dash.
+func NotAfter(a, b string) bool {
+	am, as := splitID(a)
+	bm, bs := splitID(b)
+	return am < bm || am == bm && as <= bs
+}
+
+func splitID(id string) (ms, seq uint64) {
+	first, second, _ := strings.Cut(id, "-")
+	ms, _ = strconv.ParseUint(first, 10, 64)
+	seq, _ = strconv.ParseUint(second, 10, 64)
+	return ms, seq
 }

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/hearthfaas/hearth/internal/hearth"
+)
+
+// stateLock is held by the one hearth that uses a state directory. It is the kernel's, and ends with the process; the file
+// says who holds it.
+type stateLock struct {
+	path string
+	file *os.File
+}
+
+// holder is what the lock's file says.
+type holder struct {
+	PID     int       `json:"pid"`
+	Address string    `json:"address"`
+	Since   time.Time `json:"since"`
+}
+
+// lockState takes the lock of a state directory. It returns an error of code Conflict that says who has it.
+func lockState(dir string) (*stateLock, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make the state directory: %w", err)
+	}
+	path := filepath.Join(dir, "lock")
+	for {
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+		if err != nil {
+			return nil, err
+		}
+		if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+			var h holder
+			_ = json.NewDecoder(f).Decode(&h)
+			_ = f.Close()
+			return nil, hearth.Errorf(hearth.Conflict, "the state directory %s is used by another hearth: process %d, at %s, since %s. "+
+				"End it, or give this one a directory of its own with --state", dir, h.PID, h.Address, h.Since.Local().Format("15:04:05"))
+		}
+		// The one before may have removed the file between our opening and locking it: then ours is no longer the one.
+		ours, err := f.Stat()
+		if err != nil {
+			return nil, err
+		}
+		if now, err := os.Stat(path); err == nil && os.SameFile(ours, now) {
+			return &stateLock{path, f}, nil
+		}
+		_ = f.Close()
+	}
+}
+
+// say writes who holds the lock.
+func (l *stateLock) say(address string) error {
+	text, err := json.Marshal(holder{os.Getpid(), address, time.Now().UTC().Truncate(time.Second)})
+	if err != nil {
+		return err
+	}
+	if err := l.file.Truncate(0); err != nil {
+		return err
+	}
+	_, err = l.file.WriteAt(append(text, '\n'), 0)
+	return err
+}
+
+func (l *stateLock) release() {
+	_ = os.Remove(l.path) // before the lock: who opens it now makes a new one
+	_ = l.file.Close()
+}

@@ -1,0 +1,127 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hearthfaas/hearth/internal/dispatch"
+	"github.com/hearthfaas/hearth/internal/gateway"
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/process"
+	"github.com/hearthfaas/hearth/internal/redis"
+	"github.com/hearthfaas/hearth/internal/registry"
+	"github.com/hearthfaas/hearth/internal/router"
+	"github.com/hearthfaas/hearth/internal/secrets"
+)
+
+// nodeConfig is what one hearth runs with.
+type nodeConfig struct {
+	State    string // directory, absolute; its lock is held
+	RedisURL string
+	Listener net.Listener
+	Plain    bool // stand in for a stock gateway
+	NoAuth   bool
+	Log      *slog.Logger
+}
+
+// A node is one hearth: gateway, router, dispatcher, registry and provider, wired. Tests use this wiring too.
+type node struct {
+	cfg         nodeConfig
+	credentials gateway.Credentials
+	instance    string
+
+	queue    *redis.Client
+	provider *process.Provider
+	images   process.Images
+	secrets  secrets.Store
+	router   *router.Router
+	dispatch *dispatch.Dispatcher
+	registry *registry.Registry
+	gateway  *gateway.Gateway
+	served   chan error // what Serve returned
+}
+
+// startNode opens Redis, brings back what was deployed, and serves.
+func startNode(ctx context.Context, cfg nodeConfig) (*node, error) {
+	n := &node{cfg: cfg, served: make(chan error, 1),
+		images: process.Images{Dir: filepath.Join(cfg.State, "images")}, secrets: secrets.Store{Dir: filepath.Join(cfg.State, "secrets")}}
+	if err := n.open(ctx); err != nil {
+		return nil, errors.Join(err, n.close(ctx))
+	}
+	go func() { n.served <- n.gateway.Serve(cfg.Listener) }()
+	return n, nil
+}
+
+func (n *node) open(ctx context.Context) (err error) {
+	cfg := n.cfg
+	if n.instance, err = instanceOf(cfg.State); err != nil {
+		return err
+	}
+	if !cfg.NoAuth {
+		if n.credentials, _, err = gateway.LoadCredentials(cfg.State); err != nil {
+			return err
+		}
+	}
+	if n.queue, err = redis.Open(ctx, cfg.RedisURL); err != nil {
+		return err
+	}
+	if n.provider, err = process.New(process.Config{State: cfg.State, Images: n.images, Secrets: n.secrets, Log: cfg.Log}); err != nil {
+		return err
+	}
+	n.router = router.New(router.Config{Wake: func(name hearth.Name) { n.registry.Wake(name) }})
+	n.dispatch = dispatch.New(dispatch.Config{Queue: n.queue, Log: cfg.Log, Instance: n.instance, Plain: cfg.Plain}, n.router)
+	n.registry = registry.New(registry.Config{Queue: n.queue, Provider: n.provider, Router: n.router, Dispatch: n.dispatch, Log: cfg.Log, Topics: !cfg.Plain})
+	n.provider.Watch(n.registry.Updated)
+	n.gateway = gateway.New(gateway.Config{Registry: n.registry, Router: n.router, Queue: n.queue, Dispatch: n.dispatch, Provider: n.provider,
+		Log: cfg.Log, Credentials: n.credentials, Version: versionText(), Plain: cfg.Plain})
+	n.dispatch.Start()
+	return n.registry.Start(ctx, n.instance)
+}
+
+// close takes no new calls and lets those under way end, until ctx does; then it ends all replicas.
+func (n *node) close(ctx context.Context) error {
+	var ending sync.WaitGroup
+	if n.gateway != nil {
+		ending.Go(func() { n.gateway.Shutdown(ctx) })
+	}
+	if n.dispatch != nil {
+		ending.Go(func() { n.dispatch.Stop(ctx) })
+	}
+	ending.Wait()
+	var err error
+	if n.provider != nil {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer cancel()
+		err = n.provider.Close(ctx)
+	}
+	if n.queue != nil {
+		err = errors.Join(err, n.queue.Close())
+	}
+	return err
+}
+
+// url is where the gateway is.
+func (n *node) url() string { return "http://" + n.cfg.Listener.Addr().String() }
+
+// instanceOf names this hearth in leases. It stays the same over restarts, so that a hearth ends the leases of its former life.
+func instanceOf(state string) (string, error) {
+	path := filepath.Join(state, "instance")
+	text, err := os.ReadFile(path)
+	if id := strings.TrimSpace(string(text)); err == nil && id != "" {
+		return id, nil
+	}
+	id := strings.ToLower(rand.Text())[:12]
+	if err := os.WriteFile(path, []byte(id+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("name this hearth: %w", err)
+	}
+	return id, nil
+}

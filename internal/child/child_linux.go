@@ -1,0 +1,41 @@
+package child
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"syscall"
+)
+
+func fork() {
+	runtime.LockOSThread() // for good
+	for f := range forks {
+		f()
+	}
+}
+
+func setDeathSignal(attr *syscall.SysProcAttr, signal syscall.Signal) { attr.Pdeathsig = signal }
+
+// Sweep kills the processes that an earlier life of this state directory left behind, and returns how many. The caller must
+// hold the directory's lock, so that there is no other life.
+func Sweep(state string) int {
+	want := []byte(Marker + "=" + state)
+	environments, _ := filepath.Glob("/proc/[0-9]*/environ")
+	killed := 0
+	for _, path := range environments {
+		environment, err := os.ReadFile(path) // readable only for our own user's processes
+		if err != nil {
+			continue
+		}
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		for variable := range bytes.SplitSeq(environment, []byte{0}) {
+			if bytes.Equal(variable, want) && pid != os.Getpid() && syscall.Kill(pid, syscall.SIGKILL) == nil {
+				killed++
+				break
+			}
+		}
+	}
+	return killed
+}

@@ -1,0 +1,99 @@
+package dispatch
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/hearthfaas/hearth/internal/hearth"
+)
+
+// An outcome is what one delivery came to.
+type outcome struct {
+	reached    bool   // the call reached the function, as far as anybody can tell
+	status     int    // of the answer; 0 if there was none
+	internal   bool   // the platform made this answer, not the function
+	retryAfter string // the header
+	reason     string // for people: why there was no answer
+}
+
+// A verdict is what becomes of an entry.
+type verdict struct {
+	do     action
+	wait   time.Duration // before it is taken again
+	reason string        // for the dead letter
+}
+
+type action int
+
+const (
+	settle action = iota
+	giveBack
+	retry
+	bury
+)
+
+func (a action) String() string { return [...]string{"settle", "give back", "retry", "bury"}[a] }
+
+const (
+	busyWait    = 50 * time.Millisecond // before a call that found no room is tried again; it grows with its age
+	longestBusy = 5 * time.Second
+)
+
+// decide says what becomes of an entry after its attempt-th delivery. age is since it was first taken.
+//
+// Retries follow https://docs.openfaas.com/openfaas-pro/retries/: an answer that the platform made is always retried, others
+// if their status is in the policy's list; Retry-After is obeyed for 429 and 503, but is never under the minimum.
+func decide(p hearth.RetryPolicy, attempt int, age time.Duration, o outcome) verdict {
+	if o.status >= 200 && o.status < 400 {
+		return verdict{do: settle}
+	}
+	what := o.reason
+	if o.status != 0 {
+		what = fmt.Sprintf("answered %d %s", o.status, http.StatusText(o.status))
+		if o.reason != "" {
+			what = o.reason
+		}
+	}
+	if !o.reached {
+		if age > p.MaxAge {
+			return verdict{do: bury, reason: fmt.Sprintf("it could not be delivered for %v: %s", p.MaxAge, what)}
+		}
+		return verdict{do: giveBack, wait: min(max(busyWait, age/8), longestBusy)}
+	}
+	if !o.internal && o.status != 0 && !slices.Contains(p.Codes, o.status) {
+		return verdict{do: bury, reason: what + ": this is not retried"}
+	}
+	if attempt >= p.Attempts {
+		return verdict{do: bury, reason: fmt.Sprintf("%s, at attempt %d of %d", what, attempt, p.Attempts)}
+	}
+	wait := backoff(p, attempt)
+	if after, ok := parseRetryAfter(o.retryAfter, time.Now()); ok && (o.status == http.StatusTooManyRequests || o.status == http.StatusServiceUnavailable) {
+		wait = max(after, p.MinWait)
+	}
+	return verdict{do: retry, wait: wait, reason: what}
+}
+
+// backoff is exponential: the minimum after the first attempt, twice that after the second, up to the maximum.
+func backoff(p hearth.RetryPolicy, attempt int) time.Duration {
+	wait := float64(p.MinWait) * math.Pow(2, float64(attempt-1))
+	return time.Duration(min(wait, float64(p.MaxWait)))
+}
+
+// parseRetryAfter reads seconds or a date; RFC 9110, 10.2.3.
+func parseRetryAfter(value string, now time.Time) (time.Duration, bool) {
+	if value == "" {
+		return 0, false
+	}
+	if n, err := strconv.Atoi(value); err == nil && n >= 0 {
+		return time.Duration(n) * time.Second, true
+	}
+	at, err := http.ParseTime(value)
+	if err != nil {
+		return 0, false
+	}
+	return max(0, at.Sub(now)), true
+}

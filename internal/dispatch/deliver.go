@@ -1,0 +1,240 @@
+package dispatch
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/redis"
+	"github.com/hearthfaas/hearth/internal/router"
+)
+
+const (
+	maxAnswer  = 6 << 20 // bytes of an answer that go into a callback; what is longer is cut
+	maxExcerpt = 1 << 10 // bytes of an answer that a dead letter keeps
+)
+
+// An answer is what a call returned.
+type answer struct {
+	outcome
+	header http.Header
+	body   []byte
+	took   time.Duration
+}
+
+// deliver makes the call of one entry, and does with the entry what is decided. It returns after how long the queue should
+// be looked at again for it, or a negative duration.
+func (d *Dispatcher) deliver(f hearth.Function, s Subscription, callback bool, del redis.Delivery) time.Duration {
+	policy := f.Retry()
+	if callback {
+		policy = hearth.DefaultRetry
+	}
+	var e chain.Entry
+	var got answer
+	err := error(hearth.Errorf(hearth.Invalid, "the entry is gone from its stream"))
+	if del.Fields != nil {
+		e, err = chain.ParseEntry(del.Fields)
+	}
+	switch {
+	case err != nil: // it will not get better
+		got.outcome = outcome{reached: true, status: http.StatusUnprocessableEntity, reason: err.Error()}
+	case callback:
+		got = d.callBack(e)
+	default:
+		got = d.call(f, s, del, e)
+	}
+	if got.header.Get(chain.HeaderSettled) == del.ID && s.Topic != "" && got.status == http.StatusOK {
+		return -1 // the function's commit has done it
+	}
+	if s.LeaveAck && got.status == http.StatusAccepted {
+		return -1
+	}
+	v := decide(policy, del.Attempt, time.Since(del.Since), got.outcome)
+	if d.cfg.Plain && d.calls.Err() == nil {
+		v.do = settle
+	}
+	if d.calls.Err() != nil && v.do == giveBack { // we are stopping: leave it to whoever is next
+		v.wait = 0
+	}
+	return d.do(v, f, s, del, e, got)
+}
+
+// do is what a verdict asks for.
+func (d *Dispatcher) do(v verdict, f hearth.Function, s Subscription, del redis.Delivery, e chain.Entry, got answer) time.Duration {
+	var cb *redis.Callback
+	if e.Callback != "" && s.Topic == "" && s.Subscription == redis.CallsOf(f.Name()) && (v.do == settle || v.do == bury) {
+		cb = d.callbackOf(f.Name(), e, del.Attempt, f.Retry().Attempts, got)
+	}
+	failure := redis.Failure{At: time.Now().UTC(), Attempt: del.Attempt, Reason: v.reason, Status: got.status,
+		Body: excerpt(got.body), Replica: got.header.Get(router.HeaderReplica)}
+	log := d.cfg.Log.With("function", f.Name().String(), "queue", s.Stream, "id", del.ID, "call_id", e.CallID, "attempt", del.Attempt)
+	switch v.do {
+	case settle:
+		d.persist("settle "+del.ID, func(ctx context.Context) error {
+			_, err := d.cfg.Queue.Settle(ctx, s.Subscription, del, cb)
+			return err
+		})
+	case giveBack:
+		d.persist("give back "+del.ID, func(ctx context.Context) error {
+			_, err := d.cfg.Queue.Busy(ctx, s.Subscription, del, v.wait)
+			return err
+		})
+		return v.wait
+	case retry:
+		log.Debug("a call failed and is tried again", "reason", v.reason, "wait", v.wait)
+		d.persist("give back "+del.ID, func(ctx context.Context) error {
+			_, err := d.cfg.Queue.Retry(ctx, s.Subscription, del, v.wait, failure)
+			return err
+		})
+		return v.wait
+	case bury:
+		d.persist("bury "+del.ID, func(ctx context.Context) error {
+			held, err := d.cfg.Queue.Bury(ctx, s.Subscription, del, failure, cb)
+			if held {
+				log.Warn("a call is given up: it is a dead letter now, see hearth dead", "reason", v.reason)
+			}
+			return err
+		})
+	}
+	if cb != nil {
+		d.Notify(f.Name(), redis.CallbacksOf(f.Name()))
+	}
+	return -1
+}
+
+// call calls the function.
+func (d *Dispatcher) call(f hearth.Function, s Subscription, del redis.Delivery, e chain.Entry) answer {
+	path, method := e.Path, e.Method
+	if path == "" {
+		path = "/"
+	}
+	if method == "" {
+		method = http.MethodPost
+	}
+	req, err := http.NewRequestWithContext(d.calls, method, "http://function/", bytes.NewReader(e.Body))
+	if err != nil {
+		return answer{outcome: outcome{reached: true, status: http.StatusUnprocessableEntity, reason: err.Error()}}
+	}
+	if u, err := url.Parse(path); err == nil {
+		req.URL.Path, req.URL.RawPath = u.Path, u.RawPath
+	}
+	req.URL.RawQuery = e.Query
+	if e.Header != nil {
+		req.Header = maps.Clone(e.Header)
+	}
+	if e.ContentType != "" {
+		req.Header.Set("Content-Type", e.ContentType)
+	} else if req.Header.Get("Content-Type") == "" {
+		req.Header.Set("Content-Type", "application/octet-stream")
+	}
+	if e.CallID == "" {
+		e.CallID = del.ID
+	}
+	if d.cfg.Plain {
+		req.Header.Set(chain.HeaderCallID, e.CallID)
+	} else {
+		chain.Delivery{Topic: s.Topic, Group: s.Group, ID: del.ID, Token: del.Token, Attempt: del.Attempt,
+			CallID: e.CallID, Traceparent: e.Traceparent}.SetHeader(req.Header)
+		req.Header.Set(chain.HeaderConnector, d.cfg.Connector)
+	}
+	began := time.Now()
+	res, err := d.target.RoundTrip(f.Name(), req)
+	return d.read(res, err, began)
+}
+
+// read reads an answer, and tells whether the call reached the function.
+func (d *Dispatcher) read(res *http.Response, err error, began time.Time) answer {
+	if err != nil {
+		code := hearth.CodeOf(err)
+		never := code == hearth.Unavailable || code == hearth.NotFound || errors.Is(err, context.Canceled) && d.calls.Err() != nil
+		a := answer{outcome: outcome{reached: !never, internal: true, reason: hearth.MessageOf(err)}, took: time.Since(began)}
+		switch code {
+		case hearth.Timeout:
+			a.status = http.StatusGatewayTimeout
+		case hearth.NotFound:
+			a.status = http.StatusNotFound
+		case hearth.Unavailable:
+			a.status = http.StatusServiceUnavailable
+		default:
+			a.status = http.StatusBadGateway
+		}
+		return a
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, maxAnswer)) // so that the connection can be used again
+	a := answer{header: res.Header, body: body, took: time.Since(began), outcome: outcome{reached: true, status: res.StatusCode,
+		internal: res.Header.Get(chain.HeaderInternal) != "", retryAfter: res.Header.Get("Retry-After")}}
+	if err != nil {
+		a.outcome = outcome{reached: true, status: http.StatusBadGateway, internal: true, reason: fmt.Sprintf("the answer broke off: %v", err)}
+	}
+	if a.internal && (res.StatusCode == http.StatusTooManyRequests || res.StatusCode == http.StatusServiceUnavailable) {
+		a.reached = false // max_inflight, no replica, or Redis away
+	}
+	return a
+}
+
+// callbackOf is the callback of a call that was answered, or given up.
+// See https://docs.openfaas.com/reference/async/#callback-request-headers.
+func (d *Dispatcher) callbackOf(n hearth.Name, e chain.Entry, attempt, most int, got answer) *redis.Callback {
+	header := maps.Clone(got.header)
+	if header == nil {
+		header = http.Header{}
+	}
+	for _, name := range []string{"Content-Length", "Connection", "Transfer-Encoding", chain.HeaderSettled, router.HeaderReplica} {
+		header.Del(name)
+	}
+	header.Set(chain.HeaderCallID, e.CallID)
+	header.Set("X-Duration-Seconds", strconv.FormatFloat(got.took.Seconds(), 'f', 6, 64))
+	header.Set("X-Function-Status", strconv.Itoa(got.status))
+	header.Set("X-Function-Name", n.String())
+	header.Set("X-Retry", strconv.Itoa(attempt))
+	header.Set("X-Retry-Max", strconv.Itoa(most))
+	if start := e.Header.Get("X-Start-Time"); start != "" {
+		header.Set("X-Start-Time", start)
+	}
+	return &redis.Callback{Of: n, Entry: chain.Entry{Body: got.body, Header: header, CallID: e.CallID, Callback: e.Callback, Traceparent: e.Traceparent}}
+}
+
+// callBack makes a callback.
+func (d *Dispatcher) callBack(e chain.Entry) answer {
+	req, err := http.NewRequestWithContext(d.calls, http.MethodPost, e.Callback, bytes.NewReader(e.Body))
+	if err != nil {
+		return answer{outcome: outcome{reached: true, status: http.StatusUnprocessableEntity, reason: "the callback URL cannot be called"}}
+	}
+	if e.Header != nil {
+		req.Header = e.Header
+	}
+	if e.Traceparent != "" {
+		req.Header.Set(chain.HeaderTraceparent, e.Traceparent)
+	}
+	req.Header.Set("User-Agent", "hearth")
+	began := time.Now()
+	res, err := d.cfg.Callbacks.Do(req)
+	if err != nil {
+		if d.calls.Err() != nil {
+			return answer{outcome: outcome{reason: "hearth is stopping"}}
+		}
+		var u *url.Error
+		reason := "the callback URL cannot be reached"
+		if errors.As(err, &u) {
+			reason += ": " + u.Err.Error()
+		}
+		return answer{outcome: outcome{reached: true, status: http.StatusBadGateway, internal: true, reason: reason}}
+	}
+	return d.read(res, nil, began)
+}
+
+// excerpt is the beginning of a body, for people.
+func excerpt(body []byte) string {
+	return string(bytes.ToValidUTF8(body[:min(len(body), maxExcerpt)], []byte("?")))
+}

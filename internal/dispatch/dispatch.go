@@ -1,0 +1,249 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/redis"
+)
+
+// Config is what a dispatcher works with.
+type Config struct {
+	Queue *redis.Client
+	Log   *slog.Logger
+
+	// Instance names this process, and is the same in its next life: no two live ones may share it.
+	Instance string
+
+	// Connector is the value of X-Connector on deliveries. Defaults to "hearth".
+	Connector string
+
+	// Callbacks is the client that calls callback URLs. Defaults to one that follows no redirects, with a timeout of 30 s.
+	Callbacks *http.Client
+
+	// LeaseMargin is by how much a lease outlasts the function's timeout. Defaults to 15 s.
+	LeaseMargin time.Duration
+
+	// Plain makes calls as a stock gateway does: once, without the headers of a delivery, and whatever comes back is the end.
+	Plain bool
+
+	// SweepEvery is how often pending entries are looked for that nobody holds. Defaults to 1 min.
+	SweepEvery time.Duration
+}
+
+// A Target is what a function's calls are given to: a router, or another gateway.
+type Target interface {
+	// RoundTrip calls a function, as router.Router does. An error of code Unavailable or NotFound means that it was not
+	// called; any other that it may have been.
+	RoundTrip(n hearth.Name, req *http.Request) (*http.Response, error)
+	// Room is how many calls the function may be given at once.
+	Room(n hearth.Name) int
+}
+
+// A Subscription is one stream that a function takes entries of.
+type Subscription struct {
+	chain.Subscription
+	Topic string // "" for the function's own calls
+
+	// LeaveAck leaves it to the function's commit to settle a delivery: 202 from an asynchronous gateway is no success.
+	// The entry stays leased until then, and is delivered again when the lease runs out.
+	LeaveAck bool
+}
+
+// A Dispatcher runs the lanes of all functions.
+type Dispatcher struct {
+	cfg    Config
+	target Target
+	watch  *watcher
+
+	mu    sync.Mutex
+	lanes map[hearth.Name]*lane
+	done  bool
+
+	ctx   context.Context // of taking: ends when the dispatcher stops
+	stop  context.CancelFunc
+	calls context.Context // of calls: ends when Stop gives up waiting for them
+	abort context.CancelFunc
+	work  sync.WaitGroup
+}
+
+// New makes a dispatcher. It does nothing before Start.
+func New(cfg Config, target Target) *Dispatcher {
+	if cfg.Connector == "" {
+		cfg.Connector = "hearth"
+	}
+	if cfg.Callbacks == nil {
+		cfg.Callbacks = &http.Client{Timeout: 30 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	}
+	if cfg.LeaseMargin == 0 {
+		cfg.LeaseMargin = 15 * time.Second
+	}
+	if cfg.SweepEvery == 0 {
+		cfg.SweepEvery = time.Minute
+	}
+	d := &Dispatcher{cfg: cfg, target: target, lanes: map[hearth.Name]*lane{}}
+	d.ctx, d.stop = context.WithCancel(context.Background())
+	d.calls, d.abort = context.WithCancel(context.Background())
+	d.watch = newWatcher(cfg.Queue.NewWatch(), cfg.Log, d.fired, d.wakeAll)
+	return d
+}
+
+// Start begins to deliver.
+func (d *Dispatcher) Start() {
+	d.work.Go(func() { d.watch.run(d.ctx) })
+	d.work.Go(d.tend)
+}
+
+// Stop takes nothing more, and waits for the calls that were made until ctx ends; what is not answered then is given back.
+// It is safe to call before Start, and twice.
+func (d *Dispatcher) Stop(ctx context.Context) {
+	d.mu.Lock()
+	d.done = true
+	d.mu.Unlock()
+	d.stop()
+	d.watch.interrupt()
+	over := make(chan struct{})
+	go func() { defer close(over); d.work.Wait() }()
+	select {
+	case <-over:
+	case <-ctx.Done():
+		d.abort()
+		<-over
+	}
+	d.abort()
+}
+
+// Set makes a function's lane what its spec and subscriptions say, and begins to deliver. The subscriptions' groups must be
+// there.
+func (d *Dispatcher) Set(f hearth.Function, subs []Subscription) {
+	d.mu.Lock()
+	if d.done {
+		d.mu.Unlock()
+		return
+	}
+	l := d.lanes[f.Name()]
+	if l == nil {
+		l = &lane{d: d, name: f.Name(), queues: map[chain.Subscription]*queue{}}
+		d.lanes[f.Name()] = l
+	}
+	d.mu.Unlock()
+	removed := l.set(f, subs)
+	for _, s := range removed {
+		d.watch.remove(s)
+	}
+	l.kick()
+}
+
+// Delete forgets a function's lane. Calls that were made go on to their end.
+func (d *Dispatcher) Delete(n hearth.Name) {
+	d.mu.Lock()
+	l := d.lanes[n]
+	delete(d.lanes, n)
+	d.mu.Unlock()
+	if l != nil {
+		for _, s := range l.set(hearth.Function{}, nil) {
+			d.watch.remove(s)
+		}
+	}
+}
+
+// Notify says that an entry was put on a subscription's stream. It spares the watcher's way round; without it the entry is
+// delivered a little later.
+func (d *Dispatcher) Notify(n hearth.Name, s chain.Subscription) {
+	if l := d.lane(n); l != nil {
+		l.notify(s)
+	}
+}
+
+// RoomMade says that a function may have room for more calls.
+func (d *Dispatcher) RoomMade(n hearth.Name) {
+	if l := d.lane(n); l != nil {
+		l.kick()
+	}
+}
+
+func (d *Dispatcher) lane(n hearth.Name) *lane {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.lanes[n]
+}
+
+// fired is told by the watcher that streams have new entries.
+func (d *Dispatcher) fired(subs []chain.Subscription) {
+	for _, s := range subs {
+		n, err := hearth.ParseName(s.Group)
+		if err == nil {
+			d.Notify(n, s)
+		}
+	}
+}
+
+// wakeAll lets all lanes look: Redis was away, and nobody knows what came meanwhile.
+func (d *Dispatcher) wakeAll() {
+	for _, l := range d.all() {
+		l.notifyAll()
+	}
+}
+
+// tend renews leases of calls that take long, and sweeps.
+func (d *Dispatcher) tend() {
+	renew, sweep := time.NewTicker(d.cfg.LeaseMargin/3), time.NewTicker(d.cfg.SweepEvery)
+	defer renew.Stop()
+	defer sweep.Stop()
+	for {
+		select {
+		case <-d.calls.Done():
+			return
+		case <-d.ctx.Done():
+			return
+		case <-renew.C:
+			for _, l := range d.all() {
+				l.renew(d.ctx)
+			}
+		case <-sweep.C:
+			for _, l := range d.all() {
+				l.sweep(d.ctx)
+			}
+		}
+	}
+}
+
+func (d *Dispatcher) all() []*lane {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	lanes := make([]*lane, 0, len(d.lanes))
+	for _, l := range d.lanes {
+		lanes = append(lanes, l)
+	}
+	return lanes
+}
+
+// persist does something in Redis that must be done, again and again until it is, or there is no time left.
+func (d *Dispatcher) persist(what string, do func(context.Context) error) {
+	wait := 20 * time.Millisecond
+	for {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(d.calls), 10*time.Second)
+		err := do(ctx)
+		cancel()
+		if err == nil {
+			return
+		}
+		if hearth.CodeOf(err) != hearth.Unavailable || d.calls.Err() != nil {
+			if !errors.Is(err, context.Canceled) {
+				d.cfg.Log.Error("could not "+what+"; its lease runs out, and it is delivered again", "error", err)
+			}
+			return
+		}
+		select {
+		case <-time.After(wait):
+		case <-d.calls.Done():
+		}
+		wait = min(2*wait, 2*time.Second)
+	}
+}

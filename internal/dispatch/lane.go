@@ -1,0 +1,279 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/redis"
+)
+
+const (
+	maxBatch     = 64               // entries that one Take takes
+	callbackRoom = 8                // callbacks of one function that are made at once
+	lostPause    = 15 * time.Second // before a queue whose group is lost is looked at again
+)
+
+// A lane delivers to one function. It runs a goroutine only while there is something to take and room for it.
+type lane struct {
+	d    *Dispatcher
+	name hearth.Name
+
+	mu        sync.Mutex
+	spec      hearth.Function
+	queues    map[chain.Subscription]*queue
+	turn      []*queue // in the order in which they are looked at
+	calls     int      // in flight, of the function
+	callbacks int      // in flight
+	running   bool
+	held      map[*queue]map[string]redis.Delivery // what is leased and not ended, by token
+}
+
+// A queue is one subscription of a lane.
+type queue struct {
+	Subscription
+	callbacks bool
+	ready     bool        // there may be something to take
+	timer     *time.Timer // until something else may be taken
+	timerAt   time.Time   // when that is
+	removed   bool
+}
+
+// set makes the lane's queues these, and returns those that are no more.
+func (l *lane) set(f hearth.Function, subs []Subscription) (removed []chain.Subscription) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.spec = f
+	wanted := map[chain.Subscription]Subscription{}
+	for _, s := range subs {
+		wanted[s.Subscription] = s
+	}
+	for key, q := range l.queues {
+		if _, ok := wanted[key]; !ok {
+			q.removed = true
+			if q.timer != nil {
+				q.timer.Stop()
+			}
+			delete(l.queues, key)
+			removed = append(removed, key)
+		}
+	}
+	l.turn = nil
+	callbacks := redis.CallbacksOf(l.name)
+	for _, s := range subs {
+		q := l.queues[s.Subscription]
+		if q == nil {
+			q = &queue{ready: true, callbacks: s.Subscription == callbacks}
+			l.queues[s.Subscription] = q
+		}
+		q.Subscription = s
+		l.turn = append(l.turn, q)
+	}
+	return removed
+}
+
+// notify says that a queue has something to take.
+func (l *lane) notify(s chain.Subscription) {
+	l.mu.Lock()
+	if q := l.queues[s]; q != nil {
+		q.ready = true
+	}
+	l.mu.Unlock()
+	l.kick()
+}
+
+func (l *lane) notifyAll() {
+	l.mu.Lock()
+	for _, q := range l.queues {
+		q.ready = true
+	}
+	l.mu.Unlock()
+	l.kick()
+}
+
+// kick makes the lane run, if it has reason to.
+func (l *lane) kick() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.running || l.d.ctx.Err() != nil {
+		return
+	}
+	if q, _ := l.next(); q != nil {
+		l.running = true
+		l.d.work.Go(l.run)
+	}
+}
+
+// next is the queue whose turn it is, and how much may be taken of it. l.mu is held.
+func (l *lane) next() (*queue, int) {
+	room := -1
+	for i, q := range l.turn {
+		if !q.ready {
+			continue
+		}
+		n := callbackRoom - l.callbacks
+		if !q.callbacks {
+			if room < 0 {
+				room = l.d.target.Room(l.name) - l.calls
+			}
+			n = room
+		}
+		if n > 0 {
+			l.turn = append(append(l.turn[:i:i], l.turn[i+1:]...), q)
+			return q, min(n, maxBatch)
+		}
+	}
+	return nil, 0
+}
+
+// run takes and delivers until there is nothing to take, or no room.
+func (l *lane) run() {
+	for {
+		l.mu.Lock()
+		q, n := l.next()
+		if q == nil || l.d.ctx.Err() != nil {
+			l.running = false
+			l.mu.Unlock()
+			return
+		}
+		q.ready = false // before looking: what comes later sets it again
+		lease := l.lease()
+		sub := q.Subscription.Subscription
+		l.mu.Unlock()
+
+		b, err := l.d.cfg.Queue.Take(l.d.ctx, sub, n, lease, l.d.cfg.Instance)
+		if err != nil {
+			l.failed(q, err)
+			continue
+		}
+		l.mu.Lock()
+		if !b.Drained {
+			q.ready = true
+		}
+		removed := q.removed
+		l.wakeIn(q, b.Next)
+		for _, d := range b.Deliveries {
+			l.begin(q, d)
+		}
+		l.mu.Unlock()
+		if b.Drained && !removed {
+			l.d.watch.add(sub, b.Last)
+		} else {
+			l.d.watch.remove(sub)
+		}
+	}
+}
+
+// lease outlasts the function's timeout, and the wait for a replica before it. l.mu is held.
+func (l *lane) lease() time.Duration { return 2*l.spec.Timeout() + l.d.cfg.LeaseMargin }
+
+// failed pauses a queue that could not be taken from.
+func (l *lane) failed(q *queue, err error) {
+	wait := time.Second // should the watcher miss that Redis is back
+	if errors.Is(err, redis.ErrNoGroup) {
+		wait = lostPause
+		l.d.cfg.Log.Error("a consumer group is gone from Redis, so nothing of this queue can be delivered; deploy the function again to make it anew, "+
+			"but then what the group had done may be done again", "function", l.name.String(), "queue", q.Subscription.Subscription.String())
+	} else if hearth.CodeOf(err) != hearth.Unavailable && l.d.ctx.Err() == nil {
+		l.d.cfg.Log.Error("could not take from a queue", "function", l.name.String(), "error", err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.wakeIn(q, wait)
+}
+
+// wakeIn makes a queue ready after a while, and not before, unless something comes. l.mu is held.
+func (l *lane) wakeIn(q *queue, wait time.Duration) {
+	if q.timer != nil {
+		q.timer.Stop()
+		q.timer = nil
+	}
+	if wait < 0 || q.removed {
+		return
+	}
+	wait += time.Millisecond // Redis's clock counts whole ones
+	q.timerAt = time.Now().Add(wait)
+	q.timer = time.AfterFunc(wait, func() { l.notify(q.Subscription.Subscription) })
+}
+
+// sooner makes a queue ready after a while, unless it will be before. l.mu is held.
+func (l *lane) sooner(q *queue, wait time.Duration) {
+	if q.timer == nil || time.Now().Add(wait).Before(q.timerAt) {
+		l.wakeIn(q, wait)
+	}
+}
+
+// begin delivers an entry. l.mu is held.
+func (l *lane) begin(q *queue, d redis.Delivery) {
+	if q.callbacks {
+		l.callbacks++
+	} else {
+		l.calls++
+	}
+	if l.held == nil {
+		l.held = map[*queue]map[string]redis.Delivery{}
+	}
+	if l.held[q] == nil {
+		l.held[q] = map[string]redis.Delivery{}
+	}
+	l.held[q][d.Token] = d
+	spec, sub := l.spec, q.Subscription
+	l.d.work.Go(func() {
+		again := l.d.deliver(spec, sub, q.callbacks, d)
+		l.mu.Lock()
+		if q.callbacks {
+			l.callbacks--
+		} else {
+			l.calls--
+		}
+		delete(l.held[q], d.Token)
+		if len(l.held[q]) == 0 {
+			delete(l.held, q)
+		}
+		if again >= 0 {
+			l.sooner(q, again)
+		}
+		l.mu.Unlock()
+		l.kick()
+	})
+}
+
+// renew lets the leases of calls that are under way go on.
+func (l *lane) renew(ctx context.Context) {
+	l.mu.Lock()
+	lease := l.lease()
+	held := map[chain.Subscription][]redis.Delivery{}
+	for q, deliveries := range l.held {
+		for _, d := range deliveries {
+			held[q.Subscription.Subscription] = append(held[q.Subscription.Subscription], d)
+		}
+	}
+	l.mu.Unlock()
+	for s, deliveries := range held {
+		if err := l.d.cfg.Queue.Renew(ctx, s, lease, deliveries); err != nil && hearth.CodeOf(err) != hearth.Unavailable {
+			l.d.cfg.Log.Error("could not renew leases", "queue", s.String(), "error", err)
+		}
+	}
+}
+
+// sweep looks for entries that nobody holds.
+func (l *lane) sweep(ctx context.Context) {
+	l.mu.Lock()
+	lease := l.lease()
+	var subs []chain.Subscription
+	for s := range l.queues {
+		subs = append(subs, s)
+	}
+	l.mu.Unlock()
+	for _, s := range subs {
+		n, err := l.d.cfg.Queue.Sweep(ctx, s, lease)
+		if err == nil && n > 0 {
+			l.d.cfg.Log.Warn("found entries that were taken and that nobody held; they are delivered again when their new lease runs out",
+				"queue", s.String(), "count", n)
+			l.notify(s) // to learn when that is
+		}
+	}
+}

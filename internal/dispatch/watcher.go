@@ -1,0 +1,147 @@
+package dispatch
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/internal/redis"
+)
+
+// watcher waits for new entries on the streams of all queues that have been emptied, over one connection. A queue that has
+// more than its lane can take is not watched: its lane looks by itself.
+type watcher struct {
+	conn  *redis.Watch
+	log   *slog.Logger
+	fired func([]chain.Subscription)
+	back  func() // Redis was away, and is back
+
+	mu      sync.Mutex
+	watched map[chain.Subscription]string // where each group has read to, as far as is known
+	waiting map[string]bool               // the streams that the running Wait knows
+	poking  bool
+	stopped bool
+}
+
+func newWatcher(conn *redis.Watch, log *slog.Logger, fired func([]chain.Subscription), back func()) *watcher {
+	return &watcher{conn: conn, log: log, fired: fired, back: back, watched: map[chain.Subscription]string{}}
+}
+
+// add watches a queue whose group has read up to last: it is fired whenever an entry comes behind that.
+func (w *watcher) add(s chain.Subscription, last string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.watched[s] = last
+	if !w.waiting[s.Stream] {
+		w.poke()
+	}
+}
+
+// remove watches a queue no longer.
+func (w *watcher) remove(s chain.Subscription) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	delete(w.watched, s)
+}
+
+// poke interrupts the Wait that does not know all streams. An interruption that comes just before Wait blocks has no
+// effect, so it goes on until the loop has come round. w.mu is held.
+func (w *watcher) poke() {
+	w.waiting = nil
+	if w.poking {
+		return
+	}
+	w.poking = true
+	go func() {
+		for wait := 50 * time.Microsecond; ; wait = min(2*wait, 50*time.Millisecond) {
+			w.mu.Lock()
+			if w.waiting != nil || w.stopped {
+				w.poking = false
+				w.mu.Unlock()
+				return
+			}
+			w.mu.Unlock()
+			w.conn.Interrupt(context.Background())
+			time.Sleep(wait)
+		}
+	}()
+}
+
+// interrupt ends the watching: run's context has ended.
+func (w *watcher) interrupt() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.poke()
+}
+
+func (w *watcher) run(ctx context.Context) {
+	defer func() {
+		w.mu.Lock()
+		w.stopped = true
+		w.mu.Unlock()
+		w.conn.Close()
+	}()
+	const shortest, longest = 50 * time.Millisecond, 2 * time.Second
+	away, wait := false, shortest
+	for ctx.Err() == nil {
+		fired, err := w.conn.Wait(ctx, w.positions(ctx))
+		if err != nil {
+			if !away && ctx.Err() == nil {
+				w.log.Warn("Redis is away; calls that are queued wait until it is back", "error", err)
+			}
+			away = true
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+			}
+			wait = min(2*wait, longest)
+			continue
+		}
+		if away {
+			w.log.Info("Redis is back")
+			away, wait = false, shortest
+			w.back()
+		}
+		if subs := w.take(fired); len(subs) > 0 {
+			w.fired(subs)
+		}
+	}
+}
+
+// positions are the streams to wait for. A stream that several groups read is watched from where the slowest is.
+func (w *watcher) positions(ctx context.Context) map[string]string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	at := make(map[string]string, len(w.watched))
+	for s, last := range w.watched {
+		if other, ok := at[s.Stream]; !ok || redis.NotAfter(last, other) {
+			at[s.Stream] = last
+		}
+	}
+	if ctx.Err() == nil { // else go on poking
+		w.waiting = make(map[string]bool, len(at))
+		for stream := range at {
+			w.waiting[stream] = true
+		}
+	}
+	return at
+}
+
+// take are the queues that new entries are for.
+func (w *watcher) take(fired map[string]string) []chain.Subscription {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var subs []chain.Subscription
+	if len(fired) == 0 {
+		return nil
+	}
+	for s, last := range w.watched {
+		if id, ok := fired[s.Stream]; ok && !redis.NotAfter(id, last) {
+			subs = append(subs, s)
+			w.watched[s] = id
+		}
+	}
+	return subs
+}

@@ -1,0 +1,200 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/internal/dispatch"
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/redis"
+	"github.com/hearthfaas/hearth/internal/registry"
+	"github.com/hearthfaas/hearth/internal/router"
+)
+
+// Config is what the gateway works with, and its limits.
+type Config struct {
+	Registry *registry.Registry
+	Router   *router.Router
+	Queue    *redis.Client
+	Dispatch *dispatch.Dispatcher
+	Provider hearth.Provider
+	Log      *slog.Logger
+
+	Credentials Credentials
+	Version     string
+
+	// Plain lets the headers of a delivery pass, as a stock gateway does: a connector in front of it sets them.
+	Plain bool
+
+	// MaxAsyncBody is how many bytes the body of a queued call may have. Defaults to 1 MiB.
+	MaxAsyncBody int64
+	// MaxQueue is how many calls one function's queue may have. Defaults to 100,000.
+	MaxQueue int
+}
+
+// Limits of the HTTP server, which a client cannot exceed.
+const (
+	maxHeader         = 64 << 10
+	readHeaderTimeout = 10 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxSystemBody     = 1 << 20
+)
+
+// Gateway is an HTTP server.
+type Gateway struct {
+	cfg      Config
+	server   *http.Server
+	draining atomic.Bool
+}
+
+// New makes a gateway. It serves nothing yet.
+func New(cfg Config) *Gateway {
+	if cfg.MaxAsyncBody == 0 {
+		cfg.MaxAsyncBody = 1 << 20
+	}
+	if cfg.MaxQueue == 0 {
+		cfg.MaxQueue = 100_000
+	}
+	g := &Gateway{cfg: cfg}
+	g.server = &http.Server{MaxHeaderBytes: maxHeader, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
+		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug)}
+	g.server.Handler = g.routes()
+	return g
+}
+
+func (g *Gateway) routes() http.Handler {
+	mux := http.NewServeMux()
+	system := func(pattern string, h func(http.ResponseWriter, *http.Request) error) {
+		mux.Handle(pattern, g.cfg.Credentials.protect(plainErrors(g.cfg.Log, h)))
+	}
+	system("GET /system/functions", g.list)
+	system("POST /system/functions", g.deploy)
+	system("PUT /system/functions", g.deploy)
+	system("DELETE /system/functions", g.remove)
+	system("GET /system/function/{name}", g.status)
+	system("POST /system/scale-function/{name}", g.scale)
+	system("GET /system/info", g.info)
+	system("GET /system/namespaces", g.namespaces)
+	system("GET /system/dead-letters", g.listDead)
+	system("GET /system/dead-letters/{queue}/{id}", g.showDead)
+	system("POST /system/dead-letters/redrive", g.redrive)
+	system("POST /system/dead-letters/purge", g.purge)
+	system("GET /system/queues", g.queues)
+	mux.HandleFunc("/healthz", g.healthz)
+	mux.Handle("/function/", problems(g.cfg.Log, g.call))
+	mux.Handle("/async-function/", problems(g.cfg.Log, g.enqueue))
+	return mux
+}
+
+// Serve serves on a listener until Shutdown.
+func (g *Gateway) Serve(l net.Listener) error {
+	if err := g.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// ServeHTTP implements http.Handler.
+func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.server.Handler.ServeHTTP(w, r) }
+
+// Shutdown takes no new calls, and waits for those that it has until ctx ends; then it breaks them off.
+func (g *Gateway) Shutdown(ctx context.Context) {
+	g.draining.Store(true)
+	if err := g.server.Shutdown(ctx); err != nil {
+		_ = g.server.Close()
+	}
+}
+
+func (g *Gateway) healthz(w http.ResponseWriter, _ *http.Request) {
+	if g.draining.Load() {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
+	w.WriteHeader(http.StatusOK)
+}
+
+func (g *Gateway) info(w http.ResponseWriter, _ *http.Request) error {
+	type version struct {
+		SHA     string `json:"sha"`
+		Release string `json:"release"`
+	}
+	provider, orchestration := g.cfg.Provider.Info()
+	v := version{Release: g.cfg.Version}
+	return writeJSON(w, http.StatusOK, map[string]any{
+		"provider": map[string]any{"provider": provider, "orchestration": orchestration, "version": v},
+		"version":  v, "arch": runtime.GOARCH,
+	})
+}
+
+// status is the HTTP status of an error's code.
+func statusOf(err error) int {
+	switch hearth.CodeOf(err) {
+	case hearth.Invalid:
+		return http.StatusBadRequest
+	case hearth.Unauthorized:
+		return http.StatusUnauthorized
+	case hearth.NotFound:
+		return http.StatusNotFound
+	case hearth.Conflict:
+		return http.StatusConflict
+	case hearth.Exhausted:
+		return http.StatusTooManyRequests
+	case hearth.BadGateway:
+		return http.StatusBadGateway
+	case hearth.Unavailable:
+		return http.StatusServiceUnavailable
+	case hearth.Timeout:
+		return http.StatusGatewayTimeout
+	}
+	return http.StatusInternalServerError
+}
+
+// plainErrors answers errors as text, which faas-cli shows to its user.
+func plainErrors(log *slog.Logger, h func(http.ResponseWriter, *http.Request) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, maxSystemBody)
+		if err := h(w, r); err != nil {
+			if statusOf(err) >= http.StatusInternalServerError {
+				log.Error("a request failed", "method", r.Method, "path", r.URL.Path, "error", cause(err))
+			}
+			http.Error(w, hearth.MessageOf(err), statusOf(err))
+		}
+	})
+}
+
+// problems answers errors of calls as RFC 9457 has them, and marks them as the platform's.
+func problems(log *slog.Logger, h func(http.ResponseWriter, *http.Request) error) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		err := h(w, r)
+		if err == nil || errors.Is(err, context.Canceled) {
+			return
+		}
+		p := chain.Problem{Status: statusOf(err), Detail: hearth.MessageOf(err), Internal: "proxy"}
+		p.Title = http.StatusText(p.Status)
+		switch p.Status {
+		case http.StatusTooManyRequests, http.StatusServiceUnavailable:
+			p.RetryAfter = "1"
+		case http.StatusNotFound, http.StatusBadRequest, http.StatusConflict, http.StatusRequestEntityTooLarge:
+			p.Internal = "" // trying again would not help
+		}
+		if p.Status >= http.StatusInternalServerError {
+			log.Warn("a call failed", "path", r.URL.Path, "status", p.Status, "error", cause(err))
+		}
+		p.Write(w)
+	})
+}
+
+// cause is what goes into the log and not to the client.
+func cause(err error) error {
+	if inner := errors.Unwrap(err); inner != nil {
+		return inner
+	}
+	return err
+}

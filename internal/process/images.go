@@ -1,0 +1,112 @@
+package process
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"github.com/hearthfaas/hearth/internal/hearth"
+)
+
+// Images are the functions that were built on this machine: for each image's name, a binary. They are to the process
+// provider what a registry is to one of containers.
+type Images struct{ Dir string }
+
+// An Image is one of them.
+type Image struct {
+	Path   string // of the binary
+	Digest string // of its content
+}
+
+func (i Images) path(ref string) string { return filepath.Join(i.Dir, url.PathEscape(ref)) }
+
+// Put makes a binary an image. It takes the place of an older one at once; replicas of that go on undisturbed.
+func (i Images) Put(ref, binary string) (Image, error) {
+	digest, err := digestOf(binary)
+	if err != nil {
+		return Image{}, fmt.Errorf("store image %s: %w", ref, err)
+	}
+	image := Image{Path: filepath.Join(i.path(ref), digest), Digest: digest}
+	if current, err := i.Find(ref); err == nil && current.Digest == digest {
+		return current, nil
+	}
+	if err := os.MkdirAll(i.path(ref), 0o700); err != nil {
+		return Image{}, fmt.Errorf("store image %s: %w", ref, err)
+	}
+	if err := copyFile(binary, image.Path); err != nil {
+		return Image{}, fmt.Errorf("store image %s: %w", ref, err)
+	}
+	if err := replaceFile(filepath.Join(i.path(ref), "current"), []byte(digest)); err != nil {
+		return Image{}, fmt.Errorf("store image %s: %w", ref, err)
+	}
+	i.forgetOld(ref, digest)
+	return image, nil
+}
+
+// Find is the image of that name. It returns an error of code Invalid if it was not built here.
+func (i Images) Find(ref string) (Image, error) {
+	digest, err := os.ReadFile(filepath.Join(i.path(ref), "current"))
+	if err != nil {
+		return Image{}, hearth.Errorf(hearth.Invalid,
+			"the image %s was not built on this machine: functions run as processes here, so build it with: hearth build", ref)
+	}
+	return Image{Path: filepath.Join(i.path(ref), string(digest)), Digest: string(digest)}, nil
+}
+
+// forgetOld removes the binaries that are not current. The kernel keeps those that still run.
+func (i Images) forgetOld(ref, current string) {
+	entries, _ := os.ReadDir(i.path(ref))
+	for _, e := range entries {
+		if e.Name() != current && e.Name() != "current" {
+			_ = os.Remove(filepath.Join(i.path(ref), e.Name()))
+		}
+	}
+}
+
+func digestOf(path string) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer func() { _ = f.Close() }()
+	sum := sha256.New()
+	if _, err := io.Copy(sum, f); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:12]), nil
+}
+
+func copyFile(from, to string) error {
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }()
+	out, err := os.CreateTemp(filepath.Dir(to), ".new-")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = os.Remove(out.Name()) }()
+	_, err = io.Copy(out, in)
+	if e := out.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = os.Chmod(out.Name(), 0o700)
+	}
+	if err == nil {
+		err = os.Rename(out.Name(), to)
+	}
+	return err
+}
+
+func replaceFile(path string, content []byte) error {
+	if err := os.WriteFile(path+".new", content, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(path+".new", path)
+}

@@ -1,0 +1,108 @@
+package process
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+const (
+	maxLine = 64 << 10 // bytes of a line; what is longer is cut into several
+	maxLog  = 16 << 20 // bytes of a log before it is put aside; one older is kept
+)
+
+// A logFile is what all replicas of a function print, a line each: time, replica, stream, text.
+type logFile struct {
+	path string
+	mu   sync.Mutex
+	file *os.File
+	out  *bufio.Writer
+	size int64
+}
+
+// copyLines reads a replica's output until it ends, into the log, and gives each line to last.
+func (l *logFile) copyLines(replica, stream string, from io.Reader, last func(string)) {
+	r := bufio.NewReaderSize(from, 4096)
+	for {
+		line, err := readLine(r)
+		if line != "" || err == nil {
+			last(line)
+			l.write(replica, stream, line, r.Buffered() == 0)
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// readLine reads up to the end of a line, or maxLine bytes of it.
+func readLine(r *bufio.Reader) (string, error) {
+	var line []byte
+	for {
+		part, err := r.ReadSlice('\n')
+		line = append(line, part...)
+		if len(line) > 0 && line[len(line)-1] == '\n' {
+			return string(line[:len(line)-1]), nil
+		}
+		if errors.Is(err, bufio.ErrBufferFull) && len(line) < maxLine {
+			continue
+		}
+		if errors.Is(err, bufio.ErrBufferFull) {
+			err = nil
+		}
+		return string(line), err
+	}
+}
+
+// write adds a line. With flush it is in the file when write returns; without, more is about to come.
+func (l *logFile) write(replica, stream, line string, flush bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file == nil || l.size > maxLog {
+		l.open()
+	}
+	if l.file == nil {
+		return
+	}
+	b := time.Now().UTC().AppendFormat(l.out.AvailableBuffer(), "2006-01-02T15:04:05.000000Z")
+	b = append(append(append(append(b, ' '), replica...), ' '), stream...)
+	b = append(append(append(b, ' '), line...), '\n')
+	n, _ := l.out.Write(b)
+	l.size += int64(n)
+	if flush {
+		_ = l.out.Flush()
+	}
+}
+
+// open opens the file, and puts a full one aside. A log that cannot be written is no reason to stop a function.
+func (l *logFile) open() {
+	if l.file != nil {
+		_ = l.out.Flush()
+		_ = l.file.Close()
+		l.file = nil
+		_ = os.Rename(l.path, l.path+".1")
+	}
+	_ = os.MkdirAll(filepath.Dir(l.path), 0o700)
+	f, err := os.OpenFile(l.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return
+	}
+	l.file, l.out, l.size = f, bufio.NewWriter(f), 0
+	if info, err := f.Stat(); err == nil {
+		l.size = info.Size()
+	}
+}
+
+func (l *logFile) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.file != nil {
+		_ = l.out.Flush()
+		_ = l.file.Close()
+		l.file = nil
+	}
+}

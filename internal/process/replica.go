@@ -1,0 +1,271 @@
+package process
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/hearthfaas/hearth/internal/child"
+	"github.com/hearthfaas/hearth/internal/hearth"
+)
+
+const (
+	firstPause = 100 * time.Millisecond // after the second crash; it doubles with each
+	longPause  = 10 * time.Second
+	longEnough = 10 * time.Second // what runs for so long had not failed to start
+)
+
+// A replica is one copy of a function, over all processes that it takes to keep it running.
+type replica struct {
+	id       string
+	revision string
+	spec     hearth.Function
+	binary   string
+	socket   string // path
+	tmp      string
+	env      []string
+	log      *logFile
+	slog     *slog.Logger
+	changed  func() // tells the provider; called without mu
+
+	stop context.CancelFunc // begins to end it
+	done chan struct{}      // closed when it is gone
+
+	mu        sync.Mutex
+	accepting bool
+	ready     bool
+	failing   string
+	started   time.Time
+	lastLine  string
+	process   *os.Process
+}
+
+func (r *replica) state() hearth.Replica {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return hearth.Replica{ID: r.id, Revision: r.revision, Address: "unix://" + r.socket, Started: r.started,
+		Accepting: r.accepting, Ready: r.ready, Failing: r.failing}
+}
+
+// run keeps the replica running until ctx ends, and then ends it.
+func (r *replica) run(ctx context.Context, first *net.UnixListener) {
+	defer close(r.done)
+	defer func() { _ = os.RemoveAll(r.tmp); _ = os.Remove(r.socket) }()
+	listener, crashes := first, 0
+	defer func() {
+		if listener != nil {
+			_ = listener.Close()
+		}
+	}()
+	for ctx.Err() == nil {
+		if listener == nil {
+			var err error
+			if listener, err = listen(r.socket); err != nil {
+				r.fail(fmt.Sprintf("could not open its socket: %v", err))
+				pause(ctx, longPause)
+				continue
+			}
+		}
+		began := time.Now()
+		wasReady, why := r.once(ctx, listener)
+		if ctx.Err() != nil {
+			return
+		}
+		if crashes++; wasReady && time.Since(began) > longEnough {
+			crashes = 1
+		}
+		r.slog.Warn("replica ended by itself", "replica", r.id, "reason", why, "crashes", crashes)
+		if crashes == 1 {
+			r.changed()
+		} else {
+			_ = listener.Close() // what queues there gets its answer now
+			listener = nil
+			r.fail(why)
+			pause(ctx, min(firstPause<<min(crashes-2, 10), longPause))
+		}
+	}
+}
+
+func (r *replica) fail(why string) {
+	r.mu.Lock()
+	r.accepting, r.ready, r.failing = false, false, why
+	r.mu.Unlock()
+	r.changed()
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// once runs one process until it ends. It returns whether it got ready, and why it ended.
+func (r *replica) once(ctx context.Context, listener *net.UnixListener) (wasReady bool, why string) {
+	cmd, outputs, err := r.start(listener)
+	if err != nil {
+		return false, fmt.Sprintf("could not be started: %v", err)
+	}
+	r.mu.Lock()
+	r.process, r.started, r.lastLine = cmd.Process, time.Now(), ""
+	r.accepting = r.accepting || r.failing == ""
+	r.mu.Unlock()
+
+	alive, ended := context.WithCancel(context.Background())
+	checked := make(chan struct{})
+	go func() { defer close(checked); r.awaitReady(alive) }()
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		select {
+		case <-alive.Done():
+		case <-ctx.Done():
+			r.end(alive, cmd.Process)
+		}
+	}()
+
+	err = cmd.Wait()
+	child.Kill(cmd.Process.Pid) // what it started itself
+	ended()
+	outputs.wait(time.Second)
+	<-checked
+	<-stopped
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	wasReady, r.ready, r.process = r.ready, false, nil
+	why = "it ended with exit code 0"
+	if err != nil {
+		why = err.Error()
+	}
+	if r.lastLine != "" {
+		why += ": " + r.lastLine
+	}
+	return wasReady, why
+}
+
+// start starts the process with its end of the socket, and reads what it prints.
+func (r *replica) start(listener *net.UnixListener) (*exec.Cmd, *outputs, error) {
+	socket, err := listener.File()
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { _ = socket.Close() }()
+	if err := os.MkdirAll(r.tmp, 0o700); err != nil {
+		return nil, nil, err
+	}
+	cmd := exec.Command(r.binary)
+	cmd.Dir, cmd.Env, cmd.ExtraFiles = r.tmp, r.env, []*os.File{socket}
+	var pipes []*os.File
+	outputs := &outputs{}
+	for _, stream := range []struct {
+		name string
+		to   *io.Writer
+	}{{"stdout", &cmd.Stdout}, {"stderr", &cmd.Stderr}} {
+		from, to, err := os.Pipe()
+		if err != nil {
+			return nil, nil, err
+		}
+		*stream.to = to
+		pipes = append(pipes, to)
+		outputs.from = append(outputs.from, from)
+		outputs.reading.Go(func() {
+			defer func() { _ = from.Close() }()
+			r.log.copyLines(r.id, stream.name, from, func(line string) {
+				if line = strings.TrimSpace(line); line != "" {
+					r.mu.Lock()
+					r.lastLine = line
+					r.mu.Unlock()
+				}
+			})
+		})
+	}
+	err = child.Start(cmd, syscall.SIGKILL)
+	for _, p := range pipes {
+		_ = p.Close()
+	}
+	return cmd, outputs, err
+}
+
+// outputs are the pipes of a process.
+type outputs struct {
+	reading sync.WaitGroup
+	from    []*os.File
+}
+
+// wait waits until all is read. A process that got away from its group may hold a pipe open for ever, so it does not wait
+// for longer than that.
+func (o *outputs) wait(atMost time.Duration) {
+	for _, f := range o.from {
+		_ = f.SetReadDeadline(time.Now().Add(atMost))
+	}
+	o.reading.Wait()
+}
+
+// awaitReady asks once for /_/ready: the question queues in the socket, and is answered when the process serves.
+func (r *replica) awaitReady(ctx context.Context) {
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "unix", r.socket)
+		}}}
+	for ctx.Err() == nil {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://function/_/ready", nil)
+		if err != nil {
+			return
+		}
+		res, err := client.Do(req)
+		if err == nil {
+			_ = res.Body.Close()
+			if res.StatusCode == http.StatusOK || res.StatusCode == http.StatusTooManyRequests { // busy is ready
+				r.mu.Lock()
+				r.ready, r.accepting, r.failing = true, true, ""
+				r.mu.Unlock()
+				r.changed()
+				return
+			}
+		}
+		pause(ctx, 50*time.Millisecond) // it serves, and says that it is not ready yet
+	}
+}
+
+// end ends a process: SIGTERM, for as long as it may drain, then SIGKILL.
+func (r *replica) end(alive context.Context, p *os.Process) {
+	_ = p.Signal(syscall.SIGTERM)
+	grace := time.NewTimer(r.spec.DrainTime() + time.Second)
+	defer grace.Stop()
+	select {
+	case <-alive.Done():
+	case <-grace.C:
+		r.slog.Warn("replica did not end in time and is killed", "replica", r.id)
+		child.Kill(p.Pid)
+	}
+}
+
+// kill ends it at once.
+func (r *replica) kill() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.process != nil {
+		child.Kill(r.process.Pid)
+	}
+}
+
+func listen(path string) (*net.UnixListener, error) {
+	_ = os.Remove(path)
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", filepath.Base(path), err)
+	}
+	return l, nil
+}

@@ -1,0 +1,241 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/hearthfaas/hearth/internal/child"
+	"github.com/hearthfaas/hearth/internal/hearth"
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// A Server is a Redis of our own.
+type Server struct {
+	URL         string
+	Description string // for people
+
+	memory *miniredis.Miniredis // of an embedded one
+
+	path, conf string
+	log        *slog.Logger
+	lock       *os.File
+	ending     chan struct{} // closed by Close
+	ended      chan struct{} // closed when it is gone
+
+	mu  sync.Mutex
+	cmd *exec.Cmd
+}
+
+// ServerConfig says how a private redis-server runs.
+type ServerConfig struct {
+	Dir       string // where it keeps its data
+	Socket    string // path of its Unix socket: only this user can reach it
+	Fsync     string // appendfsync: always, or everysec
+	MaxMemory string // such as 1gb; what is full accepts no more calls, and loses none
+	Log       *slog.Logger
+}
+
+// errNoServer: there is no redis-server that could be started.
+var errNoServer = errors.New("no redis-server")
+
+var serverVersion = regexp.MustCompile(`v=(\d+)\.(\d+)\.(\d+)`)
+
+// FindServer is the redis-server of PATH. It returns an error of code NotFound if there is none, or it is older than 7.0.
+func FindServer(ctx context.Context) (path, version string, err error) {
+	path, err = exec.LookPath("redis-server")
+	if err != nil {
+		return "", "", &hearth.Error{Code: hearth.NotFound, Message: "there is no redis-server in PATH", Err: errNoServer}
+	}
+	out, err := exec.CommandContext(ctx, path, "--version").Output()
+	m := serverVersion.FindStringSubmatch(string(out))
+	if err != nil || m == nil {
+		return "", "", &hearth.Error{Code: hearth.NotFound, Message: path + " does not tell its version", Err: errNoServer}
+	}
+	version = strings.TrimPrefix(m[0], "v=")
+	if major, _ := strconv.Atoi(m[1]); major < 7 {
+		return "", "", &hearth.Error{Code: hearth.NotFound, Message: fmt.Sprintf("%s is %s, and Hearth needs 7.0 or newer", path, version), Err: errNoServer}
+	}
+	return path, version, nil
+}
+
+// StartServer starts a private redis-server, and starts it again if it dies. It ends with this process: on a kill -9 too, and
+// then by SIGTERM, so that it writes what it has. It inherits a lock on its directory, so that no second server ever appends
+// to the same file.
+func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
+	path, version, err := FindServer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, err
+	}
+	lock, err := lockDir(ctx, cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{URL: "unix://" + cfg.Socket, Description: fmt.Sprintf("private redis-server %s, appendfsync %s", version, cfg.Fsync),
+		path: path, conf: filepath.Join(cfg.Dir, "redis.conf"), log: cfg.Log, lock: lock, ending: make(chan struct{}), ended: make(chan struct{})}
+	if err := os.WriteFile(s.conf, []byte(cfg.conf()), 0o600); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	_ = os.Remove(cfg.Socket)
+	exited, err := s.start()
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	if err := await(ctx, cfg, exited); err != nil {
+		close(s.ended)
+		_ = s.cmd.Process.Kill()
+		return nil, errors.Join(err, lock.Close())
+	}
+	go s.supervise(exited)
+	return s, nil
+}
+
+// start starts the process. The channel is closed when it has ended.
+func (s *Server) start() (exited chan struct{}, err error) {
+	cmd := exec.Command(s.path, s.conf)
+	cmd.ExtraFiles = []*os.File{s.lock}
+	if err := child.Start(cmd, syscall.SIGTERM); err != nil {
+		return nil, fmt.Errorf("start %s: %w", s.path, err)
+	}
+	s.mu.Lock()
+	s.cmd = cmd
+	s.mu.Unlock()
+	exited = make(chan struct{})
+	go func() { _ = cmd.Wait(); close(exited) }()
+	return exited, nil
+}
+
+// supervise starts the server again when it dies, until Close.
+func (s *Server) supervise(exited chan struct{}) {
+	defer close(s.ended)
+	for {
+		select {
+		case <-exited:
+		case <-s.ending:
+			s.end(exited)
+			return
+		}
+		s.log.Error("redis-server died, and is started again", "log", filepath.Join(filepath.Dir(s.conf), "redis.log"))
+		for {
+			select {
+			case <-time.After(100 * time.Millisecond):
+			case <-s.ending:
+				return
+			}
+			again, err := s.start()
+			if err == nil {
+				exited = again
+				break
+			}
+			s.log.Error("redis-server could not be started again", "error", err)
+		}
+	}
+}
+
+// end lets the server write what it has.
+func (s *Server) end(exited chan struct{}) {
+	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-exited:
+	case <-time.After(30 * time.Second):
+		_ = s.cmd.Process.Kill()
+		<-exited
+	}
+}
+
+// conf is its configuration. Values are quoted as Redis reads them.
+func (cfg ServerConfig) conf() string {
+	lines := [][2]string{
+		{"port", "0"}, {"unixsocket", cfg.Socket}, {"unixsocketperm", "700"}, {"dir", cfg.Dir}, {"daemonize", "no"},
+		{"logfile", filepath.Join(cfg.Dir, "redis.log")}, {"save", ""}, {"appendonly", "yes"}, {"appendfsync", cfg.Fsync},
+		{"maxmemory", cfg.MaxMemory}, {"maxmemory-policy", "noeviction"}, {"databases", "1"},
+	}
+	var b strings.Builder
+	b.WriteString("# Written by hearth at each start.\n")
+	for _, l := range lines {
+		fmt.Fprintf(&b, "%s %s\n", l[0], strconv.Quote(l[1]))
+	}
+	return b.String()
+}
+
+// lockDir takes the lock on a directory. A server that an earlier life left is on its way out: it is waited for.
+func lockDir(ctx context.Context, dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	for deadline := time.Now().Add(10 * time.Second); ; {
+		err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return f, nil
+		}
+		if time.Now().After(deadline) || ctx.Err() != nil {
+			_ = f.Close()
+			return nil, hearth.Errorf(hearth.Conflict, "another redis-server uses %s: end it first (fuser %s shows it)", dir, f.Name())
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// await waits until it serves: reading a large file takes its time.
+func await(ctx context.Context, cfg ServerConfig, exited <-chan struct{}) error {
+	rdb := goredis.NewClient(&goredis.Options{Network: "unix", Addr: cfg.Socket, MaxRetries: -1, DialerRetries: 1, DisableIdentity: true})
+	defer func() { _ = rdb.Close() }()
+	for rdb.Ping(ctx).Err() != nil {
+		select {
+		case <-exited:
+			return fmt.Errorf("redis-server ended at once; its log is %s", filepath.Join(cfg.Dir, "redis.log"))
+		case <-ctx.Done():
+			return fmt.Errorf("redis-server did not get ready: %w", ctx.Err())
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// StartEmbedded starts an in-memory Redis in this process, on loopback and with a password. What it holds ends with it.
+func StartEmbedded(password string) (*Server, error) {
+	m := miniredis.NewMiniRedis()
+	m.ClockTTL(true)
+	m.RequireAuth(password)
+	if err := m.StartAddr("127.0.0.1:0"); err != nil {
+		return nil, fmt.Errorf("start the in-memory Redis: %w", err)
+	}
+	return &Server{URL: fmt.Sprintf("redis://:%s@%s", password, m.Addr()), Description: "in memory", memory: m}, nil
+}
+
+// PID is the process of a private server, or 0.
+func (s *Server) PID() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cmd == nil {
+		return 0
+	}
+	return s.cmd.Process.Pid
+}
+
+// Close ends the server, after it has written what it has.
+func (s *Server) Close() error {
+	if s.memory != nil {
+		s.memory.Close()
+		return nil
+	}
+	close(s.ending)
+	<-s.ended
+	_ = os.Remove(s.lock.Name()) // before the lock: who opens it now makes a new one
+	return s.lock.Close()
+}

@@ -1,0 +1,364 @@
+/*
+Package router decides which replica takes a call, and carries the call there. A call for a function without a replica that
+takes calls is held while the function wakes; what is held has a deadline, and its answer says why it ended. The router never
+starts replicas because a call failed: it asks for one only when a call comes and there is none.
+
+It does not queue or retry calls that a function answered, and knows nothing of Redis: with Redis down, sync calls still work.
+*/
+package router
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/hearthfaas/hearth/internal/hearth"
+)
+
+// Config says how long calls are held.
+type Config struct {
+	// Hold is how long a call waits for a replica that takes it. It is cut to the function's own timeout. Defaults to 30 s.
+	Hold time.Duration
+
+	// Wake is called, in a goroutine of its own, when a call comes for a function that should have no replica.
+	Wake func(hearth.Name)
+}
+
+// Router knows the functions and their replicas.
+type Router struct {
+	cfg Config
+
+	mu        sync.RWMutex
+	functions map[hearth.Name]*route
+}
+
+// New makes a router without functions.
+func New(cfg Config) *Router {
+	if cfg.Hold == 0 {
+		cfg.Hold = 30 * time.Second
+	}
+	return &Router{cfg: cfg, functions: map[hearth.Name]*route{}}
+}
+
+// route is one function.
+type route struct {
+	name hearth.Name
+
+	mu          sync.Mutex
+	concurrency int           // of one replica
+	timeout     time.Duration // of one call
+	desired     int           // replicas
+	replicas    []*target
+	failing     string        // why none can be had, if all are failing
+	changed     chan struct{} // closed, and made anew, when the replicas are others; nil while nobody waits
+	waking      bool
+	wakeError   error     // why it could not be woken the last time
+	wokenAt     time.Time // when that was
+	calls       uint64    // that came, ever
+	held        int       // that wait now
+}
+
+// target is a replica as the router sees it.
+type target struct {
+	hearth.Replica
+	transport *http.Transport
+	inflight  int
+}
+
+// Set adds a function, or makes it known that it is another now.
+func (r *Router) Set(f hearth.Function) {
+	r.mu.Lock()
+	fn := r.functions[f.Name()]
+	if fn == nil {
+		fn = &route{name: f.Name()}
+		r.functions[f.Name()] = fn
+	}
+	r.mu.Unlock()
+	fn.mu.Lock()
+	defer fn.mu.Unlock()
+	fn.concurrency, fn.timeout, fn.desired = f.Concurrency(), f.Timeout(), f.Replicas
+	fn.waking, fn.wakeError = false, nil
+	fn.wake()
+}
+
+// Delete forgets a function. Calls that are held for it are answered.
+func (r *Router) Delete(n hearth.Name) {
+	r.mu.Lock()
+	fn := r.functions[n]
+	delete(r.functions, n)
+	r.mu.Unlock()
+	if fn != nil {
+		fn.update(nil)
+	}
+}
+
+// Update is told by the provider what replicas a function has.
+func (r *Router) Update(n hearth.Name, replicas []hearth.Replica) {
+	if fn := r.route(n); fn != nil {
+		fn.update(replicas)
+	}
+}
+
+func (r *Router) route(n hearth.Name) *route {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.functions[n]
+}
+
+func (fn *route) update(replicas []hearth.Replica) {
+	fn.mu.Lock()
+	defer fn.mu.Unlock()
+	known := map[string]*target{}
+	for _, t := range fn.replicas {
+		known[t.ID] = t
+	}
+	fn.replicas, fn.failing = nil, ""
+	alive := false
+	for _, state := range replicas {
+		t := known[state.ID]
+		if t == nil {
+			t = &target{transport: newTransport(state.Address)}
+		}
+		delete(known, state.ID)
+		t.Replica = state
+		fn.replicas = append(fn.replicas, t)
+		alive = alive || state.Accepting
+		if state.Failing != "" {
+			fn.failing = state.Failing
+		}
+	}
+	if alive {
+		fn.failing = ""
+	}
+	for _, gone := range known {
+		gone.transport.CloseIdleConnections()
+	}
+	fn.wake()
+}
+
+// wake lets those who wait look again. fn.mu is held.
+func (fn *route) wake() {
+	if fn.changed != nil {
+		close(fn.changed)
+		fn.changed = nil
+	}
+}
+
+// pick is the replica with the fewest calls in flight, of those that are ready if there are any. fn.mu is held.
+func (fn *route) pick() *target {
+	var best *target
+	for _, t := range fn.replicas {
+		switch {
+		case !t.Accepting:
+		case best == nil, t.Ready && !best.Ready, t.Ready == best.Ready && t.inflight < best.inflight:
+			best = t
+		}
+	}
+	return best
+}
+
+// acquire finds a replica for a call, and waits for one until ctx ends. The caller must release it.
+func (r *Router) acquire(ctx context.Context, fn *route) (*target, error) {
+	fn.mu.Lock()
+	defer fn.mu.Unlock()
+	for {
+		if t := fn.pick(); t != nil {
+			t.inflight++
+			return t, nil
+		}
+		if fn.failing != "" {
+			return nil, hearth.Errorf(hearth.Unavailable, "function %s cannot start: %s", fn.name.Function, fn.failing)
+		}
+		if r.route(fn.name) != fn {
+			return nil, hearth.Errorf(hearth.NotFound, "function %s was removed", fn.name)
+		}
+		if fn.wakeError != nil && time.Since(fn.wokenAt) < wakeAgain {
+			return nil, fn.wakeError
+		}
+		if fn.desired == 0 && !fn.waking && r.cfg.Wake != nil {
+			fn.waking = true
+			go r.cfg.Wake(fn.name)
+		}
+		if fn.changed == nil {
+			fn.changed = make(chan struct{})
+		}
+		changed := fn.changed
+		fn.held++
+		fn.mu.Unlock()
+		select {
+		case <-changed:
+		case <-ctx.Done():
+		}
+		fn.mu.Lock()
+		fn.held--
+		if err := ctx.Err(); err != nil {
+			if errors.Is(err, context.Canceled) {
+				return nil, err
+			}
+			return nil, hearth.Errorf(hearth.Unavailable, "function %s has no replica that takes calls: it was waited for in vain", fn.name.Function)
+		}
+	}
+}
+
+func (fn *route) release(t *target) {
+	fn.mu.Lock()
+	t.inflight--
+	fn.mu.Unlock()
+}
+
+// wakeAgain is after how long a function that could not be woken is tried again.
+const wakeAgain = time.Second
+
+// WakeFailed tells that a function could not be woken: the calls that wait for it are answered with the reason.
+func (r *Router) WakeFailed(n hearth.Name, why error) {
+	if fn := r.route(n); fn != nil {
+		fn.mu.Lock()
+		defer fn.mu.Unlock()
+		fn.waking, fn.wakeError, fn.wokenAt = false, hearth.Errorf(hearth.Unavailable, "function %s cannot be woken: %w", n.Function, why), time.Now()
+		fn.wake()
+	}
+}
+
+// Timeout is how long a call of a function may take. ok is false if there is no such function.
+func (r *Router) Timeout(n hearth.Name) (d time.Duration, ok bool) {
+	fn := r.route(n)
+	if fn == nil {
+		return 0, false
+	}
+	fn.mu.Lock()
+	defer fn.mu.Unlock()
+	return fn.timeout, true
+}
+
+// Room is how many queued calls a function may be given at once: its replicas, or the one that would wake, times what each
+// takes.
+func (r *Router) Room(n hearth.Name) int {
+	fn := r.route(n)
+	if fn == nil {
+		return 0
+	}
+	fn.mu.Lock()
+	defer fn.mu.Unlock()
+	accepting := 0
+	for _, t := range fn.replicas {
+		if t.Accepting {
+			accepting++
+		}
+	}
+	return max(1, accepting) * fn.concurrency
+}
+
+// A Load is what a function has to do.
+type Load struct {
+	Calls     uint64 // that came, ever
+	InFlight  int
+	Held      int
+	Available int    // replicas that are ready
+	Failing   string // why none is
+}
+
+// Load is a function's. ok is false if there is no such function.
+func (r *Router) Load(n hearth.Name) (l Load, ok bool) {
+	fn := r.route(n)
+	if fn == nil {
+		return l, false
+	}
+	fn.mu.Lock()
+	defer fn.mu.Unlock()
+	l = Load{Calls: fn.calls, Held: fn.held, Failing: fn.failing}
+	for _, t := range fn.replicas {
+		l.InFlight += t.inflight
+		if t.Ready {
+			l.Available++
+		}
+	}
+	return l, true
+}
+
+// NotFound is the error of a call for a function that is not deployed.
+func NotFound(n hearth.Name) error {
+	return hearth.Errorf(hearth.NotFound, "there is no function %s in the namespace %s", n.Function, n.Namespace)
+}
+
+// HeaderReplica is put on each answer: the replica that gave it.
+const HeaderReplica = "X-Hearth-Replica"
+
+// grace is how much longer than the function's timeout its answer is waited for: the watchdog's own 504 comes first.
+const grace = time.Second
+
+// RoundTrip carries a call to a replica and returns its answer, as http.RoundTripper does. The request's URL says the path;
+// its host is ignored. The call may take the function's timeout, once a replica has taken it; the context's end ends it too.
+//
+// It returns an error of code NotFound if there is no such function, Unavailable if no replica took the call in time, so
+// that it surely did not run, BadGateway if a replica broke off, and Timeout if it took too long.
+func (r *Router) RoundTrip(n hearth.Name, req *http.Request) (*http.Response, error) {
+	fn := r.route(n)
+	if fn == nil {
+		return nil, NotFound(n)
+	}
+	fn.mu.Lock()
+	fn.calls++
+	timeout := fn.timeout
+	fn.mu.Unlock()
+	for tries := 0; ; tries++ {
+		t, err := r.hold(req.Context(), fn, min(r.cfg.Hold, timeout))
+		if err != nil {
+			return nil, err
+		}
+		ctx, cancel := context.WithTimeout(req.Context(), timeout+grace)
+		out := req.WithContext(ctx)
+		out.URL.Scheme, out.URL.Host = "http", n.Function
+		res, err := t.transport.RoundTrip(out)
+		if err == nil {
+			res.Header[HeaderReplica] = []string{t.ID}
+			res.Body = &body{ReadCloser: res.Body, done: func() { cancel(); fn.release(t) }}
+			return res, nil
+		}
+		late := errors.Is(ctx.Err(), context.DeadlineExceeded)
+		cancel()
+		fn.release(t)
+		var dial *dialError
+		if errors.As(err, &dial) && tries < 3 && req.Context().Err() == nil { // nothing was sent: another may take it
+			if req.Body != nil && req.GetBody != nil {
+				if req.Body, err = req.GetBody(); err != nil {
+					return nil, err
+				}
+			}
+			if req.Body == nil || req.GetBody != nil {
+				continue
+			}
+		}
+		return nil, fn.broke(req.Context(), t, late, err)
+	}
+}
+
+// hold is acquire for as long as a call is held.
+func (r *Router) hold(ctx context.Context, fn *route, limit time.Duration) (*target, error) {
+	fn.mu.Lock()
+	if t := fn.pick(); t != nil { // the usual case needs no timer
+		t.inflight++
+		fn.mu.Unlock()
+		return t, nil
+	}
+	fn.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	return r.acquire(ctx, fn)
+}
+
+// broke says what became of a call that a replica did not answer.
+func (fn *route) broke(ctx context.Context, t *target, late bool, err error) error {
+	var dial *dialError
+	switch {
+	case late:
+		return &hearth.Error{Code: hearth.Timeout, Message: fmt.Sprintf("function %s took longer than its exec_timeout, %v", fn.name.Function, fn.timeout), Err: err}
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.As(err, &dial):
+		return &hearth.Error{Code: hearth.Unavailable, Message: fmt.Sprintf("replica %s of function %s takes no calls", t.ID, fn.name.Function), Err: err}
+	}
+	return &hearth.Error{Code: hearth.BadGateway, Message: fmt.Sprintf("replica %s of function %s broke off: the call may have run", t.ID, fn.name.Function), Err: err}
+}

@@ -1,0 +1,50 @@
+// Package secrets keeps the secrets of functions as files that only this user can read. It does not seal them.
+package secrets
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/hearthfaas/hearth/internal/hearth"
+)
+
+// Store is a directory of secrets: NAMESPACE/NAME.
+type Store struct{ Dir string }
+
+// Path is the file of a secret, whether it exists or not.
+func (s Store) Path(namespace, name string) string { return filepath.Join(s.Dir, namespace, name) }
+
+// Missing are those of the names that there is no secret for.
+func (s Store) Missing(namespace string, names []string) []string {
+	var missing []string
+	for _, name := range names {
+		if _, err := os.Stat(s.Path(namespace, name)); err != nil {
+			missing = append(missing, name)
+		}
+	}
+	return missing
+}
+
+// Generate makes a secret with a random value, unless there is one. made tells which.
+func (s Store) Generate(namespace, name string) (made bool, err error) {
+	if !hearth.IsDNSLabel(namespace) || !hearth.IsSecretName(name) {
+		return false, hearth.Errorf(hearth.Invalid, "the secret name %q is not valid", name)
+	}
+	path := s.Path(namespace, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return false, fmt.Errorf("make secret %s: %w", name, err)
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("make secret %s: %w", name, err)
+	}
+	_, err = f.WriteString(rand.Text())
+	return true, errors.Join(err, f.Close())
+}
