@@ -31,6 +31,7 @@ type Floor struct {
 	Display []Shelf        `json:"display"`
 	Missing map[string]int `json:"missing"` // pieces that open orders lack, by cookie
 	Now     int64          `json:"now"`     // Redis's clock, ms
+	Speed   float64        `json:"speed"`   // BAKE_SPEED
 }
 
 // A Rack holds one tray in an oven.
@@ -76,7 +77,7 @@ func Look(ctx context.Context) (Floor, error) {
 		return Floor{}, fmt.Errorf("look at the bakery: %w", err)
 	}
 	c := config(ctx)
-	f := Floor{Fridge: s.fridge, Now: s.now, Orders: map[string]int{Baking: 0, ReadyTo: 0}, Trays: map[string]int{}, Missing: map[string]int{},
+	f := Floor{Fridge: s.fridge, Now: s.now, Speed: c.Speed, Orders: map[string]int{Baking: 0, ReadyTo: 0}, Trays: map[string]int{}, Missing: map[string]int{},
 		Racks: []Rack{}, Display: []Shelf{}}
 	for _, state := range []string{Served, Cancelled, Refused} {
 		f.Orders[state] = s.totals["orders_"+state]

@@ -66,6 +66,21 @@ type target struct {
 	hearth.Replica
 	transport *http.Transport
 	inflight  int
+	refused   time.Time // when it last refused a connection
+}
+
+// avoid is for how long a replica that refused a connection is the last choice.
+const avoid = time.Second
+
+// rank is lower for a better choice, before the calls in flight are looked at.
+func (t *target) rank(now time.Time) int {
+	switch {
+	case !t.refused.IsZero() && now.Sub(t.refused) < avoid:
+		return 2
+	case !t.Ready:
+		return 1
+	}
+	return 0
 }
 
 // Set adds a function, or makes it known that it is another now.
@@ -150,11 +165,18 @@ func (fn *route) wake() {
 // pick is the replica with the fewest calls in flight, of those that are ready if there are any. fn.mu is held.
 func (fn *route) pick() *target {
 	var best *target
+	var bestRank int
+	var now time.Time
 	for _, t := range fn.replicas {
-		switch {
-		case !t.Accepting:
-		case best == nil, t.Ready && !best.Ready, t.Ready == best.Ready && t.inflight < best.inflight:
-			best = t
+		if !t.Accepting {
+			continue
+		}
+		if now.IsZero() && !t.refused.IsZero() {
+			now = time.Now()
+		}
+		rank := t.rank(now)
+		if best == nil || rank < bestRank || rank == bestRank && t.inflight < best.inflight {
+			best, bestRank = t, rank
 		}
 	}
 	return best
@@ -321,7 +343,12 @@ func (r *Router) RoundTrip(n hearth.Name, req *http.Request) (*http.Response, er
 		cancel()
 		fn.release(t)
 		var dial *dialError
-		if errors.As(err, &dial) && tries < 3 && req.Context().Err() == nil { // nothing was sent: another may take it
+		if errors.As(err, &dial) {
+			fn.mu.Lock()
+			t.refused = time.Now()
+			fn.mu.Unlock()
+		}
+		if dial != nil && tries < 3 && req.Context().Err() == nil { // nothing was sent: another may take it
 			if req.Body != nil && req.GetBody != nil {
 				if req.Body, err = req.GetBody(); err != nil {
 					return nil, err

@@ -1,0 +1,265 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hearthfaas/hearth/bakery"
+	"github.com/spf13/cobra"
+)
+
+func newOrder(c *counter) *cobra.Command {
+	var (
+		customer, key string
+		wait          time.Duration
+	)
+	cmd := &cobra.Command{
+		Use:   "order COOKIE=QUANTITY...",
+		Short: "Order cookies",
+		Long:  "Orders cookies. With --wait it stays until the order is served, for a minute or for as long as is said; then the exit code is 3.",
+		Example: `  bakery order chocolate-chip=6 brownie=2 --wait
+  bakery order scone=12 --customer Ada --wait=10s --json`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			items, err := parseItems(args)
+			if err != nil {
+				return err
+			}
+			if key == "" {
+				key = rand.Text()
+			}
+			o, err := c.order(cmd.Context(), map[string]any{"customer": customer, "items": items}, key, wait)
+			if err != nil {
+				return err
+			}
+			if err := c.print(cmd, o, func(out io.Writer) { showOrder(out, o) }); err != nil {
+				return err
+			}
+			if wait > 0 && o.State != bakery.Served {
+				return &exitError{code: codeWaiting}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&customer, "customer", "guest", "who orders")
+	cmd.Flags().StringVar(&key, "key", "", "Idempotency-Key: the same key is the same order (default random)")
+	cmd.Flags().DurationVar(&wait, "wait", 0, "wait until it is served")
+	cmd.Flags().Lookup("wait").NoOptDefVal = "1m"
+	return cmd
+}
+
+func parseItems(args []string) ([]bakery.Wanted, error) {
+	var items []bakery.Wanted
+	for _, arg := range args {
+		cookie, text, ok := strings.Cut(arg, "=")
+		n, err := strconv.Atoi(text)
+		if !ok || err != nil || cookie == "" {
+			return nil, fmt.Errorf("%q: want COOKIE=QUANTITY, such as chocolate-chip=6", arg)
+		}
+		items = append(items, bakery.Wanted{Cookie: cookie, Quantity: n})
+	}
+	return items, nil
+}
+
+// order places an order, and waits for it in turns that the bakery allows.
+func (c *counter) order(ctx context.Context, body any, key string, wait time.Duration) (bakery.Order, error) {
+	const turn = 20 * time.Second
+	deadline := time.Now().Add(wait)
+	query := url.Values{}
+	if wait > 0 {
+		query.Set("wait", min(wait, turn).String())
+	}
+	var o bakery.Order
+	if _, err := c.do(ctx, call{function: "cashier", method: http.MethodPost, query: query, body: body, header: http.Header{"Idempotency-Key": {key}}}, &o); err != nil {
+		return o, err
+	}
+	for rest := time.Until(deadline); o.State == bakery.Baking || o.State == bakery.ReadyTo; rest = time.Until(deadline) {
+		if rest <= 0 {
+			return o, nil
+		}
+		if _, err := c.do(ctx, call{function: "cashier", method: http.MethodGet, query: url.Values{"order": {o.ID}, "wait": {min(rest, turn).String()}}}, &o); err != nil {
+			return o, err
+		}
+	}
+	return o, nil
+}
+
+func showOrder(out io.Writer, o bakery.Order) {
+	print := func(format string, args ...any) { _, _ = fmt.Fprintf(out, format+"\n", args...) }
+	print("order     %s", o.ID)
+	state := o.State
+	if o.ETASeconds != nil {
+		if o.ETASeconds.Unknown {
+			state += ", until somebody restocks the fridge"
+		} else {
+			state += fmt.Sprintf(", in about %d s", o.ETASeconds.Seconds)
+		}
+	}
+	if o.Reason != "" {
+		state += ": " + o.Reason
+	}
+	print("state     %s", state)
+	for i, item := range o.Items {
+		name := "          "
+		if i == 0 {
+			name = "items     "
+		}
+		print("%s%d × %s", name, item.Quantity, item.Cookie)
+	}
+	print("price     %s", money(o.PriceCents))
+	at := func(stage string, t *time.Time) {
+		if t != nil { // what was on display was baked before it was ordered
+			print("%-9s %s  %+.3f s", stage, t.Local().Format("15:04:05.000"), t.Sub(*o.Timeline.Ordered).Seconds())
+		}
+	}
+	at("ordered", o.Timeline.Ordered)
+	at("mixed", o.Timeline.Mixed)
+	at("in oven", o.Timeline.InOven)
+	at("baked", o.Timeline.Baked)
+	at("display", o.Timeline.OnDisplay)
+	at("served", o.Timeline.Served)
+	at("ended", o.Timeline.Ended)
+}
+
+func money(cents int) string { return fmt.Sprintf("%d.%02d", cents/100, cents%100) }
+
+func newCancel(c *counter) *cobra.Command {
+	return &cobra.Command{
+		Use:     "cancel ORDER",
+		Short:   "Cancel an order that is not filled yet",
+		Example: "  bakery cancel mfim4fpndptkxclolkqq2ppv",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var o bakery.Order
+			if _, err := c.do(cmd.Context(), call{function: "cashier", method: http.MethodDelete, query: url.Values{"order": {args[0]}}}, &o); err != nil {
+				return err
+			}
+			return c.print(cmd, o, func(out io.Writer) { _, _ = fmt.Fprintf(out, "order %s is %s\n", o.ID, o.State) })
+		},
+	}
+}
+
+func newOrders(c *counter) *cobra.Command {
+	var limit int
+	var all bool
+	cmd := &cobra.Command{
+		Use:     "orders [ORDER...]",
+		Short:   "List open orders, or look at some by their ids",
+		Example: "  bakery orders\n  bakery orders --all --limit 20\n  bakery orders mfim4fpndptkxclolkqq2ppv",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				var o bakery.Order
+				if _, err := c.do(cmd.Context(), call{function: "cashier", method: http.MethodGet, query: url.Values{"order": {args[0]}}}, &o); err != nil {
+					return err
+				}
+				return c.print(cmd, o, func(out io.Writer) { showOrder(out, o) })
+			}
+			ask := call{function: "cashier", method: http.MethodGet, query: url.Values{"view": {"orders"}, "limit": {strconv.Itoa(limit)}, "ended": {strconv.FormatBool(all)}}, manager: true}
+			if len(args) > 1 {
+				ask.query, ask.manager = url.Values{"order": {strings.Join(args, ",")}}, false
+			}
+			var list struct {
+				Orders []bakery.Order `json:"orders"`
+			}
+			if _, err := c.do(cmd.Context(), ask, &list); err != nil {
+				return err
+			}
+			return c.print(cmd, list.Orders, func(out io.Writer) { showOrders(out, list.Orders) })
+		},
+	}
+	cmd.Flags().IntVar(&limit, "limit", 100, "at most so many")
+	cmd.Flags().BoolVar(&all, "all", false, "also those that ended")
+	return cmd
+}
+
+func showOrders(out io.Writer, orders []bakery.Order) {
+	if len(orders) == 0 {
+		_, _ = fmt.Fprintln(out, "no orders")
+		return
+	}
+	rows := [][]string{{"ORDER", "CUSTOMER", "STATE", "FILLED", "ORDERED", "ITEMS"}}
+	for _, o := range orders {
+		filled, wanted := 0, 0
+		var items []string
+		for _, i := range o.Items {
+			filled, wanted = filled+i.Filled, wanted+i.Quantity
+			items = append(items, fmt.Sprintf("%d %s", i.Quantity, i.Cookie))
+		}
+		rows = append(rows, []string{o.ID, o.Customer, o.State, fmt.Sprintf("%d/%d", filled, wanted), o.Timeline.Ordered.Local().Format("15:04:05"), strings.Join(items, ", ")})
+	}
+	table(out, rows)
+}
+
+func newSpoil(c *counter) *cobra.Command {
+	return &cobra.Command{
+		Use:     "spoil TRAY",
+		Short:   "Throw a tray away; another is baked if it is owed",
+		Example: "  bakery spoil T1042",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var done struct {
+				Tray  string `json:"tray"`
+				State string `json:"state"`
+			}
+			if _, err := c.do(cmd.Context(), call{function: "baker", method: http.MethodDelete, query: url.Values{"tray": {args[0]}}, manager: true}, &done); err != nil {
+				return err
+			}
+			return c.print(cmd, done, func(out io.Writer) { _, _ = fmt.Fprintf(out, "tray %s is %s\n", done.Tray, done.State) })
+		},
+	}
+}
+
+func newAudit(c *counter) *cobra.Command {
+	return &cobra.Command{
+		Use:     "audit",
+		Short:   "Check that the bakery's books balance",
+		Long:    "Checks the bakery's books on one snapshot: no ingredient, piece or order may be there twice or not at all. Exits with 1 if there is a difference, and prints it.",
+		Example: "  bakery audit && echo all is well",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			a, err := c.audit(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if err := c.print(cmd, a, func(out io.Writer) { showAudit(out, a) }); err != nil {
+				return err
+			}
+			if !a.Balanced {
+				return &exitError{errors.New("the books do not balance"), codeFailed}
+			}
+			return nil
+		},
+	}
+}
+
+func (c *counter) audit(ctx context.Context) (bakery.Audit, error) {
+	var a bakery.Audit
+	_, err := c.do(ctx, call{function: "cashier", method: http.MethodGet, query: url.Values{"view": {"audit"}}, manager: true}, &a)
+	return a, err
+}
+
+func showAudit(out io.Writer, a bakery.Audit) {
+	o, p := a.Orders, a.Pieces
+	_, _ = fmt.Fprintf(out, "orders   %d placed = %d open + %d served + %d cancelled + %d refused\n", o.Placed, o.Open, o.Served, o.Cancelled, o.Refused)
+	_, _ = fmt.Fprintf(out, "pieces   %d mixed = %d dough + %d in ovens + %d baked + %d on display + %d reserved + %d handed over + %d spoiled\n",
+		p.Mixed, p.Dough, p.InOven, p.Baked, p.OnDisplay, p.Reserved, p.Handed, p.Spoiled)
+	var restocked, fridge, used int
+	for _, i := range a.Ingredients {
+		restocked, fridge, used = restocked+i.Restocked, fridge+i.Fridge, used+i.Used
+	}
+	_, _ = fmt.Fprintf(out, "grams    %d restocked = %d in the fridge + %d used, of %d ingredients\n", restocked, fridge, used, len(a.Ingredients))
+	for _, d := range a.Differences {
+		_, _ = fmt.Fprintf(out, "DIFFERS  %s\n", d)
+	}
+	if a.Balanced {
+		_, _ = fmt.Fprintln(out, "the books balance")
+	}
+}

@@ -1,0 +1,195 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hearthfaas/hearth/bakery"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+// replayConfig are the flags of bakery replay.
+type replayConfig struct {
+	file      string
+	day       string
+	speed     float64
+	shops     int
+	seed      uint64
+	items     string
+	noRestock bool
+	patience  time.Duration
+	listen    string
+	callback  string
+}
+
+func newReplay(c *counter) *cobra.Command {
+	var r replayConfig
+	cmd := &cobra.Command{
+		Use:   "replay FILE",
+		Short: "Replay a day of a real bakery's sales",
+		Long: `Replays one day of a till's file: CSV with the columns Date, Time, Transaction, Item, in which a transaction is an order and a
+row is one piece. Orders come at the recorded times, sped up, whether the bakery keeps up or not, by async calls with a
+callback. With --shops, each order comes once from each of so many shops, up to 10 bakery minutes later.
+
+What the bakery does not bake is skipped, counted and named. The fridge is restocked as needed.
+
+The JSON has the keys orders, served, refused, skipped, waits, trays, leftover and audit. Exits with 1 if an order was not
+served, or the books do not balance.`,
+		Example: `  bakery replay cmd/bakery/testdata/made-up-days.csv --speed 6000
+  bakery replay sales.csv --day 2016-11-05 --speed 600 --shops 20 --json`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			r.file = args[0]
+			report, err := c.replay(cmd.Context(), r, cmd.ErrOrStderr())
+			if err != nil {
+				return err
+			}
+			if err := c.print(cmd, report, func(out io.Writer) { report.show(out) }); err != nil {
+				return err
+			}
+			if report.Served != report.Orders || !report.Audit.Balanced {
+				return &exitError{errors.New("not every order was served, or the books do not balance"), codeFailed}
+			}
+			return nil
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&r.day, "day", "", "the day to replay, such as 2016-11-05 (default the first)")
+	f.Float64Var(&r.speed, "speed", 0, "how much faster than the clock (default the bakery's BAKE_SPEED, which is 600 unless told otherwise)")
+	f.IntVar(&r.shops, "shops", 1, "how many shops sell this day at once")
+	f.Uint64Var(&r.seed, "seed", 1, "seed of the shops' offsets")
+	f.StringVar(&r.items, "items", "", "JSON file with the cookie for each item of the till (default a built-in one)")
+	f.BoolVar(&r.noRestock, "no-restock", false, "do not restock the fridge")
+	f.DurationVar(&r.patience, "patience", time.Minute, "how long to wait, after the last order came, without any being served")
+	f.StringVar(&r.listen, "listen", "127.0.0.1:0", "where to listen for callbacks")
+	f.StringVar(&r.callback, "callback-url", "", "URL of that address as the gateway sees it (default http://ADDRESS)")
+	return cmd
+}
+
+// replay replays a day. Progress goes to the given writer.
+func (c *counter) replay(ctx context.Context, cfg replayConfig, progress io.Writer) (*report, error) {
+	if cfg.speed < 0 || cfg.shops < 1 {
+		return nil, errors.New("--speed and --shops must be above 0")
+	}
+	menuOf, err := readItems(cfg.items)
+	if err != nil {
+		return nil, err
+	}
+	f, err := os.Open(cfg.file)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	day, err := readSales(f, cfg.day, menuOf)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", cfg.file, err)
+	}
+	menu, err := c.menu(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := onMenu(menuOf, menu); err != nil {
+		return nil, err
+	}
+	floor, err := c.floor(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if cfg.speed == 0 {
+		cfg.speed = floor.Speed
+	}
+	if cfg.speed != floor.Speed {
+		_, _ = fmt.Fprintf(progress, "orders come at %g times the clock, and the bakery bakes at %g: bakery minutes are of the orders\n", cfg.speed, floor.Speed)
+	}
+	run, err := newRun(ctx, c, cfg, schedule(day.sales, cfg.shops, cfg.speed, cfg.seed), menu)
+	if err != nil {
+		return nil, err
+	}
+	defer run.close()
+	ticker := newTicker(progress)
+	if err := run.play(ctx, ticker.say); err != nil {
+		return nil, err
+	}
+	ticker.end()
+	report, err := run.report(ctx)
+	if err != nil {
+		return nil, err
+	}
+	report.Skipped.Items, report.Malformed = day.skipped, day.malformed
+	for _, n := range day.skipped {
+		report.Skipped.Pieces += n
+	}
+	return report, nil
+}
+
+// onMenu refuses a file of items that maps to cookies which the bakery does not bake.
+func onMenu(menuOf map[string]string, menu bakery.Menu) error {
+	var unknown []string
+	for _, item := range slices.Sorted(maps.Keys(menuOf)) {
+		if !slices.ContainsFunc(menu.Bakes, func(b bakery.Recipe) bool { return b.Name == menuOf[item] }) {
+			unknown = append(unknown, fmt.Sprintf("%s (for %s)", menuOf[item], item))
+		}
+	}
+	if len(unknown) > 0 {
+		return fmt.Errorf("items: the bakery does not bake %s", strings.Join(unknown, ", "))
+	}
+	return nil
+}
+
+// ticker shows progress: on a terminal in one line, else a line now and then.
+type ticker struct {
+	out      io.Writer
+	terminal bool
+	last     time.Time
+}
+
+func newTicker(out io.Writer) *ticker {
+	f, ok := out.(*os.File)
+	return &ticker{out: out, terminal: ok && term.IsTerminal(int(f.Fd()))}
+}
+
+func (t *ticker) say(text string) {
+	switch {
+	case t.terminal:
+		_, _ = fmt.Fprintf(t.out, "\r\x1b[K%s", text)
+	case time.Since(t.last) >= 5*time.Second:
+		_, _ = fmt.Fprintln(t.out, text)
+		t.last = time.Now()
+	}
+}
+
+func (t *ticker) end() {
+	if t.terminal {
+		_, _ = fmt.Fprint(t.out, "\r\x1b[K")
+	}
+}
+
+// listenForCallbacks serves callbacks, and returns the URL that the gateway is to call.
+func listenForCallbacks(cfg replayConfig, h http.HandlerFunc) (address string, stop func(), err error) {
+	l, err := net.Listen("tcp", cfg.listen)
+	if err != nil {
+		return "", nil, fmt.Errorf("--listen: %w", err)
+	}
+	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
+	go func() { _ = server.Serve(l) }()
+	address = cfg.callback
+	if address == "" {
+		address = "http://" + l.Addr().String()
+	}
+	if u, err := url.Parse(address); err != nil || u.Host == "" {
+		_ = server.Close()
+		return "", nil, fmt.Errorf("--callback-url is %q, want a URL", address)
+	}
+	return address, func() { _ = server.Close() }, nil
+}

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/hearthfaas/hearth/bakery"
+)
+
+// report is what a replay came to.
+type report struct {
+	Orders    int       `json:"orders"`  // that came
+	Served    int       `json:"served"`  //
+	Refused   int       `json:"refused"` // by the cashier, or because their cookie left the menu
+	Open      int       `json:"open"`    // not ended when patience did
+	Skipped   skipped   `json:"skipped"` // what the bakery does not bake, in the recorded day
+	Malformed []badLine `json:"malformed,omitempty"`
+	Waits     waits     `json:"waits"` // from coming to being served
+
+	Trays    map[string]int `json:"trays"`    // by state: open ones now, ended ones in this replay
+	Leftover map[string]int `json:"leftover"` // pieces on display at the end, by cookie
+	Audit    bakery.Audit   `json:"audit"`
+
+	Refusals map[string]int `json:"refusals,omitempty"` // by reason
+	Seconds  float64        `json:"seconds"`            // from the first order to the last one's end, by the clock on the wall
+}
+
+type skipped struct {
+	Pieces int            `json:"pieces"`
+	Items  map[string]int `json:"items"`
+}
+
+// waits are quantiles over all served orders.
+type waits struct {
+	BakeryMinutes quantiles `json:"bakery_minutes"`
+	WallMS        quantiles `json:"wall_ms"`
+}
+
+type quantiles struct {
+	P50 float64 `json:"p50"`
+	P95 float64 `json:"p95"`
+	P99 float64 `json:"p99"`
+	Max float64 `json:"max"`
+}
+
+// quantilesOf are those of a sorted list, in units; each is the value that so many are not above (nearest rank).
+func quantilesOf(sorted []time.Duration, unit time.Duration) quantiles {
+	if len(sorted) == 0 {
+		return quantiles{}
+	}
+	at := func(p int) float64 {
+		rank := (len(sorted)*p + 99) / 100
+		return round(float64(sorted[max(rank, 1)-1]) / float64(unit))
+	}
+	return quantiles{at(50), at(95), at(99), at(100)}
+}
+
+func round(f float64) float64 { return float64(int64(f*100+0.5)) / 100 }
+
+func (r *run) report(ctx context.Context) (*report, error) {
+	audit, err := r.c.audit(ctx)
+	if err != nil {
+		return nil, err
+	}
+	shelves, err := r.c.display(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rep := &report{Trays: map[string]int{}, Leftover: map[string]int{}, Refusals: map[string]int{}, Audit: audit}
+	var all []time.Duration
+	end := r.began
+	for _, p := range r.placed {
+		rep.Orders++
+		switch p.state {
+		case bakery.Served:
+			rep.Served++
+			all = append(all, p.wait)
+			if at := p.due.Add(p.wait); at.After(end) {
+				end = at
+			}
+		case bakery.Refused, bakery.Cancelled:
+			rep.Refused++
+			rep.Refusals[p.refusal]++
+		default:
+			rep.Open++
+		}
+	}
+	slices.Sort(all)
+	rep.Seconds = round(end.Sub(r.began).Seconds())
+	rep.Waits.WallMS = quantilesOf(all, time.Millisecond)
+	rep.Waits.BakeryMinutes = quantilesOf(all, time.Duration(float64(time.Minute)/r.cfg.speed))
+	for state, n := range audit.Trays {
+		switch state {
+		case "sold", "withdrawn", "spoiled":
+			n -= r.before.Trays[state]
+		}
+		rep.Trays[state] = n
+	}
+	for _, s := range shelves {
+		rep.Leftover[s.Cookie] = s.Pieces
+	}
+	return rep, nil
+}
+
+// show prints the report for people.
+func (r *report) show(out io.Writer) {
+	print := func(format string, args ...any) { _, _ = fmt.Fprintf(out, format+"\n", args...) }
+	print("orders    %d: %d served, %d refused, %d open, in %.1f s", r.Orders, r.Served, r.Refused, r.Open, r.Seconds)
+	for _, reason := range sortedKeys(r.Refusals) {
+		print("          %d refused: %s", r.Refusals[reason], reason)
+	}
+	m, w := r.Waits.BakeryMinutes, r.Waits.WallMS
+	print("waits     p50 %.1f  p95 %.1f  p99 %.1f  max %.1f bakery minutes", m.P50, m.P95, m.P99, m.Max)
+	print("          p50 %.0f  p95 %.0f  p99 %.0f  max %.0f ms on the wall", w.P50, w.P95, w.P99, w.Max)
+	print("trays     %s", counts(r.Trays))
+	left := 0
+	for _, n := range r.Leftover {
+		left += n
+	}
+	print("leftover  %d pieces on display: %s", left, counts(r.Leftover))
+	print("skipped   %d pieces that are not baked here: %s", r.Skipped.Pieces, counts(r.Skipped.Items))
+	for _, bad := range r.Malformed {
+		print("line %-4d cannot be read: %s", bad.Line, bad.Reason)
+	}
+	showAudit(out, r.Audit)
+}
+
+// counts lists what there is, the most first.
+func counts(m map[string]int) string {
+	names := sortedKeys(m)
+	slices.SortStableFunc(names, func(a, b string) int { return m[b] - m[a] })
+	text := ""
+	for _, name := range names {
+		if m[name] == 0 {
+			continue
+		}
+		if text != "" {
+			text += ", "
+		}
+		text += fmt.Sprintf("%d %s", m[name], name)
+	}
+	if text == "" {
+		return "none"
+	}
+	return text
+}

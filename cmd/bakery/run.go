@@ -1,0 +1,298 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hearthfaas/hearth/bakery"
+)
+
+const (
+	lookEvery    = 200 * time.Millisecond // how often open orders are looked at
+	lookAt       = 90                     // orders in one look; the cashier allows 100
+	restockBelow = 40                     // trays of everything that the fridge should suffice for
+	restockFor   = 200
+	senders      = 256 // orders that are being sent at once, at most
+)
+
+// run is one replay under way.
+type run struct {
+	c        *counter
+	cfg      replayConfig
+	menu     bakery.Menu
+	id       string
+	arrivals []arrival
+	callback string
+	stop     func()
+	before   bakery.Audit
+	skew     time.Duration // Redis's clock less ours
+
+	mu      sync.Mutex
+	placed  []*placed          // by arrival
+	byOrder map[string]*placed // whose id is known
+	began   time.Time
+}
+
+// placed is an order of the replay.
+type placed struct {
+	index   int
+	due     time.Time // when it came
+	order   string
+	state   string
+	refusal string
+	wait    time.Duration // from coming to being served
+}
+
+func newRun(ctx context.Context, c *counter, cfg replayConfig, arrivals []arrival, menu bakery.Menu) (*run, error) {
+	r := &run{c: c, cfg: cfg, menu: menu, id: rand.Text()[:8], arrivals: arrivals, byOrder: map[string]*placed{}}
+	for i := range arrivals {
+		r.placed = append(r.placed, &placed{index: i})
+	}
+	var err error
+	if r.before, err = c.audit(ctx); err != nil {
+		return nil, err
+	}
+	sent := time.Now()
+	floor, err := c.floor(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r.skew = time.UnixMilli(floor.Now).Sub(sent.Add(time.Since(sent) / 2))
+	r.callback, r.stop, err = listenForCallbacks(cfg, r.calledBack)
+	return r, err
+}
+
+func (r *run) close() { r.stop() }
+
+// play lets the orders come, and waits for what becomes of them.
+func (r *run) play(ctx context.Context, say func(string)) error {
+	looking, stop := context.WithCancel(ctx)
+	defer stop()
+	var background sync.WaitGroup
+	background.Go(func() { r.look(looking, say) })
+	if !r.cfg.noRestock {
+		if err := r.restock(ctx); err != nil {
+			return err
+		}
+		background.Go(func() { r.keepStocked(looking) })
+	}
+	r.mu.Lock()
+	r.began = time.Now()
+	r.mu.Unlock()
+	var sending sync.WaitGroup
+	room := make(chan struct{}, senders)
+	for i, a := range r.arrivals {
+		if err := sleepUntil(ctx, r.began.Add(a.after)); err != nil {
+			return err
+		}
+		r.mu.Lock()
+		r.placed[i].due = time.Now()
+		r.mu.Unlock()
+		room <- struct{}{}
+		sending.Go(func() {
+			defer func() { <-room }()
+			r.send(ctx, i)
+		})
+	}
+	sending.Wait()
+	deadline := time.Now().Add(r.cfg.patience)
+	for open := r.open(); open > 0 && time.Now().Before(deadline); {
+		if err := sleepUntil(ctx, time.Now().Add(lookEvery)); err != nil {
+			return err
+		}
+		if now := r.open(); now < open {
+			open, deadline = now, time.Now().Add(r.cfg.patience)
+		}
+	}
+	stop()
+	background.Wait()
+	return ctx.Err()
+}
+
+func sleepUntil(ctx context.Context, at time.Time) error {
+	t := time.NewTimer(time.Until(at))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// send queues one order. A call that got no answer is sent again under the same key, which is the same order.
+func (r *run) send(ctx context.Context, i int) {
+	a := r.arrivals[i]
+	header := http.Header{"Idempotency-Key": {fmt.Sprintf("replay-%s-%d", r.id, i)}, "X-Callback-Url": {fmt.Sprintf("%s/%d", r.callback, i)}}
+	body := map[string]any{"customer": fmt.Sprintf("shop %d, order %s", a.shop, a.sale.transaction), "items": a.sale.items}
+	var err error
+	for try := range 5 {
+		if _, err = r.c.do(ctx, call{function: "cashier", method: http.MethodPost, body: body, header: header, async: true}, nil); err == nil {
+			return
+		}
+		if sleepUntil(ctx, time.Now().Add(time.Duration(100<<try)*time.Millisecond)) != nil {
+			return
+		}
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.placed[i].state, r.placed[i].refusal = bakery.Refused, err.Error()
+}
+
+// calledBack is told the cashier's answer to an order: the order itself, or why there is none.
+func (r *run) calledBack(w http.ResponseWriter, req *http.Request) {
+	var i int
+	if _, err := fmt.Sscanf(req.URL.Path, "/%d", &i); err != nil || i < 0 || i >= len(r.placed) {
+		w.WriteHeader(http.StatusNotFound)
+		return
+	}
+	body, err := io.ReadAll(io.LimitReader(req.Body, 1<<20))
+	if err != nil {
+		w.WriteHeader(http.StatusBadRequest)
+		return
+	}
+	var o bakery.Order
+	status := req.Header.Get("X-Function-Status")
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	p := r.placed[i]
+	if !strings.HasPrefix(status, "2") {
+		p.state, p.refusal = bakery.Refused, said(atoi(status), body)
+		return
+	}
+	if json.Unmarshal(body, &o) != nil || o.ID == "" {
+		p.state, p.refusal = bakery.Refused, "the callback has no order"
+		return
+	}
+	p.order = o.ID
+	r.byOrder[o.ID] = p
+	r.note(p, o)
+}
+
+func atoi(s string) (n int) { _, _ = fmt.Sscan(s, &n); return n }
+
+// note keeps what is new about an order. r.mu is held.
+func (r *run) note(p *placed, o bakery.Order) {
+	p.state = o.State
+	switch o.State {
+	case bakery.Served:
+		p.wait = max(0, o.Timeline.Served.Add(-r.skew).Sub(p.due))
+	case bakery.Refused:
+		p.refusal = o.Reason
+	}
+}
+
+func (p *placed) ended() bool {
+	return p.state == bakery.Served || p.state == bakery.Refused || p.state == bakery.Cancelled
+}
+
+// open is how many orders have come and not ended.
+func (r *run) open() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	n := 0
+	for _, p := range r.placed {
+		if !p.due.IsZero() && !p.ended() {
+			n++
+		}
+	}
+	return n
+}
+
+// look looks at the orders that are open, again and again.
+func (r *run) look(ctx context.Context, say func(string)) {
+	for ctx.Err() == nil {
+		var ids []string
+		r.mu.Lock()
+		for id, p := range r.byOrder {
+			if !p.ended() {
+				ids = append(ids, id)
+			}
+		}
+		r.mu.Unlock()
+		for len(ids) > 0 && ctx.Err() == nil {
+			n := min(lookAt, len(ids))
+			r.lookAt(ctx, ids[:n])
+			ids = ids[n:]
+		}
+		say(r.progress())
+		_ = sleepUntil(ctx, time.Now().Add(lookEvery))
+	}
+}
+
+func (r *run) lookAt(ctx context.Context, ids []string) {
+	var list struct {
+		Orders []bakery.Order `json:"orders"`
+	}
+	ask := call{function: "cashier", method: http.MethodGet, query: url.Values{"order": {strings.Join(ids, ",") + ","}}} // the comma asks for a list
+	if _, err := r.c.do(ctx, ask, &list); err != nil {
+		return // there will be another look
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, o := range list.Orders {
+		if p := r.byOrder[o.ID]; p != nil {
+			r.note(p, o)
+		}
+	}
+}
+
+func (r *run) progress() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	came, served, refused := 0, 0, 0
+	for _, p := range r.placed {
+		if !p.due.IsZero() {
+			came++
+		}
+		switch p.state {
+		case bakery.Served:
+			served++
+		case bakery.Refused:
+			refused++
+		}
+	}
+	clock := r.arrivals[0].sale.at
+	if !r.began.IsZero() {
+		clock = clock.Add(time.Duration(float64(time.Since(r.began)) * r.cfg.speed))
+	}
+	return fmt.Sprintf("%s  %d of %d orders came, %d open, %d served, %d refused", clock.Format("2006-01-02 15:04"), came, len(r.placed), came-served-refused, served, refused)
+}
+
+// keepStocked restocks the fridge when it runs low.
+func (r *run) keepStocked(ctx context.Context) {
+	for sleepUntil(ctx, time.Now().Add(time.Second)) == nil {
+		_ = r.restock(ctx) // there will be another try
+	}
+}
+
+func (r *run) restock(ctx context.Context) error {
+	f, err := r.c.fridge(ctx)
+	if err != nil {
+		return err
+	}
+	need, full := r.menu.Stock(restockBelow), r.menu.Stock(restockFor)
+	amounts := map[string]int{}
+	for ingredient, grams := range need {
+		if have := f.Ingredients[ingredient]; have < grams {
+			amounts[ingredient] = full[ingredient] - have
+		}
+	}
+	if len(amounts) == 0 {
+		return nil
+	}
+	_, err = r.c.restock(ctx, amounts, fmt.Sprintf("replay-%s-%s", r.id, rand.Text()))
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}

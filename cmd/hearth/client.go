@@ -1,0 +1,104 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// client speaks to the parts of a gateway's API that go-sdk does not know: Hearth's own.
+type client struct {
+	gateway  string
+	state    string
+	user     string
+	password string // file
+	json     bool
+}
+
+// flags are those of every command that speaks to a gateway.
+func (c *client) flags(cmd *cobra.Command) {
+	f := cmd.PersistentFlags()
+	f.StringVarP(&c.gateway, "gateway", "g", firstOf(os.Getenv("OPENFAAS_URL"), "http://127.0.0.1:8080"), "URL of the gateway ($OPENFAAS_URL)")
+	f.StringVar(&c.state, "state", ".hearth", "state directory of a hearth on this machine, whose credentials are used")
+	f.StringVar(&c.user, "user", "admin", "user, with --password-file")
+	f.StringVar(&c.password, "password-file", "", "file with the password")
+	f.BoolVar(&c.json, "json", false, "print JSON")
+}
+
+// do sends a request and reads the answer, both as JSON.
+func (c *client) do(ctx context.Context, method, path string, in, out any) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	var body io.Reader
+	if in != nil {
+		text, err := json.Marshal(in)
+		if err != nil {
+			return err
+		}
+		body = bytes.NewReader(text)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.gateway, "/")+path, body)
+	if err != nil {
+		return fmt.Errorf("--gateway: %w", err)
+	}
+	if err := c.authenticate(req); err != nil {
+		return err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("the gateway does not answer: %w", errors.Unwrap(err))
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		return err
+	}
+	if res.StatusCode >= http.StatusMultipleChoices {
+		message := strings.TrimSpace(string(text))
+		if res.StatusCode == http.StatusUnauthorized {
+			message = "the gateway wants other credentials: give --state or --password-file"
+		}
+		return errors.New(message)
+	}
+	return json.Unmarshal(text, out)
+}
+
+func (c *client) authenticate(req *http.Request) error {
+	path, user := c.password, c.user
+	if path == "" {
+		path = filepath.Join(c.state, "basic-auth-password")
+		if text, err := os.ReadFile(filepath.Join(c.state, "basic-auth-user")); err == nil {
+			user = strings.TrimSpace(string(text))
+		}
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		if c.password != "" {
+			return err
+		}
+		return nil // perhaps the gateway wants none
+	}
+	req.SetBasicAuth(user, strings.TrimSpace(string(text)))
+	return nil
+}
+
+// print prints a value as JSON, or as the function does.
+func (c *client) print(cmd *cobra.Command, v any, people func(io.Writer)) error {
+	if !c.json {
+		people(cmd.OutOrStdout())
+		return nil
+	}
+	e := json.NewEncoder(cmd.OutOrStdout())
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/hearthfaas/hearth/internal/connector"
+	"github.com/hearthfaas/hearth/internal/redis"
+	sdk "github.com/openfaas/go-sdk"
+	"github.com/spf13/cobra"
+)
+
+func newConnector() *cobra.Command {
+	var (
+		gateway, redisURL, secrets, instance string
+		cfg                                  connector.Config
+		drain                                time.Duration
+	)
+	cmd := &cobra.Command{
+		Use:   "connector",
+		Short: "Deliver topics to functions behind any OpenFaaS gateway",
+		Long: `Delivers the messages of Redis topics to the functions of an OpenFaaS gateway that have the annotation "topic": faasd's, or
+Kubernetes's. Retries, dead letters and the exactly-once hand-over are Hearth's own.
+
+With --async it posts to /async-function/, and leaves it to the function's commit to settle the message: a call that the
+gateway's queue loses is delivered again.
+
+The environment variables of OpenFaaS's connectors are understood: gateway_url, basic_auth, secret_mount_path,
+asynchronous_invocation, rebuild_interval. REDIS_URL names the Redis.`,
+		Example: `  hearth connector --gateway http://127.0.0.1:8080 --redis redis://127.0.0.1:6379
+  gateway_url=http://gateway:8080 basic_auth=true REDIS_URL=redis://redis:6379 hearth connector --async`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg.Log = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
+			redis.LogTo(cfg.Log)
+			return runConnector(cmd.Context(), cfg, gateway, redisURL, secrets, instance, drain)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&gateway, "gateway", firstOf(os.Getenv("gateway_url"), os.Getenv("OPENFAAS_URL"), "http://127.0.0.1:8080"), "URL of the gateway ($gateway_url, $OPENFAAS_URL)")
+	f.StringVar(&redisURL, "redis", "", "URL of Redis (default $REDIS_URL)")
+	f.StringVar(&secrets, "secrets", secretsFromEnv(), "directory with the files basic-auth-user and basic-auth-password ($secret_mount_path, if $basic_auth is true)")
+	f.StringVar(&instance, "instance", "", "name of this connector, the same after a restart; no two at once may share it (default the host's name)")
+	f.BoolVar(&cfg.Async, "async", os.Getenv("asynchronous_invocation") == "true", "post to /async-function/")
+	f.DurationVar(&cfg.AckWait, "ack-wait", 0, "how much longer than a function's timeout a delivery may wait for its commit (default 15s, with --async 1m)")
+	f.DurationVar(&cfg.Rebuild, "rebuild", durationOr(os.Getenv("rebuild_interval"), 10*time.Second), "how often to look for functions ($rebuild_interval)")
+	f.DurationVar(&drain, "drain", 30*time.Second, "how long calls under way may take to end")
+	return cmd
+}
+
+func runConnector(ctx context.Context, cfg connector.Config, gateway, redisURL, secrets, instance string, drain time.Duration) error {
+	var err error
+	if cfg.Gateway, err = url.Parse(gateway); err != nil || cfg.Gateway.Host == "" {
+		return fmt.Errorf("--gateway is %q, want a URL such as http://127.0.0.1:8080", gateway)
+	}
+	if redisURL = firstOf(redisURL, os.Getenv("REDIS_URL")); redisURL == "" {
+		return errors.New("no Redis: give --redis or REDIS_URL")
+	}
+	if secrets != "" {
+		auth := &sdk.BasicAuth{}
+		for name, to := range map[string]*string{"basic-auth-user": &auth.Username, "basic-auth-password": &auth.Password} {
+			text, err := os.ReadFile(filepath.Join(secrets, name))
+			if err != nil {
+				return fmt.Errorf("the gateway's credentials: %w", err)
+			}
+			*to = strings.TrimSpace(string(text))
+		}
+		cfg.Auth = auth
+	}
+	host, _ := os.Hostname()
+	cfg.Instance = strings.ReplaceAll(firstOf(instance, "connector@"+host), ":", "_")
+	if cfg.Queue, err = redis.Open(ctx, redisURL); err != nil {
+		return err
+	}
+	defer func() { _ = cfg.Queue.Close() }()
+	cfg.Log.Info("connects", "gateway", cfg.Gateway.Redacted(), "async", cfg.Async)
+	connector.New(cfg).Run(ctx, drain)
+	return nil
+}
+
+func secretsFromEnv() string {
+	if os.Getenv("basic_auth") != "true" && os.Getenv("basic_auth") != "1" {
+		return ""
+	}
+	return firstOf(os.Getenv("secret_mount_path"), "/run/secrets")
+}
+
+func firstOf(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+func durationOr(text string, fallback time.Duration) time.Duration {
+	if d, err := time.ParseDuration(text); err == nil && d > 0 {
+		return d
+	}
+	return fallback
+}

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/hearthfaas/hearth/internal/gateway"
+	"github.com/spf13/cobra"
+)
+
+func newDead() *cobra.Command {
+	c := &client{}
+	cmd := &cobra.Command{
+		Use:   "dead",
+		Short: "Look at dead letters: calls that were given up",
+		Long: `A call that used up its attempts, or failed in a way that would come again, becomes a dead letter. It keeps its place in its
+queue, so redriving it cannot double it.
+
+A dead letter is named by its queue and its id. A queue is called FUNCTION:TOPIC, FUNCTION:calls or FUNCTION:callbacks.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	c.flags(cmd)
+	cmd.AddCommand(newDeadList(c), newDeadShow(c),
+		newDeadEach(c, "redrive", "Give dead letters all their attempts again", "redriven"),
+		newDeadEach(c, "purge", "Throw dead letters away for good", "purged"))
+	return cmd
+}
+
+func newDeadList(c *client) *cobra.Command {
+	var queue, function string
+	var limit int
+	cmd := &cobra.Command{
+		Use:     "list",
+		Short:   "List dead letters, the oldest first",
+		Example: "  hearth dead list\n  hearth dead list --function oven --json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			query := url.Values{"limit": {strconv.Itoa(limit)}}
+			if queue != "" {
+				query.Set("queue", queue)
+			}
+			if function != "" {
+				query.Set("function", function)
+			}
+			var list []gateway.DeadLetter
+			if err := c.do(cmd.Context(), http.MethodGet, "/system/dead-letters?"+query.Encode(), nil, &list); err != nil {
+				return err
+			}
+			return c.print(cmd, list, func(out io.Writer) {
+				if len(list) == 0 {
+					_, _ = fmt.Fprintln(out, "no dead letters")
+					return
+				}
+				rows := [][]string{{"QUEUE", "ID", "BURIED", "ATTEMPTS", "REASON"}}
+				for _, l := range list {
+					rows = append(rows, []string{l.Queue, l.ID, l.Buried.Local().Format(time.DateTime), strconv.Itoa(l.Attempts), l.Reason})
+				}
+				table(out, rows)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&queue, "queue", "", "only of this queue")
+	cmd.Flags().StringVar(&function, "function", "", "only of this function")
+	cmd.Flags().IntVar(&limit, "limit", 100, "at most so many, up to 1000")
+	return cmd
+}
+
+func newDeadShow(c *client) *cobra.Command {
+	return &cobra.Command{
+		Use:     "show QUEUE ID",
+		Short:   "Show one dead letter: the call, and each attempt",
+		Example: "  hearth dead show oven:bakery.dough 1795437512656-0",
+		Args:    cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var l gateway.DeadLetter
+			if err := c.do(cmd.Context(), http.MethodGet, "/system/dead-letters/"+url.PathEscape(args[0])+"/"+url.PathEscape(args[1]), nil, &l); err != nil {
+				return err
+			}
+			return c.print(cmd, l, func(out io.Writer) { showLetter(out, l) })
+		},
+	}
+}
+
+func showLetter(out io.Writer, l gateway.DeadLetter) {
+	line := func(name, value string) {
+		if value != "" {
+			_, _ = fmt.Fprintf(out, "%-10s %s\n", name, value)
+		}
+	}
+	line("queue", l.Queue)
+	line("id", l.ID)
+	line("queued", l.Queued.Local().Format(time.DateTime))
+	line("buried", l.Buried.Local().Format(time.DateTime))
+	line("reason", l.Reason)
+	line("call id", l.CallID)
+	target := l.Path
+	if l.Query != "" {
+		target += "?" + l.Query
+	}
+	line("call", strings.TrimSpace(l.Method+" "+target))
+	line("callback", l.Callback)
+	var names []string
+	for name := range l.Header {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	for _, name := range names {
+		line("header", name+": "+strings.Join(l.Header[name], ", "))
+	}
+	body := string(l.Body)
+	if !utf8.ValidString(body) {
+		body = fmt.Sprintf("%d bytes that are no text; --json has them", len(l.Body))
+	}
+	line("body", body)
+	for _, f := range l.Failures {
+		line("attempt", fmt.Sprintf("%d at %s: %s", f.Attempt, f.At.Local().Format(time.DateTime), f.Reason))
+		line("", f.Body)
+	}
+}
+
+// newDeadEach makes redrive and purge, which mean dead letters in the same way.
+func newDeadEach(c *client, name, short, done string) *cobra.Command {
+	var (
+		queue, function string
+		all             bool
+		before          time.Duration
+	)
+	cmd := &cobra.Command{
+		Use:   name + " (QUEUE ID... | --all [--queue QUEUE | --function FUNCTION] [--older DURATION])",
+		Short: short,
+		Example: fmt.Sprintf("  hearth dead %[1]s oven:bakery.dough 1795437512656-0 1795437512699-3\n  hearth dead %[1]s --all --function oven\n  hearth dead %[1]s --all --older 24h",
+			name),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			in := map[string]any{"all": all, "queue": queue, "function": function}
+			switch {
+			case all && len(args) > 0:
+				return errors.New("give either --all, or a queue and ids")
+			case !all && len(args) < 2:
+				return errors.New("give a queue and ids, or --all")
+			case !all:
+				in["queue"], in["ids"] = args[0], args[1:]
+			case before > 0:
+				in["before"] = time.Now().Add(-before)
+			}
+			var out map[string]int
+			if err := c.do(cmd.Context(), http.MethodPost, "/system/dead-letters/"+name, in, &out); err != nil {
+				return err
+			}
+			return c.print(cmd, out, func(w io.Writer) { _, _ = fmt.Fprintf(w, "%s %d\n", done, out[done]) })
+		},
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "all of them")
+	cmd.Flags().StringVar(&queue, "queue", "", "with --all: of this queue")
+	cmd.Flags().StringVar(&function, "function", "", "with --all: of this function")
+	cmd.Flags().DurationVar(&before, "older", 0, "with --all: buried longer ago than this")
+	return cmd
+}

@@ -1,0 +1,91 @@
+package dispatch
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/stretchr/testify/require"
+)
+
+func TestDecide(t *testing.T) {
+	t.Parallel()
+	p := hearth.DefaultRetry
+	tests := map[string]struct {
+		attempt int
+		age     time.Duration
+		o       outcome
+		want    action
+		wait    time.Duration
+		reason  string
+	}{
+		"200":                             {1, 0, outcome{reached: true, status: 200}, settle, 0, ""},
+		"204":                             {1, 0, outcome{reached: true, status: 204}, settle, 0, ""},
+		"a redirect is an answer":         {1, 0, outcome{reached: true, status: 302}, settle, 0, ""},
+		"a late success is one":           {99, time.Hour, outcome{reached: true, status: 200}, settle, 0, ""},
+		"500 is tried again":              {1, 0, outcome{reached: true, status: 500}, retry, 10 * time.Second, "answered 500"},
+		"the wait doubles":                {3, 0, outcome{reached: true, status: 502}, retry, 40 * time.Second, ""},
+		"and has a limit":                 {9, 0, outcome{reached: true, status: 504}, retry, 120 * time.Second, ""},
+		"408":                             {1, 0, outcome{reached: true, status: 408}, retry, 10 * time.Second, ""},
+		"425":                             {1, 0, outcome{reached: true, status: 425}, retry, 10 * time.Second, ""},
+		"429 of the function":             {1, 0, outcome{reached: true, status: 429}, retry, 10 * time.Second, ""},
+		"503 of the function":             {1, 0, outcome{reached: true, status: 503}, retry, 10 * time.Second, ""},
+		"no attempts left":                {10, 0, outcome{reached: true, status: 500}, bury, 0, "at attempt 10 of 10"},
+		"400 is for ever":                 {1, 0, outcome{reached: true, status: 400}, bury, 0, "not retried"},
+		"404 of the function too":         {1, 0, outcome{reached: true, status: 404}, bury, 0, "not retried"},
+		"501 too":                         {1, 0, outcome{reached: true, status: 501}, bury, 0, "not retried"},
+		"Retry-After":                     {1, 0, outcome{reached: true, status: 429, retryAfter: "60"}, retry, time.Minute, ""},
+		"not below the minimum":           {1, 0, outcome{reached: true, status: 503, retryAfter: "1"}, retry, 10 * time.Second, ""},
+		"only for 429 and 503":            {1, 0, outcome{reached: true, status: 500, retryAfter: "60"}, retry, 10 * time.Second, ""},
+		"what cannot be read":             {1, 0, outcome{reached: true, status: 429, retryAfter: "soon"}, retry, 10 * time.Second, ""},
+		"the platform's errors always":    {1, 0, outcome{reached: true, status: 400, internal: true}, retry, 10 * time.Second, ""},
+		"though not for ever":             {10, 0, outcome{reached: true, status: 400, internal: true}, bury, 0, ""},
+		"a connection that broke":         {1, 0, outcome{reached: true, internal: true, reason: "broke off"}, retry, 10 * time.Second, "broke off"},
+		"never reached: soon again":       {1, 0, outcome{reason: "no replica"}, giveBack, 50 * time.Millisecond, ""},
+		"never reached: later":            {1, 8 * time.Second, outcome{reason: "no replica"}, giveBack, time.Second, ""},
+		"never reached: not too late":     {1, time.Hour, outcome{reason: "no replica"}, giveBack, 5 * time.Second, ""},
+		"never reached counts no attempt": {99, 0, outcome{status: 429, internal: true}, giveBack, 50 * time.Millisecond, ""},
+		"never reached: bounded by age":   {1, 25 * time.Hour, outcome{reason: "no replica"}, bury, 0, "could not be delivered for 24h0m0s: no replica"},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			v := decide(p, tt.attempt, tt.age, tt.o)
+			require.Equal(t, tt.want.String(), v.do.String())
+			require.Equal(t, tt.wait, v.wait)
+			require.Contains(t, v.reason, tt.reason)
+		})
+	}
+}
+
+func TestRetryAfterAsADate(t *testing.T) {
+	t.Parallel()
+	now := time.Date(2026, 11, 5, 10, 0, 0, 0, time.UTC)
+	d, ok := parseRetryAfter(now.Add(90*time.Second).Format(http.TimeFormat), now)
+	require.True(t, ok)
+	require.Equal(t, 90*time.Second, d)
+	d, ok = parseRetryAfter(now.Add(-time.Hour).Format(http.TimeFormat), now)
+	require.True(t, ok)
+	require.Zero(t, d)
+	for _, bad := range []string{"", "-1", "1.5", "tomorrow"} {
+		_, ok = parseRetryAfter(bad, now)
+		require.False(t, ok, bad)
+	}
+}
+
+func FuzzDecide(f *testing.F) {
+	f.Add(1, int64(0), true, 500, false, "3")
+	f.Add(10, int64(1)<<50, false, 0, true, "")
+	f.Fuzz(func(t *testing.T, attempt int, age int64, reached bool, status int, internal bool, after string) {
+		v := decide(hearth.DefaultRetry, attempt, time.Duration(age), outcome{reached: reached, status: status, internal: internal, retryAfter: after})
+		require.GreaterOrEqual(t, v.wait, time.Duration(0))
+		if v.do == bury {
+			require.NotEmpty(t, v.reason)
+		}
+		if v.do == retry {
+			require.True(t, reached)
+			require.Less(t, attempt, hearth.DefaultRetry.Attempts)
+		}
+	})
+}

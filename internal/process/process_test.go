@@ -1,0 +1,142 @@
+package process_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/process"
+	"github.com/hearthfaas/hearth/internal/providertest"
+	"github.com/hearthfaas/hearth/internal/secrets"
+	"github.com/stretchr/testify/require"
+)
+
+func setup(t *testing.T) (providertest.Setup, string) {
+	state := t.TempDir()
+	images, store := process.Images{Dir: filepath.Join(state, "images")}, secrets.Store{Dir: filepath.Join(state, "secrets")}
+	_, err := images.Put("test/probe:latest", providertest.Probe(t))
+	require.NoError(t, err)
+	values := map[string]string{}
+	for _, name := range []string{"one", "two"} {
+		_, err := store.Generate("openfaas-fn", name)
+		require.NoError(t, err)
+		text, err := os.ReadFile(store.Path("openfaas-fn", name))
+		require.NoError(t, err)
+		values[name] = string(text)
+	}
+	p, err := process.New(process.Config{State: state, Images: images, Secrets: store, Log: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	return providertest.Setup{Provider: p, Image: "test/probe:latest", Secrets: values}, state
+}
+
+func TestConformance(t *testing.T) {
+	providertest.Run(t, func(t *testing.T) providertest.Setup { s, _ := setup(t); return s })
+}
+
+func function(image string, replicas int) hearth.Function {
+	f := hearth.Function{Replicas: replicas, Revision: "r"}
+	f.Service, f.Namespace, f.Image, f.EnvVars = "probe", "openfaas-fn", image, map[string]string{"write_timeout": "1s"}
+	return f
+}
+
+func awaitReady(t *testing.T, p hearth.Provider, f hearth.Function) hearth.Replica {
+	t.Helper()
+	told := make(chan hearth.Replica, 100)
+	p.Watch(func(_ hearth.Name, list []hearth.Replica) {
+		for _, r := range list {
+			if r.Ready {
+				told <- r
+			}
+		}
+	})
+	require.NoError(t, p.Apply(t.Context(), f))
+	select {
+	case r := <-told:
+		return r
+	case <-time.After(20 * time.Second):
+		t.Fatal("no replica got ready")
+		return hearth.Replica{}
+	}
+}
+
+func TestOutputIsCapturedLineByLine(t *testing.T) {
+	t.Parallel()
+	s, state := setup(t)
+	awaitReady(t, s.Provider, function(s.Image, 1))
+	logged := func() string {
+		text, _ := os.ReadFile(filepath.Join(state, "logs", "probe.openfaas-fn.log"))
+		return string(text)
+	}
+	replica := awaitReady(t, s.Provider, function(s.Image, 1))
+	for _, text := range []string{"first", "second", strings.Repeat("x", 100_000)} {
+		require.NoError(t, post(t, replica, "print="+text))
+	}
+	require.Eventually(t, func() bool { return strings.Contains(logged(), " stdout second\n") }, 10*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Count(logged(), "x") == 100_000 }, 10*time.Second, time.Millisecond, "long lines are cut, not lost")
+	for line := range strings.Lines(logged()) {
+		require.Regexp(t, `^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z probe-1 (stdout|stderr) .*\n$`, line)
+	}
+	require.NoError(t, s.Provider.Close(t.Context()))
+	require.NoDirExists(t, filepath.Join(state, "run"), "no socket or temporary file is left")
+}
+
+func TestOrphansOfAnEarlierLifeAreEnded(t *testing.T) {
+	t.Parallel()
+	s, state := setup(t)
+	defer func() { _ = s.Provider.Close(context.Background()) }()
+	awaitReady(t, s.Provider, function(s.Image, 2))
+	ours := func() (pids []int) {
+		environments, _ := filepath.Glob("/proc/[0-9]*/environ")
+		for _, path := range environments {
+			if text, err := os.ReadFile(path); err == nil && strings.Contains(string(text), "HEARTH_STATE="+state+"\x00") {
+				pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+				pids = append(pids, pid)
+			}
+		}
+		return pids
+	}
+	before := ours()
+	if len(before) == 0 {
+		t.Skip("there is no /proc here")
+	}
+	next, err := process.New(process.Config{State: state, Log: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	defer func() { _ = next.Close(context.Background()) }()
+	for _, pid := range before {
+		require.Eventually(t, func() bool {
+			text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+			return err != nil || strings.Contains(string(text), ") Z ") || syscall.Kill(pid, 0) != nil
+		}, 10*time.Second, time.Millisecond)
+	}
+}
+
+func TestImagesAreReplacedAtOnce(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	images := process.Images{Dir: filepath.Join(dir, "images")}
+	put := func(content string) process.Image {
+		path := filepath.Join(dir, "binary")
+		require.NoError(t, os.WriteFile(path, []byte(content), 0o700))
+		image, err := images.Put("a/b:c", path)
+		require.NoError(t, err)
+		return image
+	}
+	_, err := images.Find("a/b:c")
+	require.Equal(t, hearth.Invalid, hearth.CodeOf(err))
+	one := put("one")
+	require.Equal(t, one, put("one"))
+	two := put("two")
+	require.NotEqual(t, one.Digest, two.Digest)
+	found, err := images.Find("a/b:c")
+	require.NoError(t, err)
+	require.Equal(t, two, found)
+	require.NoFileExists(t, one.Path)
+}

@@ -1,0 +1,55 @@
+// Package function is the function of the conformance suite: it does what its query says.
+package function
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"time"
+
+	handler "github.com/openfaas/templates-sdk/go-http"
+)
+
+func init() {
+	if why := os.Getenv("FAIL_START"); why != "" {
+		fmt.Fprintln(os.Stderr, why)
+		os.Exit(3)
+	}
+}
+
+// Handle does what its query says.
+func Handle(r handler.Request) (handler.Response, error) {
+	query, err := url.ParseQuery(r.QueryString)
+	if err != nil {
+		return handler.Response{}, err
+	}
+	answer := func(s string) (handler.Response, error) { return handler.Response{Body: []byte(s)}, nil }
+	switch {
+	case query.Has("env"):
+		return answer(os.Getenv(query.Get("env")))
+	case query.Has("secret"):
+		text, err := os.ReadFile(filepath.Join(os.Getenv("secret_mount_path"), query.Get("secret")))
+		if err != nil {
+			return answer("none")
+		}
+		return answer(string(text))
+	case query.Has("exit"):
+		os.Exit(7)
+	case query.Has("print"):
+		fmt.Println(query.Get("print"))
+	case query.Has("sleep"):
+		d, err := time.ParseDuration(query.Get("sleep"))
+		if err != nil {
+			return handler.Response{}, err
+		}
+		time.Sleep(d)
+	case query.Has("pid"):
+		return answer(fmt.Sprint(os.Getpid()))
+	case query.Has("status"):
+		var status int
+		_, err := fmt.Sscan(query.Get("status"), &status)
+		return handler.Response{StatusCode: status, Body: []byte("as asked")}, err
+	}
+	return answer(string(r.Body))
+}
