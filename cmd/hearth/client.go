@@ -70,6 +70,9 @@ func (c *client) do(ctx context.Context, method, path string, in, out any) error
 		}
 		return errors.New(message)
 	}
+	if out == nil {
+		return nil
+	}
 	return json.Unmarshal(text, out)
 }
 

@@ -73,6 +73,9 @@ func (d *Dispatcher) do(v verdict, f hearth.Function, s Subscription, del redis.
 	var cb *redis.Callback
 	if e.Callback != "" && s.Topic == "" && s.Subscription == redis.CallsOf(f.Name()) && (v.do == settle || v.do == bury) {
 		cb = d.callbackOf(f.Name(), e, del.Attempt, f.Retry().Attempts, got)
+		if d.cfg.EnsureCallbacks != nil {
+			d.persist("queue the callback of "+del.ID, func(ctx context.Context) error { return d.cfg.EnsureCallbacks(ctx, f.Name()) })
+		}
 	}
 	failure := redis.Failure{At: time.Now().UTC(), Attempt: del.Attempt, Reason: v.reason, Status: got.status,
 		Body: excerpt(got.body), Replica: got.header.Get(router.HeaderReplica)}

@@ -24,6 +24,9 @@ type Config struct {
 	// Connector is the value of X-Connector on deliveries. Defaults to "hearth".
 	Connector string
 
+	// EnsureCallbacks makes a function's subscription for callbacks, and its queue, when there is a first one to make.
+	EnsureCallbacks func(context.Context, hearth.Name) error
+
 	// Callbacks is the client that calls callback URLs. Defaults to one that follows no redirects, with a timeout of 30 s.
 	Callbacks *http.Client
 
@@ -147,7 +150,7 @@ func (d *Dispatcher) Delete(n hearth.Name) {
 	delete(d.lanes, n)
 	d.mu.Unlock()
 	if l != nil {
-		for _, s := range l.set(hearth.Function{}, nil) {
+		for _, s := range l.clear() {
 			d.watch.remove(s)
 		}
 	}

@@ -75,6 +75,14 @@ func (l *lane) set(f hearth.Function, subs []Subscription) (removed []chain.Subs
 	return removed
 }
 
+// clear removes all queues.
+func (l *lane) clear() (removed []chain.Subscription) {
+	l.mu.Lock()
+	spec := l.spec
+	l.mu.Unlock()
+	return l.set(spec, nil)
+}
+
 // notify says that a queue has something to take.
 func (l *lane) notify(s chain.Subscription) {
 	l.mu.Lock()

@@ -75,6 +75,12 @@ func (g *Gateway) headersOf(r *http.Request, callID string, now time.Time) http.
 	return h
 }
 
+// HeadersFor are the headers that a function would be given of a call.
+func (g *Gateway) HeadersFor(r *http.Request) http.Header {
+	id, _ := callIDOf(r)
+	return g.headersOf(r, id, time.Now())
+}
+
 // callIDOf is the caller's X-Call-Id, or a new one.
 func callIDOf(r *http.Request) (id string, own bool) {
 	if id := r.Header.Get(chain.HeaderCallID); id != "" && len(id) <= 200 {

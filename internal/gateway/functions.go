@@ -38,6 +38,9 @@ func readJSON(r *http.Request, v any) error {
 		if errors.As(err, &kind) && kind.Field != "" {
 			return hearth.Errorf(hearth.Invalid, "the field %s is a JSON %s, which it cannot be", kind.Field, kind.Value)
 		}
+		if kind != nil {
+			return hearth.Errorf(hearth.Invalid, "the body is a JSON %s, want an object", kind.Value)
+		}
 		return hearth.Errorf(hearth.Invalid, "the body is not JSON of the right form: %v", err)
 	}
 	return nil

@@ -156,19 +156,20 @@ func (p *Provider) start(fn *function) (*replica, error) {
 		socket: filepath.Join(p.run, fmt.Sprintf("%d.sock", p.next)), tmp: filepath.Join(p.run, fmt.Sprintf("%d.tmp", p.next)),
 		log: fn.log, slog: p.cfg.Log.With("function", name.String()), accepting: true, done: make(chan struct{})}
 	r.changed = func() { p.onChange(name) }
-	listener, err := listen(r.socket)
+	listener, first, err := listen(r.socket)
 	if err != nil {
 		return nil, fmt.Errorf("start a replica of %s: %w", name, err)
 	}
 	granted, err := p.grant(fn.spec)
 	if err != nil {
 		_ = listener.Close()
+		_ = first.Close()
 		return nil, err
 	}
 	r.env = environment(fn.spec, map[string]string{"TMPDIR": r.tmp, "secret_mount_path": granted, child.Marker: p.cfg.State})
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
-	p.ending.Go(func() { r.run(ctx, listener) })
+	p.ending.Go(func() { r.run(ctx, listener, first) })
 	return r, nil
 }
 

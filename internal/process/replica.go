@@ -58,26 +58,30 @@ func (r *replica) state() hearth.Replica {
 }
 
 // run keeps the replica running until ctx ends, and then ends it.
-func (r *replica) run(ctx context.Context, first *net.UnixListener) {
+func (r *replica) run(ctx context.Context, listener *net.UnixListener, first net.Conn) {
 	defer close(r.done)
 	defer func() { _ = os.RemoveAll(r.tmp); _ = os.Remove(r.socket) }()
-	listener, crashes := first, 0
+	crashes := 0
 	defer func() {
 		if listener != nil {
 			_ = listener.Close()
+		}
+		if first != nil {
+			_ = first.Close()
 		}
 	}()
 	for ctx.Err() == nil {
 		if listener == nil {
 			var err error
-			if listener, err = listen(r.socket); err != nil {
+			if listener, first, err = listen(r.socket); err != nil {
 				r.fail(fmt.Sprintf("could not open its socket: %v", err))
 				pause(ctx, longPause)
 				continue
 			}
 		}
 		began := time.Now()
-		wasReady, why := r.once(ctx, listener)
+		wasReady, why := r.once(ctx, listener, first)
+		first = nil
 		if ctx.Err() != nil {
 			return
 		}
@@ -113,7 +117,7 @@ func pause(ctx context.Context, d time.Duration) {
 }
 
 // once runs one process until it ends. It returns whether it got ready, and why it ended.
-func (r *replica) once(ctx context.Context, listener *net.UnixListener) (wasReady bool, why string) {
+func (r *replica) once(ctx context.Context, listener *net.UnixListener, first net.Conn) (wasReady bool, why string) {
 	cmd, outputs, err := r.start(listener)
 	if err != nil {
 		return false, fmt.Sprintf("could not be started: %v", err)
@@ -125,7 +129,7 @@ func (r *replica) once(ctx context.Context, listener *net.UnixListener) (wasRead
 
 	alive, ended := context.WithCancel(context.Background())
 	checked := make(chan struct{})
-	go func() { defer close(checked); r.awaitReady(alive) }()
+	go func() { defer close(checked); r.awaitReady(alive, first) }()
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -213,10 +217,15 @@ func (o *outputs) wait(atMost time.Duration) {
 	o.reading.Wait()
 }
 
-// awaitReady asks once for /_/ready: the question queues in the socket, and is answered when the process serves.
-func (r *replica) awaitReady(ctx context.Context) {
+// awaitReady asks once for /_/ready: the question queues in the socket, and is answered when the process serves. first is a
+// connection that was made before any call could come, so that a new process is known to be ready before it runs one.
+func (r *replica) awaitReady(ctx context.Context, first net.Conn) {
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			if c := first; c != nil {
+				first = nil
+				return c, nil
+			}
 			return (&net.Dialer{}).DialContext(ctx, "unix", r.socket)
 		}}}
 	for ctx.Err() == nil {
@@ -261,11 +270,17 @@ func (r *replica) kill() {
 	}
 }
 
-func listen(path string) (*net.UnixListener, error) {
+// listen opens a socket, and makes the first connection to it.
+func listen(path string) (*net.UnixListener, net.Conn, error) {
 	_ = os.Remove(path)
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
-		return nil, fmt.Errorf("listen on %s: %w", filepath.Base(path), err)
+		return nil, nil, fmt.Errorf("listen on %s: %w", filepath.Base(path), err)
 	}
-	return l, nil
+	first, err := net.Dial("unix", path)
+	if err != nil {
+		_ = l.Close()
+		return nil, nil, err
+	}
+	return l, first, nil
 }

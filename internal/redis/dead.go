@@ -125,6 +125,6 @@ func anys(list []string) []any {
 
 // DeadBefore are the ids of the dead letters that were buried before a time, or at it.
 func (c *Client) DeadBefore(ctx context.Context, s chain.Subscription, before time.Time) ([]string, error) {
-	ids, err := c.rdb.ZRangeByScore(ctx, s.Keys()[3], &goredis.ZRangeBy{Min: "-inf", Max: strconv.FormatInt(before.UnixMilli(), 10)}).Result()
+	ids, err := c.rdb.ZRangeArgs(ctx, goredis.ZRangeArgs{Key: s.Keys()[3], Start: "-inf", Stop: before.UnixMilli(), ByScore: true}).Result()
 	return ids, away("list dead letters of "+s.Stream, err)
 }

@@ -236,11 +236,16 @@ func (r *Registry) Delete(ctx context.Context, n hearth.Name) error {
 	return nil
 }
 
-// EnsureCallbacks makes sure that a function has a queue for callbacks, before the first call that wants one.
+// EnsureCallbacks makes sure that a function has a queue for callbacks, before there is a callback to put on it. A function
+// that was removed has one too, for the calls that were under way.
 func (r *Registry) EnsureCallbacks(ctx context.Context, n hearth.Name) error {
 	e := r.find(n)
 	if e == nil {
-		return router.NotFound(n)
+		if _, err := r.cfg.Queue.Subscribe(ctx, redis.CallbacksOf(n)); err != nil {
+			return err
+		}
+		r.finishCallbacks(n)
+		return nil
 	}
 	r.mu.RLock()
 	has := e.callbacks

@@ -63,10 +63,13 @@ type route struct {
 
 // target is a replica as the router sees it.
 type target struct {
-	hearth.Replica
+	id        string
 	transport *http.Transport
-	inflight  int
-	refused   time.Time // when it last refused a connection
+
+	// Under the route's lock:
+	hearth.Replica
+	inflight int
+	refused  time.Time // when it last refused a connection
 }
 
 // avoid is for how long a replica that refused a connection is the last choice.
@@ -135,7 +138,7 @@ func (fn *route) update(replicas []hearth.Replica) {
 	for _, state := range replicas {
 		t := known[state.ID]
 		if t == nil {
-			t = &target{transport: newTransport(state.Address)}
+			t = &target{id: state.ID, transport: newTransport(state.Address)}
 		}
 		delete(known, state.ID)
 		t.Replica = state
@@ -335,7 +338,7 @@ func (r *Router) RoundTrip(n hearth.Name, req *http.Request) (*http.Response, er
 		out.URL.Scheme, out.URL.Host = "http", n.Function
 		res, err := t.transport.RoundTrip(out)
 		if err == nil {
-			res.Header[HeaderReplica] = []string{t.ID}
+			res.Header[HeaderReplica] = []string{t.id}
 			res.Body = &body{ReadCloser: res.Body, done: func() { cancel(); fn.release(t) }}
 			return res, nil
 		}
@@ -385,7 +388,13 @@ func (fn *route) broke(ctx context.Context, t *target, late bool, err error) err
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.As(err, &dial):
-		return &hearth.Error{Code: hearth.Unavailable, Message: fmt.Sprintf("replica %s of function %s takes no calls", t.ID, fn.name.Function), Err: err}
+		return &hearth.Error{Code: hearth.Unavailable, Message: fmt.Sprintf("replica %s of function %s takes no calls", t.id, fn.name.Function), Err: err}
 	}
-	return &hearth.Error{Code: hearth.BadGateway, Message: fmt.Sprintf("replica %s of function %s broke off: the call may have run", t.ID, fn.name.Function), Err: err}
+	fn.mu.Lock()
+	started, failing := t.Ready, fn.failing
+	fn.mu.Unlock()
+	if !started { // the call was waiting in its socket
+		return &hearth.Error{Code: hearth.Unavailable, Message: fmt.Sprintf("replica %s of function %s ended before it had started: %s", t.id, fn.name.Function, failing), Err: err}
+	}
+	return &hearth.Error{Code: hearth.BadGateway, Message: fmt.Sprintf("replica %s of function %s broke off: the call may have run", t.id, fn.name.Function), Err: err}
 }

@@ -1,0 +1,377 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hearthfaas/hearth/bakery"
+	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/stretchr/testify/require"
+)
+
+// These tests start the real binaries, as a user does: in a copy of the project, with functions built by hearth itself.
+
+// project is such a copy, with bin/ built and the functions' images in images/.
+var project = sync.OnceValues(func() (string, error) {
+	_, here, _, _ := runtime.Caller(0)
+	root := filepath.Join(filepath.Dir(here), "..", "..")
+	dir, err := os.MkdirTemp("", "hearth-e2e-")
+	if err != nil {
+		return "", err
+	}
+	for _, name := range []string{"bakery", "chain", "functions", "template", "go.mod", "go.sum", "stack.yml"} {
+		if err := copyTree(filepath.Join(root, name), filepath.Join(dir, name)); err != nil {
+			return "", err
+		}
+	}
+	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-o", filepath.Join(dir, "bin")+"/", "./cmd/hearth", "./cmd/bakery")
+	build.Dir, build.Env = root, append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	images := exec.Command(filepath.Join(dir, "bin", "hearth"), "build", "--state", filepath.Join(dir, "built"))
+	images.Dir = dir
+	if out, err := images.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w\n%s", err, out)
+	}
+	return dir, nil
+})
+
+func copyTree(from, to string) error {
+	info, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	if info.IsDir() {
+		return os.CopyFS(to, os.DirFS(from))
+	}
+	text, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, text, 0o644)
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if dir, err := project(); err == nil && os.Getenv("KEEP") == "" {
+		_ = os.RemoveAll(dir)
+	}
+	os.Exit(code)
+}
+
+// running is a hearth that was started by a test.
+type running struct {
+	t     *testing.T
+	dir   string
+	state string
+	cmd   *exec.Cmd
+	url   string
+	done  chan error
+
+	mu  sync.Mutex
+	out strings.Builder
+}
+
+// newState is a state directory with the images built.
+func newState(t *testing.T) string {
+	t.Helper()
+	dir, err := project()
+	require.NoError(t, err)
+	state := filepath.Join(t.TempDir(), "state")
+	require.NoError(t, os.CopyFS(filepath.Join(state, "images"), os.DirFS(filepath.Join(dir, "built", "images"))))
+	return state
+}
+
+var gatewayLine = regexp.MustCompile(`gateway\s+(http://\S+)`)
+
+// start starts hearth up on a state directory, and waits until it is ready.
+func start(t *testing.T, state string, env []string, args ...string) *running {
+	t.Helper()
+	r := launch(t, state, env, args...)
+	eventually(t, func() bool { return strings.Contains(r.output(), "Ctrl-C ends it") || len(r.done) > 0 })
+	m := gatewayLine.FindStringSubmatch(r.output())
+	require.NotNil(t, m, r.output())
+	r.url = m[1]
+	return r
+}
+
+func launch(t *testing.T, state string, env []string, args ...string) *running {
+	t.Helper()
+	dir, err := project()
+	require.NoError(t, err)
+	r := &running{t: t, dir: dir, state: state, done: make(chan error, 1)}
+	r.cmd = exec.Command(filepath.Join(dir, "bin", "hearth"), append([]string{"up", "--state", state, "--listen", "127.0.0.1:0", "--no-build"}, args...)...)
+	r.cmd.Dir = dir
+	r.cmd.Env = append(append(without(os.Environ(), "REDIS_URL"), "MANAGER_KEY_FILE="+filepath.Join(state, "secrets", "openfaas-fn", "manager-key")), env...)
+	out, err := r.cmd.StdoutPipe()
+	require.NoError(t, err)
+	r.cmd.Stderr = r.cmd.Stdout
+	require.NoError(t, r.cmd.Start())
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		for scan := bufio.NewScanner(out); scan.Scan(); {
+			r.mu.Lock()
+			r.out.WriteString(scan.Text() + "\n")
+			r.mu.Unlock()
+		}
+	}()
+	go func() { <-read; r.done <- r.cmd.Wait() }()
+	t.Cleanup(func() {
+		_ = r.cmd.Process.Kill()
+		if t.Failed() {
+			t.Logf("hearth up %v:\n%s", args, r.output())
+		}
+	})
+	return r
+}
+
+func without(env []string, name string) []string {
+	var kept []string
+	for _, v := range env {
+		if !strings.HasPrefix(v, name+"=") {
+			kept = append(kept, v)
+		}
+	}
+	return kept
+}
+
+func (r *running) output() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.out.String()
+}
+
+// interrupt is Ctrl-C. Nothing may be left behind.
+func (r *running) interrupt() {
+	r.t.Helper()
+	require.NoError(r.t, r.cmd.Process.Signal(os.Interrupt))
+	select {
+	case err := <-r.done:
+		require.NoError(r.t, err, r.output())
+	case <-time.After(20 * time.Second):
+		r.t.Fatal("it does not end")
+	}
+	r.leftNothing()
+	_ = filepath.WalkDir(r.state, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && (d.Type()&fs.ModeSocket != 0 || d.Name() == "lock") {
+			r.t.Errorf("left behind: %s", path)
+		}
+		return nil
+	})
+}
+
+// leftNothing waits until no process of this state is there: of functions, or Redis.
+func (r *running) leftNothing() {
+	r.t.Helper()
+	if runtime.GOOS != "linux" {
+		return
+	}
+	eventually(r.t, func() bool { return len(processesOf(r.state)) == 0 })
+}
+
+// processesOf are the processes that speak of a state directory in their command or environment.
+func processesOf(state string) (found []string) {
+	for _, kind := range []string{"cmdline", "environ"} {
+		paths, _ := filepath.Glob("/proc/[0-9]*/" + kind)
+		for _, path := range paths {
+			pid := filepath.Base(filepath.Dir(path))
+			text, err := os.ReadFile(path)
+			if err == nil && bytes.Contains(text, []byte(state)) && pid != fmt.Sprint(os.Getpid()) {
+				found = append(found, pid+" "+string(bytes.ReplaceAll(text[:min(len(text), 80)], []byte{0}, []byte{' '})))
+			}
+		}
+	}
+	return found
+}
+
+// bakery runs the bakery's command, and returns what it printed and its exit code.
+func (r *running) bakery(args ...string) (string, int) {
+	r.t.Helper()
+	cmd := exec.Command(filepath.Join(r.dir, "bin", "bakery"), args...)
+	cmd.Dir = r.dir
+	cmd.Env = append(os.Environ(), "OPENFAAS_URL="+r.url, "MANAGER_KEY_FILE="+filepath.Join(r.state, "secrets", "openfaas-fn", "manager-key"))
+	out, err := cmd.CombinedOutput()
+	if exit := new(exec.ExitError); err != nil {
+		require.ErrorAs(r.t, err, &exit, string(out))
+		return string(out), exit.ExitCode()
+	}
+	return string(out), 0
+}
+
+func (r *running) post(path, body string, headers ...string) (int, string) {
+	r.t.Helper()
+	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, r.url+path, strings.NewReader(body))
+	require.NoError(r.t, err)
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	res, err := http.DefaultClient.Do(req)
+	require.NoError(r.t, err)
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(res.Body)
+	require.NoError(r.t, err)
+	return res.StatusCode, string(text)
+}
+
+func (r *running) orderState(id string) string {
+	r.t.Helper()
+	res, err := http.Get(r.url + "/function/cashier?order=" + id)
+	require.NoError(r.t, err)
+	defer func() { _ = res.Body.Close() }()
+	var o bakery.Order
+	_ = json.NewDecoder(res.Body).Decode(&o)
+	return o.State
+}
+
+func (r *running) auditBalances() {
+	r.t.Helper()
+	out, code := r.bakery("audit")
+	require.Zero(r.t, code, out)
+}
+
+const (
+	ada   = `{"customer":"Ada","items":[{"cookie":"chocolate-chip","quantity":6}]}`
+	loafs = `{"customer":"Bob","items":[{"cookie":"bread","quantity":7}]}`
+)
+
+func TestUpOrderStopAndResume(t *testing.T) {
+	t.Parallel()
+	state := newState(t)
+	r := start(t, state, nil, "--on-ready", "bin/bakery open")
+	require.Contains(t, r.output(), "private redis-server")
+	require.Contains(t, r.output(), "/function/cashier?wait=30s'")
+	status, text := r.post("/function/cashier?wait=30s", ada, "Idempotency-Key", "first")
+	require.Equal(t, http.StatusOK, status, text)
+	require.Contains(t, text, `"state":"served"`)
+	out, code := r.bakery("order", "brownie=2", "--wait")
+	require.Zero(t, code, out)
+	out, code = r.bakery("order", "choclate-chip=2")
+	require.Equal(t, 1, code)
+	require.Contains(t, out, "did you mean chocolate-chip")
+	r.auditBalances()
+
+	second := launch(t, state, nil)
+	require.Error(t, <-second.done)
+	require.Contains(t, second.output(), fmt.Sprintf("is used by another hearth: process %d", r.cmd.Process.Pid))
+	third := launch(t, newState(t), nil, "--listen", strings.TrimPrefix(r.url, "http://"))
+	err := <-third.done
+	require.Error(t, err)
+	require.Equal(t, 1, third.cmd.ProcessState.ExitCode())
+	require.Contains(t, third.output(), "is taken by process")
+
+	status, text = r.post("/function/cashier", loafs, "Idempotency-Key", "over the night")
+	require.Equal(t, http.StatusAccepted, status, text)
+	var night bakery.Order
+	require.NoError(t, json.Unmarshal([]byte(text), &night))
+	r.interrupt()
+
+	r = start(t, state, nil, "--on-ready", "bin/bakery open")
+	require.NotContains(t, r.output(), "was stocked", "only the first time")
+	status, text = r.post("/function/cashier", ada, "Idempotency-Key", "first")
+	require.Equal(t, http.StatusOK, status, text)
+	require.Contains(t, text, `"state":"served"`, "it is the same order")
+	eventually(t, func() bool { return r.orderState(night.ID) == bakery.Served })
+	r.auditBalances()
+	r.interrupt()
+}
+
+func TestKillMinusNineLeavesNoOrphanAndLosesNothing(t *testing.T) {
+	t.Parallel()
+	state := newState(t)
+	r := start(t, state, []string{"BAKE_SPEED=600"}, "--on-ready", "bin/bakery open")
+	var ids []string
+	for i := range 6 {
+		status, text := r.post("/function/cashier", loafs, "Idempotency-Key", fmt.Sprint(i))
+		require.Equal(t, http.StatusAccepted, status, text)
+		var o bakery.Order
+		require.NoError(t, json.Unmarshal([]byte(text), &o))
+		ids = append(ids, o.ID)
+	}
+	eventually(t, func() bool { out, _ := r.bakery("floor", "--once", "--json"); return strings.Contains(out, `"in_oven":4`) })
+	require.NoError(t, r.cmd.Process.Kill())
+	<-r.done
+	r.leftNothing()
+
+	r = start(t, state, []string{"BAKE_SPEED=600"})
+	for _, id := range ids {
+		eventually(t, func() bool { return r.orderState(id) == bakery.Served })
+	}
+	r.auditBalances()
+	r.interrupt()
+}
+
+// TestWithoutRedisServer runs with a PATH that has everything but a redis-server.
+func TestWithoutRedisServer(t *testing.T) {
+	t.Parallel()
+	tools := t.TempDir()
+	for _, dir := range filepath.SplitList(os.Getenv("PATH")) {
+		entries, _ := os.ReadDir(dir)
+		for _, e := range entries {
+			if !strings.HasPrefix(e.Name(), "redis-") {
+				_ = os.Symlink(filepath.Join(dir, e.Name()), filepath.Join(tools, e.Name()))
+			}
+		}
+	}
+	r := start(t, newState(t), []string{"PATH=" + tools}, "--on-ready", "bin/bakery open")
+	require.Contains(t, r.output(), "in memory: there is no redis-server in PATH, so queued work will not outlive this process")
+	status, text := r.post("/function/cashier?wait=30s", ada)
+	require.Equal(t, http.StatusOK, status, text)
+	status, _ = r.post("/async-function/cashier", ada)
+	require.Equal(t, http.StatusAccepted, status)
+	eventually(t, func() bool {
+		out, _ := r.bakery("audit", "--json")
+		return strings.Contains(out, `"served": 2`) && strings.Contains(out, `"balanced": true`)
+	})
+	r.interrupt()
+}
+
+// TestStockGatewayWithTheConnector bakes on a gateway that has no topics and no retries, with the connector before it.
+func TestStockGatewayWithTheConnector(t *testing.T) {
+	for name, args := range map[string][]string{"sync": nil, "async": {"--async"}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rdb := chaintest.Redis(t)
+			state := newState(t)
+			r := start(t, state, []string{"REDIS_URL=" + redisURL(rdb)}, "--plain", "--on-ready", "bin/bakery open")
+			status, text := r.post("/function/cashier", ada)
+			require.Equal(t, http.StatusAccepted, status, text)
+			var o bakery.Order
+			require.NoError(t, json.Unmarshal([]byte(text), &o))
+
+			connector := exec.Command(filepath.Join(r.dir, "bin", "hearth"), append([]string{"connector", "--gateway", r.url, "--redis", redisURL(rdb),
+				"--secrets", state, "--rebuild", "50ms"}, args...)...)
+			var log bytes.Buffer
+			connector.Stdout, connector.Stderr = &log, &log
+			require.NoError(t, connector.Start())
+			ended := make(chan error, 1)
+			go func() { ended <- connector.Wait() }()
+			defer func() { _ = connector.Process.Kill() }()
+			eventually(t, func() bool { return r.orderState(o.ID) == bakery.Served })
+			for range 5 {
+				out, code := r.bakery("order", "brownie=20", "--wait")
+				require.Zero(t, code, out)
+			}
+			r.auditBalances()
+			require.NoError(t, connector.Process.Signal(syscall.SIGTERM))
+			require.NoError(t, <-ended, log.String())
+			r.interrupt()
+		})
+	}
+}

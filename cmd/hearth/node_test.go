@@ -1,0 +1,516 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/internal/gateway"
+	"github.com/hearthfaas/hearth/internal/providertest"
+	"github.com/openfaas/faas-provider/types"
+	sdk "github.com/openfaas/go-sdk"
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+)
+
+// testNode is a whole hearth, with the probe as the one image that was built.
+type testNode struct {
+	*node
+	t      *testing.T
+	raw    *redis.Client
+	client *sdk.Client
+	closed bool
+}
+
+const probeImage = "test/probe:latest"
+
+func redisURL(rdb *redis.Client) string {
+	opt := rdb.Options()
+	if opt.Network == "unix" {
+		return fmt.Sprintf("unix://%s?db=%d", opt.Addr, opt.DB)
+	}
+	return fmt.Sprintf("redis://%s/%d", opt.Addr, opt.DB)
+}
+
+func newTestNode(t *testing.T, change ...func(*nodeConfig)) *testNode {
+	t.Helper()
+	return startTestNode(t, chaintest.Redis(t), t.TempDir(), change...)
+}
+
+func startTestNode(t *testing.T, raw *redis.Client, state string, change ...func(*nodeConfig)) *testNode {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	cfg := nodeConfig{State: state, RedisURL: redisURL(raw), Listener: l, Log: slog.New(slog.DiscardHandler)}
+	for _, c := range change {
+		c(&cfg)
+	}
+	n, err := startNode(t.Context(), cfg)
+	require.NoError(t, err)
+	tn := &testNode{node: n, t: t, raw: raw}
+	t.Cleanup(tn.end)
+	_, err = n.images.Put(probeImage, providertest.Probe(t))
+	require.NoError(t, err)
+	tn.client = tn.clientFor(n.credentials.User, n.credentials.Password)
+	return tn
+}
+
+func (n *testNode) end() {
+	if n.closed {
+		return
+	}
+	n.closed = true
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	require.NoError(n.t, n.close(ctx))
+}
+
+func (n *testNode) clientFor(user, password string) *sdk.Client {
+	u, err := url.Parse(n.url())
+	require.NoError(n.t, err)
+	return sdk.NewClient(u, &sdk.BasicAuth{Username: user, Password: password}, &http.Client{Timeout: 20 * time.Second})
+}
+
+// deploy deploys the probe, with labels and annotations in turn with their values.
+func (n *testNode) deploy(name string, change ...func(*types.FunctionDeployment)) {
+	n.t.Helper()
+	d := types.FunctionDeployment{Service: name, Image: probeImage, EnvVars: map[string]string{"write_timeout": "5s"}, Labels: &map[string]string{},
+		Annotations: &map[string]string{"com.openfaas.retry.min_wait": "5ms", "com.openfaas.retry.max_wait": "10ms", "com.openfaas.retry.attempts": "2"}}
+	for _, c := range change {
+		c(&d)
+	}
+	status, err := n.client.Deploy(n.t.Context(), d)
+	require.NoError(n.t, err)
+	require.Equal(n.t, http.StatusAccepted, status)
+}
+
+func (n *testNode) available(name string) uint64 {
+	n.t.Helper()
+	f, err := n.client.GetFunction(n.t.Context(), name, "")
+	require.NoError(n.t, err)
+	return f.AvailableReplicas
+}
+
+// do sends a request to the gateway, with headers in turn with their values.
+func (n *testNode) do(method, path, body string, headers ...string) (*http.Response, string) {
+	n.t.Helper()
+	req, err := http.NewRequestWithContext(n.t.Context(), method, n.url()+path, strings.NewReader(body))
+	require.NoError(n.t, err)
+	for i := 0; i < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	res, err := http.DefaultClient.Do(req)
+	require.NoError(n.t, err)
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(res.Body)
+	require.NoError(n.t, err)
+	return res, string(text)
+}
+
+// system asks the gateway's management API, and reads its JSON.
+func (n *testNode) system(method, path string, in, out any) int {
+	n.t.Helper()
+	text, err := json.Marshal(in)
+	require.NoError(n.t, err)
+	req, err := http.NewRequestWithContext(n.t.Context(), method, n.url()+path, bytes.NewReader(text))
+	require.NoError(n.t, err)
+	req.SetBasicAuth(n.credentials.User, n.credentials.Password)
+	res, err := http.DefaultClient.Do(req)
+	require.NoError(n.t, err)
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(res.Body)
+	require.NoError(n.t, err)
+	if out != nil {
+		require.NoError(n.t, json.Unmarshal(body, out), string(body))
+	}
+	return res.StatusCode
+}
+
+func eventually(t *testing.T, condition func() bool) {
+	t.Helper()
+	require.Eventually(t, condition, 20*time.Second, 2*time.Millisecond)
+}
+
+func TestDeployCallScaleRemove(t *testing.T) {
+	t.Parallel()
+	n := newTestNode(t)
+	n.deploy("probe")
+	res, text := n.do(http.MethodPost, "/function/probe", "hello")
+	require.Equal(t, http.StatusOK, res.StatusCode)
+	require.Equal(t, "hello", text)
+	require.NotEmpty(t, res.Header.Get("X-Call-Id"))
+	require.NotEmpty(t, res.Header.Get("X-Start-Time"))
+	require.NotEmpty(t, res.Header.Get("X-Duration-Seconds"))
+	require.Empty(t, res.Header.Get("X-Hearth-Replica"))
+	res, text = n.do(http.MethodPost, "/function/probe.openfaas-fn/some/path?env=OPENFAAS_NAME", "", "X-Call-Id", "mine")
+	require.Equal(t, "mine", res.Header.Get("X-Call-Id"))
+	require.Equal(t, "probe", text)
+
+	eventually(t, func() bool { return n.available("probe") == 1 })
+	require.NoError(t, n.client.ScaleFunction(t.Context(), "probe", "", 3))
+	eventually(t, func() bool { return n.available("probe") == 3 })
+	require.NoError(t, n.client.ScaleFunction(t.Context(), "probe", "", 0))
+	eventually(t, func() bool { return n.available("probe") == 0 })
+	res, text = n.do(http.MethodPost, "/function/probe", "wake up")
+	require.Equal(t, http.StatusOK, res.StatusCode, text)
+	require.Equal(t, "wake up", text)
+	f, err := n.client.GetFunction(t.Context(), "probe", "")
+	require.NoError(t, err)
+	require.EqualValues(t, 1, f.Replicas)
+	require.EqualValues(t, 3, f.InvocationCount)
+	require.ErrorContains(t, n.client.ScaleFunction(t.Context(), "probe", "", 1000), "want 0 to 20")
+	require.ErrorContains(t, n.client.ScaleFunction(t.Context(), "nobody", "", 1), "not found")
+
+	require.NoError(t, n.client.DeleteFunction(t.Context(), "probe", ""))
+	res, text = n.do(http.MethodPost, "/function/probe", "")
+	require.Equal(t, http.StatusNotFound, res.StatusCode)
+	require.Equal(t, chain.ContentType, res.Header.Get("Content-Type"))
+	require.Contains(t, text, "no function probe")
+	require.ErrorContains(t, n.client.DeleteFunction(t.Context(), "probe", ""), "not found")
+}
+
+func TestListEchoesWhatWasDeployed(t *testing.T) {
+	t.Parallel()
+	n := newTestNode(t)
+	list, err := n.client.GetFunctions(t.Context(), "")
+	require.NoError(t, err)
+	require.Empty(t, list)
+	n.deploy("probe", func(d *types.FunctionDeployment) {
+		(*d.Labels)["my.own/label"], (*d.Annotations)["my.own/annotation"] = "x", "y"
+		d.EnvProcess, d.Constraints, d.ReadOnlyRootFilesystem = "./handler", []string{"c"}, true
+		d.Limits, d.Requests = &types.FunctionResources{Memory: "64Mi"}, &types.FunctionResources{CPU: "100m"}
+	})
+	list, err = n.client.GetFunctions(t.Context(), "openfaas-fn")
+	require.NoError(t, err)
+	f := list[0]
+	require.Equal(t, "probe", f.Name)
+	require.Equal(t, map[string]string{"my.own/label": "x"}, *f.Labels)
+	require.Equal(t, "y", (*f.Annotations)["my.own/annotation"])
+	require.Equal(t, []string{"c"}, f.Constraints)
+	require.Equal(t, "64Mi", f.Limits.Memory)
+	require.Equal(t, "100m", f.Requests.CPU)
+	require.True(t, f.ReadOnlyRootFilesystem)
+	require.WithinDuration(t, time.Now(), f.CreatedAt, time.Minute)
+	require.Len(t, *f.Annotations, 4, "nothing was added")
+
+	names, err := n.client.GetNamespaces(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, []string{"openfaas-fn"}, names)
+	var info struct {
+		Provider struct{ Version map[string]string }
+		Version  map[string]string
+		Arch     string
+	}
+	require.Equal(t, http.StatusOK, n.system(http.MethodGet, "/system/info", nil, &info))
+	require.NotNil(t, info.Version)
+	require.NotNil(t, info.Provider.Version)
+}
+
+func TestUpdateReplacesWithoutAFailedCall(t *testing.T) {
+	t.Parallel()
+	n := newTestNode(t)
+	d := types.FunctionDeployment{Service: "probe", Image: probeImage, EnvVars: map[string]string{"V": "0", "write_timeout": "5s"}}
+	status, err := n.client.Update(t.Context(), d)
+	require.Error(t, err)
+	require.Equal(t, http.StatusNotFound, status, "faas-cli then creates it")
+	_, err = n.client.Deploy(t.Context(), d)
+	require.NoError(t, err)
+	status, err = n.client.Deploy(t.Context(), d)
+	require.Error(t, err)
+	require.Equal(t, http.StatusConflict, status)
+
+	ctx, stop := context.WithCancel(t.Context())
+	var callers sync.WaitGroup
+	for range 4 {
+		callers.Go(func() {
+			for ctx.Err() == nil {
+				if res, text := n.do(http.MethodPost, "/function/probe?env=V", ""); res.StatusCode != http.StatusOK {
+					t.Errorf("%s: %s", res.Status, text)
+					return
+				}
+			}
+		})
+	}
+	for _, v := range []string{"1", "2", "3"} {
+		d.EnvVars["V"] = v
+		status, err = n.client.Update(t.Context(), d)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, status)
+		eventually(t, func() bool { _, text := n.do(http.MethodPost, "/function/probe?env=V", ""); return text == v })
+	}
+	stop()
+	callers.Wait()
+}
+
+func TestBadDeploymentsAreRefusedAndChangeNothing(t *testing.T) {
+	t.Parallel()
+	n := newTestNode(t)
+	for says, d := range map[string]types.FunctionDeployment{
+		"function name":        {Service: "Probe", Image: probeImage},
+		"at most 63":           {Service: strings.Repeat("x", 64), Image: probeImage},
+		"image is missing":     {Service: "probe"},
+		"was not built":        {Service: "probe", Image: "nowhere/nothing:latest"},
+		"no secret api-key":    {Service: "probe", Image: probeImage, Secrets: []string{"api-key"}},
+		"secret name":          {Service: "probe", Image: probeImage, Secrets: []string{"../key"}},
+		"scale.min":            {Service: "probe", Image: probeImage, Labels: &map[string]string{"com.openfaas.scale.min": "5", "com.openfaas.scale.max": "2"}},
+		"environment variable": {Service: "probe", Image: probeImage, EnvVars: map[string]string{"A=B": "c"}},
+		"namespace":            {Service: "probe", Image: probeImage, Namespace: "A"},
+	} {
+		status, err := n.client.Deploy(t.Context(), d)
+		require.Equal(t, http.StatusBadRequest, status, says)
+		require.ErrorContains(t, err, says)
+	}
+	for body, says := range map[string]string{"": "not JSON", "[]": "want an object", `{"service":7}`: "service", `{"service":"x","image":"y","labels":[]}`: "labels"} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, n.url()+"/system/functions", strings.NewReader(body))
+		require.NoError(t, err)
+		req.SetBasicAuth(n.credentials.User, n.credentials.Password)
+		res, err := http.DefaultClient.Do(req)
+		require.NoError(t, err)
+		text, _ := io.ReadAll(res.Body)
+		_ = res.Body.Close()
+		require.Equal(t, http.StatusBadRequest, res.StatusCode, body)
+		require.Contains(t, string(text), says)
+	}
+	list, err := n.client.GetFunctions(t.Context(), "")
+	require.NoError(t, err)
+	require.Empty(t, list)
+	require.Empty(t, n.raw.Keys(t.Context(), "{fn:*").Val(), "no queue was left")
+}
+
+func TestOnlyTheOperatorOperates(t *testing.T) {
+	t.Parallel()
+	n := newTestNode(t)
+	for _, path := range []string{"/system/functions", "/system/info", "/system/namespaces", "/system/dead-letters", "/system/queues", "/system/function/x"} {
+		for _, c := range [][2]string{{"", ""}, {"admin", "guess"}, {"root", n.credentials.Password}} {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, n.url()+path, nil)
+			require.NoError(t, err)
+			if c[0] != "" {
+				req.SetBasicAuth(c[0], c[1])
+			}
+			res, err := http.DefaultClient.Do(req)
+			require.NoError(t, err)
+			_ = res.Body.Close()
+			require.Equal(t, http.StatusUnauthorized, res.StatusCode, path)
+			require.Equal(t, `Basic realm="Restricted"`, res.Header.Get("WWW-Authenticate"))
+		}
+	}
+	res, _ := n.do(http.MethodGet, "/healthz", "")
+	require.Equal(t, http.StatusOK, res.StatusCode)
+	res, _ = n.do(http.MethodGet, "/system/functions", "", "Authorization", "Bearer ")
+	require.Equal(t, http.StatusUnauthorized, res.StatusCode)
+
+	open := startTestNode(t, chaintest.Redis(t), t.TempDir(), func(c *nodeConfig) { c.NoAuth = true })
+	res, _ = open.do(http.MethodGet, "/system/functions", "", "Authorization", "Bearer ")
+	require.Equal(t, http.StatusOK, res.StatusCode)
+}
+
+func TestCallsFromOutsideCannotPoseAsDeliveries(t *testing.T) {
+	t.Parallel()
+	n := newTestNode(t)
+	n.deploy("probe", func(d *types.FunctionDeployment) { (*d.Annotations)["topic"] = "a.b" })
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, n.url()+"/function/probe?header=1", nil)
+	require.NoError(t, err)
+	for _, h := range chain.DeliveryHeaders {
+		req.Header.Set(h, "forged")
+	}
+	req.Header.Set("Connection", "X-Hop")
+	req.Header.Set("X-Hop", "1")
+	req.Header.Set("X-Kept", "1")
+	h := n.gateway.HeadersFor(req)
+	for _, name := range append([]string{"Connection", "X-Hop"}, chain.DeliveryHeaders...) {
+		require.Empty(t, h.Get(name), name)
+	}
+	require.Equal(t, "1", h.Get("X-Kept"))
+	require.NotEmpty(t, h.Get("X-Forwarded-Host"))
+}
+
+func TestAsyncCall(t *testing.T) {
+	t.Parallel()
+	n := newTestNode(t)
+	n.deploy("probe")
+	type callback struct {
+		header http.Header
+		body   string
+	}
+	got := make(chan callback, 10)
+	listener := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got <- callback{r.Header.Clone(), string(body)}
+	}))
+	defer listener.Close()
+	res, _ := n.do(http.MethodPost, "/async-function/probe?print=hi", "body", "X-Callback-Url", listener.URL, "X-Call-Id", "c-1")
+	require.Equal(t, http.StatusAccepted, res.StatusCode)
+	require.Equal(t, "c-1", res.Header.Get("X-Call-Id"))
+	c := <-got
+	require.Equal(t, "body", c.body)
+	require.Equal(t, "c-1", c.header.Get("X-Call-Id"))
+	require.Equal(t, "200", c.header.Get("X-Function-Status"))
+	require.Equal(t, "probe.openfaas-fn", c.header.Get("X-Function-Name"))
+
+	for range 3 {
+		res, _ = n.do(http.MethodPost, "/async-function/probe", "once", "X-Callback-Url", listener.URL, "Idempotency-Key", "k")
+		require.Equal(t, http.StatusAccepted, res.StatusCode)
+	}
+	require.Equal(t, "once", (<-got).body)
+	res, _ = n.do(http.MethodPost, "/async-function/probe", "another", "Idempotency-Key", "k")
+	require.Equal(t, http.StatusConflict, res.StatusCode)
+	for path, status := range map[string]int{"/async-function/nobody": 404, "/async-function/": 400, "/async-function/Bad!": 404} {
+		res, _ = n.do(http.MethodPost, path, "")
+		require.Equal(t, status, res.StatusCode, path)
+	}
+	res, _ = n.do(http.MethodGet, "/async-function/probe", "")
+	require.Equal(t, http.StatusMethodNotAllowed, res.StatusCode)
+	res, _ = n.do(http.MethodPost, "/async-function/probe", strings.Repeat("x", 1<<20+1))
+	require.Equal(t, http.StatusRequestEntityTooLarge, res.StatusCode)
+	for _, bad := range []string{"nonsense", "ftp://x/", "/relative", "http://"} {
+		res, _ = n.do(http.MethodPost, "/async-function/probe", "", "X-Callback-Url", bad)
+		require.Equal(t, http.StatusBadRequest, res.StatusCode, bad)
+	}
+	select {
+	case c := <-got:
+		t.Fatalf("a call was made twice: %s", c.body)
+	default:
+	}
+}
+
+func TestAsyncCallWakesAndOutlivesItsFunction(t *testing.T) {
+	t.Parallel()
+	n := newTestNode(t)
+	got := make(chan string, 10)
+	listener := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got <- string(body)
+	}))
+	defer listener.Close()
+	n.deploy("probe", func(d *types.FunctionDeployment) { (*d.Labels)["com.openfaas.scale.min"] = "0" })
+	require.Zero(t, n.available("probe"))
+	res, _ := n.do(http.MethodPost, "/async-function/probe", "asleep", "X-Callback-Url", listener.URL)
+	require.Equal(t, http.StatusAccepted, res.StatusCode)
+	require.Equal(t, "asleep", <-got)
+
+	_, err := n.client.Update(t.Context(), types.FunctionDeployment{Service: "probe", Image: probeImage, EnvVars: map[string]string{"FAIL_START": "no", "write_timeout": "1s"}})
+	require.NoError(t, err)
+	require.NoError(t, n.client.DeleteFunction(t.Context(), "probe", ""))
+	n.deploy("probe", func(d *types.FunctionDeployment) { d.EnvVars["FAIL_START"] = "not yet" })
+	res, _ = n.do(http.MethodPost, "/async-function/probe", "kept", "X-Callback-Url", listener.URL)
+	require.Equal(t, http.StatusAccepted, res.StatusCode)
+	require.NoError(t, n.client.DeleteFunction(t.Context(), "probe", ""))
+	var queues []gateway.Queue
+	n.system(http.MethodGet, "/system/queues?function=probe", nil, &queues)
+	require.NotEmpty(t, queues, "the call waits for the function to come back")
+	n.deploy("probe")
+	require.Equal(t, "kept", <-got)
+	require.Empty(t, got)
+}
+
+func TestDeadLettersOverREST(t *testing.T) {
+	t.Parallel()
+	n := newTestNode(t)
+	n.deploy("probe")
+	for i := range 3 {
+		res, _ := n.do(http.MethodPost, "/async-function/probe?status=500", fmt.Sprint(i), "X-Call-Id", fmt.Sprint("c", i))
+		require.Equal(t, http.StatusAccepted, res.StatusCode)
+	}
+	var list []gateway.DeadLetter
+	eventually(t, func() bool {
+		n.system(http.MethodGet, "/system/dead-letters?function=probe", nil, &list)
+		return len(list) == 3
+	})
+	require.Equal(t, "probe:calls", list[0].Queue)
+	require.Equal(t, 2, list[0].Attempts)
+	require.Contains(t, list[0].Reason, "500")
+	require.NotEmpty(t, list[0].Failures[0].Replica)
+	require.Equal(t, "as asked", list[0].Failures[0].Body)
+
+	var one gateway.DeadLetter
+	require.Equal(t, http.StatusOK, n.system(http.MethodGet, "/system/dead-letters/probe:calls/"+list[0].ID, nil, &one))
+	require.Equal(t, "status=500", one.Query)
+	require.Contains(t, []string{"0", "1", "2"}, string(one.Body))
+	require.Equal(t, "c"+string(one.Body), one.CallID)
+	require.Equal(t, http.StatusNotFound, n.system(http.MethodGet, "/system/dead-letters/probe:calls/1-1", nil, nil))
+	require.Equal(t, http.StatusNotFound, n.system(http.MethodGet, "/system/dead-letters/nobody:calls/1-1", nil, nil))
+
+	var done map[string]int
+	for _, bad := range []any{map[string]any{}, map[string]any{"ids": []string{"1-1"}}, map[string]any{"all": true, "ids": []string{"1-1"}}, "x"} {
+		require.Equal(t, http.StatusBadRequest, n.system(http.MethodPost, "/system/dead-letters/redrive", bad, nil))
+	}
+	n.system(http.MethodPost, "/system/dead-letters/redrive", map[string]any{"queue": "probe:calls", "ids": []string{list[0].ID}}, &done)
+	require.Equal(t, map[string]int{"redriven": 1}, done)
+	eventually(t, func() bool { n.system(http.MethodGet, "/system/dead-letters", nil, &list); return len(list) == 3 })
+	n.system(http.MethodPost, "/system/dead-letters/purge", map[string]any{"all": true, "function": "probe"}, &done)
+	require.Equal(t, 3, done["purged"])
+	n.system(http.MethodGet, "/system/dead-letters", nil, &list)
+	require.Empty(t, list)
+}
+
+func TestTopicsOfTwoSubscribersAndAProducerByHand(t *testing.T) {
+	t.Parallel()
+	n := newTestNode(t)
+	for _, name := range []string{"one", "two"} {
+		n.deploy(name, func(d *types.FunctionDeployment) { (*d.Annotations)["topic"] = "news.today, other.topic" })
+	}
+	for i := range 10 {
+		n.raw.XAdd(t.Context(), &redis.XAddArgs{Stream: "{news}.today", Values: []string{"body", fmt.Sprint(i)}})
+	}
+	eventually(t, func() bool { return n.raw.XLen(t.Context(), "{news}.today").Val() == 0 })
+	for _, name := range []string{"one", "two"} {
+		f, err := n.client.GetFunction(t.Context(), name, "")
+		require.NoError(t, err)
+		require.EqualValues(t, 10, f.InvocationCount)
+	}
+}
+
+func TestRestartBringsEverythingBack(t *testing.T) {
+	t.Parallel()
+	raw, state := chaintest.Redis(t), t.TempDir()
+	n := startTestNode(t, raw, state)
+	password := n.credentials.Password
+	n.deploy("probe")
+	n.deploy("asleep", func(d *types.FunctionDeployment) { (*d.Labels)["com.openfaas.scale.min"] = "0" })
+	require.NoError(t, n.client.ScaleFunction(t.Context(), "probe", "", 2))
+	for range 20 {
+		res, _ := n.do(http.MethodPost, "/async-function/probe?sleep=20ms", "")
+		require.Equal(t, http.StatusAccepted, res.StatusCode)
+	}
+	n.end()
+
+	n = startTestNode(t, raw, state)
+	require.Equal(t, password, n.credentials.Password)
+	eventually(t, func() bool { return n.available("probe") == 2 })
+	require.Zero(t, n.available("asleep"))
+	eventually(t, func() bool {
+		var queues []gateway.Queue
+		n.system(http.MethodGet, "/system/queues?queue=probe:calls", nil, &queues)
+		return queues[0].Waiting+queues[0].Leased+queues[0].Due+queues[0].Dead == 0
+	})
+	res, text := n.do(http.MethodPost, "/function/asleep", "hi")
+	require.Equal(t, http.StatusOK, res.StatusCode)
+	require.Equal(t, "hi", text)
+}
+
+func TestFunctionThatCannotStartSaysWhy(t *testing.T) {
+	t.Parallel()
+	n := newTestNode(t)
+	n.deploy("probe", func(d *types.FunctionDeployment) { d.EnvVars["FAIL_START"] = "the oven is cold" })
+	var text string
+	var res *http.Response
+	eventually(t, func() bool {
+		res, text = n.do(http.MethodPost, "/function/probe", "")
+		require.Equal(t, http.StatusServiceUnavailable, res.StatusCode)
+		return strings.Contains(text, "the oven is cold")
+	})
+	require.NotEmpty(t, res.Header.Get("X-Openfaas-Internal"))
+}
