@@ -53,6 +53,15 @@ func Mini(t testing.TB) *redis.Client {
 	return client(t, &redis.Options{Addr: m.Addr()})
 }
 
+// URL is the address of a test's Redis, as REDIS_URL has it.
+func URL(rdb *redis.Client) string {
+	opt := rdb.Options()
+	if opt.Network == "unix" {
+		return fmt.Sprintf("unix://%s?db=%d", opt.Addr, opt.DB)
+	}
+	return fmt.Sprintf("redis://%s/%d", opt.Addr, opt.DB)
+}
+
 // Context is a context whose chain.Redis is an empty database for the test.
 func Context(t testing.TB) context.Context {
 	t.Helper()

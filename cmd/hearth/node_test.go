@@ -37,14 +37,6 @@ type testNode struct {
 
 const probeImage = "test/probe:latest"
 
-func redisURL(rdb *redis.Client) string {
-	opt := rdb.Options()
-	if opt.Network == "unix" {
-		return fmt.Sprintf("unix://%s?db=%d", opt.Addr, opt.DB)
-	}
-	return fmt.Sprintf("redis://%s/%d", opt.Addr, opt.DB)
-}
-
 func newTestNode(t *testing.T, change ...func(*nodeConfig)) *testNode {
 	t.Helper()
 	return startTestNode(t, chaintest.Redis(t), t.TempDir(), change...)
@@ -54,7 +46,7 @@ func startTestNode(t *testing.T, raw *redis.Client, state string, change ...func
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	cfg := nodeConfig{State: state, RedisURL: redisURL(raw), Listener: l, Log: slog.New(slog.DiscardHandler)}
+	cfg := nodeConfig{State: state, RedisURL: chaintest.URL(raw), Listener: l, Log: slog.New(slog.DiscardHandler)}
 	for _, c := range change {
 		c(&cfg)
 	}

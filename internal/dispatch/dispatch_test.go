@@ -88,12 +88,7 @@ type rig struct {
 
 func newRig(t *testing.T, raw *goredis.Client, change ...func(*dispatch.Config)) *rig {
 	t.Helper()
-	opt := raw.Options()
-	url := fmt.Sprintf("redis://%s/%d", opt.Addr, opt.DB)
-	if opt.Network == "unix" {
-		url = fmt.Sprintf("unix://%s?db=%d", opt.Addr, opt.DB)
-	}
-	queue, err := redis.Open(t.Context(), url)
+	queue, err := redis.Open(t.Context(), chaintest.URL(raw))
 	require.NoError(t, err)
 	r := &rig{t: t, queue: queue, raw: raw, fns: &functions{answer: always(200), room: 8}}
 	cfg := dispatch.Config{Queue: queue, Log: slog.New(slog.DiscardHandler), Instance: "me"}

@@ -2,16 +2,15 @@ package process_test
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
+	"github.com/hearthfaas/hearth/internal/child"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/process"
 	"github.com/hearthfaas/hearth/internal/providertest"
@@ -90,32 +89,16 @@ func TestOutputIsCapturedLineByLine(t *testing.T) {
 
 func TestOrphansOfAnEarlierLifeAreEnded(t *testing.T) {
 	t.Parallel()
-	s, state := setup(t)
-	defer func() { _ = s.Provider.Close(context.Background()) }()
-	awaitReady(t, s.Provider, function(s.Image, 2))
-	ours := func() (pids []int) {
-		environments, _ := filepath.Glob("/proc/[0-9]*/environ")
-		for _, path := range environments {
-			if text, err := os.ReadFile(path); err == nil && strings.Contains(string(text), "HEARTH_STATE="+state+"\x00") {
-				pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-				pids = append(pids, pid)
-			}
-		}
-		return pids
-	}
-	before := ours()
-	if len(before) == 0 {
-		t.Skip("there is no /proc here")
-	}
-	next, err := process.New(process.Config{State: state, Log: slog.New(slog.DiscardHandler)})
+	state := t.TempDir()
+	orphan := exec.Command("sleep", "600")
+	orphan.Env = []string{child.Marker + "=" + state}
+	require.NoError(t, orphan.Start())
+	require.NoError(t, os.MkdirAll(filepath.Join(state, "run", "7.tmp"), 0o700))
+	p, err := process.New(process.Config{State: state, Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
-	defer func() { _ = next.Close(context.Background()) }()
-	for _, pid := range before {
-		require.Eventually(t, func() bool {
-			text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
-			return err != nil || strings.Contains(string(text), ") Z ") || syscall.Kill(pid, 0) != nil
-		}, 10*time.Second, time.Millisecond)
-	}
+	defer func() { _ = p.Close(context.Background()) }()
+	require.ErrorContains(t, orphan.Wait(), "killed")
+	require.NoDirExists(t, filepath.Join(state, "run", "7.tmp"))
 }
 
 func TestImagesAreReplacedAtOnce(t *testing.T) {

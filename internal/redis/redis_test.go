@@ -33,12 +33,7 @@ func servers(t *testing.T, test func(t *testing.T, q queue)) {
 
 func open(t *testing.T, raw *goredis.Client) queue {
 	t.Helper()
-	opt := raw.Options()
-	url := fmt.Sprintf("redis://%s/%d", opt.Addr, opt.DB)
-	if opt.Network == "unix" {
-		url = fmt.Sprintf("unix://%s?db=%d", opt.Addr, opt.DB)
-	}
-	c, err := redis.Open(t.Context(), url)
+	c, err := redis.Open(t.Context(), chaintest.URL(raw))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = c.Close() })
 	q := queue{c, raw, redis.CallsOf(fn), t}

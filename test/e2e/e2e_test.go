@@ -1,4 +1,6 @@
-package main
+// Package e2e has no code. Its tests start the real binaries, as a user does: in a copy of the project, with functions built
+// by hearth itself.
+package e2e
 
 import (
 	"bufio"
@@ -24,9 +26,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// These tests start the real binaries, as a user does: in a copy of the project, with functions built by hearth itself.
-
-// project is such a copy, with bin/ built and the functions' images in images/.
+// project is a copy of the project, with bin/ built and the functions' images in images/.
 var project = sync.OnceValues(func() (string, error) {
 	_, here, _, _ := runtime.Caller(0)
 	root := filepath.Join(filepath.Dir(here), "..", "..")
@@ -73,6 +73,11 @@ func TestMain(m *testing.M) {
 		_ = os.RemoveAll(dir)
 	}
 	os.Exit(code)
+}
+
+func eventually(t *testing.T, condition func() bool) {
+	t.Helper()
+	require.Eventually(t, condition, 20*time.Second, 5*time.Millisecond)
 }
 
 // running is a hearth that was started by a test.
@@ -304,7 +309,10 @@ func TestKillMinusNineLeavesNoOrphanAndLosesNothing(t *testing.T) {
 		require.NoError(t, json.Unmarshal([]byte(text), &o))
 		ids = append(ids, o.ID)
 	}
-	eventually(t, func() bool { out, _ := r.bakery("floor", "--once", "--json"); return strings.Contains(out, `"in_oven":4`) })
+	eventually(t, func() bool {
+		out, _ := r.bakery("floor", "--once", "--json")
+		return strings.Contains(out, `"in_oven":4`)
+	})
 	require.NoError(t, r.cmd.Process.Kill())
 	<-r.done
 	r.leftNothing()
@@ -349,13 +357,13 @@ func TestStockGatewayWithTheConnector(t *testing.T) {
 			t.Parallel()
 			rdb := chaintest.Redis(t)
 			state := newState(t)
-			r := start(t, state, []string{"REDIS_URL=" + redisURL(rdb)}, "--plain", "--on-ready", "bin/bakery open")
+			r := start(t, state, []string{"REDIS_URL=" + chaintest.URL(rdb)}, "--plain", "--on-ready", "bin/bakery open")
 			status, text := r.post("/function/cashier", ada)
 			require.Equal(t, http.StatusAccepted, status, text)
 			var o bakery.Order
 			require.NoError(t, json.Unmarshal([]byte(text), &o))
 
-			connector := exec.Command(filepath.Join(r.dir, "bin", "hearth"), append([]string{"connector", "--gateway", r.url, "--redis", redisURL(rdb),
+			connector := exec.Command(filepath.Join(r.dir, "bin", "hearth"), append([]string{"connector", "--gateway", r.url, "--redis", chaintest.URL(rdb),
 				"--secrets", state, "--rebuild", "50ms"}, args...)...)
 			var log bytes.Buffer
 			connector.Stdout, connector.Stderr = &log, &log

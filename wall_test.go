@@ -1,0 +1,111 @@
+// Package hearth has no code. Its test guards the wall between the two houses of this project: the application (functions, bakery,
+// chain, template, cmd/bakery) and the platform (cmd/hearth, internal).
+package hearth
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+const module = "github.com/hearthfaas/hearth/"
+
+// A goPackage is what go list says of one.
+type goPackage struct {
+	ImportPath                         string
+	Imports, TestImports, XTestImports []string
+}
+
+func packages(t *testing.T) map[string][]string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-json=ImportPath,Imports,TestImports,XTestImports", "./...").Output()
+	require.NoError(t, err)
+	all := map[string][]string{}
+	for d := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p goPackage
+		if err := d.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		}
+		require.NoError(t, err)
+		all[strings.TrimPrefix(p.ImportPath, module)] = append(append(p.Imports, p.TestImports...), p.XTestImports...)
+	}
+	require.NotEmpty(t, all)
+	return all
+}
+
+func within(path string, folders ...string) bool {
+	for _, f := range folders {
+		if path == f || strings.HasPrefix(path, f+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+func TestNoImportCrossesTheWall(t *testing.T) {
+	t.Parallel()
+	for name, imports := range packages(t) {
+		for _, imported := range imports {
+			ours, found := strings.CutPrefix(imported, module)
+			switch {
+			case within(name, "functions", "bakery", "chain", "template", "cmd/bakery"):
+				require.False(t, found && within(ours, "internal", "cmd/hearth"), "%s is of the application, and imports %s", name, imported)
+			case within(name, "cmd/hearth", "internal"):
+				require.False(t, found && within(ours, "bakery", "functions", "cmd/bakery"), "%s is of the platform, and imports %s", name, imported)
+			}
+			if within(name, "cmd/hearth", "internal") && !within(name, "internal/redis") && imported == "github.com/redis/go-redis/v9" {
+				require.True(t, onlyInTests(t, name), "%s imports go-redis: on the platform's side only internal/redis may", name)
+			}
+			require.False(t, strings.HasPrefix(imported, "github.com/openfaas/faas/") || strings.HasPrefix(imported, "github.com/openfaas/faasd") ||
+				strings.HasPrefix(imported, "github.com/openfaas/faas-netes"), "%s imports %s, whose licence forbids it", name, imported)
+		}
+	}
+}
+
+// onlyInTests tells whether a package imports go-redis in its tests alone.
+func onlyInTests(t *testing.T, name string) bool {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-f", `{{join .Imports " "}}`, "./"+name).Output()
+	require.NoError(t, err)
+	return !strings.Contains(string(out), "github.com/redis/go-redis/v9")
+}
+
+// TestApplicationStandsAlone deletes the platform from a copy, and builds and tests what is left.
+func TestApplicationStandsAlone(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, name := range []string{"functions", "bakery", "chain", "template", filepath.Join("cmd", "bakery")} {
+		require.NoError(t, os.CopyFS(filepath.Join(dir, name), os.DirFS(name)))
+	}
+	for _, name := range []string{"go.mod", "go.sum", "stack.yml"} {
+		text, err := os.ReadFile(name)
+		require.NoError(t, err)
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), text, 0o644))
+	}
+	for _, args := range [][]string{{"build", "./..."}, {"vet", "./..."}, {"test", "./functions/...", "./bakery/...", "./chain/...", "./cmd/..."}} {
+		cmd := exec.CommandContext(t.Context(), "go", args...)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "HEARTH_SEEDS=1")
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "go %s\n%s", strings.Join(args, " "), out)
+	}
+}
+
+// TestEachFunctionsTestsRunAlone runs them as CONTRIBUTING says.
+func TestEachFunctionsTestsRunAlone(t *testing.T) {
+	t.Parallel()
+	entries, err := os.ReadDir("functions")
+	require.NoError(t, err)
+	for _, e := range entries {
+		out, err := exec.CommandContext(t.Context(), "go", "test", "./functions/"+e.Name()).CombinedOutput()
+		require.NoError(t, err, string(out))
+	}
+	require.Len(t, entries, 4)
+}
