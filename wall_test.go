@@ -97,15 +97,3 @@ func TestApplicationStandsAlone(t *testing.T) {
 		require.NoError(t, err, "go %s\n%s", strings.Join(args, " "), out)
 	}
 }
-
-// TestEachFunctionsTestsRunAlone runs them as CONTRIBUTING says.
-func TestEachFunctionsTestsRunAlone(t *testing.T) {
-	t.Parallel()
-	entries, err := os.ReadDir("functions")
-	require.NoError(t, err)
-	for _, e := range entries {
-		out, err := exec.CommandContext(t.Context(), "go", "test", "./functions/"+e.Name()).CombinedOutput()
-		require.NoError(t, err, string(out))
-	}
-	require.Len(t, entries, 4)
-}
