@@ -62,12 +62,6 @@ func URL(rdb *redis.Client) string {
 	return fmt.Sprintf("redis://%s/%d", opt.Addr, opt.DB)
 }
 
-// Context is a context whose chain.Redis is an empty database for the test.
-func Context(t testing.TB) context.Context {
-	t.Helper()
-	return chain.WithRedis(t.Context(), Redis(t))
-}
-
 // A FullRedis is a redis-server of the test's own, whose memory the test may use up.
 type FullRedis struct{ *redis.Client }
 

@@ -101,9 +101,6 @@ func (g *Gateway) Serve(l net.Listener) error {
 	return nil
 }
 
-// ServeHTTP implements http.Handler.
-func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) { g.server.Handler.ServeHTTP(w, r) }
-
 // Shutdown takes no new calls, and waits for those that it has until ctx ends; then it breaks them off.
 func (g *Gateway) Shutdown(ctx context.Context) {
 	g.draining.Store(true)

@@ -218,16 +218,6 @@ func StartEmbedded(password string) (*Server, error) {
 	return &Server{URL: fmt.Sprintf("redis://:%s@%s", password, m.Addr()), Description: "in memory", memory: m}, nil
 }
 
-// PID is the process of a private server, or 0.
-func (s *Server) PID() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.cmd == nil {
-		return 0
-	}
-	return s.cmd.Process.Pid
-}
-
 // Close ends the server, after it has written what it has.
 func (s *Server) Close() error {
 	if s.memory != nil {

@@ -355,17 +355,6 @@ func (r *Registry) Updated(n hearth.Name, replicas []hearth.Replica) {
 	r.cfg.Dispatch.RoomMade(n)
 }
 
-// Subscriptions are those of a deployed function.
-func (r *Registry) Subscriptions(n hearth.Name) ([]dispatch.Subscription, error) {
-	e := r.find(n)
-	if e == nil {
-		return nil, router.NotFound(n)
-	}
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return r.subscriptions(e.spec, e.callbacks), nil
-}
-
 // Namespaces are those that have functions.
 func (r *Registry) Namespaces() []string {
 	r.mu.RLock()
