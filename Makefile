@@ -3,8 +3,11 @@ SHELL := /bin/sh
 ARGS ?=
 VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
 
-# The binaries are built with the flags that functions are built with, so that what they share is compiled once.
-BUILD := CGO_ENABLED=0 go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
+# All that is built has the flags that functions are built with, and the linters' too: so what they share is compiled once.
+# What debuggers read is not made, as -s -w would drop it: that saves a sixth of the time of a first build.
+LEAN  := -trimpath -gcflags=all=-dwarf=false
+BUILD := CGO_ENABLED=0 go build $(LEAN) -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
+BIN   ?= bin
 
 .PHONY: help up build test lint bench fuzz clean go
 .DEFAULT_GOAL := help
@@ -18,25 +21,30 @@ up: go ## run the bakery on this machine; ARGS are flags of hearth up
 	@exec bin/hearth up --on-ready 'bin/bakery open' $(ARGS)
 
 build: go ## build hearth and bakery into bin/
-	@mkdir -p bin
-	@$(BUILD) -o bin/ ./cmd/hearth ./cmd/bakery
+	@mkdir -p $(BIN)
+	@$(BUILD) -o $(BIN)/ ./cmd/hearth ./cmd/bakery
 
 go:
 	@command -v go >/dev/null || { echo "Go is missing: install any version from 1.21, from https://go.dev/dl/ or with: apt-get install golang-go"; exit 1; }
 	@case $$(go env GOVERSION) in go1.[0-9]|go1.[0-9].*|go1.1[0-9]|go1.1[0-9].*|go1.20|go1.20.*) \
 		echo "this is $$(go env GOVERSION), and Hearth needs 1.21 or newer, which fetches the toolchain it needs by itself: https://go.dev/dl/"; exit 1;; esac
 
-lint: go ## check the format, vet, and run the linters
+lint: export CGO_ENABLED = 0
+lint: export GOFLAGS = $(LEAN)
+lint: go ## check the format, vet, run the linters, and check that all of it compiles on macOS too
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "not gofmt'd: $$unformatted"; exit 1; }
 	go vet ./...
 	cd template/go-http && go vet ./...
-	go tool -modfile=tools/go.mod staticcheck ./...
-	GOOS=darwin go vet ./cmd/... ./internal/... ./chain/... ./bakery/...
+	cd bench && go vet ./...
+	go build -modfile=tools/go.mod -o bin/tools/ honnef.co/go/tools/cmd/staticcheck golang.org/x/tools/cmd/deadcode
+	bin/tools/staticcheck ./...
+	@for os in linux darwin; do echo "GOOS=$$os bin/tools/deadcode -test ./..."; \
+		dead=$$(GOOS=$$os bin/tools/deadcode -test ./...) || exit 1; [ -z "$$dead" ] || { echo "$$dead"; exit 1; }; done
 
 test: go ## install what the tests lack, lint, and run all tests with the race detector
 	@sh scripts/test-deps.sh
 	@$(MAKE) --no-print-directory lint
-	CGO_ENABLED=1 go test -race ./...
+	CGO_ENABLED=1 go test -race -vet=off -gcflags=all=-dwarf=false ./... # vetted above
 
 bench: go ## measure, and print one table
 	@sh scripts/redis.sh
@@ -45,7 +53,7 @@ bench: go ## measure, and print one table
 
 FUZZTIME ?= 20s
 fuzz: go ## run each fuzz test for FUZZTIME
-	@for target in $$(grep -rlE '^func Fuzz' --include=*_test.go . | sort); do \
+	@for target in $$(git grep -lE '^func Fuzz' -- '*_test.go'); do \
 		for name in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9]*).*/\1/p' $$target); do \
 			echo "$$name in $$(dirname $$target)"; go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$target) || exit 1; \
 		done; done

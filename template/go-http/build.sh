@@ -21,5 +21,6 @@ sed "s|\"handler/function\"|\"$module\"|" ../main.go >_watchdog/main.go.new
 # An unchanged file keeps its time, so that nothing is compiled again.
 if cmp -s _watchdog/main.go.new _watchdog/main.go; then rm _watchdog/main.go.new; else mv _watchdog/main.go.new _watchdog/main.go; fi
 
+# No -dwarf: -s -w would drop it, and not making it saves a sixth of the time of a first build.
 if [ -d vendor ]; then mod=vendor; else mod=mod; fi
-go build -mod=$mod -trimpath -buildvcs=false -ldflags "-s -w" -o "$output" ./_watchdog
+go build -mod=$mod -trimpath -buildvcs=false -gcflags=all=-dwarf=false -ldflags "-s -w" -o "$output" ./_watchdog
