@@ -41,10 +41,11 @@ lint: go ## check the format, vet, run the linters, and check that all of it com
 	@for os in linux darwin; do echo "GOOS=$$os bin/tools/deadcode -test ./..."; \
 		dead=$$(GOOS=$$os bin/tools/deadcode -test ./...) || exit 1; [ -z "$$dead" ] || { echo "$$dead"; exit 1; }; done
 
+# Vetted by lint. Never cached: go test does not know that a test depends on binaries which it builds itself.
 test: go ## install what the tests lack, lint, and run all tests with the race detector
 	@sh scripts/test-deps.sh
 	@$(MAKE) --no-print-directory lint
-	CGO_ENABLED=1 go test -race -vet=off -gcflags=all=-dwarf=false ./... # vetted above
+	CGO_ENABLED=1 go test -race -vet=off -count=1 -gcflags=all=-dwarf=false ./...
 
 bench: go ## measure, and print one table
 	@sh scripts/redis.sh

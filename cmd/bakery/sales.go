@@ -88,15 +88,16 @@ func readSales(r io.Reader, day string, menuOf map[string]string) (sales, error)
 		if errors.Is(err, io.EOF) {
 			break
 		}
-		line, _ := in.FieldPos(0)
 		var syntax *csv.ParseError
-		switch {
-		case errors.As(err, &syntax):
+		if errors.As(err, &syntax) {
 			s.malformed = append(s.malformed, badLine{syntax.StartLine, syntax.Err.Error()})
 			continue
-		case err != nil:
+		}
+		if err != nil {
 			return s, err
-		case len(record) < len(header):
+		}
+		line, _ := in.FieldPos(0)
+		if len(record) < len(header) {
 			s.malformed = append(s.malformed, badLine{line, fmt.Sprintf("%d fields, want %d", len(record), len(header))})
 			continue
 		}

@@ -1,0 +1,247 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// A running hearth, started for one part of the benchmark.
+type running struct {
+	cmd      *exec.Cmd
+	url      string
+	root     string
+	state    string
+	password string
+	ended    chan error
+}
+
+// up starts hearth on a state of its own, which is empty but for what was built.
+func (c config) up(ctx context.Context, stack, name string, env ...string) (*running, error) {
+	h := &running{root: c.root, state: filepath.Join(c.state, name), ended: make(chan error, 1)}
+	if err := os.RemoveAll(filepath.Join(h.state, "redis")); err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(os.Stderr, "starting hearth with %s\n", stack)
+	h.cmd = exec.CommandContext(ctx, filepath.Join(c.root, "bin", "hearth"), "up", "-f", filepath.Join(c.root, stack), "--state", h.state,
+		"--listen", "127.0.0.1:0", "--fsync", c.fsync)
+	h.cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "REDIS_URL=") }), env...)
+	h.cmd.Cancel, h.cmd.WaitDelay = func() error { return h.cmd.Process.Signal(os.Interrupt) }, 30*time.Second
+	var out bytes.Buffer
+	said := &watched{buffer: &out, ready: make(chan struct{})}
+	h.cmd.Stdout, h.cmd.Stderr = said, said
+	if err := h.cmd.Start(); err != nil {
+		return nil, err
+	}
+	go func() { h.ended <- h.cmd.Wait() }()
+	select {
+	case <-said.ready:
+	case err := <-h.ended:
+		return nil, fmt.Errorf("hearth up: %w\n%s", err, out.String())
+	}
+	h.url = regexp.MustCompile(`gateway\s+(http://\S+)`).FindStringSubmatch(said.text())[1]
+	password, err := os.ReadFile(filepath.Join(h.state, "basic-auth-password"))
+	h.password = strings.TrimSpace(string(password))
+	return h, err
+}
+
+// watched keeps what hearth says, until it says that it is ready.
+type watched struct {
+	mu     sync.Mutex
+	buffer *bytes.Buffer
+	ready  chan struct{}
+	once   sync.Once
+}
+
+func (w *watched) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.buffer.Write(p)
+	if strings.Contains(w.buffer.String(), "Ctrl-C ends it") {
+		w.once.Do(func() { close(w.ready) })
+	}
+	return len(p), nil
+}
+
+func (w *watched) text() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.buffer.String()
+}
+
+func (h *running) stop() {
+	_ = h.cmd.Process.Signal(syscall.SIGTERM)
+	<-h.ended
+}
+
+// memory is hearth's own, in MiB: VmRSS now, VmHWM the most there was. Linux only; elsewhere it is 0.
+func (h *running) memory(what string) (float64, error) {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", h.cmd.Process.Pid))
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	m := regexp.MustCompile(what + `:\s+(\d+) kB`).FindSubmatch(text)
+	if m == nil {
+		return 0, fmt.Errorf("no %s in /proc", what)
+	}
+	kib, err := strconv.ParseFloat(string(m[1]), 64)
+	return kib / 1024, err
+}
+
+// do makes one request with the operator's password, and reads its answer.
+func (h *running) do(ctx context.Context, method, path, body string, out any) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, method, h.url+path, strings.NewReader(body))
+	if err != nil {
+		return 0, err
+	}
+	req.SetBasicAuth("admin", h.password)
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		return 0, err
+	}
+	if res.StatusCode >= http.StatusBadRequest {
+		return res.StatusCode, fmt.Errorf("%s %s: %s: %s", method, path, res.Status, text)
+	}
+	if out != nil {
+		err = json.Unmarshal(text, out)
+	}
+	return res.StatusCode, err
+}
+
+func (h *running) post(ctx context.Context, path, body string, want int) error {
+	status, err := h.do(ctx, http.MethodPost, path, body, nil)
+	if err == nil && status != want {
+		err = fmt.Errorf("POST %s: %d, want %d", path, status, want)
+	}
+	return err
+}
+
+// postMany posts so often, from several clients at once.
+func (h *running) postMany(ctx context.Context, path, body string, times, clients int) error {
+	http.DefaultTransport.(*http.Transport).MaxIdleConnsPerHost = clients
+	work, failed := make(chan struct{}), make(chan error, clients)
+	var posting sync.WaitGroup
+	for range clients {
+		posting.Go(func() {
+			for range work {
+				if err := h.post(ctx, path, body, http.StatusAccepted); err != nil {
+					select {
+					case failed <- err:
+					default:
+					}
+				}
+			}
+		})
+	}
+	for range times {
+		work <- struct{}{}
+	}
+	close(work)
+	posting.Wait()
+	select {
+	case err := <-failed:
+		return err
+	default:
+		return nil
+	}
+}
+
+// queued is how many entries are on all queues.
+func (h *running) queued(ctx context.Context) (int, error) {
+	var queues []struct {
+		Queue                      string
+		Waiting, Leased, Due, Dead int
+	}
+	if _, err := h.do(ctx, http.MethodGet, "/system/queues", "", &queues); err != nil {
+		return 0, err
+	}
+	n := 0
+	for _, q := range queues {
+		if n += q.Waiting + q.Leased + q.Due; q.Dead > 0 {
+			return 0, fmt.Errorf("%d dead letters in %s", q.Dead, q.Queue)
+		}
+	}
+	return n, nil
+}
+
+// untilEmpty waits until the queues are empty.
+func (h *running) untilEmpty(ctx context.Context) error {
+	for {
+		n, err := h.queued(ctx)
+		if n == 0 || err != nil {
+			return err
+		}
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// coldStarts calls a function that has no replica, again and again.
+func (h *running) coldStarts(ctx context.Context, function string, times int) (q quantiles, err error) {
+	fmt.Fprintf(os.Stderr, "%d cold starts\n", times)
+	var all []time.Duration
+	for range times {
+		if err := h.scale(ctx, function, 0); err != nil {
+			return q, err
+		}
+		began := time.Now()
+		if err := h.post(ctx, "/function/"+function, "hello", http.StatusOK); err != nil {
+			return q, err
+		}
+		all = append(all, time.Since(began))
+	}
+	slices.Sort(all)
+	return quantiles{P50: ms(quantile(all, 50)), P99: ms(quantile(all, 99))}, nil
+}
+
+// scale sets a function's replicas, and waits until it has no more.
+func (h *running) scale(ctx context.Context, function string, replicas int) error {
+	if _, err := h.do(ctx, http.MethodPost, "/system/scale-function/"+function, fmt.Sprintf(`{"serviceName":%q,"replicas":%d}`, function, replicas), nil); err != nil {
+		return err
+	}
+	for {
+		var status struct{ AvailableReplicas, Replicas int }
+		if _, err := h.do(ctx, http.MethodGet, "/system/function/"+function, "", &status); err != nil {
+			return err
+		}
+		if status.Replicas == replicas && status.AvailableReplicas <= replicas {
+			return nil
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// bakery runs the bakery's own command.
+func (h *running) bakery(ctx context.Context, args ...string) error {
+	cmd := exec.CommandContext(ctx, filepath.Join(h.root, "bin", "bakery"), args...)
+	cmd.Env = append(os.Environ(), "OPENFAAS_URL="+h.url, "MANAGER_KEY_FILE="+filepath.Join(h.state, "secrets", "openfaas-fn", "manager-key"))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("bakery %s: %w\n%s", strings.Join(args, " "), err, out)
+	}
+	return nil
+}

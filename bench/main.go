@@ -1,0 +1,175 @@
+/*
+Command bench measures Hearth as its users meet it: it starts the real binary on this machine, loads it from outside, and
+prints one table. It asserts nothing; the figures stand side by side in one run, as figures of different runs or machines do
+not compare.
+
+	make bench
+	make bench ARGS='-seconds 10 -json'
+*/
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"time"
+)
+
+// config says how much is measured.
+type config struct {
+	seconds int    // of each round of load
+	rounds  int    // of direct and gateway, in turn
+	clients int    // connections of wrk
+	orders  int    // of the chain
+	colds   int    // cold starts
+	fsync   string // of the private Redis
+
+	root, state string
+}
+
+func main() {
+	c := config{}
+	var asJSON bool
+	flag.IntVar(&c.seconds, "seconds", 4, "seconds of each round of load")
+	flag.IntVar(&c.rounds, "rounds", 3, "rounds of sync calls, direct and through the gateway in turn; the median is shown")
+	flag.IntVar(&c.clients, "clients", 32, "connections under load")
+	flag.IntVar(&c.orders, "orders", 6000, "orders of the chain, each of exactly one tray")
+	flag.IntVar(&c.colds, "cold-starts", 200, "how many cold starts")
+	flag.StringVar(&c.fsync, "fsync", "always", "durability: always or everysec")
+	flag.BoolVar(&asJSON, "json", false, "print JSON")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	r, err := measure(ctx, c)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+	if asJSON {
+		out := json.NewEncoder(os.Stdout)
+		out.SetIndent("", "  ")
+		_ = out.Encode(r)
+		return
+	}
+	r.show(os.Stdout)
+}
+
+// measure runs everything, one after the other: nothing else may use the machine meanwhile.
+func measure(ctx context.Context, c config) (*result, error) {
+	if _, err := exec.LookPath("wrk"); err != nil {
+		return nil, errors.New("wrk is not in PATH: install it, for example with apt-get install wrk")
+	}
+	var err error
+	if c.root, err = filepath.Abs(".."); err != nil {
+		return nil, err
+	}
+	c.state = filepath.Join(c.root, ".hearth", "bench")
+	r := &result{Machine: describeMachine(), Durability: "private redis-server, appendfsync " + c.fsync, Clients: c.clients, Colds: c.colds}
+	if err := c.measureEcho(ctx, r); err != nil {
+		return nil, err
+	}
+	return r, c.measureChain(ctx, r)
+}
+
+// measureEcho measures one function that does nothing: how much Hearth adds to it.
+func (c config) measureEcho(ctx context.Context, r *result) error {
+	h, err := c.up(ctx, "bench/stack.yml", "echo")
+	if err != nil {
+		return err
+	}
+	defer h.stop()
+	binary, err := filepath.Abs(filepath.Join(h.state, "build", "echo.bin"))
+	if err != nil {
+		return err
+	}
+	direct, stop, err := runDirectly(ctx, binary)
+	if err != nil {
+		return err
+	}
+	defer stop()
+	if r.RestMiB, err = h.memory("VmRSS"); err != nil {
+		return err
+	}
+
+	if r.Cold, err = h.coldStarts(ctx, "echo", c.colds); err != nil {
+		return err
+	}
+	var alone, through []load
+	for range c.rounds {
+		a, err := c.wrk(ctx, direct, "POST", "hello")
+		if err != nil {
+			return err
+		}
+		b, err := c.wrk(ctx, h.url+"/function/echo", "POST", "hello")
+		if err != nil {
+			return err
+		}
+		alone, through = append(alone, a), append(through, b)
+	}
+	r.Direct, r.Sync = median(alone), median(through)
+
+	accepted, err := c.wrk(ctx, h.url+"/async-function/echo", "POST", "hello")
+	if err != nil {
+		return err
+	}
+	r.Accepted = accepted
+	left, err := h.queued(ctx)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := h.untilEmpty(ctx); err != nil {
+		return err
+	}
+	r.Executed = float64(left) / time.Since(began).Seconds()
+	r.LoadMiB, err = h.memory("VmHWM")
+	return err
+}
+
+// measureChain measures the bakery: orders that go through all of its four functions, with bakes that take no time.
+func (c config) measureChain(ctx context.Context, r *result) error {
+	h, err := c.up(ctx, "stack.yml", "bakery", "BAKE_SPEED=100000000")
+	if err != nil {
+		return err
+	}
+	defer h.stop()
+	if err := h.bakery(ctx, "restock", "--trays", fmt.Sprint(c.orders+1000)); err != nil {
+		return err
+	}
+	var alone []time.Duration
+	for range 200 {
+		began := time.Now()
+		if err := h.post(ctx, "/function/cashier?wait=10s", tray, 200); err != nil {
+			return err
+		}
+		alone = append(alone, time.Since(began))
+	}
+	slices.Sort(alone)
+	r.HopMS = ms(quantile(alone, 50)) / hops
+	began := time.Now()
+	if err := h.postMany(ctx, "/async-function/cashier", tray, c.orders, c.clients); err != nil {
+		return err
+	}
+	if err := h.untilEmpty(ctx); err != nil {
+		return err
+	}
+	r.Orders, r.OrderRate = c.orders, float64(c.orders)/time.Since(began).Seconds()
+	peak, err := h.memory("VmHWM")
+	if err != nil {
+		return err
+	}
+	r.LoadMiB = max(r.LoadMiB, peak)
+	return h.bakery(ctx, "audit")
+}
+
+const (
+	tray = `{"customer":"bench","items":[{"cookie":"chocolate-chip","quantity":24}]}` // exactly one
+	hops = 4                                                                          // cashier, baker, oven, server, cashier
+)

@@ -1,0 +1,90 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// result is what was measured.
+type result struct {
+	Machine    string `json:"machine"`
+	Durability string `json:"durability"`
+	Clients    int    `json:"clients"`
+
+	Direct    load    `json:"direct"`       // the function, called directly
+	Sync      load    `json:"sync"`         // the same through the gateway
+	Accepted  load    `json:"accepted"`     // async calls
+	Executed  float64 `json:"executed"`     // async calls a second, once no more came
+	Orders    int     `json:"orders"`       // through the chain, each of exactly one tray
+	OrderRate float64 `json:"orders_per_s"` // of them a second, from the first call to the last cookie
+	HopMS     float64 `json:"hop_ms"`       // that one hand-over takes, with nothing else to do
+
+	Cold    quantiles `json:"cold_start"`
+	Colds   int       `json:"cold_starts"`
+	RestMiB float64   `json:"rest_mib"` // resident memory of hearth
+	LoadMiB float64   `json:"load_mib"` // the most there was
+}
+
+type quantiles struct {
+	P50 float64 `json:"p50_ms"`
+	P99 float64 `json:"p99_ms"`
+}
+
+// quantile is by nearest rank, of a sorted list.
+func quantile(sorted []time.Duration, percent int) time.Duration {
+	return sorted[max(0, (len(sorted)*percent+99)/100-1)]
+}
+
+func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+func (r *result) show(out io.Writer) {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	row := func(cells ...any) {
+		for _, c := range cells {
+			_, _ = fmt.Fprintf(w, "%v\t", c)
+		}
+		_, _ = fmt.Fprintln(w)
+	}
+	per := func(f float64) string { return fmt.Sprintf("%.0f/s", f) }
+	millis := func(f float64) string { return fmt.Sprintf("%.2f ms", f) }
+	row("machine", r.Machine)
+	row("durability", r.Durability)
+	row()
+	row(fmt.Sprintf("%d clients", r.Clients), "rate", "p50", "p99")
+	row("function, called directly", per(r.Direct.PerSecond), millis(r.Direct.P50), millis(r.Direct.P99))
+	row("function, through the gateway", per(r.Sync.PerSecond), millis(r.Sync.P50), millis(r.Sync.P99), fmt.Sprintf("%.2f of direct", r.Sync.PerSecond/r.Direct.PerSecond))
+	row("async calls accepted", per(r.Accepted.PerSecond), millis(r.Accepted.P50), millis(r.Accepted.P99))
+	row("async calls executed", per(r.Executed))
+	row("orders through four functions", per(r.OrderRate), "", "", fmt.Sprintf("%d orders, each exactly one tray", r.Orders))
+	row("one hand-over, at rest", "", millis(r.HopMS))
+	row("cold start", "", millis(r.Cold.P50), millis(r.Cold.P99), fmt.Sprintf("of %d", r.Colds))
+	row()
+	row("memory of hearth", fmt.Sprintf("%.1f MiB at rest", r.RestMiB), fmt.Sprintf("%.1f MiB at most", r.LoadMiB))
+	_ = w.Flush()
+}
+
+// describeMachine is the processor, the system, and the versions of what matters.
+func describeMachine() string {
+	model := runtime.GOARCH
+	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
+		for line := range strings.SplitSeq(string(text), "\n") {
+			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
+				model = strings.TrimSpace(value)
+				break
+			}
+		}
+	}
+	parts := []string{fmt.Sprintf("%d x %s", runtime.NumCPU(), model), runtime.GOOS, runtime.Version()}
+	if out, err := exec.Command("redis-server", "--version").Output(); err == nil {
+		if fields := strings.Fields(string(out)); len(fields) > 2 {
+			parts = append(parts, "redis "+strings.TrimPrefix(fields[2], "v="))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
