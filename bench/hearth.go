@@ -219,7 +219,7 @@ func (h *running) coldStarts(ctx context.Context, function string, times int) (q
 	return quantiles{P50: ms(quantile(all, 50)), P99: ms(quantile(all, 99))}, nil
 }
 
-// scale sets a function's replicas, and waits until it has no more.
+// scale sets a function's replicas, and waits until it has just so many.
 func (h *running) scale(ctx context.Context, function string, replicas int) error {
 	if _, err := h.do(ctx, http.MethodPost, "/system/scale-function/"+function, fmt.Sprintf(`{"serviceName":%q,"replicas":%d}`, function, replicas), nil); err != nil {
 		return err
@@ -229,7 +229,7 @@ func (h *running) scale(ctx context.Context, function string, replicas int) erro
 		if _, err := h.do(ctx, http.MethodGet, "/system/function/"+function, "", &status); err != nil {
 			return err
 		}
-		if status.Replicas == replicas && status.AvailableReplicas <= replicas {
+		if status.Replicas == replicas && status.AvailableReplicas == replicas {
 			return nil
 		}
 		time.Sleep(time.Millisecond)

@@ -61,7 +61,7 @@ func (r *result) show(out io.Writer) {
 	row("function, through the gateway", per(r.Sync.PerSecond), millis(r.Sync.P50), millis(r.Sync.P99), fmt.Sprintf("%.2f of direct", r.Sync.PerSecond/r.Direct.PerSecond))
 	row("async calls accepted", per(r.Accepted.PerSecond), millis(r.Accepted.P50), millis(r.Accepted.P99))
 	row("async calls executed", per(r.Executed))
-	row("orders through four functions", per(r.OrderRate), "", "", fmt.Sprintf("%d orders, each exactly one tray", r.Orders))
+	row("orders through four functions", per(r.OrderRate), "", "", fmt.Sprintf("%d orders, each exactly one tray; %d ovens", r.Orders, ovens))
 	row("one hand-over, at rest", "", millis(r.HopMS))
 	row("cold start", "", millis(r.Cold.P50), millis(r.Cold.P99), fmt.Sprintf("of %d", r.Colds))
 	row()

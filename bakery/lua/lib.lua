@@ -198,9 +198,10 @@ end
 local function fill(t)
   local offset = 0
   while t.left > 0 do
-    local batch = redis.call('ZRANGEBYLEX', keys.waiting, '[' .. t.cookie .. '|', '(' .. t.cookie .. '}', 'LIMIT', offset, 16)
+    local batch = redis.call('ZRANGEBYLEX', keys.waiting, '[' .. t.cookie .. '|', '(' .. t.cookie .. '}', 'LIMIT', offset, 8)
     if #batch == 0 then return end
     for _, member in ipairs(batch) do
+      if t.left == 0 then return end
       local o = fetch('orders', string.match(member, '|([^|]*)$'))
       if o.state == 'baking' then
         reserve(o, t)

@@ -121,7 +121,7 @@ type Batch struct {
 	Deliveries []Delivery
 	Next       time.Duration // until something else may be taken without anything new coming; negative if nothing will
 	Drained    bool          // nothing waits now
-	Last       string        // the id up to which the group has read
+	Last       string        // the id up to which the group has read, if drained
 }
 
 // Take leases up to n entries of a subscription: those whose lease ran out, those whose time to retry has come, and new

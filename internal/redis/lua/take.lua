@@ -1,7 +1,7 @@
 -- take: lease what may be worked on now. KEYS: the subscription. ARGV: 1 group  2 consumer  3 how many  4 lease in ms
 -- 5 instance  6 a random seed for the tokens.
 -- Returns {entries, next, drained, last}: entries {id, attempt, since, token, fields or false}; next, the ms until something
--- else may be taken, -1 if nothing will; drained, 1 if nothing waits; last, the id up to which the group has read.
+-- else may be taken, -1 if nothing will; drained, 1 if nothing waits; last, the id up to which the group has read, if drained.
 -- Errors NOGROUP if there is no such group.
 local t = redis.call('TIME')
 local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
@@ -47,7 +47,9 @@ for _, set in ipairs({KEYS[2], KEYS[3]}) do
   end
 end
 local last = '0-0'
-for _, g in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
-  if field(g, 'name') == group then last = field(g, 'last-delivered-id') end
+if drained == 1 then
+  for _, g in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
+    if field(g, 'name') == group then last = field(g, 'last-delivered-id') end
+  end
 end
 return {entries, next, drained, last}
