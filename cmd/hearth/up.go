@@ -222,6 +222,7 @@ func (c upConfig) startRedis(ctx context.Context, out *console, log *slog.Logger
 		return nil, "", err
 	}
 	out.step("redis", time.Since(began), "%s", server.Description)
+	out.step("redis", 0, "export REDIS_URL=%s   before you deploy with faas-cli", server.URL)
 	return server, server.URL, nil
 }
 

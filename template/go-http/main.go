@@ -61,8 +61,12 @@ func configFromEnv() config {
 }
 
 func number(name string, fallback int) int {
-	if n, err := strconv.Atoi(os.Getenv(name)); err == nil && n >= 0 {
+	v := os.Getenv(name)
+	if n, err := strconv.Atoi(v); err == nil && n >= 0 {
 		return n
+	}
+	if v != "" {
+		log.Printf("%s is %q, want a whole number: it is taken as %d", name, v, fallback)
 	}
 	return fallback
 }
@@ -74,6 +78,9 @@ func duration(name string, fallback time.Duration) time.Duration {
 	}
 	if d, err := time.ParseDuration(v); err == nil && d >= 0 {
 		return d
+	}
+	if v != "" {
+		log.Printf("%s is %q, want a duration such as 10s: it is taken as %v", name, v, fallback)
 	}
 	return fallback
 }
