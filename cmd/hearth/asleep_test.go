@@ -1,0 +1,82 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/openfaas/faas-provider/types"
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+)
+
+// TestFunctionsAsleepCostNoConnectionAndLittleMemory is not parallel: it measures this process, and its Redis.
+func TestFunctionsAsleepCostNoConnectionAndLittleMemory(t *testing.T) {
+	const functions, most = 1000, 20_000 // bytes of each, in hearth and in Redis together
+	if _, err := exec.LookPath("redis-server"); err != nil || os.Getenv("REDIS_URL") != "" {
+		t.Skip("needs a Redis of its own: the memory of one that others use too, or of the in-memory one, says nothing")
+	}
+	n := newTestNode(t)
+	asleep := func(d *types.FunctionDeployment) {
+		d.Labels = &map[string]string{"com.openfaas.scale.min": "0"}
+		d.Annotations = &map[string]string{"topic": "asleep." + d.Service}
+	}
+	n.deploy("first", asleep)
+	n.wake(t, "first")
+	require.NoError(t, n.client.ScaleFunction(t.Context(), "first", "", 0))
+	eventually(t, func() bool { return n.available("first") == 0 })
+
+	connections, heap, kept, goroutines := clients(t, n.raw), heapInUse(), usedMemory(t, n.raw), runtime.NumGoroutine()
+	for i := range functions {
+		n.deploy(fmt.Sprintf("f%d", i), asleep)
+	}
+	each := (heapInUse() - heap + usedMemory(t, n.raw) - kept) / functions
+	t.Logf("a function asleep costs %d bytes", each)
+	require.Less(t, each, most)
+	require.Less(t, clients(t, n.raw)-connections, 10, "connections")
+	require.Less(t, runtime.NumGoroutine()-goroutines, 50, "goroutines")
+
+	n.wake(t, "f999") // they do work
+	require.NoError(t, n.raw.XAdd(t.Context(), &redis.XAddArgs{Stream: "{asleep}.f500", Values: []string{"body", "good morning"}}).Err())
+	eventually(t, func() bool { return n.available("f500") == 1 && n.raw.XLen(t.Context(), "{asleep}.f500").Val() == 0 })
+}
+
+func (n *testNode) wake(t *testing.T, function string) {
+	t.Helper()
+	res, text := n.do(http.MethodPost, "/function/"+function, "good morning")
+	require.Equal(t, http.StatusOK, res.StatusCode, text)
+	require.Equal(t, "good morning", text)
+}
+
+func heapInUse() int {
+	runtime.GC()
+	runtime.GC() // what finalizers let go
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int(m.HeapAlloc + m.StackInuse)
+}
+
+func info(t *testing.T, rdb *redis.Client, section, field string) int {
+	t.Helper()
+	text, err := rdb.Info(t.Context(), section).Result()
+	require.NoError(t, err)
+	for line := range strings.SplitSeq(text, "\r\n") {
+		if value, ok := strings.CutPrefix(line, field+":"); ok {
+			n, err := strconv.Atoi(value)
+			require.NoError(t, err)
+			return n
+		}
+	}
+	t.Fatalf("INFO %s has no %s", section, field)
+	return 0
+}
+
+func clients(t *testing.T, rdb *redis.Client) int {
+	return info(t, rdb, "clients", "connected_clients")
+}
+func usedMemory(t *testing.T, rdb *redis.Client) int { return info(t, rdb, "memory", "used_memory") }
