@@ -33,7 +33,9 @@ func LoadCredentials(dir string) (c Credentials, made bool, err error) {
 		text, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			made, text = true, []byte(fallback)
-			err = os.WriteFile(path, text, 0o600)
+			if err = os.WriteFile(path+".new", text, 0o600); err == nil { // a crash leaves no empty one
+				err = os.Rename(path+".new", path)
+			}
 		}
 		if err != nil {
 			return "", fmt.Errorf("credentials: %w", err)

@@ -24,7 +24,7 @@ type Image struct {
 
 func (i Images) path(ref string) string { return filepath.Join(i.Dir, url.PathEscape(ref)) }
 
-// Put makes a binary an image. It takes the place of an older one at once; replicas of that go on undisturbed.
+// Put makes a binary an image. It takes the place of an older one at once, whose binary stays for the replicas that have it.
 func (i Images) Put(ref, binary string) (Image, error) {
 	digest, err := digestOf(binary)
 	if err != nil {
@@ -43,7 +43,6 @@ func (i Images) Put(ref, binary string) (Image, error) {
 	if err := replaceFile(filepath.Join(i.path(ref), "current"), []byte(digest)); err != nil {
 		return Image{}, fmt.Errorf("store image %s: %w", ref, err)
 	}
-	i.forgetOld(ref, digest)
 	return image, nil
 }
 
@@ -57,12 +56,21 @@ func (i Images) Find(ref string) (Image, error) {
 	return Image{Path: filepath.Join(i.path(ref), string(digest)), Digest: string(digest)}, nil
 }
 
-// forgetOld removes the binaries that are not current. The kernel keeps those that still run.
-func (i Images) forgetOld(ref, current string) {
-	entries, _ := os.ReadDir(i.path(ref))
-	for _, e := range entries {
-		if e.Name() != current && e.Name() != "current" {
-			_ = os.Remove(filepath.Join(i.path(ref), e.Name()))
+// Prune removes the binaries that newer ones have replaced. It may be called only while no replica runs: one of an older
+// binary that crashes is started from it again.
+func (i Images) Prune() {
+	refs, _ := os.ReadDir(i.Dir)
+	for _, ref := range refs {
+		dir := filepath.Join(i.Dir, ref.Name())
+		current, err := os.ReadFile(filepath.Join(dir, "current"))
+		if err != nil {
+			continue
+		}
+		binaries, _ := os.ReadDir(dir)
+		for _, b := range binaries {
+			if b.Name() != string(current) && b.Name() != "current" {
+				_ = os.Remove(filepath.Join(dir, b.Name()))
+			}
 		}
 	}
 }

@@ -121,5 +121,8 @@ func TestImagesAreReplacedAtOnce(t *testing.T) {
 	found, err := images.Find("a/b:c")
 	require.NoError(t, err)
 	require.Equal(t, two, found)
+	require.FileExists(t, one.Path, "a replica of it may crash, and start again")
+	images.Prune()
 	require.NoFileExists(t, one.Path)
+	require.FileExists(t, two.Path)
 }

@@ -61,6 +61,7 @@ func New(cfg Config) (*Provider, error) {
 	if n := child.Sweep(cfg.State); n > 0 {
 		cfg.Log.Info("ended processes that were left behind", "count", n)
 	}
+	cfg.Images.Prune()
 	p := &Provider{cfg: cfg, run: filepath.Join(cfg.State, "run"), functions: map[hearth.Name]*function{}, watch: func(hearth.Name, []hearth.Replica) {}}
 	if err := os.RemoveAll(p.run); err != nil {
 		return nil, fmt.Errorf("clear %s: %w", p.run, err)

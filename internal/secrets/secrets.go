@@ -38,13 +38,21 @@ func (s Store) Generate(namespace, name string) (made bool, err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return false, fmt.Errorf("make secret %s: %w", name, err)
 	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	// Written beside it and then linked, so that a crash in between leaves no empty secret, and an existing one is kept.
+	f, err := os.CreateTemp(filepath.Dir(path), ".new-")
+	if err != nil {
+		return false, fmt.Errorf("make secret %s: %w", name, err)
+	}
+	defer func() { _ = os.Remove(f.Name()) }()
+	_, err = f.WriteString(rand.Text())
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Link(f.Name(), path)
+	}
 	if errors.Is(err, fs.ErrExist) {
 		return false, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("make secret %s: %w", name, err)
 	}
-	_, err = f.WriteString(rand.Text())
-	return true, errors.Join(err, f.Close())
+	return true, nil
 }

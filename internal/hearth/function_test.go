@@ -1,0 +1,135 @@
+package hearth_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/openfaas/faas-provider/types"
+	"github.com/stretchr/testify/require"
+)
+
+// function has labels, annotations and environment variables, each as "name=value".
+func function(labels, annotations, env []string) hearth.Function {
+	pairs := func(list []string) map[string]string {
+		m := map[string]string{}
+		for _, pair := range list {
+			name, value, _ := strings.Cut(pair, "=")
+			m[name] = value
+		}
+		return m
+	}
+	l, a := pairs(labels), pairs(annotations)
+	return hearth.Function{FunctionDeployment: types.FunctionDeployment{Service: "oven", Namespace: "openfaas-fn", Image: "oven:latest",
+		Labels: &l, Annotations: &a, EnvVars: pairs(env)}}
+}
+
+func TestTimeoutIsTheWatchdogs(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]time.Duration{
+		"": 30 * time.Second, "45": 45 * time.Second, "1m30s": 90 * time.Second, "soon": 30 * time.Second, "-5s": 30 * time.Second,
+		"0": 24 * time.Hour, "0s": 24 * time.Hour, "99999999999": 30 * time.Second,
+	} {
+		require.Equal(t, want, function(nil, nil, []string{"exec_timeout=" + text}).Timeout(), "exec_timeout=%s", text)
+	}
+}
+
+func TestScaleLabels(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		labels   []string
+		min, max int
+	}{
+		"none":              {nil, 1, 20},
+		"both":              {[]string{"com.openfaas.scale.min=2", "com.openfaas.scale.max=5"}, 2, 5},
+		"asleep":            {[]string{"com.openfaas.scale.min=0"}, 0, 20},
+		"many at least":     {[]string{"com.openfaas.scale.min=50"}, 50, 50},
+		"nothing to read":   {[]string{"com.openfaas.scale.min=few", "com.openfaas.scale.max=many"}, 1, 20},
+		"a maximum of none": {[]string{"com.openfaas.scale.max=0"}, 1, 20},
+	}
+	for name, test := range tests {
+		f := function(test.labels, nil, nil)
+		require.Equal(t, test.min, f.MinReplicas(), name)
+		require.Equal(t, test.max, f.MaxReplicas(), name)
+	}
+}
+
+func TestRetryAnnotations(t *testing.T) {
+	t.Parallel()
+	require.Equal(t, hearth.DefaultRetry, function(nil, nil, nil).Retry())
+	require.Equal(t, hearth.DefaultRetry, function(nil, []string{"com.openfaas.retry.attempts=0", "com.openfaas.retry.min_wait=x", "com.openfaas.retry.codes=500,many"}, nil).Retry(),
+		"what cannot be read is the default")
+	p := function(nil, []string{"com.openfaas.retry.attempts=3", "com.openfaas.retry.min_wait=200ms", "com.openfaas.retry.max_wait=10", "com.openfaas.retry.codes=500, 502"}, nil).Retry()
+	require.Equal(t, hearth.RetryPolicy{Attempts: 3, MinWait: 200 * time.Millisecond, MaxWait: 10 * time.Second, Codes: []int{500, 502}, MaxAge: 24 * time.Hour}, p)
+	p = function(nil, []string{"com.openfaas.retry.min_wait=5m"}, nil).Retry()
+	require.Equal(t, 5*time.Minute, p.MaxWait, "the longest wait is not under the shortest")
+}
+
+func TestTopicsThatHearthDelivers(t *testing.T) {
+	t.Parallel()
+	for annotation, want := range map[string][]string{
+		"": nil, "bakery.dough": {"bakery.dough"}, " bakery.dough , shop.opened,bakery.dough": {"bakery.dough", "shop.opened"},
+		"cron-function": nil, "cron-function,bakery.dough": {"bakery.dough"}, "a{b}.c": nil,
+	} {
+		require.Equal(t, want, function(nil, []string{"topic=" + annotation}, nil).Topics(), annotation)
+	}
+}
+
+func TestMemoryLimitReadsKubernetesQuantities(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]int64{"": 0, "128Mi": 128 << 20, "1G": 1e9, "1.5Gi": 3 << 29, "4096": 4096, "-1Mi": 0, "much": 0, "9e99Gi": 0} {
+		f := function(nil, nil, nil)
+		f.Limits = &types.FunctionResources{Memory: text}
+		require.Equal(t, want, f.MemoryLimit(), text)
+	}
+	require.Zero(t, function(nil, nil, nil).MemoryLimit())
+}
+
+func TestValidateSaysWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	tests := map[string]struct {
+		change func(*types.FunctionDeployment)
+		want   string
+	}{
+		"name":      {func(d *types.FunctionDeployment) { d.Service = "Oven" }, `the function name "Oven" is not valid`},
+		"long name": {func(d *types.FunctionDeployment) { d.Service = strings.Repeat("a", 64) }, "at most 63"},
+		"namespace": {func(d *types.FunctionDeployment) { d.Namespace = "a/b" }, `the namespace "a/b" is not valid`},
+		"image":     {func(d *types.FunctionDeployment) { d.Image = " " }, "function oven: the image is missing"},
+		"replicas": {func(d *types.FunctionDeployment) {
+			*d.Labels = map[string]string{"com.openfaas.scale.min": "3", "com.openfaas.scale.max": "2"}
+		}, "com.openfaas.scale.min is 3, more than com.openfaas.scale.max, 2"},
+		"variable": {func(d *types.FunctionDeployment) { d.EnvVars["A=B"] = "" }, `the environment variable "A=B" cannot be set`},
+		"value":    {func(d *types.FunctionDeployment) { d.EnvVars["A"] = "\x00" }, `the environment variable "A" cannot be set`},
+		"secret":   {func(d *types.FunctionDeployment) { d.Secrets = []string{"../passwd"} }, `the secret name "../passwd" is not valid`},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := function(nil, nil, nil).FunctionDeployment
+			require.NoError(t, hearth.Validate(d))
+			test.change(&d)
+			err := hearth.Validate(d)
+			require.ErrorContains(t, err, test.want)
+			require.Equal(t, hearth.Invalid, hearth.CodeOf(err))
+		})
+	}
+}
+
+// FuzzParseName: what is accepted can be a file name, a Redis key and a host name, and is read again as itself.
+func FuzzParseName(f *testing.F) {
+	for _, s := range []string{"oven", "oven.openfaas-fn", "", ".", "a.b.c", "../x", "Oven", "a{b}"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		n, err := hearth.ParseName(s)
+		if err != nil {
+			require.Equal(t, hearth.Invalid, hearth.CodeOf(err))
+			return
+		}
+		require.Regexp(t, `^[a-z0-9-]{1,63}\.[a-z0-9-]{1,63}$`, n.String())
+		again, err := hearth.ParseName(n.String())
+		require.NoError(t, err)
+		require.Equal(t, n, again)
+	})
+}
