@@ -43,12 +43,12 @@ lint: go ## check the format, vet, run the linters, and check that all of it com
 
 # Vetted by lint. Never cached: go test does not know that a test depends on binaries which it builds itself.
 test: go ## install what the tests lack, lint, and run all tests with the race detector
-	@sh scripts/test-deps.sh
+	@sh scripts/deps.sh redis-server gcc
 	@$(MAKE) --no-print-directory lint
 	CGO_ENABLED=1 go test -race -vet=off -count=1 -gcflags=all=-dwarf=false ./...
 
-bench: go ## measure, and print one table
-	@sh scripts/redis.sh
+bench: go ## install what measuring lacks, measure, and print one table; ARGS are flags of bench
+	@sh scripts/deps.sh redis-server wrk
 	@$(MAKE) --no-print-directory build
 	@cd bench && go run . $(ARGS)
 

@@ -64,7 +64,7 @@ func main() {
 // measure runs everything, one after the other: nothing else may use the machine meanwhile.
 func measure(ctx context.Context, c config) (*result, error) {
 	if _, err := exec.LookPath("wrk"); err != nil {
-		return nil, errors.New("wrk is not in PATH: install it, for example with apt-get install wrk")
+		return nil, errors.New("wrk is not in PATH: make bench installs it on Debian; elsewhere install it, for example with brew install wrk")
 	}
 	var err error
 	if c.root, err = filepath.Abs(".."); err != nil {

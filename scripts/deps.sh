@@ -1,0 +1,23 @@
+#!/bin/sh
+# Installs the commands that are named and missing: sh scripts/deps.sh redis-server gcc wrk. Uses sudo only when not root.
+set -eu
+missing= packages=
+for name; do
+	command -v "$name" >/dev/null 2>&1 && continue
+	case $name in
+	gcc) command -v clang >/dev/null 2>&1 && continue; package="gcc libc6-dev" ;; # the race detector links with it
+	*) package=$name ;;
+	esac
+	missing="$missing $name" packages="$packages $package"
+done
+[ -z "$missing" ] && exit 0
+if ! command -v apt-get >/dev/null 2>&1; then
+	echo "missing:$missing; install them, and try again" >&2
+	exit 1
+fi
+as_root=
+[ "$(id -u)" = 0 ] || as_root=sudo
+echo "installing$packages"
+# RUNLEVEL=1 keeps a package from starting its service.
+install() { $as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -q --no-install-recommends $packages >/dev/null; }
+install 2>/dev/null || { $as_root apt-get update -q >/dev/null && install; }
