@@ -10,7 +10,6 @@ import (
 	"strings"
 
 	"github.com/hearthfaas/hearth/chain"
-	"github.com/redis/go-redis/v9"
 )
 
 // An Audit says whether the bakery's books balance, and where they do not.
@@ -71,46 +70,47 @@ func snapshot(ctx context.Context) (books, error) {
 	if err != nil {
 		return b, err
 	}
-	tx := rdb.TxPipeline()
-	now := tx.Time(ctx)
-	fridge, totals := tx.HGetAll(ctx, keyFridge), tx.HGetAll(ctx, keyTotals)
-	trays, orders := tx.HVals(ctx, keyTrays), tx.HVals(ctx, keyOrders)
-	indexes := map[string]*redis.ZSliceCmd{}
-	for _, key := range indexKeys {
-		indexes[key] = tx.ZRangeWithScores(ctx, key, 0, -1)
-	}
-	if _, err := tx.Exec(ctx); err != nil {
+	keys := append([]string{keyFridge, keyTotals, keyTrays, keyOrders}, indexKeys...)
+	got, err := booksLua.Run(ctx, rdb, keys).Slice()
+	if err != nil {
 		return b, err
 	}
-	b.now = now.Val().UnixMilli()
-	b.fridge, b.totals = numbers(fridge.Val()), numbers(totals.Val())
-	for _, text := range trays.Val() {
+	list := func(i int) []any { return got[i].([]any) }
+	b.now, b.fridge, b.totals = got[0].(int64), numbers(list(1)), numbers(list(2))
+	for _, text := range list(3) {
 		var t trayRecord
-		if err := json.Unmarshal([]byte(text), &t); err != nil {
+		if err := json.Unmarshal([]byte(text.(string)), &t); err != nil {
 			return b, fmt.Errorf("read a tray: %w", err)
 		}
 		b.trays = append(b.trays, t)
 	}
-	for _, text := range orders.Val() {
+	for _, text := range list(4) {
 		var o record
-		if err := json.Unmarshal([]byte(text), &o); err != nil {
+		if err := json.Unmarshal([]byte(text.(string)), &o); err != nil {
 			return b, fmt.Errorf("read an order: %w", err)
 		}
 		b.orders = append(b.orders, o)
 	}
-	for key, cmd := range indexes {
+	for i, key := range indexKeys {
 		b.indexes[key] = map[string]float64{}
-		for _, z := range cmd.Val() {
-			b.indexes[key][z.Member.(string)] = z.Score
+		members := list(5 + i)
+		for j := 0; j < len(members); j += 2 {
+			b.indexes[key][members[j].(string)], err = strconv.ParseFloat(members[j+1].(string), 64)
+			if err != nil {
+				return b, fmt.Errorf("read the index %s: %w", key, err)
+			}
 		}
 	}
 	return b, nil
 }
 
-func numbers(m map[string]string) map[string]int {
-	n := make(map[string]int, len(m))
-	for name, text := range m {
-		n[name], _ = strconv.Atoi(text)
+var booksLua = chain.NewLua(luaFile("books"), true)
+
+// numbers reads a flat list of names and whole numbers.
+func numbers(list []any) map[string]int {
+	n := make(map[string]int, len(list)/2)
+	for i := 0; i < len(list); i += 2 {
+		n[list[i].(string)], _ = strconv.Atoi(list[i+1].(string))
 	}
 	return n
 }

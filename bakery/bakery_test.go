@@ -265,22 +265,21 @@ func TestSpoilByHandInEveryState(t *testing.T) {
 				require.True(t, ok)
 			}
 			tray := b.Redis.HKeys(t.Context(), "{bakery}:trays").Val()[0]
-			_, changed, err := bakery.Spoil(b.Context(), tray)
+			thrown, err := bakery.Spoil(b.Context(), tray)
 			require.NoError(t, err)
-			require.True(t, changed)
+			require.True(t, thrown.Changed)
 			b.Balanced()
 			work(t, b)
 			require.Equal(t, bakery.Served, find(t, b, o.ID).State)
 			for _, left := range b.Redis.HKeys(t.Context(), "{bakery}:trays").Val() {
-				_, _, err := bakery.Spoil(b.Context(), left)
+				_, err := bakery.Spoil(b.Context(), left)
 				require.NoError(t, err)
 			}
 			b.Balanced()
 		}
-		state, changed, err := bakery.Spoil(b.Context(), "T999")
+		nothing, err := bakery.Spoil(b.Context(), "T999")
 		require.NoError(t, err)
-		require.False(t, changed)
-		require.Empty(t, state)
+		require.Equal(t, bakery.Thrown{Tray: "T999"}, nothing)
 	})
 }
 

@@ -24,7 +24,7 @@ type Config struct {
 	ExecTimeout time.Duration
 
 	// Patience is how long a tray may stay in one state before it is written off and asked for again. It should be generous
-	// beside a bake and its retries. TRAY_PATIENCE; 30 m by default.
+	// beside a bake and its retries. TRAY_PATIENCE; 30 m by default, or four times the longest bake if that is more.
 	Patience time.Duration
 
 	// Keep is how long ended orders and trays can still be looked up. BAKERY_KEEP; 24 h by default.
@@ -78,6 +78,13 @@ func ConfigFromEnv() (*Config, error) {
 	if longest := menu.Longest(); c.BakeTime(longest) >= c.ExecTimeout && c.ExecTimeout > 0 {
 		return nil, fmt.Errorf("%s bakes %d minutes, which at BAKE_SPEED %g is %v: not under exec_timeout, %v. Raise one of them",
 			longest.Name, longest.Minutes, c.Speed, c.BakeTime(longest), c.ExecTimeout)
+	}
+	if os.Getenv("TRAY_PATIENCE") == "" {
+		c.Patience = max(c.Patience, 4*c.BakeTime(menu.Longest()))
+	}
+	if longest := menu.Longest(); c.Patience < 2*c.BakeTime(longest) {
+		return nil, fmt.Errorf("TRAY_PATIENCE is %v, and %s bakes for %v: want at least twice that, or its trays are written off while they bake",
+			c.Patience, longest.Name, c.BakeTime(longest))
 	}
 	return c, nil
 }

@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"sort"
+	"strings"
 
 	"github.com/hearthfaas/hearth/chain"
 )
@@ -18,8 +21,48 @@ type Shelf struct {
 
 // Display is what is on display, by cookie, in the order of their names.
 func Display(ctx context.Context) ([]Shelf, error) {
-	f, err := Look(ctx)
-	return f.Display, err
+	rdb, err := chain.Redis(ctx)
+	if err != nil {
+		return nil, err
+	}
+	members, err := rdb.ZRange(ctx, keyShelf, 0, -1).Result()
+	if err != nil {
+		return nil, fmt.Errorf("look at the display: %w", err)
+	}
+	ids := make([]string, len(members))
+	for i, m := range members {
+		ids[i] = m[strings.LastIndex(m, "|")+1:]
+	}
+	if len(ids) == 0 {
+		return []Shelf{}, nil
+	}
+	trays, err := rdb.HMGet(ctx, keyTrays, ids...).Result()
+	if err != nil {
+		return nil, fmt.Errorf("look at the display: %w", err)
+	}
+	return shelvesOf(decodeTrays(trays)), nil
+}
+
+// shelvesOf sorts what trays have on display by cookie. The trays are given oldest first.
+func shelvesOf(trays []trayRecord) []Shelf {
+	shelves := map[string]*Shelf{}
+	for _, t := range trays {
+		if t.Left == 0 {
+			continue
+		}
+		shelf, ok := shelves[t.Cookie]
+		if !ok {
+			shelf = &Shelf{Cookie: t.Cookie}
+			shelves[t.Cookie] = shelf
+		}
+		shelf.Pieces += t.Left
+		shelf.Trays = append(shelf.Trays, t.ID)
+	}
+	list := []Shelf{}
+	for _, cookie := range slices.Sorted(maps.Keys(shelves)) {
+		list = append(list, *shelves[cookie])
+	}
+	return list
 }
 
 // A Floor is the whole bakery at one moment.
@@ -78,7 +121,7 @@ func Look(ctx context.Context) (Floor, error) {
 	}
 	c := config(ctx)
 	f := Floor{Fridge: s.fridge, Now: s.now, Speed: c.Speed, Orders: map[string]int{Baking: 0, ReadyTo: 0}, Trays: map[string]int{}, Missing: map[string]int{},
-		Racks: []Rack{}, Display: []Shelf{}}
+		Racks: []Rack{}}
 	for _, state := range []string{Served, Cancelled, Refused} {
 		f.Orders[state] = s.totals["orders_"+state]
 	}
@@ -93,7 +136,6 @@ func Look(ctx context.Context) (Floor, error) {
 			}
 		}
 	}
-	shelves := map[string]*Shelf{}
 	sort.Slice(s.trays, func(i, j int) bool { return s.trays[i].Seq < s.trays[j].Seq })
 	for _, t := range s.trays {
 		f.Trays[t.State]++
@@ -101,20 +143,8 @@ func Look(ctx context.Context) (Floor, error) {
 			recipe, _ := c.Menu.Find(t.Cookie)
 			f.Racks = append(f.Racks, Rack{t.ID, t.Cookie, s.now - t.InOven, c.BakeTime(recipe).Milliseconds()})
 		}
-		if t.Left > 0 {
-			shelf, ok := shelves[t.Cookie]
-			if !ok {
-				shelf = &Shelf{Cookie: t.Cookie}
-				shelves[t.Cookie] = shelf
-			}
-			shelf.Pieces += t.Left
-			shelf.Trays = append(shelf.Trays, t.ID)
-		}
 	}
-	for _, shelf := range shelves {
-		f.Display = append(f.Display, *shelf)
-	}
-	sort.Slice(f.Display, func(i, j int) bool { return f.Display[i].Cookie < f.Display[j].Cookie })
+	f.Display = shelvesOf(s.trays)
 	sort.SliceStable(f.Racks, func(i, j int) bool { return f.Racks[i].SinceMS > f.Racks[j].SinceMS })
 	return f, nil
 }

@@ -36,7 +36,7 @@ func LookIntoFridge(ctx context.Context) (Fridge, error) {
 	if err != nil {
 		return f, err
 	}
-	pipe := rdb.TxPipeline()
+	pipe := rdb.Pipeline()
 	fridge, totals, parked := pipe.HGetAll(ctx, keyFridge), pipe.HGetAll(ctx, keyTotals), pipe.ZCard(ctx, keyParked)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return f, fmt.Errorf("look into the fridge: %w", err)
@@ -112,10 +112,14 @@ func Restock(ctx context.Context, amounts map[string]int, key string) (Restocked
 	sum := sha256.Sum256(text)
 	in := struct {
 		args
-		Key     string         `json:"key"`
-		Digest  string         `json:"digest"`
-		Amounts map[string]int `json:"amounts"`
-	}{common(ctx), key, hex.EncodeToString(sum[:16]), amounts}
+		Key     string          `json:"key"`
+		Digest  string          `json:"digest"`
+		Amounts map[string]int  `json:"amounts"`
+		Menu    map[string]bool `json:"menu"`
+	}{common(ctx), key, hex.EncodeToString(sum[:16]), amounts, map[string]bool{}}
+	for _, b := range config(ctx).Menu.Bakes {
+		in.Menu[b.Name] = true
+	}
 	var reply struct {
 		Restocked
 		Conflict bool `json:"conflict"`

@@ -185,8 +185,14 @@ func Find(ctx context.Context, ids ...string) ([]Order, error) {
 	open, past := pipe.HMGet(ctx, keyOrders, ids...), pipe.HMGet(ctx, keyPastOrders, ids...)
 	racks := pipe.ZCard(ctx, keyRacks)
 	parked := pipe.ZRangeWithScores(ctx, keyParked, 0, 99)
+	due, clock := pipe.ZRangeWithScores(ctx, keyDeadlines, 0, 0), pipe.Time(ctx)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, fmt.Errorf("find orders: %w", err)
+	}
+	if late := due.Val(); len(late) > 0 && int64(late[0].Score) <= clock.Val().UnixMilli() {
+		if err := tidy(ctx); err != nil {
+			return nil, err
+		}
 	}
 	var records []record
 	for i := range ids {
@@ -204,6 +210,13 @@ func Find(ctx context.Context, ids ...string) ([]Order, error) {
 		records = append(records, r)
 	}
 	return progress(ctx, rdb, records, int(racks.Val()), parked.Val())
+}
+
+// tidy writes off trays that are late. Every script does, but where nothing happens none runs, and somebody may wait.
+func tidy(ctx context.Context) error {
+	var nothing struct{}
+	_, err := apply(ctx, tidyScript, common(ctx), &nothing)
+	return err
 }
 
 // progress adds to open orders how far their trays are, and when they will be served.
@@ -282,18 +295,25 @@ func slowest(trays []trayRecord, n int) stages {
 	return s
 }
 
-// eta estimates when an order will be served: the trays before it take their turns in the ovens, as many at a time as are
-// baking now and at least four, which is one oven; then its own longest bake.
+// eta estimates when an order will be served. What is still to bake for it, and the trays that are before it in the line,
+// are spread over as many racks as are in use now, and at least the four of one oven; the last tray takes its own time.
 func (c *Config) eta(r record, line, racks int) *ETA {
-	own := time.Duration(0)
+	var work, longest time.Duration
+	own := 0
 	for _, item := range r.Items {
-		if recipe, ok := c.Menu.Find(item.Cookie); ok && item.Filled < item.Quantity {
-			own = max(own, c.BakeTime(recipe))
+		recipe, ok := c.Menu.Find(item.Cookie)
+		if !ok || item.Filled >= item.Quantity {
+			continue
 		}
+		trays := (item.Quantity - item.Filled + recipe.Tray - 1) / recipe.Tray
+		own += trays
+		work += time.Duration(trays) * c.BakeTime(recipe)
+		longest = max(longest, c.BakeTime(recipe))
 	}
 	const racksOfOneOven = 4
-	inTurn := max(line-1, 0) / max(racks, racksOfOneOven)
-	wait := own + time.Duration(inTurn)*c.onClock(c.Menu.mean())
+	at := time.Duration(max(racks, racksOfOneOven))
+	work += time.Duration(max(0, line-own)) * c.onClock(c.Menu.mean())
+	wait := (work + (at-1)*longest) / at
 	return &ETA{Seconds: max(1, int((wait+time.Second-1)/time.Second))}
 }
 

@@ -35,11 +35,12 @@ func TestPlanThatFailsHasWrittenNothing(t *testing.T) {
 		"mix":     {"mix", `{"tray":"T3","cookie":"scone","recipe":{"flour":1}`},
 		"refuse":  {"mix", `{"tray":"T3","cookie":"scone"`},
 		"park":    {"mix", `{"tray":"T3","cookie":"scone","recipe":{"flour":1000000}`},
-		"bake":    {"bake", `{"tray":"T2"`},
+		"bake":    {"bake", `{"tray":"T2","cookie":"scone"`},
 		"baked":   {"baked", `{"tray":"T2"`},
 		"display": {"display", `{"tray":"T2"`},
-		"restock": {"restock", `{"key":"r","digest":"d","amounts":{"flour":5}`},
+		"restock": {"restock", `{"key":"r","digest":"d","amounts":{"flour":5},"menu":{"scone":true}`},
 		"spoil":   {"spoil", `{"tray":"T2"`},
+		"tidy":    {"tidy", `{"x":1`},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -202,7 +202,7 @@ func (d *day) event() {
 	case n < 95:
 		if trays := d.b.Redis.HKeys(d.t.Context(), "{bakery}:trays").Val(); len(trays) > 0 {
 			slices.Sort(trays)
-			_, _, err := bakery.Spoil(ctx, trays[d.rnd.IntN(len(trays))])
+			_, err := bakery.Spoil(ctx, trays[d.rnd.IntN(len(trays))])
 			d.note("spoil: %v", err)
 		}
 	case n < 97: // patience ends: the next scripts write trays off

@@ -6,9 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"reflect"
+	"slices"
 	"sort"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/hearthfaas/hearth/chain"
@@ -80,6 +84,8 @@ func ParseOrder(body []byte, menu *Menu) (OrderRequest, error) {
 		r.Customer = strings.TrimSpace(*order.Customer)
 		if n := utf8.RuneCountInString(r.Customer); n < 1 || n > maxCustomer {
 			wrong.add("customer", "is %d characters long, want 1 to %d", n, maxCustomer)
+		} else if strings.ContainsFunc(r.Customer, unicode.IsControl) {
+			wrong.add("customer", "has control characters, want a name")
 		}
 	}
 	switch {
@@ -96,6 +102,11 @@ func ParseOrder(body []byte, menu *Menu) (OrderRequest, error) {
 	for i, raw := range *order.Items {
 		if w, ok := parseLine(raw, fmt.Sprintf("items[%d]", i), menu, &wrong); ok {
 			total[w.Cookie] += w.Quantity
+		}
+	}
+	for _, cookie := range slices.Sorted(maps.Keys(total)) {
+		if total[cookie] > MaxQuantity {
+			wrong.add("items", "has %d %s in all, want at most %d of one cookie", total[cookie], cookie, MaxQuantity)
 		}
 	}
 	for cookie, quantity := range total {
@@ -171,7 +182,7 @@ func decodeObject(data []byte, field, example string, into any, wrong *InputErro
 	err := d.Decode(into)
 	if err == nil {
 		if _, err = d.Token(); errors.Is(err, io.EOF) {
-			return true
+			return exactNames(data, field, example, into, wrong)
 		}
 		wrong.add(field, "has something behind the JSON object; want one object such as %s", example)
 		return false
@@ -188,6 +199,24 @@ func decodeObject(data []byte, field, example string, into any, wrong *InputErro
 		wrong.add(field, "is not JSON (%s); want an object such as %s", strings.TrimPrefix(err.Error(), "json: "), example)
 	}
 	return false
+}
+
+// exactNames refuses fields whose names differ from those of the struct in their case, which encoding/json lets pass.
+func exactNames(data []byte, field, example string, into any, wrong *InputError) bool {
+	var fields map[string]json.RawMessage
+	_ = json.Unmarshal(data, &fields) // it was decoded before
+	known := map[string]bool{}
+	for t, i := reflect.TypeOf(into).Elem(), 0; i < t.NumField(); i++ {
+		known[t.Field(i).Tag.Get("json")] = true
+	}
+	ok := true
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if !known[name] {
+			wrong.add(strings.TrimPrefix(field+"."+name, "."), "is not a field that is known here; want an object such as %s", example)
+			ok = false
+		}
+	}
+	return ok
 }
 
 func kind(jsonValue string) string {

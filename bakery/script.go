@@ -43,19 +43,19 @@ const (
 //go:embed lua/*.lua
 var luaFiles embed.FS
 
+func luaFile(name string) string {
+	text, err := luaFiles.ReadFile("lua/" + name + ".lua")
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}
+
 func script(name string, emits ...string) *chain.Script { return scriptWith("", name, emits...) }
 
 // scriptWith puts Lua before the script, which is how the tests let it fail.
 func scriptWith(prefix, name string, emits ...string) *chain.Script {
-	lib, err := luaFiles.ReadFile("lua/lib.lua")
-	if err != nil {
-		panic(err)
-	}
-	body, err := luaFiles.ReadFile("lua/" + name + ".lua")
-	if err != nil {
-		panic(err)
-	}
-	return chain.NewScript(name, prefix+string(lib)+string(body), []chain.Key{
+	return chain.NewScript(name, prefix+luaFile("lib")+luaFile(name), []chain.Key{
 		{Name: "fridge", Key: keyFridge, Type: "hash"}, {Name: "trays", Key: keyTrays, Type: "hash"}, {Name: "orders", Key: keyOrders, Type: "hash"},
 		{Name: "past_trays", Key: keyPastTrays, Type: "hash"}, {Name: "past_orders", Key: keyPastOrders, Type: "hash"},
 		{Name: "totals", Key: keyTotals, Type: "hash"}, {Name: "restocks", Key: keyRestocks, Type: "hash"},
@@ -69,14 +69,15 @@ func scriptWith(prefix, name string, emits ...string) *chain.Script {
 // Every script may write off a tray that is late, and so ask for another; those that put pieces on display may fill orders.
 var (
 	placeScript   = script("place", TopicBake)
-	cancelScript  = script("cancel", TopicBake, TopicReady)
+	cancelScript  = script("cancel", TopicBake, TopicReady).Drains()
 	serveScript   = script("serve", TopicBake)
 	mixScript     = script("mix", TopicBake, TopicDough, TopicReady)
-	bakeScript    = script("bake")
+	bakeScript    = script("bake").Drains()
 	bakedScript   = script("baked", TopicBake, TopicBaked)
 	displayScript = script("display", TopicBake, TopicReady)
 	restockScript = script("restock", TopicBake)
-	spoilScript   = script("spoil", TopicBake)
+	spoilScript   = script("spoil", TopicBake).Drains()
+	tidyScript    = script("tidy", TopicBake).Drains()
 )
 
 // args are what every script is given besides its own.

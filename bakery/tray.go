@@ -2,6 +2,7 @@ package bakery
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -49,13 +50,16 @@ func Mixed(ctx context.Context, a Asked) chain.Commit {
 func Bake(ctx context.Context, d Dough) error {
 	recipe, ok := config(ctx).Menu.Find(d.Cookie)
 	if !ok {
+		if d.Tray == "" {
+			return chain.Permanent(errors.New("the message names no tray"))
+		}
 		return chain.Permanent(fmt.Errorf("tray %s: %q is not on the menu", d.Tray, d.Cookie))
 	}
 	var in struct {
 		State string `json:"state"`
 		Since int64  `json:"since"` // ms
 	}
-	if _, err := apply(ctx, bakeScript, trayArgs{args: common(ctx), Tray: d.Tray}, &in); err != nil {
+	if _, err := apply(ctx, bakeScript, trayArgs{args: common(ctx), Tray: d.Tray, Cookie: d.Cookie}, &in); err != nil {
 		return err
 	}
 	if in.State != "in_oven" {
@@ -85,13 +89,22 @@ func Displayed(ctx context.Context, t Tray) chain.Commit {
 	return chain.Commit{Script: displayScript, Args: trayArgs{args: common(ctx), Tray: t.Tray}}
 }
 
-// Spoil throws a tray away, whatever state it is in, and asks for another if it is owed. It returns the tray's state now,
-// and whether this call changed it; the state is "" if there is no such tray.
-func Spoil(ctx context.Context, tray string) (state string, changed bool, err error) {
+// Thrown is a tray that was thrown away: of one on display, what nobody had reserved.
+type Thrown struct {
+	Tray   string `json:"tray"`
+	State  string `json:"state"`  // now; "" if there is no such tray
+	Pieces int    `json:"pieces"` // that were thrown away
+
+	Changed bool `json:"-"` // false if it had ended before
+}
+
+// Spoil throws a tray away, whatever state it is in, and asks for another if it is owed.
+func Spoil(ctx context.Context, tray string) (Thrown, error) {
 	var reply struct {
 		State   string `json:"state"`
 		Spoiled bool   `json:"spoiled"`
+		Pieces  int    `json:"pieces"`
 	}
-	_, err = apply(ctx, spoilScript, trayArgs{args: common(ctx), Tray: tray}, &reply)
-	return reply.State, reply.Spoiled, err
+	_, err := apply(ctx, spoilScript, trayArgs{args: common(ctx), Tray: tray}, &reply)
+	return Thrown{tray, reply.State, reply.Pieces, reply.Spoiled}, err
 }

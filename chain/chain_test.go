@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"testing"
 
@@ -245,6 +246,19 @@ func TestRedisAwayIsNotTheStepsFault(t *testing.T) {
 	answer := call(t, adder, m.Request(chain.WithRedis(t.Context(), rdb)))
 	require.Equal(t, http.StatusServiceUnavailable, answer.StatusCode)
 	require.NotEmpty(t, answer.Header.Get(chain.HeaderInternal))
+}
+
+func TestNetworkErrorOfAStepIsAFailureOfTheStep(t *testing.T) {
+	t.Parallel()
+	rdb := chaintest.Redis(t)
+	ctx, _, m := pending(t, rdb, `{"by":1}`)
+	mail := chain.Handle("test.add", func(ctx context.Context, _ add) (chain.Commit, error) {
+		_, err := new(net.Dialer).DialContext(ctx, "unix", "/nowhere/mail.sock")
+		return chain.Commit{}, err
+	})
+	answer := call(t, mail, m.Request(ctx))
+	require.Equal(t, http.StatusInternalServerError, answer.StatusCode)
+	require.Empty(t, answer.Header.Get(chain.HeaderInternal), "it is an attempt")
 }
 
 func TestFullRedisStillSettlesAndTakesNothingOn(t *testing.T) {

@@ -48,6 +48,11 @@ func (c Commit) Apply(ctx context.Context, rdb redis.Scripter) (json.RawMessage,
 	return reply, err
 }
 
+// redisError is one of Redis, and not of the step: a step's own network errors are failures of the step.
+type redisError struct{ error }
+
+func (e *redisError) Unwrap() error { return e.error }
+
 type callerKey struct{}
 
 // WithCaller lets Apply hand on the call id and the trace context of a call, so that what comes of it can be followed
@@ -96,7 +101,7 @@ func (c Commit) run(ctx context.Context, rdb redis.Scripter, d Delivery, body []
 	}
 	got, err := lua.Run(ctx, rdb, keys, d.ID, d.Group, d.Token, digest, args, d.CallID, d.Traceparent, messages).StringSlice()
 	if err != nil {
-		return nil, false, fmt.Errorf("commit %s: %w", s.name, err)
+		return nil, false, fmt.Errorf("commit %s: %w", s.name, &redisError{err})
 	}
 	switch got[0] {
 	case "committed":

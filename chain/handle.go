@@ -78,6 +78,7 @@ func failure(err error) Problem {
 	var (
 		final   *permanent
 		refused *Refusal
+		redis   *redisError
 	)
 	switch {
 	case errors.As(err, &final):
@@ -86,7 +87,7 @@ func failure(err error) Problem {
 		return Problem{Status: http.StatusUnprocessableEntity, Title: "Refused", Detail: refused.Reason}
 	case errors.Is(err, ErrForged):
 		return Problem{Status: http.StatusForbidden, Title: "Not yours to commit", Detail: err.Error()}
-	case IsAway(err):
+	case errors.As(err, &redis) && IsAway(redis):
 		return Problem{Status: http.StatusServiceUnavailable, Title: "Redis is away", Detail: err.Error(), Internal: "chain"}
 	}
 	return Problem{Status: http.StatusInternalServerError, Title: "The step failed", Detail: err.Error()}

@@ -64,6 +64,13 @@ func NewScript(name, source string, keys []Key, emits ...string) *Script {
 	return s
 }
 
+// Drains says that a script finishes work also when it brings no message, such as one that cancels: a full Redis runs it. It
+// returns the script.
+func (s *Script) Drains() *Script {
+	s.accepts = s.finishes
+	return s
+}
+
 // Forward declares a script that changes no state and hands on a Commit's messages to these topics.
 func Forward(topics ...string) *Script {
 	return NewScript("forward", "return function() end", nil, topics...)

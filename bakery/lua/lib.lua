@@ -139,7 +139,7 @@ local function end_if_empty(t)
   if t.left == 0 and t.reserved == 0 then end_tray(t, (t.handed > 0) and 'sold' or 'spoiled') end
 end
 
--- spoil(t): what is left of it cannot be sold.
+-- spoil(t): what is left of it cannot be sold. Whoever spoils one that was woken looks to what follows from it.
 local function spoil(t)
   if t.state == 'on_display' then
     t.spoiled, t.left = (t.spoiled or 0) + t.left, 0
@@ -151,13 +151,48 @@ local function spoil(t)
   end
 end
 
--- write_off(): spoil trays whose deadline has passed, and ask again for what they leave owed.
+-- write_off(): spoil trays whose deadline has passed, and ask again for what they leave owed. A script calls it after it has
+-- moved its own tray, which is late no more.
 local function write_off()
-  local late = redis.call('ZRANGEBYSCORE', keys.deadlines, '-inf', now, 'LIMIT', 0, 8)
-  for _, id in ipairs(late) do spoil(fetch('trays', id)) end
-  for _, id in ipairs(late) do
+  local late = {}
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', keys.deadlines, '-inf', now, 'LIMIT', 0, 8)) do
     local t = fetch('trays', id)
-    ask(t.cookie, t.size)
+    if not t.ended and t.deadline <= now then
+      spoil(t)
+      late[#late + 1] = t
+    end
+  end
+  for _, t in ipairs(late) do ask(t.cookie, t.size) end
+end
+
+-- wake(added): parked trays that the fridge, with what is added, suffices for go to the baker, oldest first. So do those whose
+-- cookie is not on the menu, if that is given: the baker ends them. A tray that was woken and does not take its ingredients
+-- must wake the next. Returns how many were woken.
+local function wake(added, menu)
+  local fridge, woken, offset = {}, 0, 0
+  local function stock(ingredient)
+    if not fridge[ingredient] then
+      fridge[ingredient] = tonumber(redis.call('HGET', keys.fridge, ingredient) or '0') + (added[ingredient] or 0)
+    end
+    return fridge[ingredient]
+  end
+  while true do
+    local batch = redis.call('ZRANGE', keys.parked, offset, offset + 499)
+    for _, id in ipairs(batch) do
+      local t = fetch('trays', id)
+      local known = not menu or menu[t.cookie]
+      local enough = t.state == 'parked'
+      for ingredient, grams in pairs(known and t.recipe or {}) do enough = enough and stock(ingredient) >= grams end
+      if enough then
+        for ingredient, grams in pairs(known and t.recipe or {}) do fridge[ingredient] = fridge[ingredient] - grams end
+        move(t, 'asked')
+        t.woken = true
+        emit('bakery.bake', {tray = t.id, cookie = t.cookie})
+        woken = woken + 1
+      end
+    end
+    if #batch < 500 then return woken end
+    offset = offset + 500
   end
 end
 

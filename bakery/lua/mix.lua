@@ -1,8 +1,14 @@
 -- mix: the baker makes the dough of a tray. Commit of bakery.bake. args: tray, cookie, recipe {ingredient = grams}; without a
 -- recipe the cookie is not on the menu any more.
-write_off()
 local t = fetch('trays', args.tray)
-if not t or t.state ~= 'asked' then return apply, {tray = args.tray, state = t and t.state or 'ended'} end
+if t and t.cookie ~= args.cookie then return refuse('tray ' .. args.tray .. ' is of ' .. t.cookie) end
+local woken = t and t.woken
+local function done(short)
+  write_off()
+  return apply, {tray = args.tray, state = t and t.state or 'ended', short = short}
+end
+if not t or t.state ~= 'asked' then return done() end
+t.woken = nil
 
 if not args.recipe then
   end_tray(t, 'withdrawn')
@@ -14,24 +20,28 @@ if not args.recipe then
       give_back(o, 'refused')
     end
   end
-  return apply, {tray = t.id, state = t.state}
+  if woken then wake({}) end
+  return done()
 end
 
 if pieces('need', t.cookie) <= pieces('way', t.cookie) - t.size then
   end_tray(t, 'withdrawn')
-  return apply, {tray = t.id, state = t.state}
+  if woken then wake({}) end
+  return done()
 end
 for ingredient, grams in pairs(args.recipe) do
   if tonumber(redis.call('HGET', keys.fridge, ingredient) or '0') < grams then
-    t.recipe, t.short = args.recipe, ingredient
+    t.recipe = args.recipe
     move(t, 'parked')
-    return apply, {tray = t.id, state = t.state, short = ingredient}
+    if woken then wake({}) end
+    return done(ingredient)
   end
 end
-t.used, t.recipe, t.short = args.recipe, nil, nil
+t.used, t.recipe = args.recipe, nil
 move(t, 'mixed')
 emit('bakery.dough', {tray = t.id, cookie = t.cookie})
+local _, reply = done()
 return function()
   for ingredient, grams in pairs(args.recipe) do redis.call('HINCRBY', keys.fridge, ingredient, -grams) end
   apply()
-end, {tray = t.id, state = t.state}
+end, reply

@@ -76,11 +76,11 @@ func Retake(ctx context.Context, rdb redis.UniversalClient, s chain.Subscription
 	return m, issue.Run(ctx, rdb, s.Keys()[4:5], id, m.Token).Err()
 }
 
-var issue = redis.NewScript(`
+var issue = chain.NewLua(`
 local was = redis.call('HGET', KEYS[1], ARGV[1]) or '0 0'
 local tries, since, older = string.match(was, '^(%d+) (%d+)(.*)$')
 redis.call('HSET', KEYS[1], ARGV[1], (tries + 1) .. ' ' .. since .. ' ' .. ARGV[2] .. older)
-return 1`)
+return 1`, true)
 
 // Request is the call that delivers the message.
 func (m Message) Request(ctx context.Context) handler.Request {

@@ -87,7 +87,7 @@ func screen(text string, width, height int) string {
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	var b strings.Builder
 	b.WriteString("\x1b[H")
-	for i, line := range lines[:min(len(lines), height-1)] {
+	for i, line := range lines[:max(0, min(len(lines), height-1))] {
 		if i > 0 {
 			b.WriteString("\r\n")
 		}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -61,6 +62,9 @@ func parseItems(args []string) ([]bakery.Wanted, error) {
 	for _, arg := range args {
 		cookie, text, ok := strings.Cut(arg, "=")
 		n, err := strconv.Atoi(text)
+		if _, isWait := time.ParseDuration(arg); isWait == nil {
+			return nil, fmt.Errorf("%q: want COOKIE=QUANTITY; a wait of so long is --wait=%s", arg, arg)
+		}
 		if !ok || err != nil || cookie == "" {
 			return nil, fmt.Errorf("%q: want COOKIE=QUANTITY, such as chocolate-chip=6", arg)
 		}
@@ -85,9 +89,11 @@ func (c *counter) order(ctx context.Context, body any, key string, wait time.Dur
 		if rest <= 0 {
 			return o, nil
 		}
-		if _, err := c.do(ctx, call{function: "cashier", method: http.MethodGet, query: url.Values{"order": {o.ID}, "wait": {min(rest, turn).String()}}}, &o); err != nil {
+		var now bakery.Order
+		if _, err := c.do(ctx, call{function: "cashier", method: http.MethodGet, query: url.Values{"order": {o.ID}, "wait": {min(rest, turn).String()}}}, &now); err != nil {
 			return o, err
 		}
+		o = now
 	}
 	return o, nil
 }
@@ -116,7 +122,11 @@ func showOrder(out io.Writer, o bakery.Order) {
 	}
 	print("price     %s", money(o.PriceCents))
 	at := func(stage string, t *time.Time) {
-		if t != nil { // what was on display was baked before it was ordered
+		switch {
+		case t == nil:
+		case t.Before(*o.Timeline.Ordered): // it was on display already
+			print("%-9s %s  before", stage, t.Local().Format("15:04:05.000"))
+		default:
 			print("%-9s %s  %+.3f s", stage, t.Local().Format("15:04:05.000"), t.Sub(*o.Timeline.Ordered).Seconds())
 		}
 	}
@@ -172,7 +182,15 @@ func newOrders(c *counter) *cobra.Command {
 			if _, err := c.do(cmd.Context(), ask, &list); err != nil {
 				return err
 			}
-			return c.print(cmd, list.Orders, func(out io.Writer) { showOrders(out, list.Orders) })
+			if err := c.print(cmd, list.Orders, func(out io.Writer) { showOrders(out, list.Orders) }); err != nil {
+				return err
+			}
+			for _, id := range args {
+				if !slices.ContainsFunc(list.Orders, func(o bakery.Order) bool { return o.ID == id }) {
+					return fmt.Errorf("there is no order %s, or it ended long ago", id)
+				}
+			}
+			return nil
 		},
 	}
 	cmd.Flags().IntVar(&limit, "limit", 100, "at most so many")
@@ -205,14 +223,13 @@ func newSpoil(c *counter) *cobra.Command {
 		Example: "  bakery spoil T1042",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var done struct {
-				Tray  string `json:"tray"`
-				State string `json:"state"`
-			}
+			var done bakery.Thrown
 			if _, err := c.do(cmd.Context(), call{function: "baker", method: http.MethodDelete, query: url.Values{"tray": {args[0]}}, manager: true}, &done); err != nil {
 				return err
 			}
-			return c.print(cmd, done, func(out io.Writer) { _, _ = fmt.Fprintf(out, "tray %s is %s\n", done.Tray, done.State) })
+			return c.print(cmd, done, func(out io.Writer) {
+				_, _ = fmt.Fprintf(out, "%d pieces of tray %s were thrown away; it is %s\n", done.Pieces, done.Tray, done.State)
+			})
 		},
 	}
 }

@@ -87,6 +87,9 @@ func up(ctx context.Context, c upConfig) (err error) {
 	if err := c.check(); err != nil {
 		return err
 	}
+	if _, err := os.Stat(c.File); err != nil {
+		return fmt.Errorf("--file: %w", err)
+	}
 	if err := os.Chdir(filepath.Dir(c.File)); err != nil { // what stack.yml names is beside it
 		return err
 	}
@@ -150,7 +153,11 @@ func up(ctx context.Context, c upConfig) (err error) {
 	if err := c.onReady(ctx, n.url()); err != nil && ctx.Err() == nil {
 		return err
 	}
-	out.say("%s", out.paint("2", "Ctrl-C ends it; what is queued is kept in "+c.State))
+	kept := "what is queued is kept in " + c.State
+	if server != nil && !server.Durable() {
+		kept = "what is queued ends with it"
+	}
+	out.say("%s", out.paint("2", "Ctrl-C ends it; "+kept))
 	select {
 	case <-ctx.Done():
 		out.say("\n%s", out.paint("2", fmt.Sprintf("draining for at most %v; Ctrl-C again ends it at once", c.Drain)))
@@ -200,7 +207,9 @@ func (c upConfig) startRedis(ctx context.Context, out *console, log *slog.Logger
 	if given == "" {
 		given = os.Getenv("REDIS_URL")
 	}
-	if given != "" {
+	dir := filepath.Join(c.State, "redis")
+	socket := shortPath(filepath.Join(dir, "redis.sock"))
+	if given != "" && given != redis.PrivateURL(socket) { // that is said for faas-cli, and may be in the environment here too
 		u, err := url.Parse(given)
 		if err != nil {
 			return nil, "", errors.New("the Redis URL cannot be read")
@@ -208,8 +217,7 @@ func (c upConfig) startRedis(ctx context.Context, out *console, log *slog.Logger
 		out.step("redis", 0, "%s", u.Redacted())
 		return nil, given, nil
 	}
-	dir := filepath.Join(c.State, "redis")
-	server, err = redis.StartServer(ctx, redis.ServerConfig{Dir: dir, Socket: shortPath(filepath.Join(dir, "redis.sock")), Fsync: c.Fsync, MaxMemory: c.MaxMemory, Log: log})
+	server, err = redis.StartServer(ctx, redis.ServerConfig{Dir: dir, Socket: socket, Fsync: c.Fsync, MaxMemory: c.MaxMemory, Log: log})
 	if hearth.CodeOf(err) == hearth.NotFound {
 		reason := hearth.MessageOf(err)
 		if server, err = redis.StartEmbedded(randomText()); err != nil {

@@ -68,14 +68,14 @@ func restock(ctx context.Context, body []byte, key string) (handler.Response, er
 }
 
 func spoil(ctx context.Context, tray string) (handler.Response, error) {
-	state, changed, err := bakery.Spoil(ctx, tray)
+	thrown, err := bakery.Spoil(ctx, tray)
 	switch {
 	case err != nil:
 		return bakery.Fail(err), nil
-	case state == "":
+	case thrown.State == "":
 		return chain.Problem{Status: http.StatusNotFound, Title: "No such tray", Detail: "there is no tray " + tray}.Response(), nil
-	case !changed:
-		return chain.Problem{Status: http.StatusConflict, Title: "Too late", Detail: "tray " + tray + " is " + state + " already"}.Response(), nil
+	case !thrown.Changed:
+		return chain.Problem{Status: http.StatusConflict, Title: "Too late", Detail: "tray " + tray + " is " + thrown.State + " already"}.Response(), nil
 	}
-	return bakery.Answer(http.StatusOK, map[string]string{"tray": tray, "state": state}), nil
+	return bakery.Answer(http.StatusOK, thrown), nil
 }

@@ -43,7 +43,7 @@ func Handle(r handler.Request) (handler.Response, error) {
 		return cancel(r.Context(), query.Get("order"))
 	case r.Method == http.MethodGet && query.Get("view") == "menu":
 		return bakery.Answer(http.StatusOK, bakery.MenuOf(r.Context())), nil
-	case r.Method == http.MethodGet && query.Has("view"):
+	case r.Method == http.MethodGet && (query.Get("view") == "orders" || query.Get("view") == "floor" || query.Get("view") == "audit"):
 		return bakery.ForManager(r, func(ctx context.Context) (handler.Response, error) { return view(ctx, query) })
 	}
 	return bakery.NothingHere(usage), nil
@@ -70,8 +70,8 @@ func order(r handler.Request, query url.Values) (handler.Response, error) {
 	if err != nil {
 		return bakery.Fail(err), nil
 	}
-	if o, err = bakery.AwaitEnd(r.Context(), o, wait); err != nil {
-		return bakery.Fail(err), nil
+	if now, err := bakery.AwaitEnd(r.Context(), o, wait); err == nil { // else it is placed all the same, and that must be said
+		o = now
 	}
 	return state(o), nil
 }
@@ -139,8 +139,6 @@ func view(ctx context.Context, query url.Values) (handler.Response, error) {
 		seen, err = bakery.Look(ctx)
 	case "audit":
 		seen, err = bakery.TakeAudit(ctx)
-	default:
-		return bakery.NothingHere(usage), nil
 	}
 	if err != nil {
 		return bakery.Fail(err), nil

@@ -18,6 +18,7 @@ type outcome struct {
 	internal   bool   // the platform made this answer, not the function
 	retryAfter string // the header
 	reason     string // for people: why there was no answer
+	detail     string // for people: what the answer says of itself
 }
 
 // A verdict is what becomes of an entry.
@@ -54,6 +55,9 @@ func decide(p hearth.RetryPolicy, attempt int, age time.Duration, o outcome) ver
 	what := o.reason
 	if o.status != 0 {
 		what = fmt.Sprintf("answered %d %s", o.status, http.StatusText(o.status))
+		if o.detail != "" {
+			what += ": " + o.detail
+		}
 		if o.reason != "" {
 			what = o.reason
 		}
@@ -65,7 +69,7 @@ func decide(p hearth.RetryPolicy, attempt int, age time.Duration, o outcome) ver
 		return verdict{do: giveBack, wait: min(max(busyWait, age/8), longestBusy)}
 	}
 	if !o.internal && o.status != 0 && !slices.Contains(p.Codes, o.status) {
-		return verdict{do: bury, reason: what + ": this is not retried"}
+		return verdict{do: bury, reason: what + " (this is not retried)"}
 	}
 	if attempt >= p.Attempts {
 		return verdict{do: bury, reason: fmt.Sprintf("%s, at attempt %d of %d", what, attempt, p.Attempts)}

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hearthfaas/hearth/chain"
@@ -180,6 +182,9 @@ func (d *Dispatcher) read(res *http.Response, err error, began time.Time) answer
 	if err != nil {
 		a.outcome = outcome{reached: true, status: http.StatusBadGateway, internal: true, reason: fmt.Sprintf("the answer broke off: %v", err)}
 	}
+	if res.StatusCode >= http.StatusBadRequest {
+		a.detail = detailOf(res.Header, body)
+	}
 	if a.internal && (res.StatusCode == http.StatusTooManyRequests || res.StatusCode == http.StatusServiceUnavailable) {
 		a.reached = false // max_inflight, no replica, or Redis away
 	}
@@ -235,6 +240,15 @@ func (d *Dispatcher) callBack(e chain.Entry) answer {
 		return answer{outcome: outcome{reached: true, status: http.StatusBadGateway, internal: true, reason: reason}}
 	}
 	return d.read(res, nil, began)
+}
+
+// detailOf is what a problem document says, RFC 9457, or "".
+func detailOf(header http.Header, body []byte) string {
+	var p chain.Problem
+	if !strings.HasPrefix(header.Get("Content-Type"), chain.ContentType) || json.Unmarshal(body, &p) != nil {
+		return ""
+	}
+	return excerpt([]byte(p.Detail))
 }
 
 // excerpt is the beginning of a body, for people.

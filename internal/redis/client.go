@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
@@ -117,7 +118,7 @@ func away(what string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if chain.IsAway(err) {
+	if chain.IsAway(err) || errors.Is(err, context.DeadlineExceeded) {
 		reason := "Redis is away"
 		if strings.HasPrefix(err.Error(), "OOM") {
 			reason = "Redis is full"

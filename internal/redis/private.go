@@ -85,7 +85,7 @@ func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{URL: "unix://" + cfg.Socket, Description: fmt.Sprintf("private redis-server %s, appendfsync %s", version, cfg.Fsync),
+	s := &Server{URL: PrivateURL(cfg.Socket), Description: fmt.Sprintf("private redis-server %s, appendfsync %s", version, cfg.Fsync),
 		path: path, conf: filepath.Join(cfg.Dir, "redis.conf"), log: cfg.Log, lock: lock, ending: make(chan struct{}), ended: make(chan struct{})}
 	if err := os.WriteFile(s.conf, []byte(cfg.conf()), 0o600); err != nil {
 		return nil, errors.Join(err, lock.Close())
@@ -217,6 +217,12 @@ func StartEmbedded(password string) (*Server, error) {
 	}
 	return &Server{URL: fmt.Sprintf("redis://:%s@%s", password, m.Addr()), Description: "in memory", memory: m}, nil
 }
+
+// PrivateURL is the URL of a private server with this socket.
+func PrivateURL(socket string) string { return "unix://" + socket }
+
+// Durable tells whether what the server has outlives it.
+func (s *Server) Durable() bool { return s.memory == nil }
 
 // Close ends the server, after it has written what it has.
 func (s *Server) Close() error {

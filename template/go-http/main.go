@@ -218,6 +218,9 @@ func (w *watchdog) call(rw http.ResponseWriter, r *http.Request) {
 	w.finish(rw, r, began, w.handle(r, body))
 }
 
+// statusClientGone is nginx's, for the log and the metrics: the caller hung up.
+const statusClientGone = 499
+
 // handle calls the function, for as long as it may take. A call that takes longer is answered without it; it counts as in
 // flight until it has really ended.
 func (w *watchdog) handle(r *http.Request, body []byte) answer {
@@ -230,7 +233,7 @@ func (w *watchdog) handle(r *http.Request, body []byte) answer {
 	if limit > 0 {
 		ctx, cancel = context.WithTimeout(ctx, limit)
 	}
-	request := handler.Request{Body: body, Header: r.Header, QueryString: r.URL.RawQuery, Method: r.Method, Host: r.Host}
+	request := handler.Request{Body: body, Header: r.Header.Clone(), QueryString: r.URL.RawQuery, Method: r.Method, Host: r.Host}
 	request.WithContext(ctx)
 	done := make(chan answer, 1)
 	go func() {
@@ -255,16 +258,25 @@ func (w *watchdog) handle(r *http.Request, body []byte) answer {
 		return a
 	default:
 	}
-	a := answer{Response: problem(http.StatusGatewayTimeout, fmt.Sprintf("the function took longer than its exec_timeout, %v", limit)), err: ctx.Err()}
+	if r.Context().Err() != nil { // nobody reads this answer but the log
+		return answer{Response: problem(statusClientGone, "the caller is gone"), err: errors.New("the caller hung up before it had answered")}
+	}
+	what := "its exec_timeout"
+	if limit < w.execTimeout || w.execTimeout == 0 {
+		what = "the caller's X-Timeout"
+	}
+	a := answer{Response: problem(http.StatusGatewayTimeout, fmt.Sprintf("the function took longer than %s, %v", what, limit)), err: ctx.Err()}
 	a.Header.Set("X-OpenFaaS-Internal", "of-watchdog")
 	return a
 }
 
 func (w *watchdog) finish(rw http.ResponseWriter, r *http.Request, began time.Time, a answer) {
 	status := a.StatusCode
+	if a.err != nil {
+		log.Printf("the function failed: %v", a.err)
+	}
 	switch {
 	case a.err != nil && status < 500:
-		log.Printf("the function failed: %v", a.err)
 		status = http.StatusInternalServerError
 	case status == 0:
 		status = http.StatusOK
@@ -285,7 +297,7 @@ func (w *watchdog) finish(rw http.ResponseWriter, r *http.Request, began time.Ti
 		if w.logCallID {
 			callID = " [" + r.Header.Get("X-Call-Id") + "]"
 		}
-		log.Printf("%s %s - %d %s - ContentLength: %dB (%.4fs)%s", r.Method, r.URL.Path, status, http.StatusText(status), len(a.Body), took.Seconds(), callID)
+		log.Printf("%s %s - %d %s - ContentLength: %dB (%.4fs)%s", r.Method, r.URL.EscapedPath(), status, http.StatusText(status), len(a.Body), took.Seconds(), callID)
 	}
 }
 
