@@ -54,6 +54,10 @@ type Connector struct {
 	client   *sdk.Client
 	dispatch *dispatch.Dispatcher
 
+	// Of the goroutine that looks for functions:
+	serves    map[hearth.Name]bool        // those whose lane is as the gateway told
+	reclaimed map[chain.Subscription]bool // whose leases of an earlier life were ended
+
 	mu        sync.Mutex
 	functions map[hearth.Name]found
 }
@@ -79,7 +83,7 @@ func New(cfg Config) *Connector {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost, transport.MaxIdleConns = 256, 256
 	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	c := &Connector{cfg: cfg, functions: map[hearth.Name]found{}, client: sdk.NewClient(cfg.Gateway, cfg.Auth, client)}
+	c := &Connector{cfg: cfg, functions: map[hearth.Name]found{}, serves: map[hearth.Name]bool{}, reclaimed: map[chain.Subscription]bool{}, client: sdk.NewClient(cfg.Gateway, cfg.Auth, client)}
 	c.dispatch = dispatch.New(dispatch.Config{Queue: cfg.Queue, Log: cfg.Log, Instance: cfg.Instance, Connector: "hearth-connector", LeaseMargin: cfg.AckWait}, c)
 	return c
 }
@@ -114,9 +118,10 @@ func (c *Connector) refresh(ctx context.Context) error {
 	before := c.functions
 	c.functions = list
 	c.mu.Unlock()
+	var failed []error
 	for n, f := range list {
 		was, known := before[n]
-		if known && slices.Equal(was.subs, f.subs) && reflect.DeepEqual(was.spec.FunctionDeployment, f.spec.FunctionDeployment) {
+		if known && c.serves[n] && slices.Equal(was.subs, f.subs) && reflect.DeepEqual(was.spec.FunctionDeployment, f.spec.FunctionDeployment) {
 			c.dispatch.RoomMade(n)
 			continue
 		}
@@ -124,26 +129,42 @@ func (c *Connector) refresh(ctx context.Context) error {
 		for _, s := range f.subs {
 			bare = append(bare, s.Subscription)
 		}
+		c.serves[n] = false // until all of this is done: the next look tries again
 		lost, err := c.cfg.Queue.SubscribeAll(ctx, bare)
+		if err == nil {
+			err = c.reclaim(ctx, bare)
+		}
 		if err != nil {
-			return err
+			failed = append(failed, fmt.Errorf("function %s: %w", n, err))
+			continue
 		}
 		for _, s := range lost {
 			c.cfg.Log.Error("a consumer group was lost from Redis and is made anew: messages that it had settled, and that another group still waits for, are delivered again", "queue", s.String())
 		}
-		for _, s := range bare {
-			if _, err := c.cfg.Queue.Reclaim(ctx, s, c.cfg.Instance); err != nil {
-				return err
-			}
-		}
 		c.dispatch.Set(f.spec, f.subs)
+		c.serves[n] = true
 		c.cfg.Log.Info("delivers", "function", n.String(), "topics", fmt.Sprint(f.spec.Topics()))
 	}
 	for n := range before {
 		if _, ok := list[n]; !ok {
 			c.dispatch.Delete(n) // its subscriptions stay: it may come back for its messages
+			delete(c.serves, n)
 			c.cfg.Log.Info("the function is gone; its messages wait", "function", n.String())
 		}
+	}
+	return errors.Join(failed...)
+}
+
+// reclaim ends the leases that an earlier life of this connector left: once, since later ones are of calls under way.
+func (c *Connector) reclaim(ctx context.Context, subs []chain.Subscription) error {
+	for _, s := range subs {
+		if c.reclaimed[s] {
+			continue
+		}
+		if _, err := c.cfg.Queue.Reclaim(ctx, s, c.cfg.Instance); err != nil {
+			return err
+		}
+		c.reclaimed[s] = true
 	}
 	return nil
 }

@@ -51,6 +51,8 @@ func (d *Dispatcher) deliver(f hearth.Function, s Subscription, callback bool, d
 		got.outcome = outcome{reached: true, status: http.StatusUnprocessableEntity, reason: err.Error()}
 	case callback:
 		got = d.callBack(e)
+	case s.LeaveAck && del.Attempt > policy.Attempts:
+		got.outcome = outcome{reached: true, status: http.StatusGatewayTimeout, reason: "the function was called, and did not commit in time"}
 	default:
 		got = d.call(f, s, del, e)
 	}
@@ -65,7 +67,11 @@ func (d *Dispatcher) deliver(f hearth.Function, s Subscription, callback bool, d
 		v.do = settle
 	}
 	if d.calls.Err() != nil && v.do == giveBack { // we are stopping: leave it to whoever is next
-		v.wait = 0
+		d.persist("give back "+del.ID, func(ctx context.Context) error {
+			_, err := d.cfg.Queue.BreakOff(ctx, s.Subscription, del)
+			return err
+		})
+		return -1
 	}
 	return d.do(v, f, s, del, e, got)
 }
@@ -111,6 +117,9 @@ func (d *Dispatcher) do(v verdict, f hearth.Function, s Subscription, del redis.
 		})
 	}
 	if cb != nil {
+		if d.cfg.EnsureCallbacks != nil { // once more: the function may have been removed, and its queues with it
+			d.persist("keep the callback of "+del.ID, func(ctx context.Context) error { return d.cfg.EnsureCallbacks(ctx, f.Name()) })
+		}
 		d.Notify(f.Name(), redis.CallbacksOf(f.Name()))
 	}
 	return -1
@@ -129,8 +138,8 @@ func (d *Dispatcher) call(f hearth.Function, s Subscription, del redis.Delivery,
 	if err != nil {
 		return answer{outcome: outcome{reached: true, status: http.StatusUnprocessableEntity, reason: err.Error()}}
 	}
-	if u, err := url.Parse(path); err == nil {
-		req.URL.Path, req.URL.RawPath = u.Path, u.RawPath
+	if p, err := url.PathUnescape(path); err == nil {
+		req.URL.Path, req.URL.RawPath = p, path
 	}
 	req.URL.RawQuery = e.Query
 	if e.Header != nil {

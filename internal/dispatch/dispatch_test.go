@@ -426,6 +426,8 @@ func TestStopGivesBackWhatItCannotFinish(t *testing.T) {
 		b, err := r.queue.Take(t.Context(), redis.CallsOf(oven), 1, time.Minute, "next")
 		require.NoError(t, err)
 		require.Equal(t, 1, b.Deliveries[0].Attempt, "shutting down is no attempt")
+		notes := r.raw.HVals(t.Context(), redis.CallsOf(oven).Keys()[4]).Val()
+		require.Len(t, strings.Fields(notes[0]), 4, "the call may still commit: its token is kept beside the new one")
 	})
 }
 

@@ -204,7 +204,8 @@ func (l *lane) wakeIn(q *queue, wait time.Duration) {
 	}
 	wait += time.Millisecond // Redis's clock counts whole ones
 	q.timerAt = time.Now().Add(wait)
-	q.timer = time.AfterFunc(wait, func() { l.notify(q.Subscription.Subscription) })
+	sub := q.Subscription.Subscription
+	q.timer = time.AfterFunc(wait, func() { l.notify(sub) })
 }
 
 // sooner makes a queue ready after a while, unless it will be before. l.mu is held.

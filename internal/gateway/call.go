@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/textproto"
@@ -26,6 +27,9 @@ const (
 	// maxReplay is how many bytes of a body are read before the call is sent, so that it can be sent to another replica when
 	// the first took nothing of it.
 	maxReplay = 64 << 10
+
+	bodyTimeout  = 30 * time.Second // for a body that is read before the call is made
+	writeTimeout = time.Minute      // for a caller to take the next part of an answer
 )
 
 // hopByHop are headers that speak of one connection only; RFC 9110, 7.6.1.
@@ -109,7 +113,7 @@ func (g *Gateway) call(w http.ResponseWriter, r *http.Request) error {
 		return hearth.Errorf(hearth.Invalid, "the path cannot be read")
 	}
 	out.URL.RawPath = path
-	if err := giveBody(out, r); err != nil {
+	if err := g.giveBody(w, n, out, r); err != nil {
 		return err
 	}
 	res, err := g.cfg.Router.RoundTrip(n, out)
@@ -146,17 +150,22 @@ func contentTypeOf(r *http.Request) []string {
 }
 
 // giveBody gives the call its body: a small one in a way that can be sent again.
-func giveBody(out, r *http.Request) error {
+func (g *Gateway) giveBody(w http.ResponseWriter, n hearth.Name, out, r *http.Request) error {
+	deadline := http.NewResponseController(w)
 	switch {
 	case r.ContentLength == 0:
 	case r.ContentLength > 0 && r.ContentLength <= maxReplay:
 		body := make([]byte, r.ContentLength)
+		_ = deadline.SetReadDeadline(time.Now().Add(bodyTimeout))
 		if _, err := io.ReadFull(r.Body, body); err != nil {
-			return hearth.Errorf(hearth.Invalid, "the body broke off")
+			return hearth.Errorf(hearth.Invalid, "the body broke off, or took longer than %v", bodyTimeout)
 		}
+		_ = deadline.SetReadDeadline(time.Time{})
 		out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 		out.Body, _ = out.GetBody()
 	default:
+		timeout, _ := g.cfg.Router.Timeout(n)
+		_ = deadline.SetReadDeadline(time.Now().Add(timeout + bodyTimeout))
 		out.Body = r.Body
 	}
 	return nil
@@ -168,18 +177,17 @@ var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }
 func copyBody(w http.ResponseWriter, res *http.Response) {
 	buffer := buffers.Get().(*[]byte)
 	defer buffers.Put(buffer)
-	if res.ContentLength >= 0 {
-		_, _ = io.CopyBuffer(onlyWriter{w}, res.Body, *buffer)
-		return
-	}
-	flush := http.NewResponseController(w)
+	out := http.NewResponseController(w)
 	for {
 		n, err := res.Body.Read(*buffer)
 		if n > 0 {
+			_ = out.SetWriteDeadline(time.Now().Add(writeTimeout)) // a caller that does not read holds nothing for ever
 			if _, err := w.Write((*buffer)[:n]); err != nil {
 				return
 			}
-			_ = flush.Flush()
+			if res.ContentLength < 0 {
+				_ = out.Flush()
+			}
 		}
 		if err != nil {
 			if err != io.EOF {
@@ -189,9 +197,6 @@ func copyBody(w http.ResponseWriter, res *http.Response) {
 		}
 	}
 }
-
-// onlyWriter hides ReadFrom, which would not use the buffer.
-type onlyWriter struct{ io.Writer }
 
 // enqueue is an async call.
 func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
@@ -216,10 +221,13 @@ func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
+	deadline := http.NewResponseController(w)
+	_ = deadline.SetReadDeadline(time.Now().Add(bodyTimeout))
 	body, tooLarge, err := readLimited(r, g.cfg.MaxAsyncBody)
 	if err != nil {
-		return hearth.Errorf(hearth.Invalid, "the body broke off")
+		return hearth.Errorf(hearth.Invalid, "the body broke off, or took longer than %v", bodyTimeout)
 	}
+	_ = deadline.SetReadDeadline(time.Time{})
 	if tooLarge {
 		chain.Problem{Status: http.StatusRequestEntityTooLarge, Title: "Too large",
 			Detail: "a queued call may have " + strconv.FormatInt(g.cfg.MaxAsyncBody, 10) + " bytes; call the function synchronously, or put the body elsewhere"}.Write(w)
@@ -237,9 +245,15 @@ func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
 	if path != "/" {
 		call.Path = path
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 10*time.Second)
 	defer cancel()
 	callID, err = g.cfg.Queue.Enqueue(ctx, n, call, g.cfg.MaxQueue)
+	if errors.Is(err, redis.ErrNoGroup) {
+		if _, ok := g.cfg.Registry.Function(n); !ok {
+			return router.NotFound(n) // it was removed while the body came
+		}
+		return hearth.Errorf(hearth.Unavailable, "the queue of %s is lost from Redis: deploy the function again", n.Function)
+	}
 	if err != nil {
 		return err
 	}

@@ -1,11 +1,13 @@
 package gateway
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/router"
@@ -79,6 +81,11 @@ func (g *Gateway) statusOf(f hearth.Function) types.FunctionStatus {
 		Replicas: uint64(f.Replicas), AvailableReplicas: uint64(load.Available), InvocationCount: float64(load.Calls)}
 }
 
+// toTheEnd is the context of a change that must not be left half done because its caller is gone.
+func toTheEnd(r *http.Request) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(r.Context()), 10*time.Minute)
+}
+
 // deploy creates with POST and replaces with PUT. faas-cli sends PUT first, and POST when that is answered with 404.
 func (g *Gateway) deploy(w http.ResponseWriter, r *http.Request) error {
 	var d types.FunctionDeployment
@@ -86,7 +93,9 @@ func (g *Gateway) deploy(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	update := r.Method == http.MethodPut
-	if err := g.cfg.Registry.Deploy(r.Context(), d, update); err != nil {
+	ctx, cancel := toTheEnd(r)
+	defer cancel()
+	if err := g.cfg.Registry.Deploy(ctx, d, update); err != nil {
 		return err
 	}
 	if update {
@@ -105,7 +114,9 @@ func (g *Gateway) remove(w http.ResponseWriter, r *http.Request) error {
 	if d.FunctionName == "" {
 		return hearth.Errorf(hearth.Invalid, "the functionName is missing")
 	}
-	if err := g.cfg.Registry.Delete(r.Context(), hearth.Name{Function: d.FunctionName, Namespace: namespaceOf(d.Namespace)}); err != nil {
+	ctx, cancel := toTheEnd(r)
+	defer cancel()
+	if err := g.cfg.Registry.Delete(ctx, hearth.Name{Function: d.FunctionName, Namespace: namespaceOf(d.Namespace)}); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusOK)
@@ -121,7 +132,9 @@ func (g *Gateway) scale(w http.ResponseWriter, r *http.Request) error {
 		return hearth.Errorf(hearth.Invalid, "the path says %s and the body %s", r.PathValue("name"), s.ServiceName)
 	}
 	n := hearth.Name{Function: r.PathValue("name"), Namespace: namespaceOf(s.Namespace)}
-	if err := g.cfg.Registry.Scale(r.Context(), n, int(min(s.Replicas, 1<<20))); err != nil {
+	ctx, cancel := toTheEnd(r)
+	defer cancel()
+	if err := g.cfg.Registry.Scale(ctx, n, int(min(s.Replicas, 1<<20))); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusAccepted)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -52,6 +53,9 @@ type Gateway struct {
 	cfg      Config
 	server   *http.Server
 	draining atomic.Bool
+
+	calls context.Context // below all calls: ends when the drain has taken too long
+	abort context.CancelFunc
 }
 
 // New makes a gateway. It serves nothing yet.
@@ -63,7 +67,8 @@ func New(cfg Config) *Gateway {
 		cfg.MaxQueue = 100_000
 	}
 	g := &Gateway{cfg: cfg}
-	g.server = &http.Server{MaxHeaderBytes: maxHeader, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
+	g.calls, g.abort = context.WithCancel(context.Background())
+	g.server = &http.Server{BaseContext: func(net.Listener) context.Context { return g.calls }, MaxHeaderBytes: maxHeader, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
 		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug)}
 	g.server.Handler = g.routes()
 	return g
@@ -88,9 +93,17 @@ func (g *Gateway) routes() http.Handler {
 	system("POST /system/dead-letters/purge", g.purge)
 	system("GET /system/queues", g.queues)
 	mux.HandleFunc("/healthz", g.healthz)
-	mux.Handle("/function/", problems(g.cfg.Log, g.call))
-	mux.Handle("/async-function/", problems(g.cfg.Log, g.enqueue))
-	return mux
+	call, enqueue := g.problems(g.call), g.problems(g.enqueue)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch { // before the mux, which would clean the function's own part of the path
+		case strings.HasPrefix(r.URL.Path, "/function/"):
+			call.ServeHTTP(w, r)
+		case strings.HasPrefix(r.URL.Path, "/async-function/"):
+			enqueue.ServeHTTP(w, r)
+		default:
+			mux.ServeHTTP(w, r)
+		}
+	})
 }
 
 // Serve serves on a listener until Shutdown.
@@ -101,10 +114,18 @@ func (g *Gateway) Serve(l net.Listener) error {
 	return nil
 }
 
-// Shutdown takes no new calls, and waits for those that it has until ctx ends; then it breaks them off.
+// Shutdown takes no new calls, and waits for those that it has until ctx ends; then it breaks them off, and says so to their
+// callers.
 func (g *Gateway) Shutdown(ctx context.Context) {
 	g.draining.Store(true)
-	if err := g.server.Shutdown(ctx); err != nil {
+	defer g.abort()
+	if g.server.Shutdown(ctx) == nil {
+		return
+	}
+	g.abort()
+	last, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := g.server.Shutdown(last); err != nil {
 		_ = g.server.Close()
 	}
 }
@@ -167,11 +188,17 @@ func plainErrors(log *slog.Logger, h func(http.ResponseWriter, *http.Request) er
 }
 
 // problems answers errors of calls as RFC 9457 has them, and marks them as the platform's.
-func problems(log *slog.Logger, h func(http.ResponseWriter, *http.Request) error) http.Handler {
+func (g *Gateway) problems(h func(http.ResponseWriter, *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err := h(w, r)
-		if err == nil || errors.Is(err, context.Canceled) {
+		if err == nil {
 			return
+		}
+		if errors.Is(err, context.Canceled) {
+			if g.calls.Err() == nil { // the caller is gone, or has half closed: an answer would be a lie
+				panic(http.ErrAbortHandler)
+			}
+			err = hearth.Errorf(hearth.Unavailable, "hearth is ending; it is not known whether the call was done")
 		}
 		p := chain.Problem{Status: statusOf(err), Detail: hearth.MessageOf(err), Internal: "proxy"}
 		p.Title = http.StatusText(p.Status)
@@ -182,7 +209,7 @@ func problems(log *slog.Logger, h func(http.ResponseWriter, *http.Request) error
 			p.Internal = "" // trying again would not help
 		}
 		if p.Status >= http.StatusInternalServerError {
-			log.Warn("a call failed", "path", r.URL.Path, "status", p.Status, "error", cause(err))
+			g.cfg.Log.Warn("a call failed", "path", r.URL.Path, "status", p.Status, "error", cause(err))
 		}
 		p.Write(w)
 	})

@@ -39,6 +39,7 @@ type Provider struct {
 
 	mu        sync.Mutex
 	functions map[hearth.Name]*function
+	alive     map[*replica]bool // also those that are ending
 	watch     func(hearth.Name, []hearth.Replica)
 	next      int // numbers sockets
 	closed    bool
@@ -62,7 +63,7 @@ func New(cfg Config) (*Provider, error) {
 		cfg.Log.Info("ended processes that were left behind", "count", n)
 	}
 	cfg.Images.Prune()
-	p := &Provider{cfg: cfg, run: filepath.Join(cfg.State, "run"), functions: map[hearth.Name]*function{}, watch: func(hearth.Name, []hearth.Replica) {}}
+	p := &Provider{cfg: cfg, run: filepath.Join(cfg.State, "run"), functions: map[hearth.Name]*function{}, alive: map[*replica]bool{}, watch: func(hearth.Name, []hearth.Replica) {}}
 	if err := os.RemoveAll(p.run); err != nil {
 		return nil, fmt.Errorf("clear %s: %w", p.run, err)
 	}
@@ -92,8 +93,8 @@ func (p *Provider) Apply(_ context.Context, f hearth.Function) error {
 		return err
 	}
 	if missing := p.cfg.Secrets.Missing(f.Namespace, f.Secrets); len(missing) > 0 {
-		return hearth.Errorf(hearth.Invalid, "function %s: there is no secret %s in the namespace %s: create it first",
-			f.Service, strings.Join(missing, ", "), f.Namespace)
+		return hearth.Errorf(hearth.Invalid, "function %s: there is no secret %s in the namespace %s: put its value into a file of that name, in secrets/%s of the state directory",
+			f.Service, strings.Join(missing, ", "), f.Namespace, f.Namespace)
 	}
 	f.Revision += "-" + image.Digest
 	p.mu.Lock()
@@ -106,12 +107,24 @@ func (p *Provider) Apply(_ context.Context, f hearth.Function) error {
 		fn = &function{log: &logFile{path: filepath.Join(p.cfg.State, "logs", f.Name().String()+".log")}}
 		p.functions[f.Name()] = fn
 	}
+	was := *fn
 	fn.spec, fn.image = f, image
-	if err := p.reconcile(fn); err != nil {
-		return err
+	err = p.reconcile(fn)
+	if err != nil {
+		if was.spec.Service == "" { // it is new
+			for _, r := range fn.replicas {
+				p.end(r)
+			}
+			delete(p.functions, f.Name())
+			return err
+		}
+		fn.spec, fn.image = was.spec, was.image
+		if again := p.reconcile(fn); again != nil {
+			p.cfg.Log.Error("could not start a replica", "function", f.Name().String(), "error", again)
+		}
 	}
 	p.tell(fn)
-	return nil
+	return err
 }
 
 // reconcile starts and ends replicas until there are as many as there should be. The old ones of a replaced revision end
@@ -128,6 +141,7 @@ func (p *Provider) reconcile(fn *function) error {
 	for len(current) < fn.spec.Replicas {
 		r, err := p.start(fn)
 		if err != nil {
+			fn.replicas = append(current, old...)
 			return err
 		}
 		current = append(current, r)
@@ -161,34 +175,38 @@ func (p *Provider) start(fn *function) (*replica, error) {
 	if err != nil {
 		return nil, fmt.Errorf("start a replica of %s: %w", name, err)
 	}
-	granted, err := p.grant(fn.spec)
-	if err != nil {
+	granted := filepath.Join(p.run, fmt.Sprintf("%d.secrets", p.next))
+	if err := p.grant(fn.spec, granted); err != nil {
 		_ = listener.Close()
 		_ = first.Close()
+		_ = os.RemoveAll(granted)
 		return nil, err
 	}
 	r.env = environment(fn.spec, map[string]string{"TMPDIR": r.tmp, "secret_mount_path": granted, child.Marker: p.cfg.State})
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop = stop
-	p.ending.Go(func() { r.run(ctx, listener, first) })
+	p.alive[r] = true
+	p.ending.Go(func() {
+		r.run(ctx, listener, first)
+		_ = os.RemoveAll(granted)
+		p.mu.Lock()
+		delete(p.alive, r)
+		p.mu.Unlock()
+	})
 	return r, nil
 }
 
-// grant makes a directory with the secrets that a function may read, and no others.
-func (p *Provider) grant(f hearth.Function) (string, error) {
-	dir := filepath.Join(p.run, "secrets", f.Name().String())
-	if err := os.RemoveAll(dir); err != nil {
-		return "", err
-	}
+// grant makes a replica's directory, with the secrets that it may read and no others.
+func (p *Provider) grant(f hearth.Function, dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
+		return err
 	}
 	for _, name := range f.Secrets {
 		if err := os.Symlink(p.cfg.Secrets.Path(f.Namespace, name), filepath.Join(dir, name)); err != nil {
-			return "", fmt.Errorf("give %s the secret %s: %w", f.Name(), name, err)
+			return fmt.Errorf("give %s the secret %s: %w", f.Name(), name, err)
 		}
 	}
-	return dir, nil
+	return nil
 }
 
 // environment is a process's: little of ours, what the spec says, and above it what Hearth needs.
@@ -250,16 +268,19 @@ func (p *Provider) Remove(ctx context.Context, n hearth.Name) error {
 		p.mu.Unlock()
 		return nil
 	}
-	ending := fn.replicas
 	fn.replicas = nil
-	for _, r := range ending {
-		p.end(r)
+	var ending []*replica // also those that were ending before
+	for r := range p.alive {
+		if r.spec.Name() == n {
+			p.end(r)
+			ending = append(ending, r)
+		}
 	}
 	p.tell(fn)
 	p.mu.Unlock()
 	err := await(ctx, ending)
 	fn.log.close()
-	return errors.Join(err, os.RemoveAll(filepath.Join(p.run, "secrets", n.String())))
+	return err
 }
 
 // await waits until replicas are gone, and kills them when ctx ends.
@@ -281,16 +302,14 @@ func await(ctx context.Context, replicas []*replica) error {
 func (p *Provider) Close(ctx context.Context) error {
 	p.mu.Lock()
 	p.closed = true
-	var all []*replica
-	for _, fn := range p.functions {
-		for _, r := range fn.replicas {
-			p.end(r)
-		}
-		all = append(all, fn.replicas...)
+	var all []*replica // also those that were ending before
+	for r := range p.alive {
+		p.end(r)
+		all = append(all, r)
 	}
 	p.mu.Unlock()
 	err := await(ctx, all)
-	p.ending.Wait() // also those that were ending before
+	p.ending.Wait()
 	for _, fn := range p.functions {
 		fn.log.close()
 	}

@@ -10,6 +10,7 @@ const (
 
 	keyFunctions     = "{hearth}:functions"     // hash NAME.NAMESPACE -> the function as JSON
 	keySubscriptions = "{hearth}:subscriptions" // hash STREAM GROUP -> when it was made, ms
+	keyLeft          = "{hearth}:left"          // hash STREAM GROUP -> the id up to which a group had read when it was removed
 )
 
 // groupOf is the consumer group of a function: the same for its calls and its topics, which are different streams.

@@ -63,8 +63,8 @@ const remember = 24 * time.Hour
 // Enqueue puts a call on a function's own queue and returns the call's id, which is another one if the call was queued
 // before. When it returns, Redis has the call, as safe as its durability is.
 //
-// It returns an error of code Exhausted if the queue has limit entries, Conflict if the key was used for another call, and
-// Unavailable if Redis is away or full; then the call may have been queued only if the connection broke.
+// It returns ErrNoGroup if the function has no queue, an error of code Exhausted if that has limit entries, Conflict if the key
+// was used for another call, and Unavailable if Redis is away or full; then the call may have been queued only if the connection broke.
 func (c *Client) Enqueue(ctx context.Context, n hearth.Name, call Call, limit int) (callID string, err error) {
 	fields, err := call.Values()
 	if err != nil {
@@ -81,7 +81,7 @@ func (c *Client) Enqueue(ctx context.Context, n hearth.Name, call Call, limit in
 		keys = append(keys, keyOnce(n, hash(used)))
 		client = c.rdb
 	}
-	args := append([]any{limit, digest, call.CallID, remember.Milliseconds()}, fields...)
+	args := append([]any{limit, digest, call.CallID, remember.Milliseconds(), CallsOf(n).Group}, fields...)
 	got, err := enqueueLua.Run(ctx, client, keys, args...).StringSlice()
 	if err != nil {
 		return "", away("queue the call of "+n.Function, err)
@@ -91,6 +91,8 @@ func (c *Client) Enqueue(ctx context.Context, n hearth.Name, call Call, limit in
 		return call.CallID, nil
 	case "same":
 		return got[1], nil
+	case "nogroup":
+		return "", fmt.Errorf("%w: %s", ErrNoGroup, CallsOf(n))
 	case "other":
 		return "", hearth.Errorf(hearth.Conflict, "the Idempotency-Key was used for another call of %s: use another key", n.Function)
 	}
@@ -204,11 +206,17 @@ func (c *Client) Retry(ctx context.Context, s chain.Subscription, d Delivery, wa
 
 // Busy gives a delivery back that never reached the function. It counts as no attempt.
 func (c *Client) Busy(ctx context.Context, s chain.Subscription, d Delivery, wait time.Duration) (held bool, err error) {
-	return c.giveBack(ctx, s, d, wait, "")
+	return c.giveBack(ctx, s, d, wait, "busy")
 }
 
-func (c *Client) giveBack(ctx context.Context, s chain.Subscription, d Delivery, wait time.Duration, line string) (bool, error) {
-	n, err := deferLua.Run(ctx, c.rdb, s.Keys(), s.Group, d.ID, d.Token, wait.Milliseconds(), line).Int()
+// BreakOff gives a delivery back whose call is broken off, since hearth ends. It counts as no attempt, but the function may
+// still commit.
+func (c *Client) BreakOff(ctx context.Context, s chain.Subscription, d Delivery) (held bool, err error) {
+	return c.giveBack(ctx, s, d, 0, "broken")
+}
+
+func (c *Client) giveBack(ctx context.Context, s chain.Subscription, d Delivery, wait time.Duration, what string) (bool, error) {
+	n, err := deferLua.Run(ctx, c.rdb, s.Keys(), s.Group, d.ID, d.Token, wait.Milliseconds(), what).Int()
 	return n == 1, away("give back "+d.ID+" of "+s.Stream, err)
 }
 

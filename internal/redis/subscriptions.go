@@ -8,31 +8,16 @@ import (
 	"github.com/hearthfaas/hearth/chain"
 )
 
-// Subscribe makes sure that a subscription's group is there, at the start of its stream. It must come before the function
-// starts. lost is true if the group was made before and was gone: it is made anew, since a deployment asks for it, but
-// messages that it had settled, and that wait for another group, are delivered again. Say so loudly.
+// Subscribe is SubscribeAll for one.
 func (c *Client) Subscribe(ctx context.Context, s chain.Subscription) (lost bool, err error) {
-	known, err := c.rdb.HExists(ctx, keySubscriptions, subscriptionField(s)).Result()
-	if err != nil {
-		return false, away("subscribe to "+s.Stream, err)
-	}
-	err = c.rdb.XGroupCreateMkStream(ctx, s.Stream, s.Group, "0").Err()
-	switch {
-	case err != nil && strings.HasPrefix(err.Error(), "BUSYGROUP"):
-		err = nil
-	case err == nil:
-		lost = known
-	}
-	if err != nil {
-		return false, away("subscribe to "+s.Stream, err)
-	}
-	if known {
-		return lost, nil
-	}
-	return lost, away("subscribe to "+s.Stream, c.rdb.HSet(ctx, keySubscriptions, subscriptionField(s), time.Now().UnixMilli()).Err())
+	all, err := c.SubscribeAll(ctx, []chain.Subscription{s})
+	return len(all) > 0, err
 }
 
-// SubscribeAll is Subscribe for many, in two round trips.
+// SubscribeAll makes sure that subscriptions' groups are there: at the start of their streams, or where they were when they
+// were removed. It must come before the function starts. lost are those whose group was made before and was gone: they are
+// made anew, since a deployment asks for it, but messages that they had settled, and that wait for another group, are
+// delivered again. Say so loudly.
 func (c *Client) SubscribeAll(ctx context.Context, subs []chain.Subscription) (lost []chain.Subscription, err error) {
 	if len(subs) == 0 {
 		return nil, nil
@@ -41,13 +26,18 @@ func (c *Client) SubscribeAll(ctx context.Context, subs []chain.Subscription) (l
 	for i, s := range subs {
 		fields[i] = subscriptionField(s)
 	}
-	known, err := c.rdb.HMGet(ctx, keySubscriptions, fields...).Result()
-	if err != nil {
+	pipe := c.rdb.Pipeline()
+	known, left := pipe.HMGet(ctx, keySubscriptions, fields...), pipe.HMGet(ctx, keyLeft, fields...)
+	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, away("subscribe", err)
 	}
-	pipe := c.rdb.Pipeline()
-	for _, s := range subs {
-		pipe.XGroupCreateMkStream(ctx, s.Stream, s.Group, "0")
+	pipe = c.rdb.Pipeline()
+	for i, s := range subs {
+		start, ok := left.Val()[i].(string)
+		if !ok || known.Val()[i] != nil {
+			start = "0"
+		}
+		pipe.XGroupCreateMkStream(ctx, s.Stream, s.Group, start)
 	}
 	made, _ := pipe.Exec(ctx) // each command has an error of its own
 	note := []any{}
@@ -55,25 +45,34 @@ func (c *Client) SubscribeAll(ctx context.Context, subs []chain.Subscription) (l
 		switch err := cmd.Err(); {
 		case err != nil && !strings.HasPrefix(err.Error(), "BUSYGROUP"):
 			return nil, away("subscribe to "+subs[i].Stream, err)
-		case err == nil && known[i] != nil:
+		case err == nil && known.Val()[i] != nil:
 			lost = append(lost, subs[i])
 		}
-		if known[i] == nil {
+		if known.Val()[i] == nil {
 			note = append(note, fields[i], time.Now().UnixMilli())
 		}
 	}
-	if len(note) > 0 {
-		err = c.rdb.HSet(ctx, keySubscriptions, note...).Err()
+	if len(note) == 0 {
+		return lost, nil
 	}
-	return lost, away("subscribe", err)
+	if err := c.rdb.HSet(ctx, keySubscriptions, note...).Err(); err != nil {
+		return lost, away("subscribe", err)
+	}
+	return lost, away("subscribe", c.rdb.HDel(ctx, keyLeft, fields...).Err())
 }
 
-// Unsubscribe removes a subscription, if nothing waits in its stream: then nothing is lost, and nothing happens again if
-// the subscription is made anew. done is false if something waits. With force it is removed with all that it has.
+// Unsubscribe removes a subscription, if it has settled all that is on its stream. done is false if not. With force it is
+// removed with all that it has. How far it had read is noted, in case it is made again while another group still has
+// messages that this one is done with.
 func (c *Client) Unsubscribe(ctx context.Context, s chain.Subscription, force bool) (done bool, err error) {
 	all := "0"
 	if force {
 		all = "1"
+	}
+	if last, err := c.Position(ctx, s); err == nil {
+		if err := c.rdb.HSet(ctx, keyLeft, subscriptionField(s), last).Err(); err != nil {
+			return false, away("unsubscribe from "+s.Stream, err)
+		}
 	}
 	n, err := unsubscribeLua.Run(ctx, c.rdb, s.Keys(), s.Group, all).Int()
 	if err != nil {
@@ -82,7 +81,13 @@ func (c *Client) Unsubscribe(ctx context.Context, s chain.Subscription, force bo
 	if n == 0 {
 		return false, nil
 	}
-	return true, away("unsubscribe from "+s.Stream, c.rdb.HDel(ctx, keySubscriptions, subscriptionField(s)).Err())
+	if err := c.rdb.HDel(ctx, keySubscriptions, subscriptionField(s)).Err(); err != nil {
+		return true, away("unsubscribe from "+s.Stream, err)
+	}
+	if force || c.rdb.Exists(ctx, s.Stream).Val() == 0 { // then it begins anew
+		return true, away("unsubscribe from "+s.Stream, c.rdb.HDel(ctx, keyLeft, subscriptionField(s)).Err())
+	}
+	return true, nil
 }
 
 // Subscriptions are all that were made and not removed.

@@ -98,21 +98,10 @@ func (r *Registry) Deploy(ctx context.Context, d types.FunctionDeployment, updat
 	f.Replicas = r.limit(f, f.MinReplicas())
 	n := f.Name()
 
-	r.mu.Lock()
-	e := r.functions[n]
-	switch {
-	case e == nil && update:
-		r.mu.Unlock()
-		return router.NotFound(n)
-	case e != nil && !update:
-		r.mu.Unlock()
-		return hearth.Errorf(hearth.Conflict, "the function %s is deployed already: update it instead", n)
-	case e == nil:
-		e = &entry{gone: true}
-		r.functions[n] = e
+	e, err := r.claim(n, update)
+	if err != nil {
+		return err
 	}
-	r.mu.Unlock()
-	e.change.Lock()
 	defer e.change.Unlock()
 	old := e.spec
 	if !e.gone {
@@ -141,6 +130,37 @@ func (r *Registry) Deploy(ctx context.Context, d types.FunctionDeployment, updat
 	r.mu.Unlock()
 	r.cfg.Log.Info("deployed", "function", n.String(), "image", f.Image, "replicas", f.Replicas, "topics", strings.Join(f.Topics(), ","))
 	return nil
+}
+
+// claim is a function's entry, with its change begun. A function that is being removed is waited for.
+func (r *Registry) claim(n hearth.Name, update bool) (*entry, error) {
+	for {
+		r.mu.Lock()
+		e := r.functions[n]
+		if e == nil && !update {
+			e = &entry{gone: true}
+			r.functions[n] = e
+		}
+		r.mu.Unlock()
+		if e == nil {
+			return nil, router.NotFound(n)
+		}
+		e.change.Lock()
+		if r.find(n) != e { // it was removed meanwhile
+			e.change.Unlock()
+			continue
+		}
+		switch {
+		case e.gone && update:
+			r.forget(n, e)
+			e.change.Unlock()
+			return nil, router.NotFound(n)
+		case !e.gone && !update:
+			e.change.Unlock()
+			return nil, hearth.Errorf(hearth.Conflict, "the function %s is deployed already: update it instead", n)
+		}
+		return e, nil
+	}
 }
 
 // revision tells one spec from another.
@@ -200,6 +220,7 @@ func (r *Registry) unsubscribe(ctx context.Context, subs, keep []dispatch.Subscr
 		switch {
 		case err != nil:
 			r.cfg.Log.Error("could not remove a subscription", "queue", s.String(), "error", err)
+			stayed = append(stayed, s.Subscription)
 		case !done:
 			r.cfg.Log.Info("messages are left; they wait until the function is deployed again", "queue", s.String())
 			stayed = append(stayed, s.Subscription)
@@ -222,8 +243,11 @@ func (r *Registry) Delete(ctx context.Context, n hearth.Name) error {
 	if err := r.cfg.Queue.DeleteFunction(ctx, n); err != nil {
 		return err
 	}
+	r.mu.Lock()
+	e.gone = true // but it stays in the map, so that a new deployment waits until all of this one is gone
+	r.mu.Unlock()
+	defer r.forget(n, e)
 	subs := r.subscriptions(e.spec, e.callbacks)
-	r.forget(n, e)
 	r.cfg.Dispatch.Delete(n)
 	r.cfg.Router.Delete(n)
 	if err := r.cfg.Provider.Remove(ctx, n); err != nil {
@@ -248,23 +272,24 @@ func (r *Registry) EnsureCallbacks(ctx context.Context, n hearth.Name) error {
 		return nil
 	}
 	r.mu.RLock()
-	has := e.callbacks
+	has := e.callbacks && !e.gone
 	r.mu.RUnlock()
 	if has {
 		return nil
 	}
 	e.change.Lock()
 	defer e.change.Unlock()
+	if e.gone { // it was removed meanwhile, and may be deployed anew
+		return hearth.Errorf(hearth.Unavailable, "function %s is being replaced: try again", n.Function)
+	}
 	if _, err := r.cfg.Queue.Subscribe(ctx, redis.CallbacksOf(n)); err != nil {
 		return err
 	}
 	r.mu.Lock()
 	e.callbacks = true
-	spec, gone := e.spec, e.gone
+	spec := e.spec
 	r.mu.Unlock()
-	if !gone {
-		r.cfg.Dispatch.Set(spec, r.subscriptions(spec, true))
-	}
+	r.cfg.Dispatch.Set(spec, r.subscriptions(spec, true))
 	return nil
 }
 
@@ -290,12 +315,10 @@ func (r *Registry) Scale(ctx context.Context, n hearth.Name, replicas int) error
 	if replicas < 0 || replicas != r.limit(f, replicas) {
 		return hearth.Errorf(hearth.Invalid, "function %s cannot have %d replicas: want 0 to %d", n.Function, replicas, r.limit(f, replicas))
 	}
-	if f.Replicas == replicas {
-		return nil
-	}
 	f.Replicas = replicas
 	r.cfg.Router.Set(f)
 	if err := r.cfg.Provider.Apply(ctx, f); err != nil {
+		r.cfg.Router.Set(e.spec) // so that the next call wakes it, if it sleeps
 		return err
 	}
 	r.mu.Lock()

@@ -46,7 +46,9 @@ func (r *Registry) Start(ctx context.Context, instance string) error {
 	for _, e := range r.functions {
 		r.cfg.Router.Set(e.spec)
 		if err := r.cfg.Provider.Apply(ctx, e.spec); err != nil {
-			r.cfg.Log.Error("a deployed function cannot run", "function", e.spec.Name().String(), "error", err)
+			r.cfg.Log.Error("a deployed function cannot run; it is tried again when it is called", "function", e.spec.Name().String(), "error", err)
+			e.spec.Replicas = 0
+			r.cfg.Router.Set(e.spec)
 		}
 		r.cfg.Dispatch.Set(e.spec, r.subscriptions(e.spec, e.callbacks))
 	}

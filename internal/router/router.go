@@ -70,6 +70,7 @@ type target struct {
 	hearth.Replica
 	inflight int
 	refused  time.Time // when it last refused a connection
+	wasReady bool      // once; a call that it breaks off may have run
 }
 
 // avoid is for how long a replica that refused a connection is the last choice.
@@ -142,6 +143,7 @@ func (fn *route) update(replicas []hearth.Replica) {
 		}
 		delete(known, state.ID)
 		t.Replica = state
+		t.wasReady = t.wasReady || state.Ready
 		fn.replicas = append(fn.replicas, t)
 		alive = alive || state.Accepting
 		if state.Failing != "" {
@@ -391,7 +393,7 @@ func (fn *route) broke(ctx context.Context, t *target, late bool, err error) err
 		return &hearth.Error{Code: hearth.Unavailable, Message: fmt.Sprintf("replica %s of function %s takes no calls", t.id, fn.name.Function), Err: err}
 	}
 	fn.mu.Lock()
-	started, failing := t.Ready, fn.failing
+	started, failing := t.wasReady, fn.failing
 	fn.mu.Unlock()
 	if !started { // the call was waiting in its socket
 		return &hearth.Error{Code: hearth.Unavailable, Message: fmt.Sprintf("replica %s of function %s ended before it had started: %s", t.id, fn.name.Function, failing), Err: err}

@@ -111,16 +111,24 @@ type watchdog struct {
 	calls map[series]*histogram
 }
 
+// ServeHTTP is no http.ServeMux, which would redirect calls whose path it finds unclean.
+func (w *watchdog) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	switch r.URL.Path {
+	case "/_/health":
+		w.health(rw, r)
+	case "/_/ready":
+		w.ready(rw, r)
+	default:
+		w.call(rw, r)
+	}
+}
+
 func (w *watchdog) run() error {
 	listener, err := w.listen()
 	if err != nil {
 		return err
 	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("/_/health", w.health)
-	mux.HandleFunc("/_/ready", w.ready)
-	mux.HandleFunc("/", w.call)
-	server := &http.Server{Handler: mux, ReadTimeout: w.readTimeout, MaxHeaderBytes: w.maxHeaderSize, IdleTimeout: 5 * time.Minute}
+	server := &http.Server{Handler: w, ReadTimeout: w.readTimeout, MaxHeaderBytes: w.maxHeaderSize, IdleTimeout: 5 * time.Minute}
 	if w.execTimeout > 0 && w.writeTimeout > 0 {
 		server.WriteTimeout = w.readTimeout + w.execTimeout + w.writeTimeout
 	}

@@ -46,7 +46,7 @@ func Handle(r handler.Request) (handler.Response, error) {
 		time.Sleep(d)
 	case query.Has("pid"):
 		return answer(fmt.Sprint(os.Getpid()))
-	case query.Has("status"):
+	case query.Has("status") && (!query.Has("only") || query.Get("only") == os.Getenv("OPENFAAS_NAME")):
 		var status int
 		_, err := fmt.Sscan(query.Get("status"), &status)
 		return handler.Response{StatusCode: status, Body: []byte("as asked")}, err
