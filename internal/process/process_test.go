@@ -126,3 +126,41 @@ func TestImagesAreReplacedAtOnce(t *testing.T) {
 	require.NoFileExists(t, one.Path)
 	require.FileExists(t, two.Path)
 }
+
+func TestStartThatFailsLeavesNothing(t *testing.T) {
+	t.Parallel()
+	s, state := setup(t)
+	awaitReady(t, s.Provider, function(s.Image, 1))
+	require.NoError(t, os.Rename(filepath.Join(state, "run"), filepath.Join(state, "away")))
+	require.Error(t, s.Provider.Apply(t.Context(), function(s.Image, 3)), "there is no place for their sockets")
+	other := function(s.Image, 1)
+	other.Service = "other"
+	require.Error(t, s.Provider.Apply(t.Context(), other))
+	require.NoError(t, os.Rename(filepath.Join(state, "away"), filepath.Join(state, "run")))
+	require.NoError(t, s.Provider.Apply(t.Context(), function(s.Image, 1)), "it goes on as before")
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	require.NoError(t, s.Provider.Close(ctx))
+	require.NoError(t, ctx.Err())
+}
+
+func TestCloseDoesNotWaitLongerThanItMay(t *testing.T) {
+	t.Parallel()
+	s, _ := setup(t)
+	f := function(s.Image, 1)
+	f.EnvVars = map[string]string{"write_timeout": "1h", "exec_timeout": "1h"}
+	r := awaitReady(t, s.Provider, f)
+	go func() { _ = post(t, r, "sleep=1h") }()
+	f.Replicas = 0
+	require.NoError(t, s.Provider.Apply(t.Context(), f), "it is ending")
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- s.Provider.Close(ctx) }()
+	select {
+	case err := <-ended:
+		require.NoError(t, err)
+	case <-time.After(20 * time.Second):
+		t.Fatal("it waits for a call that takes an hour")
+	}
+}

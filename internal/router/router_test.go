@@ -237,6 +237,24 @@ func TestReplicaThatBreaksOff(t *testing.T) {
 	require.ErrorContains(t, err, "may have run")
 }
 
+// TestReplicaThatACallCrashes: by the time that the call has failed, the provider may have told that the replica is down.
+func TestReplicaThatACallCrashes(t *testing.T) {
+	t.Parallel()
+	r := router.New(router.Config{})
+	r.Set(function(1))
+	var replica hearth.Replica
+	replica = serve(t, "one", func(http.ResponseWriter, *http.Request) {
+		down := replica
+		down.Ready = false
+		r.Update(oven, []hearth.Replica{down})
+		panic(http.ErrAbortHandler)
+	})
+	r.Update(oven, []hearth.Replica{replica})
+	_, err := call(t.Context(), r, "body")
+	require.Equal(t, hearth.BadGateway, hearth.CodeOf(err), err)
+	require.ErrorContains(t, err, "may have run")
+}
+
 func TestTimeoutEndsTheCall(t *testing.T) {
 	t.Parallel()
 	r := router.New(router.Config{})

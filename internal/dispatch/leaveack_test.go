@@ -1,0 +1,30 @@
+package dispatch_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/internal/dispatch"
+	"github.com/hearthfaas/hearth/internal/redis"
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+)
+
+// TestMessageThatIsNeverCommittedIsBuried: an asynchronous gateway says 202 to all, so it is the leases that are counted.
+func TestMessageThatIsNeverCommittedIsBuried(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, chaintest.Redis(t), func(c *dispatch.Config) { c.LeaseMargin = 15 * time.Millisecond })
+	r.fns.answer = always(202)
+	r.spec.EnvVars = map[string]string{"exec_timeout": "10ms"}
+	sub := dispatch.Subscription{Subscription: redis.TopicOf(oven, "bakery.dough"), Topic: "bakery.dough", LeaveAck: true}
+	_, err := r.queue.Subscribe(t.Context(), sub.Subscription)
+	require.NoError(t, err)
+	r.d.Set(r.spec, []dispatch.Subscription{sub})
+	require.NoError(t, r.raw.XAdd(t.Context(), &goredis.XAddArgs{Stream: sub.Stream, Values: []string{"body", "poison"}}).Err())
+	eventually(t, func() bool { return r.depth(sub.Subscription) == redis.Depth{Dead: 1} })
+	require.Len(t, r.fns.seen(), 3, "as often as its policy says")
+	letters, err := r.queue.DeadLetters(t.Context(), sub.Subscription, 0, 1)
+	require.NoError(t, err)
+	require.Contains(t, letters[0].Failures[0].Reason, "did not commit in time")
+}
