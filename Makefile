@@ -17,6 +17,7 @@ help: ## list the targets
 
 up: go ## run the bakery on this machine; ARGS are flags of hearth up
 	@sh scripts/redis.sh
+	@[ -x bin/hearth ] || echo "  build    hearth and bakery: the first time takes a minute or two"
 	@$(MAKE) --no-print-directory build
 	@exec bin/hearth up --on-ready 'bin/bakery open' $(ARGS)
 

@@ -135,6 +135,9 @@ func newRestock(c *counter) *cobra.Command {
 				}
 				amounts[name] = n
 			}
+			if len(args) == 0 && trays < 1 {
+				return fmt.Errorf("--trays is %d, want a whole number above 0", trays)
+			}
 			if len(args) == 0 {
 				m, err := c.menu(cmd.Context())
 				if err != nil {
@@ -154,7 +157,7 @@ func newRestock(c *counter) *cobra.Command {
 					_, _ = fmt.Fprintln(out, "this was done before; nothing was done now")
 					return
 				}
-				_, _ = fmt.Fprintf(out, "restocked %d ingredients; %d trays that waited go to the baker\n", len(amounts), done.Woken)
+				_, _ = fmt.Fprintf(out, "put %d ingredients into the fridge; trays that waited for them: %d\n", len(amounts), done.Woken)
 			})
 		},
 	}

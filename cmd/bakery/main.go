@@ -116,6 +116,9 @@ func (c *counter) do(ctx context.Context, call call, out any) (status int, err e
 	if err != nil {
 		return 0, err
 	}
+	if res.StatusCode == http.StatusUnauthorized {
+		return res.StatusCode, fmt.Errorf("the manager-key in %s is not this bakery's: name the file of the right one with --manager-key-file or MANAGER_KEY_FILE", c.keyFile)
+	}
 	if res.StatusCode >= http.StatusMultipleChoices {
 		return res.StatusCode, errors.New(said(res.StatusCode, text))
 	}

@@ -93,7 +93,11 @@ func (c *counter) order(ctx context.Context, body any, key string, wait time.Dur
 		if _, err := c.do(ctx, call{function: "cashier", method: http.MethodGet, query: url.Values{"order": {o.ID}, "wait": {min(rest, turn).String()}}}, &now); err != nil {
 			return o, err
 		}
-		o = now
+		if o = now; time.Until(deadline) > rest-200*time.Millisecond { // the bakery has no room for another who waits
+			if err := sleepUntil(ctx, time.Now().Add(200*time.Millisecond)); err != nil {
+				return o, err
+			}
+		}
 	}
 	return o, nil
 }

@@ -237,7 +237,7 @@ func (c upConfig) startRedis(ctx context.Context, out *console, log *slog.Logger
 // bringUp builds, makes the secrets that are missing, deploys, and waits until all is ready.
 func (n *node) bringUp(ctx context.Context, c upConfig, out *console, stack *build.Stack) error {
 	if !c.NoBuild {
-		out.step("build", 0, "%s; the first time takes a minute", strings.Join(stack.Names, ", "))
+		out.step("build", 0, "%s", strings.Join(stack.Names, ", "))
 		if err := stack.Build(ctx, filepath.Join(c.State, "build"), n.images, out); err != nil {
 			return err
 		}
