@@ -236,10 +236,12 @@ func (w *watchdog) handle(r *http.Request, body []byte) answer {
 	if asked, err := time.ParseDuration(r.Header.Get("X-Timeout")); err == nil && asked > 0 && (limit == 0 || asked < limit) {
 		limit = asked
 	}
-	ctx := r.Context()
-	cancel := func() {}
+	var ctx context.Context
+	var cancel context.CancelFunc
 	if limit > 0 {
-		ctx, cancel = context.WithTimeout(ctx, limit)
+		ctx, cancel = context.WithTimeout(r.Context(), limit)
+	} else {
+		ctx, cancel = context.WithCancel(r.Context())
 	}
 	request := handler.Request{Body: body, Header: r.Header.Clone(), QueryString: r.URL.RawQuery, Method: r.Method, Host: r.Host}
 	request.WithContext(ctx)
@@ -256,14 +258,12 @@ func (w *watchdog) handle(r *http.Request, body []byte) answer {
 		response, err := function.Handle(request)
 		done <- answer{response, err}
 	}()
+	<-ctx.Done() // its time is over, or it has answered
 	select {
 	case a := <-done:
-		return a
-	case <-ctx.Done():
-	}
-	select {
-	case a := <-done: // both at once: the answer counts
-		return a
+		if a.err == nil || !errors.Is(ctx.Err(), context.DeadlineExceeded) { // else it gave up because its time was over
+			return a
+		}
 	default:
 	}
 	if r.Context().Err() != nil { // nobody reads this answer but the log
