@@ -111,10 +111,16 @@ func (m *Menu) Nearest(name string) []string {
 	var guesses []guess
 	for _, b := range m.Bakes {
 		d := levenshtein.ComputeDistance(name, b.Name)
-		if name != "" && (strings.Contains(b.Name, name) || strings.Contains(name, b.Name)) {
-			d = 1
+		near := d <= max(2, len(b.Name)/3)
+		for word := range strings.SplitSeq(b.Name, "-") { // one word of two may be all that was written, and that wrongly
+			if w := levenshtein.ComputeDistance(name, word); w <= max(1, len(word)/4) {
+				d, near = min(d, w+1), true
+			}
 		}
-		if d <= max(2, len(b.Name)/3) {
+		if name != "" && (strings.Contains(b.Name, name) || strings.Contains(name, b.Name)) {
+			d, near = 1, true
+		}
+		if near {
 			guesses = append(guesses, guess{b.Name, d})
 		}
 	}

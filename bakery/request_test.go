@@ -137,6 +137,9 @@ func TestBuiltInMenu(t *testing.T) {
 	require.True(t, ok)
 	require.Equal(t, 12, recipe.Minutes)
 	require.Equal(t, []string{"chocolate-chip"}, menu.Nearest("choclate-chip"))
+	require.Equal(t, []string{"chocolate-chip"}, menu.Nearest("choclate"))
+	require.Equal(t, []string{"victoria-sponge"}, menu.Nearest("spunge"))
+	require.Empty(t, menu.Nearest("zucchini"))
 	require.Empty(t, menu.Nearest(strings.Repeat("x", 1<<16)))
 }
 

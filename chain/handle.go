@@ -27,7 +27,7 @@ func (p *permanent) Unwrap() error { return p.error }
 //	400  the call brings no message of the topic, or its body is not JSON of the message's type
 //	403  the delivery token does not belong to the message
 //	422  a Permanent error, or the plan refused
-//	500  the step failed, or the commit did
+//	500  the step failed, also by a network error of its own, or the commit did
 //	503  Redis is away; with HeaderInternal, since the function had no chance
 //
 // all errors as application/problem+json. The 4xx are final: the dispatcher makes dead letters of them.
