@@ -38,8 +38,8 @@ func TestFunctionsAsleepCostNoConnectionAndLittleMemory(t *testing.T) {
 	each := (heapInUse() - heap + usedMemory(t, n.raw) - kept) / functions
 	t.Logf("a function asleep costs %d bytes", each)
 	require.Less(t, each, most)
-	require.Less(t, clients(t, n.raw)-connections, 10, "connections")
-	require.Less(t, runtime.NumGoroutine()-goroutines, 50, "goroutines")
+	require.Less(t, clients(t, n.raw)-connections, functions/5, "connections: the pools may have grown, but not by one for each")
+	require.Less(t, runtime.NumGoroutine()-goroutines, functions/5, "goroutines")
 
 	n.wake(t, "f999") // they do work
 	require.NoError(t, n.raw.XAdd(t.Context(), &redis.XAddArgs{Stream: "{asleep}.f500", Values: []string{"body", "good morning"}}).Err())
