@@ -185,7 +185,10 @@ func newOpen(c *counter) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			out := cmd.OutOrStdout()
+			opened := struct {
+				Gateway string `json:"gateway"`
+				Stocked int    `json:"stocked"` // trays of everything that the fridge was stocked for; 0 if that was done before
+			}{Gateway: strings.TrimSuffix(c.gateway, "/")}
 			if len(f.Restocked) == 0 {
 				m, err := c.menu(cmd.Context())
 				if err != nil {
@@ -194,17 +197,21 @@ func newOpen(c *counter) *cobra.Command {
 				if _, err := c.restock(cmd.Context(), m.Stock(trays), "opening day"); err != nil {
 					return err
 				}
-				_, _ = fmt.Fprintf(out, "\nThe bakery is new: its fridge was stocked for %d trays of everything.\n", trays)
+				opened.Stocked = trays
 			}
-			_, _ = fmt.Fprintf(out, `
+			return c.print(cmd, opened, func(out io.Writer) {
+				if opened.Stocked > 0 {
+					_, _ = fmt.Fprintf(out, "\nThe bakery is new: its fridge was stocked for %d trays of everything.\n", opened.Stocked)
+				}
+				_, _ = fmt.Fprintf(out, `
 Order cookies:
   curl -d '{"customer":"Ada","items":[{"cookie":"chocolate-chip","quantity":6}]}' '%[1]s/function/cashier?wait=30s'
 
 The cashier, the baker, the oven and the server are at %[1]s/function/NAME; the menu at
   curl '%[1]s/function/cashier?view=menu'
 
-`, strings.TrimSuffix(c.gateway, "/"))
-			return nil
+`, opened.Gateway)
+			})
 		},
 	}
 	cmd.Flags().IntVar(&trays, "trays", 200, "stock for so many trays of everything")
