@@ -1,16 +1,11 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
-	"log/slog"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
 	"strings"
 	"sync"
 	"testing"
@@ -19,122 +14,10 @@ import (
 	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
 	"github.com/hearthfaas/hearth/internal/gateway"
-	"github.com/hearthfaas/hearth/internal/providertest"
 	"github.com/openfaas/faas-provider/types"
-	sdk "github.com/openfaas/go-sdk"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 )
-
-// testNode is a whole hearth, with the probe as the one image that was built.
-type testNode struct {
-	*node
-	t      *testing.T
-	raw    *redis.Client
-	client *sdk.Client
-	closed bool
-}
-
-const probeImage = "test/probe:latest"
-
-func newTestNode(t *testing.T, change ...func(*nodeConfig)) *testNode {
-	t.Helper()
-	return startTestNode(t, chaintest.Redis(t), t.TempDir(), change...)
-}
-
-func startTestNode(t *testing.T, raw *redis.Client, state string, change ...func(*nodeConfig)) *testNode {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	cfg := nodeConfig{State: state, RedisURL: chaintest.URL(raw), Listener: l, Log: slog.New(slog.DiscardHandler)}
-	for _, c := range change {
-		c(&cfg)
-	}
-	n, err := startNode(t.Context(), cfg)
-	require.NoError(t, err)
-	tn := &testNode{node: n, t: t, raw: raw}
-	t.Cleanup(tn.end)
-	_, err = n.images.Put(probeImage, providertest.Probe(t))
-	require.NoError(t, err)
-	tn.client = tn.clientFor(n.credentials.User, n.credentials.Password)
-	return tn
-}
-
-func (n *testNode) end() {
-	if n.closed {
-		return
-	}
-	n.closed = true
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	require.NoError(n.t, n.close(ctx))
-}
-
-func (n *testNode) clientFor(user, password string) *sdk.Client {
-	u, err := url.Parse(n.url())
-	require.NoError(n.t, err)
-	return sdk.NewClient(u, &sdk.BasicAuth{Username: user, Password: password}, &http.Client{Timeout: 20 * time.Second})
-}
-
-// deploy deploys the probe, with labels and annotations in turn with their values.
-func (n *testNode) deploy(name string, change ...func(*types.FunctionDeployment)) {
-	n.t.Helper()
-	d := types.FunctionDeployment{Service: name, Image: probeImage, EnvVars: map[string]string{"write_timeout": "5s"}, Labels: &map[string]string{},
-		Annotations: &map[string]string{"com.openfaas.retry.min_wait": "5ms", "com.openfaas.retry.max_wait": "10ms", "com.openfaas.retry.attempts": "2"}}
-	for _, c := range change {
-		c(&d)
-	}
-	status, err := n.client.Deploy(n.t.Context(), d)
-	require.NoError(n.t, err)
-	require.Equal(n.t, http.StatusAccepted, status)
-}
-
-func (n *testNode) available(name string) uint64 {
-	n.t.Helper()
-	f, err := n.client.GetFunction(n.t.Context(), name, "")
-	require.NoError(n.t, err)
-	return f.AvailableReplicas
-}
-
-// do sends a request to the gateway, with headers in turn with their values.
-func (n *testNode) do(method, path, body string, headers ...string) (*http.Response, string) {
-	n.t.Helper()
-	req, err := http.NewRequestWithContext(n.t.Context(), method, n.url()+path, strings.NewReader(body))
-	require.NoError(n.t, err)
-	for i := 0; i < len(headers); i += 2 {
-		req.Header.Set(headers[i], headers[i+1])
-	}
-	res, err := http.DefaultClient.Do(req)
-	require.NoError(n.t, err)
-	defer func() { _ = res.Body.Close() }()
-	text, err := io.ReadAll(res.Body)
-	require.NoError(n.t, err)
-	return res, string(text)
-}
-
-// system asks the gateway's management API, and reads its JSON.
-func (n *testNode) system(method, path string, in, out any) int {
-	n.t.Helper()
-	text, err := json.Marshal(in)
-	require.NoError(n.t, err)
-	req, err := http.NewRequestWithContext(n.t.Context(), method, n.url()+path, bytes.NewReader(text))
-	require.NoError(n.t, err)
-	req.SetBasicAuth(n.credentials.User, n.credentials.Password)
-	res, err := http.DefaultClient.Do(req)
-	require.NoError(n.t, err)
-	defer func() { _ = res.Body.Close() }()
-	body, err := io.ReadAll(res.Body)
-	require.NoError(n.t, err)
-	if out != nil {
-		require.NoError(n.t, json.Unmarshal(body, out), string(body))
-	}
-	return res.StatusCode
-}
-
-func eventually(t *testing.T, condition func() bool) {
-	t.Helper()
-	require.Eventually(t, condition, 20*time.Second, 2*time.Millisecond)
-}
 
 func TestDeployCallScaleRemove(t *testing.T) {
 	t.Parallel()
