@@ -226,7 +226,7 @@ func (f *flow) finish() {
 func TestLostAnswerThatGoRedisSendsAgain(t *testing.T) {
 	t.Parallel()
 	calm := chaintest.Redis(t)
-	_, sub, m := pending(t, calm, `{"by":2}`)
+	_, sub, first := pending(t, calm, `{"by":1}`)
 	opt := *calm.Options()
 	var cuts atomic.Int32
 	dial := redis.NewDialer(&opt)
@@ -236,12 +236,17 @@ func TestLostAnswerThatGoRedisSendsAgain(t *testing.T) {
 	}
 	rdb := redis.NewClient(&opt)
 	defer func() { _ = rdb.Close() }()
-	require.NoError(t, rdb.Ping(t.Context()).Err())
+	ctx := chain.WithRedis(t.Context(), rdb)
+	require.Equal(t, http.StatusOK, call(t, adder, first.Request(ctx)).StatusCode, "now Redis knows the script")
+	chaintest.Put(t, calm, "test.add", `{"by":2}`)
+	m, ok, err := chaintest.Take(t.Context(), calm, sub)
+	require.NoError(t, err)
+	require.True(t, ok)
 	cuts.Store(1)
-	answer := call(t, adder, m.Request(chain.WithRedis(t.Context(), rdb)))
+	answer := call(t, adder, m.Request(ctx))
 	require.Equal(t, http.StatusOK, answer.StatusCode, string(answer.Body))
 	require.JSONEq(t, `{"done":"before"}`, string(answer.Body), "the second sending found the first one's work")
-	require.Equal(t, "2", sum(t, calm))
+	require.Equal(t, "3", sum(t, calm))
 	require.Zero(t, calm.XLen(t.Context(), sub.Stream).Val())
 }
 
