@@ -66,6 +66,31 @@ func TestTrayThatWasWokenAndIsNotOwedWakesTheNext(t *testing.T) {
 	})
 }
 
+func TestTrayThatWasWokenAndIsLostWakesTheNext(t *testing.T) {
+	servers(t, func(t *testing.T, b *bakerytest.Bakery) {
+		first := order(t, b, "1", bakery.Wanted{Cookie: "bread", Quantity: 1})
+		second := order(t, b, "2", bakery.Wanted{Cookie: "bread", Quantity: 6})
+		work(t, b)
+		require.Equal(t, 2, b.Balanced().Trays["parked"])
+		bread, _ := b.Config.Menu.Find("bread")
+		b.Config.Patience = 0
+		done, err := bakery.Restock(b.Context(), bread.Ingredients, "")
+		require.NoError(t, err)
+		require.Equal(t, 1, done.Woken, "there is enough for one")
+		_, ok := b.Take(bakery.TopicBake)
+		require.True(t, ok, "and it is lost")
+		b.Config.Patience = time.Hour
+		_, _, err = bakery.Cancel(b.Context(), first.ID)
+		require.NoError(t, err)
+		require.Eventually(t, func() bool {
+			find(t, b, second.ID)
+			return b.Balanced().Trays["spoiled"] == 1
+		}, 5*time.Second, time.Millisecond)
+		work(t, b)
+		require.Equal(t, bakery.Served, find(t, b, second.ID).State)
+	})
+}
+
 func TestCookieThatLeftTheMenuWhileItsTrayWasParked(t *testing.T) {
 	servers(t, func(t *testing.T, b *bakerytest.Bakery) {
 		o := order(t, b, "1", bakery.Wanted{Cookie: "scone", Quantity: 2})

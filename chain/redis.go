@@ -72,11 +72,15 @@ func redact(err error, url string) error {
 // IsAway tells whether an error means that Redis cannot do anything now: it cannot be reached, it is loading, it is full,
 // or it is a replica. The same call may work later.
 func IsAway(err error) bool {
-	var network net.Error
+	var network *net.OpError
 	switch {
-	case err == nil, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded): // it is the caller who gave up
+	case err == nil, errors.Is(err, context.Canceled):
 		return false
-	case errors.As(err, &network), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, redis.ErrClosed),
+	case errors.As(err, &network): // also a dial that took too long, which says that it is a deadline exceeded
+		return true
+	case errors.Is(err, context.DeadlineExceeded): // it is the caller who gave up
+		return false
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, redis.ErrClosed),
 		errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.EPIPE):
 		return true
 	}

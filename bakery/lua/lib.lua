@@ -151,20 +151,6 @@ local function spoil(t)
   end
 end
 
--- write_off(): spoil trays whose deadline has passed, and ask again for what they leave owed. A script calls it after it has
--- moved its own tray, which is late no more.
-local function write_off()
-  local late = {}
-  for _, id in ipairs(redis.call('ZRANGEBYSCORE', keys.deadlines, '-inf', now, 'LIMIT', 0, 8)) do
-    local t = fetch('trays', id)
-    if not t.ended and t.deadline <= now then
-      spoil(t)
-      late[#late + 1] = t
-    end
-  end
-  for _, t in ipairs(late) do ask(t.cookie, t.size) end
-end
-
 -- wake(added): parked trays that the fridge, with what is added, suffices for go to the baker, oldest first. So do those whose
 -- cookie is not on the menu, if that is given: the baker ends them. A tray that was woken and does not take its ingredients
 -- must wake the next. Returns how many were woken.
@@ -194,6 +180,24 @@ local function wake(added, menu)
     if #batch < 500 then return woken end
     offset = offset + 500
   end
+end
+
+-- write_off(): spoil trays whose deadline has passed, and ask again for what they leave owed. A script calls it after it has
+-- moved its own tray, which is late no more.
+local function write_off()
+  local late, woken = {}, false
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', keys.deadlines, '-inf', now, 'LIMIT', 0, 8)) do
+    local t = fetch('trays', id)
+    if not t.ended and t.deadline <= now then
+      woken = woken or t.woken and not t.mixed
+      spoil(t)
+      late[#late + 1] = t
+    end
+  end
+  for _, t in ipairs(late) do
+    for _, id in ipairs(ask(t.cookie, t.size)) do fetch('trays', id).woken = t.woken end
+  end
+  if woken then wake({}) end
 end
 
 local events = {}

@@ -43,6 +43,7 @@ func TestDeployWhileTheOldOneIsStillEnding(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("probe", onTopic("shop.opened"))
+	eventually(t, func() bool { return n.available("probe") == 1 })
 	busy := make(chan int, 1)
 	go func() {
 		res, _ := n.do(http.MethodPost, "/function/probe?sleep=700ms", "")

@@ -79,7 +79,9 @@ func (n *node) open(ctx context.Context) (err error) {
 	}
 	n.router = router.New(router.Config{Wake: func(name hearth.Name) { n.registry.Wake(name) }})
 	n.dispatch = dispatch.New(dispatch.Config{Queue: n.queue, Log: cfg.Log, Instance: n.instance, Plain: cfg.Plain,
-		EnsureCallbacks: func(ctx context.Context, name hearth.Name) error { return n.registry.EnsureCallbacks(ctx, name) }}, n.router)
+		EnsureCallbacks: func(ctx context.Context, name hearth.Name, again bool) error {
+			return n.registry.EnsureCallbacks(ctx, name, again)
+		}}, n.router)
 	n.registry = registry.New(registry.Config{Queue: n.queue, Provider: n.provider, Router: n.router, Dispatch: n.dispatch, Log: cfg.Log, Topics: !cfg.Plain})
 	n.provider.Watch(n.registry.Updated)
 	n.gateway = gateway.New(gateway.Config{Registry: n.registry, Router: n.router, Queue: n.queue, Dispatch: n.dispatch, Provider: n.provider,

@@ -82,7 +82,7 @@ func (d *Dispatcher) do(v verdict, f hearth.Function, s Subscription, del redis.
 	if e.Callback != "" && s.Topic == "" && s.Subscription == redis.CallsOf(f.Name()) && (v.do == settle || v.do == bury) {
 		cb = d.callbackOf(f.Name(), e, del.Attempt, f.Retry().Attempts, got)
 		if d.cfg.EnsureCallbacks != nil {
-			d.persist("queue the callback of "+del.ID, func(ctx context.Context) error { return d.cfg.EnsureCallbacks(ctx, f.Name()) })
+			d.persist("queue the callback of "+del.ID, func(ctx context.Context) error { return d.cfg.EnsureCallbacks(ctx, f.Name(), false) })
 		}
 	}
 	failure := redis.Failure{At: time.Now().UTC(), Attempt: del.Attempt, Reason: v.reason, Status: got.status,
@@ -118,7 +118,7 @@ func (d *Dispatcher) do(v verdict, f hearth.Function, s Subscription, del redis.
 	}
 	if cb != nil {
 		if d.cfg.EnsureCallbacks != nil { // once more: the function may have been removed, and its queues with it
-			d.persist("keep the callback of "+del.ID, func(ctx context.Context) error { return d.cfg.EnsureCallbacks(ctx, f.Name()) })
+			d.persist("keep the callback of "+del.ID, func(ctx context.Context) error { return d.cfg.EnsureCallbacks(ctx, f.Name(), true) })
 		}
 		d.Notify(f.Name(), redis.CallbacksOf(f.Name()))
 	}

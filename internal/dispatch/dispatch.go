@@ -24,8 +24,9 @@ type Config struct {
 	// Connector is the value of X-Connector on deliveries. Defaults to "hearth".
 	Connector string
 
-	// EnsureCallbacks makes a function's subscription for callbacks, and its queue, when there is a first one to make.
-	EnsureCallbacks func(context.Context, hearth.Name) error
+	// EnsureCallbacks makes a function's subscription for callbacks, and its queue, when there is a first one to make; and
+	// again, when it was made, should the function have been removed in between.
+	EnsureCallbacks func(ctx context.Context, n hearth.Name, again bool) error
 
 	// Callbacks is the client that calls callback URLs. Defaults to one that follows no redirects, with a timeout of 30 s.
 	Callbacks *http.Client

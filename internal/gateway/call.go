@@ -190,6 +190,7 @@ func copyBody(w http.ResponseWriter, res *http.Response) {
 			}
 		}
 		if err != nil {
+			_ = out.SetWriteDeadline(time.Now().Add(writeTimeout)) // for the end
 			if err != io.EOF {
 				panic(http.ErrAbortHandler) // so that the caller sees that the answer is cut
 			}
@@ -217,7 +218,7 @@ func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
 		if err := checkCallback(callback); err != nil {
 			return err
 		}
-		if err := g.cfg.Registry.EnsureCallbacks(r.Context(), n); err != nil {
+		if err := g.cfg.Registry.EnsureCallbacks(r.Context(), n, false); err != nil {
 			return err
 		}
 	}

@@ -260,9 +260,10 @@ func (r *Registry) Delete(ctx context.Context, n hearth.Name) error {
 	return nil
 }
 
-// EnsureCallbacks makes sure that a function has a queue for callbacks, before there is a callback to put on it. A function
-// that was removed has one too, for the calls that were under way.
-func (r *Registry) EnsureCallbacks(ctx context.Context, n hearth.Name) error {
+// EnsureCallbacks makes sure that a function has a queue for callbacks, before there is a callback to put on it, and once
+// more when there is: it may have been removed in between. A function that was removed has one too, for the calls that were
+// under way.
+func (r *Registry) EnsureCallbacks(ctx context.Context, n hearth.Name, again bool) error {
 	e := r.find(n)
 	if e == nil {
 		if _, err := r.cfg.Queue.Subscribe(ctx, redis.CallbacksOf(n)); err != nil {
@@ -272,7 +273,7 @@ func (r *Registry) EnsureCallbacks(ctx context.Context, n hearth.Name) error {
 		return nil
 	}
 	r.mu.RLock()
-	has := e.callbacks && !e.gone
+	has := e.callbacks && (!e.gone || !again)
 	r.mu.RUnlock()
 	if has {
 		return nil

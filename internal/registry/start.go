@@ -47,8 +47,9 @@ func (r *Registry) Start(ctx context.Context, instance string) error {
 		r.cfg.Router.Set(e.spec)
 		if err := r.cfg.Provider.Apply(ctx, e.spec); err != nil {
 			r.cfg.Log.Error("a deployed function cannot run; it is tried again when it is called", "function", e.spec.Name().String(), "error", err)
-			e.spec.Replicas = 0
-			r.cfg.Router.Set(e.spec)
+			asleep := e.spec
+			asleep.Replicas = 0
+			r.cfg.Router.Set(asleep)
 		}
 		r.cfg.Dispatch.Set(e.spec, r.subscriptions(e.spec, e.callbacks))
 	}
