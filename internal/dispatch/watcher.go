@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -20,7 +21,7 @@ type watcher struct {
 
 	mu      sync.Mutex
 	watched map[chain.Subscription]string // where each group has read to, as far as is known
-	waiting map[string]bool               // the streams that the running Wait knows
+	waiting map[string]string             // the streams that the running Wait knows, and from where
 	poking  bool
 	stopped bool
 }
@@ -34,7 +35,8 @@ func (w *watcher) add(s chain.Subscription, last string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.watched[s] = last
-	if !w.waiting[s.Stream] {
+	// Another group's position may be behind an entry that came after this group had looked.
+	if from, ok := w.waiting[s.Stream]; !ok || !redis.NotAfter(from, last) {
 		w.poke()
 	}
 }
@@ -121,10 +123,7 @@ func (w *watcher) positions(ctx context.Context) map[string]string {
 		}
 	}
 	if ctx.Err() == nil { // else go on poking
-		w.waiting = make(map[string]bool, len(at))
-		for stream := range at {
-			w.waiting[stream] = true
-		}
+		w.waiting = maps.Clone(at)
 	}
 	return at
 }

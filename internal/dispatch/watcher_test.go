@@ -1,0 +1,53 @@
+package dispatch
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/internal/redis"
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+)
+
+// TestSlowGroupIsToldWhatCameWhileItLooked: an entry comes between its look and its being watched, and another group of the
+// stream has been told of it already.
+func TestSlowGroupIsToldWhatCameWhileItLooked(t *testing.T) {
+	t.Parallel()
+	raw := chaintest.Redis(t)
+	queue, err := redis.Open(t.Context(), chaintest.URL(raw))
+	require.NoError(t, err)
+	defer func() { _ = queue.Close() }()
+	fired := make(chan chain.Subscription, 10)
+	w := newWatcher(queue.NewWatch(), slog.New(slog.DiscardHandler), func(subs []chain.Subscription) {
+		for _, s := range subs {
+			fired <- s
+		}
+	}, func() {})
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); w.run(ctx) }()
+
+	quick, slow := chain.Subscription{Stream: "{news}.today", Group: "quick"}, chain.Subscription{Stream: "{news}.today", Group: "slow"}
+	id, err := raw.XAdd(t.Context(), &goredis.XAddArgs{Stream: quick.Stream, Values: []string{"body", "x"}}).Result()
+	require.NoError(t, err)
+	w.add(quick, id)
+	require.Eventually(t, func() bool {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		return w.waiting[quick.Stream] == id && !w.poking
+	}, 10*time.Second, time.Millisecond, "it waits for what comes behind the entry")
+	w.add(slow, "0-0")
+	select {
+	case s := <-fired:
+		require.Equal(t, slow, s)
+	case <-time.After(10 * time.Second):
+		t.Fatal("slow is not told")
+	}
+	stop()
+	w.interrupt()
+	<-ended
+}
