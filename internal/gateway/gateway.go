@@ -198,7 +198,7 @@ func (g *Gateway) problems(h func(http.ResponseWriter, *http.Request) error) htt
 			if g.calls.Err() == nil { // the caller is gone, or has half closed: an answer would be a lie
 				panic(http.ErrAbortHandler)
 			}
-			err = hearth.Errorf(hearth.Unavailable, "hearth is ending; it is not known whether the call was done")
+			err = hearth.Errorf(hearth.BadGateway, "hearth is ending: the call may have run")
 		}
 		p := chain.Problem{Status: statusOf(err), Detail: hearth.MessageOf(err), Internal: "proxy"}
 		p.Title = http.StatusText(p.Status)
