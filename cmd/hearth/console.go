@@ -69,7 +69,7 @@ func (c *console) End(function string, took time.Duration, err error) {
 }
 
 // openLog makes the log of a state directory: all of it in a file, and what people should see on the console too.
-func openLog(state string, level slog.Level, console io.Writer) (*slog.Logger, io.Closer, error) {
+func openLog(state string, level slog.Level, console io.Writer, consoleLevel slog.Level) (*slog.Logger, io.Closer, error) {
 	path := filepath.Join(state, "logs", "hearth.log")
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, nil, err
@@ -78,7 +78,7 @@ func openLog(state string, level slog.Level, console io.Writer) (*slog.Logger, i
 	if err != nil {
 		return nil, nil, err
 	}
-	short := slog.NewTextHandler(console, &slog.HandlerOptions{Level: slog.LevelWarn, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+	short := slog.NewTextHandler(console, &slog.HandlerOptions{Level: consoleLevel, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey {
 			return slog.String("time", a.Value.Time().Format("15:04:05"))
 		}

@@ -1,0 +1,223 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/redis"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// serveConfig are the flags of hearth serve, which hearth up has too.
+type serveConfig struct {
+	State     string
+	Listen    string
+	Redis     string
+	Fsync     string
+	MaxMemory string
+	Drain     time.Duration
+	Plain     bool
+	NoAuth    bool
+	Verbose   bool
+
+	Out      io.Writer  // for people
+	Err      io.Writer  // for the log
+	LogLevel slog.Level // of what Err is told; the state directory's log has more
+}
+
+const redisHelp = `Redis is --redis or REDIS_URL, if given; else a private redis-server, whose data is in the state directory; else, where
+there is none, one in memory: then queued calls do not outlive the process.`
+
+func newServe() *cobra.Command {
+	var c serveConfig
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Run the gateway and the functions that are deployed to it",
+		Long: `Starts Redis and the gateway, brings back the functions that were deployed before, and stays until it is told to end. Deploy
+with faas-cli. This is what a service or a container runs; hearth up builds and deploys a stack.yml besides.
+
+` + redisHelp,
+		Example: `  hearth serve --state /var/lib/hearth
+  REDIS_URL=redis://redis:6379 hearth serve --listen 0.0.0.0:8080`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			c.Out, c.Err, c.LogLevel = cmd.OutOrStdout(), cmd.ErrOrStderr(), slog.LevelInfo
+			if c.State, err = filepath.Abs(c.State); err != nil {
+				return err
+			}
+			if err := c.check(); err != nil {
+				return err
+			}
+			return serve(cmd.Context(), c, func(_ context.Context, n *node, out *console, ready func()) error {
+				n.say(out)
+				ready()
+				return nil
+			})
+		},
+	}
+	c.addFlags(cmd.Flags())
+	return cmd
+}
+
+func (c *serveConfig) addFlags(f *pflag.FlagSet) {
+	f.StringVar(&c.State, "state", ".hearth", "directory for everything that is kept")
+	f.StringVar(&c.Listen, "listen", "127.0.0.1:8080", "address of the gateway")
+	f.StringVar(&c.Redis, "redis", "", "URL of a Redis to use, instead of a private one (default $REDIS_URL)")
+	f.StringVar(&c.Fsync, "fsync", "always", "when the private Redis writes to disk: always; or everysec, which may lose the last second's calls, 202 or not, when the machine or Redis dies")
+	f.StringVar(&c.MaxMemory, "redis-memory", "1gb", "most memory of the private Redis; when it is full, new calls get 503 and none is lost")
+	f.DurationVar(&c.Drain, "drain", 10*time.Second, "how long calls under way may take to end after Ctrl-C or SIGTERM")
+	f.BoolVar(&c.Plain, "plain", false, "stand in for a stock OpenFaaS gateway: no topics, no retries, one replica")
+	f.BoolVar(&c.NoAuth, "no-auth", false, "let everybody on this machine operate the gateway; only with a loopback address")
+	f.BoolVarP(&c.Verbose, "verbose", "v", false, "log each decision to the state directory's logs/hearth.log")
+}
+
+// serve runs a hearth until ctx ends. then is called when it serves, with what is to be done first, and calls ready in it.
+func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n *node, out *console, ready func()) error) (err error) {
+	began := time.Now()
+	out := newConsole(c.Out)
+	lock, err := lockState(c.State)
+	if err != nil {
+		return err
+	}
+	defer lock.release()
+	level := slog.LevelInfo
+	if c.Verbose {
+		level = slog.LevelDebug
+	}
+	log, logFile, err := openLog(c.State, level, c.Err, c.LogLevel)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = logFile.Close() }()
+	listener, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return portTaken(c.Listen, err)
+	}
+	defer func() { _ = listener.Close() }()
+	if err := lock.say(listener.Addr().String()); err != nil {
+		return err
+	}
+
+	server, redisURL, err := c.startRedis(ctx, out, log)
+	if err != nil {
+		return err
+	}
+	if server != nil {
+		defer func() { err = errors.Join(err, server.Close()) }()
+	}
+	if err := os.Setenv("REDIS_URL", redisURL); err != nil { // stack.yml gives it to the functions
+		return err
+	}
+	n, err := startNode(ctx, nodeConfig{State: c.State, RedisURL: redisURL, Listener: listener, Plain: c.Plain, NoAuth: c.NoAuth, Log: log})
+	if err != nil {
+		return err
+	}
+	defer func() {
+		drain, cancel := context.WithTimeout(context.Background(), c.Drain)
+		defer cancel()
+		force(cancel)
+		err = errors.Join(err, n.close(drain))
+		out.say("%s", out.paint("2", "stopped"))
+	}()
+	ready := func() { out.say("%s  in %s", out.paint("32", "ready"), seconds(time.Since(began))) }
+	if err := then(ctx, n, out, ready); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	kept := "what is queued is kept in " + c.State
+	switch {
+	case server == nil:
+		kept = "what is queued is kept in that Redis"
+	case !server.Durable():
+		kept = "what is queued ends with it"
+	}
+	out.say("%s", out.paint("2", "Ctrl-C ends it; "+kept))
+	select {
+	case <-ctx.Done():
+		out.say("\n%s", out.paint("2", fmt.Sprintf("draining for at most %v; Ctrl-C again ends it at once", c.Drain)))
+		return nil
+	case err := <-n.served:
+		return err
+	}
+}
+
+// check refuses flags that make no sense together.
+func (c serveConfig) check() error {
+	if c.Fsync != "always" && c.Fsync != "everysec" {
+		return fmt.Errorf("--fsync is %q, want always or everysec", c.Fsync)
+	}
+	host, _, err := net.SplitHostPort(c.Listen)
+	if err != nil {
+		return fmt.Errorf("--listen is %q, want an address such as 127.0.0.1:8080", c.Listen)
+	}
+	if ip := net.ParseIP(host); c.NoAuth && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("--no-auth is only for loopback addresses, and --listen is %s", c.Listen)
+	}
+	return nil
+}
+
+func portTaken(address string, err error) error {
+	if !errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("listen on %s: %w", address, err)
+	}
+	who := portHolder(address)
+	if who == "" {
+		who = "another process"
+	}
+	return hearth.Errorf(hearth.Conflict, "%s is taken by %s: end that, or choose another address with --listen", address, who)
+}
+
+// force ends the draining when the user asks a second time.
+func force(cancel func()) {
+	again := make(chan os.Signal, 1)
+	signal.Notify(again, os.Interrupt, syscall.SIGTERM)
+	go func() { <-again; cancel() }()
+}
+
+// startRedis finds a Redis by the rules of the help text. server is nil if somebody else runs it.
+func (c serveConfig) startRedis(ctx context.Context, out *console, log *slog.Logger) (server *redis.Server, address string, err error) {
+	began := time.Now()
+	given := c.Redis
+	if given == "" {
+		given = os.Getenv("REDIS_URL")
+	}
+	dir := filepath.Join(c.State, "redis")
+	socket := shortPath(filepath.Join(dir, "redis.sock"))
+	if given != "" && given != redis.PrivateURL(socket) { // that is said for faas-cli, and may be in the environment here too
+		u, err := url.Parse(given)
+		if err != nil {
+			return nil, "", errors.New("the Redis URL cannot be read")
+		}
+		out.step("redis", 0, "%s", u.Redacted())
+		return nil, given, nil
+	}
+	server, err = redis.StartServer(ctx, redis.ServerConfig{Dir: dir, Socket: socket, Fsync: c.Fsync, MaxMemory: c.MaxMemory, Log: log})
+	if hearth.CodeOf(err) == hearth.NotFound {
+		reason := hearth.MessageOf(err)
+		if server, err = redis.StartEmbedded(randomText()); err != nil {
+			return nil, "", err
+		}
+		out.step("redis", 0, "%s: %s, so queued work will not outlive this process", out.paint("33", "in memory"), reason)
+		return server, server.URL, nil
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	out.step("redis", time.Since(began), "%s", server.Description)
+	out.step("redis", 0, "export REDIS_URL=%s   before you deploy with faas-cli", server.URL)
+	return server, server.URL, nil
+}
