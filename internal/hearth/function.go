@@ -1,6 +1,7 @@
 package hearth
 
 import (
+	"fmt"
 	"maps"
 	"math"
 	"slices"
@@ -16,9 +17,10 @@ import (
 type Function struct {
 	types.FunctionDeployment
 
-	Replicas  int       `json:"replicas"`  // how many there should be
-	CreatedAt time.Time `json:"createdAt"` // when it was first deployed
-	Revision  string    `json:"revision"`  // of the spec and the image: replicas of another revision are replaced
+	Replicas   int       `json:"replicas"`   // how many there should be
+	CreatedAt  time.Time `json:"createdAt"`  // when it was first deployed
+	DeployedAt time.Time `json:"deployedAt"` // when this spec was: only then a provider looks whether the image is another
+	Revision   string    `json:"revision"`   // of the spec and the image: replicas of another revision are replaced
 }
 
 // Name is the function's name in its namespace.
@@ -78,26 +80,22 @@ func (f Function) DrainTime() time.Duration {
 	return max(duration(f.EnvVars["healthcheck_interval"]), 0) + write
 }
 
-// MemoryLimit is the function's limit in bytes, or 0. It reads Kubernetes quantities: 128Mi, 1G, or plain bytes.
-func (f Function) MemoryLimit() int64 {
-	if f.Limits == nil {
-		return 0
+// drainPause is how long a replica goes on to take calls after SIGTERM: for those that were sent to it just before the router
+// heard. It is the watchdog's healthcheck_interval, whose own default is made for clusters.
+const drainPause = "200ms"
+
+// Environment is what the function's process finds in its environment, besides what a provider needs: what the spec says,
+// and what OpenFaaS promises. See https://docs.openfaas.com/reference/workloads/.
+func (f Function) Environment() map[string]string {
+	env := map[string]string{"healthcheck_interval": drainPause, "OPENFAAS_NAME": f.Service, "OPENFAAS_NAMESPACE": f.Namespace}
+	if limit := f.Limit().Memory; limit > 0 {
+		env["GOMEMLIMIT"] = fmt.Sprint(limit / 10 * 9) // a hint to Go's collector, below the limit itself
 	}
-	text, unit := strings.TrimSpace(f.Limits.Memory), int64(1)
-	for _, u := range [...]struct {
-		suffix string
-		bytes  int64
-	}{{"Ki", 1 << 10}, {"Mi", 1 << 20}, {"Gi", 1 << 30}, {"Ti", 1 << 40}, {"k", 1e3}, {"M", 1e6}, {"G", 1e9}, {"T", 1e12}} {
-		if number, ok := strings.CutSuffix(text, u.suffix); ok {
-			text, unit = number, u.bytes
-			break
-		}
+	maps.Copy(env, f.EnvVars)
+	if f.EnvProcess != "" {
+		env["fprocess"] = f.EnvProcess
 	}
-	n, err := strconv.ParseFloat(text, 64)
-	if err != nil || n <= 0 || n*float64(unit) > math.MaxInt64/2 {
-		return 0
-	}
-	return int64(n * float64(unit))
+	return env
 }
 
 // Concurrency is how many queued calls one replica is given at once.

@@ -76,14 +76,20 @@ func TestTopicsThatHearthDelivers(t *testing.T) {
 	}
 }
 
-func TestMemoryLimitReadsKubernetesQuantities(t *testing.T) {
+func TestResourcesAreKubernetesQuantities(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]int64{"": 0, "128Mi": 128 << 20, "1G": 1e9, "1.5Gi": 3 << 29, "4096": 4096, "-1Mi": 0, "much": 0, "9e99Gi": 0} {
+	for text, want := range map[string]int64{"": 0, "128Mi": 128 << 20, "1G": 1e9, "1.5Gi": 3 << 29, "4096": 4096, "-1Mi": 0, "much": 0, "9e99Gi": 0, "NaN": 0} {
 		f := function(nil, nil, nil)
-		f.Limits = &types.FunctionResources{Memory: text}
-		require.Equal(t, want, f.MemoryLimit(), text)
+		f.Limits, f.Requests = &types.FunctionResources{Memory: text}, &types.FunctionResources{Memory: text}
+		require.Equal(t, hearth.Resources{Memory: want}, f.Limit(), text)
+		require.Equal(t, hearth.Resources{Memory: want}, f.Request(), text)
 	}
-	require.Zero(t, function(nil, nil, nil).MemoryLimit())
+	for text, want := range map[string]int64{"": 0, "500m": 500, "0.5": 500, "2": 2000, "0.0001": 1, "-1": 0, "one": 0} {
+		f := function(nil, nil, nil)
+		f.Limits = &types.FunctionResources{CPU: text}
+		require.Equal(t, hearth.Resources{MilliCPU: want}, f.Limit(), text)
+	}
+	require.Zero(t, function(nil, nil, nil).Limit())
 }
 
 func TestValidateSaysWhatIsWrong(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/hearthfaas/hearth/internal/child"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/logs"
 )
 
 const (
@@ -34,7 +35,7 @@ type replica struct {
 	socket   string // path
 	tmp      string
 	env      []string
-	log      *logFile
+	log      *logs.File
 	slog     *slog.Logger
 	changed  func() // tells the provider; called without mu
 
@@ -50,16 +51,31 @@ type replica struct {
 	process   *os.Process
 }
 
-func (r *replica) state() hearth.Replica {
+// State, End, Kill, Wake and Done implement replicaset.Replica.
+func (r *replica) State() hearth.Replica {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return hearth.Replica{ID: r.id, Revision: r.revision, Address: "unix://" + r.socket, Started: r.started,
 		Accepting: r.accepting, Ready: r.ready, Failing: r.failing}
 }
 
+func (r *replica) End() { r.stop() }
+
+func (r *replica) Wake() {}
+
+func (r *replica) Done() <-chan struct{} { return r.done }
+
+// Kill ends it at once.
+func (r *replica) Kill() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.process != nil {
+		child.Kill(r.process.Pid)
+	}
+}
+
 // run keeps the replica running until ctx ends, and then ends it.
 func (r *replica) run(ctx context.Context, listener *net.UnixListener, first net.Conn) {
-	defer close(r.done)
 	defer func() { _ = os.RemoveAll(r.tmp); _ = os.Remove(r.socket) }()
 	crashes := 0
 	defer func() {
@@ -186,7 +202,7 @@ func (r *replica) start(listener *net.UnixListener) (*exec.Cmd, *outputs, error)
 		outputs.from = append(outputs.from, from)
 		outputs.reading.Go(func() {
 			defer func() { _ = from.Close() }()
-			r.log.copyLines(r.id, stream.name, from, func(line string) {
+			r.log.CopyLines(r.id, stream.name, from, func(line string) {
 				if line = strings.TrimSpace(line); line != "" {
 					r.mu.Lock()
 					r.lastLine = line
@@ -258,15 +274,6 @@ func (r *replica) end(alive context.Context, p *os.Process) {
 	case <-grace.C:
 		r.slog.Warn("replica did not end in time and is killed", "replica", r.id)
 		child.Kill(p.Pid)
-	}
-}
-
-// kill ends it at once.
-func (r *replica) kill() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.process != nil {
-		child.Kill(r.process.Pid)
 	}
 }
 

@@ -94,7 +94,8 @@ func (r *Registry) Deploy(ctx context.Context, d types.FunctionDeployment, updat
 	if err := hearth.Validate(d); err != nil {
 		return err
 	}
-	f := hearth.Function{FunctionDeployment: d, CreatedAt: time.Now().UTC().Truncate(time.Second), Revision: revision(d)}
+	now := time.Now().UTC()
+	f := hearth.Function{FunctionDeployment: d, CreatedAt: now.Truncate(time.Second), DeployedAt: now, Revision: revision(d)}
 	f.Replicas = r.limit(f, f.MinReplicas())
 	n := f.Name()
 

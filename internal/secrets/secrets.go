@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
@@ -18,15 +19,19 @@ type Store struct{ Dir string }
 // Path is the file of a secret, whether it exists or not.
 func (s Store) Path(namespace, name string) string { return filepath.Join(s.Dir, namespace, name) }
 
-// Missing are those of the names that there is no secret for.
-func (s Store) Missing(namespace string, names []string) []string {
+// Require returns an error of code Invalid that names the secrets which a function asks for and which do not exist.
+func (s Store) Require(f hearth.Function) error {
 	var missing []string
-	for _, name := range names {
-		if _, err := os.Stat(s.Path(namespace, name)); err != nil {
+	for _, name := range f.Secrets {
+		if _, err := os.Stat(s.Path(f.Namespace, name)); err != nil {
 			missing = append(missing, name)
 		}
 	}
-	return missing
+	if len(missing) == 0 {
+		return nil
+	}
+	return hearth.Errorf(hearth.Invalid, "function %s: there is no secret %s in the namespace %s: create it with: faas-cli secret create %s",
+		f.Service, strings.Join(missing, ", "), f.Namespace, missing[0])
 }
 
 // Generate makes a secret with a random value, unless there is one. made tells which.

@@ -8,13 +8,17 @@ import (
 
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/secrets"
+	"github.com/openfaas/faas-provider/types"
 	"github.com/stretchr/testify/require"
 )
 
 func TestGenerateMakesASecretOnce(t *testing.T) {
 	t.Parallel()
 	s := secrets.Store{Dir: filepath.Join(t.TempDir(), "secrets")}
-	require.Equal(t, []string{"manager-key"}, s.Missing("openfaas-fn", []string{"manager-key"}))
+	f := hearth.Function{FunctionDeployment: types.FunctionDeployment{Service: "cashier", Namespace: "openfaas-fn", Secrets: []string{"manager-key"}}}
+	err := s.Require(f)
+	require.Equal(t, hearth.Invalid, hearth.CodeOf(err))
+	require.ErrorContains(t, err, "manager-key")
 	var made sync.Map
 	var all sync.WaitGroup
 	for i := range 8 {
@@ -40,7 +44,7 @@ func TestGenerateMakesASecretOnce(t *testing.T) {
 	entries, err := os.ReadDir(filepath.Dir(path))
 	require.NoError(t, err)
 	require.Len(t, entries, 1, "nothing is left beside it")
-	require.Empty(t, s.Missing("openfaas-fn", []string{"manager-key"}))
+	require.NoError(t, s.Require(f))
 }
 
 func TestGenerateKeepsASecretThatIsThere(t *testing.T) {

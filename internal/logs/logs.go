@@ -1,4 +1,6 @@
-package process
+// Package logs keeps what functions print: a file for each function, with a line of all its replicas after the other. It does
+// not search or serve them.
+package logs
 
 import (
 	"bufio"
@@ -15,8 +17,53 @@ const (
 	maxLog  = 16 << 20 // bytes of a log before it is put aside; one older is kept
 )
 
-// A logFile is what all replicas of a function print, a line each: time, replica, stream, text.
-type logFile struct {
+// Dir is a directory of logs.
+type Dir struct {
+	Path string
+
+	mu    sync.Mutex
+	files map[string]*File
+}
+
+// File is the log of a function, by its name.
+func (d *Dir) File(function string) *File {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.files == nil {
+		d.files = map[string]*File{}
+	}
+	f := d.files[function]
+	if f == nil {
+		f = &File{path: filepath.Join(d.Path, function+".log")}
+		d.files[function] = f
+	}
+	return f
+}
+
+// Close closes a function's log. It opens again if there is more to write.
+func (d *Dir) Close(function string) {
+	d.mu.Lock()
+	f := d.files[function]
+	delete(d.files, function)
+	d.mu.Unlock()
+	if f != nil {
+		f.close()
+	}
+}
+
+// CloseAll closes them all.
+func (d *Dir) CloseAll() {
+	d.mu.Lock()
+	files := d.files
+	d.files = nil
+	d.mu.Unlock()
+	for _, f := range files {
+		f.close()
+	}
+}
+
+// A File is what all replicas of a function print, a line each: time, replica, stream, text.
+type File struct {
 	path string
 	mu   sync.Mutex
 	file *os.File
@@ -24,8 +71,8 @@ type logFile struct {
 	size int64
 }
 
-// copyLines reads a replica's output until it ends, into the log, and gives each line to last.
-func (l *logFile) copyLines(replica, stream string, from io.Reader, last func(string)) {
+// CopyLines reads a replica's output until it ends, into the log, and gives each line to last.
+func (l *File) CopyLines(replica, stream string, from io.Reader, last func(string)) {
 	r := bufio.NewReaderSize(from, 4096)
 	for {
 		line, err := readLine(r)
@@ -59,7 +106,7 @@ func readLine(r *bufio.Reader) (string, error) {
 }
 
 // write adds a line. With flush it is in the file when write returns; without, more is about to come.
-func (l *logFile) write(replica, stream, line string, flush bool) {
+func (l *File) write(replica, stream, line string, flush bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.file == nil || l.size > maxLog {
@@ -79,7 +126,7 @@ func (l *logFile) write(replica, stream, line string, flush bool) {
 }
 
 // open opens the file, and puts a full one aside. A log that cannot be written is no reason to stop a function.
-func (l *logFile) open() {
+func (l *File) open() {
 	if l.file != nil {
 		_ = l.out.Flush()
 		_ = l.file.Close()
@@ -97,7 +144,7 @@ func (l *logFile) open() {
 	}
 }
 
-func (l *logFile) close() {
+func (l *File) close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.file != nil {

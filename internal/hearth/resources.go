@@ -1,0 +1,48 @@
+package hearth
+
+import (
+	"math"
+	"strconv"
+	"strings"
+
+	"github.com/openfaas/faas-provider/types"
+)
+
+// Resources are what a replica may use, and what is kept for it. 0 is no limit.
+type Resources struct {
+	Memory   int64 // bytes
+	MilliCPU int64 // thousandths of a core
+}
+
+// Limit is the most that a replica may use. A quantity that cannot be read is no limit.
+func (f Function) Limit() Resources { return resources(f.Limits) }
+
+// Request is what is kept for a replica when others want it too.
+func (f Function) Request() Resources { return resources(f.Requests) }
+
+func resources(r *types.FunctionResources) Resources {
+	if r == nil {
+		return Resources{}
+	}
+	return Resources{Memory: quantity(r.Memory, 1), MilliCPU: quantity(r.CPU, 1000)}
+}
+
+// quantity reads a Kubernetes quantity, such as 128Mi, 0.5 or 500m, in 1/parts of its unit; 0 if it is none. See
+// https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/.
+func quantity(text string, parts float64) int64 {
+	text, unit := strings.TrimSpace(text), 1.0
+	for _, u := range [...]struct {
+		suffix string
+		worth  float64
+	}{{"Ki", 1 << 10}, {"Mi", 1 << 20}, {"Gi", 1 << 30}, {"Ti", 1 << 40}, {"m", 1e-3}, {"k", 1e3}, {"M", 1e6}, {"G", 1e9}, {"T", 1e12}} {
+		if number, ok := strings.CutSuffix(text, u.suffix); ok {
+			text, unit = number, u.worth
+			break
+		}
+	}
+	n, err := strconv.ParseFloat(text, 64)
+	if n *= unit * parts; err != nil || !(n > 0) || n > math.MaxInt64/2 {
+		return 0
+	}
+	return int64(math.Ceil(n))
+}

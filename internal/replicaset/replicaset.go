@@ -1,0 +1,280 @@
+/*
+Package replicaset keeps as many replicas of each function as its spec asks for. It is what providers have in common, and
+does not know what a replica is.
+
+Replicas of a replaced revision end when all of the new one are ready: so an update loses no call, and a new version that
+cannot start leaves the old one serving. Where a provider can put a replica to sleep, a function that should have none keeps
+one asleep, which is woken instead of started; nobody is told of it before.
+*/
+package replicaset
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"sync"
+
+	"github.com/hearthfaas/hearth/internal/hearth"
+)
+
+// A Replica is one copy of a function. Its methods may be called at once, and again.
+type Replica interface {
+	State() hearth.Replica
+
+	// Wake makes one serve that was started asleep.
+	Wake()
+	// End begins its end: it takes no more calls, and is gone after those that it has.
+	End()
+	// Kill ends it at once.
+	Kill()
+	// Done is closed when it is gone.
+	Done() <-chan struct{}
+}
+
+// Config says what the replicas are. An Image is what a provider has found for a spec's image.
+type Config[Image any] struct {
+	// Start begins the life of a function's replica, which has a number of its own. It must not wait for it. changed must be
+	// called after each change of its state, and not from Start. An asleep one gets ready, and then sleeps until Wake.
+	Start func(f hearth.Function, image Image, number int, asleep bool, changed func()) (Replica, error)
+
+	// Standby keeps one replica asleep of each function that should have none.
+	Standby bool
+
+	Log *slog.Logger
+}
+
+// Manager has the functions and their replicas. It has the methods of a hearth.Provider that are about these.
+type Manager[Image any] struct {
+	cfg Config[Image]
+
+	mu        sync.Mutex
+	functions map[hearth.Name]*function[Image]
+	alive     map[Replica]hearth.Name // also those that are ending
+	watch     func(hearth.Name, []hearth.Replica)
+	closed    bool
+	reaping   sync.WaitGroup
+}
+
+// function is one that is managed.
+type function[Image any] struct {
+	spec     hearth.Function
+	image    Image
+	replicas []Replica // that serve, or will; of all revisions
+	standby  Replica   // that sleeps, or will; nil if there is none
+	next     int       // numbers replicas
+}
+
+// New makes a manager without functions.
+func New[Image any](cfg Config[Image]) *Manager[Image] {
+	return &Manager[Image]{cfg: cfg, functions: map[hearth.Name]*function[Image]{}, alive: map[Replica]hearth.Name{}, watch: func(hearth.Name, []hearth.Replica) {}}
+}
+
+// Watch is hearth.Provider's.
+func (m *Manager[Image]) Watch(f func(hearth.Name, []hearth.Replica)) { m.watch = f }
+
+// Get is a function's spec and image as they were last applied.
+func (m *Manager[Image]) Get(n hearth.Name) (f hearth.Function, image Image, ok bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if fn := m.functions[n]; fn != nil {
+		return fn.spec, fn.image, true
+	}
+	return f, image, false
+}
+
+// Apply makes a function run as its spec says. adopted are replicas of it that run already, in which a provider's earlier
+// life is continued. When it returns an error, all is as it was.
+func (m *Manager[Image]) Apply(f hearth.Function, image Image, adopted ...func(changed func()) Replica) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return hearth.Errorf(hearth.Unavailable, "hearth is shutting down")
+	}
+	fn := m.functions[f.Name()]
+	if fn == nil {
+		fn = &function[Image]{}
+		m.functions[f.Name()] = fn
+	}
+	for _, adopt := range adopted {
+		r := adopt(func() { m.changed(f.Name()) })
+		m.track(r, f.Name())
+		fn.replicas = append(fn.replicas, r)
+	}
+	was := *fn
+	fn.spec, fn.image = f, image
+	err := m.reconcile(fn)
+	if err != nil {
+		if was.spec.Service == "" { // it is new
+			m.end(fn)
+			delete(m.functions, f.Name())
+			return err
+		}
+		fn.spec, fn.image = was.spec, was.image
+		if again := m.reconcile(fn); again != nil {
+			m.cfg.Log.Error("could not start a replica", "function", f.Name().String(), "error", again)
+		}
+	}
+	m.tell(fn)
+	return err
+}
+
+// reconcile starts, wakes and ends replicas until there are as many as there should be. The old ones of a replaced revision
+// end when all new ones are ready. m.mu is held.
+func (m *Manager[Image]) reconcile(fn *function[Image]) error {
+	if fn.standby != nil && fn.standby.State().Revision != fn.spec.Revision {
+		fn.standby.End()
+		fn.standby = nil
+	}
+	var current, old []Replica
+	for _, r := range fn.replicas {
+		if r.State().Revision == fn.spec.Revision {
+			current = append(current, r)
+		} else {
+			old = append(old, r)
+		}
+	}
+	for len(current) < fn.spec.Replicas {
+		r := fn.standby
+		if r != nil {
+			fn.standby = nil
+			r.Wake()
+		} else {
+			var err error
+			if r, err = m.start(fn, false); err != nil {
+				fn.replicas = append(current, old...)
+				return err
+			}
+		}
+		current = append(current, r)
+	}
+	for len(current) > fn.spec.Replicas {
+		last := len(current) - 1
+		current[last].End()
+		current = current[:last]
+	}
+	if !slices.ContainsFunc(current, func(r Replica) bool { return !r.State().Ready }) {
+		for _, r := range old {
+			r.End()
+		}
+		old = nil
+	}
+	fn.replicas = append(current, old...)
+	if m.cfg.Standby && fn.spec.Replicas == 0 && fn.standby == nil {
+		r, err := m.start(fn, true)
+		if err != nil {
+			return err
+		}
+		fn.standby = r
+	}
+	return nil
+}
+
+// start begins the life of a replica. m.mu is held.
+func (m *Manager[Image]) start(fn *function[Image], asleep bool) (Replica, error) {
+	fn.next++
+	name := fn.spec.Name()
+	r, err := m.cfg.Start(fn.spec, fn.image, fn.next, asleep, func() { m.changed(name) })
+	if err != nil {
+		return nil, err
+	}
+	m.track(r, name)
+	return r, nil
+}
+
+// track remembers a replica until it is gone. m.mu is held.
+func (m *Manager[Image]) track(r Replica, n hearth.Name) {
+	m.alive[r] = n
+	m.reaping.Go(func() {
+		<-r.Done()
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		delete(m.alive, r)
+	})
+}
+
+// changed is told by a replica that its state is another.
+func (m *Manager[Image]) changed(n hearth.Name) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if fn := m.functions[n]; fn != nil && !m.closed {
+		if err := m.reconcile(fn); err != nil {
+			m.cfg.Log.Error("could not start a replica", "function", n.String(), "error", err)
+		}
+		m.tell(fn)
+	}
+}
+
+// tell tells the watcher what replicas there are; of a sleeping one only why it cannot start. m.mu is held.
+func (m *Manager[Image]) tell(fn *function[Image]) {
+	states := make([]hearth.Replica, 0, len(fn.replicas)+1)
+	for _, r := range fn.replicas {
+		states = append(states, r.State())
+	}
+	if fn.standby != nil {
+		if s := fn.standby.State(); s.Failing != "" {
+			states = append(states, s)
+		}
+	}
+	m.watch(fn.spec.Name(), states)
+}
+
+// end ends what a function has. m.mu is held.
+func (m *Manager[Image]) end(fn *function[Image]) {
+	for _, r := range fn.replicas {
+		r.End()
+	}
+	if fn.standby != nil {
+		fn.standby.End()
+	}
+	fn.replicas, fn.standby = nil, nil
+}
+
+// Remove is hearth.Provider's.
+func (m *Manager[Image]) Remove(ctx context.Context, n hearth.Name) error {
+	m.mu.Lock()
+	fn := m.functions[n]
+	delete(m.functions, n)
+	if fn == nil {
+		m.mu.Unlock()
+		return nil
+	}
+	m.end(fn)
+	var ending []Replica // also those that were ending before
+	for r, name := range m.alive {
+		if name == n {
+			ending = append(ending, r)
+		}
+	}
+	m.tell(fn)
+	m.mu.Unlock()
+	await(ctx, ending)
+	return nil
+}
+
+// await waits until replicas are gone, and kills them when ctx ends.
+func await(ctx context.Context, replicas []Replica) {
+	for _, r := range replicas {
+		select {
+		case <-r.Done():
+		case <-ctx.Done():
+			for _, r := range replicas {
+				r.Kill()
+			}
+			<-r.Done()
+		}
+	}
+}
+
+// Close ends all replicas, also those that were ending before, and returns when they are gone; it kills them when ctx ends.
+func (m *Manager[Image]) Close(ctx context.Context) {
+	m.mu.Lock()
+	m.closed = true
+	var all []Replica
+	for r := range m.alive {
+		r.End()
+		all = append(all, r)
+	}
+	m.mu.Unlock()
+	await(ctx, all)
+	m.reaping.Wait()
+}
