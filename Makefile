@@ -9,11 +9,11 @@ LEAN  := -trimpath -gcflags=all=-dwarf=false
 BUILD := CGO_ENABLED=0 go build $(LEAN) -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
 BIN   ?= bin
 
-.PHONY: help up build test lint bench fuzz clean go
+.PHONY: help up build test test-docker lint bench fuzz clean go
 .DEFAULT_GOAL := help
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 up: go ## run the bakery on this machine; ARGS are flags of hearth up
 	@sh scripts/redis.sh
@@ -47,6 +47,10 @@ test: go ## install what the tests lack, lint, and run all tests with the race d
 	@sh scripts/deps.sh redis-server gcc
 	@$(MAKE) --no-print-directory lint
 	CGO_ENABLED=1 go test -race -vet=off -count=1 -gcflags=all=-dwarf=false ./...
+
+test-docker: go ## run the tests that need containers, with a Docker engine of their own (root on Linux; skipped elsewhere)
+	@sh scripts/deps.sh redis-server gcc
+	CGO_ENABLED=1 sh scripts/engine.sh go test -race -vet=off -count=1 -gcflags=all=-dwarf=false ./internal/docker
 
 bench: go ## install what measuring lacks, measure, and print one table; ARGS are flags of bench
 	@sh scripts/deps.sh redis-server wrk

@@ -6,6 +6,7 @@ for name; do
 	command -v "$name" >/dev/null 2>&1 && continue
 	case $name in
 	gcc) command -v clang >/dev/null 2>&1 && continue; package="gcc libc6-dev" ;; # the race detector links with it
+	dockerd) package="docker.io iptables" ;;
 	*) package=$name ;;
 	esac
 	missing="$missing $name" packages="$packages $package"

@@ -49,8 +49,7 @@ func startTestNode(t *testing.T, raw *redis.Client, state string, change ...func
 	require.NoError(t, err)
 	tn := &testNode{node: n, t: t, raw: raw}
 	t.Cleanup(tn.end)
-	_, err = n.images.Put(probeImage, providertest.Probe(t))
-	require.NoError(t, err)
+	require.NoError(t, processImages(state).Put(t.Context(), probeImage, providertest.Probe(t)))
 	tn.client = tn.clientFor(n.credentials.User, n.credentials.Password)
 	return tn
 }

@@ -16,7 +16,6 @@ import (
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/gateway"
 	"github.com/hearthfaas/hearth/internal/hearth"
-	"github.com/hearthfaas/hearth/internal/process"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/hearthfaas/hearth/internal/registry"
 	"github.com/hearthfaas/hearth/internal/router"
@@ -26,6 +25,7 @@ import (
 // nodeConfig is what one hearth runs with.
 type nodeConfig struct {
 	State    string // directory, absolute; its lock is held
+	Provider providerConfig
 	RedisURL string
 	Listener net.Listener
 	Plain    bool // stand in for a stock gateway
@@ -40,8 +40,7 @@ type node struct {
 	instance    string
 
 	queue    *redis.Client
-	provider *process.Provider
-	images   process.Images
+	provider hearth.Provider
 	secrets  secrets.Store
 	router   *router.Router
 	dispatch *dispatch.Dispatcher
@@ -53,7 +52,7 @@ type node struct {
 // startNode opens Redis, brings back what was deployed, and serves.
 func startNode(ctx context.Context, cfg nodeConfig) (*node, error) {
 	n := &node{cfg: cfg, served: make(chan error, 1),
-		images: process.Images{Dir: filepath.Join(cfg.State, "images")}, secrets: secrets.Store{Dir: filepath.Join(cfg.State, "secrets")}}
+		secrets: secrets.Store{Dir: filepath.Join(cfg.State, "secrets")}}
 	if err := n.open(ctx); err != nil {
 		return nil, errors.Join(err, n.close(ctx))
 	}
@@ -74,7 +73,9 @@ func (n *node) open(ctx context.Context) (err error) {
 	if n.queue, err = redis.Open(ctx, cfg.RedisURL); err != nil {
 		return err
 	}
-	if n.provider, err = process.New(process.Config{State: cfg.State, Images: n.images, Secrets: n.secrets, Log: cfg.Log}); err != nil {
+	var settle func(context.Context)
+	if n.provider, settle, err = cfg.Provider.open(ctx, cfg.State, n.instance, n.secrets, cfg.Log); err != nil {
+		n.provider = nil
 		return err
 	}
 	n.router = router.New(router.Config{Wake: func(name hearth.Name) { n.registry.Wake(name) }})
@@ -87,7 +88,11 @@ func (n *node) open(ctx context.Context) (err error) {
 	n.gateway = gateway.New(gateway.Config{Registry: n.registry, Router: n.router, Queue: n.queue, Dispatch: n.dispatch, Provider: n.provider,
 		Log: cfg.Log, Credentials: n.credentials, Version: versionText(), Plain: cfg.Plain})
 	n.dispatch.Start()
-	return n.registry.Start(ctx, n.instance)
+	if err := n.registry.Start(ctx, n.instance); err != nil {
+		return err
+	}
+	settle(ctx)
+	return nil
 }
 
 // close takes no new calls and lets those under way end, until ctx does; then it ends all replicas.

@@ -22,6 +22,7 @@ import (
 
 // serveConfig are the flags of hearth serve, which hearth up has too.
 type serveConfig struct {
+	providerConfig
 	State     string
 	Listen    string
 	Redis     string
@@ -72,6 +73,7 @@ with faas-cli. This is what a service or a container runs; hearth up builds and 
 }
 
 func (c *serveConfig) addFlags(f *pflag.FlagSet) {
+	c.providerConfig.addFlags(f)
 	f.StringVar(&c.State, "state", ".hearth", "directory for everything that is kept")
 	f.StringVar(&c.Listen, "listen", "127.0.0.1:8080", "address of the gateway")
 	f.StringVar(&c.Redis, "redis", "", "URL of a Redis to use, instead of a private one (default $REDIS_URL)")
@@ -117,10 +119,12 @@ func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n 
 	if server != nil {
 		defer func() { err = errors.Join(err, server.Close()) }()
 	}
-	if err := os.Setenv("REDIS_URL", redisURL); err != nil { // stack.yml gives it to the functions
-		return err
+	if server == nil || c.Provider != "docker" {
+		if err := os.Setenv("REDIS_URL", redisURL); err != nil { // stack.yml gives it to the functions
+			return err
+		}
 	}
-	n, err := startNode(ctx, nodeConfig{State: c.State, RedisURL: redisURL, Listener: listener, Plain: c.Plain, NoAuth: c.NoAuth, Log: log})
+	n, err := startNode(ctx, nodeConfig{State: c.State, Provider: c.providerConfig, RedisURL: redisURL, Listener: listener, Plain: c.Plain, NoAuth: c.NoAuth, Log: log})
 	if err != nil {
 		return err
 	}
@@ -157,6 +161,9 @@ func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n 
 
 // check refuses flags that make no sense together.
 func (c serveConfig) check() error {
+	if err := c.providerConfig.check(); err != nil {
+		return err
+	}
 	if c.Fsync != "always" && c.Fsync != "everysec" {
 		return fmt.Errorf("--fsync is %q, want always or everysec", c.Fsync)
 	}
@@ -218,6 +225,10 @@ func (c serveConfig) startRedis(ctx context.Context, out *console, log *slog.Log
 		return nil, "", err
 	}
 	out.step("redis", time.Since(began), "%s", server.Description)
-	out.step("redis", 0, "export REDIS_URL=%s   before you deploy with faas-cli", server.URL)
+	if c.Provider == "docker" {
+		out.step("redis", 0, "%s", out.paint("33", "containers cannot reach it: for functions that need Redis, give one with --redis"))
+	} else {
+		out.step("redis", 0, "export REDIS_URL=%s   before you deploy with faas-cli", server.URL)
+	}
 	return server, server.URL, nil
 }

@@ -83,7 +83,7 @@ func up(ctx context.Context, c upConfig) (err error) {
 func (n *node) bringUp(ctx context.Context, c upConfig, out *console, stack *build.Stack) error {
 	if !c.NoBuild {
 		out.step("build", 0, "%s", strings.Join(stack.Names, ", "))
-		if err := stack.Build(ctx, filepath.Join(c.State, "build"), n.images, out); err != nil {
+		if err := c.build(ctx, stack, c.State, out); err != nil {
 			return err
 		}
 	}

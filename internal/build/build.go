@@ -1,5 +1,5 @@
 /*
-Package build turns a stack.yml into images of the process provider and into deployments, as faas-cli turns it into
+Package build turns a stack.yml into images of a provider and into deployments, as faas-cli turns it into
 container images and deployments: with OpenFaaS's own reading of the file, its templates and its build context. It knows no
 language: a template brings a build.sh that makes one binary of a context.
 */
@@ -20,7 +20,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hearthfaas/hearth/internal/process"
 	"github.com/openfaas/faas-provider/types"
 	"github.com/openfaas/go-sdk/builder"
 	"github.com/openfaas/go-sdk/stack"
@@ -82,9 +81,14 @@ func (f *Failure) Error() string {
 
 func (f *Failure) Unwrap() error { return f.Err }
 
+// Images are where functions go that were built: binaries by the names of their images.
+type Images interface {
+	Put(ctx context.Context, ref, binary string) error
+}
+
 // Build builds the stack's functions, as many at a time as there are cores, and stores them as images. dir is where build
 // contexts are laid out. The error has a *Failure for each function that failed.
-func (s *Stack) Build(ctx context.Context, dir string, images process.Images, progress Progress) error {
+func (s *Stack) Build(ctx context.Context, dir string, images Images, progress Progress) error {
 	var (
 		mu      sync.Mutex
 		failed  []error
@@ -113,7 +117,7 @@ func (s *Stack) Build(ctx context.Context, dir string, images process.Images, pr
 	return errors.Join(failed...)
 }
 
-func (s *Stack) build(ctx context.Context, name, dir string, images process.Images) error {
+func (s *Stack) build(ctx context.Context, name, dir string, images Images) error {
 	f := s.services.Functions[name]
 	fail := func(err error, output []byte) error {
 		return &Failure{Function: name, Err: err, Output: string(output)}
@@ -143,7 +147,7 @@ func (s *Stack) build(ctx context.Context, name, dir string, images process.Imag
 	if err := cmd.Run(); err != nil {
 		return fail(err, output.Bytes())
 	}
-	if _, err := images.Put(imageOf(f.Image), binary); err != nil {
+	if err := images.Put(ctx, imageOf(f.Image), binary); err != nil {
 		return fail(err, nil)
 	}
 	return nil

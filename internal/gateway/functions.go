@@ -55,8 +55,14 @@ func namespaceOf(name string) string {
 	return name
 }
 
+// status is what is told of a function: OpenFaaS's words, and why it cannot start, if it cannot.
+type status struct {
+	types.FunctionStatus
+	Failing string `json:"failing,omitempty"`
+}
+
 func (g *Gateway) list(w http.ResponseWriter, r *http.Request) error {
-	list := []types.FunctionStatus{}
+	list := []status{}
 	for _, f := range g.cfg.Registry.Functions(namespaceOf(r.URL.Query().Get("namespace"))) {
 		list = append(list, g.statusOf(f))
 	}
@@ -73,12 +79,12 @@ func (g *Gateway) status(w http.ResponseWriter, r *http.Request) error {
 }
 
 // statusOf is a function as it was deployed, word for word, and how it is.
-func (g *Gateway) statusOf(f hearth.Function) types.FunctionStatus {
+func (g *Gateway) statusOf(f hearth.Function) status {
 	load, _ := g.cfg.Router.Load(f.Name())
-	return types.FunctionStatus{Name: f.Service, Namespace: f.Namespace, Image: f.Image, EnvProcess: f.EnvProcess, EnvVars: f.EnvVars,
+	return status{Failing: load.Failing, FunctionStatus: types.FunctionStatus{Name: f.Service, Namespace: f.Namespace, Image: f.Image, EnvProcess: f.EnvProcess, EnvVars: f.EnvVars,
 		Constraints: f.Constraints, Secrets: f.Secrets, Labels: f.Labels, Annotations: f.Annotations, Limits: f.Limits, Requests: f.Requests,
 		ReadOnlyRootFilesystem: f.ReadOnlyRootFilesystem, CreatedAt: f.CreatedAt,
-		Replicas: uint64(f.Replicas), AvailableReplicas: uint64(load.Available), InvocationCount: float64(load.Calls)}
+		Replicas: uint64(f.Replicas), AvailableReplicas: uint64(load.Available), InvocationCount: float64(load.Calls)}}
 }
 
 // toTheEnd is the context of a change that must not be left half done because its caller is gone.

@@ -53,7 +53,8 @@ func (f Function) label(name string) string {
 	return (*f.Labels)[name]
 }
 
-func (f Function) annotation(name string) string {
+// Annotation is the value of one, or "".
+func (f Function) Annotation(name string) string {
 	if f.Annotations == nil {
 		return ""
 	}
@@ -126,7 +127,7 @@ func (f Function) MaxReplicas() int {
 // such as cron-function, are left out.
 func (f Function) Topics() []string {
 	var topics []string
-	for t := range strings.SplitSeq(f.annotation(annotationTopic), ",") {
+	for t := range strings.SplitSeq(f.Annotation(annotationTopic), ",") {
 		t = strings.TrimSpace(t)
 		if _, err := chain.Stream(t); err == nil && !slices.Contains(topics, t) {
 			topics = append(topics, t)
@@ -152,20 +153,20 @@ var DefaultRetry = RetryPolicy{Attempts: 10, MinWait: 10 * time.Second, MaxWait:
 // Retry is the function's policy. An annotation that cannot be read falls back to the default.
 func (f Function) Retry() RetryPolicy {
 	p := DefaultRetry
-	if n, err := strconv.Atoi(f.annotation(annotationTries)); err == nil && n >= 1 {
+	if n, err := strconv.Atoi(f.Annotation(annotationTries)); err == nil && n >= 1 {
 		p.Attempts = n
 	}
-	if d := duration(f.annotation(annotationMin)); d >= 0 {
+	if d := duration(f.Annotation(annotationMin)); d >= 0 {
 		p.MinWait = d
 	}
-	if d := duration(f.annotation(annotationMax)); d >= 0 {
+	if d := duration(f.Annotation(annotationMax)); d >= 0 {
 		p.MaxWait = d
 	}
 	p.MaxWait = max(p.MaxWait, p.MinWait)
-	if d := duration(f.annotation(annotationMaxAge)); d > 0 {
+	if d := duration(f.Annotation(annotationMaxAge)); d > 0 {
 		p.MaxAge = d
 	}
-	if codes := statusCodes(f.annotation(annotationCodes)); codes != nil {
+	if codes := statusCodes(f.Annotation(annotationCodes)); codes != nil {
 		p.Codes = codes
 	}
 	return p

@@ -1,6 +1,7 @@
 package process
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -25,25 +26,24 @@ type Image struct {
 func (i Images) path(ref string) string { return filepath.Join(i.Dir, url.PathEscape(ref)) }
 
 // Put makes a binary an image. It takes the place of an older one at once, whose binary stays for the replicas that have it.
-func (i Images) Put(ref, binary string) (Image, error) {
+func (i Images) Put(_ context.Context, ref, binary string) error {
 	digest, err := digestOf(binary)
 	if err != nil {
-		return Image{}, fmt.Errorf("store image %s: %w", ref, err)
+		return fmt.Errorf("store image %s: %w", ref, err)
 	}
-	image := Image{Path: filepath.Join(i.path(ref), digest), Digest: digest}
 	if current, err := i.Find(ref); err == nil && current.Digest == digest {
-		return current, nil
+		return nil
 	}
 	if err := os.MkdirAll(i.path(ref), 0o700); err != nil {
-		return Image{}, fmt.Errorf("store image %s: %w", ref, err)
+		return fmt.Errorf("store image %s: %w", ref, err)
 	}
-	if err := copyFile(binary, image.Path); err != nil {
-		return Image{}, fmt.Errorf("store image %s: %w", ref, err)
+	if err := copyFile(binary, filepath.Join(i.path(ref), digest)); err != nil {
+		return fmt.Errorf("store image %s: %w", ref, err)
 	}
 	if err := replaceFile(filepath.Join(i.path(ref), "current"), []byte(digest)); err != nil {
-		return Image{}, fmt.Errorf("store image %s: %w", ref, err)
+		return fmt.Errorf("store image %s: %w", ref, err)
 	}
-	return image, nil
+	return nil
 }
 
 // Find is the image of that name. It returns an error of code Invalid if it was not built here.

@@ -21,8 +21,7 @@ import (
 func setup(t *testing.T) (providertest.Setup, string) {
 	state := t.TempDir()
 	images, store := process.Images{Dir: filepath.Join(state, "images")}, secrets.Store{Dir: filepath.Join(state, "secrets")}
-	_, err := images.Put("test/probe:latest", providertest.Probe(t))
-	require.NoError(t, err)
+	require.NoError(t, images.Put(t.Context(), "test/probe:latest", providertest.Probe(t)))
 	values := map[string]string{}
 	for _, name := range []string{"one", "two"} {
 		_, err := store.Generate("openfaas-fn", name)
@@ -108,7 +107,8 @@ func TestImagesAreReplacedAtOnce(t *testing.T) {
 	put := func(content string) process.Image {
 		path := filepath.Join(dir, "binary")
 		require.NoError(t, os.WriteFile(path, []byte(content), 0o700))
-		image, err := images.Put("a/b:c", path)
+		require.NoError(t, images.Put(t.Context(), "a/b:c", path))
+		image, err := images.Find("a/b:c")
 		require.NoError(t, err)
 		return image
 	}

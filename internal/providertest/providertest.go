@@ -27,7 +27,7 @@ type Setup struct {
 }
 
 // patience is how long a test waits for what must happen.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // subject is a provider under test, and what it told.
 type subject struct {
@@ -63,7 +63,7 @@ func Run(t *testing.T, setup func(t *testing.T) Setup) {
 }
 
 func (s *subject) function(replicas int, change ...func(*hearth.Function)) hearth.Function {
-	f := hearth.Function{Replicas: replicas, Revision: "r1", FunctionDeployment: types.FunctionDeployment{Service: "probe",
+	f := hearth.Function{Replicas: replicas, Revision: "r1", DeployedAt: time.Now().UTC(), FunctionDeployment: types.FunctionDeployment{Service: "probe",
 		Namespace: "openfaas-fn", Image: s.Image, EnvVars: map[string]string{"GREETING": "hello", "write_timeout": "5s"}}}
 	for _, c := range change {
 		c(&f)
@@ -109,9 +109,9 @@ func ready(n int) func([]hearth.Replica) bool {
 	}
 }
 
-// call calls a replica with a query.
-func call(ctx context.Context, r hearth.Replica, query, body string) (string, error) {
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
+// Call calls a replica with a query, and returns what it answers.
+func Call(ctx context.Context, r hearth.Replica, query, body string) (string, error) {
+	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
 		if path, ok := strings.CutPrefix(r.Address, "unix://"); ok {
 			return (&net.Dialer{}).DialContext(ctx, "unix", path)
 		}
@@ -139,7 +139,7 @@ func call(ctx context.Context, r hearth.Replica, query, body string) (string, er
 
 func (s *subject) ask(r hearth.Replica, query string) string {
 	s.t.Helper()
-	text, err := call(s.t.Context(), r, query, "")
+	text, err := Call(s.t.Context(), r, query, "")
 	require.NoError(s.t, err)
 	return text
 }
@@ -147,7 +147,7 @@ func (s *subject) ask(r hearth.Replica, query string) string {
 func runsAFunction(s *subject) {
 	s.apply(s.function(1))
 	r := s.await("one replica", ready(1))[0]
-	text, err := call(s.t.Context(), r, "", "the body")
+	text, err := Call(s.t.Context(), r, "", "the body")
 	require.NoError(s.t, err)
 	require.Equal(s.t, "the body", text)
 	for name, want := range map[string]string{"GREETING": "hello", "OPENFAAS_NAME": "probe", "OPENFAAS_NAMESPACE": "openfaas-fn", "NOT_SET": ""} {
@@ -206,13 +206,13 @@ func restarts(s *subject) {
 	s.apply(s.function(1))
 	r := s.await("one replica", ready(1))[0]
 	pid := s.ask(r, "pid")
-	_, err := call(s.t.Context(), r, "exit", "")
+	_, err := Call(s.t.Context(), r, "exit", "")
 	require.Error(s.t, err)
 	s.await("a new process", func(list []hearth.Replica) bool {
 		if !ready(1)(list) {
 			return false
 		}
-		now, err := call(s.t.Context(), list[0], "pid", "")
+		now, err := Call(s.t.Context(), list[0], "pid", "")
 		return err == nil && (now != pid || list[0].ID != r.ID)
 	})
 }
@@ -251,7 +251,7 @@ func replaces(s *subject) {
 				if pick == nil {
 					err = fmt.Errorf("no replica is ready of %+v", list)
 				} else {
-					_, err = call(s.t.Context(), *pick, "sleep=5ms", "")
+					_, err = Call(s.t.Context(), *pick, "sleep=5ms", "")
 				}
 				mu.Lock()
 				calls++
@@ -270,7 +270,7 @@ func replaces(s *subject) {
 				return false
 			}
 			for _, r := range list {
-				if got, err := call(s.t.Context(), r, "env=GREETING", ""); err != nil || got != revision {
+				if got, err := Call(s.t.Context(), r, "env=GREETING", ""); err != nil || got != revision {
 					return false
 				}
 			}
@@ -305,7 +305,7 @@ func drains(s *subject) {
 	s.apply(f)
 	r := s.await("one replica", ready(1))[0]
 	answered := make(chan error, 1)
-	go func() { _, err := call(context.WithoutCancel(s.t.Context()), r, "sleep=700ms", ""); answered <- err }()
+	go func() { _, err := Call(context.WithoutCancel(s.t.Context()), r, "sleep=700ms", ""); answered <- err }()
 	time.Sleep(100 * time.Millisecond) // for the call to arrive: there is nothing to see of it from here
 	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
 	defer cancel()
@@ -317,7 +317,7 @@ func drains(s *subject) {
 		s.t.Fatal("the replica is gone, and its call was not answered")
 	}
 	require.Empty(s.t, s.replicas())
-	_, err := call(s.t.Context(), r, "", "")
+	_, err := Call(s.t.Context(), r, "", "")
 	require.Error(s.t, err)
 }
 

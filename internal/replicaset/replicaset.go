@@ -31,6 +31,12 @@ type Replica interface {
 	Done() <-chan struct{}
 }
 
+// Adopted is a replica of an earlier life, which goes on.
+type Adopted struct {
+	Asleep   bool
+	Continue func(number int, changed func()) Replica
+}
+
 // Config says what the replicas are. An Image is what a provider has found for a spec's image.
 type Config[Image any] struct {
 	// Start begins the life of a function's replica, which has a number of its own. It must not wait for it. changed must be
@@ -82,9 +88,8 @@ func (m *Manager[Image]) Get(n hearth.Name) (f hearth.Function, image Image, ok 
 	return f, image, false
 }
 
-// Apply makes a function run as its spec says. adopted are replicas of it that run already, in which a provider's earlier
-// life is continued. When it returns an error, all is as it was.
-func (m *Manager[Image]) Apply(f hearth.Function, image Image, adopted ...func(changed func()) Replica) error {
+// Apply makes a function run as its spec says. When it returns an error, all is as it was.
+func (m *Manager[Image]) Apply(f hearth.Function, image Image, adopted ...Adopted) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
@@ -95,10 +100,18 @@ func (m *Manager[Image]) Apply(f hearth.Function, image Image, adopted ...func(c
 		fn = &function[Image]{}
 		m.functions[f.Name()] = fn
 	}
-	for _, adopt := range adopted {
-		r := adopt(func() { m.changed(f.Name()) })
+	for _, a := range adopted {
+		fn.next++
+		r := a.Continue(fn.next, func() { m.changed(f.Name()) })
 		m.track(r, f.Name())
-		fn.replicas = append(fn.replicas, r)
+		switch {
+		case !a.Asleep:
+			fn.replicas = append(fn.replicas, r)
+		case fn.standby == nil:
+			fn.standby = r
+		default:
+			r.End()
+		}
 	}
 	was := *fn
 	fn.spec, fn.image = f, image

@@ -52,7 +52,7 @@ type route struct {
 	timeout     time.Duration // of one call
 	desired     int           // replicas
 	replicas    []*target
-	failing     string        // why none can be had, if all are failing
+	failing     string        // why one cannot start
 	changed     chan struct{} // closed, and made anew, when the replicas are others; nil while nobody waits
 	waking      bool
 	wakeError   error     // why it could not be woken the last time
@@ -135,7 +135,6 @@ func (fn *route) update(replicas []hearth.Replica) {
 		known[t.ID] = t
 	}
 	fn.replicas, fn.failing = nil, ""
-	alive := false
 	for _, state := range replicas {
 		t := known[state.ID]
 		if t == nil {
@@ -145,13 +144,9 @@ func (fn *route) update(replicas []hearth.Replica) {
 		t.Replica = state
 		t.wasReady = t.wasReady || state.Ready
 		fn.replicas = append(fn.replicas, t)
-		alive = alive || state.Accepting
 		if state.Failing != "" {
 			fn.failing = state.Failing
 		}
-	}
-	if alive {
-		fn.failing = ""
 	}
 	for _, gone := range known {
 		gone.transport.CloseIdleConnections()
@@ -284,7 +279,7 @@ type Load struct {
 	InFlight  int
 	Held      int
 	Available int    // replicas that are ready
-	Failing   string // why none is
+	Failing   string // why one cannot start
 }
 
 // Load is a function's. ok is false if there is no such function.

@@ -2,6 +2,7 @@
 package function
 
 import (
+	"bytes"
 	"fmt"
 	"net/url"
 	"os"
@@ -10,6 +11,8 @@ import (
 
 	handler "github.com/openfaas/templates-sdk/go-http"
 )
+
+var hogged [][]byte
 
 func init() {
 	if why := os.Getenv("FAIL_START"); why != "" {
@@ -34,6 +37,19 @@ func Handle(r handler.Request) (handler.Response, error) {
 			return answer("none")
 		}
 		return answer(string(text))
+	case query.Has("write"): // a file, and tells whether it could
+		if err := os.WriteFile(query.Get("write"), r.Body, 0o600); err != nil {
+			return answer(err.Error())
+		}
+		return answer("written")
+	case query.Has("hog"): // memory, in MiB
+		var n int
+		if _, err := fmt.Sscan(query.Get("hog"), &n); err != nil {
+			return handler.Response{}, err
+		}
+		for range n {
+			hogged = append(hogged, bytes.Repeat([]byte{1}, 1<<20))
+		}
 	case query.Has("exit"):
 		os.Exit(7)
 	case query.Has("print"):

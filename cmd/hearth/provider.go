@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"runtime"
+
+	"github.com/hearthfaas/hearth/internal/build"
+	"github.com/hearthfaas/hearth/internal/docker"
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/process"
+	"github.com/hearthfaas/hearth/internal/secrets"
+	"github.com/spf13/pflag"
+)
+
+// providerConfig are the flags that say what functions run as.
+type providerConfig struct {
+	Provider string
+	Network  string
+	Publish  bool
+	Pull     string
+	Asleep   string
+}
+
+func (c *providerConfig) addFlags(f *pflag.FlagSet) {
+	f.StringVar(&c.Provider, "provider", "process", "what functions run as: process, for code you trust; or docker, as containers of the engine that DOCKER_HOST names")
+	f.StringVar(&c.Network, "docker-network", "hearth", "network of the containers; it is made if it does not exist")
+	f.BoolVar(&c.Publish, "docker-publish", runtime.GOOS != "linux", "reach containers by ports of this machine's loopback, where the engine's networks cannot be reached")
+	f.StringVar(&c.Pull, "pull-policy", "if-not-present", "when a deployment fetches its image: always, if-not-present or never")
+	f.StringVar(&c.Asleep, "asleep", "frozen", "what is kept of a function without replicas: frozen, a paused container; prepared, one that is not started; or nothing")
+}
+
+// check refuses what is not a provider, before anything is started.
+func (c providerConfig) check() error {
+	if c.Provider != "process" && c.Provider != "docker" {
+		return fmt.Errorf("--provider is %q, want process or docker", c.Provider)
+	}
+	return c.docker().Validate()
+}
+
+func (c providerConfig) docker() docker.Config {
+	return docker.Config{Network: c.Network, Publish: c.Publish, Pull: docker.PullPolicy(c.Pull), Asleep: docker.Asleep(c.Asleep)}
+}
+
+// open makes the provider. settle is called when all functions are applied that were deployed in an earlier life.
+func (c providerConfig) open(ctx context.Context, state, instance string, store secrets.Store, log *slog.Logger) (p hearth.Provider, settle func(context.Context), err error) {
+	if c.Provider == "docker" {
+		cfg := c.docker()
+		cfg.Instance, cfg.State, cfg.Secrets, cfg.Log = instance, state, store, log
+		p, err := docker.New(ctx, cfg)
+		if err != nil {
+			return nil, nil, err
+		}
+		return p, p.Prune, nil
+	}
+	p, err = process.New(process.Config{State: state, Images: processImages(state), Secrets: store, Log: log})
+	return p, func(context.Context) {}, err
+}
+
+func processImages(state string) process.Images {
+	return process.Images{Dir: filepath.Join(state, "images")}
+}
+
+// build builds a stack's functions as images of the provider.
+func (c providerConfig) build(ctx context.Context, stack *build.Stack, state string, out *console) error {
+	var images build.Images = processImages(state)
+	if c.Provider == "docker" {
+		of, err := docker.OpenImages(ctx)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = of.Close() }()
+		images = of
+	}
+	return stack.Build(ctx, filepath.Join(state, "build"), images, out)
+}

@@ -1,0 +1,120 @@
+package docker
+
+import (
+	"archive/tar"
+	"bytes"
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+)
+
+// certificates are those of the authorities that this machine trusts, where Linux distributions keep them.
+const certificates = "/etc/ssl/certs/ca-certificates.crt"
+
+// OpenImages connects to the engine that the environment names, to store images.
+func OpenImages(ctx context.Context) (*Images, error) {
+	api, err := connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &Images{api: api, policy: PullNever, log: slog.New(slog.DiscardHandler)}, nil
+}
+
+// Close ends the connection.
+func (i *Images) Close() error { return i.api.Close() }
+
+// Put makes a static binary a function's image, and gives it to the engine. It needs no builder and no base image: the image
+// has the binary, /tmp, and this machine's certificates of authorities. The same binary makes the same image.
+func (i *Images) Put(ctx context.Context, ref, binary string) error {
+	image, err := imageOf(binary, cmp.Or(os.Getenv("GOARCH"), runtime.GOARCH), ref)
+	if err != nil {
+		return fmt.Errorf("make image %s: %w", ref, err)
+	}
+	tag, err := name.NewTag(ref)
+	if err != nil {
+		return fmt.Errorf("make image %s: %w", ref, err)
+	}
+	from, to := io.Pipe()
+	go func() { to.CloseWithError(tarball.Write(tag, image, to)) }()
+	loaded, err := i.api.ImageLoad(ctx, from)
+	if err != nil {
+		_ = from.Close()
+		return fmt.Errorf("give image %s to the Docker engine: %w", ref, err)
+	}
+	defer func() { _ = loaded.Close() }()
+	answer, err := io.ReadAll(loaded)
+	if err == nil && bytes.Contains(answer, []byte(`"errorDetail"`)) {
+		err = fmt.Errorf("%s", bytes.TrimSpace(answer))
+	}
+	if err != nil {
+		return fmt.Errorf("give image %s to the Docker engine: %w", ref, err)
+	}
+	return nil
+}
+
+func imageOf(binary, arch, ref string) (v1.Image, error) {
+	files, err := layerOf(binary)
+	if err != nil {
+		return nil, err
+	}
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(files)), nil })
+	if err != nil {
+		return nil, err
+	}
+	image, err := mutate.AppendLayers(empty.Image, layer)
+	if err != nil {
+		return nil, err
+	}
+	file, err := image.ConfigFile()
+	if err != nil {
+		return nil, err
+	}
+	file = file.DeepCopy()
+	file.OS, file.Architecture, file.Created = "linux", arch, v1.Time{Time: time.Unix(0, 0).UTC()}
+	title, _, _ := strings.Cut(ref[strings.LastIndex(ref, "/")+1:], ":")
+	file.Config = v1.Config{User: nobody, Cmd: []string{"/handler"}, ExposedPorts: map[string]struct{}{"8080/tcp": {}},
+		Labels: map[string]string{"org.opencontainers.image.title": title, "org.opencontainers.image.vendor": "built by hearth"}}
+	return mutate.ConfigFile(image, file)
+}
+
+// layerOf is what the image has, as a tar archive.
+func layerOf(binary string) ([]byte, error) {
+	var out bytes.Buffer
+	w := tar.NewWriter(&out)
+	add := func(h tar.Header, content []byte) error {
+		h.Size, h.ModTime = int64(len(content)), time.Unix(0, 0)
+		if err := w.WriteHeader(&h); err != nil {
+			return err
+		}
+		_, err := w.Write(content)
+		return err
+	}
+	program, err := os.ReadFile(binary)
+	if err != nil {
+		return nil, err
+	}
+	if err := add(tar.Header{Name: "tmp/", Typeflag: tar.TypeDir, Mode: 0o1777}, nil); err != nil {
+		return nil, err
+	}
+	if trusted, err := os.ReadFile(certificates); err == nil {
+		if err := add(tar.Header{Name: strings.TrimPrefix(certificates, "/"), Typeflag: tar.TypeReg, Mode: 0o644}, trusted); err != nil {
+			return nil, err
+		}
+	}
+	if err := add(tar.Header{Name: "handler", Typeflag: tar.TypeReg, Mode: 0o755}, program); err != nil {
+		return nil, err
+	}
+	return out.Bytes(), w.Close()
+}

@@ -1,0 +1,246 @@
+package docker
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net/netip"
+	"os"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/mount"
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/client"
+	"github.com/moby/sys/user"
+)
+
+// Labels of our containers.
+const (
+	labelInstance = "com.hearth.instance" // of all: the hearth that they belong to
+	labelFunction = "com.hearth.function" // name.namespace
+	labelRevision = "com.hearth.revision"
+	labelReplica  = "com.hearth.replica"
+	labelImage    = "com.hearth.image" // as the spec names it
+)
+
+// label is a filter for the value of one of our labels.
+func label(name, value string) string { return "com.hearth." + name + "=" + value }
+
+// Limits that a function does not choose.
+const (
+	// nobody is whom a container runs as whose image says root, or nothing. It is the user of distroless images.
+	nobody = "65532:65532"
+	// maxProcesses are those of one container, threads included.
+	maxProcesses = 512
+	// defaultMemory is for a function without a limit of its own, so that none can take the machine's.
+	defaultMemory = 1 << 30
+	secretsDir    = "/var/openfaas/secrets"
+)
+
+// port is where a function takes calls. See https://docs.openfaas.com/reference/workloads/.
+var port = network.MustParsePort("8080/tcp")
+
+// options are a container for a function.
+func (p *Provider) options(f hearth.Function, image Image, id string) client.ContainerCreateOptions {
+	env := f.Environment()
+	env["secret_mount_path"] = secretsDir
+	var list []string
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		list = append(list, name+"="+env[name])
+	}
+	processes := int64(maxProcesses)
+	limit, request := f.Limit(), f.Request()
+	if limit.Memory == 0 {
+		limit.Memory = max(defaultMemory, request.Memory)
+	}
+	host := &container.HostConfig{
+		NetworkMode:    container.NetworkMode(p.cfg.Network),
+		ReadonlyRootfs: f.ReadOnlyRootFilesystem,
+		Tmpfs:          map[string]string{"/tmp": "rw,nosuid,nodev,mode=1777"}, // its pages count as the container's memory
+		CapDrop:        []string{"ALL"},
+		SecurityOpt:    []string{"no-new-privileges"},
+		LogConfig:      container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": "8m", "max-file": "2"}},
+		RestartPolicy:  container.RestartPolicy{Name: container.RestartPolicyDisabled},
+		Resources: container.Resources{
+			Memory: limit.Memory, MemorySwap: limit.Memory, // no swap: a function out of memory ends, and is not slow for ever
+			MemoryReservation: min(request.Memory, limit.Memory),
+			NanoCPUs:          limit.MilliCPU * 1e6, CPUShares: request.MilliCPU * 1024 / 1000,
+			PidsLimit: &processes,
+		},
+	}
+	if len(f.Secrets) > 0 { // a volume without a name: it goes with the container
+		host.Mounts = []mount.Mount{{Type: mount.TypeVolume, Target: secretsDir}}
+	}
+	config := &container.Config{
+		Image: image.ID, User: image.user(), Env: list, Hostname: id,
+		ExposedPorts: network.PortSet{port: {}},
+		// Hearth asks by itself. What the image would run for each check costs time, also while the container sleeps.
+		Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
+		Labels: map[string]string{labelInstance: p.cfg.Instance, labelFunction: f.Name().String(), labelRevision: f.Revision,
+			labelReplica: id, labelImage: f.Image},
+	}
+	if p.cfg.Publish {
+		host.PortBindings = network.PortMap{port: {{HostIP: netip.AddrFrom4([4]byte{127, 0, 0, 1})}}}
+	}
+	return client.ContainerCreateOptions{Name: containerName(id), Config: config, HostConfig: host}
+}
+
+// create makes a container, with the secrets that it may read.
+func (p *Provider) create(ctx context.Context, f hearth.Function, image Image, id string) (containerID string, err error) {
+	options := p.options(f, image, id)
+	made, err := p.api.ContainerCreate(ctx, options)
+	if err != nil {
+		return "", err
+	}
+	if len(f.Secrets) > 0 {
+		if err := p.grant(ctx, f, image.user(), made.ID); err != nil {
+			p.discard(context.WithoutCancel(ctx), made.ID)
+			return "", err
+		}
+	}
+	return made.ID, nil
+}
+
+// grant puts a function's secrets into its container, as files that only the container's user can read.
+func (p *Provider) grant(ctx context.Context, f hearth.Function, userName, containerID string) error {
+	owner, err := p.userOf(ctx, userName, containerID)
+	if err != nil {
+		return fmt.Errorf("look for the image's user %s: %w", userName, err)
+	}
+	var archive bytes.Buffer
+	w := tar.NewWriter(&archive)
+	for _, name := range f.Secrets {
+		value, err := os.ReadFile(p.cfg.Secrets.Path(f.Namespace, name))
+		if err != nil {
+			return hearth.Errorf(hearth.Unavailable, "the secret %s cannot be read: it may have been removed", name)
+		}
+		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o400, Uid: owner.Uid, Gid: owner.Gid, Size: int64(len(value))}); err != nil {
+			return err
+		}
+		if _, err := w.Write(value); err != nil {
+			return err
+		}
+	}
+	if err := w.Close(); err != nil {
+		return err
+	}
+	_, err = p.api.CopyToContainer(ctx, containerID, client.CopyToContainerOptions{DestinationPath: secretsDir, Content: &archive})
+	if err != nil {
+		return fmt.Errorf("put secrets into the container: %w", err)
+	}
+	return nil
+}
+
+// userOf finds the numbers of a user, as the engine does: by the container's own files, if it has a name.
+func (p *Provider) userOf(ctx context.Context, name, containerID string) (*user.ExecUser, error) {
+	var files [2]io.Reader
+	for i, path := range [...]string{"/etc/passwd", "/etc/group"} {
+		found, err := p.api.CopyFromContainer(ctx, containerID, client.CopyFromContainerOptions{SourcePath: path})
+		if errdefs.IsNotFound(err) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		archive := tar.NewReader(found.Content)
+		if _, err = archive.Next(); err == nil {
+			var text []byte
+			text, err = io.ReadAll(io.LimitReader(archive, 1<<20))
+			files[i] = bytes.NewReader(text)
+		}
+		_ = found.Content.Close()
+		if err != nil {
+			return nil, err
+		}
+	}
+	return user.GetExecUser(name, nil, files[0], files[1])
+}
+
+// discard removes a container, whatever it does, by its id or name. It may be gone already. One that cannot
+// be removed now is when the engine is back, or when hearth ends, or starts again.
+func (p *Provider) discard(ctx context.Context, container string) {
+	_, err := p.api.ContainerRemove(ctx, container, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+	for tries := 0; errdefs.IsConflict(err) && tries < 100; tries++ { // somebody removes it, or an engine that was ended did
+		pause(ctx, 50*time.Millisecond)
+		_, err = p.api.ContainerRemove(ctx, container, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err == nil || errdefs.IsNotFound(err) {
+		delete(p.left, container)
+		return
+	}
+	p.left[container] = true
+	p.cfg.Log.Warn("a container could not be removed, and will be later", "container", container, "error", err)
+}
+
+// sweep removes the containers that could not be removed before.
+func (p *Provider) sweep(ctx context.Context) {
+	p.mu.Lock()
+	left := slices.Collect(maps.Keys(p.left))
+	p.mu.Unlock()
+	for _, container := range left {
+		p.discard(ctx, container)
+	}
+}
+
+// containerName is what people see in docker ps.
+func containerName(id string) string { return "hearth-" + id }
+
+// address is where a container takes calls. It has one only while it runs.
+func (p *Provider) address(ctx context.Context, containerID string) (string, error) {
+	c, err := p.api.ContainerInspect(ctx, containerID, client.ContainerInspectOptions{})
+	if err != nil {
+		return "", err
+	}
+	settings := c.Container.NetworkSettings
+	if p.cfg.Publish {
+		for _, b := range settings.Ports[port] {
+			return "http://127.0.0.1:" + b.HostPort, nil
+		}
+		return "", fmt.Errorf("it ended at once: %s", ending(c.Container.State, 0))
+	}
+	for _, n := range settings.Networks {
+		if n.IPAddress.IsValid() {
+			return "http://" + netip.AddrPortFrom(n.IPAddress, port.Num()).String(), nil
+		}
+	}
+	return "", fmt.Errorf("it has no address on the network %s: it ended at once: %s", p.cfg.Network, ending(c.Container.State, 0))
+}
+
+// ending says how a container ended.
+func ending(s *container.State, memory int64) string {
+	switch {
+	case s == nil || s.Running:
+		return "it runs"
+	case s.OOMKilled && memory > 0:
+		return fmt.Sprintf("it was killed, as it used more than its memory limit of %d MiB", memory>>20)
+	case s.OOMKilled:
+		return "it was killed, as it used more memory than its limit"
+	case s.Error != "":
+		return s.Error
+	case s.ExitCode > 128:
+		return fmt.Sprintf("it was ended by signal %d", s.ExitCode-128)
+	}
+	return fmt.Sprintf("it ended with exit code %d", s.ExitCode)
+}
+
+// readyPath is what a container is asked whether it is ready, and whether the function itself chose it. Without a choice it
+// is what both watchdogs of OpenFaaS answer; the classic one would run the function for /_/ready.
+func readyPath(f hearth.Function) (path_ string, chosen bool) {
+	for _, name := range []string{"com.openfaas.ready.http.path", "com.openfaas.health.http.path"} {
+		if p := f.Annotation(name); p != "" {
+			return path.Join("/", strings.TrimSpace(p)), true
+		}
+	}
+	return "/_/health", false
+}

@@ -1,0 +1,281 @@
+package docker_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/hearthfaas/hearth/internal/docker"
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/providertest"
+	"github.com/moby/moby/client"
+	"github.com/openfaas/faas-provider/types"
+	"github.com/stretchr/testify/require"
+)
+
+// watched is a rig, and what its provider told.
+type watched struct {
+	rig
+	t   *testing.T
+	log *logBuffer
+
+	mu sync.Mutex
+	at map[string][]hearth.Replica
+}
+
+type logBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+func watch(t *testing.T, change ...func(*docker.Config)) *watched {
+	t.Helper()
+	log := &logBuffer{}
+	w := &watched{t: t, log: log, at: map[string][]hearth.Replica{}}
+	w.rig = setup(t, append(change, func(c *docker.Config) { c.Log = slog.New(slog.NewTextHandler(log, nil)) })...)
+	w.Provider.Watch(func(n hearth.Name, list []hearth.Replica) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.at[n.Function] = list
+	})
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		require.NoError(t, w.Provider.Close(ctx))
+		require.Empty(t, w.ours(t), "nothing is left behind")
+	})
+	return w
+}
+
+func (w *watched) apply(f hearth.Function) {
+	w.t.Helper()
+	require.NoError(w.t, w.Provider.Apply(w.t.Context(), f))
+}
+
+func (w *watched) replicas(name string) []hearth.Replica {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.at[name]
+}
+
+func (w *watched) await(name string, condition func([]hearth.Replica) bool) []hearth.Replica {
+	w.t.Helper()
+	require.Eventually(w.t, func() bool { return condition(w.replicas(name)) }, time.Minute, 5*time.Millisecond, "%+v", w.replicas(name))
+	return w.replicas(name)
+}
+
+func ready(n int) func([]hearth.Replica) bool {
+	return func(list []hearth.Replica) bool {
+		for _, r := range list {
+			if !r.Ready || !r.Accepting {
+				return false
+			}
+		}
+		return len(list) == n
+	}
+}
+
+func failing(list []hearth.Replica) bool { return len(list) == 1 && list[0].Failing != "" }
+
+func (w *watched) ask(r hearth.Replica, query string) string {
+	w.t.Helper()
+	text, err := providertest.Call(w.t.Context(), r, query, "")
+	require.NoError(w.t, err)
+	return text
+}
+
+func TestContainerHasNoPrivileges(t *testing.T) {
+	t.Parallel()
+	w := watch(t)
+	w.apply(function(1, func(f *hearth.Function) {
+		f.Limits, f.Requests = &types.FunctionResources{Memory: "64Mi", CPU: "500m"}, &types.FunctionResources{Memory: "32Mi", CPU: "250m"}
+		f.ReadOnlyRootFilesystem, f.Secrets = true, []string{"one"}
+	}))
+	r := w.await("probe", ready(1))[0]
+	inspected, err := w.api.ContainerInspect(t.Context(), "hearth-"+r.ID, client.ContainerInspectOptions{})
+	require.NoError(t, err)
+	c, host := inspected.Container, inspected.Container.HostConfig
+	require.Equal(t, "65532:65532", c.Config.User)
+	require.Equal(t, []string{"ALL"}, []string(host.CapDrop))
+	require.Empty(t, host.CapAdd)
+	require.False(t, host.Privileged)
+	require.Contains(t, host.SecurityOpt, "no-new-privileges")
+	require.EqualValues(t, 512, *host.PidsLimit)
+	require.EqualValues(t, 64<<20, host.Memory)
+	require.EqualValues(t, 64<<20, host.MemorySwap, "it cannot swap")
+	require.EqualValues(t, 32<<20, host.MemoryReservation)
+	require.EqualValues(t, 5e8, host.NanoCPUs)
+	require.EqualValues(t, 256, host.CPUShares)
+	require.Empty(t, host.PortBindings)
+	require.Len(t, c.NetworkSettings.Networks, 1)
+	require.Contains(t, c.NetworkSettings.Networks, w.cfg.Network)
+	require.True(t, host.ReadonlyRootfs)
+	require.Contains(t, w.ask(r, "write=/etc/x"), "read-only file system")
+	require.Equal(t, "written", w.ask(r, "write=/tmp/x"))
+	secret, err := w.api.ContainerStatPath(t.Context(), c.ID, client.ContainerStatPathOptions{Path: "/var/openfaas/secrets/one"})
+	require.NoError(t, err)
+	require.EqualValues(t, 0o400, secret.Stat.Mode.Perm())
+	require.Contains(t, w.ask(r, "write=/var/openfaas/secrets/one"), "denied", "it cannot change its secret")
+	require.NotContains(t, fmt.Sprint(c.Config.Env), w.Secrets["one"])
+
+	w.apply(function(1, func(f *hearth.Function) { f.Service = "plain" }))
+	plain, err := w.api.ContainerInspect(t.Context(), "hearth-"+w.await("plain", ready(1))[0].ID, client.ContainerInspectOptions{})
+	require.NoError(t, err)
+	require.EqualValues(t, 1<<30, plain.Container.HostConfig.Memory, "there is a limit without one too")
+}
+
+func TestMemoryHogDiesAlone(t *testing.T) {
+	t.Parallel()
+	w := watch(t)
+	limit := func(f *hearth.Function) { f.Limits = &types.FunctionResources{Memory: "64Mi"} }
+	w.apply(function(1, limit, func(f *hearth.Function) { f.Service = "hog" }))
+	w.apply(function(1, limit))
+	hog, other := w.await("hog", ready(1))[0], w.await("probe", ready(1))[0]
+	_, err := providertest.Call(t.Context(), hog, "hog=200", "")
+	require.Error(t, err)
+	w.await("hog", func(list []hearth.Replica) bool { return ready(1)(list) && list[0].ID != hog.ID })
+	require.Contains(t, w.log.String(), "it was killed, as it used more than its memory limit of 64 MiB")
+	require.Equal(t, []hearth.Replica{other}, w.replicas("probe"), "the other goes on")
+	require.Empty(t, w.ask(other, ""))
+}
+
+func TestKilledContainerIsReplaced(t *testing.T) {
+	t.Parallel()
+	w := watch(t)
+	w.apply(function(1))
+	for range 2 { // the second time too, as it had got ready
+		r := w.await("probe", ready(1))[0]
+		_, err := w.api.ContainerKill(t.Context(), "hearth-"+r.ID, client.ContainerKillOptions{Signal: "KILL"})
+		require.NoError(t, err)
+		w.await("probe", func(list []hearth.Replica) bool { return ready(1)(list) && list[0].ID != r.ID })
+	}
+	r := w.replicas("probe")[0]
+	_, err := w.api.ContainerRemove(t.Context(), "hearth-"+r.ID, client.ContainerRemoveOptions{Force: true})
+	require.NoError(t, err)
+	w.await("probe", func(list []hearth.Replica) bool { return ready(1)(list) && list[0].ID != r.ID })
+}
+
+func TestAsleepIsFrozenAndWakes(t *testing.T) {
+	t.Parallel()
+	w := watch(t)
+	w.apply(function(0, func(f *hearth.Function) { f.Secrets = []string{"one"} }))
+	frozen := func() bool {
+		for _, state := range w.ours(t) {
+			if state == "paused" {
+				return true
+			}
+		}
+		return false
+	}
+	for range 2 {
+		require.Eventually(t, frozen, time.Minute, 5*time.Millisecond)
+		require.Empty(t, w.replicas("probe"), "nobody is told of what sleeps")
+		require.Len(t, w.ours(t), 1)
+		w.apply(function(3, func(f *hearth.Function) { f.Secrets = []string{"one"} }))
+		first := w.replicas("probe")[0]
+		require.True(t, first.Accepting, "its socket takes connections while it thaws")
+		require.Equal(t, w.Secrets["one"], w.ask(first, "secret=one"))
+		w.await("probe", ready(3))
+		w.apply(function(0, func(f *hearth.Function) { f.Secrets = []string{"one"} }))
+	}
+	require.Eventually(t, frozen, time.Minute, 5*time.Millisecond)
+}
+
+func TestImageThatWillNotStartSaysWhy(t *testing.T) {
+	t.Parallel()
+	w := watch(t, func(c *docker.Config) { c.ReadyWithin = 300 * time.Millisecond })
+	images, err := docker.OpenImages(t.Context())
+	require.NoError(t, err)
+	defer func() { _ = images.Close() }()
+	text := filepath.Join(t.TempDir(), "text")
+	require.NoError(t, os.WriteFile(text, []byte("this is no program"), 0o700))
+	require.NoError(t, images.Put(t.Context(), "test/text:latest", text))
+	for name, test := range map[string]struct {
+		change func(*hearth.Function)
+		want   string
+	}{
+		"starts":  {func(f *hearth.Function) { f.Image = "test/text:latest" }, "exec format error"},
+		"listens": {func(f *hearth.Function) { f.EnvVars["port"] = "9999" }, "nothing answers on port 8080"},
+		"ready": {func(f *hearth.Function) {
+			f.Annotations = &map[string]string{"com.openfaas.ready.http.path": "/?status=503"}
+		}, "its ready check is answered with 503"},
+		"asleep": {func(f *hearth.Function) { f.Replicas, f.EnvVars["FAIL_START"] = 0, "no flour" }, "no flour"},
+	} {
+		w.apply(function(1, func(f *hearth.Function) { f.Service = name }, test.change))
+		require.Contains(t, w.await(name, failing)[0].Failing, test.want)
+	}
+	w.apply(function(1, func(f *hearth.Function) { f.Service, f.Revision = "listens", "r2" }))
+	w.await("listens", ready(1))
+}
+
+func TestStrangersAreNotTouched(t *testing.T) {
+	t.Parallel()
+	other := watch(t)
+	other.apply(function(1))
+	before := other.await("probe", ready(1))
+	w := watch(t)
+	w.apply(function(1))
+	w.await("probe", ready(1))
+	require.NoError(t, w.Provider.Remove(t.Context(), hearth.Name{Function: "probe", Namespace: "openfaas-fn"}))
+	require.NoError(t, w.Provider.Close(t.Context()))
+	require.Equal(t, before, other.replicas("probe"))
+	require.Empty(t, other.ask(before[0], ""))
+}
+
+// TestEngineRestart is not parallel: all others would lose their containers.
+func TestEngineRestart(t *testing.T) {
+	w := watch(t)
+	w.apply(function(2))
+	w.apply(function(0, func(f *hearth.Function) { f.Service = "sleeper" }))
+	w.await("probe", ready(2))
+	// An engine that is ended in the middle of making a container leaves a mount, and cannot remove that container any more.
+	require.Eventually(t, func() bool { return slices.Contains(slices.Collect(maps.Values(w.ours(t))), "paused") }, time.Minute, 5*time.Millisecond)
+	pidOf := func() int {
+		text, _ := os.ReadFile(os.Getenv("HEARTH_TEST_ENGINE"))
+		pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+		return pid
+	}
+	pid := pidOf()
+	require.NotZero(t, pid)
+	before := w.replicas("probe")
+	require.NoError(t, syscall.Kill(pid, syscall.SIGTERM))
+	require.Eventually(t, func() bool {
+		_, err := w.api.Ping(t.Context(), client.PingOptions{})
+		return err == nil && pidOf() != pid && pidOf() != 0
+	}, time.Minute, 10*time.Millisecond)
+	w.await("probe", func(list []hearth.Replica) bool {
+		running := w.ours(t)
+		return ready(2)(list) && list[0].ID != before[0].ID && list[1].ID != before[1].ID &&
+			running["/hearth-"+list[0].ID] == "running" && running["/hearth-"+list[1].ID] == "running"
+	})
+	require.Len(t, w.replicas("probe"), 2)
+	for _, r := range w.replicas("probe") {
+		require.Empty(t, w.ask(r, ""))
+	}
+	w.apply(function(1, func(f *hearth.Function) { f.Service = "sleeper" }))
+	require.Empty(t, w.ask(w.await("sleeper", ready(1))[0], ""))
+	require.Eventually(t, func() bool { return len(w.ours(t)) == 3 }, 30*time.Second, 10*time.Millisecond, "no container is left of before")
+}

@@ -1,0 +1,133 @@
+package docker
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/moby/moby/client"
+)
+
+// events tells when containers end, over one connection for all of them. When the engine was away, it looks which are left.
+type events struct {
+	api    *client.Client
+	filter string
+	back   func(context.Context) // called when the engine answers, for the first time or again
+	log    *slog.Logger
+	stop   context.CancelFunc
+	done   chan struct{}
+
+	mu        sync.Mutex
+	alive     map[string]chan struct{} // by container; closed when it has ended
+	listening chan struct{}            // closed while all that ended is known
+}
+
+func newEvents(api *client.Client, filter string, back func(context.Context), log *slog.Logger) *events {
+	ctx, stop := context.WithCancel(context.Background())
+	e := &events{api: api, filter: filter, back: back, log: log, stop: stop, done: make(chan struct{}), alive: map[string]chan struct{}{}, listening: make(chan struct{})}
+	go e.run(ctx)
+	return e
+}
+
+// watch returns what is closed when a container ends. It must be called before the container is started.
+func (e *events) watch(containerID string) <-chan struct{} {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	ended := make(chan struct{})
+	e.alive[containerID] = ended
+	return ended
+}
+
+// synced waits until all that ended is known. Only then may a container be started: it can get the address of one that has
+// ended, and calls would go to the wrong one.
+func (e *events) synced(ctx context.Context) {
+	e.mu.Lock()
+	listening := e.listening
+	e.mu.Unlock()
+	select {
+	case <-listening:
+	case <-ctx.Done():
+	}
+}
+
+func (e *events) forget(containerID string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	delete(e.alive, containerID)
+}
+
+func (e *events) ended(containerID string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if c, ok := e.alive[containerID]; ok {
+		close(c)
+		delete(e.alive, containerID)
+	}
+}
+
+func (e *events) close() {
+	e.stop()
+	<-e.done
+}
+
+func (e *events) run(ctx context.Context) {
+	defer close(e.done)
+	for ctx.Err() == nil {
+		// Since is before the look, so that nothing that ends in between is missed.
+		since := time.Now().Add(-time.Second).UTC().Format(time.RFC3339Nano)
+		if err := e.look(ctx); err == nil {
+			e.mu.Lock()
+			close(e.listening)
+			e.mu.Unlock()
+			e.back(ctx)
+			err = e.follow(ctx, since)
+			e.mu.Lock()
+			e.listening = make(chan struct{})
+			e.mu.Unlock()
+			if ctx.Err() == nil {
+				e.log.Info("the Docker engine's events broke off", "reason", err)
+			}
+		}
+		pause(ctx, 200*time.Millisecond)
+	}
+}
+
+func (e *events) follow(ctx context.Context, since string) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stream := e.api.Events(ctx, client.EventsListOptions{Since: since,
+		Filters: make(client.Filters).Add("type", "container").Add("event", "die", "destroy").Add("label", e.filter)})
+	for {
+		select {
+		case m := <-stream.Messages:
+			e.ended(m.Actor.ID)
+		case err := <-stream.Err:
+			return err
+		}
+	}
+}
+
+// look finds those that ended while nobody listened. One that is created and not started has not ended.
+func (e *events) look(ctx context.Context) error {
+	e.mu.Lock()
+	known := make([]string, 0, len(e.alive))
+	for id := range e.alive {
+		known = append(known, id)
+	}
+	e.mu.Unlock()
+	list, err := e.api.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("label", e.filter)})
+	if err != nil {
+		return err
+	}
+	alive := map[string]bool{}
+	for _, c := range list.Items {
+		alive[c.ID] = c.State != "exited" && c.State != "dead"
+	}
+	for _, id := range known {
+		if !alive[id] {
+			e.ended(id)
+		}
+	}
+	return nil
+}

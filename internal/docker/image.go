@@ -1,0 +1,192 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/distribution/reference"
+	"github.com/docker/cli/cli/config"
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/moby/moby/api/pkg/authconfig"
+	"github.com/moby/moby/api/types/registry"
+	"github.com/moby/moby/client"
+)
+
+// PullPolicy says when an image is fetched from its registry, in OpenFaaS's words.
+type PullPolicy string
+
+const (
+	PullAlways       PullPolicy = "always"         // with each deployment
+	PullIfNotPresent PullPolicy = "if-not-present" // if the engine has none of that name
+	PullNever        PullPolicy = "never"          // functions are built on this engine
+)
+
+// pullLimit is how long an image may take to fetch.
+const pullLimit = 30 * time.Minute
+
+// errTooLong: an image is still being fetched.
+var errTooLong = errors.New("the image is still being fetched")
+
+// An Image is one that the engine has.
+type Image struct {
+	Ref  string // as the spec names it
+	ID   string // of its content; "" while it is being fetched
+	User string // that it wants to run as
+}
+
+// tag tells one content from another, in a revision.
+func (i Image) tag() string {
+	if i.ID == "" {
+		return "pending"
+	}
+	_, digest, _ := strings.Cut(i.ID, ":")
+	return digest[:min(12, len(digest))]
+}
+
+// user is whom a container of it runs as: never root.
+func (i Image) user() string {
+	name, _, _ := strings.Cut(i.User, ":")
+	if slices.Contains([]string{"", "0", "root"}, name) {
+		return nobody
+	}
+	return i.User
+}
+
+// Images are those of the engine.
+type Images struct {
+	api    *client.Client
+	policy PullPolicy
+	log    *slog.Logger
+
+	mu      sync.Mutex
+	pulling map[string]*pull
+}
+
+// pull is an image that is being fetched, for all who wait for it.
+type pull struct {
+	done  chan struct{}
+	image Image
+	err   error
+}
+
+// find finds an image by the pull policy. fresh says that a deployment asks, and not a restart. It returns an error of code
+// Invalid if there is no such image, Unavailable if its registry cannot be asked, and ctx's cause if that ends first; then it
+// is fetched on.
+func (i *Images) find(ctx context.Context, ref string, fresh bool) (Image, error) {
+	if !fresh || i.policy != PullAlways {
+		image, err := i.inspect(ctx, ref)
+		if !errdefs.IsNotFound(err) {
+			return image, err
+		}
+	}
+	if i.policy == PullNever {
+		return Image{}, hearth.Errorf(hearth.Invalid, "the Docker engine has no image %s, and the pull policy is never: build it on this machine", ref)
+	}
+	i.mu.Lock()
+	p := i.pulling[ref]
+	if p == nil {
+		p = &pull{done: make(chan struct{})}
+		if i.pulling == nil {
+			i.pulling = map[string]*pull{}
+		}
+		i.pulling[ref] = p
+		go func() {
+			p.image, p.err = i.pull(ref)
+			i.mu.Lock()
+			delete(i.pulling, ref)
+			i.mu.Unlock()
+			close(p.done)
+		}()
+	}
+	i.mu.Unlock()
+	select {
+	case <-p.done:
+		return p.image, p.err
+	case <-ctx.Done():
+		return Image{}, context.Cause(ctx)
+	}
+}
+
+func (i *Images) inspect(ctx context.Context, ref string) (Image, error) {
+	found, err := i.api.ImageInspect(ctx, ref)
+	if err != nil {
+		if away(err) {
+			return Image{}, hearth.Errorf(hearth.Unavailable, "the Docker engine does not answer: %w", err)
+		}
+		return Image{}, fmt.Errorf("look for the image %s: %w", ref, err)
+	}
+	image := Image{Ref: ref, ID: found.ID}
+	if found.Config != nil {
+		image.User = found.Config.User
+	}
+	return image, nil
+}
+
+// pull fetches an image, with the credentials that docker login has left for its registry.
+func (i *Images) pull(ref string) (Image, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), pullLimit)
+	defer cancel()
+	named, err := reference.ParseNormalizedNamed(ref)
+	if err != nil {
+		return Image{}, hearth.Errorf(hearth.Invalid, "%q is no image's name: %v", ref, err)
+	}
+	domain := reference.Domain(named)
+	auth, err := credentials(domain)
+	if err != nil {
+		return Image{}, hearth.Errorf(hearth.Unavailable, "the credentials for %s cannot be read from the Docker config: %v", domain, err)
+	}
+	began := time.Now()
+	i.log.Info("fetches an image", "image", ref)
+	stream, err := i.api.ImagePull(ctx, reference.TagNameOnly(named).String(), client.ImagePullOptions{RegistryAuth: auth})
+	if err == nil {
+		err = stream.Wait(ctx)
+		_ = stream.Close()
+	}
+	switch {
+	case err == nil:
+		i.log.Info("fetched an image", "image", ref, "seconds", time.Since(began).Seconds())
+		return i.inspect(ctx, ref)
+	case away(err):
+		return Image{}, hearth.Errorf(hearth.Unavailable, "the Docker engine does not answer: %v", err)
+	case isMissing(err):
+		return Image{}, hearth.Errorf(hearth.Invalid, "the image %s does not exist, or its registry wants other credentials (docker login %s, on the machine of hearth): %v", ref, domain, err)
+	}
+	return Image{}, hearth.Errorf(hearth.Unavailable, "the image %s could not be fetched: %v", ref, err)
+}
+
+// isMissing tells whether a registry has said that there is no such image, or not for us. In the middle of a pull the engine
+// has only words for it.
+func isMissing(err error) bool {
+	if errdefs.IsNotFound(err) || errdefs.IsUnauthorized(err) || errdefs.IsPermissionDenied(err) || errdefs.IsInvalidArgument(err) {
+		return true
+	}
+	text := strings.ToLower(err.Error())
+	return slices.ContainsFunc([]string{"not found", "manifest unknown", "unauthorized", "authentication required", "no basic auth credentials", "access denied", "no matching manifest"},
+		func(s string) bool { return strings.Contains(text, s) })
+}
+
+// credentials are those of the Docker config for a registry, in the engine's form; "" if there are none. The file is read each
+// time, so a docker login counts at once.
+func credentials(domain string) (string, error) {
+	if domain == "docker.io" {
+		domain = "https://index.docker.io/v1/"
+	}
+	file := config.LoadDefaultConfigFile(io.Discard)
+	auth, err := file.GetAuthConfig(domain)
+	if err != nil {
+		return "", err
+	}
+	if auth.Username == "" && auth.IdentityToken == "" && auth.RegistryToken == "" && auth.Auth == "" {
+		return "", nil
+	}
+	return authconfig.Encode(registry.AuthConfig{Username: auth.Username, Password: auth.Password, Auth: auth.Auth,
+		ServerAddress: auth.ServerAddress, IdentityToken: auth.IdentityToken, RegistryToken: auth.RegistryToken})
+}

@@ -1,0 +1,224 @@
+package docker
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/logs"
+	"github.com/hearthfaas/hearth/internal/replicaset"
+	"github.com/hearthfaas/hearth/internal/secrets"
+	"github.com/moby/moby/client"
+)
+
+// Config says how the provider runs containers.
+type Config struct {
+	// Instance names this hearth. Containers with its name are ours.
+	Instance string
+	State    string // directory, for logs
+	Secrets  secrets.Store
+	Log      *slog.Logger
+
+	// Network is the one that containers are on. It is made if it does not exist. Defaults to "hearth".
+	Network string
+	// Publish gives each container a port of this machine's loopback, for engines whose networks cannot be reached from here,
+	// as those that run in a virtual machine.
+	Publish bool
+	// Pull says when an image is fetched from its registry. Defaults to PullIfNotPresent.
+	Pull PullPolicy
+	// PullWait is how long a deployment waits for its image; then it is accepted, and goes on by itself. faas-cli gives up after
+	// 60 s. Defaults to 45 s.
+	PullWait time.Duration
+	// Asleep is what is kept of a function that has no replica. Defaults to Frozen.
+	Asleep Asleep
+	// ReadyWithin is how long a container may take to get ready before it is failing. Defaults to 1 minute.
+	ReadyWithin time.Duration
+}
+
+// Asleep is what is kept of a function that has no replica.
+type Asleep string
+
+const (
+	Frozen   Asleep = "frozen"   // a paused container: wakes in milliseconds, and keeps the memory of its start
+	Prepared Asleep = "prepared" // a container that is created and not started: takes no memory
+	Nothing  Asleep = "nothing"  // nothing: the first call creates a container
+)
+
+// Validate returns an error of code Invalid for what it cannot be.
+func (c Config) Validate() error {
+	switch c.Asleep {
+	case "", Frozen, Prepared, Nothing:
+	default:
+		return hearth.Errorf(hearth.Invalid, "what is kept asleep is %q, want frozen, prepared or nothing", c.Asleep)
+	}
+	switch c.Pull {
+	case "", PullAlways, PullIfNotPresent, PullNever:
+	default:
+		return hearth.Errorf(hearth.Invalid, "the pull policy is %q, want always, if-not-present or never", c.Pull)
+	}
+	return nil
+}
+
+// Provider runs functions as containers. It implements hearth.Provider.
+type Provider struct {
+	*replicaset.Manager[Image]
+	cfg     Config
+	api     *client.Client
+	images  *Images
+	logs    *logs.Dir
+	events  *events
+	began   time.Time
+	network string // its id, if we made it
+
+	mu    sync.Mutex
+	found map[hearth.Name][]found // containers of an earlier life that nobody has claimed yet
+	left  map[string]bool         // containers that could not be removed
+}
+
+var _ hearth.Provider = (*Provider)(nil)
+
+// New connects to the engine that the environment names (DOCKER_HOST, as for docker), and finds the containers of an earlier
+// life. Apply adopts those that it can use; Prune removes the others.
+func New(ctx context.Context, cfg Config) (*Provider, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	cfg.Network, cfg.Pull, cfg.Asleep = cmp.Or(cfg.Network, "hearth"), cmp.Or(cfg.Pull, PullIfNotPresent), cmp.Or(cfg.Asleep, Frozen)
+	cfg.PullWait, cfg.ReadyWithin = cmp.Or(cfg.PullWait, 45*time.Second), cmp.Or(cfg.ReadyWithin, time.Minute)
+	api, err := connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p := &Provider{cfg: cfg, api: api, logs: &logs.Dir{Path: filepath.Join(cfg.State, "logs")}, began: time.Now().UTC(), left: map[string]bool{}}
+	p.images = &Images{api: api, policy: cfg.Pull, log: cfg.Log}
+	p.Manager = replicaset.New(replicaset.Config[Image]{Start: p.start, Standby: cfg.Asleep != Nothing, Log: cfg.Log})
+	if err := p.ensureNetwork(ctx); err != nil {
+		return nil, errors.Join(err, api.Close())
+	}
+	if p.found, err = p.find(ctx); err != nil {
+		return nil, errors.Join(err, api.Close())
+	}
+	p.events = newEvents(api, label("instance", cfg.Instance), p.sweep, cfg.Log)
+	return p, nil
+}
+
+// connect makes a client of the engine, and sees that it answers.
+func connect(ctx context.Context) (*client.Client, error) {
+	api, err := client.New(client.FromEnv)
+	if err != nil {
+		return nil, hearth.Errorf(hearth.Invalid, "the Docker engine's address cannot be used: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	if _, err := api.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true}); err != nil {
+		_ = api.Close()
+		return nil, hearth.Errorf(hearth.Unavailable, "the Docker engine at %s does not answer: is it running, and may this user use it (group docker)? %w", api.DaemonHost(), err)
+	}
+	return api, nil
+}
+
+// Info implements hearth.Provider.
+func (p *Provider) Info() (provider, orchestration string) { return "hearth", "docker" }
+
+// Apply implements hearth.Provider.
+func (p *Provider) Apply(ctx context.Context, f hearth.Function) error {
+	if err := p.cfg.Secrets.Require(f); err != nil {
+		return err
+	}
+	spec, image, ok := p.Get(f.Name())
+	if !ok || !spec.DeployedAt.Equal(f.DeployedAt) {
+		var err error
+		if image, err = p.resolve(ctx, f); err != nil {
+			return err
+		}
+	}
+	f.Revision += "-" + image.tag()
+	return p.Manager.Apply(f, image, p.adopt(f, image)...)
+}
+
+// resolve finds a function's image. One that takes long to fetch is not waited for.
+func (p *Provider) resolve(ctx context.Context, f hearth.Function) (Image, error) {
+	fresh := f.DeployedAt.After(p.began) // else it was deployed in an earlier life, and what we have of it is good
+	ctx, cancel := context.WithTimeoutCause(ctx, p.cfg.PullWait, errTooLong)
+	defer cancel()
+	image, err := p.images.find(ctx, f.Image, fresh)
+	if errors.Is(err, errTooLong) {
+		return Image{Ref: f.Image}, nil
+	}
+	return image, err
+}
+
+// start begins the life of a replica.
+func (p *Provider) start(f hearth.Function, image Image, number int, asleep bool, changed func()) (replicaset.Replica, error) {
+	r := p.newReplica(f, image, number, asleep, changed)
+	go r.live(nil)
+	return r, nil
+}
+
+func (p *Provider) newReplica(f hearth.Function, image Image, number int, asleep bool, changed func()) *replica {
+	name := f.Name().String()
+	r := &replica{p: p, spec: f, image: image, number: number, changed: changed, log: p.logs.File(name), slog: p.cfg.Log.With("function", name),
+		woken: make(chan struct{}), done: make(chan struct{})}
+	r.id = r.newID()
+	if !asleep {
+		close(r.woken)
+	}
+	r.ctx, r.stop = context.WithCancel(context.Background())
+	return r
+}
+
+// newID names a container, and so a replica: each container is another one for the router.
+func (r *replica) newID() string {
+	return fmt.Sprintf("%s-%d-%s", r.spec.Service, r.number, strings.ToLower(rand.Text()[:5]))
+}
+
+// Remove implements hearth.Provider.
+func (p *Provider) Remove(ctx context.Context, n hearth.Name) error {
+	defer p.logs.Close(n.String())
+	return p.Manager.Remove(ctx, n)
+}
+
+// Close implements hearth.Provider.
+func (p *Provider) Close(ctx context.Context) error {
+	p.Manager.Close(ctx)
+	p.events.close()
+	p.sweep(context.WithoutCancel(ctx))
+	p.logs.CloseAll()
+	p.Prune(context.WithoutCancel(ctx))
+	if p.network != "" {
+		// Others may be on it by now: then it stays.
+		if _, e := p.api.NetworkRemove(context.WithoutCancel(ctx), p.network, client.NetworkRemoveOptions{}); e != nil && !errdefs.IsNotFound(e) {
+			p.cfg.Log.Info("the network is left, as others use it", "network", p.cfg.Network, "reason", e)
+		}
+	}
+	return p.api.Close()
+}
+
+// ensureNetwork makes the network, if it does not exist.
+func (p *Provider) ensureNetwork(ctx context.Context) error {
+	found, err := p.api.NetworkInspect(ctx, p.cfg.Network, client.NetworkInspectOptions{})
+	if err == nil {
+		if found.Network.Labels[labelInstance] == p.cfg.Instance {
+			p.network = found.Network.ID
+		}
+		return nil
+	}
+	if !errdefs.IsNotFound(err) {
+		return fmt.Errorf("look for the network %s: %w", p.cfg.Network, err)
+	}
+	made, err := p.api.NetworkCreate(ctx, p.cfg.Network, client.NetworkCreateOptions{Driver: "bridge", Labels: map[string]string{labelInstance: p.cfg.Instance}})
+	if err != nil {
+		return fmt.Errorf("make the network %s: %w", p.cfg.Network, err)
+	}
+	p.network = made.ID
+	return nil
+}

@@ -1,0 +1,377 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/logs"
+	"github.com/moby/moby/client"
+)
+
+const (
+	firstPause   = 100 * time.Millisecond // after the second crash; it doubles with each
+	longPause    = 5 * time.Minute        // as Kubernetes's CrashLoopBackOff
+	longEnough   = 10 * time.Second       // what ran for so long had not failed to start
+	engineAway   = time.Second            // between two tries to reach an engine that does not answer
+	stoppedPause = 2 * time.Second        // after a container that somebody ended in order
+)
+
+// A replica is one copy of a function, over all containers that it takes to keep it running.
+type replica struct {
+	p       *Provider
+	spec    hearth.Function
+	image   Image
+	number  int
+	last    bool // its container is not made again
+	changed func()
+	log     *logs.File
+	slog    *slog.Logger
+
+	ctx  context.Context // ends when the replica is to end
+	stop context.CancelFunc
+	done chan struct{} // closed when it is gone
+
+	mu        sync.Mutex
+	woken     chan struct{} // closed when it is to serve
+	id        string
+	container string // of the engine; "" between two
+	address   string
+	accepting bool
+	ready     bool
+	failing   string
+	started   time.Time
+	lastLine  string
+}
+
+// State, Wake, End, Kill and Done implement replicaset.Replica.
+func (r *replica) State() hearth.Replica {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return hearth.Replica{ID: r.id, Revision: r.spec.Revision, Address: r.address, Started: r.started,
+		Accepting: r.accepting, Ready: r.ready, Failing: r.failing}
+}
+
+func (r *replica) Wake() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	select {
+	case <-r.woken:
+	default:
+		close(r.woken)
+		r.accepting = r.accepting || r.ready // frozen: its socket takes connections
+	}
+}
+
+func (r *replica) End() { r.stop() }
+
+func (r *replica) Done() <-chan struct{} { return r.done }
+
+func (r *replica) Kill() {
+	r.stop()
+	r.mu.Lock()
+	id := r.container
+	r.mu.Unlock()
+	if id != "" {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		_, _ = r.p.api.ContainerKill(ctx, id, client.ContainerKillOptions{Signal: "KILL"})
+	}
+}
+
+// live keeps the replica running until it is to end. adopted is a container that runs already, or nil.
+func (r *replica) live(adopted *found) {
+	defer close(r.done)
+	crashes := 0
+	for r.ctx.Err() == nil {
+		began := time.Now()
+		var wasReady bool
+		var err error
+		if adopted != nil {
+			wasReady, err = r.attend(adopted.id, adopted)
+		} else {
+			wasReady, err = r.once()
+		}
+		adopted = nil
+		if r.last && r.ctx.Err() == nil {
+			r.fail("it has ended, and is of a version that is being replaced")
+			<-r.ctx.Done()
+		}
+		if r.ctx.Err() != nil {
+			return
+		}
+		if away(err) {
+			r.fail("the Docker engine does not answer")
+			pause(r.ctx, engineAway)
+			continue
+		}
+		if crashes++; wasReady && time.Since(began) > longEnough {
+			crashes = 1
+		}
+		r.slog.Warn("replica ended by itself", "replica", r.State().ID, "reason", err, "crashes", crashes)
+		var permanent *hearth.Error
+		switch {
+		case errors.As(err, &permanent):
+			r.fail(permanent.Message)
+			pause(r.ctx, longPause)
+		case crashes > 1:
+			r.fail(err.Error())
+			pause(r.ctx, min(firstPause<<min(crashes-2, 20), longPause))
+		}
+	}
+}
+
+// once makes a container, and looks after it until it ends. It returns whether it got ready, and why it ended.
+func (r *replica) once() (wasReady bool, err error) {
+	if r.image.ID == "" { // it is still being fetched
+		if r.image, err = r.p.images.find(r.ctx, r.spec.Image, true); err != nil {
+			return false, err
+		}
+	}
+	r.mu.Lock()
+	r.id = r.newID()
+	id := r.id
+	r.mu.Unlock()
+	// Not broken off in the middle: a container that is made and not known would stay.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), time.Minute)
+	defer cancel()
+	containerID, err := r.p.create(ctx, r.spec, r.image, id)
+	if err != nil {
+		r.p.discard(ctx, containerName(id)) // the engine may have made it, and not come to say so
+		return false, fmt.Errorf("its container could not be created: %w", err)
+	}
+	if r.p.cfg.Asleep == Prepared {
+		select {
+		case <-r.woken:
+		case <-r.ctx.Done():
+		}
+	}
+	return r.attend(containerID, nil)
+}
+
+// attend starts a container, unless it is adopted and runs already, and looks after it until it ends or is to end.
+func (r *replica) attend(containerID string, adopted *found) (wasReady bool, err error) {
+	died := r.p.events.watch(containerID)
+	defer r.p.events.forget(containerID)
+	r.mu.Lock()
+	r.container, r.lastLine = containerID, ""
+	r.mu.Unlock()
+	defer func() {
+		r.mu.Lock()
+		r.container = ""
+		r.mu.Unlock()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		r.p.discard(ctx, containerID)
+	}()
+	if adopted == nil {
+		r.p.events.synced(r.ctx)
+		if _, err := r.p.api.ContainerStart(r.ctx, containerID, client.ContainerStartOptions{}); err != nil {
+			return false, fmt.Errorf("its container could not be started: %w", err)
+		}
+	}
+	following, stopFollowing := context.WithCancel(context.Background())
+	defer stopFollowing()
+	followed := make(chan struct{})
+	go func() { defer close(followed); r.follow(following, containerID, adopted == nil, died) }()
+	address, err := r.p.address(r.ctx, containerID)
+	if err == nil {
+		r.mu.Lock()
+		r.address, r.started = address, time.Now()
+		r.mu.Unlock()
+		if wasReady, err = r.serve(containerID, address, adopted != nil && adopted.frozen, died); err == nil {
+			return wasReady, nil
+		}
+	}
+	select { // its last words
+	case <-followed:
+	case <-time.After(time.Second):
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.lastLine != "" && !away(err) {
+		err = fmt.Errorf("%w: %s", err, r.lastLine)
+	}
+	return wasReady, err
+}
+
+// serve looks after a running container. It returns no error if it was to end, and has; else why it ended by itself.
+func (r *replica) serve(containerID, address string, frozen bool, died <-chan struct{}) (wasReady bool, err error) {
+	alive, end := context.WithCancel(r.ctx)
+	defer end()
+	go func() {
+		select {
+		case <-died:
+			end()
+		case <-alive.Done():
+		}
+	}()
+	if !frozen {
+		r.awaitReady(alive, address)
+		frozen = r.freeze(alive, containerID)
+	}
+	if frozen {
+		if err := r.thaw(alive, containerID); err != nil {
+			return true, err
+		}
+	}
+	select {
+	case <-died:
+	case <-r.ctx.Done():
+		r.down() // the router is told by whoever ended it
+		grace := int((r.spec.DrainTime()+time.Second)/time.Second) + 1
+		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(grace+10)*time.Second)
+		defer cancel()
+		if _, err := r.p.api.ContainerStop(ctx, containerID, client.ContainerStopOptions{Timeout: &grace}); err != nil && !errdefs.IsNotFound(err) {
+			r.slog.Warn("replica could not be ended", "replica", r.State().ID, "error", err)
+		}
+		return true, nil
+	}
+	wasReady = r.State().Ready
+	r.down()
+	r.changed()
+	c, err := r.p.api.ContainerInspect(r.ctx, containerID, client.ContainerInspectOptions{})
+	switch {
+	case errdefs.IsNotFound(err):
+		return wasReady, errors.New("somebody removed its container")
+	case err != nil:
+		return wasReady, err
+	}
+	// Whoever ended it in order may be the engine, which is about to end itself: what is removed or started now would be torn
+	// down in the middle.
+	if s := c.Container.State; s.ExitCode == 0 || s.ExitCode == 128+int(syscall.SIGTERM) {
+		pause(r.ctx, stoppedPause)
+		r.p.events.synced(r.ctx)
+	}
+	return wasReady, errors.New(ending(c.Container.State, c.Container.HostConfig.Memory))
+}
+
+// freeze puts a container to sleep that is ready and not to serve yet. It returns whether it did.
+func (r *replica) freeze(alive context.Context, containerID string) bool {
+	select {
+	case <-r.woken:
+		return false
+	default:
+	}
+	if alive.Err() != nil {
+		return false
+	}
+	if _, err := r.p.api.ContainerPause(alive, containerID, client.ContainerPauseOptions{}); err != nil {
+		r.slog.Warn("a container could not be frozen, and stays awake", "replica", r.State().ID, "error", err)
+		return false
+	}
+	return true
+}
+
+// thaw waits until a frozen container is to serve, and makes it.
+func (r *replica) thaw(alive context.Context, containerID string) error {
+	r.mu.Lock()
+	r.ready = true
+	r.mu.Unlock()
+	select {
+	case <-r.woken:
+	case <-alive.Done():
+		return nil
+	}
+	if _, err := r.p.api.ContainerUnpause(alive, containerID, client.ContainerUnpauseOptions{}); err != nil {
+		if alive.Err() != nil {
+			return nil
+		}
+		return fmt.Errorf("it could not be thawed: %w", err)
+	}
+	r.up()
+	return nil
+}
+
+// awaitReady asks a container whether it is ready, until it is. One that takes too long is failing, and asked on.
+func (r *replica) awaitReady(alive context.Context, address string) {
+	path, chosen := readyPath(r.spec)
+	httpClient := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	began := time.Now()
+	wait := 2 * time.Millisecond
+	for alive.Err() == nil {
+		why := ask(alive, httpClient, address+path, chosen)
+		if why == "" {
+			r.up()
+			return
+		}
+		if time.Since(began) > r.p.cfg.ReadyWithin && alive.Err() == nil {
+			r.fail(fmt.Sprintf("it is not ready after %v: %s", r.p.cfg.ReadyWithin, why))
+			wait = time.Second
+		}
+		pause(alive, wait)
+		wait = min(wait*5/4, time.Second)
+	}
+}
+
+// ask asks once, and returns why a container is not ready, or "".
+func ask(ctx context.Context, c *http.Client, url string, chosen bool) string {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err.Error()
+	}
+	res, err := c.Do(req)
+	if err != nil {
+		return "nothing answers on port 8080: " + errors.Unwrap(err).Error()
+	}
+	defer func() { _ = res.Body.Close() }()
+	_, _ = io.CopyN(io.Discard, res.Body, 4096)
+	switch {
+	case res.StatusCode < 300, res.StatusCode == http.StatusTooManyRequests: // busy is ready
+		return ""
+	case !chosen && (res.StatusCode == http.StatusNotFound || res.StatusCode == http.StatusMethodNotAllowed):
+		return "" // it has no watchdog, and serves HTTP
+	}
+	return "its ready check is answered with " + res.Status
+}
+
+// up makes it known that the replica is ready, if it is to serve.
+func (r *replica) up() {
+	r.mu.Lock()
+	r.ready, r.failing = true, ""
+	select {
+	case <-r.woken:
+		r.accepting = true
+	default:
+	}
+	r.mu.Unlock()
+	r.changed()
+}
+
+// down makes it take no calls.
+func (r *replica) down() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.accepting, r.ready = false, false
+}
+
+func (r *replica) fail(why string) {
+	r.mu.Lock()
+	same := r.failing == why && !r.accepting && !r.ready
+	r.accepting, r.ready, r.failing = false, false, strings.TrimSpace(why)
+	r.mu.Unlock()
+	if !same {
+		r.changed()
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+// away tells that the engine did not answer, which says nothing about the container.
+func away(err error) bool { return err != nil && client.IsErrConnectionFailed(err) }
