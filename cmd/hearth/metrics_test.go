@@ -182,6 +182,8 @@ func TestMetricsOfARemovedFunctionGoAndThoseOfWhatItLeftStay(t *testing.T) {
 		`hearth_queue_depth{function_name="messy.openfaas-fn",queue="messy:calls"}`:          0,
 		`hearth_queue_oldest_seconds{function_name="messy.openfaas-fn",queue="messy:calls"}`: 0,
 	}, about(s, "messy"))
+	n.system(http.MethodPost, "/system/dead-letters/purge", map[string]any{"all": true, "function": "messy"}, nil)
+	require.Empty(t, about(n.scrape(), "messy"))
 
 	n.deploy("tidy")
 	require.Zero(t, n.scrape()[`gateway_function_invocation_started{function_name="tidy.openfaas-fn"}`], "it begins anew")

@@ -59,7 +59,7 @@ func without(series map[string]float64, suffixes ...string) map[string]float64 {
 	return series
 }
 
-// state is one of two functions and one queue.
+// state is one of two functions, of which the router knows one.
 func state(queues func(context.Context) ([]gateway.Queue, error)) metrics.State {
 	return metrics.State{
 		Functions: func() []hearth.Function {
@@ -72,6 +72,7 @@ func state(queues func(context.Context) ([]gateway.Queue, error)) metrics.State 
 	}
 }
 
+// oneQueue is what is left of a removed function, and nothing that is left of another.
 func oneQueue(context.Context) ([]gateway.Queue, error) {
-	return []gateway.Queue{{Name: "oven:calls", Function: oven.String(), Depth: redis.Depth{Waiting: 7, Leased: 1, Due: 2, Dead: 3, Oldest: 1.5}}}, nil
+	return []gateway.Queue{{Name: "baker:calls", Function: baker.String()}, {Name: "oven:calls", Function: oven.String(), Depth: redis.Depth{Waiting: 7, Leased: 1, Due: 2, Dead: 3, Oldest: 1.5}}}, nil
 }

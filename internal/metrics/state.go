@@ -6,6 +6,7 @@ import (
 
 	"github.com/hearthfaas/hearth/internal/gateway"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/hearthfaas/hearth/internal/router"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -80,6 +81,9 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	show(redisUp, 1)
 	for _, q := range queues {
+		if !q.Deployed && q.Depth == (redis.Depth{}) {
+			continue // nothing is left to decide about
+		}
 		show(waiting, float64(q.Waiting), q.Function, q.Name)
 		show(deadLetters, float64(q.Dead), q.Function, q.Name)
 		show(oldest, q.Oldest, q.Function, q.Name)
