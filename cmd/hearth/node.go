@@ -16,6 +16,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/gateway"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/metrics"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/hearthfaas/hearth/internal/registry"
 	"github.com/hearthfaas/hearth/internal/router"
@@ -78,15 +79,17 @@ func (n *node) open(ctx context.Context) (err error) {
 		n.provider = nil
 		return err
 	}
-	n.router = router.New(router.Config{Wake: func(name hearth.Name) { n.registry.Wake(name) }})
-	n.dispatch = dispatch.New(dispatch.Config{Queue: n.queue, Log: cfg.Log, Instance: n.instance, Plain: cfg.Plain,
+	numbers := metrics.New(versionText())
+	n.router = router.New(router.Config{Recorder: numbers.Recorder, Wake: func(name hearth.Name) { n.registry.Wake(name) }})
+	n.dispatch = dispatch.New(dispatch.Config{Queue: n.queue, Log: cfg.Log, Instance: n.instance, Plain: cfg.Plain, Delivered: numbers.Delivered,
 		EnsureCallbacks: func(ctx context.Context, name hearth.Name, again bool) error {
 			return n.registry.EnsureCallbacks(ctx, name, again)
 		}}, n.router)
 	n.registry = registry.New(registry.Config{Queue: n.queue, Provider: n.provider, Router: n.router, Dispatch: n.dispatch, Log: cfg.Log, Topics: !cfg.Plain})
 	n.provider.Watch(n.registry.Updated)
 	n.gateway = gateway.New(gateway.Config{Registry: n.registry, Router: n.router, Queue: n.queue, Dispatch: n.dispatch, Provider: n.provider,
-		Log: cfg.Log, Credentials: n.credentials, Version: versionText(), Plain: cfg.Plain})
+		Log: cfg.Log, Credentials: n.credentials, Version: versionText(), Plain: cfg.Plain, Metrics: numbers.Handler()})
+	numbers.Show(metrics.State{Functions: n.registry.All, Load: n.router.Load, Queues: n.gateway.AllQueues})
 	n.dispatch.Start()
 	if err := n.registry.Start(ctx, n.instance); err != nil {
 		return err

@@ -39,6 +39,16 @@ const (
 
 func (a action) String() string { return [...]string{"settle", "give back", "retry", "bury"}[a] }
 
+// What a delivery came to, as Config.Delivered is told.
+const (
+	Done    = "done"    // it is settled, by us or by the function's commit
+	Busy    = "busy"    // it did not reach the function, and comes again: no attempt
+	Retried = "retried" // it failed, and comes again
+	Buried  = "buried"  // it is a dead letter
+)
+
+var cameTo = [...]string{settle: Done, giveBack: Busy, retry: Retried, bury: Buried}
+
 const (
 	busyWait    = 50 * time.Millisecond // before a call that found no room is tried again; it grows with its age
 	longestBusy = 5 * time.Second

@@ -57,6 +57,7 @@ func (d *Dispatcher) deliver(f hearth.Function, s Subscription, callback bool, d
 		got = d.call(f, s, del, e)
 	}
 	if got.header.Get(chain.HeaderSettled) == del.ID && s.Topic != "" && got.status == http.StatusOK {
+		d.cfg.Delivered(f.Name(), Done)
 		return -1 // the function's commit has done it
 	}
 	if s.LeaveAck && got.status == http.StatusAccepted {
@@ -65,6 +66,9 @@ func (d *Dispatcher) deliver(f hearth.Function, s Subscription, callback bool, d
 	v := decide(policy, del.Attempt, time.Since(del.Since), got.outcome)
 	if d.cfg.Plain && d.calls.Err() == nil {
 		v.do = settle
+	}
+	if !callback {
+		defer d.cfg.Delivered(f.Name(), cameTo[v.do]) // when Redis has it
 	}
 	if d.calls.Err() != nil && v.do == giveBack { // we are stopping: leave it to whoever is next
 		d.persist("give back "+del.ID, func(ctx context.Context) error {

@@ -37,6 +37,10 @@ type Config struct {
 	// Plain makes calls as a stock gateway does: once, without the headers of a delivery, and whatever comes back is the end.
 	Plain bool
 
+	// Delivered is told what each delivery to a function came to: Done, Busy, Retried or Buried. Callbacks go to others, and
+	// are not told. Defaults to nobody.
+	Delivered func(n hearth.Name, came string)
+
 	// SweepEvery is how often pending entries are looked for that nobody holds. Defaults to 1 min.
 	SweepEvery time.Duration
 }
@@ -87,6 +91,9 @@ func New(cfg Config, target Target) *Dispatcher {
 	}
 	if cfg.LeaseMargin == 0 {
 		cfg.LeaseMargin = 15 * time.Second
+	}
+	if cfg.Delivered == nil {
+		cfg.Delivered = func(hearth.Name, string) {}
 	}
 	if cfg.SweepEvery == 0 {
 		cfg.SweepEvery = time.Minute

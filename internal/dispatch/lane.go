@@ -54,9 +54,7 @@ func (l *lane) set(f hearth.Function, subs []Subscription) (removed []chain.Subs
 	for key, q := range l.queues {
 		if _, ok := wanted[key]; !ok {
 			q.removed = true
-			if q.timer != nil {
-				q.timer.Stop()
-			}
+			q.quiet()
 			delete(l.queues, key)
 			removed = append(removed, key)
 		}
@@ -147,7 +145,8 @@ func (l *lane) run() {
 			l.mu.Unlock()
 			return
 		}
-		q.ready = false // before looking: what comes later sets it again
+		q.ready = false // before looking: what comes later sets it again,
+		q.quiet()       // and what is given back later sets a timer, of which this look may not know
 		lease := l.lease()
 		sub := q.Subscription.Subscription
 		l.mu.Unlock()
@@ -162,7 +161,7 @@ func (l *lane) run() {
 			q.ready = true
 		}
 		removed := q.removed
-		l.wakeIn(q, b.Next)
+		l.sooner(q, b.Next)
 		for _, d := range b.Deliveries {
 			l.begin(q, d)
 		}
@@ -193,12 +192,17 @@ func (l *lane) failed(q *queue, err error) {
 	l.wakeIn(q, wait)
 }
 
-// wakeIn makes a queue ready after a while, and not before, unless something comes. l.mu is held.
-func (l *lane) wakeIn(q *queue, wait time.Duration) {
+// quiet ends a queue's timer. The lane's lock is held.
+func (q *queue) quiet() {
 	if q.timer != nil {
 		q.timer.Stop()
 		q.timer = nil
 	}
+}
+
+// wakeIn makes a queue ready after a while, and not before, unless something comes. l.mu is held.
+func (l *lane) wakeIn(q *queue, wait time.Duration) {
+	q.quiet()
 	if wait < 0 || q.removed {
 		return
 	}
@@ -208,9 +212,9 @@ func (l *lane) wakeIn(q *queue, wait time.Duration) {
 	q.timer = time.AfterFunc(wait, func() { l.notify(sub) })
 }
 
-// sooner makes a queue ready after a while, unless it will be before. l.mu is held.
+// sooner makes a queue ready after a while, unless it will be before, or the while is negative. l.mu is held.
 func (l *lane) sooner(q *queue, wait time.Duration) {
-	if q.timer == nil || time.Now().Add(wait).Before(q.timerAt) {
+	if wait >= 0 && (q.timer == nil || time.Now().Add(wait).Before(q.timerAt)) {
 		l.wakeIn(q, wait)
 	}
 }
@@ -242,9 +246,7 @@ func (l *lane) begin(q *queue, d redis.Delivery) {
 		if len(l.held[q]) == 0 {
 			delete(l.held, q)
 		}
-		if again >= 0 {
-			l.sooner(q, again)
-		}
+		l.sooner(q, again)
 		l.mu.Unlock()
 		l.kick()
 	})

@@ -5,6 +5,7 @@ Package gateway is the front door: OpenFaaS's REST API, its authentication, and 
 	/function/NAME[.NS]/...      sync calls, for everybody: streamed to a replica and back
 	/async-function/NAME[.NS]/.. async calls, for everybody: queued, and 202 when Redis has them
 	/healthz                     200 while hearth serves
+	/metrics                     for Prometheus, and public: package metrics makes it
 
 The wire contract is OpenFaaS's, as its documentation and its clients have it. Errors of function calls that Hearth itself
 makes are application/problem+json. The package keeps no state; package registry does, and package dispatch makes the

@@ -31,6 +31,9 @@ type Config struct {
 	Credentials Credentials
 	Version     string
 
+	// Metrics answers GET /metrics.
+	Metrics http.Handler
+
 	// Plain lets the headers of a delivery pass, as a stock gateway does: a connector in front of it sets them.
 	Plain bool
 
@@ -93,6 +96,7 @@ func (g *Gateway) routes() http.Handler {
 	system("POST /system/dead-letters/purge", g.purge)
 	system("GET /system/queues", g.queues)
 	mux.HandleFunc("/healthz", g.healthz)
+	mux.Handle("GET /metrics", g.cfg.Metrics)
 	call, enqueue := g.problems(g.call), g.problems(g.enqueue)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch { // before the mux, which would clean the function's own part of the path
@@ -151,28 +155,8 @@ func (g *Gateway) info(w http.ResponseWriter, _ *http.Request) error {
 	})
 }
 
-// status is the HTTP status of an error's code.
-func statusOf(err error) int {
-	switch hearth.CodeOf(err) {
-	case hearth.Invalid:
-		return http.StatusBadRequest
-	case hearth.Unauthorized:
-		return http.StatusUnauthorized
-	case hearth.NotFound:
-		return http.StatusNotFound
-	case hearth.Conflict:
-		return http.StatusConflict
-	case hearth.Exhausted:
-		return http.StatusTooManyRequests
-	case hearth.BadGateway:
-		return http.StatusBadGateway
-	case hearth.Unavailable:
-		return http.StatusServiceUnavailable
-	case hearth.Timeout:
-		return http.StatusGatewayTimeout
-	}
-	return http.StatusInternalServerError
-}
+// statusOf is the HTTP status of an error's code.
+func statusOf(err error) int { return hearth.CodeOf(err).Status() }
 
 // plainErrors answers errors as text, which faas-cli shows to its user.
 func plainErrors(log *slog.Logger, h func(http.ResponseWriter, *http.Request) error) http.Handler {

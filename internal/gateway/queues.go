@@ -60,8 +60,8 @@ func queueName(s chain.Subscription) (name string, n hearth.Name, ok bool) {
 	return function + ":" + topic, n, ok
 }
 
-// allQueues are all subscriptions, also those that removed functions have left, by name.
-func (g *Gateway) allQueues(ctx context.Context) ([]Queue, error) {
+// AllQueues are all subscriptions, also those that removed functions have left, by name.
+func (g *Gateway) AllQueues(ctx context.Context) ([]Queue, error) {
 	subs, err := g.cfg.Queue.Subscriptions(ctx)
 	if err != nil {
 		return nil, err
@@ -85,7 +85,7 @@ func (g *Gateway) allQueues(ctx context.Context) ([]Queue, error) {
 
 // selected are the queues that a request means: those of a function, or the one of that name, or all.
 func (g *Gateway) selected(ctx context.Context, queue, function string) ([]Queue, error) {
-	all, err := g.allQueues(ctx)
+	all, err := g.AllQueues(ctx)
 	if err != nil {
 		return nil, err
 	}

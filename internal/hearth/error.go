@@ -3,6 +3,7 @@ package hearth
 import (
 	"errors"
 	"fmt"
+	"net/http"
 )
 
 // A Code says what kind of error it is, so that a caller can act on it and HTTP can give it a status.
@@ -20,6 +21,29 @@ const (
 	Unavailable  Code = "unavailable"  // 503: nothing was done; try later
 	Timeout      Code = "timeout"      // 504: it may have been done
 )
+
+// Status is the HTTP status of a code.
+func (c Code) Status() int {
+	switch c {
+	case Invalid:
+		return http.StatusBadRequest
+	case Unauthorized:
+		return http.StatusUnauthorized
+	case NotFound:
+		return http.StatusNotFound
+	case Conflict:
+		return http.StatusConflict
+	case Exhausted:
+		return http.StatusTooManyRequests
+	case BadGateway:
+		return http.StatusBadGateway
+	case Unavailable:
+		return http.StatusServiceUnavailable
+	case Timeout:
+		return http.StatusGatewayTimeout
+	}
+	return http.StatusInternalServerError
+}
 
 // An Error is one that may be shown to a client: its message says what happened, to what, and what to do.
 type Error struct {

@@ -14,7 +14,6 @@ import (
 
 	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/internal/hearth"
-	goredis "github.com/redis/go-redis/v9"
 )
 
 //go:embed lua/*.lua
@@ -41,6 +40,7 @@ var (
 	reclaimLua     = lua(true, "reclaim")
 	sweepLua       = lua(true, "sweep")
 	unsubscribeLua = lua(true, "unsubscribe")
+	oldestLua      = lua(true, "oldest")
 )
 
 // ErrNoGroup: the subscription's consumer group is not there, though it was made.
@@ -253,35 +253,4 @@ func (c *Client) Reclaim(ctx context.Context, s chain.Subscription, instance str
 func (c *Client) Sweep(ctx context.Context, s chain.Subscription, lease time.Duration) (int, error) {
 	n, err := sweepLua.Run(ctx, c.rdb, s.Keys(), s.Group, lease.Milliseconds()).Int()
 	return n, away("sweep "+s.Stream, err)
-}
-
-// A Depth is how much of a subscription is where.
-type Depth struct {
-	Waiting int `json:"waiting"` // not yet taken; with several groups, an upper bound
-	Leased  int `json:"leased"`  // being worked on
-	Due     int `json:"due"`     // waiting for a retry
-	Dead    int `json:"dead"`
-}
-
-// Depths are those of several subscriptions, in their order.
-func (c *Client) Depths(ctx context.Context, subs []chain.Subscription) ([]Depth, error) {
-	pipe := c.rdb.Pipeline()
-	type counts struct{ length, leased, due, dead *goredis.IntCmd }
-	all := make([]counts, len(subs))
-	for i, s := range subs {
-		k := s.Keys()
-		all[i] = counts{pipe.XLen(ctx, k[0]), pipe.ZCard(ctx, k[1]), pipe.ZCard(ctx, k[2]), pipe.ZCard(ctx, k[3])}
-	}
-	if len(subs) > 0 {
-		if _, err := pipe.Exec(ctx); err != nil {
-			return nil, away("measure queues", err)
-		}
-	}
-	depths := make([]Depth, len(subs))
-	for i, n := range all {
-		d := Depth{Leased: int(n.leased.Val()), Due: int(n.due.Val()), Dead: int(n.dead.Val())}
-		d.Waiting = max(0, int(n.length.Val())-d.Leased-d.Due-d.Dead)
-		depths[i] = d
-	}
-	return depths, nil
 }

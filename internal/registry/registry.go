@@ -360,35 +360,8 @@ func (r *Registry) Function(n hearth.Name) (hearth.Function, bool) {
 	return e.spec, true
 }
 
-// Functions are all of a namespace, by name.
-func (r *Registry) Functions(namespace string) []hearth.Function {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	list := []hearth.Function{}
-	for n, e := range r.functions {
-		if n.Namespace == namespace && !e.gone {
-			list = append(list, e.spec)
-		}
-	}
-	slices.SortFunc(list, func(a, b hearth.Function) int { return strings.Compare(a.Service, b.Service) })
-	return list
-}
-
 // Updated is told by the provider what replicas a function has.
 func (r *Registry) Updated(n hearth.Name, replicas []hearth.Replica) {
 	r.cfg.Router.Update(n, replicas)
 	r.cfg.Dispatch.RoomMade(n)
-}
-
-// Namespaces are those that have functions.
-func (r *Registry) Namespaces() []string {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	var list []string
-	for n := range r.functions {
-		if !slices.Contains(list, n.Namespace) {
-			list = append(list, n.Namespace)
-		}
-	}
-	return list
 }

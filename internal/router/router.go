@@ -25,6 +25,9 @@ type Config struct {
 
 	// Wake is called, in a goroutine of its own, when a call comes for a function that should have no replica.
 	Wake func(hearth.Name)
+
+	// Recorder is called for each new function, and makes what is told about its calls. Defaults to one that keeps nothing.
+	Recorder func(hearth.Name) Recorder
 }
 
 // Router knows the functions and their replicas.
@@ -40,12 +43,16 @@ func New(cfg Config) *Router {
 	if cfg.Hold == 0 {
 		cfg.Hold = 30 * time.Second
 	}
+	if cfg.Recorder == nil {
+		cfg.Recorder = func(hearth.Name) Recorder { return nothing{} }
+	}
 	return &Router{cfg: cfg, functions: map[hearth.Name]*route{}}
 }
 
 // route is one function.
 type route struct {
-	name hearth.Name
+	name     hearth.Name
+	recorder Recorder
 
 	mu          sync.Mutex
 	concurrency int           // of one replica
@@ -92,7 +99,7 @@ func (r *Router) Set(f hearth.Function) {
 	r.mu.Lock()
 	fn := r.functions[f.Name()]
 	if fn == nil {
-		fn = &route{name: f.Name()}
+		fn = &route{name: f.Name(), recorder: r.cfg.Recorder(f.Name())}
 		r.functions[f.Name()] = fn
 	}
 	r.mu.Unlock()
@@ -111,6 +118,7 @@ func (r *Router) Delete(n hearth.Name) {
 	r.mu.Unlock()
 	if fn != nil {
 		fn.update(nil)
+		fn.recorder.Removed()
 	}
 }
 
@@ -184,11 +192,15 @@ func (fn *route) pick() *target {
 
 // acquire finds a replica for a call, and waits for one until ctx ends. The caller must release it.
 func (r *Router) acquire(ctx context.Context, fn *route) (*target, error) {
+	var since time.Time // when it began to wait
 	fn.mu.Lock()
 	defer fn.mu.Unlock()
 	for {
 		if t := fn.pick(); t != nil {
 			t.inflight++
+			if !since.IsZero() {
+				fn.recorder.Given(time.Since(since))
+			}
 			return t, nil
 		}
 		if fn.failing != "" {
@@ -206,6 +218,10 @@ func (r *Router) acquire(ctx context.Context, fn *route) (*target, error) {
 		}
 		if fn.changed == nil {
 			fn.changed = make(chan struct{})
+		}
+		if since.IsZero() {
+			since = time.Now()
+			fn.recorder.Held()
 		}
 		changed := fn.changed
 		fn.held++
@@ -244,62 +260,6 @@ func (r *Router) WakeFailed(n hearth.Name, why error) {
 	}
 }
 
-// Timeout is how long a call of a function may take. ok is false if there is no such function.
-func (r *Router) Timeout(n hearth.Name) (d time.Duration, ok bool) {
-	fn := r.route(n)
-	if fn == nil {
-		return 0, false
-	}
-	fn.mu.Lock()
-	defer fn.mu.Unlock()
-	return fn.timeout, true
-}
-
-// Room is how many queued calls a function may be given at once: its replicas, or the one that would wake, times what each
-// takes.
-func (r *Router) Room(n hearth.Name) int {
-	fn := r.route(n)
-	if fn == nil {
-		return 0
-	}
-	fn.mu.Lock()
-	defer fn.mu.Unlock()
-	accepting := 0
-	for _, t := range fn.replicas {
-		if t.Accepting {
-			accepting++
-		}
-	}
-	return max(1, accepting) * fn.concurrency
-}
-
-// A Load is what a function has to do.
-type Load struct {
-	Calls     uint64 // that came, ever
-	InFlight  int
-	Held      int
-	Available int    // replicas that are ready
-	Failing   string // why one cannot start
-}
-
-// Load is a function's. ok is false if there is no such function.
-func (r *Router) Load(n hearth.Name) (l Load, ok bool) {
-	fn := r.route(n)
-	if fn == nil {
-		return l, false
-	}
-	fn.mu.Lock()
-	defer fn.mu.Unlock()
-	l = Load{Calls: fn.calls, Held: fn.held, Failing: fn.failing}
-	for _, t := range fn.replicas {
-		l.InFlight += t.inflight
-		if t.Ready {
-			l.Available++
-		}
-	}
-	return l, true
-}
-
 // NotFound is the error of a call for a function that is not deployed.
 func NotFound(n hearth.Name) error {
 	return hearth.Errorf(hearth.NotFound, "there is no function %s in the namespace %s", n.Function, n.Namespace)
@@ -321,6 +281,17 @@ func (r *Router) RoundTrip(n hearth.Name, req *http.Request) (*http.Response, er
 	if fn == nil {
 		return nil, NotFound(n)
 	}
+	began := time.Now()
+	fn.recorder.Started()
+	res, err := r.send(fn, req, began)
+	if err != nil {
+		fn.recorder.Ended(statusOf(err), time.Since(began))
+	}
+	return res, err
+}
+
+// send is RoundTrip for a function that is there. That a call has ended is recorded here only if it was answered.
+func (r *Router) send(fn *route, req *http.Request, began time.Time) (*http.Response, error) {
 	fn.mu.Lock()
 	fn.calls++
 	timeout := fn.timeout
@@ -332,11 +303,16 @@ func (r *Router) RoundTrip(n hearth.Name, req *http.Request) (*http.Response, er
 		}
 		ctx, cancel := context.WithTimeout(req.Context(), timeout+grace)
 		out := req.WithContext(ctx)
-		out.URL.Scheme, out.URL.Host = "http", n.Function
+		out.URL.Scheme, out.URL.Host = "http", fn.name.Function
 		res, err := t.transport.RoundTrip(out)
 		if err == nil {
 			res.Header[HeaderReplica] = []string{t.id}
-			res.Body = &body{ReadCloser: res.Body, done: func() { cancel(); fn.release(t) }}
+			status := res.StatusCode
+			res.Body = &body{ReadCloser: res.Body, done: func() {
+				cancel()
+				fn.release(t)
+				fn.recorder.Ended(status, time.Since(began))
+			}}
 			return res, nil
 		}
 		late := errors.Is(ctx.Err(), context.DeadlineExceeded)

@@ -1,0 +1,28 @@
+package dispatch_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/internal/redis"
+	"github.com/stretchr/testify/require"
+)
+
+// Many rounds, since each has but one moment in which a queue is looked at while a call in it fails.
+func TestRetryComesAlsoWhenItsQueueWasLookedAtMeanwhile(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, chaintest.Redis(t))
+	r.fns.answer = always(500)
+	r.subscribe()
+	calls := redis.CallsOf(oven)
+	for round := range 200 {
+		r.enqueue(redis.Call{Entry: chain.Entry{Body: []byte("b"), CallID: fmt.Sprint(round)}})
+		for range 3 {
+			r.d.Notify(oven, calls)
+		}
+		eventually(t, func() bool { return r.depth(calls) == redis.Depth{Dead: round + 1} })
+	}
+	require.Len(t, r.fns.seen(), 3*200)
+}

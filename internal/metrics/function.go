@@ -1,0 +1,95 @@
+package metrics
+
+import (
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/hearthfaas/hearth/internal/dispatch"
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// function is one function's series, found once: a call then costs no look-up of labels. It is a router.Recorder.
+type function struct {
+	m    *Metrics
+	name hearth.Name
+
+	started    prometheus.Counter
+	coldStarts prometheus.Counter
+	delivered  map[string]prometheus.Counter // by outcome; never written to
+
+	mu          sync.RWMutex
+	removed     bool                       // then calls that still end must not bring a series back
+	codes       map[int]prometheus.Counter // those that there were
+	seconds     prometheus.Observer        // this and the next from the first call: a function asleep has no use for 40 buckets
+	coldSeconds prometheus.Observer
+}
+
+func newFunction(m *Metrics, n hearth.Name) *function {
+	label := n.String()
+	f := &function{m: m, name: n, codes: map[int]prometheus.Counter{}, delivered: map[string]prometheus.Counter{},
+		started: m.started.WithLabelValues(label), coldStarts: m.coldStarts.WithLabelValues(label)}
+	for _, came := range []string{dispatch.Done, dispatch.Busy, dispatch.Retried, dispatch.Buried} {
+		f.delivered[came] = m.deliveries.WithLabelValues(label, came) // at 0, so that increase() sees the first one
+	}
+	return f
+}
+
+func (f *function) Started() { f.started.Inc() }
+
+func (f *function) Held() { f.coldStarts.Inc() }
+
+func (f *function) Given(waited time.Duration) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.removed {
+		return
+	}
+	if f.coldSeconds == nil {
+		f.coldSeconds = f.m.coldSeconds.WithLabelValues(f.name.String())
+	}
+	f.coldSeconds.Observe(waited.Seconds())
+}
+
+func (f *function) Ended(status int, took time.Duration) {
+	f.mu.RLock()
+	count, seconds := f.codes[status], f.seconds
+	f.mu.RUnlock()
+	if count == nil {
+		if count, seconds = f.first(status); count == nil {
+			return
+		}
+	}
+	count.Inc()
+	seconds.Observe(took.Seconds())
+}
+
+// first makes what a status needs that was not seen before: nothing, if the function was removed.
+func (f *function) first(status int) (count prometheus.Counter, seconds prometheus.Observer) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.removed {
+		return nil, nil
+	}
+	if f.seconds == nil {
+		f.seconds = f.m.seconds.WithLabelValues(f.name.String())
+	}
+	f.codes[status] = f.m.invocations.WithLabelValues(f.name.String(), strconv.Itoa(status))
+	return f.codes[status], f.seconds
+}
+
+func (f *function) Removed() {
+	f.m.mu.Lock()
+	delete(f.m.functions, f.name)
+	f.m.mu.Unlock()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.removed = true
+	gone := prometheus.Labels{functionName: f.name.String()}
+	for _, vec := range []interface {
+		DeletePartialMatch(prometheus.Labels) int
+	}{f.m.started, f.m.invocations, f.m.seconds, f.m.deliveries, f.m.coldStarts, f.m.coldSeconds} {
+		vec.DeletePartialMatch(gone)
+	}
+}

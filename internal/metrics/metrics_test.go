@@ -1,0 +1,153 @@
+package metrics_test
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hearthfaas/hearth/internal/dispatch"
+	"github.com/hearthfaas/hearth/internal/gateway"
+	"github.com/hearthfaas/hearth/internal/metrics"
+	"github.com/stretchr/testify/require"
+)
+
+func TestWhatHappensIsCountedByFunction(t *testing.T) {
+	t.Parallel()
+	m := metrics.New("v1")
+	require.Equal(t, map[string]float64{`hearth_build_info{version="v1"}`: 1}, scrape(t, m))
+
+	r := m.Recorder(oven)
+	for range 3 {
+		r.Started()
+	}
+	r.Held()
+	r.Held()
+	r.Given(40 * time.Millisecond)
+	r.Ended(http.StatusOK, 200*time.Millisecond)
+	r.Ended(http.StatusInternalServerError, 20*time.Second)
+	for _, came := range []string{dispatch.Done, dispatch.Done, dispatch.Busy, dispatch.Retried, dispatch.Buried} {
+		m.Delivered(oven, came)
+	}
+	m.Recorder(baker)
+	got := scrape(t, m)
+	require.EqualValues(t, 0, got[`gateway_functions_seconds_bucket{function_name="oven.openfaas-fn",le="0.1"}`])
+	require.EqualValues(t, 1, got[`gateway_functions_seconds_bucket{function_name="oven.openfaas-fn",le="0.25"}`])
+	require.EqualValues(t, 2, got[`gateway_functions_seconds_bucket{function_name="oven.openfaas-fn",le="30"}`])
+	require.InDelta(t, 20.2, got[`gateway_functions_seconds_sum{function_name="oven.openfaas-fn"}`], 1e-9)
+	require.InDelta(t, 0.04, got[`hearth_cold_start_seconds_sum{function_name="oven.openfaas-fn"}`], 1e-9)
+	require.Equal(t, map[string]float64{
+		`hearth_build_info{version="v1"}`:                                                1,
+		`gateway_function_invocation_started{function_name="oven.openfaas-fn"}`:          3,
+		`gateway_function_invocation_total{code="200",function_name="oven.openfaas-fn"}`: 1,
+		`gateway_function_invocation_total{code="500",function_name="oven.openfaas-fn"}`: 1,
+		`gateway_functions_seconds_count{function_name="oven.openfaas-fn"}`:              2,
+		`hearth_cold_starts_total{function_name="oven.openfaas-fn"}`:                     2,
+		`hearth_cold_start_seconds_count{function_name="oven.openfaas-fn"}`:              1,
+		`hearth_deliveries_total{function_name="oven.openfaas-fn",outcome="done"}`:       2,
+		`hearth_deliveries_total{function_name="oven.openfaas-fn",outcome="busy"}`:       1,
+		`hearth_deliveries_total{function_name="oven.openfaas-fn",outcome="retried"}`:    1,
+		`hearth_deliveries_total{function_name="oven.openfaas-fn",outcome="buried"}`:     1,
+
+		`gateway_function_invocation_started{function_name="baker.night"}`:       0,
+		`hearth_cold_starts_total{function_name="baker.night"}`:                  0,
+		`hearth_deliveries_total{function_name="baker.night",outcome="done"}`:    0,
+		`hearth_deliveries_total{function_name="baker.night",outcome="busy"}`:    0,
+		`hearth_deliveries_total{function_name="baker.night",outcome="retried"}`: 0,
+		`hearth_deliveries_total{function_name="baker.night",outcome="buried"}`:  0,
+	}, without(got, "_bucket", "_sum"))
+}
+
+func TestRemovedFunctionLeavesNothingAlsoWhenItsCallsEndLater(t *testing.T) {
+	t.Parallel()
+	m := metrics.New("v1")
+	old := m.Recorder(oven)
+	old.Started()
+	old.Held()
+	old.Given(time.Second)
+	old.Ended(http.StatusOK, time.Second)
+	m.Delivered(oven, dispatch.Done)
+	late := func() {
+		old.Started()
+		old.Held()
+		old.Given(time.Second)
+		old.Ended(http.StatusOK, time.Second)
+		old.Ended(http.StatusBadGateway, time.Second)
+	}
+	nothing := map[string]float64{`hearth_build_info{version="v1"}`: 1}
+	old.Removed()
+	require.Equal(t, nothing, scrape(t, m))
+	late()
+	m.Delivered(oven, dispatch.Buried)
+	require.Equal(t, nothing, scrape(t, m))
+
+	m.Recorder(oven)
+	fresh := scrape(t, m)
+	late()
+	require.Equal(t, fresh, scrape(t, m), "calls of the one before are not the new one's")
+	require.Zero(t, fresh[`gateway_function_invocation_started{function_name="oven.openfaas-fn"}`])
+}
+
+func TestNothingIsLostOrBroughtBackWhenAllHappensAtOnce(t *testing.T) {
+	t.Parallel()
+	m := metrics.New("v1")
+	r, gone := m.Recorder(oven), m.Recorder(baker)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			for i := range 1000 {
+				r.Started()
+				r.Ended(200+i%5, time.Millisecond)
+				gone.Ended(200+i%5, time.Millisecond)
+				gone.Given(time.Millisecond)
+				m.Delivered(baker, dispatch.Done)
+			}
+		})
+	}
+	all.Go(gone.Removed)
+	all.Go(func() { scrape(t, m) })
+	all.Wait()
+	got := scrape(t, m)
+	require.EqualValues(t, 8000, got[`gateway_function_invocation_started{function_name="oven.openfaas-fn"}`])
+	require.EqualValues(t, 1600, got[`gateway_function_invocation_total{code="204",function_name="oven.openfaas-fn"}`])
+	for name := range got {
+		require.NotContains(t, name, "baker")
+	}
+}
+
+func TestStateIsLookedUpAtEachScrape(t *testing.T) {
+	t.Parallel()
+	m := metrics.New("v1")
+	m.Show(state(oneQueue))
+	require.Equal(t, map[string]float64{
+		`hearth_build_info{version="v1"}`:                                                  1,
+		`gateway_service_count{function_name="oven.openfaas-fn"}`:                          3,
+		`gateway_service_ready_count{function_name="oven.openfaas-fn"}`:                    2,
+		`gateway_service_min{function_name="oven.openfaas-fn"}`:                            2,
+		`gateway_function_invocation_inflight{function_name="oven.openfaas-fn"}`:           5,
+		`hearth_queue_depth{function_name="oven.openfaas-fn",queue="oven:calls"}`:          7,
+		`hearth_queue_dead_letters{function_name="oven.openfaas-fn",queue="oven:calls"}`:   3,
+		`hearth_queue_oldest_seconds{function_name="oven.openfaas-fn",queue="oven:calls"}`: 1.5,
+		`hearth_redis_up`: 1,
+	}, scrape(t, m), "and nothing of a function that the router does not know any more")
+}
+
+func TestScrapeWithoutRedisAnswersWithTheRest(t *testing.T) {
+	t.Parallel()
+	for name, queues := range map[string]func(context.Context) ([]gateway.Queue, error){
+		"away":  func(context.Context) ([]gateway.Queue, error) { return nil, errors.New("away") },
+		"stuck": func(ctx context.Context) ([]gateway.Queue, error) { <-ctx.Done(); return nil, ctx.Err() },
+	} {
+		m := metrics.New("v1")
+		s := state(queues)
+		s.Deadline = 5 * time.Millisecond
+		m.Show(s)
+		got := scrape(t, m)
+		require.Contains(t, got, "hearth_redis_up", name)
+		require.Zero(t, got["hearth_redis_up"], name)
+		require.EqualValues(t, 3, got[`gateway_service_count{function_name="oven.openfaas-fn"}`], name)
+		require.NotContains(t, got, `hearth_queue_depth{function_name="oven.openfaas-fn",queue="oven:calls"}`)
+	}
+}

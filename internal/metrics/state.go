@@ -1,0 +1,91 @@
+package metrics
+
+import (
+	"context"
+	"time"
+
+	"github.com/hearthfaas/hearth/internal/gateway"
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/redis"
+	"github.com/hearthfaas/hearth/internal/router"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// State is what is looked up at each scrape.
+type State struct {
+	// Functions are those that are deployed.
+	Functions func() []hearth.Function
+	// Load is what a function has to do. ok is false if there is no such function.
+	Load func(hearth.Name) (l router.Load, ok bool)
+	// Queues are all subscriptions. It asks Redis.
+	Queues func(context.Context) ([]gateway.Queue, error)
+
+	// Deadline is for how long Redis is waited for. It must be shorter than what Prometheus waits for a scrape. Defaults to 2 s.
+	Deadline time.Duration
+}
+
+// Show adds the state to what a scrape is answered.
+func (m *Metrics) Show(s State) {
+	if s.Deadline == 0 {
+		s.Deadline = 2 * time.Second
+	}
+	m.registry.MustRegister(stateCollector{s})
+}
+
+func gauge(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, labels, nil)
+}
+
+var (
+	desired  = gauge("gateway_service_count", "Replicas that a function should have.", functionName)
+	ready    = gauge("gateway_service_ready_count", "Replicas of a function that are ready.", functionName)
+	minimum  = gauge("gateway_service_min", "Replicas that a function begins with, and wakes to.", functionName)
+	inflight = gauge("gateway_function_invocation_inflight", "Calls of a function that are under way, or held until it has a replica.", functionName)
+
+	waiting     = gauge("hearth_queue_depth", "Queued calls or messages that were not taken yet; with several subscribers to a topic, an upper bound.", functionName, "queue")
+	deadLetters = gauge("hearth_queue_dead_letters", "Dead letters of a queue.", functionName, "queue")
+	oldest      = gauge("hearth_queue_oldest_seconds", "For how long the first of those that were not taken yet has waited.", functionName, "queue")
+	redisUp     = gauge("hearth_redis_up", "Whether Redis told of the queues in time for this scrape.")
+)
+
+// stateCollector looks the state up.
+type stateCollector struct{ s State }
+
+func (stateCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{desired, ready, minimum, inflight, waiting, deadLetters, oldest, redisUp} {
+		ch <- d
+	}
+}
+
+func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
+	show := func(d *prometheus.Desc, value float64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
+	}
+	for _, f := range c.s.Functions() {
+		name := f.Name().String()
+		load, ok := c.s.Load(f.Name())
+		if !ok {
+			continue // it is being removed
+		}
+		show(desired, float64(f.Replicas), name)
+		show(ready, float64(load.Available), name)
+		show(minimum, float64(f.MinReplicas()), name)
+		show(inflight, float64(load.InFlight+load.Held), name)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), c.s.Deadline)
+	defer cancel()
+	queues, err := c.s.Queues(ctx)
+	if err != nil {
+		show(redisUp, 0)
+		return
+	}
+	show(redisUp, 1)
+	for _, q := range queues {
+		if !q.Deployed && q.Depth == (redis.Depth{}) {
+			continue // nothing is left to decide about
+		}
+		show(waiting, float64(q.Waiting), q.Function, q.Name)
+		show(deadLetters, float64(q.Dead), q.Function, q.Name)
+		show(oldest, q.Oldest, q.Function, q.Name)
+	}
+}

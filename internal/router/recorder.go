@@ -1,0 +1,46 @@
+package router
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/hearthfaas/hearth/internal/hearth"
+)
+
+// A Recorder is told about the calls of one function, at once from several goroutines and on the way of each call: its
+// methods must not wait.
+type Recorder interface {
+	// Started tells that a call came.
+	Started()
+	// Held tells that a call found no replica that takes calls, and waits for one.
+	Held()
+	// Given tells that a call that was held has a replica now.
+	Given(waited time.Duration)
+	// Ended tells that a call is over, and with what status: the replica's, or that of the router's error. took is from
+	// Started to the end of the answer's body.
+	Ended(status int, took time.Duration)
+	// Removed tells that the function is gone. Calls that are under way still end.
+	Removed()
+}
+
+// nothing is a Recorder that keeps nothing.
+type nothing struct{}
+
+func (nothing) Started()                 {}
+func (nothing) Held()                    {}
+func (nothing) Given(time.Duration)      {}
+func (nothing) Ended(int, time.Duration) {}
+func (nothing) Removed()                 {}
+
+// StatusCallerGone is recorded for a call whose caller left before the answer. No one is ever answered with it; nginx's logs
+// made it the usual number for that.
+const StatusCallerGone = 499
+
+func statusOf(err error) int {
+	code := hearth.CodeOf(err)
+	if code == hearth.Internal && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
+		return StatusCallerGone
+	}
+	return code.Status()
+}
