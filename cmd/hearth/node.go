@@ -84,7 +84,7 @@ func (n *node) open(ctx context.Context) (err error) {
 		}}, n.router)
 	n.registry = registry.New(registry.Config{Queue: n.queue, Provider: n.provider, Router: n.router, Dispatch: n.dispatch, Log: cfg.Log, Topics: !cfg.Plain})
 	n.provider.Watch(n.registry.Updated)
-	n.gateway = gateway.New(gateway.Config{Registry: n.registry, Router: n.router, Queue: n.queue, Dispatch: n.dispatch, Provider: n.provider,
+	n.gateway = gateway.New(gateway.Config{Registry: n.registry, Router: n.router, Queue: n.queue, Dispatch: n.dispatch, Provider: n.provider, Secrets: n.secrets,
 		Log: cfg.Log, Credentials: n.credentials, Version: versionText(), Plain: cfg.Plain})
 	n.dispatch.Start()
 	return n.registry.Start(ctx, n.instance)

@@ -93,8 +93,8 @@ func (p *Provider) Apply(_ context.Context, f hearth.Function) error {
 		return err
 	}
 	if missing := p.cfg.Secrets.Missing(f.Namespace, f.Secrets); len(missing) > 0 {
-		return hearth.Errorf(hearth.Invalid, "function %s: there is no secret %s in the namespace %s: put its value into a file of that name, in secrets/%s of the state directory",
-			f.Service, strings.Join(missing, ", "), f.Namespace, f.Namespace)
+		return hearth.Errorf(hearth.Invalid, "function %s: there is no secret %s in the namespace %s: make it first (faas-cli secret create %s --namespace %s)",
+			f.Service, strings.Join(missing, ", "), f.Namespace, missing[0], f.Namespace)
 	}
 	f.Revision += "-" + image.Digest
 	p.mu.Lock()
