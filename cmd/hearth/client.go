@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -55,6 +56,10 @@ func (c *client) do(ctx context.Context, method, path string, in, out any) error
 		return err
 	}
 	res, err := http.DefaultClient.Do(req)
+	var untrusted *tls.CertificateVerificationError
+	if errors.As(err, &untrusted) {
+		return fmt.Errorf("the gateway's certificate is not trusted: %w. Name the authority's certificate in SSL_CERT_FILE, and the gateway as the certificate does", untrusted.Err)
+	}
 	if err != nil {
 		return fmt.Errorf("the gateway does not answer: %w", errors.Unwrap(err))
 	}

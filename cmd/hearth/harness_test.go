@@ -67,7 +67,7 @@ func (n *testNode) end() {
 func (n *testNode) clientFor(user, password string) *sdk.Client {
 	u, err := url.Parse(n.url())
 	require.NoError(n.t, err)
-	return sdk.NewClient(u, &sdk.BasicAuth{Username: user, Password: password}, &http.Client{Timeout: 20 * time.Second})
+	return sdk.NewClient(u, &sdk.BasicAuth{Username: user, Password: password}, &http.Client{Transport: n.self.Transport, Timeout: 20 * time.Second})
 }
 
 // deploy deploys the probe, with labels and annotations in turn with their values.
@@ -98,7 +98,7 @@ func (n *testNode) do(method, path, body string, headers ...string) (*http.Respo
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := n.self.Do(req)
 	require.NoError(n.t, err)
 	defer func() { _ = res.Body.Close() }()
 	text, err := io.ReadAll(res.Body)
@@ -114,7 +114,7 @@ func (n *testNode) system(method, path string, in, out any) int {
 	req, err := http.NewRequestWithContext(n.t.Context(), method, n.url()+path, bytes.NewReader(text))
 	require.NoError(n.t, err)
 	req.SetBasicAuth(n.credentials.User, n.credentials.Password)
-	res, err := http.DefaultClient.Do(req)
+	res, err := n.self.Do(req)
 	require.NoError(n.t, err)
 	defer func() { _ = res.Body.Close() }()
 	body, err := io.ReadAll(res.Body)

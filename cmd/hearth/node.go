@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -29,7 +30,8 @@ type nodeConfig struct {
 	Provider providerConfig
 	RedisURL string
 	Listener net.Listener
-	Plain    bool // stand in for a stock gateway
+	TLS      *certificate // nil: plain HTTP
+	Plain    bool         // stand in for a stock gateway
 	NoAuth   bool
 	Log      *slog.Logger
 }
@@ -47,17 +49,22 @@ type node struct {
 	dispatch *dispatch.Dispatcher
 	registry *registry.Registry
 	gateway  *gateway.Gateway
-	served   chan error // what Serve returned
+	served   chan error   // what Serve returned
+	self     *http.Client // for calls to this hearth itself
 }
 
 // startNode opens Redis, brings back what was deployed, and serves.
 func startNode(ctx context.Context, cfg nodeConfig) (*node, error) {
-	n := &node{cfg: cfg, served: make(chan error, 1),
+	n := &node{cfg: cfg, self: http.DefaultClient, served: make(chan error, 1),
 		secrets: secrets.Store{Dir: filepath.Join(cfg.State, "secrets")}}
 	if err := n.open(ctx); err != nil {
 		return nil, errors.Join(err, n.close(ctx))
 	}
-	go func() { n.served <- n.gateway.Serve(cfg.Listener) }()
+	listener := cfg.Listener
+	if cfg.TLS != nil {
+		listener, n.self = cfg.TLS.listen(listener), cfg.TLS.client(listener.Addr())
+	}
+	go func() { n.served <- n.gateway.Serve(listener) }()
 	return n, nil
 }
 
@@ -87,7 +94,7 @@ func (n *node) open(ctx context.Context) (err error) {
 		}}, n.router)
 	n.registry = registry.New(registry.Config{Queue: n.queue, Provider: n.provider, Router: n.router, Dispatch: n.dispatch, Log: cfg.Log, Topics: !cfg.Plain})
 	n.provider.Watch(n.registry.Updated)
-	n.gateway = gateway.New(gateway.Config{Registry: n.registry, Router: n.router, Queue: n.queue, Dispatch: n.dispatch, Provider: n.provider,
+	n.gateway = gateway.New(gateway.Config{Registry: n.registry, Router: n.router, Queue: n.queue, Dispatch: n.dispatch, Provider: n.provider, Secrets: n.secrets,
 		Log: cfg.Log, Credentials: n.credentials, Version: versionText(), Plain: cfg.Plain, Metrics: numbers.Handler()})
 	numbers.Show(metrics.State{Functions: n.registry.All, Load: n.router.Load, Queues: n.gateway.AllQueues})
 	n.dispatch.Start()
@@ -121,7 +128,12 @@ func (n *node) close(ctx context.Context) error {
 }
 
 // url is where the gateway is.
-func (n *node) url() string { return "http://" + n.cfg.Listener.Addr().String() }
+func (n *node) url() string {
+	if n.cfg.TLS != nil {
+		return "https://" + n.cfg.TLS.host(n.cfg.Listener.Addr())
+	}
+	return "http://" + n.cfg.Listener.Addr().String()
+}
 
 // instanceOf names this hearth in leases. It stays the same over restarts, so that a hearth ends the leases of its former life.
 func instanceOf(state string) (string, error) {

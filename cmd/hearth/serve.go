@@ -29,6 +29,8 @@ type serveConfig struct {
 	Fsync     string
 	MaxMemory string
 	Drain     time.Duration
+	TLSCert   string
+	TLSKey    string
 	Plain     bool
 	NoAuth    bool
 	Verbose   bool
@@ -51,11 +53,12 @@ with faas-cli. This is what a service or a container runs; hearth up builds and 
 
 ` + redisHelp,
 		Example: `  hearth serve --state /var/lib/hearth
-  REDIS_URL=redis://redis:6379 hearth serve --listen 0.0.0.0:8080`,
+  REDIS_URL=redis://redis:6379 hearth serve --listen 0.0.0.0:8080
+  hearth serve --listen :8443 --tls-cert /etc/hearth/fullchain.pem --tls-key /etc/hearth/privkey.pem`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+		RunE: func(cmd *cobra.Command, _ []string) error {
 			c.Out, c.Err, c.LogLevel = cmd.OutOrStdout(), cmd.ErrOrStderr(), slog.LevelInfo
-			if c.State, err = filepath.Abs(c.State); err != nil {
+			if err := c.absolute(); err != nil {
 				return err
 			}
 			if err := c.check(); err != nil {
@@ -80,6 +83,8 @@ func (c *serveConfig) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.Fsync, "fsync", "always", "when the private Redis writes to disk: always; or everysec, which may lose the last second's calls, 202 or not, when the machine or Redis dies")
 	f.StringVar(&c.MaxMemory, "redis-memory", "1gb", "most memory of the private Redis; when it is full, new calls get 503 and none is lost")
 	f.DurationVar(&c.Drain, "drain", 10*time.Second, "how long calls under way may take to end after Ctrl-C or SIGTERM")
+	f.StringVar(&c.TLSCert, "tls-cert", "", "PEM file with a certificate and its chain: the gateway speaks https; it is read again when it changes")
+	f.StringVar(&c.TLSKey, "tls-key", "", "PEM file with the certificate's private key")
 	f.BoolVar(&c.Plain, "plain", false, "stand in for a stock OpenFaaS gateway: no topics, no retries, one replica")
 	f.BoolVar(&c.NoAuth, "no-auth", false, "let everybody on this machine operate the gateway; only with a loopback address")
 	f.BoolVarP(&c.Verbose, "verbose", "v", false, "log each decision to the state directory's logs/hearth.log")
@@ -108,6 +113,12 @@ func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n 
 		return portTaken(c.Listen, err)
 	}
 	defer func() { _ = listener.Close() }()
+	var cert *certificate
+	if c.TLSCert != "" {
+		if cert, err = loadCertificate(c.TLSCert, c.TLSKey, log); err != nil {
+			return err
+		}
+	}
 	if err := lock.say(listener.Addr().String()); err != nil {
 		return err
 	}
@@ -124,7 +135,7 @@ func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n 
 			return err
 		}
 	}
-	n, err := startNode(ctx, nodeConfig{State: c.State, Provider: c.providerConfig, RedisURL: redisURL, Listener: listener, Plain: c.Plain, NoAuth: c.NoAuth, Log: log})
+	n, err := startNode(ctx, nodeConfig{State: c.State, Provider: c.providerConfig, RedisURL: redisURL, Listener: listener, TLS: cert, Plain: c.Plain, NoAuth: c.NoAuth, Log: log})
 	if err != nil {
 		return err
 	}
@@ -159,6 +170,19 @@ func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n 
 	}
 }
 
+// absolute makes all paths ones that hold wherever hearth goes.
+func (c *serveConfig) absolute() (err error) {
+	for _, path := range []*string{&c.State, &c.TLSCert, &c.TLSKey} {
+		if *path == "" {
+			continue
+		}
+		if *path, err = filepath.Abs(*path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // check refuses flags that make no sense together.
 func (c serveConfig) check() error {
 	if err := c.providerConfig.check(); err != nil {
@@ -166,6 +190,9 @@ func (c serveConfig) check() error {
 	}
 	if c.Fsync != "always" && c.Fsync != "everysec" {
 		return fmt.Errorf("--fsync is %q, want always or everysec", c.Fsync)
+	}
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return errors.New("--tls-cert and --tls-key are two halves: give both, or none")
 	}
 	host, _, err := net.SplitHostPort(c.Listen)
 	if err != nil {

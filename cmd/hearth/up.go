@@ -54,7 +54,7 @@ nothing running. State is kept in one directory, and a second start resumes with
 
 // up runs until ctx ends.
 func up(ctx context.Context, c upConfig) (err error) {
-	if c.State, err = filepath.Abs(c.State); err != nil {
+	if err := c.absolute(); err != nil {
 		return err
 	}
 	if _, err := os.Stat(c.File); err != nil {
@@ -125,7 +125,7 @@ func (n *node) deploy(ctx context.Context, stack *build.Stack) error {
 	if err != nil {
 		return err
 	}
-	client := sdk.NewClient(gateway, &sdk.BasicAuth{Username: n.credentials.User, Password: n.credentials.Password}, http.DefaultClient)
+	client := sdk.NewClient(gateway, &sdk.BasicAuth{Username: n.credentials.User, Password: n.credentials.Password}, n.self)
 	for _, name := range stack.Names {
 		d, err := stack.Deployment(name)
 		if err != nil {

@@ -30,6 +30,8 @@ type watched struct {
 	t   *testing.T
 	log *logBuffer
 
+	stuck func(container string) bool // those that the engine cannot remove; nil is none
+
 	mu sync.Mutex
 	at map[string][]hearth.Replica
 }
@@ -65,7 +67,9 @@ func watch(t *testing.T, change ...func(*docker.Config)) *watched {
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
 		require.NoError(t, w.Provider.Close(ctx))
-		require.Empty(t, w.ours(t), "nothing is left behind")
+		left := w.ours(t)
+		maps.DeleteFunc(left, func(name, _ string) bool { return w.stuck != nil && w.stuck(name) })
+		require.Empty(t, left, "nothing is left behind")
 	})
 	return w
 }
@@ -277,5 +281,14 @@ func TestEngineRestart(t *testing.T) {
 	}
 	w.apply(function(1, func(f *hearth.Function) { f.Service = "sleeper" }))
 	require.Empty(t, w.ask(w.await("sleeper", ready(1))[0], ""))
-	require.Eventually(t, func() bool { return len(w.ours(t)) == 3 }, 30*time.Second, 10*time.Millisecond, "no container is left of before")
+	// Docker 20.10, ended while output of a container is read, can leave that container's mount behind: then it cannot remove the
+	// container, and says so. Hearth has to have tried.
+	w.stuck = func(name string) bool {
+		return strings.Contains(w.log.String(), "device or resource busy") && w.ours(t)[name] == "removing"
+	}
+	require.Eventually(t, func() bool {
+		left := w.ours(t)
+		maps.DeleteFunc(left, func(name, _ string) bool { return w.stuck(name) })
+		return len(left) == 3
+	}, 30*time.Second, 100*time.Millisecond, "no container is left of before")
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/hearthfaas/hearth/internal/registry"
 	"github.com/hearthfaas/hearth/internal/router"
+	"github.com/hearthfaas/hearth/internal/secrets"
 )
 
 // Config is what the gateway works with, and its limits.
@@ -26,6 +27,7 @@ type Config struct {
 	Queue    *redis.Client
 	Dispatch *dispatch.Dispatcher
 	Provider hearth.Provider
+	Secrets  secrets.Store
 	Log      *slog.Logger
 
 	Credentials Credentials
@@ -88,6 +90,10 @@ func (g *Gateway) routes() http.Handler {
 	system("DELETE /system/functions", g.remove)
 	system("GET /system/function/{name}", g.status)
 	system("POST /system/scale-function/{name}", g.scale)
+	system("GET /system/secrets", g.listSecrets)
+	system("POST /system/secrets", g.createSecret)
+	system("PUT /system/secrets", g.updateSecret)
+	system("DELETE /system/secrets", g.deleteSecret)
 	system("GET /system/info", g.info)
 	system("GET /system/namespaces", g.namespaces)
 	system("GET /system/dead-letters", g.listDead)

@@ -71,3 +71,36 @@ func TestGenerateStaysInItsFolder(t *testing.T) {
 		require.Equal(t, hearth.Invalid, hearth.CodeOf(err), name)
 	}
 }
+
+func TestCreateUpdateDelete(t *testing.T) {
+	t.Parallel()
+	s := secrets.Store{Dir: filepath.Join(t.TempDir(), "secrets")}
+	names, err := s.List("openfaas-fn")
+	require.NoError(t, err)
+	require.Empty(t, names)
+	require.Equal(t, hearth.NotFound, hearth.CodeOf(s.Update("openfaas-fn", "key", []byte("x"))), "an update makes none")
+	require.Equal(t, hearth.NotFound, hearth.CodeOf(s.Delete("openfaas-fn", "key")))
+	require.NoError(t, s.Create("openfaas-fn", "key", []byte("one")))
+	require.Equal(t, hearth.Conflict, hearth.CodeOf(s.Create("openfaas-fn", "key", []byte("two"))))
+	path := s.Path("openfaas-fn", "key")
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, "one", string(text))
+
+	require.NoError(t, s.Update("openfaas-fn", "key", []byte("two")))
+	text, err = os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, "two", string(text))
+	for path, mode := range map[string]os.FileMode{path: 0o600, filepath.Dir(path): 0o700, s.Dir: 0o700} {
+		info, err := os.Stat(path)
+		require.NoError(t, err)
+		require.Equal(t, mode, info.Mode().Perm(), path)
+	}
+	require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(path), ".new-1"), nil, 0o600))
+	require.NoError(t, s.Create("openfaas-fn", "a.key", []byte("x")))
+	names, err = s.List("openfaas-fn")
+	require.NoError(t, err)
+	require.Equal(t, []string{"a.key", "key"}, names, "and not what a crash left")
+	require.NoError(t, s.Delete("openfaas-fn", "key"))
+	require.Equal(t, hearth.NotFound, hearth.CodeOf(s.Delete("openfaas-fn", "key")))
+}

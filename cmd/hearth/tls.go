@@ -1,0 +1,156 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A certificate is the gateway's own, from two files. They are read again when they are others, so that a renewal needs no
+// restart. A pair that cannot be used is said once, and the one before stays in use: whoever renews writes two files, and not
+// both at once.
+type certificate struct {
+	certFile, keyFile string
+	log               *slog.Logger
+
+	mu      sync.Mutex
+	current *tls.Certificate
+	seen    [2]os.FileInfo // of the files, when they were last read
+}
+
+// loadCertificate reads both files, and says what is wrong with which.
+func loadCertificate(certFile, keyFile string, log *slog.Logger) (*certificate, error) {
+	c := &certificate{certFile: certFile, keyFile: keyFile, log: log}
+	c.seen = c.look()
+	var err error
+	if c.current, err = readPair(certFile, keyFile); err != nil {
+		return nil, err
+	}
+	if end := c.current.Leaf.NotAfter; time.Now().After(end) {
+		log.Warn("the certificate is not valid any more: clients will refuse it until it is renewed", "file", certFile, "ended", end)
+	}
+	return c, nil
+}
+
+// get is the certificate of a handshake. Two looks at the file system are nothing beside its signature.
+func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := c.look()
+	if sameFile(now[0], c.seen[0]) && sameFile(now[1], c.seen[1]) {
+		return c.current, nil
+	}
+	c.seen = now
+	next, err := readPair(c.certFile, c.keyFile)
+	if err != nil {
+		c.log.Error("the new certificate cannot be used, and the one before stays in use", "error", err)
+		return c.current, nil
+	}
+	c.current = next
+	c.log.Info("reads the new certificate", "file", c.certFile, "ends", next.Leaf.NotAfter)
+	return c.current, nil
+}
+
+// look is how the files are now. What is not there is nil.
+func (c *certificate) look() (now [2]os.FileInfo) {
+	for i, name := range []string{c.certFile, c.keyFile} {
+		now[i], _ = os.Stat(name)
+	}
+	return now
+}
+
+func sameFile(a, b os.FileInfo) bool {
+	if a == nil || b == nil {
+		return a == nil && b == nil
+	}
+	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
+}
+
+// listen puts TLS in front of a listener. net/http speaks HTTP/2 with those who choose it.
+func (c *certificate) listen(l net.Listener) net.Listener {
+	return tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, GetCertificate: c.get})
+}
+
+// host is how people reach an address by this certificate: by the address, if the certificate is for it, or by its first name.
+func (c *certificate) host(address net.Addr) string {
+	ip, port, err := net.SplitHostPort(address.String())
+	c.mu.Lock()
+	leaf := c.current.Leaf
+	c.mu.Unlock()
+	if err != nil || leaf.VerifyHostname(ip) == nil {
+		return address.String()
+	}
+	for _, name := range leaf.DNSNames {
+		if !strings.HasPrefix(name, "*") {
+			return net.JoinHostPort(name, port)
+		}
+	}
+	return address.String()
+}
+
+// client is for calls of this hearth to itself. It trusts this certificate and no other, whatever names it is for.
+func (c *certificate) client(address net.Addr) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, network, address.String())
+		},
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true, VerifyConnection: func(s tls.ConnectionState) error {
+			c.mu.Lock()
+			defer c.mu.Unlock()
+			if !bytes.Equal(s.PeerCertificates[0].Raw, c.current.Certificate[0]) {
+				return errors.New("somebody else answers there")
+			}
+			return nil
+		}},
+	}}
+}
+
+// readPair reads a certificate and its key.
+func readPair(certFile, keyFile string) (*tls.Certificate, error) {
+	cert, err := os.ReadFile(certFile)
+	if err != nil {
+		return nil, fmt.Errorf("--tls-cert: %w", err)
+	}
+	key, err := os.ReadFile(keyFile)
+	if err != nil {
+		return nil, fmt.Errorf("--tls-key: %w", err)
+	}
+	if !hasBlock(cert, "CERTIFICATE") {
+		return nil, fmt.Errorf("--tls-cert: there is no certificate in %s: want PEM, with the server's certificate first and then its chain (certbot's fullchain.pem)", certFile)
+	}
+	if bytes.Contains(key, []byte("ENCRYPTED")) { // in the block's type, or in a header of it
+		return nil, fmt.Errorf("--tls-key: the key in %s has a passphrase, which nobody could type here: take it off with openssl pkey", keyFile)
+	}
+	if !hasBlock(key, "PRIVATE KEY") {
+		return nil, fmt.Errorf("--tls-key: there is no private key in %s: want PEM (certbot's privkey.pem)", keyFile)
+	}
+	pair, err := tls.X509KeyPair(cert, key)
+	if err != nil {
+		return nil, fmt.Errorf("--tls-cert %s and --tls-key %s do not work together: %w", certFile, keyFile, err)
+	}
+	return &pair, nil
+}
+
+// hasBlock tells whether PEM has a block of a type, such as RSA PRIVATE KEY for PRIVATE KEY.
+func hasBlock(text []byte, kind string) bool {
+	for {
+		block, rest := pem.Decode(text)
+		if block == nil {
+			return false
+		}
+		if strings.HasSuffix(block.Type, kind) {
+			return true
+		}
+		text = rest
+	}
+}

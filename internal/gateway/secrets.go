@@ -1,0 +1,84 @@
+package gateway
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/openfaas/faas-provider/types"
+)
+
+// listSecrets never tells a value: there is no way to read one back.
+func (g *Gateway) listSecrets(w http.ResponseWriter, r *http.Request) error {
+	namespace := namespaceOf(r.URL.Query().Get("namespace"))
+	names, err := g.cfg.Secrets.List(namespace)
+	if err != nil {
+		return err
+	}
+	list := make([]types.Secret, 0, len(names))
+	for _, name := range names {
+		list = append(list, types.Secret{Name: name, Namespace: namespace})
+	}
+	return writeJSON(w, http.StatusOK, list)
+}
+
+func (g *Gateway) createSecret(w http.ResponseWriter, r *http.Request) error {
+	return g.putSecret(w, r, "made a secret", http.StatusCreated, g.cfg.Secrets.Create)
+}
+
+func (g *Gateway) updateSecret(w http.ResponseWriter, r *http.Request) error {
+	return g.putSecret(w, r, "changed a secret", http.StatusOK, g.cfg.Secrets.Update)
+}
+
+func (g *Gateway) putSecret(w http.ResponseWriter, r *http.Request, done string, status int, put func(namespace, name string, value []byte) error) error {
+	var s types.Secret
+	if err := readJSON(r, &s); err != nil {
+		return err
+	}
+	value := valueOf(s)
+	if len(value) == 0 {
+		return hearth.Errorf(hearth.Invalid, "the secret has no value: want value (text) or rawValue (base64)")
+	}
+	namespace := namespaceOf(s.Namespace)
+	if err := put(namespace, s.Name, value); err != nil {
+		return err
+	}
+	g.cfg.Log.Info(done, "secret", s.Name, "namespace", namespace)
+	w.WriteHeader(status)
+	return nil
+}
+
+// valueOf is what a client wants kept. faas-cli --from-file sends both: the trimmed text, which is lossy for bytes that are no
+// text, and the bytes.
+func valueOf(s types.Secret) []byte {
+	if s.Value == "" || !utf8.Valid(s.RawValue) {
+		return s.RawValue
+	}
+	return []byte(s.Value)
+}
+
+// deleteSecret leaves those that functions use: a replica that starts later would not find it.
+func (g *Gateway) deleteSecret(w http.ResponseWriter, r *http.Request) error {
+	var s types.Secret
+	if err := readJSON(r, &s); err != nil {
+		return err
+	}
+	namespace := namespaceOf(s.Namespace)
+	var users []string
+	for _, f := range g.cfg.Registry.Functions(namespace) {
+		if slices.Contains(f.Secrets, s.Name) {
+			users = append(users, f.Service)
+		}
+	}
+	if len(users) > 0 {
+		return hearth.Errorf(hearth.Conflict, "the secret %s is used by %s: remove them first, or deploy them without it", s.Name, strings.Join(users, ", "))
+	}
+	if err := g.cfg.Secrets.Delete(namespace, s.Name); err != nil {
+		return err
+	}
+	g.cfg.Log.Info("deleted a secret", "secret", s.Name, "namespace", namespace)
+	w.WriteHeader(http.StatusOK)
+	return nil
+}
