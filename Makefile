@@ -9,7 +9,7 @@ LEAN  := -trimpath -gcflags=all=-dwarf=false
 BUILD := CGO_ENABLED=0 go build $(LEAN) -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
 BIN   ?= bin
 
-.PHONY: help up build test test-docker lint bench fuzz clean go
+.PHONY: help up build images test test-docker lint bench fuzz clean go
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -24,6 +24,10 @@ up: go ## run the bakery on this machine; ARGS are flags of hearth up
 build: go ## build hearth and bakery into bin/
 	@mkdir -p $(BIN)
 	@$(BUILD) -o $(BIN)/ ./cmd/hearth ./cmd/bakery
+
+ARCHS ?= amd64 arm64
+images: build ## make Docker images of hearth and the bakery, for ARCHS; nothing is pulled
+	@sh scripts/images.sh '$(VERSION)' '$(ARCHS)'
 
 go:
 	@command -v go >/dev/null || { echo "Go is missing: install any version from 1.21, from https://go.dev/dl/ or with: apt-get install golang-go"; exit 1; }
@@ -50,7 +54,7 @@ test: go ## install what the tests lack, lint, and run all tests with the race d
 
 test-docker: go ## run the tests that need containers, with a Docker engine of their own (root on Linux; skipped elsewhere)
 	@sh scripts/deps.sh redis-server gcc
-	CGO_ENABLED=1 sh scripts/engine.sh go test -race -vet=off -count=1 -gcflags=all=-dwarf=false ./internal/docker
+	CGO_ENABLED=1 sh scripts/engine.sh go test -race -vet=off -count=1 -gcflags=all=-dwarf=false ./internal/docker ./test/docker
 
 bench: go ## install what measuring lacks, measure, and print one table; ARGS are flags of bench
 	@sh scripts/deps.sh redis-server wrk

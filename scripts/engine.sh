@@ -13,7 +13,7 @@ skip() {
 }
 [ "$(uname)" = Linux ] || skip "this is not Linux"
 [ "$(id -u)" = 0 ] || skip "starting dockerd needs root"
-sh "$(dirname "$0")/deps.sh" dockerd docker-registry docker-compose || skip "docker.io could not be installed"
+sh "$(dirname "$0")/deps.sh" dockerd docker-registry docker-compose prometheus || skip "docker.io could not be installed"
 
 dir=$(mktemp -d /tmp/hearth-engine.XXXXXX)
 export DOCKER_HOST="unix://$dir/docker.sock" HEARTH_TEST_ENGINE="$dir/docker.pid" DOCKER_CONFIG="$dir/config"

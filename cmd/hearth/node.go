@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -132,7 +133,15 @@ func (n *node) url() string {
 	if n.cfg.TLS != nil {
 		return "https://" + n.cfg.TLS.host(n.cfg.Listener.Addr())
 	}
-	return "http://" + n.cfg.Listener.Addr().String()
+	return "http://" + reachable(n.cfg.Listener.Addr())
+}
+
+// reachable is an address as somebody on this machine reaches it.
+func reachable(a net.Addr) string {
+	if tcp, ok := a.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		return net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port))
+	}
+	return a.String()
 }
 
 // instanceOf names this hearth in leases. It stays the same over restarts, so that a hearth ends the leases of its former life.

@@ -182,6 +182,6 @@ func TestTLSFilesThatCannotBeUsed(t *testing.T) {
 		_, err := loadCertificate(pair[0], pair[1], slog.New(slog.DiscardHandler))
 		require.ErrorContains(t, err, want)
 	}
-	c := serveConfig{Listen: "127.0.0.1:0", Fsync: "always", TLSCert: good}
+	c := serveConfig{providerConfig: providerConfig{Provider: "process"}, Listen: "127.0.0.1:0", Fsync: "always", TLSCert: good}
 	require.ErrorContains(t, c.check(), "give both, or none")
 }

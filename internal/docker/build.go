@@ -35,10 +35,28 @@ func OpenImages(ctx context.Context) (*Images, error) {
 // Close ends the connection.
 func (i *Images) Close() error { return i.api.Close() }
 
-// Put makes a static binary a function's image, and gives it to the engine. It needs no builder and no base image: the image
-// has the binary, /tmp, and this machine's certificates of authorities. The same binary makes the same image.
+// A Program is a static binary that is to be an image.
+type Program struct {
+	Binary     string // its file
+	Entrypoint string // what it is called in the image, such as /handler
+	Args       []string
+	WorkDir    string
+	User       string
+	Labels     map[string]string
+}
+
+// Put makes a static binary a function's image.
 func (i *Images) Put(ctx context.Context, ref, binary string) error {
-	image, err := imageOf(binary, cmp.Or(os.Getenv("GOARCH"), runtime.GOARCH), ref)
+	title, _, _ := strings.Cut(ref[strings.LastIndex(ref, "/")+1:], ":")
+	return i.Make(ctx, ref, Program{Binary: binary, Entrypoint: "/handler", User: nobody,
+		Labels: map[string]string{"org.opencontainers.image.title": title, "org.opencontainers.image.description": "a function, made by hearth build"}})
+}
+
+// Make makes a program an image, and gives it to the engine. It needs no builder and no base image: the image has the binary,
+// /tmp, and this machine's certificates of authorities. GOARCH says what the binary was built for. The same binary makes the
+// same image.
+func (i *Images) Make(ctx context.Context, ref string, program Program) error {
+	image, err := imageOf(program, cmp.Or(os.Getenv("GOARCH"), runtime.GOARCH))
 	if err != nil {
 		return fmt.Errorf("make image %s: %w", ref, err)
 	}
@@ -64,8 +82,8 @@ func (i *Images) Put(ctx context.Context, ref, binary string) error {
 	return nil
 }
 
-func imageOf(binary, arch, ref string) (v1.Image, error) {
-	files, err := layerOf(binary)
+func imageOf(program Program, arch string) (v1.Image, error) {
+	files, err := layerOf(program)
 	if err != nil {
 		return nil, err
 	}
@@ -83,14 +101,13 @@ func imageOf(binary, arch, ref string) (v1.Image, error) {
 	}
 	file = file.DeepCopy()
 	file.OS, file.Architecture, file.Created = "linux", arch, v1.Time{Time: time.Unix(0, 0).UTC()}
-	title, _, _ := strings.Cut(ref[strings.LastIndex(ref, "/")+1:], ":")
-	file.Config = v1.Config{User: nobody, Cmd: []string{"/handler"}, ExposedPorts: map[string]struct{}{"8080/tcp": {}},
-		Labels: map[string]string{"org.opencontainers.image.title": title, "org.opencontainers.image.vendor": "built by hearth"}}
+	file.Config = v1.Config{User: program.User, Entrypoint: []string{program.Entrypoint}, Cmd: program.Args, WorkingDir: program.WorkDir,
+		ExposedPorts: map[string]struct{}{"8080/tcp": {}}, Labels: program.Labels}
 	return mutate.ConfigFile(image, file)
 }
 
 // layerOf is what the image has, as a tar archive.
-func layerOf(binary string) ([]byte, error) {
+func layerOf(p Program) ([]byte, error) {
 	var out bytes.Buffer
 	w := tar.NewWriter(&out)
 	add := func(h tar.Header, content []byte) error {
@@ -101,7 +118,7 @@ func layerOf(binary string) ([]byte, error) {
 		_, err := w.Write(content)
 		return err
 	}
-	program, err := os.ReadFile(binary)
+	program, err := os.ReadFile(p.Binary)
 	if err != nil {
 		return nil, err
 	}
@@ -113,7 +130,7 @@ func layerOf(binary string) ([]byte, error) {
 			return nil, err
 		}
 	}
-	if err := add(tar.Header{Name: "handler", Typeflag: tar.TypeReg, Mode: 0o755}, program); err != nil {
+	if err := add(tar.Header{Name: strings.TrimPrefix(p.Entrypoint, "/"), Typeflag: tar.TypeReg, Mode: 0o755}, program); err != nil {
 		return nil, err
 	}
 	return out.Bytes(), w.Close()

@@ -34,7 +34,7 @@ type Provider interface {
 type Replica struct {
 	ID       string
 	Revision string // the Function.Revision that it runs
-	Address  string // where it takes calls: http://HOST:PORT, or unix://PATH
+	Address  string // where it takes calls: http://HOST:PORT, or unix://PATH; "" before it has one
 	Started  time.Time
 
 	// Accepting means that a call sent to the address will be taken, though perhaps only once the replica has started.

@@ -145,10 +145,12 @@ func (fn *route) update(replicas []hearth.Replica) {
 	fn.replicas, fn.failing = nil, ""
 	for _, state := range replicas {
 		t := known[state.ID]
-		if t == nil {
+		if t == nil || t.Address != state.Address { // it may not have had one before it was accepting
 			t = &target{id: state.ID, transport: newTransport(state.Address)}
 		}
-		delete(known, state.ID)
+		if known[state.ID] == t {
+			delete(known, state.ID)
+		}
 		t.Replica = state
 		t.wasReady = t.wasReady || state.Ready
 		fn.replicas = append(fn.replicas, t)

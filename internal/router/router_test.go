@@ -88,6 +88,18 @@ func TestCallGoesToAReplicaAndBack(t *testing.T) {
 	require.Equal(t, router.Load{Calls: 1, Available: 1}, load)
 }
 
+func TestReplicaGetsItsAddressWhenItIsReady(t *testing.T) {
+	t.Parallel()
+	r := router.New(router.Config{})
+	r.Set(function(1))
+	ready := serve(t, "a", answers("a"))
+	r.Update(oven, []hearth.Replica{{ID: "a"}})
+	r.Update(oven, []hearth.Replica{ready})
+	text, err := call(t.Context(), r, "x")
+	require.NoError(t, err)
+	require.Equal(t, "a: a POST /p?q x", text)
+}
+
 func TestLeastBusyReplicaTakesTheCall(t *testing.T) {
 	t.Parallel()
 	r := router.New(router.Config{})
