@@ -31,14 +31,14 @@ type running struct {
 }
 
 // up starts hearth on a state of its own, which is empty but for what was built.
-func (c config) up(ctx context.Context, stack, name string, env ...string) (*running, error) {
+func (c config) up(ctx context.Context, stack, name string, args []string, env ...string) (*running, error) {
 	h := &running{root: c.root, state: filepath.Join(c.state, name), ended: make(chan error, 1)}
 	if err := os.RemoveAll(filepath.Join(h.state, "redis")); err != nil {
 		return nil, err
 	}
 	fmt.Fprintf(os.Stderr, "starting hearth with %s\n", stack)
-	h.cmd = exec.CommandContext(ctx, filepath.Join(c.root, "bin", "hearth"), "up", "-f", filepath.Join(c.root, stack), "--state", h.state,
-		"--listen", "127.0.0.1:0", "--fsync", c.fsync)
+	h.cmd = exec.CommandContext(ctx, filepath.Join(c.root, "bin", "hearth"), append([]string{"up", "-f", filepath.Join(c.root, stack), "--state", h.state,
+		"--listen", "127.0.0.1:0", "--fsync", c.fsync}, args...)...)
 	h.cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "REDIS_URL=") }), env...)
 	h.cmd.Cancel, h.cmd.WaitDelay = func() error { return h.cmd.Process.Signal(os.Interrupt) }, 30*time.Second
 	var out bytes.Buffer

@@ -29,6 +29,9 @@ type config struct {
 	clients int    // connections of wrk
 	orders  int    // of the chain
 	colds   int    // cold starts
+	wakes   int    // of a container, each way
+	asleep  int    // functions as containers that sleep at once
+	only    string // part to measure, or all
 	fsync   string // of the private Redis
 
 	root, state string
@@ -42,6 +45,9 @@ func main() {
 	flag.IntVar(&c.clients, "clients", 32, "connections under load")
 	flag.IntVar(&c.orders, "orders", 6000, "orders of the chain, each of exactly one tray")
 	flag.IntVar(&c.colds, "cold-starts", 200, "how many cold starts")
+	flag.IntVar(&c.wakes, "wakes", 50, "how many wakes of a container, each way")
+	flag.IntVar(&c.asleep, "asleep", 100, "how many functions that sleep at once, as containers")
+	flag.StringVar(&c.only, "only", "", "measure one part: calls, chain or containers")
 	flag.StringVar(&c.fsync, "fsync", "always", "durability: always or everysec")
 	flag.BoolVar(&asJSON, "json", false, "print JSON")
 	flag.Parse()
@@ -72,15 +78,23 @@ func measure(ctx context.Context, c config) (*result, error) {
 	}
 	c.state = filepath.Join(c.root, ".hearth", "bench")
 	r := &result{Machine: describeMachine(), Durability: "private redis-server, appendfsync " + c.fsync, Clients: c.clients, Colds: c.colds}
-	if err := c.measureEcho(ctx, r); err != nil {
-		return nil, err
+	for _, part := range []struct {
+		name    string
+		measure func(context.Context, *result) error
+	}{{"calls", c.measureEcho}, {"chain", c.measureChain}, {"containers", c.measureContainers}} {
+		if c.only != "" && c.only != part.name {
+			continue
+		}
+		if err := part.measure(ctx, r); err != nil {
+			return nil, fmt.Errorf("%s: %w", part.name, err)
+		}
 	}
-	return r, c.measureChain(ctx, r)
+	return r, nil
 }
 
 // measureEcho measures one function that does nothing: how much Hearth adds to it.
 func (c config) measureEcho(ctx context.Context, r *result) error {
-	h, err := c.up(ctx, "bench/stack.yml", "echo")
+	h, err := c.up(ctx, "bench/stack.yml", "echo", nil)
 	if err != nil {
 		return err
 	}
@@ -135,7 +149,7 @@ func (c config) measureEcho(ctx context.Context, r *result) error {
 
 // measureChain measures the bakery: orders that go through all of its four functions, with bakes that take no time.
 func (c config) measureChain(ctx context.Context, r *result) error {
-	h, err := c.up(ctx, "stack.yml", "bakery", "BAKE_SPEED=100000000")
+	h, err := c.up(ctx, "stack.yml", "bakery", nil, "BAKE_SPEED=100000000")
 	if err != nil {
 		return err
 	}

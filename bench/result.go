@@ -29,6 +29,8 @@ type result struct {
 	Colds   int       `json:"cold_starts"`
 	RestMiB float64   `json:"rest_mib"` // resident memory of hearth
 	LoadMiB float64   `json:"load_mib"` // the most there was
+
+	Docker *containers `json:"docker,omitempty"` // nil without an engine
 }
 
 type quantiles struct {
@@ -57,15 +59,31 @@ func (r *result) show(out io.Writer) {
 	row("durability", r.Durability)
 	row()
 	row(fmt.Sprintf("%d clients", r.Clients), "rate", "p50", "p99")
-	row("function, called directly", per(r.Direct.PerSecond), millis(r.Direct.P50), millis(r.Direct.P99))
-	row("function, through the gateway", per(r.Sync.PerSecond), millis(r.Sync.P50), millis(r.Sync.P99), fmt.Sprintf("%.2f of direct", r.Sync.PerSecond/r.Direct.PerSecond))
-	row("async calls accepted", per(r.Accepted.PerSecond), millis(r.Accepted.P50), millis(r.Accepted.P99))
-	row("async calls executed", per(r.Executed))
-	row("orders through four functions", per(r.OrderRate), "", "", fmt.Sprintf("%d orders, each exactly one tray; %d ovens", r.Orders, ovens))
-	row("one hand-over, at rest", "", millis(r.HopMS))
-	row("cold start", "", millis(r.Cold.P50), millis(r.Cold.P99), fmt.Sprintf("of %d", r.Colds))
+	if r.Sync.PerSecond > 0 {
+		row("function, called directly", per(r.Direct.PerSecond), millis(r.Direct.P50), millis(r.Direct.P99))
+		row("function, through the gateway", per(r.Sync.PerSecond), millis(r.Sync.P50), millis(r.Sync.P99), fmt.Sprintf("%.2f of direct", r.Sync.PerSecond/r.Direct.PerSecond))
+		row("async calls accepted", per(r.Accepted.PerSecond), millis(r.Accepted.P50), millis(r.Accepted.P99))
+		row("async calls executed", per(r.Executed))
+		row("cold start of a process", "", millis(r.Cold.P50), millis(r.Cold.P99), fmt.Sprintf("of %d", r.Colds))
+	}
+	if r.Orders > 0 {
+		row("orders through four functions", per(r.OrderRate), "", "", fmt.Sprintf("%d orders, each exactly one tray; %d ovens", r.Orders, ovens))
+		row("one hand-over, at rest", "", millis(r.HopMS))
+	}
+	if d := r.Docker; d != nil {
+		row("function as a container, through the gateway", per(d.Sync.PerSecond), millis(d.Sync.P50), millis(d.Sync.P99))
+		wakes := fmt.Sprintf("of %d", d.Wakes)
+		row("wake of a container: frozen", "", millis(d.Frozen.P50), millis(d.Frozen.P99), wakes)
+		row("... prepared", "", millis(d.Created.P50), millis(d.Created.P99), wakes)
+		row("... nothing kept", "", millis(d.Nothing.P50), millis(d.Nothing.P99), wakes)
+	}
 	row()
-	row("memory of hearth", fmt.Sprintf("%.1f MiB at rest", r.RestMiB), fmt.Sprintf("%.1f MiB at most", r.LoadMiB))
+	if r.RestMiB > 0 {
+		row("memory of hearth", fmt.Sprintf("%.1f MiB at rest", r.RestMiB), fmt.Sprintf("%.1f MiB at most", r.LoadMiB))
+	}
+	if d := r.Docker; d != nil {
+		row("", fmt.Sprintf("%.1f MiB with %d functions asleep as frozen containers, which use %s each", d.AsleepMiB, d.Asleep, d.FrozenUses))
+	}
 	_ = w.Flush()
 }
 
