@@ -44,7 +44,7 @@ type node struct {
 	instance    string
 
 	queue    *redis.Client
-	provider hearth.Provider
+	provider opened
 	secrets  secrets.Store
 	router   *router.Router
 	dispatch *dispatch.Dispatcher
@@ -82,9 +82,7 @@ func (n *node) open(ctx context.Context) (err error) {
 	if n.queue, err = redis.Open(ctx, cfg.RedisURL); err != nil {
 		return err
 	}
-	var settle func(context.Context)
-	if n.provider, settle, err = cfg.Provider.open(ctx, cfg.State, n.instance, n.secrets, cfg.Log); err != nil {
-		n.provider = nil
+	if n.provider, err = cfg.Provider.open(ctx, cfg.State, n.instance, n.secrets, cfg.Log); err != nil {
 		return err
 	}
 	numbers := metrics.New(versionText())
@@ -95,14 +93,16 @@ func (n *node) open(ctx context.Context) (err error) {
 		}}, n.router)
 	n.registry = registry.New(registry.Config{Queue: n.queue, Provider: n.provider, Router: n.router, Dispatch: n.dispatch, Log: cfg.Log, Topics: !cfg.Plain})
 	n.provider.Watch(n.registry.Updated)
-	n.gateway = gateway.New(gateway.Config{Registry: n.registry, Router: n.router, Queue: n.queue, Dispatch: n.dispatch, Provider: n.provider, Secrets: n.secrets,
+	n.gateway = gateway.New(gateway.Config{Registry: n.registry, Router: n.router, Queue: n.queue, Dispatch: n.dispatch, Provider: n.provider, Secrets: n.secrets, SecretChanged: n.provider.secretChanged,
 		Log: cfg.Log, Credentials: n.credentials, Version: versionText(), Plain: cfg.Plain, Metrics: numbers.Handler()})
 	numbers.Show(metrics.State{Functions: n.registry.All, Load: n.router.Load, Queues: n.gateway.AllQueues})
 	n.dispatch.Start()
 	if err := n.registry.Start(ctx, n.instance); err != nil {
 		return err
 	}
-	settle(ctx)
+	if n.provider.settle != nil {
+		n.provider.settle(ctx)
+	}
 	return nil
 }
 
@@ -117,7 +117,7 @@ func (n *node) close(ctx context.Context) error {
 	}
 	ending.Wait()
 	var err error
-	if n.provider != nil {
+	if n.provider.Provider != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		err = n.provider.Close(ctx)

@@ -44,19 +44,29 @@ func (c providerConfig) docker() docker.Config {
 	return docker.Config{Network: c.Network, Publish: c.Publish, Pull: docker.PullPolicy(c.Pull), Asleep: docker.Asleep(c.Asleep)}
 }
 
-// open makes the provider. settle is called when all functions are applied that were deployed in an earlier life.
-func (c providerConfig) open(ctx context.Context, state, instance string, store secrets.Store, log *slog.Logger) (p hearth.Provider, settle func(context.Context), err error) {
+// opened is a provider, and what it wants to be told besides.
+type opened struct {
+	hearth.Provider
+	settle        func(context.Context)                                   // when all is applied that was deployed in an earlier life; may be nil
+	secretChanged func(ctx context.Context, namespace, name string) error // may be nil
+}
+
+// open makes the provider.
+func (c providerConfig) open(ctx context.Context, state, instance string, store secrets.Store, log *slog.Logger) (opened, error) {
 	if c.Provider == "docker" {
 		cfg := c.docker()
 		cfg.Instance, cfg.State, cfg.Secrets, cfg.Log = instance, state, store, log
 		p, err := docker.New(ctx, cfg)
 		if err != nil {
-			return nil, nil, err
+			return opened{}, err
 		}
-		return p, p.Prune, nil
+		return opened{p, p.Prune, p.SecretChanged}, nil
 	}
-	p, err = process.New(process.Config{State: state, Images: processImages(state), Secrets: store, Log: log})
-	return p, func(context.Context) {}, err
+	p, err := process.New(process.Config{State: state, Images: processImages(state), Secrets: store, Log: log})
+	if err != nil {
+		return opened{}, err
+	}
+	return opened{Provider: p}, nil // a process reads the secret's own file
 }
 
 func processImages(state string) process.Images {

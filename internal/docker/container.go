@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -138,6 +139,27 @@ func (p *Provider) grant(ctx context.Context, f hearth.Function, userName, conta
 		return fmt.Errorf("put secrets into the container: %w", err)
 	}
 	return nil
+}
+
+// SecretChanged gives a secret's new value to the containers that may read it. They see the file change, as it is.
+func (p *Provider) SecretChanged(ctx context.Context, namespace, name string) error {
+	p.mu.Lock()
+	readers := map[*replica]string{} // and whom they run as
+	for r := range p.alive {
+		if r.spec.Namespace == namespace && slices.Contains(r.spec.Secrets, name) && r.image.ID != "" {
+			readers[r] = r.image.user()
+		}
+	}
+	p.mu.Unlock()
+	var errs []error
+	for r, user := range readers {
+		// By its name, which it has before it is made: one that is made just now has read either value.
+		err := p.grant(ctx, r.spec, user, containerName(r.State().ID))
+		if err != nil && !errdefs.IsNotFound(err) {
+			errs = append(errs, fmt.Errorf("replica %s: %w", r.State().ID, err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // userOf finds the numbers of a user, as the engine does: by the container's own files, if it has a name.

@@ -64,6 +64,9 @@ func watch(t *testing.T, change ...func(*docker.Config)) *watched {
 		w.at[n.Function] = list
 	})
 	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(w.ours(t), log.String())
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
 		require.NoError(t, w.Provider.Close(ctx))
@@ -149,6 +152,26 @@ func TestContainerHasNoPrivileges(t *testing.T) {
 	plain, err := w.api.ContainerInspect(t.Context(), "hearth-"+w.await("plain", ready(1))[0].ID, client.ContainerInspectOptions{})
 	require.NoError(t, err)
 	require.EqualValues(t, 1<<30, plain.Container.HostConfig.Memory, "there is a limit without one too")
+}
+
+func TestSecretReachesRunningContainers(t *testing.T) {
+	t.Parallel()
+	w := watch(t)
+	granted := func(f *hearth.Function) { f.Secrets = []string{"one"} }
+	w.apply(function(2, granted))
+	w.apply(function(0, granted, func(f *hearth.Function) { f.Service = "sleeper" }))
+	w.apply(function(1, func(f *hearth.Function) { f.Service = "other" }))
+	replicas, other := w.await("probe", ready(2)), w.await("other", ready(1))[0]
+	require.Eventually(t, func() bool { return slices.Contains(slices.Collect(maps.Values(w.ours(t))), "paused") }, time.Minute, 5*time.Millisecond)
+	require.NoError(t, w.cfg.Secrets.Update("openfaas-fn", "one", []byte("new")))
+	require.NoError(t, w.Provider.(*docker.Provider).SecretChanged(t.Context(), "openfaas-fn", "one"))
+	w.apply(function(1, granted, func(f *hearth.Function) { f.Service = "sleeper" }))
+	for _, r := range append(replicas, w.await("sleeper", ready(1))...) {
+		require.Equal(t, "new", w.ask(r, "secret=one"))
+		require.Contains(t, w.ask(r, "write=/var/openfaas/secrets/one"), "denied")
+	}
+	require.Equal(t, replicas, w.replicas("probe"), "nothing was started again")
+	require.Equal(t, "none", w.ask(other, "secret=one"))
 }
 
 func TestMemoryHogDiesAlone(t *testing.T) {

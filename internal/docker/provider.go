@@ -82,6 +82,7 @@ type Provider struct {
 	mu    sync.Mutex
 	found map[hearth.Name][]found // containers of an earlier life that nobody has claimed yet
 	left  map[string]bool         // containers that could not be removed
+	alive map[*replica]bool
 }
 
 var _ hearth.Provider = (*Provider)(nil)
@@ -98,7 +99,7 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Provider{cfg: cfg, api: api, logs: &logs.Dir{Path: filepath.Join(cfg.State, "logs")}, began: time.Now().UTC(), left: map[string]bool{}}
+	p := &Provider{cfg: cfg, api: api, logs: &logs.Dir{Path: filepath.Join(cfg.State, "logs")}, began: time.Now().UTC(), left: map[string]bool{}, alive: map[*replica]bool{}}
 	p.images = &Images{api: api, policy: cfg.Pull, log: cfg.Log}
 	p.Manager = replicaset.New(replicaset.Config[Image]{Start: p.start, Standby: cfg.Asleep != Nothing, Log: cfg.Log})
 	if err := p.ensureNetwork(ctx); err != nil {
@@ -173,6 +174,9 @@ func (p *Provider) newReplica(f hearth.Function, image Image, number int, asleep
 		close(r.woken)
 	}
 	r.ctx, r.stop = context.WithCancel(context.Background())
+	p.mu.Lock()
+	p.alive[r] = true
+	p.mu.Unlock()
 	return r
 }
 

@@ -91,6 +91,11 @@ func (r *replica) Kill() {
 // live keeps the replica running until it is to end. adopted is a container that runs already, or nil.
 func (r *replica) live(adopted *found) {
 	defer close(r.done)
+	defer func() {
+		r.p.mu.Lock()
+		defer r.p.mu.Unlock()
+		delete(r.p.alive, r)
+	}()
 	crashes := 0
 	for r.ctx.Err() == nil {
 		began := time.Now()
@@ -133,9 +138,13 @@ func (r *replica) live(adopted *found) {
 // once makes a container, and looks after it until it ends. It returns whether it got ready, and why it ended.
 func (r *replica) once() (wasReady bool, err error) {
 	if r.image.ID == "" { // it is still being fetched
-		if r.image, err = r.p.images.find(r.ctx, r.spec.Image, true); err != nil {
+		image, err := r.p.images.find(r.ctx, r.spec.Image, true)
+		if err != nil {
 			return false, err
 		}
+		r.p.mu.Lock()
+		r.image = image
+		r.p.mu.Unlock()
 	}
 	r.mu.Lock()
 	r.id = r.newID()

@@ -28,7 +28,9 @@ type Config struct {
 	Dispatch *dispatch.Dispatcher
 	Provider hearth.Provider
 	Secrets  secrets.Store
-	Log      *slog.Logger
+	// SecretChanged tells the provider of a secret's new value, for its running replicas. It may be nil.
+	SecretChanged func(ctx context.Context, namespace, name string) error
+	Log           *slog.Logger
 
 	Credentials Credentials
 	Version     string

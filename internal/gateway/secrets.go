@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"strings"
@@ -25,14 +26,15 @@ func (g *Gateway) listSecrets(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (g *Gateway) createSecret(w http.ResponseWriter, r *http.Request) error {
-	return g.putSecret(w, r, "made a secret", http.StatusCreated, g.cfg.Secrets.Create)
+	return g.putSecret(w, r, "made a secret", http.StatusCreated, g.cfg.Secrets.Create, nil)
 }
 
 func (g *Gateway) updateSecret(w http.ResponseWriter, r *http.Request) error {
-	return g.putSecret(w, r, "changed a secret", http.StatusOK, g.cfg.Secrets.Update)
+	return g.putSecret(w, r, "changed a secret", http.StatusOK, g.cfg.Secrets.Update, g.cfg.SecretChanged)
 }
 
-func (g *Gateway) putSecret(w http.ResponseWriter, r *http.Request, done string, status int, put func(namespace, name string, value []byte) error) error {
+func (g *Gateway) putSecret(w http.ResponseWriter, r *http.Request, done string, status int, put func(namespace, name string, value []byte) error,
+	tell func(ctx context.Context, namespace, name string) error) error {
 	var s types.Secret
 	if err := readJSON(r, &s); err != nil {
 		return err
@@ -44,6 +46,13 @@ func (g *Gateway) putSecret(w http.ResponseWriter, r *http.Request, done string,
 	namespace := namespaceOf(s.Namespace)
 	if err := put(namespace, s.Name, value); err != nil {
 		return err
+	}
+	if tell != nil {
+		ctx, cancel := toTheEnd(r)
+		defer cancel()
+		if err := tell(ctx, namespace, s.Name); err != nil {
+			return hearth.Errorf(hearth.Unavailable, "the secret %s is changed, but some running replicas have the old value still: update it again: %w", s.Name, err)
+		}
 	}
 	g.cfg.Log.Info(done, "secret", s.Name, "namespace", namespace)
 	w.WriteHeader(status)
