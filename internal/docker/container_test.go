@@ -252,7 +252,7 @@ func TestImageThatWillNotStartSaysWhy(t *testing.T) {
 		"asleep": {func(f *hearth.Function) { f.Replicas, f.EnvVars["FAIL_START"] = 0, "no flour" }, "no flour"},
 	} {
 		w.apply(function(1, func(f *hearth.Function) { f.Service = name }, test.change))
-		require.Contains(t, w.await(name, failing)[0].Failing, test.want)
+		w.await(name, func(list []hearth.Replica) bool { return failing(list) && strings.Contains(list[0].Failing, test.want) })
 	}
 	w.apply(function(1, func(f *hearth.Function) { f.Service, f.Revision = "listens", "r2" }))
 	w.await("listens", ready(1))
