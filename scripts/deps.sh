@@ -6,7 +6,8 @@ for name; do
 	command -v "$name" >/dev/null 2>&1 && continue
 	case $name in
 	gcc) command -v clang >/dev/null 2>&1 && continue; package="gcc libc6-dev" ;; # the race detector links with it
-	dockerd) package="docker.io iptables" ;;
+	dockerd) package="docker.io iptables apparmor" ;; # an engine on a kernel with AppArmor wants its parser
+	docker) package=$(apt-cache show docker-cli >/dev/null 2>&1 && echo docker-cli || echo docker.io) ;;
 	*) package=$name ;;
 	esac
 	missing="$missing $name" packages="$packages $package"

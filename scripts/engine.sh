@@ -18,7 +18,7 @@ without() { # REASON COMMAND...
 }
 [ "$(uname)" = Linux ] || without "this is not Linux" "$@"
 [ "$(id -u)" = 0 ] || without "starting dockerd needs root" "$@"
-sh "$(dirname "$0")/deps.sh" dockerd ${ENGINE_NEEDS:-} || without "docker.io could not be installed" "$@"
+sh "$(dirname "$0")/deps.sh" dockerd docker ${ENGINE_NEEDS:-} || without "docker.io could not be installed" "$@"
 
 dir=$(mktemp -d /tmp/hearth-engine.XXXXXX)
 export DOCKER_HOST="unix://$dir/docker.sock" HEARTH_TEST_ENGINE="$dir/docker.pid" DOCKER_CONFIG="$dir/config"
