@@ -123,10 +123,9 @@ func (r *replica) live(adopted *found) {
 			crashes = 1
 		}
 		r.slog.Warn("replica ended by itself", "replica", r.State().ID, "reason", err, "crashes", crashes)
-		var permanent *hearth.Error
 		switch {
-		case errors.As(err, &permanent):
-			r.fail(permanent.Message)
+		case hearth.CodeOf(err) == hearth.Invalid: // it will not get better by itself
+			r.fail(hearth.MessageOf(err))
 			pause(r.ctx, longPause)
 		case crashes > 1:
 			r.fail(err.Error())
