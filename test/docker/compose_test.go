@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -128,17 +127,6 @@ func (c *composed) awaitReplicas(name string, n uint64) {
 		f, err := c.client.GetFunction(context.Background(), name, "")
 		return err == nil && f.Replicas == n && f.AvailableReplicas == n
 	}, time.Minute, 20*time.Millisecond, "%s has not %d replicas", name, n)
-}
-
-func (c *composed) post(path, body string) string {
-	c.t.Helper()
-	res, err := http.Post(c.gateway+path, "", strings.NewReader(body))
-	require.NoError(c.t, err)
-	defer func() { _ = res.Body.Close() }()
-	text, err := io.ReadAll(res.Body)
-	require.NoError(c.t, err)
-	require.Less(c.t, res.StatusCode, 300, string(text))
-	return string(text)
 }
 
 // bakery runs the bakery's own command against the gateway.
