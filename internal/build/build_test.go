@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -112,4 +113,21 @@ func TestReadSaysWhatIsWrong(t *testing.T) {
 	write(t, "stack.yml", "provider:\n  name: openfaas\n")
 	_, err = build.Read("stack.yml")
 	require.EqualError(t, err, "read stack.yml: it has no functions")
+}
+
+// The Dockerfile has no test of its own, but what it runs has.
+func TestTemplateTestsTheHandler(t *testing.T) {
+	dir := t.TempDir()
+	require.NoError(t, os.CopyFS(dir, os.DirFS("../../template/go-http")))
+	run := func() (string, error) {
+		out, err := exec.CommandContext(t.Context(), "sh", filepath.Join(dir, "build.sh"), "--test").CombinedOutput()
+		return string(out), err
+	}
+	out, err := run()
+	require.NoError(t, err, "without tests: %s", out)
+
+	write(t, filepath.Join(dir, "function", "handler_test.go"), "package function\n\nimport \"testing\"\n\nfunc TestFails(t *testing.T) { t.Fatal(\"on purpose\") }\n")
+	out, err = run()
+	require.Error(t, err)
+	require.Contains(t, out, "on purpose")
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -14,6 +13,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/distribution/reference"
 	"github.com/docker/cli/cli/config"
+	credentialstore "github.com/docker/cli/cli/config/credentials"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/moby/moby/api/pkg/authconfig"
 	"github.com/moby/moby/api/types/registry"
@@ -179,7 +179,13 @@ func credentials(domain string) (string, error) {
 	if domain == "docker.io" {
 		domain = "https://index.docker.io/v1/"
 	}
-	file := config.LoadDefaultConfigFile(io.Discard)
+	file, err := config.Load(config.Dir())
+	if err != nil { // asked without credentials, the registry would only say that there is no such image
+		return "", err
+	}
+	if !file.ContainsAuth() {
+		file.CredentialsStore = credentialstore.DetectDefaultStore(file.CredentialsStore)
+	}
 	auth, err := file.GetAuthConfig(domain)
 	if err != nil {
 		return "", err

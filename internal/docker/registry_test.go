@@ -99,8 +99,12 @@ func TestPrivateRegistry(t *testing.T) {
 		require.ErrorContains(t, err, "docker login "+r.address)
 		require.NotContains(t, err.Error(), "nutmeg")
 	}
+	require.NoError(t, os.WriteFile(filepath.Join(os.Getenv("DOCKER_CONFIG"), "config.json"), []byte("{"), 0o600))
+	err := w.Provider.Apply(t.Context(), from(ref))
+	require.Equal(t, hearth.Unavailable, hearth.CodeOf(err), err)
+	require.ErrorContains(t, err, "cannot be read from the Docker config")
 	r.login(registryPassword)
-	err := w.Provider.Apply(t.Context(), from(r.address+"/probe:2"))
+	err = w.Provider.Apply(t.Context(), from(r.address+"/probe:2"))
 	require.Equal(t, hearth.Invalid, hearth.CodeOf(err), err)
 	require.ErrorContains(t, err, "probe:2 does not exist")
 	err = w.Provider.Apply(t.Context(), from("127.0.0.1:1/probe:1"))

@@ -180,7 +180,7 @@ func TestComposeServesACookie(t *testing.T) {
 
 	// A hearth that is killed finds its functions as they were.
 	before := c.functions("cashier")
-	c.run("docker", "kill", "hearthtest_hearth_1")
+	c.run("docker", "kill", strings.TrimSpace(c.compose("ps", "-q", "hearth"))) // its name is another with each Compose
 	c.compose("start", "hearth")
 	c.awaitHealthy()
 	c.awaitReplicas("cashier", 1)
