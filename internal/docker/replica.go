@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -303,7 +304,12 @@ func (r *replica) thaw(alive context.Context, containerID string) error {
 // awaitReady asks a container whether it is ready, until it is. One that takes too long is failing, and asked on.
 func (r *replica) awaitReady(alive context.Context, address string) {
 	path, chosen := readyPath(r.spec)
-	httpClient := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	// A first packet that is lost while the container's network comes up is sent again after a second: asking anew is sooner.
+	dialer := &net.Dialer{Timeout: 250 * time.Millisecond}
+	httpClient := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true,
+		DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
+			return dialer.DialContext(alive, network, address)
+		}}}
 	began := time.Now()
 	wait := 2 * time.Millisecond
 	for alive.Err() == nil {
