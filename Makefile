@@ -52,9 +52,10 @@ test: go ## install what the tests lack, lint, and run all tests with the race d
 	@$(MAKE) --no-print-directory lint
 	CGO_ENABLED=1 go test -race -vet=off -count=1 -gcflags=all=-dwarf=false ./...
 
+# One package at a time: one of them restarts the engine.
 test-docker: go ## run the tests that need containers, with a Docker engine of their own (root on Linux; skipped elsewhere)
 	@sh scripts/deps.sh redis-server gcc
-	CGO_ENABLED=1 ENGINE_NEEDS="docker-registry docker-compose prometheus" sh scripts/engine.sh go test -race -vet=off -count=1 -gcflags=all=-dwarf=false ./internal/docker ./test/docker
+	CGO_ENABLED=1 ENGINE_NEEDS="docker-registry docker-compose prometheus" sh scripts/engine.sh go test -race -vet=off -count=1 -p 1 -timeout 5m -gcflags=all=-dwarf=false ./internal/docker ./test/docker
 
 bench: go ## install what measuring lacks, measure, and print one table; ARGS are flags of bench
 	@sh scripts/deps.sh redis-server wrk

@@ -143,6 +143,7 @@ func (s *Stack) build(ctx context.Context, name, dir string, images Images) erro
 	}
 	var output bytes.Buffer
 	cmd := exec.CommandContext(ctx, "sh", filepath.Join(built, "build.sh"), binary)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // static, whatever our own environment says: an image has no libc
 	cmd.Stdout, cmd.Stderr = &output, &output
 	if err := cmd.Run(); err != nil {
 		return fail(err, output.Bytes())

@@ -44,7 +44,9 @@ var probe = sync.OnceValues(func() (string, error) {
 		}
 	}
 	binary := filepath.Join(dir, "probe")
-	if out, err := exec.Command("sh", filepath.Join(context, "build.sh"), binary).CombinedOutput(); err != nil {
+	build := exec.Command("sh", filepath.Join(context, "build.sh"), binary)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // the race detector's is not for it: an image has no libc
+	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the probe: %w\n%s", err, out)
 	}
 	return binary, nil
