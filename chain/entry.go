@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"time"
 )
 
 // The fields of a stream entry. Only FieldBody is required, so that a message can be made by hand:
@@ -21,6 +22,7 @@ const (
 	FieldHeader      = "header"       // a JSON object of lists of strings
 	FieldCallback    = "callback"     // the URL that is told the answer
 	FieldTries       = "tries"        // callbacks: how often the call itself was tried
+	FieldDeliverAt   = "deliver-at"   // not to be delivered before: ms since 1970, by Redis's clock
 )
 
 // An Entry is one invocation as it lies on a stream.
@@ -35,6 +37,7 @@ type Entry struct {
 	Header      http.Header
 	Callback    string
 	Tries       int
+	DeliverAt   time.Time // to the millisecond; zero for at once
 }
 
 // Values are the entry's fields and values in turn, as XADD takes them. Empty fields are left out, the body never.
@@ -54,6 +57,9 @@ func (e Entry) Values() ([]any, error) {
 			return nil, fmt.Errorf("encode the headers of an entry: %w", err)
 		}
 		v = append(v, FieldHeader, header)
+	}
+	if !e.DeliverAt.IsZero() {
+		v = append(v, FieldDeliverAt, strconv.FormatInt(e.DeliverAt.UnixMilli(), 10))
 	}
 	if e.Tries > 0 {
 		v = append(v, FieldTries, strconv.Itoa(e.Tries))
@@ -92,6 +98,12 @@ func ParseEntry(fields []string) (Entry, error) {
 			if err := json.Unmarshal([]byte(value), &e.Header); err != nil {
 				return e, fmt.Errorf("entry: field %q is not a JSON object of lists of strings: %w", FieldHeader, err)
 			}
+		case FieldDeliverAt:
+			ms, err := strconv.ParseInt(value, 10, 64)
+			if err != nil || ms < 0 || len(value) > 15 {
+				return e, fmt.Errorf("entry: field %q is %q, want milliseconds since 1970", FieldDeliverAt, value)
+			}
+			e.DeliverAt = time.UnixMilli(ms).UTC()
 		case FieldTries:
 			n, err := strconv.Atoi(value)
 			if err != nil || n < 0 {

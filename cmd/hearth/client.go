@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hearthfaas/hearth/chain"
 	"github.com/spf13/cobra"
 )
 
@@ -40,45 +41,71 @@ func (c *client) flags(cmd *cobra.Command) {
 func (c *client) do(ctx context.Context, method, path string, in, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
+	res, err := c.send(ctx, method, path, in)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = res.Body.Close() }()
+	if out == nil {
+		return nil
+	}
+	return json.NewDecoder(res.Body).Decode(out)
+}
+
+// stream copies an answer as it comes.
+func (c *client) stream(ctx context.Context, path string, to io.Writer) error {
+	res, err := c.send(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = res.Body.Close() }()
+	if _, err := io.Copy(to, res.Body); err != nil {
+		return fmt.Errorf("the answer broke off: %w", err)
+	}
+	return nil
+}
+
+// send sends a request. An answer that is no success is an error.
+func (c *client) send(ctx context.Context, method, path string, in any) (*http.Response, error) {
 	var body io.Reader
 	if in != nil {
 		text, err := json.Marshal(in)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		body = bytes.NewReader(text)
 	}
 	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.gateway, "/")+path, body)
 	if err != nil {
-		return fmt.Errorf("--gateway: %w", err)
+		return nil, fmt.Errorf("--gateway: %w", err)
 	}
 	if err := c.authenticate(req); err != nil {
-		return err
+		return nil, err
 	}
 	res, err := http.DefaultClient.Do(req)
 	var untrusted *tls.CertificateVerificationError
 	if errors.As(err, &untrusted) {
-		return fmt.Errorf("the gateway's certificate is not trusted: %w. Name the authority's certificate in SSL_CERT_FILE, and the gateway as the certificate does", untrusted.Err)
+		return nil, fmt.Errorf("the gateway's certificate is not trusted: %w. Name the authority's certificate in SSL_CERT_FILE, and the gateway as the certificate does", untrusted.Err)
 	}
 	if err != nil {
-		return fmt.Errorf("the gateway does not answer: %w", errors.Unwrap(err))
+		return nil, fmt.Errorf("the gateway does not answer: %w", errors.Unwrap(err))
+	}
+	if res.StatusCode < http.StatusMultipleChoices {
+		return res, nil
 	}
 	defer func() { _ = res.Body.Close() }()
-	text, err := io.ReadAll(res.Body)
+	if res.StatusCode == http.StatusUnauthorized {
+		return nil, errors.New("the gateway wants other credentials: give --state or --password-file")
+	}
+	text, err := io.ReadAll(io.LimitReader(res.Body, 64<<10))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	if res.StatusCode >= http.StatusMultipleChoices {
-		message := strings.TrimSpace(string(text))
-		if res.StatusCode == http.StatusUnauthorized {
-			message = "the gateway wants other credentials: give --state or --password-file"
-		}
-		return errors.New(message)
+	var problem chain.Problem
+	if strings.HasPrefix(res.Header.Get("Content-Type"), chain.ContentType) && json.Unmarshal(text, &problem) == nil && problem.Detail != "" {
+		return nil, errors.New(problem.Detail)
 	}
-	if out == nil {
-		return nil
-	}
-	return json.Unmarshal(text, out)
+	return nil, errors.New(strings.TrimSpace(string(text)))
 }
 
 func (c *client) authenticate(req *http.Request) error {

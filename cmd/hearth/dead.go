@@ -29,28 +29,64 @@ A dead letter is named by its queue and its id. A queue is called FUNCTION:TOPIC
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	c.flags(cmd)
-	cmd.AddCommand(newDeadList(c), newDeadShow(c),
+	cmd.AddCommand(newDeadList(c), newDeadShow(c), newDeadExport(c),
 		newDeadEach(c, "redrive", "Give dead letters all their attempts again", "redriven"),
 		newDeadEach(c, "purge", "Throw dead letters away for good", "purged"))
 	return cmd
 }
 
+// deadFilter are the flags that say which dead letters are meant.
+type deadFilter struct {
+	queue, function, reason string
+	status                  int
+	older, newer            time.Duration
+}
+
+func (f *deadFilter) flags(cmd *cobra.Command, prefix string) {
+	cmd.Flags().StringVar(&f.queue, "queue", "", prefix+"only of this queue")
+	cmd.Flags().StringVar(&f.function, "function", "", prefix+"only of this function")
+	cmd.Flags().StringVar(&f.reason, "reason", "", prefix+"only those whose last failure says this")
+	cmd.Flags().IntVar(&f.status, "status", 0, prefix+"only those whose last answer had this status")
+	cmd.Flags().DurationVar(&f.older, "older", 0, prefix+"only those buried longer ago than this")
+	cmd.Flags().DurationVar(&f.newer, "newer", 0, prefix+"only those buried within this time")
+}
+
+// values are what the flags say, as the API names it.
+func (f *deadFilter) values(now time.Time) map[string]string {
+	v := map[string]string{}
+	set := func(name, value string, given bool) {
+		if given {
+			v[name] = value
+		}
+	}
+	set("queue", f.queue, f.queue != "")
+	set("function", f.function, f.function != "")
+	set("reason", f.reason, f.reason != "")
+	set("status", strconv.Itoa(f.status), f.status != 0)
+	set("before", now.Add(-f.older).Format(time.RFC3339Nano), f.older != 0)
+	set("after", now.Add(-f.newer).Format(time.RFC3339Nano), f.newer != 0)
+	return v
+}
+
+func (f *deadFilter) query() url.Values {
+	query := url.Values{}
+	for name, value := range f.values(time.Now()) {
+		query.Set(name, value)
+	}
+	return query
+}
+
 func newDeadList(c *client) *cobra.Command {
-	var queue, function string
+	var filter deadFilter
 	var limit int
 	cmd := &cobra.Command{
 		Use:     "list",
 		Short:   "List dead letters, the oldest first",
-		Example: "  hearth dead list\n  hearth dead list --function oven --json",
+		Example: "  hearth dead list\n  hearth dead list --function oven --json\n  hearth dead list --status 500 --newer 1h",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			query := url.Values{"limit": {strconv.Itoa(limit)}}
-			if queue != "" {
-				query.Set("queue", queue)
-			}
-			if function != "" {
-				query.Set("function", function)
-			}
+			query := filter.query()
+			query.Set("limit", strconv.Itoa(limit))
 			var list []gateway.DeadLetter
 			if err := c.do(cmd.Context(), http.MethodGet, "/system/dead-letters?"+query.Encode(), nil, &list); err != nil {
 				return err
@@ -68,9 +104,25 @@ func newDeadList(c *client) *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&queue, "queue", "", "only of this queue")
-	cmd.Flags().StringVar(&function, "function", "", "only of this function")
+	filter.flags(cmd, "")
 	cmd.Flags().IntVar(&limit, "limit", 100, "at most so many, up to 1000")
+	return cmd
+}
+
+func newDeadExport(c *client) *cobra.Command {
+	var filter deadFilter
+	cmd := &cobra.Command{
+		Use:   "export",
+		Short: "Write dead letters with their calls and attempts, a line of JSON for each",
+		Long: `Each line is what hearth dead show --json prints, on one line; the body is base64. An export that broke off ends with an error
+and the exit code 1.`,
+		Example: "  hearth dead export > dead.ndjson\n  hearth dead export --function oven --older 24h | gzip > old.ndjson.gz",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.stream(cmd.Context(), "/system/dead-letters/export?"+filter.query().Encode(), cmd.OutOrStdout())
+		},
+	}
+	filter.flags(cmd, "")
 	return cmd
 }
 
@@ -122,34 +174,41 @@ func showLetter(out io.Writer, l gateway.DeadLetter) {
 	}
 	line("body", body)
 	for _, f := range l.Failures {
-		line("attempt", fmt.Sprintf("%d at %s: %s", f.Attempt, f.At.Local().Format(time.DateTime), f.Reason))
+		by := ""
+		if f.Replica != "" {
+			by = " by " + f.Replica
+		}
+		line("attempt", fmt.Sprintf("%d at %s%s: %s", f.Attempt, f.At.Local().Format(time.DateTime), by, f.Reason))
 		line("", f.Body)
 	}
 }
 
 // newDeadEach makes redrive and purge, which mean dead letters in the same way.
 func newDeadEach(c *client, name, short, done string) *cobra.Command {
-	var (
-		queue, function string
-		all             bool
-		before          time.Duration
-	)
+	var filter deadFilter
+	var all bool
 	cmd := &cobra.Command{
-		Use:   name + " (QUEUE ID... | --all [--queue QUEUE | --function FUNCTION] [--older DURATION])",
+		Use:   name + " (QUEUE ID... | --all [--queue QUEUE | --function FUNCTION] [--reason TEXT] [--status CODE] [--older DURATION] [--newer DURATION])",
 		Short: short,
-		Example: fmt.Sprintf("  hearth dead %[1]s oven:bakery.dough 1795437512656-0 1795437512699-3\n  hearth dead %[1]s --all --function oven\n  hearth dead %[1]s --all --older 24h",
-			name),
+		Example: fmt.Sprintf("  hearth dead %[1]s oven:bakery.dough 1795437512656-0 1795437512699-3\n  hearth dead %[1]s --all --function oven\n"+
+			"  hearth dead %[1]s --all --status 502 --older 24h", name),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			in := map[string]any{"all": all, "queue": queue, "function": function}
+			in, meant := map[string]any{"all": all}, filter.values(time.Now())
 			switch {
 			case all && len(args) > 0:
 				return errors.New("give either --all, or a queue and ids")
 			case !all && len(args) < 2:
 				return errors.New("give a queue and ids, or --all")
+			case !all && len(meant) > 0:
+				return errors.New("flags that choose among dead letters go with --all")
 			case !all:
 				in["queue"], in["ids"] = args[0], args[1:]
-			case before > 0:
-				in["before"] = time.Now().Add(-before)
+			}
+			for key, value := range meant {
+				in[key] = value
+			}
+			if filter.status != 0 {
+				in["status"] = filter.status
 			}
 			var out map[string]int
 			if err := c.do(cmd.Context(), http.MethodPost, "/system/dead-letters/"+name, in, &out); err != nil {
@@ -158,9 +217,7 @@ func newDeadEach(c *client, name, short, done string) *cobra.Command {
 			return c.print(cmd, out, func(w io.Writer) { _, _ = fmt.Fprintf(w, "%s %d\n", done, out[done]) })
 		},
 	}
-	cmd.Flags().BoolVar(&all, "all", false, "all of them")
-	cmd.Flags().StringVar(&queue, "queue", "", "with --all: of this queue")
-	cmd.Flags().StringVar(&function, "function", "", "with --all: of this function")
-	cmd.Flags().DurationVar(&before, "older", 0, "with --all: buried longer ago than this")
+	cmd.Flags().BoolVar(&all, "all", false, "all of them, or all that the other flags mean")
+	filter.flags(cmd, "with --all: ")
 	return cmd
 }

@@ -34,6 +34,8 @@ type nodeConfig struct {
 	TLS      *certificate // nil: plain HTTP
 	Plain    bool         // stand in for a stock gateway
 	NoAuth   bool
+	Backoff  hearth.Backoff
+	Queue    queueLimits
 	Log      *slog.Logger
 }
 
@@ -87,14 +89,15 @@ func (n *node) open(ctx context.Context) (err error) {
 	}
 	numbers := metrics.New(versionText())
 	n.router = router.New(router.Config{Recorder: numbers.Recorder, Wake: func(name hearth.Name) { n.registry.Wake(name) }})
-	n.dispatch = dispatch.New(dispatch.Config{Queue: n.queue, Log: cfg.Log, Instance: n.instance, Plain: cfg.Plain, Delivered: numbers.Delivered,
+	n.dispatch = dispatch.New(dispatch.Config{Queue: n.queue, Log: cfg.Log, Instance: n.instance, Plain: cfg.Plain, Backoff: cfg.Backoff, Delivered: numbers.Delivered,
 		EnsureCallbacks: func(ctx context.Context, name hearth.Name, again bool) error {
 			return n.registry.EnsureCallbacks(ctx, name, again)
 		}}, n.router)
 	n.registry = registry.New(registry.Config{Queue: n.queue, Provider: n.provider, Router: n.router, Dispatch: n.dispatch, Log: cfg.Log, Topics: !cfg.Plain})
 	n.provider.Watch(n.registry.Updated)
 	n.gateway = gateway.New(gateway.Config{Registry: n.registry, Router: n.router, Queue: n.queue, Dispatch: n.dispatch, Provider: n.provider, Secrets: n.secrets, SecretChanged: n.provider.secretChanged,
-		Log: cfg.Log, Credentials: n.credentials, Version: versionText(), Plain: cfg.Plain, Metrics: numbers.Handler()})
+		Log: cfg.Log, Credentials: n.credentials, Version: versionText(), Plain: cfg.Plain, Metrics: numbers.Handler(),
+		QueueLimit: cfg.Queue.limit()})
 	numbers.Show(metrics.State{Functions: n.registry.All, Load: n.router.Load, Queues: n.gateway.AllQueues})
 	n.dispatch.Start()
 	if err := n.registry.Start(ctx, n.instance); err != nil {

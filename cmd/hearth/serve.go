@@ -29,6 +29,8 @@ type serveConfig struct {
 	Fsync     string
 	MaxMemory string
 	Drain     time.Duration
+	Backoff   string
+	Queue     queueLimits
 	TLSCert   string
 	TLSKey    string
 	Plain     bool
@@ -83,6 +85,8 @@ func (c *serveConfig) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.Fsync, "fsync", "always", "when the private Redis writes to disk: always; or everysec, which may lose the last second's calls, 202 or not, when the machine or Redis dies")
 	f.StringVar(&c.MaxMemory, "redis-memory", "1gb", "most memory of the private Redis; when it is full, new calls get 503 and none is lost")
 	f.DurationVar(&c.Drain, "drain", 10*time.Second, "how long calls under way may take to end after Ctrl-C or SIGTERM")
+	f.StringVar(&c.Backoff, "retry-backoff", string(hearth.BackoffEqual), "how the waits before retries, which double each time, are spread: equal, 50 to 100 % of each; full, 0 to 100 %; or exponential, all of it")
+	c.Queue.addFlags(f)
 	f.StringVar(&c.TLSCert, "tls-cert", "", "PEM file with a certificate and its chain: the gateway speaks https; it is read again when it changes")
 	f.StringVar(&c.TLSKey, "tls-key", "", "PEM file with the certificate's private key")
 	f.BoolVar(&c.Plain, "plain", false, "stand in for a stock OpenFaaS gateway: no topics, no retries, one replica")
@@ -135,7 +139,8 @@ func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n 
 			return err
 		}
 	}
-	n, err := startNode(ctx, nodeConfig{State: c.State, Provider: c.providerConfig, RedisURL: redisURL, Listener: listener, TLS: cert, Plain: c.Plain, NoAuth: c.NoAuth, Log: log})
+	n, err := startNode(ctx, nodeConfig{State: c.State, Provider: c.providerConfig, RedisURL: redisURL, Listener: listener, TLS: cert, Plain: c.Plain, NoAuth: c.NoAuth, Log: log,
+		Backoff: hearth.Backoff(c.Backoff), Queue: c.Queue})
 	if err != nil {
 		return err
 	}
@@ -201,7 +206,10 @@ func (c serveConfig) check() error {
 	if ip := net.ParseIP(host); c.NoAuth && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		return fmt.Errorf("--no-auth is only for loopback addresses, and --listen is %s", c.Listen)
 	}
-	return nil
+	if _, err := hearth.ParseBackoff(c.Backoff); err != nil {
+		return fmt.Errorf("--retry-backoff: %w", err)
+	}
+	return c.Queue.check()
 }
 
 func portTaken(address string, err error) error {

@@ -15,6 +15,7 @@ import (
 type outcome struct {
 	reached    bool   // the call reached the function, as far as anybody can tell
 	status     int    // of the answer; 0 if there was none
+	lapsed     bool   // there was no delivery: the attempts before were the last
 	internal   bool   // the platform made this answer, not the function
 	retryAfter string // the header
 	reason     string // for people: why there was no answer
@@ -45,6 +46,8 @@ const (
 	Busy    = "busy"    // it did not reach the function, and comes again: no attempt
 	Retried = "retried" // it failed, and comes again
 	Buried  = "buried"  // it is a dead letter
+
+	Cancelled = "cancelled" // somebody took it from the queue while it was under way
 )
 
 var cameTo = [...]string{settle: Done, giveBack: Busy, retry: Retried, bury: Buried}
@@ -54,11 +57,18 @@ const (
 	longestBusy = 5 * time.Second
 )
 
+// A spread is how the waits before retries are spread, and where in its range this one falls: from 0 to 1.
+type spread struct {
+	backoff hearth.Backoff
+	at      float64
+}
+
 // decide says what becomes of an entry after its attempt-th delivery. age is since it was first taken.
 //
 // Retries follow https://docs.openfaas.com/openfaas-pro/retries/: an answer that the platform made is always retried, others
-// if their status is in the policy's list; Retry-After is obeyed for 429 and 503, but is never under the minimum.
-func decide(p hearth.RetryPolicy, attempt int, age time.Duration, o outcome) verdict {
+// if their status is in the policy's list; Retry-After is obeyed for 429 and 503, but is never under the minimum, nor over
+// the age up to which calls are kept.
+func decide(p hearth.RetryPolicy, attempt int, age time.Duration, o outcome, s spread) verdict {
 	if o.status >= 200 && o.status < 400 {
 		return verdict{do: settle}
 	}
@@ -84,17 +94,28 @@ func decide(p hearth.RetryPolicy, attempt int, age time.Duration, o outcome) ver
 	if attempt >= p.Attempts {
 		return verdict{do: bury, reason: fmt.Sprintf("%s, at attempt %d of %d", what, attempt, p.Attempts)}
 	}
-	wait := backoff(p, attempt)
+	wait := s.of(backoff(p, attempt))
 	if after, ok := parseRetryAfter(o.retryAfter, time.Now()); ok && (o.status == http.StatusTooManyRequests || o.status == http.StatusServiceUnavailable) {
-		wait = max(after, p.MinWait)
+		wait = min(max(after, p.MinWait), max(p.MaxAge, p.MinWait))
 	}
 	return verdict{do: retry, wait: wait, reason: what}
 }
 
 // backoff is exponential: the minimum after the first attempt, twice that after the second, up to the maximum.
 func backoff(p hearth.RetryPolicy, attempt int) time.Duration {
-	wait := float64(p.MinWait) * math.Pow(2, float64(attempt-1))
+	wait := math.Ldexp(float64(p.MinWait), min(attempt-1, 62))
 	return time.Duration(min(wait, float64(p.MaxWait)))
+}
+
+// of is the part of a wait that is waited.
+func (s spread) of(wait time.Duration) time.Duration {
+	switch s.backoff {
+	case hearth.BackoffFull:
+		return time.Duration(s.at * float64(wait))
+	case hearth.BackoffEqual:
+		return time.Duration((1 + s.at) / 2 * float64(wait))
+	}
+	return wait
 }
 
 // parseRetryAfter reads seconds or a date; RFC 9110, 10.2.3.

@@ -37,6 +37,7 @@ func TestDecide(t *testing.T) {
 		"501 too":                         {1, 0, outcome{reached: true, status: 501}, bury, 0, "not retried"},
 		"Retry-After":                     {1, 0, outcome{reached: true, status: 429, retryAfter: "60"}, retry, time.Minute, ""},
 		"not below the minimum":           {1, 0, outcome{reached: true, status: 503, retryAfter: "1"}, retry, 10 * time.Second, ""},
+		"not past what is kept":           {1, 0, outcome{reached: true, status: 503, retryAfter: "31536000"}, retry, 24 * time.Hour, ""},
 		"only for 429 and 503":            {1, 0, outcome{reached: true, status: 500, retryAfter: "60"}, retry, 10 * time.Second, ""},
 		"what cannot be read":             {1, 0, outcome{reached: true, status: 429, retryAfter: "soon"}, retry, 10 * time.Second, ""},
 		"the platform's errors always":    {1, 0, outcome{reached: true, status: 400, internal: true}, retry, 10 * time.Second, ""},
@@ -51,12 +52,34 @@ func TestDecide(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			v := decide(p, tt.attempt, tt.age, tt.o)
+			v := decide(p, tt.attempt, tt.age, tt.o, spread{backoff: hearth.BackoffExponential})
 			require.Equal(t, tt.want.String(), v.do.String())
 			require.Equal(t, tt.wait, v.wait)
 			require.Contains(t, v.reason, tt.reason)
 		})
 	}
+}
+
+func TestWaitsAreSpread(t *testing.T) {
+	t.Parallel()
+	tests := map[hearth.Backoff]struct{ least, half, most time.Duration }{
+		hearth.BackoffExponential: {40 * time.Second, 40 * time.Second, 40 * time.Second},
+		hearth.BackoffFull:        {0, 20 * time.Second, 40 * time.Second},
+		hearth.BackoffEqual:       {20 * time.Second, 30 * time.Second, 40 * time.Second},
+	}
+	for b, want := range tests {
+		for at, wait := range map[float64]time.Duration{0: want.least, 0.5: want.half, 1: want.most} {
+			v := decide(hearth.DefaultRetry, 3, 0, outcome{reached: true, status: 500}, spread{b, at})
+			require.Equal(t, wait, v.wait, "%s at %v", b, at)
+		}
+		read, err := hearth.ParseBackoff(string(b))
+		require.NoError(t, err)
+		require.Equal(t, b, read)
+	}
+	_, err := hearth.ParseBackoff("linear")
+	require.ErrorContains(t, err, "want exponential, full or equal")
+	v := decide(hearth.RetryPolicy{Attempts: 5000, MaxWait: time.Hour, Codes: []int{500}}, 4000, 0, outcome{reached: true, status: 500}, spread{hearth.BackoffFull, 0.5})
+	require.Zero(t, v.wait, "the minimum is 0, however often it is doubled")
 }
 
 func TestRetryAfterAsADate(t *testing.T) {
@@ -75,10 +98,13 @@ func TestRetryAfterAsADate(t *testing.T) {
 }
 
 func FuzzDecide(f *testing.F) {
-	f.Add(1, int64(0), true, 500, false, "3")
-	f.Add(10, int64(1)<<50, false, 0, true, "")
-	f.Fuzz(func(t *testing.T, attempt int, age int64, reached bool, status int, internal bool, after string) {
-		v := decide(hearth.DefaultRetry, attempt, time.Duration(age), outcome{reached: reached, status: status, internal: internal, retryAfter: after})
+	f.Add(1, int64(0), true, 500, false, "3", 0.5)
+	f.Add(10, int64(1)<<50, false, 0, true, "", 0.0)
+	f.Fuzz(func(t *testing.T, attempt int, age int64, reached bool, status int, internal bool, after string, at float64) {
+		if !(at >= 0 && at < 1) {
+			at = 0
+		}
+		v := decide(hearth.DefaultRetry, attempt, time.Duration(age), outcome{reached: reached, status: status, internal: internal, retryAfter: after}, spread{hearth.BackoffFull, at})
 		require.GreaterOrEqual(t, v.wait, time.Duration(0))
 		if v.do == bury {
 			require.NotEmpty(t, v.reason)

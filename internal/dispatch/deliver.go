@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -28,14 +29,18 @@ const (
 // An answer is what a call returned.
 type answer struct {
 	outcome
-	header http.Header
-	body   []byte
-	took   time.Duration
+	attempt int // whose answer it is
+	header  http.Header
+	body    []byte
+	took    time.Duration
 }
 
-// deliver makes the call of one entry, and does with the entry what is decided. It returns after how long the queue should
-// be looked at again for it, or a negative duration.
-func (d *Dispatcher) deliver(f hearth.Function, s Subscription, callback bool, del redis.Delivery) time.Duration {
+// errCancelled is the cause of a call's end whose entry was taken from the queue.
+var errCancelled = errors.New("the call was cancelled")
+
+// deliver makes the call of one entry, and does with the entry what is decided. ctx is the call's; it returns after how long the
+// queue should be looked at again for it, or a negative duration.
+func (d *Dispatcher) deliver(ctx context.Context, f hearth.Function, s Subscription, callback bool, del redis.Delivery) time.Duration {
 	policy := f.Retry()
 	if callback {
 		policy = hearth.DefaultRetry
@@ -49,12 +54,22 @@ func (d *Dispatcher) deliver(f hearth.Function, s Subscription, callback bool, d
 	switch {
 	case err != nil: // it will not get better
 		got.outcome = outcome{reached: true, status: http.StatusUnprocessableEntity, reason: err.Error()}
+	case del.Attempt > policy.Attempts: // one that ends hearth itself must not do so for ever
+		got.outcome = outcome{reached: true, internal: true, lapsed: true, reason: fmt.Sprintf("%d attempts were begun, and nobody told how the last one ended", del.Attempt-1)}
+		if s.LeaveAck {
+			got.status, got.reason = http.StatusGatewayTimeout, "the function was called, and did not commit in time"
+		}
 	case callback:
-		got = d.callBack(e)
-	case s.LeaveAck && del.Attempt > policy.Attempts:
-		got.outcome = outcome{reached: true, status: http.StatusGatewayTimeout, reason: "the function was called, and did not commit in time"}
+		got = d.callBack(ctx, e)
 	default:
-		got = d.call(f, s, del, e)
+		got = d.call(ctx, f, s, del, e)
+	}
+	if got.attempt = del.Attempt; got.lapsed {
+		got.attempt--
+	}
+	if context.Cause(ctx) == errCancelled {
+		d.cfg.Delivered(f.Name(), Cancelled)
+		return -1
 	}
 	if got.header.Get(chain.HeaderSettled) == del.ID && s.Topic != "" && got.status == http.StatusOK {
 		d.cfg.Delivered(f.Name(), Done)
@@ -63,7 +78,7 @@ func (d *Dispatcher) deliver(f hearth.Function, s Subscription, callback bool, d
 	if s.LeaveAck && got.status == http.StatusAccepted {
 		return -1
 	}
-	v := decide(policy, del.Attempt, time.Since(del.Since), got.outcome)
+	v := decide(policy, got.attempt, time.Since(del.Since), got.outcome, spread{d.cfg.Backoff, rand.Float64()})
 	if d.cfg.Plain && d.calls.Err() == nil {
 		v.do = settle
 	}
@@ -89,11 +104,15 @@ func (d *Dispatcher) do(v verdict, f hearth.Function, s Subscription, del redis.
 			d.persist("queue the callback of "+del.ID, func(ctx context.Context) error { return d.cfg.EnsureCallbacks(ctx, f.Name(), false) })
 		}
 	}
-	failure := redis.Failure{At: time.Now().UTC(), Attempt: del.Attempt, Reason: v.reason, Status: got.status,
+	failure := redis.Failure{At: time.Now().UTC(), Attempt: got.attempt, Reason: v.reason, Status: got.status,
 		Body: excerpt(got.body), Replica: got.header.Get(router.HeaderReplica)}
 	log := d.cfg.Log.With("function", f.Name().String(), "queue", s.Stream, "id", del.ID, "call_id", e.CallID, "attempt", del.Attempt)
 	switch v.do {
 	case settle:
+		if cb == nil {
+			d.settling.settle(s.Subscription, del)
+			break
+		}
 		d.persist("settle "+del.ID, func(ctx context.Context) error {
 			_, err := d.cfg.Queue.Settle(ctx, s.Subscription, del, cb)
 			return err
@@ -130,7 +149,7 @@ func (d *Dispatcher) do(v verdict, f hearth.Function, s Subscription, del redis.
 }
 
 // call calls the function.
-func (d *Dispatcher) call(f hearth.Function, s Subscription, del redis.Delivery, e chain.Entry) answer {
+func (d *Dispatcher) call(ctx context.Context, f hearth.Function, s Subscription, del redis.Delivery, e chain.Entry) answer {
 	path, method := e.Path, e.Method
 	if path == "" {
 		path = "/"
@@ -138,7 +157,7 @@ func (d *Dispatcher) call(f hearth.Function, s Subscription, del redis.Delivery,
 	if method == "" {
 		method = http.MethodPost
 	}
-	req, err := http.NewRequestWithContext(d.calls, method, "http://function/", bytes.NewReader(e.Body))
+	req, err := http.NewRequestWithContext(ctx, method, "http://function/", bytes.NewReader(e.Body))
 	if err != nil {
 		return answer{outcome: outcome{reached: true, status: http.StatusUnprocessableEntity, reason: err.Error()}}
 	}
@@ -227,8 +246,8 @@ func (d *Dispatcher) callbackOf(n hearth.Name, e chain.Entry, attempt, most int,
 }
 
 // callBack makes a callback.
-func (d *Dispatcher) callBack(e chain.Entry) answer {
-	req, err := http.NewRequestWithContext(d.calls, http.MethodPost, e.Callback, bytes.NewReader(e.Body))
+func (d *Dispatcher) callBack(ctx context.Context, e chain.Entry) answer {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.Callback, bytes.NewReader(e.Body))
 	if err != nil {
 		return answer{outcome: outcome{reached: true, status: http.StatusUnprocessableEntity, reason: "the callback URL cannot be called"}}
 	}

@@ -31,6 +31,9 @@ type Config struct {
 	// Callbacks is the client that calls callback URLs. Defaults to one that follows no redirects, with a timeout of 30 s.
 	Callbacks *http.Client
 
+	// Backoff is how the waits before retries are spread. Defaults to equal, which keeps at least half of each.
+	Backoff hearth.Backoff
+
 	// LeaseMargin is by how much a lease outlasts the function's timeout. Defaults to 15 s.
 	LeaseMargin time.Duration
 
@@ -70,6 +73,8 @@ type Dispatcher struct {
 	target Target
 	watch  *watcher
 
+	settling settler
+
 	mu    sync.Mutex
 	lanes map[hearth.Name]*lane
 	done  bool
@@ -89,6 +94,9 @@ func New(cfg Config, target Target) *Dispatcher {
 	if cfg.Callbacks == nil {
 		cfg.Callbacks = &http.Client{Timeout: 30 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	}
+	if cfg.Backoff == "" {
+		cfg.Backoff = hearth.BackoffEqual
+	}
 	if cfg.LeaseMargin == 0 {
 		cfg.LeaseMargin = 15 * time.Second
 	}
@@ -101,6 +109,7 @@ func New(cfg Config, target Target) *Dispatcher {
 	d := &Dispatcher{cfg: cfg, target: target, lanes: map[hearth.Name]*lane{}}
 	d.ctx, d.stop = context.WithCancel(context.Background())
 	d.calls, d.abort = context.WithCancel(context.Background())
+	d.settling = settler{d: d, batches: map[chain.Subscription]*batch{}}
 	d.watch = newWatcher(cfg.Queue.NewWatch(), cfg.Log, d.fired, d.wakeAll)
 	return d
 }
@@ -176,6 +185,14 @@ func (d *Dispatcher) Notify(n hearth.Name, s chain.Subscription) {
 func (d *Dispatcher) RoomMade(n hearth.Name) {
 	if l := d.lane(n); l != nil {
 		l.kick()
+	}
+}
+
+// Cancelled says that entries of a function's own calls were taken from its queue: calls under way are broken off. Those that
+// another hearth makes, that one breaks off when it renews their leases.
+func (d *Dispatcher) Cancelled(n hearth.Name, ids []string) {
+	if l := d.lane(n); l != nil {
+		l.breakOff(redis.CallsOf(n), ids)
 	}
 }
 

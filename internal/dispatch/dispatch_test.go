@@ -98,8 +98,7 @@ func TestFailureIsRetriedAndThenBuriedAndRedriven(t *testing.T) {
 			tokens[c.header.Get("X-Delivery-Token")] = true
 		}
 		require.Len(t, tokens, 3)
-		letters, err := r.queue.DeadLetters(t.Context(), calls, 0, 10)
-		require.NoError(t, err)
+		letters := r.letters(calls)
 		require.Len(t, letters[0].Failures, 3)
 		last := letters[0].Failures[2]
 		require.Equal(t, 500, last.Status)
@@ -135,8 +134,7 @@ func TestMalformedEntryIsBuriedWithItsReason(t *testing.T) {
 		r.raw.XAdd(t.Context(), &goredis.XAddArgs{Stream: sub.Stream, Values: []string{"body", "{}", "header", "x"}})
 		eventually(t, func() bool { return r.depth(sub).Dead == 2 })
 		require.Empty(t, r.fns.seen())
-		letters, err := r.queue.DeadLetters(t.Context(), sub, 0, 10)
-		require.NoError(t, err)
+		letters := r.letters(sub)
 		reasons := letters[0].Failures[0].Reason + letters[1].Failures[0].Reason
 		require.Contains(t, reasons, `"body" is missing`)
 		require.Contains(t, reasons, `"header"`)
@@ -207,7 +205,7 @@ func TestSlowFunctionHoldsUpNoOther(t *testing.T) {
 		r.d.Set(quick, []dispatch.Subscription{s})
 		for i := range 50 {
 			r.enqueue(redis.Call{Entry: chain.Entry{Body: []byte(fmt.Sprint(i))}})
-			_, err := r.queue.Enqueue(t.Context(), quick.Name(), redis.Call{Entry: chain.Entry{Body: []byte("q")}}, 1000)
+			_, err := r.queue.Enqueue(t.Context(), quick.Name(), redis.Call{Entry: chain.Entry{Body: []byte("q")}}, hearth.DefaultQueueLimit)
 			require.NoError(t, err)
 		}
 		r.settled(s.Subscription)
@@ -312,7 +310,7 @@ func TestRedisOutageIsSurvived(t *testing.T) {
 
 func TestSweepDeliversWhatAStrangerTook(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, chaintest.Redis(t), func(c *dispatch.Config) { c.SweepEvery = 10 * time.Millisecond; c.LeaseMargin = time.Millisecond })
+	r := newRig(t, chaintest.Redis(t), func(c *dispatch.Config) { c.SweepEvery = 10 * time.Millisecond; c.LeaseMargin = 500 * time.Millisecond })
 	r.spec.EnvVars = map[string]string{"exec_timeout": "1ms"}
 	sub := redis.CallsOf(oven)
 	_, err := r.queue.Subscribe(t.Context(), sub)

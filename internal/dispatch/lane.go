@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -29,7 +30,13 @@ type lane struct {
 	calls     int      // in flight, of the function
 	callbacks int      // in flight
 	running   bool
-	held      map[*queue]map[string]redis.Delivery // what is leased and not ended, by token
+	held      map[*queue]map[string]*held // what is leased and not ended, by token
+}
+
+// held is a delivery under way.
+type held struct {
+	redis.Delivery
+	breakOff context.CancelCauseFunc
 }
 
 // A queue is one subscription of a lane.
@@ -227,15 +234,17 @@ func (l *lane) begin(q *queue, d redis.Delivery) {
 		l.calls++
 	}
 	if l.held == nil {
-		l.held = map[*queue]map[string]redis.Delivery{}
+		l.held = map[*queue]map[string]*held{}
 	}
 	if l.held[q] == nil {
-		l.held[q] = map[string]redis.Delivery{}
+		l.held[q] = map[string]*held{}
 	}
-	l.held[q][d.Token] = d
+	ctx, breakOff := context.WithCancelCause(l.d.calls)
+	l.held[q][d.Token] = &held{d, breakOff}
 	spec, sub := l.spec, q.Subscription
 	l.d.work.Go(func() {
-		again := l.d.deliver(spec, sub, q.callbacks, d)
+		again := l.d.deliver(ctx, spec, sub, q.callbacks, d)
+		breakOff(nil)
 		l.mu.Lock()
 		if q.callbacks {
 			l.callbacks--
@@ -256,16 +265,31 @@ func (l *lane) begin(q *queue, d redis.Delivery) {
 func (l *lane) renew(ctx context.Context) {
 	l.mu.Lock()
 	lease := l.lease()
-	held := map[chain.Subscription][]redis.Delivery{}
+	leased := map[chain.Subscription][]redis.Delivery{}
 	for q, deliveries := range l.held {
-		for _, d := range deliveries {
-			held[q.Subscription.Subscription] = append(held[q.Subscription.Subscription], d)
+		for _, h := range deliveries {
+			leased[q.Subscription.Subscription] = append(leased[q.Subscription.Subscription], h.Delivery)
 		}
 	}
 	l.mu.Unlock()
-	for s, deliveries := range held {
-		if err := l.d.cfg.Queue.Renew(ctx, s, lease, deliveries); err != nil && hearth.CodeOf(err) != hearth.Unavailable {
+	for s, deliveries := range leased {
+		gone, err := l.d.cfg.Queue.Renew(ctx, s, lease, deliveries)
+		if err != nil && hearth.CodeOf(err) != hearth.Unavailable {
 			l.d.cfg.Log.Error("could not renew leases", "queue", s.String(), "error", err)
+		}
+		if s == redis.CallsOf(l.name) { // of a topic, the function itself has settled it, and is about to answer
+			l.breakOff(s, gone)
+		}
+	}
+}
+
+// breakOff ends calls under way whose entries are gone.
+func (l *lane) breakOff(s chain.Subscription, ids []string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, h := range l.held[l.queues[s]] {
+		if slices.Contains(ids, h.ID) {
+			h.breakOff(errCancelled)
 		}
 	}
 }

@@ -127,7 +127,7 @@ func (r *rig) enqueue(call redis.Call) {
 	if call.CallID == "" {
 		call.CallID = "c"
 	}
-	_, err := r.queue.Enqueue(r.t.Context(), oven, call, 100_000)
+	_, err := r.queue.Enqueue(r.t.Context(), oven, call, hearth.DefaultQueueLimit)
 	require.NoError(r.t, err)
 }
 
@@ -136,6 +136,15 @@ func (r *rig) depth(s chain.Subscription) redis.Depth {
 	d, err := r.queue.Depths(r.t.Context(), []chain.Subscription{s})
 	require.NoError(r.t, err)
 	return d[0]
+}
+
+func (r *rig) letters(s chain.Subscription) []redis.DeadLetter {
+	r.t.Helper()
+	ids, err := r.queue.DeadIDs(r.t.Context(), s, time.Time{}, time.Time{})
+	require.NoError(r.t, err)
+	letters, err := r.queue.DeadLettersOf(r.t.Context(), s, ids)
+	require.NoError(r.t, err)
+	return letters
 }
 
 func (r *rig) settled(s chain.Subscription) {

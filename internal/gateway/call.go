@@ -28,6 +28,8 @@ const (
 	// the first took nothing of it.
 	maxReplay = 64 << 10
 
+	maxCallID = 200 // bytes of an X-Call-Id that is kept
+
 	bodyTimeout  = 30 * time.Second // for a body that is read before the call is made
 	writeTimeout = time.Minute      // for a caller to take the next part of an answer
 )
@@ -87,7 +89,7 @@ func (g *Gateway) HeadersFor(r *http.Request) http.Header {
 
 // callIDOf is the caller's X-Call-Id, or a new one.
 func callIDOf(r *http.Request) (id string, own bool) {
-	if id := r.Header.Get(chain.HeaderCallID); id != "" && len(id) <= 200 {
+	if id := r.Header.Get(chain.HeaderCallID); id != "" && len(id) <= maxCallID {
 		return id, true
 	}
 	return uuid.NewString(), false
@@ -210,8 +212,13 @@ func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
 		chain.Problem{Status: http.StatusMethodNotAllowed, Title: "Method Not Allowed", Detail: "a function is called asynchronously with POST"}.Write(w)
 		return nil
 	}
-	if _, ok := g.cfg.Registry.Function(n); !ok {
+	f, ok := g.cfg.Registry.Function(n)
+	if !ok {
 		return router.NotFound(n)
+	}
+	at, err := deliverAt(r.Header, time.Now())
+	if err != nil {
+		return err
 	}
 	callback := r.Header.Get(headerCallback)
 	if callback != "" {
@@ -237,18 +244,20 @@ func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
 	callID, own := callIDOf(r)
 	now := time.Now()
 	header := g.headersOf(r, callID, now)
-	delete(header, headerCallback)
+	for _, name := range []string{headerCallback, headerDelay, headerDeliverAt} {
+		delete(header, name)
+	}
 	delete(header, "Content-Length")
 	delete(header, "Content-Type") // the entry has it
 	delete(header, chain.HeaderCallID)
 	call := redis.Call{Key: r.Header.Get("Idempotency-Key"), Repeated: own, Entry: chain.Entry{Body: body, CallID: callID, Method: r.Method,
-		Query: r.URL.RawQuery, Header: header, Callback: callback, Traceparent: r.Header.Get(chain.HeaderTraceparent), ContentType: r.Header.Get("Content-Type")}}
+		Query: r.URL.RawQuery, Header: header, Callback: callback, DeliverAt: at, Traceparent: r.Header.Get(chain.HeaderTraceparent), ContentType: r.Header.Get("Content-Type")}}
 	if path != "/" {
 		call.Path = path
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 10*time.Second)
 	defer cancel()
-	callID, err = g.cfg.Queue.Enqueue(ctx, n, call, g.cfg.MaxQueue)
+	callID, err = g.cfg.Queue.Enqueue(ctx, n, call, f.QueueLimit(g.cfg.QueueLimit))
 	if errors.Is(err, redis.ErrNoGroup) {
 		if _, ok := g.cfg.Registry.Function(n); !ok {
 			return router.NotFound(n) // it was removed while the body came

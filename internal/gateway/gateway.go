@@ -43,8 +43,9 @@ type Config struct {
 
 	// MaxAsyncBody is how many bytes the body of a queued call may have. Defaults to 1 MiB.
 	MaxAsyncBody int64
-	// MaxQueue is how many calls one function's queue may have. Defaults to 100,000.
-	MaxQueue int
+	// QueueLimit is how much one function's queue may hold, if its annotations say nothing else. Defaults to
+	// hearth.DefaultQueueLimit.
+	QueueLimit hearth.QueueLimit
 }
 
 // Limits of the HTTP server, which a client cannot exceed.
@@ -70,8 +71,8 @@ func New(cfg Config) *Gateway {
 	if cfg.MaxAsyncBody == 0 {
 		cfg.MaxAsyncBody = 1 << 20
 	}
-	if cfg.MaxQueue == 0 {
-		cfg.MaxQueue = 100_000
+	if cfg.QueueLimit == (hearth.QueueLimit{}) {
+		cfg.QueueLimit = hearth.DefaultQueueLimit
 	}
 	g := &Gateway{cfg: cfg}
 	g.calls, g.abort = context.WithCancel(context.Background())
@@ -100,16 +101,20 @@ func (g *Gateway) routes() http.Handler {
 	system("GET /system/namespaces", g.namespaces)
 	system("GET /system/dead-letters", g.listDead)
 	system("GET /system/dead-letters/{queue}/{id}", g.showDead)
+	system("GET /system/dead-letters/export", g.exportDead)
 	system("POST /system/dead-letters/redrive", g.redrive)
 	system("POST /system/dead-letters/purge", g.purge)
 	system("GET /system/queues", g.queues)
 	mux.HandleFunc("/healthz", g.healthz)
 	mux.Handle("GET /metrics", g.cfg.Metrics)
 	call, enqueue := g.problems(g.call), g.problems(g.enqueue)
+	cancel := g.cfg.Credentials.protect(g.problems(g.cancel))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch { // before the mux, which would clean the function's own part of the path
 		case strings.HasPrefix(r.URL.Path, "/function/"):
 			call.ServeHTTP(w, r)
+		case strings.HasPrefix(r.URL.Path, "/async-function/") && r.Method == http.MethodDelete:
+			cancel.ServeHTTP(w, r)
 		case strings.HasPrefix(r.URL.Path, "/async-function/"):
 			enqueue.ServeHTTP(w, r)
 		default:

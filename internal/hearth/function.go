@@ -37,6 +37,8 @@ const (
 	annotationMax    = "com.openfaas.retry.max_wait"
 	annotationCodes  = "com.openfaas.retry.codes"
 	annotationMaxAge = "com.hearth.max-age"
+	annotationLength = "com.hearth.queue.length"
+	annotationBytes  = "com.hearth.queue.bytes"
 )
 
 // Defaults of a function that says nothing.
@@ -145,6 +147,27 @@ type RetryPolicy struct {
 	MaxAge   time.Duration // for how long a call that finds no room is kept trying
 }
 
+// A Backoff says how the waits between attempts are spread, so that calls that failed together do not come back together.
+// The names are OpenFaaS's; see https://docs.openfaas.com/openfaas-pro/retries/, and "Exponential Backoff And Jitter",
+// https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/.
+type Backoff string
+
+// The ways of spreading. The wait doubles with each attempt in all of them.
+const (
+	BackoffExponential Backoff = "exponential" // all of the wait
+	BackoffFull        Backoff = "full"        // 0 to 100 % of it
+	BackoffEqual       Backoff = "equal"       // 50 to 100 % of it
+)
+
+// ParseBackoff reads one of the three. It returns an error of code Invalid.
+func ParseBackoff(text string) (Backoff, error) {
+	switch b := Backoff(text); b {
+	case BackoffExponential, BackoffFull, BackoffEqual:
+		return b, nil
+	}
+	return "", Errorf(Invalid, "the backoff is %q, want exponential, full or equal", clip(text))
+}
+
 // DefaultRetry is OpenFaaS's documented default, with 425 and 503, which say by themselves that a later try may succeed.
 // See https://docs.openfaas.com/openfaas-pro/retries/.
 var DefaultRetry = RetryPolicy{Attempts: 10, MinWait: 10 * time.Second, MaxWait: 120 * time.Second,
@@ -170,6 +193,26 @@ func (f Function) Retry() RetryPolicy {
 		p.Codes = codes
 	}
 	return p
+}
+
+// A QueueLimit is how much the queue of one function's own calls may hold, dead letters among it. What is more is refused.
+type QueueLimit struct {
+	Length int   // calls
+	Bytes  int64 // of all their fields
+}
+
+// DefaultQueueLimit is the limit of a function that says nothing, on a hearth that was told nothing.
+var DefaultQueueLimit = QueueLimit{Length: 100_000, Bytes: 256 << 20}
+
+// QueueLimit is the function's limit: its annotations, or else what is given.
+func (f Function) QueueLimit(l QueueLimit) QueueLimit {
+	if n, err := strconv.Atoi(f.Annotation(annotationLength)); err == nil && n > 0 {
+		l.Length = n
+	}
+	if n, err := ParseBytes(f.Annotation(annotationBytes)); err == nil {
+		l.Bytes = n
+	}
+	return l
 }
 
 func statusCodes(list string) []int {

@@ -27,6 +27,14 @@ func resources(r *types.FunctionResources) Resources {
 	return Resources{Memory: quantity(r.Memory, 1), MilliCPU: quantity(r.CPU, 1000)}
 }
 
+// ParseBytes reads a size such as 64Mi or 1Gi, as limits of memory are written. It returns an error of code Invalid.
+func ParseBytes(text string) (int64, error) {
+	if n := quantity(text, 1); n > 0 {
+		return n, nil
+	}
+	return 0, Errorf(Invalid, "the size is %q, want bytes such as 64Mi or 1Gi", clip(text))
+}
+
 // quantity reads a Kubernetes quantity, such as 128Mi, 0.5 or 500m, in 1/parts of its unit; 0 if it is none. See
 // https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/.
 func quantity(text string, parts float64) int64 {

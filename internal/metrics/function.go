@@ -30,7 +30,7 @@ func newFunction(m *Metrics, n hearth.Name) *function {
 	label := n.String()
 	f := &function{m: m, name: n, codes: map[int]prometheus.Counter{}, delivered: map[string]prometheus.Counter{},
 		started: m.started.WithLabelValues(label), coldStarts: m.coldStarts.WithLabelValues(label)}
-	for _, came := range []string{dispatch.Done, dispatch.Busy, dispatch.Retried, dispatch.Buried} {
+	for _, came := range []string{dispatch.Done, dispatch.Busy, dispatch.Retried, dispatch.Buried, dispatch.Cancelled} {
 		f.delivered[came] = m.deliveries.WithLabelValues(label, came) // at 0, so that increase() sees the first one
 	}
 	return f

@@ -50,13 +50,15 @@ func TestWhatHappensIsCountedByFunction(t *testing.T) {
 		`hearth_deliveries_total{function_name="oven.openfaas-fn",outcome="busy"}`:       1,
 		`hearth_deliveries_total{function_name="oven.openfaas-fn",outcome="retried"}`:    1,
 		`hearth_deliveries_total{function_name="oven.openfaas-fn",outcome="buried"}`:     1,
+		`hearth_deliveries_total{function_name="oven.openfaas-fn",outcome="cancelled"}`:  0,
 
-		`gateway_function_invocation_started{function_name="baker.night"}`:       0,
-		`hearth_cold_starts_total{function_name="baker.night"}`:                  0,
-		`hearth_deliveries_total{function_name="baker.night",outcome="done"}`:    0,
-		`hearth_deliveries_total{function_name="baker.night",outcome="busy"}`:    0,
-		`hearth_deliveries_total{function_name="baker.night",outcome="retried"}`: 0,
-		`hearth_deliveries_total{function_name="baker.night",outcome="buried"}`:  0,
+		`gateway_function_invocation_started{function_name="baker.night"}`:         0,
+		`hearth_cold_starts_total{function_name="baker.night"}`:                    0,
+		`hearth_deliveries_total{function_name="baker.night",outcome="done"}`:      0,
+		`hearth_deliveries_total{function_name="baker.night",outcome="busy"}`:      0,
+		`hearth_deliveries_total{function_name="baker.night",outcome="retried"}`:   0,
+		`hearth_deliveries_total{function_name="baker.night",outcome="buried"}`:    0,
+		`hearth_deliveries_total{function_name="baker.night",outcome="cancelled"}`: 0,
 	}, without(got, "_bucket", "_sum"))
 }
 

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -23,25 +24,65 @@ type DeadLetter struct {
 	Bad      string      `json:"bad,omitempty"` // why the entry cannot be read
 }
 
-// DeadLetters lists those of a subscription, oldest burial first, from the given position, at most limit of them.
-func (c *Client) DeadLetters(ctx context.Context, s chain.Subscription, from, limit int) ([]DeadLetter, error) {
-	ids, err := c.rdb.ZRangeWithScores(ctx, s.Keys()[3], int64(from), int64(from+limit-1)).Result()
-	if err != nil {
-		return nil, away("list dead letters of "+s.Stream, err)
+// Reason is why it was given up: what the last attempt came to.
+func (l DeadLetter) Reason() string {
+	if l.Bad != "" {
+		return l.Bad
 	}
-	return c.letters(ctx, s, ids)
+	if len(l.Failures) == 0 {
+		return ""
+	}
+	return l.Failures[len(l.Failures)-1].Reason
+}
+
+// Status is the last answer's; 0 if there was none.
+func (l DeadLetter) Status() int {
+	if len(l.Failures) == 0 {
+		return 0
+	}
+	return l.Failures[len(l.Failures)-1].Status
+}
+
+// DeadIDs are the ids of the dead letters that were buried after one time and not after another, the oldest burial first. A zero
+// time is no bound; without the second, those that are buried from now on are not among them.
+func (c *Client) DeadIDs(ctx context.Context, s chain.Subscription, after, until time.Time) ([]string, error) {
+	first, last := "-inf", "+inf"
+	if !after.IsZero() {
+		first = "(" + strconv.FormatInt(after.UnixMilli(), 10)
+	}
+	if !until.IsZero() {
+		last = strconv.FormatInt(until.UnixMilli(), 10)
+	}
+	ids, err := c.rdb.ZRangeArgs(ctx, goredis.ZRangeArgs{Key: s.Keys()[3], Start: first, Stop: last, ByScore: true}).Result()
+	return ids, away("list dead letters of "+s.Stream, err)
+}
+
+// DeadLettersOf are those with these ids. One that is dead no more is left out.
+func (c *Client) DeadLettersOf(ctx context.Context, s chain.Subscription, ids []string) ([]DeadLetter, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	// Not ZMSCORE: it does not tell 0 from nothing in go-redis.
+	pipe := c.rdb.Pipeline()
+	scores := make([]*goredis.FloatCmd, len(ids))
+	for i, id := range ids {
+		scores[i] = pipe.ZScore(ctx, s.Keys()[3], id)
+	}
+	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, goredis.Nil) {
+		return nil, away("read dead letters of "+s.Stream, err)
+	}
+	var still []goredis.Z
+	for i, score := range scores {
+		if score.Err() == nil {
+			still = append(still, goredis.Z{Score: score.Val(), Member: ids[i]})
+		}
+	}
+	return c.letters(ctx, s, still)
 }
 
 // DeadLetter is one of them. ok is false if there is none with that id.
 func (c *Client) DeadLetter(ctx context.Context, s chain.Subscription, id string) (letter DeadLetter, ok bool, err error) {
-	score, err := c.rdb.ZScore(ctx, s.Keys()[3], id).Result()
-	if err == goredis.Nil {
-		return letter, false, nil
-	}
-	if err != nil {
-		return letter, false, away("read a dead letter of "+s.Stream, err)
-	}
-	letters, err := c.letters(ctx, s, []goredis.Z{{Score: score, Member: id}})
+	letters, err := c.DeadLettersOf(ctx, s, []string{id})
 	if err != nil || len(letters) == 0 {
 		return letter, false, err
 	}
@@ -75,11 +116,20 @@ func (c *Client) letters(ctx context.Context, s chain.Subscription, ids []goredi
 		}
 		if text, ok := failures.Val()[i].(string); ok {
 			for line := range strings.Lines(text) {
-				var f Failure
+				var f struct {
+					Failure
+					MS int64 `json:"ms"` // instead of At, where a script has noted it
+				}
 				if json.Unmarshal([]byte(line), &f) == nil {
-					l.Failures = append(l.Failures, f)
+					if f.MS > 0 {
+						f.At = time.UnixMilli(f.MS).UTC()
+					}
+					l.Failures = append(l.Failures, f.Failure)
 				}
 			}
+		}
+		if n := len(l.Failures); n > 0 {
+			l.Attempts = l.Failures[n-1].Attempt // the look that found too many of them was none
 		}
 		l.Entry, l.Bad = readEntry(entries[i].Val())
 		letters[i] = l
@@ -111,7 +161,8 @@ func (c *Client) Redrive(ctx context.Context, s chain.Subscription, ids []string
 
 // Purge throws dead letters away. It returns how many of these ids were dead.
 func (c *Client) Purge(ctx context.Context, s chain.Subscription, ids []string) (int, error) {
-	n, err := purgeLua.Run(ctx, c.rdb, s.Keys(), append([]any{s.Group}, anys(ids)...)...).Int()
+	keys, _ := counted(s)
+	n, err := purgeLua.Run(ctx, c.rdb, keys, append([]any{s.Group}, anys(ids)...)...).Int()
 	return n, away("purge dead letters of "+s.Stream, err)
 }
 
@@ -121,10 +172,4 @@ func anys(list []string) []any {
 		out[i] = s
 	}
 	return out
-}
-
-// DeadBefore are the ids of the dead letters that were buried before a time, or at it.
-func (c *Client) DeadBefore(ctx context.Context, s chain.Subscription, before time.Time) ([]string, error) {
-	ids, err := c.rdb.ZRangeArgs(ctx, goredis.ZRangeArgs{Key: s.Keys()[3], Start: "-inf", Stop: before.UnixMilli(), ByScore: true}).Result()
-	return ids, away("list dead letters of "+s.Stream, err)
 }

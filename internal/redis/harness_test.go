@@ -14,6 +14,9 @@ import (
 
 var fn = hearth.Name{Function: "oven", Namespace: "openfaas-fn"}
 
+// limit is one that no test reaches.
+var limit = hearth.QueueLimit{Length: 10_000, Bytes: 1 << 20}
+
 // queue is a client of an empty Redis with fn's subscription, and go-redis's own view of the same database.
 type queue struct {
 	*redis.Client
@@ -42,7 +45,7 @@ func open(t *testing.T, raw *goredis.Client) queue {
 
 func (q queue) enqueue(body string) {
 	q.t.Helper()
-	_, err := q.Enqueue(q.t.Context(), fn, redis.Call{Entry: chain.Entry{Body: []byte(body), CallID: "c-" + body}}, 1000)
+	_, err := q.Enqueue(q.t.Context(), fn, redis.Call{Entry: chain.Entry{Body: []byte(body), CallID: "c-" + body}}, limit)
 	require.NoError(q.t, err)
 }
 
@@ -58,6 +61,24 @@ func (q queue) one() redis.Delivery {
 	b := q.take(1)
 	require.Len(q.t, b.Deliveries, 1)
 	return b.Deliveries[0]
+}
+
+// renew lets leases go on for an hour, and returns those that are gone.
+func (q queue) renew(held ...redis.Delivery) []string {
+	q.t.Helper()
+	gone, err := q.Renew(q.t.Context(), q.sub, time.Hour, held)
+	require.NoError(q.t, err)
+	return gone
+}
+
+// letters are all dead letters.
+func (q queue) letters() []redis.DeadLetter {
+	q.t.Helper()
+	ids, err := q.DeadIDs(q.t.Context(), q.sub, time.Time{}, time.Time{})
+	require.NoError(q.t, err)
+	letters, err := q.DeadLettersOf(q.t.Context(), q.sub, ids)
+	require.NoError(q.t, err)
+	return letters
 }
 
 // depth is without Oldest, which is another one each time.

@@ -37,4 +37,7 @@ func TopicOf(n hearth.Name, topic string) chain.Subscription {
 // keyOnce remembers the call that an Idempotency-Key, or a call id, was used for.
 func keyOnce(n hearth.Name, digest string) string { return fnTag(n) + ":once:" + digest }
 
+// keyBytes is how many bytes a function's own calls have together, as far as they are on the stream.
+func keyBytes(n hearth.Name) string { return fnTag(n) + ".calls:bytes" }
+
 func subscriptionField(s chain.Subscription) string { return s.Stream + " " + s.Group }

@@ -19,28 +19,33 @@ import (
 //go:embed lua/*.lua
 var luaFiles embed.FS
 
-// lua reads a script, and puts settle before it.
-func lua(drains bool, name string) *chain.Lua {
+// lua reads a script that works on what is there, and puts before it what such scripts share.
+func lua(name string) *chain.Lua {
+	return chain.NewLua(chain.SettleLua+luaText("queue")+luaText(name), true)
+}
+
+func luaText(name string) string {
 	text, err := luaFiles.ReadFile("lua/" + name + ".lua")
 	if err != nil {
 		panic(err)
 	}
-	return chain.NewLua(chain.SettleLua+string(text), drains)
+	return string(text)
 }
 
 var (
-	enqueueLua     = lua(false, "enqueue")
-	takeLua        = lua(true, "take")
-	finishLua      = lua(true, "finish")
-	deferLua       = lua(true, "defer")
-	buryLua        = lua(true, "bury")
-	redriveLua     = lua(true, "redrive")
-	purgeLua       = lua(true, "purge")
-	renewLua       = lua(true, "renew")
-	reclaimLua     = lua(true, "reclaim")
-	sweepLua       = lua(true, "sweep")
-	unsubscribeLua = lua(true, "unsubscribe")
-	oldestLua      = lua(true, "oldest")
+	enqueueLua     = chain.NewLua(luaText("enqueue"), false) // a full Redis refuses it
+	takeLua        = lua("take")
+	finishLua      = lua("finish")
+	deferLua       = lua("defer")
+	buryLua        = lua("bury")
+	redriveLua     = lua("redrive")
+	purgeLua       = lua("purge")
+	renewLua       = lua("renew")
+	reclaimLua     = lua("reclaim")
+	sweepLua       = lua("sweep")
+	unsubscribeLua = lua("unsubscribe")
+	oldestLua      = lua("oldest")
+	cancelLua      = lua("cancel")
 )
 
 // ErrNoGroup: the subscription's consumer group is not there, though it was made.
@@ -63,14 +68,14 @@ const remember = 24 * time.Hour
 // Enqueue puts a call on a function's own queue and returns the call's id, which is another one if the call was queued
 // before. When it returns, Redis has the call, as safe as its durability is.
 //
-// It returns ErrNoGroup if the function has no queue, an error of code Exhausted if that has limit entries, Conflict if the key
+// It returns ErrNoGroup if the function has no queue, an error of code Exhausted if that has reached the limit, Conflict if the key
 // was used for another call, and Unavailable if Redis is away or full; then the call may have been queued only if the connection broke.
-func (c *Client) Enqueue(ctx context.Context, n hearth.Name, call Call, limit int) (callID string, err error) {
+func (c *Client) Enqueue(ctx context.Context, n hearth.Name, call Call, limit hearth.QueueLimit) (callID string, err error) {
 	fields, err := call.Values()
 	if err != nil {
 		return "", err
 	}
-	keys, digest := []string{CallsOf(n).Stream}, ""
+	keys, digest := []string{CallsOf(n).Stream, keyBytes(n), CallsOf(n).Keys()[3]}, ""
 	client := c.once
 	if call.Key != "" || call.Repeated {
 		digest = call.digest()
@@ -81,7 +86,7 @@ func (c *Client) Enqueue(ctx context.Context, n hearth.Name, call Call, limit in
 		keys = append(keys, keyOnce(n, hash(used)))
 		client = c.rdb
 	}
-	args := append([]any{limit, digest, call.CallID, remember.Milliseconds(), CallsOf(n).Group}, fields...)
+	args := append([]any{limit.Length, limit.Bytes, digest, call.CallID, remember.Milliseconds(), CallsOf(n).Group}, fields...)
 	got, err := enqueueLua.Run(ctx, client, keys, args...).StringSlice()
 	if err != nil {
 		return "", away("queue the call of "+n.Function, err)
@@ -96,7 +101,12 @@ func (c *Client) Enqueue(ctx context.Context, n hearth.Name, call Call, limit in
 	case "other":
 		return "", hearth.Errorf(hearth.Conflict, "the Idempotency-Key was used for another call of %s: use another key", n.Function)
 	}
-	return "", hearth.Errorf(hearth.Exhausted, "the queue of %s is full, with %d calls: try again later", n.Function, limit)
+	dead := ""
+	if got[3] != "0" {
+		dead = fmt.Sprintf(", %s of them dead letters", got[3])
+	}
+	return "", hearth.Errorf(hearth.Exhausted, "the queue of %s is full: it has %s calls of together %s bytes%s, and may have %d of together %d: try again later",
+		n.Function, got[1], got[2], dead, limit.Length, limit.Bytes)
 }
 
 // digest tells one call from another.
@@ -116,6 +126,14 @@ type Delivery struct {
 	Since   time.Time // when it was first taken, by Redis's clock
 	Token   string
 	Fields  []string // of the entry; nil if the entry is gone
+}
+
+// size is how many bytes were counted when the entry was accepted.
+func (d Delivery) size() (n int) {
+	for _, text := range d.Fields {
+		n += len(text)
+	}
+	return n
 }
 
 // A Batch is what Take took.
@@ -158,9 +176,18 @@ type Callback struct {
 	Entry chain.Entry
 }
 
-// finishing are the keys and args of a script that may queue a callback; fixed are its args before the callback's.
-func finishing(s chain.Subscription, cb *Callback, fixed ...any) (keys []string, args []any, err error) {
-	keys, args = s.Keys(), fixed
+// counted are a subscription's keys, and that of its stream's bytes if it is a function's own calls: topics and callbacks have
+// no limit.
+func counted(s chain.Subscription) (keys []string, is bool) {
+	n, err := hearth.ParseName(s.Group)
+	if err != nil || s != CallsOf(n) {
+		return s.Keys(), false
+	}
+	return append(s.Keys(), keyBytes(n)), true
+}
+
+// withCallback adds a callback, if there is one, to the keys and args of a script that may queue it.
+func withCallback(cb *Callback, keys []string, args []any) ([]string, []any, error) {
 	if cb == nil {
 		return keys, args, nil
 	}
@@ -168,21 +195,47 @@ func finishing(s chain.Subscription, cb *Callback, fixed ...any) (keys []string,
 	return append(keys, CallbacksOf(cb.Of).Stream), append(args, fields...), err
 }
 
+// errForeignToken is one that was never issued for the entry.
+var errForeignToken = errors.New("the token is not known")
+
 // Settle ends a delivery that was answered, and queues its callback, if any, in the same step. done is false if it was
 // settled before; then no callback is queued.
 func (c *Client) Settle(ctx context.Context, s chain.Subscription, d Delivery, cb *Callback) (done bool, err error) {
-	keys, args, err := finishing(s, cb, s.Group, d.ID, d.Token)
+	results, err := c.settle(ctx, s, []Delivery{d}, cb)
 	if err != nil {
 		return false, err
 	}
-	n, err := finishLua.Run(ctx, c.rdb, keys, args...).Int()
+	if results[0] < 0 {
+		return false, fmt.Errorf("settle %s of %s: %w", d.ID, s.Stream, errForeignToken)
+	}
+	return results[0] == 1, nil
+}
+
+// SettleAll is Settle for several deliveries without callbacks, in one step. It returns an error if it could not be done for
+// one of them, and then has done it for the others.
+func (c *Client) SettleAll(ctx context.Context, s chain.Subscription, list []Delivery) error {
+	results, err := c.settle(ctx, s, list, nil)
+	for i, r := range results {
+		if r < 0 {
+			err = errors.Join(err, fmt.Errorf("settle %s of %s: %w", list[i].ID, s.Stream, errForeignToken))
+		}
+	}
+	return err
+}
+
+func (c *Client) settle(ctx context.Context, s chain.Subscription, list []Delivery, cb *Callback) ([]int64, error) {
+	keys, own := counted(s)
+	args := make([]any, 0, 3+3*len(list))
+	args = append(args, s.Group, own, len(list))
+	for _, d := range list {
+		args = append(args, d.ID, d.Token, d.size())
+	}
+	keys, args, err := withCallback(cb, keys, args)
 	if err != nil {
-		return false, away("settle "+d.ID+" of "+s.Stream, err)
+		return nil, err
 	}
-	if n < 0 {
-		return false, fmt.Errorf("settle %s of %s: the token is not known", d.ID, s.Stream)
-	}
-	return n == 1, nil
+	results, err := finishLua.Run(ctx, c.rdb, keys, args...).Int64Slice()
+	return results, away("settle "+list[0].ID+" of "+s.Stream, err)
 }
 
 // A Failure is one failed attempt.
@@ -226,7 +279,7 @@ func (c *Client) Bury(ctx context.Context, s chain.Subscription, d Delivery, why
 	if err != nil {
 		return false, err
 	}
-	keys, args, err := finishing(s, cb, s.Group, d.ID, d.Token, string(line))
+	keys, args, err := withCallback(cb, s.Keys(), []any{s.Group, d.ID, d.Token, string(line)})
 	if err != nil {
 		return false, err
 	}
@@ -234,13 +287,15 @@ func (c *Client) Bury(ctx context.Context, s chain.Subscription, d Delivery, why
 	return n == 1, away("bury "+d.ID+" of "+s.Stream, err)
 }
 
-// Renew lets leases go on.
-func (c *Client) Renew(ctx context.Context, s chain.Subscription, lease time.Duration, held []Delivery) error {
-	args := []any{lease.Milliseconds()}
+// Renew lets leases go on. It returns the ids of those that are not pending any more: somebody else has settled them, or they
+// were cancelled.
+func (c *Client) Renew(ctx context.Context, s chain.Subscription, lease time.Duration, held []Delivery) (gone []string, err error) {
+	args := []any{s.Group, lease.Milliseconds()}
 	for _, d := range held {
 		args = append(args, d.ID, d.Token)
 	}
-	return away("renew leases of "+s.Stream, renewLua.Run(ctx, c.rdb, s.Keys(), args...).Err())
+	gone, err = renewLua.Run(ctx, c.rdb, s.Keys(), args...).StringSlice()
+	return gone, away("renew leases of "+s.Stream, err)
 }
 
 // Reclaim ends all leases of an instance that is known to be dead: its own former life.

@@ -89,8 +89,7 @@ func TestRetryWaitsAndCounts(t *testing.T) {
 		_, err = q.Bury(t.Context(), q.sub, d, redis.Failure{Reason: "two", Status: 500, Attempt: 2}, nil)
 		require.NoError(t, err)
 		require.Equal(t, redis.Depth{Dead: 1}, q.depth())
-		letters, err := q.DeadLetters(t.Context(), q.sub, 0, 10)
-		require.NoError(t, err)
+		letters := q.letters()
 		require.Len(t, letters, 1)
 		require.Equal(t, 2, letters[0].Attempts)
 		require.Equal(t, "x", string(letters[0].Entry.Body))
@@ -184,7 +183,7 @@ func TestCallbackIsQueuedWithTheEnd(t *testing.T) {
 func TestEnqueueOncePerKey(t *testing.T) {
 	servers(t, func(t *testing.T, q queue) {
 		enqueue := func(key, callID, body string, repeated bool) (string, error) {
-			return q.Enqueue(t.Context(), fn, redis.Call{Entry: chain.Entry{Body: []byte(body), CallID: callID}, Key: key, Repeated: repeated}, 3)
+			return q.Enqueue(t.Context(), fn, redis.Call{Entry: chain.Entry{Body: []byte(body), CallID: callID}, Key: key, Repeated: repeated}, hearth.QueueLimit{Length: 3, Bytes: 1 << 20})
 		}
 		id, err := enqueue("k", "c1", "x", false)
 		require.NoError(t, err)
@@ -235,13 +234,13 @@ func TestRenewByTheHolderOnly(t *testing.T) {
 		d := q.one()
 		lease := func() float64 { return q.raw.ZScore(t.Context(), q.sub.Keys()[1], d.ID).Val() }
 		before := lease()
-		require.NoError(t, q.Renew(t.Context(), q.sub, time.Hour, []redis.Delivery{old}))
+		q.renew(old)
 		require.InDelta(t, before, lease(), 0)
-		require.NoError(t, q.Renew(t.Context(), q.sub, time.Hour, []redis.Delivery{old, d}))
+		q.renew(old, d)
 		require.Greater(t, lease(), before)
 		_, err := q.Settle(t.Context(), q.sub, d, nil)
 		require.NoError(t, err)
-		require.NoError(t, q.Renew(t.Context(), q.sub, time.Hour, []redis.Delivery{d}), "too late is no error")
+		require.Equal(t, []string{d.ID}, q.renew(d), "too late is no error, but is told")
 		q.empty()
 	})
 }
@@ -274,8 +273,7 @@ func TestEntryThatIsGoneIsStillDelivered(t *testing.T) {
 		require.Nil(t, d.Fields, "for the dispatcher to bury, with that reason")
 		_, err := q.Bury(t.Context(), q.sub, d, redis.Failure{Reason: "gone"}, nil)
 		require.NoError(t, err)
-		letters, err := q.DeadLetters(t.Context(), q.sub, 0, 1)
-		require.NoError(t, err)
+		letters := q.letters()
 		require.NotEmpty(t, letters[0].Bad)
 		_, err = q.Purge(t.Context(), q.sub, []string{d.ID})
 		require.NoError(t, err)

@@ -124,7 +124,7 @@ func TestFullRedisDrainsAndAcceptsNothing(t *testing.T) {
 		q.enqueue(fmt.Sprint(i))
 	}
 	full.Fill(t)
-	_, err := q.Enqueue(t.Context(), fn, redis.Call{Entry: chain.Entry{Body: []byte("x")}}, 1000)
+	_, err := q.Enqueue(t.Context(), fn, redis.Call{Entry: chain.Entry{Body: []byte("x")}}, limit)
 	require.Equal(t, hearth.Unavailable, hearth.CodeOf(err), err)
 	require.ErrorContains(t, err, "full")
 	for i, d := range q.take(4).Deliveries {

@@ -74,7 +74,8 @@ func (c *Client) Unsubscribe(ctx context.Context, s chain.Subscription, force bo
 			return false, away("unsubscribe from "+s.Stream, err)
 		}
 	}
-	n, err := unsubscribeLua.Run(ctx, c.rdb, s.Keys(), s.Group, all).Int()
+	keys, _ := counted(s)
+	n, err := unsubscribeLua.Run(ctx, c.rdb, keys, s.Group, all).Int()
 	if err != nil {
 		return false, away("unsubscribe from "+s.Stream, err)
 	}

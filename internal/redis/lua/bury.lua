@@ -6,6 +6,6 @@ if settle.standing(KEYS[1], ARGV[1], id) ~= 'pending' or not settle.holds(KEYS[5
 if redis.call('ZREM', KEYS[2], id) == 0 then return 0 end
 local t = redis.call('TIME')
 redis.call('ZADD', KEYS[4], tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000), id)
-redis.call('HSET', KEYS[6], id, (redis.call('HGET', KEYS[6], id) or '') .. ARGV[4] .. '\n')
+queue.note(KEYS[6], id, ARGV[4])
 if KEYS[7] then redis.call('XADD', KEYS[7], '*', unpack(ARGV, 5)) end
 return 1

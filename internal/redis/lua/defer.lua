@@ -12,6 +12,6 @@ if ARGV[5] == 'busy' or ARGV[5] == 'broken' then
   local attempts, since, newest, older = string.match(redis.call('HGET', KEYS[5], id), '^(%d+) (%d+)( %S+)(.*)$')
   redis.call('HSET', KEYS[5], id, (attempts - 1) .. ' ' .. since .. (ARGV[5] == 'broken' and newest or '') .. older)
 else
-  redis.call('HSET', KEYS[6], id, (redis.call('HGET', KEYS[6], id) or '') .. ARGV[5] .. '\n')
+  queue.note(KEYS[6], id, ARGV[5])
 end
 return 1

@@ -1,4 +1,4 @@
--- unsubscribe: destroy a group and its notes. KEYS: the subscription. ARGV: 1 group  2 '1' if also when it has entries left.
+-- unsubscribe: destroy a group and its notes. KEYS: the subscription; then the bytes of its stream, if they are counted. ARGV: 1 group  2 '1' if also when it has entries left.
 -- Returns 1; 0 if it has entries that it has not settled, and then nothing is done.
 local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])
 for _, g in ipairs(groups.err and {} or groups) do
@@ -11,6 +11,9 @@ redis.pcall('XGROUP', 'DESTROY', KEYS[1], ARGV[1])
 redis.call('DEL', KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6])
 groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])
 if not groups.err then
-  if #groups == 0 and redis.call('XLEN', KEYS[1]) == 0 then redis.call('DEL', KEYS[1]) end
+  if #groups == 0 and redis.call('XLEN', KEYS[1]) == 0 then
+    redis.call('DEL', KEYS[1])
+    if KEYS[7] then redis.call('DEL', KEYS[7]) end
+  end
 end
 return 1

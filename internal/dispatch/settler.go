@@ -1,0 +1,64 @@
+package dispatch
+
+import (
+	"context"
+	"sync"
+
+	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/internal/redis"
+)
+
+// maxSettled is how many deliveries one script settles: it must not hold others up.
+const maxSettled = 128
+
+// A settler settles deliveries that were answered, several of a queue in one script: those that come while another script is
+// under way go with the next. One that comes alone does not wait.
+type settler struct {
+	d *Dispatcher
+
+	mu      sync.Mutex
+	batches map[chain.Subscription]*batch // of queues that have some under way
+}
+
+// A batch is what goes with a queue's next script.
+type batch struct {
+	list []redis.Delivery
+	done chan struct{} // closed when it is settled, or its leases must run out
+}
+
+// settle settles a delivery, and returns when that is done.
+func (s *settler) settle(sub chain.Subscription, del redis.Delivery) {
+	s.mu.Lock()
+	b := s.batches[sub]
+	if b == nil {
+		b = &batch{done: make(chan struct{})}
+		s.batches[sub] = b
+		s.d.work.Go(func() { s.run(sub) })
+	}
+	b.list = append(b.list, del)
+	done := b.done
+	s.mu.Unlock()
+	<-done
+}
+
+// run settles a queue's batches until there is none.
+func (s *settler) run(sub chain.Subscription) {
+	for {
+		s.mu.Lock()
+		b := s.batches[sub]
+		if len(b.list) == 0 {
+			delete(s.batches, sub)
+			s.mu.Unlock()
+			return
+		}
+		s.batches[sub] = &batch{done: make(chan struct{})}
+		s.mu.Unlock()
+		for len(b.list) > 0 {
+			n := min(len(b.list), maxSettled)
+			some := b.list[:n]
+			s.d.persist("settle "+some[0].ID, func(ctx context.Context) error { return s.d.cfg.Queue.SettleAll(ctx, sub, some) })
+			b.list = b.list[n:]
+		}
+		close(b.done)
+	}
+}

@@ -1,0 +1,48 @@
+package gateway
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/redis"
+)
+
+// cancel takes a queued call out of its queue, or breaks it off if it is under way: DELETE /async-function/CALL-ID, with
+// ?function=NAME if the caller knows it, which spares a look through all queues. It makes no callback.
+//
+// It wants the operator's credentials: a caller may choose its call ids, so one could be guessed.
+// See https://docs.openfaas.com/reference/async/.
+func (g *Gateway) cancel(w http.ResponseWriter, r *http.Request) error {
+	id := strings.TrimPrefix(r.URL.Path, "/async-function/")
+	if id == "" || len(id) > maxCallID {
+		return hearth.Errorf(hearth.Invalid, "the path names no call: want /async-function/CALL-ID")
+	}
+	queues, err := g.selected(r.Context(), "", r.URL.Query().Get("function"))
+	if err != nil {
+		return err
+	}
+	cancelled, dead := 0, 0
+	for _, q := range queues {
+		n, err := hearth.ParseName(q.sub.Group)
+		if err != nil || q.sub != redis.CallsOf(n) {
+			continue
+		}
+		ids, letters, err := g.cfg.Queue.Cancel(r.Context(), n, id)
+		g.cfg.Dispatch.Cancelled(n, ids)
+		if err != nil {
+			return err
+		}
+		if len(ids) > 0 {
+			g.cfg.Log.Info("a queued call was cancelled", "function", n.String(), "call_id", id)
+		}
+		cancelled, dead = cancelled+len(ids), dead+len(letters)
+	}
+	switch {
+	case cancelled > 0:
+		return writeJSON(w, http.StatusAccepted, map[string]int{"cancelled": cancelled})
+	case dead > 0:
+		return hearth.Errorf(hearth.Conflict, "the call %q was given up, and is a dead letter: purge it with hearth dead", id)
+	}
+	return hearth.Errorf(hearth.NotFound, "no call %q is queued or under way: it has ended, or there never was one", id)
+}
