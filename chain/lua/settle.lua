@@ -43,11 +43,13 @@ function settle.standing(stream, group, id)
   return 'nogroup'
 end
 
--- knows(deliveries, id, token): was this token ever issued for this message?
-function settle.knows(deliveries, id, token)
-  local issued = redis.call('HGET', deliveries, id)
+-- among(issued, token): is this token among those of an entry of the deliveries, which may be false?
+function settle.among(issued, token)
   return issued ~= false and #token >= 16 and string.find(issued .. ' ', ' ' .. token .. ' ', 1, true) ~= nil
 end
+
+-- knows(deliveries, id, token): was this token ever issued for this message?
+function settle.knows(deliveries, id, token) return settle.among(redis.call('HGET', deliveries, id), token) end
 
 -- holds(deliveries, id, token): is it the newest one?
 function settle.holds(deliveries, id, token)

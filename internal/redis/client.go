@@ -18,6 +18,8 @@ type Client struct {
 	rdb  *goredis.Client // repeats a command whose answer was lost
 	once *goredis.Client // never does
 
+	accepting together // calls that are being queued
+
 	embedded bool // it is the in-memory one, which knows less
 }
 
@@ -37,6 +39,7 @@ func Open(ctx context.Context, url string) (*Client, error) {
 	never := *opt
 	never.MaxRetries = -1
 	c := &Client{rdb: goredis.NewClient(opt), once: goredis.NewClient(&never)}
+	c.accepting.client = func() goredis.UniversalClient { return c.once }
 	if err := c.check(ctx); err != nil {
 		_ = c.Close()
 		return nil, err

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	goredis "github.com/redis/go-redis/v9"
 )
 
 //go:embed lua/*.lua
@@ -76,7 +77,6 @@ func (c *Client) Enqueue(ctx context.Context, n hearth.Name, call Call, limit he
 		return "", err
 	}
 	keys, digest := []string{CallsOf(n).Stream, keyBytes(n), CallsOf(n).Keys()[3]}, ""
-	client := c.once
 	if call.Key != "" || call.Repeated {
 		digest = call.digest()
 		used := "key " + call.Key
@@ -84,10 +84,18 @@ func (c *Client) Enqueue(ctx context.Context, n hearth.Name, call Call, limit he
 			used = "call " + call.CallID + " " + digest
 		}
 		keys = append(keys, keyOnce(n, hash(used)))
-		client = c.rdb
 	}
 	args := append([]any{limit.Length, limit.Bytes, digest, call.CallID, remember.Milliseconds(), CallsOf(n).Group}, fields...)
-	got, err := enqueueLua.Run(ctx, client, keys, args...).StringSlice()
+	var cmd *goredis.Cmd
+	if c.embedded {
+		cmd = enqueueLua.Run(ctx, c.once, keys, args...)
+	} else {
+		cmd = c.accepting.run(ctx, enqueueLua, keys, args)
+	}
+	if digest != "" && chain.IsAway(cmd.Err()) { // its key makes it safe to repeat
+		cmd = enqueueLua.Run(ctx, c.rdb, keys, args...)
+	}
+	got, err := cmd.StringSlice()
 	if err != nil {
 		return "", away("queue the call of "+n.Function, err)
 	}

@@ -3,30 +3,38 @@
 -- ARGV: 1 group  2 '1' if the bytes are counted: then the group is the stream's only one  3 how many calls, one if there is a
 -- callback; then for each 4 id  5 token  6 bytes; then fields and values of the callback.
 -- Returns for each 1; 0 if it was settled before; -1 if the token is not known. A callback is queued only with 1.
-local group, counted = ARGV[1], ARGV[2] == '1'
-local results, bytes = {}, 0
+local group, counted, n = ARGV[1], ARGV[2] == '1', tonumber(ARGV[3])
+local results, ids, bytes = {}, {}, 0
+for i = 1, n do ids[i] = ARGV[1 + 3 * i] end
+local issued = redis.call('HMGET', KEYS[5], unpack(ids))
 
-local function finish(id, token, size)
-  if not settle.knows(KEYS[5], id, token) then
-    local standing = settle.standing(KEYS[1], group, id)
-    if standing == 'pending' then return -1 end
-    if standing == 'settled' then settle.forget(KEYS, id) end
-    return 0
-  end
-  local pending = redis.call('XACK', KEYS[1], group, id)
-  settle.forget(KEYS, id)
-  if pending == 0 then return 0 end
-  if counted then
-    bytes = bytes + size * redis.call('XDEL', KEYS[1], id)
+-- Those that are still pending, and known by their tokens: one command of each kind for all of them.
+local pending = {}
+for i, id in ipairs(ids) do
+  if settle.among(issued[i], ARGV[2 + 3 * i]) then
+    pending[#pending + 1], bytes, results[i] = id, bytes + tonumber(ARGV[3 + 3 * i]), 1
   else
-    settle.drop(KEYS[1], group, id)
+    local standing = settle.standing(KEYS[1], group, id)
+    if standing == 'settled' then settle.forget(KEYS, id) end
+    results[i] = standing == 'pending' and -1 or 0
   end
-  return 1
 end
-
-local n = tonumber(ARGV[3])
-for i = 0, n - 1 do results[i + 1] = finish(ARGV[4 + 3 * i], ARGV[5 + 3 * i], tonumber(ARGV[6 + 3 * i])) end
-if bytes > 0 then queue.uncount(KEYS[7], KEYS[1], bytes) end
+if #pending > 0 then
+  local acked = redis.call('XACK', KEYS[1], group, unpack(pending))
+  if redis.call('ZREM', KEYS[2], unpack(pending)) < #pending then
+    redis.call('ZREM', KEYS[3], unpack(pending))
+    redis.call('ZREM', KEYS[4], unpack(pending))
+  end
+  redis.call('HDEL', KEYS[5], unpack(pending))
+  redis.call('HDEL', KEYS[6], unpack(pending))
+  if counted then
+    local dropped = redis.call('XDEL', KEYS[1], unpack(pending))
+    if dropped > 0 then queue.uncount(KEYS[7], KEYS[1], math.floor(bytes * dropped / #pending)) end
+  else
+    for _, id in ipairs(pending) do settle.drop(KEYS[1], group, id) end
+  end
+  if acked < #pending and n == 1 then results[1] = 0 end
+end
 local callbacks = KEYS[counted and 8 or 7]
 if callbacks and results[1] == 1 then redis.call('XADD', callbacks, '*', unpack(ARGV, 4 + 3 * n)) end
 return results

@@ -9,14 +9,23 @@ local group, room, lease = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local entries = {}
 local most_parked = 2000 -- entries with a time to come that one take sets aside, so that it does not take long
 
-local function hold(id, fields)
-  local attempts, since, older = string.match(redis.call('HGET', KEYS[5], id) or '0 0', '^(%d+) (%d+)(.*)$')
-  if since == '0' then since = tostring(now) end
-  local token = ARGV[5] .. ':' .. redis.sha1hex(ARGV[6] .. id)
-  redis.call('HSET', KEYS[5], id, (attempts + 1) .. ' ' .. since .. ' ' .. token .. older)
-  redis.call('ZADD', KEYS[2], now + lease, id)
-  entries[#entries + 1] = {id, attempts + 1, tonumber(since), token, fields}
-  room = room - 1
+-- hold(list): lease entries {id, fields or false}, with one command of each kind for all of them.
+local function hold(list)
+  if #list == 0 then return end
+  local ids, issued, leases = {}, {}, {}
+  for i, e in ipairs(list) do ids[i] = e[1] end
+  local was = redis.call('HMGET', KEYS[5], unpack(ids))
+  for i, e in ipairs(list) do
+    local attempts, since, older = string.match(was[i] or '0 0', '^(%d+) (%d+)(.*)$')
+    if since == '0' then since = string.format('%.0f', now) end
+    local token = ARGV[5] .. ':' .. redis.sha1hex(ARGV[6] .. e[1])
+    issued[2 * i - 1], issued[2 * i] = e[1], (attempts + 1) .. ' ' .. since .. ' ' .. token .. older
+    leases[2 * i - 1], leases[2 * i] = now + lease, e[1]
+    entries[#entries + 1] = {e[1], attempts + 1, tonumber(since), token, e[2]}
+  end
+  redis.call('HSET', KEYS[5], unpack(issued))
+  redis.call('ZADD', KEYS[2], unpack(leases))
+  room = room - #list
 end
 
 redis.call('XPENDING', KEYS[1], group) -- an error if there is no such group
@@ -31,13 +40,15 @@ end
 
 for _, set in ipairs({KEYS[2], KEYS[3]}) do
   if room > 0 then
+    local again = {}
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', set, '-inf', now, 'LIMIT', 0, room)) do
       local ended = tonumber(redis.call('ZSCORE', set, id))
       redis.call('ZREM', set, id)
       if set == KEYS[2] and ended > 0 then queue.lapsed(KEYS, id, ended, 'its lease ran out, and nobody had told how it ended') end
       local entry = redis.call('XRANGE', KEYS[1], id, id)[1]
-      hold(id, entry and entry[2])
+      again[#again + 1] = {id, entry and entry[2]}
     end
+    hold(again)
   end
 end
 
@@ -45,16 +56,17 @@ local drained = 0
 while room > 0 and drained == 0 and most_parked > 0 do
   local asked = room
   local read = redis.call('XREADGROUP', 'GROUP', group, ARGV[2], 'COUNT', asked, 'STREAMS', KEYS[1], '>')
-  local found = read and read[1][2] or {}
+  local found, fresh = read and read[1][2] or {}, {}
   for _, entry in ipairs(found) do
     local at = deliver_at(entry[2])
     if at > now then
       redis.call('ZADD', KEYS[3], at, entry[1])
       most_parked = most_parked - 1
     else
-      hold(entry[1], entry[2])
+      fresh[#fresh + 1] = entry
     end
   end
+  hold(fresh)
   if #found < asked then drained = 1 end
 end
 

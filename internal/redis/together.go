@@ -1,0 +1,107 @@
+package redis
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/hearthfaas/hearth/chain"
+	goredis "github.com/redis/go-redis/v9"
+)
+
+const (
+	maxTogether = 64 // scripts that are sent at once: Redis answers none of them before it has run all that it has read
+	maxSenders  = 2  // batches under way: while one waits for the disk, the next is being read
+)
+
+// A together sends scripts of several callers at once, over one connection: those that come while others are under way go
+// with the next. One that comes alone does not wait. Each runs, and succeeds or fails, by itself; none is ever sent twice.
+type together struct {
+	client func() goredis.UniversalClient // one that never repeats
+
+	mu      sync.Mutex
+	waiting []*job
+	senders int
+}
+
+// A job is one caller's script.
+type job struct {
+	ctx  context.Context
+	lua  *chain.Lua
+	keys []string
+	args []any
+	cmd  *goredis.Cmd
+	done chan struct{}
+}
+
+// run runs a script with others. It returns when Redis has answered, or ctx has ended: then the script may run yet.
+func (t *together) run(ctx context.Context, lua *chain.Lua, keys []string, args []any) *goredis.Cmd {
+	j := &job{ctx: ctx, lua: lua, keys: keys, args: args, done: make(chan struct{})}
+	t.mu.Lock()
+	t.waiting = append(t.waiting, j)
+	start := t.senders < maxSenders
+	if start {
+		t.senders++
+	}
+	t.mu.Unlock()
+	if start {
+		go t.send()
+	}
+	select {
+	case <-j.done:
+		return j.cmd
+	case <-ctx.Done():
+		cmd := goredis.NewCmd(ctx)
+		cmd.SetErr(ctx.Err())
+		return cmd
+	}
+}
+
+// send sends what waits until nothing does.
+func (t *together) send() {
+	for {
+		t.mu.Lock()
+		n := min(len(t.waiting), maxTogether)
+		if n == 0 {
+			t.senders--
+			t.mu.Unlock()
+			return
+		}
+		jobs := t.waiting[:n:n]
+		t.waiting = t.waiting[n:]
+		t.mu.Unlock()
+		t.sendAll(jobs)
+	}
+}
+
+func (t *together) sendAll(jobs []*job) {
+	client := t.client()
+	if len(jobs) == 1 {
+		j := jobs[0]
+		j.cmd = j.lua.Run(j.ctx, client, j.keys, j.args...)
+		close(j.done)
+		return
+	}
+	deadline := time.Time{} // of whoever waits longest; all of them have come within a moment
+	for _, j := range jobs {
+		if at, ok := j.ctx.Deadline(); ok && at.After(deadline) {
+			deadline = at
+		}
+	}
+	ctx, cancel := context.Background(), context.CancelFunc(func() {})
+	if !deadline.IsZero() {
+		ctx, cancel = context.WithDeadline(ctx, deadline)
+	}
+	defer cancel()
+	pipe := client.Pipeline()
+	for _, j := range jobs {
+		j.cmd = j.lua.Run(ctx, pipe, j.keys, j.args...)
+	}
+	_, _ = pipe.Exec(ctx) // each has an error of its own
+	for _, j := range jobs {
+		if goredis.HasErrorPrefix(j.cmd.Err(), "NOSCRIPT") { // it did not run: Redis was started since
+			j.cmd = j.lua.Run(ctx, client, j.keys, j.args...)
+		}
+		close(j.done)
+	}
+}

@@ -1,0 +1,48 @@
+package redis_test
+
+import (
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/redis"
+	"github.com/stretchr/testify/require"
+)
+
+// TestCallsThatComeTogetherSucceedOrFailByThemselves: they are sent over one connection, but have nothing else in common.
+func TestCallsThatComeTogetherSucceedOrFailByThemselves(t *testing.T) {
+	t.Parallel()
+	q := open(t, chaintest.Redis(t))
+	var queued, full, same atomic.Int32
+	var callers sync.WaitGroup
+	for i := range 300 {
+		callers.Go(func() {
+			call := redis.Call{Entry: chain.Entry{Body: []byte("x"), CallID: fmt.Sprint(i)}}
+			if i%10 == 0 {
+				call.Key = "one key for all"
+			}
+			id, err := q.Enqueue(t.Context(), fn, call, hearth.QueueLimit{Length: 200, Bytes: 1 << 20})
+			switch {
+			case err == nil && id != fmt.Sprint(i):
+				same.Add(1)
+			case err == nil:
+				queued.Add(1)
+			case hearth.CodeOf(err) == hearth.Exhausted:
+				full.Add(1)
+			default:
+				t.Errorf("call %d: %v", i, err)
+			}
+			if i == 100 {
+				q.raw.ScriptFlush(t.Context()) // as if Redis had been started anew
+			}
+		})
+	}
+	callers.Wait()
+	require.EqualValues(t, 200, queued.Load())
+	require.EqualValues(t, 300, queued.Load()+same.Load()+full.Load())
+	require.Equal(t, 200, q.depth().Waiting)
+}
