@@ -31,6 +31,7 @@ const (
 	maxSchedule    = 1024 // bytes
 	maxExpressions = 20
 	yearsAhead     = 9 // there are at most eight from one 29 February to the next
+	examples       = `five fields such as "0 6 * * *", or @hourly, or @every 5m`
 )
 
 // The same fields as the community's cron-connector has.
@@ -52,12 +53,11 @@ func ParseSchedule(text string) (Schedule, error) {
 			return Schedule{}, Errorf(Invalid, "the schedule has more than %d expressions", maxExpressions)
 		}
 		if err := s.add(fields); err != nil {
-			return Schedule{}, Errorf(Invalid, "the schedule %q cannot be read: %w; want five fields such as \"0 6 * * *\", or @hourly, or @every 5m",
-				clip(strings.Join(fields, " ")), err)
+			return Schedule{}, Errorf(Invalid, "the schedule %q is not valid: %w", clip(strings.Join(fields, " ")), err)
 		}
 	}
 	if len(s.parts) == 0 {
-		return Schedule{}, Errorf(Invalid, "the schedule is empty: want five fields such as \"0 6 * * *\", or @hourly, or @every 5m")
+		return Schedule{}, Errorf(Invalid, "the schedule is empty: want %s", examples)
 	}
 	return s, nil
 }
@@ -71,7 +71,7 @@ func (s *Schedule) add(fields []string) error {
 	text := strings.Join(fields, " ")
 	parsed, err := parser.Parse(text)
 	if err != nil {
-		return err
+		return Errorf(Invalid, "%w; want %s", err, examples)
 	}
 	switch p := parsed.(type) {
 	case cron.ConstantDelaySchedule: // rounded, and that of 0s and of -1h is a second: so it is read again
