@@ -276,6 +276,18 @@ func TestFullRedisStillSettlesAndTakesNothingOn(t *testing.T) {
 	require.Zero(t, rdb.XLen(ctx, sub.Stream).Val())
 }
 
+func TestACallByTheClockIsNoMessage(t *testing.T) {
+	t.Parallel()
+	h := http.Header{chain.HeaderScheduleTime: {"2024-05-06T00:00:00Z"}}
+	chain.Delivery{Topic: chain.TopicCron, Group: "adder", ID: "1-1", Token: "t", Attempt: 1}.SetHeader(h)
+	d, ok := chain.DeliveryOf(h)
+	require.False(t, ok)
+	require.Equal(t, "1-1", d.ID)
+	answer := call(t, adder, handler.Request{Header: h, Method: http.MethodPost})
+	require.Equal(t, http.StatusBadRequest, answer.StatusCode)
+	require.Contains(t, detailOf(answer), "The clock called, and this function only takes messages of the topic test.add")
+}
+
 func TestStreamNames(t *testing.T) {
 	t.Parallel()
 	for topic, stream := range map[string]string{"bakery.dough": "{bakery}.dough", "a.b.c": "{a}.b.c", "x-1.y_2": "{x-1}.y_2"} {

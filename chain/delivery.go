@@ -8,7 +8,7 @@ import (
 // The headers of a delivery. A gateway strips all of DeliveryHeaders from calls that come from outside, so that a function
 // behind it can trust them; behind a gateway that does not, the token still protects every commit.
 const (
-	HeaderTopic        = "X-Topic"          // the topic; absent on a call of a function's own queue
+	HeaderTopic        = "X-Topic"          // the topic; absent on a call of a function's own queue, but TopicCron if the clock made it
 	HeaderSubscription = "X-Subscription"   // the consumer group
 	HeaderMessageID    = "X-Message-Id"     // the stream entry's id
 	HeaderToken        = "X-Delivery-Token" // random, one for each delivery
@@ -16,6 +16,10 @@ const (
 	HeaderConnector    = "X-Connector"      // who delivers, such as "hearth"
 	HeaderCallID       = "X-Call-Id"        // OpenFaaS's id of the call; the same on each try
 	HeaderTraceparent  = "Traceparent"      // https://www.w3.org/TR/trace-context/
+
+	// HeaderScheduleTime is on calls that the clock makes: the time of the schedule that it is for, RFC 3339 and UTC. Each of them
+	// is called for once, so it is an idempotency key; it lies in the past if there was nobody to call when it came.
+	HeaderScheduleTime = "X-Schedule-Time"
 
 	// HeaderSettled is on the answer of a step whose commit has settled its message: the message's id. It spares the
 	// dispatcher the settling; a wrong one only delays the next delivery, for the message is still pending then.
@@ -26,7 +30,7 @@ const (
 )
 
 // DeliveryHeaders are the headers that only a dispatcher may set.
-var DeliveryHeaders = []string{HeaderTopic, HeaderSubscription, HeaderMessageID, HeaderToken, HeaderAttempt, HeaderConnector}
+var DeliveryHeaders = []string{HeaderTopic, HeaderSubscription, HeaderMessageID, HeaderToken, HeaderAttempt, HeaderConnector, HeaderScheduleTime}
 
 // A Delivery says which message a call brings, and for whom.
 type Delivery struct {
@@ -62,5 +66,6 @@ func DeliveryOf(h http.Header) (d Delivery, ok bool) {
 		Token: h.Get(HeaderToken), CallID: h.Get(HeaderCallID), Traceparent: h.Get(HeaderTraceparent),
 	}
 	d.Attempt, _ = strconv.Atoi(h.Get(HeaderAttempt))
-	return d, d.Topic != "" && d.ID != ""
+	_, err := Stream(d.Topic) // that of a call by the clock has none
+	return d, err == nil && d.ID != ""
 }

@@ -39,6 +39,11 @@ func Handle[M any](topic string, step func(context.Context, M) (Commit, error)) 
 	}
 	return func(r handler.Request) (handler.Response, error) {
 		d, ok := DeliveryOf(r.Header)
+		if !ok && d.Topic == TopicCron {
+			return Problem{Status: http.StatusBadRequest, Title: "Not a message",
+				Detail: fmt.Sprintf("The clock called, and this function only takes messages of the topic %s. Let the handler answer calls with %s: %s before it comes to chain.Handle's, or take that topic from the function.",
+					topic, HeaderTopic, TopicCron)}.Response(), nil
+		}
 		if !ok || d.Topic != topic {
 			return Problem{Status: http.StatusBadRequest, Title: "Not a message",
 				Detail: fmt.Sprintf("This function takes messages of the topic %s, delivered with the headers %s, %s and %s. Put one on its stream instead of calling the function.",

@@ -6,6 +6,10 @@ import (
 	"strings"
 )
 
+// TopicCron is the X-Topic of a call that the clock makes, which brings no message. It is OpenFaaS's name: a function has it in its
+// annotation topic, beside the annotation schedule. See https://docs.openfaas.com/reference/cron/.
+const TopicCron = "cron-function"
+
 // topicName is two or more words joined by dots, so that a topic always has a tag and a name within it.
 var topicName = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+$`)
 

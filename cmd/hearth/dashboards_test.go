@@ -103,7 +103,7 @@ func TestNamesInAnExpression(t *testing.T) {
 func TestDashboardsAndRulesNameOnlyWhatAHearthTells(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
-	n.deploy("probe", asleep)
+	n.deploy("probe", newClocked(t).spec("@yearly")) // it sleeps
 	n.wake(t, "probe")
 	told := map[string]map[string]bool{"up": {"job": true, "instance": true}} // Prometheus makes this one
 	eventually(t, func() bool { return len(about(n.scrape(), "code=")) > 0 })

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hearthfaas/hearth/internal/cron"
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/gateway"
 	"github.com/hearthfaas/hearth/internal/hearth"
@@ -39,7 +40,7 @@ type nodeConfig struct {
 	Log      *slog.Logger
 }
 
-// A node is one hearth: gateway, router, dispatcher, registry and provider, wired. Tests use this wiring too.
+// A node is one hearth: gateway, router, dispatcher, clock, registry and provider, wired. Tests use this wiring too.
 type node struct {
 	cfg         nodeConfig
 	credentials gateway.Credentials
@@ -50,6 +51,7 @@ type node struct {
 	secrets  secrets.Store
 	router   *router.Router
 	dispatch *dispatch.Dispatcher
+	cron     *cron.Scheduler // nil if plain
 	registry *registry.Registry
 	gateway  *gateway.Gateway
 	served   chan error   // what Serve returned
@@ -93,12 +95,19 @@ func (n *node) open(ctx context.Context) (err error) {
 		EnsureCallbacks: func(ctx context.Context, name hearth.Name, again bool) error {
 			return n.registry.EnsureCallbacks(ctx, name, again)
 		}}, n.router)
-	n.registry = registry.New(registry.Config{Queue: n.queue, Provider: n.provider, Router: n.router, Dispatch: n.dispatch, Log: cfg.Log, Topics: !cfg.Plain})
+	if !cfg.Plain {
+		n.cron = cron.New(cron.Config{Queue: n.queue, Log: cfg.Log, Notify: n.dispatch.Notify, QueueLimit: cfg.Queue.limit()})
+	}
+	n.registry = registry.New(registry.Config{Queue: n.queue, Provider: n.provider, Router: n.router, Dispatch: n.dispatch, Log: cfg.Log, Topics: !cfg.Plain, Cron: n.cron})
 	n.provider.Watch(n.registry.Updated)
 	n.gateway = gateway.New(gateway.Config{Registry: n.registry, Router: n.router, Queue: n.queue, Dispatch: n.dispatch, Provider: n.provider, Secrets: n.secrets, SecretChanged: n.provider.secretChanged,
 		Log: cfg.Log, Credentials: n.credentials, Version: versionText(), Plain: cfg.Plain, Metrics: numbers.Handler(),
 		QueueLimit: cfg.Queue.limit()})
-	numbers.Show(metrics.State{Functions: n.registry.All, Load: n.router.Load, Queues: n.gateway.AllQueues})
+	state := metrics.State{Functions: n.registry.All, Load: n.router.Load, Queues: n.gateway.AllQueues}
+	if n.cron != nil {
+		state.Schedules = n.cron.States
+	}
+	numbers.Show(state)
 	n.dispatch.Start()
 	if err := n.registry.Start(ctx, n.instance); err != nil {
 		return err
@@ -106,11 +115,17 @@ func (n *node) open(ctx context.Context) (err error) {
 	if n.provider.settle != nil {
 		n.provider.settle(ctx)
 	}
+	if n.cron != nil {
+		n.cron.Start()
+	}
 	return nil
 }
 
 // close takes no new calls and lets those under way end, until ctx does; then it ends all replicas.
 func (n *node) close(ctx context.Context) error {
+	if n.cron != nil {
+		n.cron.Stop()
+	}
 	var ending sync.WaitGroup
 	if n.gateway != nil {
 		ending.Go(func() { n.gateway.Shutdown(ctx) })

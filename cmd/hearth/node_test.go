@@ -134,15 +134,17 @@ func TestBadDeploymentsAreRefusedAndChangeNothing(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	for says, d := range map[string]types.FunctionDeployment{
-		"function name":        {Service: "Probe", Image: probeImage},
-		"at most 63":           {Service: strings.Repeat("x", 64), Image: probeImage},
-		"image is missing":     {Service: "probe"},
-		"was not built":        {Service: "probe", Image: "nowhere/nothing:latest"},
-		"no secret api-key":    {Service: "probe", Image: probeImage, Secrets: []string{"api-key"}},
-		"secret name":          {Service: "probe", Image: probeImage, Secrets: []string{"../key"}},
-		"scale.min":            {Service: "probe", Image: probeImage, Labels: &map[string]string{"com.openfaas.scale.min": "5", "com.openfaas.scale.max": "2"}},
-		"environment variable": {Service: "probe", Image: probeImage, EnvVars: map[string]string{"A=B": "c"}},
-		"namespace":            {Service: "probe", Image: probeImage, Namespace: "A"},
+		"function name":                 {Service: "Probe", Image: probeImage},
+		"at most 63":                    {Service: strings.Repeat("x", 64), Image: probeImage},
+		"image is missing":              {Service: "probe"},
+		"was not built":                 {Service: "probe", Image: "nowhere/nothing:latest"},
+		"no secret api-key":             {Service: "probe", Image: probeImage, Secrets: []string{"api-key"}},
+		"secret name":                   {Service: "probe", Image: probeImage, Secrets: []string{"../key"}},
+		"scale.min":                     {Service: "probe", Image: probeImage, Labels: &map[string]string{"com.openfaas.scale.min": "5", "com.openfaas.scale.max": "2"}},
+		"environment variable":          {Service: "probe", Image: probeImage, EnvVars: map[string]string{"A=B": "c"}},
+		"namespace":                     {Service: "probe", Image: probeImage, Namespace: "A"},
+		"annotation schedule":           {Service: "probe", Image: probeImage, Annotations: &map[string]string{"topic": "cron-function"}},
+		"is not valid: no time fits it": {Service: "probe", Image: probeImage, Annotations: &map[string]string{"topic": "cron-function", "schedule": "0 0 31 2 *"}},
 	} {
 		status, err := n.client.Deploy(t.Context(), d)
 		require.Equal(t, http.StatusBadRequest, status, says)

@@ -32,6 +32,7 @@ const (
 	labelMin         = "com.openfaas.scale.min"
 	labelMax         = "com.openfaas.scale.max"
 	annotationTopic  = "topic"
+	annotationWhen   = "schedule"
 	annotationTries  = "com.openfaas.retry.attempts"
 	annotationMin    = "com.openfaas.retry.min_wait"
 	annotationMax    = "com.openfaas.retry.max_wait"
@@ -125,17 +126,42 @@ func (f Function) MaxReplicas() int {
 	return max(defaultMaxReplicas, f.MinReplicas())
 }
 
-// Topics are what the function subscribes to: its annotation topic, a list with commas. Topics that Hearth does not deliver,
-// such as cron-function, are left out.
+// Topics are what the function subscribes to: its annotation topic, a list with commas. What is no topic of Hearth's, such as
+// cron-function, is left out.
 func (f Function) Topics() []string {
 	var topics []string
-	for t := range strings.SplitSeq(f.Annotation(annotationTopic), ",") {
-		t = strings.TrimSpace(t)
+	for _, t := range f.listed() {
 		if _, err := chain.Stream(t); err == nil && !slices.Contains(topics, t) {
 			topics = append(topics, t)
 		}
 	}
 	return topics
+}
+
+// Schedule is when the clock calls the function: its annotation schedule, if its topics have cron-function among them; else it is
+// zero. It returns an error of code Invalid if the annotation is missing then, or cannot be read.
+// See https://docs.openfaas.com/reference/cron/.
+func (f Function) Schedule() (Schedule, error) {
+	if !slices.Contains(f.listed(), chain.TopicCron) {
+		return Schedule{}, nil
+	}
+	if strings.TrimSpace(f.Annotation(annotationWhen)) == "" {
+		return Schedule{}, Errorf(Invalid, "function %s: the topic %s needs the annotation %s, such as \"0 6 * * *\" or \"@every 5m\"", f.Service, chain.TopicCron, annotationWhen)
+	}
+	s, err := ParseSchedule(f.Annotation(annotationWhen))
+	if err != nil {
+		return Schedule{}, Errorf(Invalid, "function %s: %w", f.Service, err)
+	}
+	return s, nil
+}
+
+// listed are the names in the annotation topic.
+func (f Function) listed() []string {
+	names := strings.Split(f.Annotation(annotationTopic), ",")
+	for i, name := range names {
+		names[i] = strings.TrimSpace(name)
+	}
+	return names
 }
 
 // A RetryPolicy says what becomes of a queued call that failed.
@@ -250,6 +276,9 @@ func Validate(d types.FunctionDeployment) error {
 	f := Function{FunctionDeployment: d}
 	if f.MinReplicas() > f.MaxReplicas() {
 		return Errorf(Invalid, "function %s: %s is %d, more than %s, %d", d.Service, labelMin, f.MinReplicas(), labelMax, f.MaxReplicas())
+	}
+	if _, err := f.Schedule(); err != nil {
+		return err
 	}
 	for _, name := range slices.Sorted(maps.Keys(d.EnvVars)) {
 		if name == "" || strings.ContainsAny(name, "=\x00") || strings.Contains(d.EnvVars[name], "\x00") {

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hearthfaas/hearth/internal/cron"
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/gateway"
 	"github.com/hearthfaas/hearth/internal/metrics"
@@ -122,8 +123,12 @@ func TestNothingIsLostOrBroughtBackWhenAllHappensAtOnce(t *testing.T) {
 func TestStateIsLookedUpAtEachScrape(t *testing.T) {
 	t.Parallel()
 	m := metrics.New("v1")
-	m.Show(state(oneQueue))
+	s := state(oneQueue)
+	s.Schedules = func() []cron.State { return []cron.State{{Name: oven, Fired: 6, Next: time.Unix(1_714_953_600, 0)}} }
+	m.Show(s)
 	require.Equal(t, map[string]float64{
+		`hearth_cron_fired_total{function_name="oven.openfaas-fn"}`:                        6,
+		`hearth_cron_next_timestamp_seconds{function_name="oven.openfaas-fn"}`:             1_714_953_600,
 		`hearth_build_info{version="v1"}`:                                                  1,
 		`gateway_service_count{function_name="oven.openfaas-fn"}`:                          3,
 		`gateway_service_ready_count{function_name="oven.openfaas-fn"}`:                    2,

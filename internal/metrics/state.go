@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/hearthfaas/hearth/internal/cron"
 	"github.com/hearthfaas/hearth/internal/gateway"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
@@ -19,6 +20,8 @@ type State struct {
 	Load func(hearth.Name) (l router.Load, ok bool)
 	// Queues are all subscriptions. It asks Redis.
 	Queues func(context.Context) ([]gateway.Queue, error)
+	// Schedules are those of the functions that have one. Nil if nothing is called by the clock.
+	Schedules func() []cron.State
 
 	// Deadline is for how long Redis is waited for. It must be shorter than what Prometheus waits for a scrape. Defaults to 2 s.
 	Deadline time.Duration
@@ -42,6 +45,9 @@ var (
 	minimum  = gauge("gateway_service_min", "Replicas that a function begins with, and wakes to.", functionName)
 	inflight = gauge("gateway_function_invocation_inflight", "Calls of a function that are under way, or held until it has a replica.", functionName)
 
+	fired = prometheus.NewDesc("hearth_cron_fired_total", "Calls of a function that the clock made, by this hearth.", []string{functionName}, nil)
+	next  = gauge("hearth_cron_next_timestamp_seconds", "The first time of a function's schedule that is not done with; one in the past could not be queued yet.", functionName)
+
 	waiting     = gauge("hearth_queue_depth", "Queued calls or messages that were not taken yet; with several subscribers to a topic, an upper bound.", functionName, "queue")
 	deadLetters = gauge("hearth_queue_dead_letters", "Dead letters of a queue.", functionName, "queue")
 	oldest      = gauge("hearth_queue_oldest_seconds", "For how long the first of those that were not taken yet has waited.", functionName, "queue")
@@ -52,7 +58,7 @@ var (
 type stateCollector struct{ s State }
 
 func (stateCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{desired, ready, minimum, inflight, waiting, deadLetters, oldest, redisUp} {
+	for _, d := range []*prometheus.Desc{desired, ready, minimum, inflight, fired, next, waiting, deadLetters, oldest, redisUp} {
 		ch <- d
 	}
 }
@@ -71,6 +77,12 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 		show(ready, float64(load.Available), name)
 		show(minimum, float64(f.MinReplicas()), name)
 		show(inflight, float64(load.InFlight+load.Held), name)
+	}
+	if c.s.Schedules != nil {
+		for _, s := range c.s.Schedules() {
+			ch <- prometheus.MustNewConstMetric(fired, prometheus.CounterValue, float64(s.Fired), s.Name.String())
+			show(next, float64(s.Next.Unix()), s.Name.String())
+		}
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), c.s.Deadline)
 	defer cancel()

@@ -40,4 +40,8 @@ func keyOnce(n hearth.Name, digest string) string { return fnTag(n) + ":once:" +
 // keyBytes is how many bytes a function's own calls have together, as far as they are on the stream.
 func keyBytes(n hearth.Name) string { return fnTag(n) + ".calls:bytes" }
 
+// keyCron is a hash: a function's schedule, when the function was created, since when the schedule counts, the last of its times
+// that is done with, and the id of the call for that. Times are in ms.
+func keyCron(n hearth.Name) string { return fnTag(n) + ":cron" }
+
 func subscriptionField(s chain.Subscription) string { return s.Stream + " " + s.Group }

@@ -1,6 +1,6 @@
 /*
 Package registry knows which functions are deployed, and makes it so: it keeps their specs in Redis, makes their
-subscriptions, and tells the provider, the router and the dispatcher. All that changes a function goes through it, one
+subscriptions, and tells the provider, the router, the dispatcher and the clock. All that changes a function goes through it, one
 change of a function at a time.
 
 The order matters. A deployment is: spec checked, subscriptions made (so no message can come before there is a group),
@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/internal/cron"
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
@@ -39,6 +40,9 @@ type Config struct {
 	// Topics says whether functions get the messages of their topics. Without, Hearth stands in for a stock gateway, for
 	// which a connector does that; and a function has one replica at most.
 	Topics bool
+
+	// Cron calls functions by the clock. It is nil without Topics: for a stock gateway, a connector does that too.
+	Cron *cron.Scheduler
 }
 
 // Registry is the deployed functions.
@@ -206,6 +210,9 @@ func (r *Registry) apply(ctx context.Context, e *entry, f hearth.Function) error
 		return err
 	}
 	r.cfg.Dispatch.Set(f, subs)
+	if r.cfg.Cron != nil {
+		r.cfg.Cron.Set(ctx, f)
+	}
 	r.unsubscribe(ctx, before, subs, true) // from topics that it does not want any more
 	return nil
 }
@@ -249,6 +256,9 @@ func (r *Registry) Delete(ctx context.Context, n hearth.Name) error {
 	r.mu.Unlock()
 	defer r.forget(n, e)
 	subs := r.subscriptions(e.spec, e.callbacks)
+	if r.cfg.Cron != nil {
+		r.cfg.Cron.Delete(ctx, n)
+	}
 	r.cfg.Dispatch.Delete(n)
 	r.cfg.Router.Delete(n)
 	if err := r.cfg.Provider.Remove(ctx, n); err != nil {

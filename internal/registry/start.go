@@ -52,6 +52,9 @@ func (r *Registry) Start(ctx context.Context, instance string) error {
 			r.cfg.Router.Set(asleep)
 		}
 		r.cfg.Dispatch.Set(e.spec, r.subscriptions(e.spec, e.callbacks))
+		if r.cfg.Cron != nil {
+			r.cfg.Cron.Set(ctx, e.spec)
+		}
 	}
 	return nil
 }

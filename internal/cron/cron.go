@@ -1,0 +1,287 @@
+package cron
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/redis"
+)
+
+// Config is what a scheduler works with.
+type Config struct {
+	Queue *redis.Client
+	Log   *slog.Logger
+
+	// Notify is told of each queue that a tick was put on, so that it is delivered at once. It is dispatch.Dispatcher's.
+	Notify func(hearth.Name, chain.Subscription)
+
+	// QueueLimit is how much one function's queue may hold, if its annotations say nothing else. Defaults to
+	// hearth.DefaultQueueLimit.
+	QueueLimit hearth.QueueLimit
+}
+
+const (
+	longestSleep  = time.Minute
+	shortestPause = 50 * time.Millisecond // after Redis was away
+	longestPause  = 5 * time.Second
+	tryAgain      = time.Second // a tick that a function's queue had no room for
+	late          = time.Second // from here on it is said how late a tick was
+)
+
+// A Scheduler fires the ticks of all functions.
+type Scheduler struct {
+	cfg     Config
+	changed chan struct{} // a job came
+	ctx     context.Context
+	stop    context.CancelFunc
+	work    sync.WaitGroup
+
+	// writing is held while something about a job is written to Redis, so that one that is removed leaves nothing there. It is
+	// taken before mu. The jobs change only while both are held.
+	writing sync.Mutex
+	mu      sync.Mutex
+	jobs    map[hearth.Name]*job
+}
+
+// A job is one function's schedule.
+type job struct {
+	name     hearth.Name
+	schedule hearth.Schedule
+	limit    hearth.QueueLimit
+	created  time.Time  // when the function was
+	since    time.Time  // when it was deployed with the schedule
+	kept     bool       // Redis knows the schedule
+	last     time.Time  // the last time that is done with
+	at       time.Time  // when to look at it
+	tick     redis.Tick // the one that is being tried
+	trouble  string     // why it cannot be queued: said once
+	fired    int
+}
+
+// New makes a scheduler. It does nothing before Start.
+func New(cfg Config) *Scheduler {
+	if cfg.QueueLimit == (hearth.QueueLimit{}) {
+		cfg.QueueLimit = hearth.DefaultQueueLimit
+	}
+	s := &Scheduler{cfg: cfg, changed: make(chan struct{}, 1), jobs: map[hearth.Name]*job{}}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	return s
+}
+
+// Start begins to fire.
+func (s *Scheduler) Start() { s.work.Go(s.run) }
+
+// Stop ends firing. It is safe to call before Start, and twice.
+func (s *Scheduler) Stop() {
+	s.stop()
+	s.work.Wait()
+}
+
+// Set makes a function's schedule what its spec says, or none. It notes that in Redis before it returns, or, if Redis is away, later.
+func (s *Scheduler) Set(ctx context.Context, f hearth.Function) {
+	schedule, err := f.Schedule()
+	if err != nil { // it was deployed to a Hearth that did not read schedules
+		s.cfg.Log.Error("a function is not called by the clock until it is deployed with another schedule", "function", f.Name().String(), "error", err)
+	}
+	if schedule.String() == "" {
+		s.Delete(ctx, f.Name())
+		return
+	}
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	s.mu.Lock()
+	j := s.jobs[f.Name()]
+	if j == nil || j.schedule.String() != schedule.String() || !j.created.Equal(f.CreatedAt) {
+		j = &job{name: f.Name(), schedule: schedule, created: f.CreatedAt, since: f.DeployedAt, last: f.DeployedAt}
+		s.jobs[f.Name()] = j
+	} else if j.kept { // else Redis has yet to hear of the earlier deployment, and what was missed since
+		j.since = f.DeployedAt
+	}
+	j.limit = f.QueueLimit(s.cfg.QueueLimit)
+	j.kept, j.at, j.trouble = false, time.Time{}, "" // it is noted again: Redis may have lost it, or have another one
+	s.mu.Unlock()
+	if err := s.keep(ctx, j); err != nil && hearth.CodeOf(err) != hearth.Unavailable {
+		s.cfg.Log.Error("could not note a schedule; it is tried again", "function", f.Name().String(), "error", err)
+	}
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
+}
+
+// Delete forgets a function's schedule, here and in Redis.
+func (s *Scheduler) Delete(ctx context.Context, n hearth.Name) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	s.mu.Lock()
+	known := s.jobs[n] != nil
+	delete(s.jobs, n)
+	s.mu.Unlock()
+	if err := s.cfg.Queue.ForgetSchedule(ctx, n); err != nil && known {
+		s.cfg.Log.Warn("a removed schedule is still in Redis; it does nothing there", "function", n.String(), "error", err)
+	}
+}
+
+// A State is what there is to know about a function's schedule.
+type State struct {
+	Name  hearth.Name
+	Fired int       // ticks, by this hearth
+	Next  time.Time // the first time that is not done with: in the past while a tick cannot be queued
+}
+
+// States are those of all functions that have a schedule.
+func (s *Scheduler) States() []State {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]State, 0, len(s.jobs))
+	for _, j := range s.jobs {
+		list = append(list, State{Name: j.name, Fired: j.fired, Next: j.schedule.Next(j.last)})
+	}
+	return list
+}
+
+func (s *Scheduler) run() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	pause := shortestPause
+	for {
+		next, err := s.runOnce(s.ctx, time.Now())
+		if s.ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			pause = shortestPause
+		} else {
+			if pause == shortestPause {
+				s.cfg.Log.Warn("ticks cannot be queued, and are tried again", "error", err)
+			}
+			next, pause = time.Now().Add(pause), min(2*pause, longestPause)
+		}
+		timer.Reset(time.Until(next))
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-s.changed:
+		case <-timer.C:
+		}
+	}
+}
+
+// runOnce looks at each job whose time has come, and returns when to look again, which is soon if a job cannot be looked at; an error
+// means that none can.
+func (s *Scheduler) runOnce(ctx context.Context, now time.Time) (next time.Time, err error) {
+	s.mu.Lock()
+	var due []*job
+	for _, j := range s.jobs {
+		if !j.at.After(now) {
+			due = append(due, j)
+		}
+	}
+	s.mu.Unlock()
+	for _, j := range due {
+		if err := s.look(ctx, j, now); hearth.CodeOf(err) == hearth.Unavailable {
+			return now, err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next = now.Add(longestSleep)
+	for _, j := range s.jobs {
+		if j.at.Before(next) {
+			next = j.at
+		}
+	}
+	return next, nil
+}
+
+// look fires what is to be fired of a job.
+func (s *Scheduler) look(ctx context.Context, j *job, now time.Time) error {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if s.jobs[j.name] != j {
+		return nil
+	}
+	if err := s.keep(ctx, j); err != nil {
+		return s.failed(j, now.Add(tryAgain), err)
+	}
+	fire, next := decide(j.schedule, j.last, now)
+	if fire.IsZero() {
+		s.set(func() { j.at = next })
+		return nil
+	}
+	if !j.tick.Time.Equal(fire) { // else it is tried again, and known by its call id if it was queued
+		s.set(func() { j.tick = tick(j.schedule, fire) })
+	}
+	fired, err := s.cfg.Queue.Tick(ctx, j.name, j.tick, j.limit)
+	if errors.Is(err, redis.ErrOtherSchedule) {
+		return s.failed(j, next, err)
+	}
+	if err != nil {
+		return s.failed(j, now.Add(tryAgain), err)
+	}
+	s.set(func() { j.last, j.at, j.trouble = fire, next, "" })
+	if !fired {
+		return nil // another hearth was first
+	}
+	s.set(func() { j.fired++ })
+	s.cfg.Notify(j.name, redis.CallsOf(j.name))
+	log := s.cfg.Log.With("function", j.name.String(), "time", fire.Format(time.RFC3339), "call_id", j.tick.CallID, "next", next.Format(time.RFC3339))
+	if after := now.Sub(fire); after >= late {
+		log = log.With("late", after.Round(time.Millisecond).String())
+	}
+	log.Info("called by the clock")
+	return nil
+}
+
+// set changes a job's fields.
+func (s *Scheduler) set(change func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	change()
+}
+
+// keep notes a job's schedule in Redis, unless that is done.
+func (s *Scheduler) keep(ctx context.Context, j *job) error {
+	if j.kept {
+		return nil
+	}
+	last, err := s.cfg.Queue.KeepSchedule(ctx, j.name, j.schedule.String(), j.created, j.since)
+	if err != nil {
+		return err
+	}
+	s.set(func() { j.kept, j.last = true, last })
+	s.cfg.Log.Info("scheduled", "function", j.name.String(), "schedule", j.schedule.String(), "next", j.schedule.Next(last).Format(time.RFC3339))
+	return nil
+}
+
+// failed says once why a job's tick cannot be queued, and returns why.
+func (s *Scheduler) failed(j *job, again time.Time, err error) error {
+	if hearth.CodeOf(err) == hearth.Unavailable || errors.Is(err, context.Canceled) {
+		return err // it is nothing about this job
+	}
+	said := j.trouble == err.Error()
+	s.set(func() { j.at, j.trouble = again, err.Error() })
+	if said {
+		return err
+	}
+	log := s.cfg.Log.With("function", j.name.String(), "schedule", j.schedule.String(), "error", err)
+	if errors.Is(err, redis.ErrOtherSchedule) {
+		log.Warn("another hearth has changed the function's schedule, or removed it: this one does not call it by the clock until it is deployed here too, or this hearth is started again")
+	} else {
+		log.Warn("a call by the clock cannot be queued, and is tried again until the next one is due")
+	}
+	return err
+}
+
+// tick is the call for one time of a schedule. See https://docs.openfaas.com/reference/cron/.
+func tick(s hearth.Schedule, when time.Time) redis.Tick {
+	return redis.Tick{Schedule: s.String(), Time: when, Entry: chain.Entry{CallID: uuid.NewString(), Method: http.MethodPost,
+		Header: http.Header{chain.HeaderTopic: {chain.TopicCron}, chain.HeaderScheduleTime: {when.UTC().Format(time.RFC3339)}}}}
+}

@@ -1,0 +1,10 @@
+-- schedule: keep what a function's schedule is, and from when on its times count. KEYS: 1 cron.
+-- ARGV: 1 the schedule  2 the ms at which the function was created  3 the ms after which its times count, if this is new
+-- Returns the ms of the last time that is done with.
+-- A function that was removed and created again begins anew; and a hearth that comes late with an older schedule changes nothing.
+local was = redis.call('HMGET', KEYS[1], 'schedule', 'created', 'since', 'last')
+local since, last = tonumber(ARGV[3]), tonumber(was[4] or 0)
+if was[1] == ARGV[1] and was[2] == ARGV[2] or was[3] and tonumber(was[3]) > since then return last end
+last = math.max(last, since)
+redis.call('HSET', KEYS[1], 'schedule', ARGV[1], 'created', ARGV[2], 'since', ARGV[3], 'last', last)
+return last
