@@ -2,16 +2,12 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -54,6 +50,7 @@ type node struct {
 	cron     *cron.Scheduler // nil if plain
 	registry *registry.Registry
 	gateway  *gateway.Gateway
+	release  func()       // the name of this hearth, which is claimed
 	served   chan error   // what Serve returned
 	self     *http.Client // for calls to this hearth itself
 }
@@ -86,6 +83,9 @@ func (n *node) open(ctx context.Context) (err error) {
 	if n.queue, err = redis.Open(ctx, cfg.RedisURL); err != nil {
 		return err
 	}
+	if n.release, err = claimName(ctx, n.queue, n.instance, cfg); err != nil {
+		return err
+	}
 	if n.provider, err = cfg.Provider.open(ctx, cfg.State, n.instance, n.secrets, cfg.Log); err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func (n *node) open(ctx context.Context) (err error) {
 	if !cfg.Plain {
 		n.cron = cron.New(cron.Config{Queue: n.queue, Log: cfg.Log, Notify: n.dispatch.Notify, QueueLimit: cfg.Queue.limit()})
 	}
-	n.registry = registry.New(registry.Config{Queue: n.queue, Provider: n.provider, Router: n.router, Dispatch: n.dispatch, Log: cfg.Log, Topics: !cfg.Plain, Cron: n.cron})
+	n.registry = registry.New(registry.Config{Queue: n.queue, Provider: n.provider, Router: n.router, Dispatch: n.dispatch, Log: cfg.Log, Instance: n.instance, Topics: !cfg.Plain, Cron: n.cron})
 	n.provider.Watch(n.registry.Updated)
 	n.gateway = gateway.New(gateway.Config{Registry: n.registry, Router: n.router, Queue: n.queue, Dispatch: n.dispatch, Provider: n.provider, Secrets: n.secrets, SecretChanged: n.provider.secretChanged,
 		Log: cfg.Log, Credentials: n.credentials, Version: versionText(), Plain: cfg.Plain, Metrics: numbers.Handler(),
@@ -109,7 +109,7 @@ func (n *node) open(ctx context.Context) (err error) {
 	}
 	numbers.Show(state)
 	n.dispatch.Start()
-	if err := n.registry.Start(ctx, n.instance); err != nil {
+	if err := n.registry.Start(ctx); err != nil {
 		return err
 	}
 	if n.provider.settle != nil {
@@ -134,11 +134,20 @@ func (n *node) close(ctx context.Context) error {
 		ending.Go(func() { n.dispatch.Stop(ctx) })
 	}
 	ending.Wait()
+	if n.registry != nil {
+		n.registry.Stop(ctx)
+		tell, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_, _ = n.queue.Tell(tell, hearth.Name{}, n.instance) // what is given back is for whoever is left
+	}
 	var err error
 	if n.provider.Provider != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		err = n.provider.Close(ctx)
+	}
+	if n.release != nil {
+		n.release()
 	}
 	if n.queue != nil {
 		err = errors.Join(err, n.queue.Close())
@@ -160,18 +169,4 @@ func reachable(a net.Addr) string {
 		return net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port))
 	}
 	return a.String()
-}
-
-// instanceOf names this hearth in leases. It stays the same over restarts, so that a hearth ends the leases of its former life.
-func instanceOf(state string) (string, error) {
-	path := filepath.Join(state, "instance")
-	text, err := os.ReadFile(path)
-	if id := strings.TrimSpace(string(text)); err == nil && id != "" {
-		return id, nil
-	}
-	id := strings.ToLower(rand.Text())[:12]
-	if err := os.WriteFile(path, []byte(id+"\n"), 0o600); err != nil {
-		return "", fmt.Errorf("name this hearth: %w", err)
-	}
-	return id, nil
 }

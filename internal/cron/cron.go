@@ -116,6 +116,13 @@ func (s *Scheduler) Set(ctx context.Context, f hearth.Function) {
 	}
 }
 
+// Forget calls a function no more: another hearth has removed it.
+func (s *Scheduler) Forget(n hearth.Name) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.jobs, n)
+}
+
 // Delete forgets a function's schedule, here and in Redis.
 func (s *Scheduler) Delete(ctx context.Context, n hearth.Name) {
 	s.writing.Lock()

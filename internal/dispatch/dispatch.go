@@ -110,7 +110,7 @@ func New(cfg Config, target Target) *Dispatcher {
 	d.ctx, d.stop = context.WithCancel(context.Background())
 	d.calls, d.abort = context.WithCancel(context.Background())
 	d.settling = settler{d: d, batches: map[chain.Subscription]*batch{}}
-	d.watch = newWatcher(cfg.Queue.NewWatch(), cfg.Log, d.fired, d.wakeAll)
+	d.watch = newWatcher(cfg.Queue.NewWatch(), cfg.Log, d.fired, d.LookAgain)
 	return d
 }
 
@@ -212,8 +212,8 @@ func (d *Dispatcher) fired(subs []chain.Subscription) {
 	}
 }
 
-// wakeAll lets all lanes look: Redis was away, and nobody knows what came meanwhile.
-func (d *Dispatcher) wakeAll() {
+// LookAgain lets all lanes look: Redis was away, or another hearth has left work behind, and nobody knows what there is now.
+func (d *Dispatcher) LookAgain() {
 	for _, l := range d.all() {
 		l.notifyAll()
 	}

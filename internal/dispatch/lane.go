@@ -13,9 +13,8 @@ import (
 )
 
 const (
-	maxBatch     = 64               // entries that one Take takes
-	callbackRoom = 8                // callbacks of one function that are made at once
-	lostPause    = 15 * time.Second // before a queue whose group is lost is looked at again
+	maxBatch     = 64 // entries that one Take takes
+	callbackRoom = 8  // callbacks of one function that are made at once
 )
 
 // A lane delivers to one function. It runs a goroutine only while there is something to take and room for it.
@@ -46,6 +45,7 @@ type queue struct {
 	ready     bool        // there may be something to take
 	timer     *time.Timer // until something else may be taken
 	timerAt   time.Time   // when that is
+	missing   bool        // its group was not there when it was looked at last
 	removed   bool
 }
 
@@ -167,6 +167,7 @@ func (l *lane) run() {
 		if !b.Drained {
 			q.ready = true
 		}
+		q.missing = false
 		removed := q.removed
 		l.sooner(q, b.Next)
 		for _, d := range b.Deliveries {
@@ -188,9 +189,7 @@ func (l *lane) lease() time.Duration { return 2*l.spec.Timeout() + l.d.cfg.Lease
 func (l *lane) failed(q *queue, err error) {
 	wait := time.Second // should the watcher miss that Redis is back
 	if errors.Is(err, redis.ErrNoGroup) {
-		wait = lostPause
-		l.d.cfg.Log.Error("a consumer group is gone from Redis, so nothing of this queue can be delivered; deploy the function again to make it anew, "+
-			"but then what the group had done may be done again", "function", l.name.String(), "queue", q.Subscription.Subscription.String())
+		wait = l.lost(q)
 	} else if hearth.CodeOf(err) != hearth.Unavailable && l.d.ctx.Err() == nil {
 		l.d.cfg.Log.Error("could not take from a queue", "function", l.name.String(), "error", err)
 	}
@@ -308,7 +307,7 @@ func (l *lane) sweep(ctx context.Context) {
 		if err == nil && n > 0 {
 			l.d.cfg.Log.Warn("found entries that were taken and that nobody held; they are delivered again when their new lease runs out",
 				"queue", s.String(), "count", n)
-			l.notify(s) // to learn when that is
 		}
+		l.notify(s) // also for what others have given back, or left: nothing tells of that
 	}
 }

@@ -272,6 +272,18 @@ func TestStrangersAreNotTouched(t *testing.T) {
 	require.Empty(t, other.ask(before[0], ""))
 }
 
+// TestTwoHearthsShareANetwork: the one that made it takes it away when it ends, if nobody is on it just then.
+func TestTwoHearthsShareANetwork(t *testing.T) {
+	t.Parallel()
+	maker := watch(t)
+	other := watch(t, func(c *docker.Config) { c.Network, c.Asleep = maker.cfg.Network, docker.Nothing })
+	maker.apply(function(1))
+	maker.await("probe", ready(1))
+	require.NoError(t, maker.Provider.Close(t.Context()))
+	other.apply(function(1))
+	require.Empty(t, other.ask(other.await("probe", ready(1))[0], ""))
+}
+
 // TestEngineRestart is not parallel: all others would lose their containers.
 func TestEngineRestart(t *testing.T) {
 	w := watch(t)

@@ -71,13 +71,15 @@ func (c Config) Validate() error {
 // Provider runs functions as containers. It implements hearth.Provider.
 type Provider struct {
 	*replicaset.Manager[Image]
-	cfg     Config
-	api     *client.Client
-	images  *Images
-	logs    *logs.Dir
-	events  *events
-	began   time.Time
-	network string // its id, if we made it
+	cfg    Config
+	api    *client.Client
+	images *Images
+	logs   *logs.Dir
+	events *events
+	began  time.Time
+
+	networkMu sync.Mutex // held while it is made
+	network   string     // its id, if we made it
 
 	mu    sync.Mutex
 	found map[hearth.Name][]found // containers of an earlier life that nobody has claimed yet
@@ -209,6 +211,8 @@ func (p *Provider) Close(ctx context.Context) error {
 
 // ensureNetwork makes the network, if it does not exist.
 func (p *Provider) ensureNetwork(ctx context.Context) error {
+	p.networkMu.Lock()
+	defer p.networkMu.Unlock()
 	found, err := p.api.NetworkInspect(ctx, p.cfg.Network, client.NetworkInspectOptions{})
 	if err == nil {
 		if found.Network.Labels[labelInstance] == p.cfg.Instance {

@@ -185,6 +185,9 @@ func (r *replica) attend(containerID string, adopted *found) (wasReady bool, err
 	if adopted == nil {
 		r.p.events.synced(r.ctx)
 		if _, err := r.p.api.ContainerStart(r.ctx, containerID, client.ContainerStartOptions{}); err != nil {
+			if errdefs.IsNotFound(err) { // another hearth that used the network too has ended, and taken it away
+				err = errors.Join(err, r.p.ensureNetwork(r.ctx))
+			}
 			return false, fmt.Errorf("its container could not be started: %w", err)
 		}
 	}

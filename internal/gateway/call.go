@@ -259,8 +259,8 @@ func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
 	defer cancel()
 	callID, err = g.cfg.Queue.Enqueue(ctx, n, call, f.QueueLimit(g.cfg.QueueLimit))
 	if errors.Is(err, redis.ErrNoGroup) {
-		if _, ok := g.cfg.Registry.Function(n); !ok {
-			return router.NotFound(n) // it was removed while the body came
+		if _, ok := g.cfg.Registry.Function(n); !ok || !g.cfg.Registry.Deployed(ctx, n) {
+			return router.NotFound(n) // it was removed while the body came, perhaps by another hearth
 		}
 		return hearth.Errorf(hearth.Unavailable, "the queue of %s is lost from Redis: deploy the function again", n.Function)
 	}

@@ -10,6 +10,8 @@ const (
 
 	keyFunctions     = "{hearth}:functions"     // hash NAME.NAMESPACE -> the function as JSON
 	keySubscriptions = "{hearth}:subscriptions" // hash STREAM GROUP -> when it was made, ms
+	keyChanges       = "{hearth}:changes"       // stream of what was deployed or removed lately: function, by
+	keyEpoch         = "{hearth}:epoch"         // random: another one, or none, is a Redis that has lost what it had
 	keyLeft          = "{hearth}:left"          // hash STREAM GROUP -> the id up to which a group had read when it was removed
 )
 
@@ -43,5 +45,11 @@ func keyBytes(n hearth.Name) string { return fnTag(n) + ".calls:bytes" }
 // keyCron is a hash: a function's schedule, when the function was created, since when the schedule counts, the last of its times
 // that is done with, and the id of the call for that. Times are in ms.
 func keyCron(n hearth.Name) string { return fnTag(n) + ":cron" }
+
+// keyChanging is the lease of the hearth that changes a function.
+func keyChanging(n hearth.Name) string { return "{hearth}:changing:" + n.String() }
+
+// keyInstance is the lease of a hearth on its own name.
+func keyInstance(instance string) string { return "{hearth}:instance:" + instance }
 
 func subscriptionField(s chain.Subscription) string { return s.Stream + " " + s.Group }

@@ -47,6 +47,12 @@ var (
 	unsubscribeLua = lua("unsubscribe")
 	oldestLua      = lua("oldest")
 	cancelLua      = lua("cancel")
+	saveLua        = chain.NewLua(luaText("change"), false)
+	tellLua        = lua("change")
+	scaledLua      = lua("scaled")
+	lookLua        = lua("look")
+	acquireLua     = lua("acquire")
+	releaseLua     = lua("release")
 )
 
 // ErrNoGroup: the subscription's consumer group is not there, though it was made.

@@ -103,16 +103,70 @@ func TestWatchIsInterrupted(t *testing.T) {
 
 func TestFunctionSpecs(t *testing.T) {
 	servers(t, func(t *testing.T, q queue) {
-		f := hearth.Function{Replicas: 2, CreatedAt: time.Now().UTC().Truncate(time.Millisecond), Revision: "r"}
+		f := hearth.Function{Replicas: 2, CreatedAt: time.Now().UTC().Truncate(time.Millisecond), DeployedAt: time.Now().UTC(), Revision: "r"}
 		f.Service, f.Namespace, f.Image, f.EnvVars = "oven", "openfaas-fn", "x/oven", map[string]string{"A": "b"}
-		require.NoError(t, q.SaveFunction(t.Context(), f))
-		all, err := q.Functions(t.Context())
+		kept := func() (hearth.Function, bool) {
+			all, err := q.Look(t.Context())
+			require.NoError(t, err)
+			require.Equal(t, []chain.Subscription{q.sub}, all.Subscriptions)
+			one, err := q.LookAt(t.Context(), f.Name())
+			require.NoError(t, err)
+			require.Equal(t, all.Functions, one.Functions)
+			require.Equal(t, all.Last, one.Last)
+			kept, ok := one.Functions[f.Name()]
+			return kept, ok
+		}
+		require.NoError(t, q.SaveFunction(t.Context(), f, "me"))
+		got, ok := kept()
+		require.True(t, ok)
+		require.Equal(t, f, got)
+
+		f.Replicas = 3
+		require.NoError(t, q.SaveReplicas(t.Context(), f))
+		got, _ = kept()
+		require.Equal(t, 3, got.Replicas)
+		other := f
+		other.DeployedAt, other.Replicas = f.DeployedAt.Add(time.Second), 9
+		require.NoError(t, q.SaveReplicas(t.Context(), other))
+		got, _ = kept()
+		require.Equal(t, f, got, "another spec is kept by now")
+
+		require.NoError(t, q.DeleteFunction(t.Context(), f.Name(), "you"))
+		_, ok = kept()
+		require.False(t, ok)
+		require.NoError(t, q.SaveReplicas(t.Context(), f))
+		_, ok = kept()
+		require.False(t, ok, "it is gone, and stays so")
+	})
+}
+
+func TestChangesAreTold(t *testing.T) {
+	servers(t, func(t *testing.T, q queue) {
+		begun, err := q.Tell(t.Context(), hearth.Name{}, "me")
 		require.NoError(t, err)
-		require.Equal(t, []hearth.Function{f}, all)
-		require.NoError(t, q.DeleteFunction(t.Context(), f.Name()))
-		all, err = q.Functions(t.Context())
+		w := q.NewWatch()
+		defer w.Close()
+		var f hearth.Function
+		f.Service, f.Namespace = fn.Function, fn.Namespace
+		told := make(chan []redis.Change, 1)
+		go func() {
+			for {
+				if changes, err := w.AwaitChanges(t.Context(), begun); err != nil || len(changes) > 0 {
+					told <- changes
+					return
+				}
+			}
+		}()
+		require.NoError(t, q.SaveFunction(t.Context(), f, "you"))
+		first := <-told
+		require.Len(t, first, 1)
+		require.Equal(t, redis.Change{ID: first[0].ID, Function: fn, By: "you"}, first[0])
+		require.NoError(t, q.DeleteFunction(t.Context(), fn, "me"))
+		id, err := q.Tell(t.Context(), hearth.Name{}, "them")
 		require.NoError(t, err)
-		require.Empty(t, all)
+		more, err := q.Changes(t.Context(), first[0].ID)
+		require.NoError(t, err)
+		require.Equal(t, []redis.Change{{ID: more[0].ID, Function: fn, By: "me"}, {ID: id, By: "them"}}, more)
 	})
 }
 

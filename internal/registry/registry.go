@@ -6,6 +6,20 @@ change of a function at a time.
 The order matters. A deployment is: spec checked, subscriptions made (so no message can come before there is a group),
 spec kept, provider told, then router and dispatcher. A removal goes the other way, and leaves a subscription that still has
 messages: the function may come back for them.
+
+# Several hearths
+
+Hearths of one Redis have the same functions, and each runs replicas of its own. A change is made by one of them, which holds a
+lease on the function meanwhile: it makes and removes the subscriptions, and keeps the spec. The others follow: they
+are told by a stream of changes, read the spec, and tell their provider, router and dispatcher.
+
+	dies                      then
+	the one that changes      its lease runs out; what it has kept is followed, and what it has not is as before
+	one that follows          it reads all specs when it starts
+	Redis                     all specs are read when it is back; if it has lost them, they are kept again
+
+Only the number of replicas is each hearth's own. What the last one that scaled has kept is what the next one that starts
+begins with.
 */
 package registry
 
@@ -18,6 +32,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hearthfaas/hearth/chain"
@@ -37,6 +52,9 @@ type Config struct {
 	Dispatch *dispatch.Dispatcher
 	Log      *slog.Logger
 
+	// Instance names this hearth, among those that share the Redis.
+	Instance string
+
 	// Topics says whether functions get the messages of their topics. Without, Hearth stands in for a stock gateway, for
 	// which a connector does that; and a function has one replica at most.
 	Topics bool
@@ -49,8 +67,22 @@ type Config struct {
 type Registry struct {
 	cfg Config
 
+	watch *redis.Watch // of changes
+	last  string       // the change up to which we know; of follow's goroutine
+	ctx   context.Context
+	abort context.CancelFunc // of changes that are being followed
+	end   context.CancelFunc // of following
+	work  sync.WaitGroup
+
+	suspect atomic.Bool // Redis may have lost what is deployed: all specs are to be read
+
 	mu        sync.RWMutex
 	functions map[hearth.Name]*entry
+	epoch     string                               // of the Redis that we know
+	left      map[hearth.Name][]chain.Subscription // what functions that were removed here have left
+	finishing map[hearth.Name]bool                 // functions that were removed, and whose callbacks are delivered here
+	looking   map[hearth.Name]bool                 // functions that are about to be looked at
+	stopped   bool
 }
 
 type entry struct {
@@ -58,11 +90,15 @@ type entry struct {
 	spec      hearth.Function
 	callbacks bool // it has a queue for callbacks: it has been called with a callback URL once
 	gone      bool
+	broken    bool // it cannot run here, though it should: it is given no queued calls
 }
 
 // New makes a registry. The router's Wake must be the registry's Wake.
 func New(cfg Config) *Registry {
-	return &Registry{cfg: cfg, functions: map[hearth.Name]*entry{}}
+	r := &Registry{cfg: cfg, watch: cfg.Queue.NewWatch(), functions: map[hearth.Name]*entry{}, left: map[hearth.Name][]chain.Subscription{},
+		finishing: map[hearth.Name]bool{}, looking: map[hearth.Name]bool{}}
+	r.ctx, r.abort = context.WithCancel(context.Background())
+	return r
 }
 
 // subscriptions are what a function takes entries of.
@@ -78,6 +114,14 @@ func (r *Registry) subscriptions(f hearth.Function, callbacks bool) []dispatch.S
 		}
 	}
 	return subs
+}
+
+// onlyCallbacks are the subscriptions of a function that cannot run.
+func (r *Registry) onlyCallbacks(f hearth.Function, callbacks bool) []dispatch.Subscription {
+	if !callbacks {
+		return nil
+	}
+	return []dispatch.Subscription{{Subscription: redis.CallbacksOf(f.Name())}}
 }
 
 // find is a function's entry, or nil.
@@ -103,69 +147,88 @@ func (r *Registry) Deploy(ctx context.Context, d types.FunctionDeployment, updat
 	f.Replicas = r.limit(f, f.MinReplicas())
 	n := f.Name()
 
-	e, err := r.claim(n, update)
+	e, end, err := r.begin(ctx, n)
 	if err != nil {
 		return err
 	}
-	defer e.change.Unlock()
-	old := e.spec
-	if !e.gone {
-		f.CreatedAt = old.CreatedAt
-		f.Replicas = r.limit(f, max(old.Replicas, f.MinReplicas()))
-		if old.Replicas == 0 && f.MinReplicas() > 0 && old.Revision == f.Revision {
-			f.Replicas = 0 // it sleeps, and nothing about it is new
-		}
-	}
-	if e.gone {
-		made, err := r.cfg.Queue.Subscriptions(ctx) // the function may come back to callbacks that it left
+	defer end()
+	switch {
+	case e.gone && update:
+		return router.NotFound(n)
+	case !e.gone && !update:
+		return hearth.Errorf(hearth.Conflict, "the function %s is deployed already: update it instead", n)
+	case !e.gone:
+		f.CreatedAt = e.spec.CreatedAt
+		f.Replicas = r.replicas(e.spec, f)
+	default:
+		made, err := r.cfg.Queue.Noted(ctx, redis.CallbacksOf(n)) // the function may come back to callbacks that it left
 		if err != nil {
-			r.forget(n, e)
 			return err
 		}
-		e.callbacks = slices.Contains(made, redis.CallbacksOf(n))
+		e.callbacks = made
 	}
 	if err := r.apply(ctx, e, f); err != nil {
-		if e.gone {
-			r.forget(n, e)
-		}
 		return err
 	}
 	r.mu.Lock()
-	e.spec, e.gone = f, false
+	e.spec, e.gone, e.broken = f, false, false
+	r.back(n)
 	r.mu.Unlock()
 	r.cfg.Log.Info("deployed", "function", n.String(), "image", f.Image, "replicas", f.Replicas, "topics", strings.Join(f.Topics(), ","))
 	return nil
 }
 
-// claim is a function's entry, with its change begun. A function that is being removed is waited for.
-func (r *Registry) claim(n hearth.Name, update bool) (*entry, error) {
+// replicas is how many a function has that replaces another one.
+func (r *Registry) replicas(old, f hearth.Function) int {
+	if old.Replicas == 0 && f.MinReplicas() > 0 && old.Revision == f.Revision {
+		return 0 // it sleeps, and nothing about it is new
+	}
+	return r.limit(f, max(old.Replicas, f.MinReplicas()))
+}
+
+// begin begins the change of a function: until end, nobody else changes it, here or in another hearth, and what others have
+// made of it before is followed. It may be gone then; if it still is at the end, it is forgotten.
+func (r *Registry) begin(ctx context.Context, n hearth.Name) (e *entry, end func(), err error) {
+	e = r.enter(n)
+	release, err := r.cfg.Queue.BeginChange(ctx, n, r.cfg.Instance)
+	if err != nil {
+		r.leave(n, e)
+		return nil, nil, err
+	}
+	end = func() { release(); r.leave(n, e) }
+	if err := r.catchUp(ctx, n, e); err != nil {
+		end()
+		return nil, nil, err
+	}
+	return e, end, nil
+}
+
+// enter is a function's entry, locked. One that is being changed here is waited for; of one that is not deployed it is new, and gone.
+func (r *Registry) enter(n hearth.Name) *entry {
 	for {
 		r.mu.Lock()
 		e := r.functions[n]
-		if e == nil && !update {
+		if e == nil {
 			e = &entry{gone: true}
 			r.functions[n] = e
 		}
 		r.mu.Unlock()
-		if e == nil {
-			return nil, router.NotFound(n)
-		}
 		e.change.Lock()
-		if r.find(n) != e { // it was removed meanwhile
-			e.change.Unlock()
-			continue
+		if r.find(n) == e {
+			return e
 		}
-		switch {
-		case e.gone && update:
-			r.forget(n, e)
-			e.change.Unlock()
-			return nil, router.NotFound(n)
-		case !e.gone && !update:
-			e.change.Unlock()
-			return nil, hearth.Errorf(hearth.Conflict, "the function %s is deployed already: update it instead", n)
-		}
-		return e, nil
+		e.change.Unlock() // it was removed meanwhile
 	}
+}
+
+// leave is the end of enter.
+func (r *Registry) leave(n hearth.Name, e *entry) {
+	if e.gone {
+		r.mu.Lock()
+		delete(r.functions, n)
+		r.mu.Unlock()
+	}
+	e.change.Unlock()
 }
 
 // revision tells one spec from another.
@@ -194,25 +257,23 @@ func (r *Registry) apply(ctx context.Context, e *entry, f hearth.Function) error
 		return err
 	}
 	r.warnLost(lost)
-	if err := r.cfg.Queue.SaveFunction(ctx, f); err != nil {
+	if err := r.cfg.Queue.SaveFunction(ctx, f, r.cfg.Instance); err != nil {
 		return err
 	}
 	r.cfg.Router.Set(f)
 	if err := r.cfg.Provider.Apply(ctx, f); err != nil {
 		if e.gone {
 			r.cfg.Router.Delete(f.Name())
-			_ = r.cfg.Queue.DeleteFunction(ctx, f.Name())
+			_ = r.cfg.Queue.DeleteFunction(ctx, f.Name(), r.cfg.Instance)
 		} else {
 			r.cfg.Router.Set(e.spec)
-			_ = r.cfg.Queue.SaveFunction(ctx, e.spec)
+			_ = r.cfg.Queue.SaveFunction(ctx, e.spec, r.cfg.Instance)
 		}
 		r.unsubscribe(ctx, subs, before, false)
 		return err
 	}
 	r.cfg.Dispatch.Set(f, subs)
-	if r.cfg.Cron != nil {
-		r.cfg.Cron.Set(ctx, f)
-	}
+	r.schedule(ctx, f)
 	r.unsubscribe(ctx, before, subs, true) // from topics that it does not want any more
 	return nil
 }
@@ -239,36 +300,44 @@ func (r *Registry) unsubscribe(ctx context.Context, subs, keep []dispatch.Subscr
 
 // Delete removes a function: no new calls, then its replicas end after those that they have.
 func (r *Registry) Delete(ctx context.Context, n hearth.Name) error {
-	e := r.find(n)
-	if e == nil {
-		return router.NotFound(n)
+	e, end, err := r.begin(ctx, n)
+	if err != nil {
+		return err
 	}
-	e.change.Lock()
-	defer e.change.Unlock()
+	defer end()
 	if e.gone {
 		return router.NotFound(n)
 	}
-	if err := r.cfg.Queue.DeleteFunction(ctx, n); err != nil {
+	if err := r.cfg.Queue.DeleteFunction(ctx, n, r.cfg.Instance); err != nil {
 		return err
 	}
-	r.mu.Lock()
-	e.gone = true // but it stays in the map, so that a new deployment waits until all of this one is gone
-	r.mu.Unlock()
-	defer r.forget(n, e)
 	subs := r.subscriptions(e.spec, e.callbacks)
 	if r.cfg.Cron != nil {
 		r.cfg.Cron.Delete(ctx, n)
 	}
-	r.cfg.Dispatch.Delete(n)
-	r.cfg.Router.Delete(n)
-	if err := r.cfg.Provider.Remove(ctx, n); err != nil {
+	if err := r.stopRunning(ctx, n, e); err != nil {
 		return err
 	}
-	if slices.Contains(r.unsubscribe(ctx, subs, nil, false), redis.CallbacksOf(n)) {
+	stayed := r.unsubscribe(ctx, subs, nil, false)
+	r.leaveBehind(n, stayed)
+	if slices.Contains(stayed, redis.CallbacksOf(n)) {
 		r.finishCallbacks(n)
 	}
 	r.cfg.Log.Info("removed", "function", n.String())
 	return nil
+}
+
+// stopRunning ends all of a function that is here.
+func (r *Registry) stopRunning(ctx context.Context, n hearth.Name, e *entry) error {
+	r.mu.Lock()
+	e.gone = true // but it stays in the map, so that a new deployment waits until all of this one is gone
+	r.mu.Unlock()
+	if r.cfg.Cron != nil {
+		r.cfg.Cron.Forget(n)
+	}
+	r.cfg.Dispatch.Delete(n)
+	r.cfg.Router.Delete(n)
+	return r.cfg.Provider.Remove(ctx, n)
 }
 
 // EnsureCallbacks makes sure that a function has a queue for callbacks, before there is a callback to put on it, and once
@@ -281,11 +350,17 @@ func (r *Registry) EnsureCallbacks(ctx context.Context, n hearth.Name, again boo
 			return err
 		}
 		r.finishCallbacks(n)
-		return nil
+		return r.tell(ctx, n)
 	}
 	r.mu.RLock()
 	has := e.callbacks && (!e.gone || !again)
 	r.mu.RUnlock()
+	if has && again {
+		var err error
+		if has, err = r.cfg.Queue.Noted(ctx, redis.CallbacksOf(n)); err != nil { // another hearth may have removed the function
+			return err
+		}
+	}
 	if has {
 		return nil
 	}
@@ -301,20 +376,33 @@ func (r *Registry) EnsureCallbacks(ctx context.Context, n hearth.Name, again boo
 	e.callbacks = true
 	spec := e.spec
 	r.mu.Unlock()
-	r.cfg.Dispatch.Set(spec, r.subscriptions(spec, true))
-	return nil
+	if e.broken {
+		r.cfg.Dispatch.Set(spec, r.onlyCallbacks(spec, true))
+	} else {
+		r.cfg.Dispatch.Set(spec, r.subscriptions(spec, true))
+	}
+	return r.tell(ctx, n)
 }
 
-func (r *Registry) forget(n hearth.Name, e *entry) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	e.gone = true
-	delete(r.functions, n)
+// tell lets the other hearths look at a function: they deliver its callbacks too, should this one die.
+func (r *Registry) tell(ctx context.Context, n hearth.Name) error {
+	_, err := r.cfg.Queue.Tell(ctx, n, r.cfg.Instance)
+	return err
 }
 
-// Scale sets how many replicas a function has.
+// Deployed tells whether Redis has a function: another hearth may have removed it just now.
+func (r *Registry) Deployed(ctx context.Context, n hearth.Name) bool {
+	v, err := r.cfg.Queue.LookAt(ctx, n)
+	_, ok := v.Functions[n]
+	return ok || err != nil
+}
+
+// Scale sets how many replicas a function has here.
 func (r *Registry) Scale(ctx context.Context, n hearth.Name, replicas int) error {
 	e := r.find(n)
+	if e == nil && r.followNow(ctx, n) == nil { // another hearth may have deployed it just now
+		e = r.find(n)
+	}
 	if e == nil {
 		return router.NotFound(n)
 	}
@@ -333,10 +421,14 @@ func (r *Registry) Scale(ctx context.Context, n hearth.Name, replicas int) error
 		r.cfg.Router.Set(e.spec) // so that the next call wakes it, if it sleeps
 		return err
 	}
+	wasBroken := e.broken
 	r.mu.Lock()
-	e.spec = f
+	e.spec, e.broken = f, false
 	r.mu.Unlock()
-	if err := r.cfg.Queue.SaveFunction(ctx, f); err != nil {
+	if wasBroken {
+		r.cfg.Dispatch.Set(f, r.subscriptions(f, e.callbacks))
+	}
+	if err := r.cfg.Queue.SaveReplicas(ctx, f); err != nil {
 		// It runs as it should; only a restart would not know. With Redis away, sync calls must still be able to wake it.
 		r.cfg.Log.Warn("a function was scaled, but Redis does not know", "function", n.String(), "replicas", replicas, "error", err)
 	}

@@ -2,7 +2,9 @@ package registry
 
 import (
 	"context"
+	"maps"
 	"slices"
+	"time"
 
 	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/internal/dispatch"
@@ -11,21 +13,28 @@ import (
 	"github.com/openfaas/faas-provider/types"
 )
 
-// Start brings back the functions that were deployed in an earlier life, and ends the leases of that life.
-func (r *Registry) Start(ctx context.Context, instance string) error {
-	functions, err := r.cfg.Queue.Functions(ctx)
+// Start brings back the functions that are deployed, ends the leases of this hearth's former life, and begins to follow what
+// other hearths change.
+func (r *Registry) Start(ctx context.Context) error {
+	instance := r.cfg.Instance
+	var err error
+	if r.epoch, err = r.cfg.Queue.Epoch(ctx); err != nil {
+		return err
+	}
+	v, err := r.cfg.Queue.Look(ctx)
 	if err != nil {
 		return err
 	}
-	made, err := r.cfg.Queue.Subscriptions(ctx)
-	if err != nil {
-		return err
+	r.last = v.Last
+	made := v.Subscriptions
+	r.mu.Lock()
+	for n, f := range v.Functions {
+		r.functions[n] = &entry{spec: f, callbacks: slices.Contains(made, redis.CallbacksOf(n))}
 	}
-	for _, f := range functions {
-		r.functions[f.Name()] = &entry{spec: f, callbacks: slices.Contains(made, redis.CallbacksOf(f.Name()))}
-	}
+	functions := maps.Clone(r.functions)
+	r.mu.Unlock()
 	var wanted []chain.Subscription
-	for _, e := range r.functions {
+	for _, e := range functions {
 		wanted = append(wanted, bare(r.subscriptions(e.spec, e.callbacks))...)
 	}
 	lost, err := r.cfg.Queue.SubscribeAll(ctx, wanted)
@@ -43,24 +52,50 @@ func (r *Registry) Start(ctx context.Context, instance string) error {
 			r.finishCallbacks(n) // its function was removed, but its callers wait
 		}
 	}
-	for _, e := range r.functions {
-		r.cfg.Router.Set(e.spec)
-		if err := r.cfg.Provider.Apply(ctx, e.spec); err != nil {
-			r.cfg.Log.Error("a deployed function cannot run; it is tried again when it is called", "function", e.spec.Name().String(), "error", err)
-			asleep := e.spec
-			asleep.Replicas = 0
-			r.cfg.Router.Set(asleep)
+	for _, e := range functions {
+		if err := r.run(ctx, e.spec, e.callbacks); err != nil {
+			r.mu.Lock()
+			e.broken, e.spec.Replicas = true, 0
+			r.mu.Unlock()
 		}
-		r.cfg.Dispatch.Set(e.spec, r.subscriptions(e.spec, e.callbacks))
-		if r.cfg.Cron != nil {
-			r.cfg.Cron.Set(ctx, e.spec)
+		r.schedule(ctx, e.spec)
+	}
+	following, end := context.WithCancel(context.Background())
+	r.end = end
+	r.work.Go(func() { r.follow(following) })
+	return nil
+}
+
+// Stop follows no more, and waits for what is being followed until ctx ends. It is safe to call before Start, and twice.
+func (r *Registry) Stop(ctx context.Context) {
+	r.mu.Lock()
+	r.stopped = true
+	r.mu.Unlock()
+	if r.end != nil {
+		r.end()
+	}
+	over := make(chan struct{})
+	go func() { defer close(over); r.work.Wait() }()
+	given := ctx.Done()
+	for {
+		r.watch.Interrupt(context.WithoutCancel(ctx)) // again and again: one that comes just before it blocks has no effect
+		select {
+		case <-over:
+			r.abort()
+			return
+		case <-given:
+			r.abort()
+			given = nil
+		case <-time.After(5 * time.Millisecond):
 		}
 	}
-	return nil
 }
 
 // finishCallbacks delivers the callbacks that a removed function has left.
 func (r *Registry) finishCallbacks(n hearth.Name) {
+	r.mu.Lock()
+	r.finishing[n] = true
+	r.mu.Unlock()
 	f := hearth.Function{FunctionDeployment: types.FunctionDeployment{Service: n.Function, Namespace: n.Namespace}}
 	r.cfg.Dispatch.Set(f, []dispatch.Subscription{{Subscription: redis.CallbacksOf(n)}})
 }

@@ -1,0 +1,349 @@
+package registry
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/redis"
+)
+
+const (
+	longest   = 10 * time.Minute // that one change of a function may take: a removal drains
+	lookEvery = 25 * time.Second // all specs are read, also if nobody tells of a change
+)
+
+// follow does what other hearths of this Redis have changed, until ctx ends. A change that is told names a function, whose spec
+// is then read; and every half a minute, and whenever Redis was away, all specs are. So it does no harm to miss one.
+func (r *Registry) follow(ctx context.Context) {
+	defer r.watch.Close()
+	const shortest, longestWait = 50 * time.Millisecond, 2 * time.Second
+	wait := shortest
+	var looked time.Time // when all specs were read; zero if what is told since may have been missed
+	for ctx.Err() == nil {
+		var changes []redis.Change
+		var err error
+		if time.Since(looked) > lookEvery || r.suspect.Swap(false) {
+			began := time.Now()
+			err = r.reconcile(ctx)
+			looked = began
+		} else {
+			changes, err = r.watch.AwaitChanges(ctx, r.last)
+		}
+		if err != nil {
+			if hearth.CodeOf(err) != hearth.Unavailable && ctx.Err() == nil {
+				r.cfg.Log.Error("could not see what other hearths have deployed", "error", err)
+			}
+			looked = time.Time{}
+			select {
+			case <-time.After(wait):
+			case <-ctx.Done():
+			}
+			wait = min(2*wait, longestWait)
+			continue
+		}
+		wait = shortest
+		for _, c := range changes {
+			r.last = c.ID
+			switch {
+			case c.By == r.cfg.Instance:
+			case c.Function == hearth.Name{}: // it left work behind, perhaps
+				r.cfg.Dispatch.LookAgain()
+			default:
+				r.followLater(c.Function)
+			}
+		}
+	}
+}
+
+// forgot tells whether Redis has lost what was deployed: it is not the one that we knew.
+func (r *Registry) forgot(v redis.View) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return v.Epoch != r.epoch
+}
+
+// reconcile looks at all specs, and follows those that are others than ours.
+func (r *Registry) reconcile(ctx context.Context) error {
+	v, err := r.cfg.Queue.Look(ctx)
+	if err != nil {
+		return err
+	}
+	lost := r.forgot(v)
+	names := map[hearth.Name]bool{}
+	r.mu.RLock()
+	for n, e := range r.functions {
+		f, ok := v.Functions[n]
+		if e.gone || !ok || !same(e.spec, f) || e.broken || lost {
+			names[n] = true
+		}
+	}
+	for n := range v.Functions {
+		if r.functions[n] == nil {
+			names[n] = true
+		}
+	}
+	for n := range r.left {
+		names[n] = true
+	}
+	r.mu.RUnlock()
+	for _, s := range v.Subscriptions { // of callbacks that another hearth has made
+		if n, err := hearth.ParseName(s.Group); err == nil && s == redis.CallbacksOf(n) && !r.hasCallbacks(n) {
+			names[n] = true
+		}
+	}
+	r.last = v.Last
+	if !lost {
+		for n := range names {
+			r.followLater(n)
+		}
+		return nil
+	}
+	r.cfg.Log.Error("Redis has lost what it had; the functions that run here are deployed to it again, but what was queued for them is lost")
+	for n := range names {
+		if err := r.followNow(ctx, n); err != nil {
+			return err
+		}
+	}
+	epoch, err := r.cfg.Queue.Epoch(ctx) // not before: until then, what is missing is lost and not removed
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	r.epoch = epoch
+	r.mu.Unlock()
+	return nil
+}
+
+// same tells whether two specs were made by one deployment.
+func same(a, b hearth.Function) bool {
+	return a.Revision == b.Revision && a.DeployedAt.Equal(b.DeployedAt)
+}
+
+func (r *Registry) hasCallbacks(n hearth.Name) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if e := r.functions[n]; e != nil {
+		return e.callbacks
+	}
+	return r.finishing[n]
+}
+
+// followLater follows what became of a function, without waiting for it: a removal drains. One that waits to look will see
+// what is told meanwhile.
+func (r *Registry) followLater(n hearth.Name) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.looking[n] || r.stopped {
+		return
+	}
+	r.looking[n] = true
+	r.work.Go(func() {
+		ctx, cancel := context.WithTimeout(r.ctx, longest)
+		defer cancel()
+		if err := r.followNow(ctx, n); err != nil && hearth.CodeOf(err) != hearth.Unavailable {
+			r.cfg.Log.Error("could not follow another hearth", "function", n.String(), "error", err)
+		}
+	})
+}
+
+// followNow makes a function what Redis says.
+func (r *Registry) followNow(ctx context.Context, n hearth.Name) error {
+	e := r.enter(n)
+	defer r.leave(n, e)
+	r.mu.Lock()
+	delete(r.looking, n) // from here on, what is told is looked at once more
+	r.mu.Unlock()
+	if err := r.catchUp(ctx, n, e); err != nil {
+		return err
+	}
+	return r.tidy(ctx, n, e)
+}
+
+// catchUp is followNow for a function whose change has begun.
+func (r *Registry) catchUp(ctx context.Context, n hearth.Name, e *entry) error {
+	v, err := r.cfg.Queue.LookAt(ctx, n)
+	if err != nil {
+		return err
+	}
+	f, deployed := v.Functions[n]
+	callbacks := len(v.Subscriptions) > 0
+	if r.forgot(v) && !r.suspect.Swap(true) {
+		r.watch.Interrupt(ctx) // and look at all the others, now or in half a minute
+	}
+	switch {
+	case !deployed && e.gone:
+		if callbacks {
+			r.finishCallbacks(n)
+		}
+		return nil
+	case !deployed && r.forgot(v):
+		return r.restore(ctx, e)
+	case !deployed:
+		return r.followRemoval(ctx, n, e)
+	case !e.gone && same(e.spec, f):
+		return r.complete(ctx, e, callbacks)
+	}
+	r.followDeployment(ctx, e, f, callbacks)
+	return nil
+}
+
+// followDeployment makes a deployment of another hearth so. The replicas are our own: as many as if it had been made here.
+func (r *Registry) followDeployment(ctx context.Context, e *entry, f hearth.Function, callbacks bool) {
+	f.Replicas = r.limit(f, f.MinReplicas())
+	if !e.gone {
+		callbacks = callbacks || e.callbacks
+		f.Replicas = r.replicas(e.spec, f)
+	}
+	err := r.run(ctx, f, callbacks)
+	r.mu.Lock()
+	e.spec, e.gone, e.callbacks, e.broken = f, false, callbacks, err != nil
+	if err != nil {
+		e.spec.Replicas = 0
+	}
+	r.back(f.Name())
+	r.mu.Unlock()
+	r.schedule(ctx, f) // also if it cannot run here: its call waits for a hearth where it can
+	if err == nil {
+		r.cfg.Log.Info("another hearth has deployed a function; it runs here too", "function", f.Name().String(), "image", f.Image, "replicas", f.Replicas)
+	}
+}
+
+// schedule lets the function be called by the clock, if it says so.
+func (r *Registry) schedule(ctx context.Context, f hearth.Function) {
+	if r.cfg.Cron != nil {
+		r.cfg.Cron.Set(ctx, f)
+	}
+}
+
+// run makes a spec so that is kept already. A function that cannot run here takes no queued calls, which another hearth may be able
+// to make; it is tried again with the next call, and every half a minute.
+func (r *Registry) run(ctx context.Context, f hearth.Function, callbacks bool) error {
+	r.cfg.Router.Set(f)
+	err := r.cfg.Provider.Apply(ctx, f)
+	if err == nil {
+		r.cfg.Dispatch.Set(f, r.subscriptions(f, callbacks))
+		return nil
+	}
+	r.cfg.Log.Error("a deployed function cannot run here, so its queued calls wait, or are made by another hearth; it is tried again when it is called",
+		"function", f.Name().String(), "error", err)
+	f.Replicas = 0
+	r.cfg.Dispatch.Set(f, r.onlyCallbacks(f, callbacks))
+	if err := r.cfg.Provider.Remove(ctx, f.Name()); err != nil { // replicas of an earlier spec
+		r.cfg.Log.Error("could not end the replicas of an earlier deployment", "function", f.Name().String(), "error", err)
+	}
+	r.cfg.Router.Set(f)
+	return err
+}
+
+// complete does what is missing of a function whose spec is ours.
+func (r *Registry) complete(ctx context.Context, e *entry, callbacks bool) error {
+	if callbacks && !e.callbacks {
+		r.mu.Lock()
+		e.callbacks = true
+		r.mu.Unlock()
+	}
+	if !e.broken {
+		r.cfg.Dispatch.Set(e.spec, r.subscriptions(e.spec, e.callbacks))
+		return nil
+	}
+	f := e.spec
+	f.Replicas = r.limit(f, f.MinReplicas())
+	if err := r.cfg.Provider.Apply(ctx, f); err != nil {
+		r.cfg.Log.Debug("a deployed function still cannot run here", "function", f.Name().String(), "error", err)
+		return nil
+	}
+	r.cfg.Router.Set(f)
+	r.cfg.Dispatch.Set(f, r.subscriptions(f, e.callbacks))
+	r.mu.Lock()
+	e.spec, e.broken = f, false
+	r.mu.Unlock()
+	r.cfg.Log.Info("a function that could not run here does now", "function", f.Name().String())
+	return nil
+}
+
+// followRemoval removes a function that another hearth has removed. Its subscriptions are that hearth's to remove, which waits
+// for the calls that we have.
+func (r *Registry) followRemoval(ctx context.Context, n hearth.Name, e *entry) error {
+	if err := r.stopRunning(ctx, n, e); err != nil {
+		return err
+	}
+	r.cfg.Log.Info("another hearth has removed a function", "function", n.String())
+	if _, err := r.cfg.Queue.Tell(ctx, n, r.cfg.Instance); err != nil {
+		return err
+	}
+	if v, err := r.cfg.Queue.LookAt(ctx, n); err == nil && len(v.Subscriptions) > 0 {
+		r.finishCallbacks(n)
+	}
+	return nil
+}
+
+// restore keeps a function again that Redis has lost.
+func (r *Registry) restore(ctx context.Context, e *entry) error {
+	subs := r.subscriptions(e.spec, e.callbacks)
+	lost, err := r.cfg.Queue.SubscribeAll(ctx, bare(subs))
+	if err != nil {
+		return err
+	}
+	r.warnLost(lost)
+	if err := r.cfg.Queue.SaveFunction(ctx, e.spec, r.cfg.Instance); err != nil {
+		return err
+	}
+	if !e.broken {
+		r.cfg.Dispatch.Set(e.spec, subs)
+	}
+	return nil
+}
+
+// tidy removes subscriptions that a function has left which was removed here: those that are empty by now. Other hearths were
+// still working on the last entries when it was removed.
+func (r *Registry) tidy(ctx context.Context, n hearth.Name, e *entry) error {
+	r.mu.RLock()
+	left := r.left[n]
+	r.mu.RUnlock()
+	if len(left) == 0 || !e.gone {
+		return nil
+	}
+	end, err := r.cfg.Queue.BeginChange(ctx, n, r.cfg.Instance)
+	if err != nil {
+		return err
+	}
+	defer end()
+	if err := r.catchUp(ctx, n, e); err != nil || !e.gone { // another hearth may have deployed it meanwhile
+		return err
+	}
+	var stay []chain.Subscription
+	for _, s := range left {
+		done, err := r.cfg.Queue.Unsubscribe(ctx, s, false)
+		if err != nil {
+			return err
+		}
+		if !done {
+			stay = append(stay, s)
+		}
+	}
+	r.leaveBehind(n, stay)
+	if !slices.Contains(stay, redis.CallbacksOf(n)) {
+		r.cfg.Dispatch.Delete(n)
+	}
+	return nil
+}
+
+// leaveBehind notes the subscriptions that a removed function has left.
+func (r *Registry) leaveBehind(n hearth.Name, subs []chain.Subscription) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(subs) == 0 {
+		delete(r.left, n)
+	} else {
+		r.left[n] = slices.Clone(subs)
+	}
+}
+
+// back forgets what was left of a function when it was removed. r.mu is held.
+func (r *Registry) back(n hearth.Name) {
+	delete(r.left, n)
+	delete(r.finishing, n)
+}

@@ -1,0 +1,120 @@
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hearthfaas/hearth/bakery"
+	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/stretchr/testify/require"
+)
+
+func (r *running) audit() (a bakery.Audit) {
+	r.t.Helper()
+	out, _ := r.bakery("audit", "--json")
+	require.NoError(r.t, json.Unmarshal([]byte(out), &a), out)
+	return a
+}
+
+// TestOneOfTwoHearthsIsKilledUnderLoad: what either has accepted is done, once; the other goes on, and takes what the dead one had in
+// hand when its leases run out.
+func TestOneOfTwoHearthsIsKilledUnderLoad(t *testing.T) {
+	t.Parallel()
+	dir, err := project()
+	require.NoError(t, err)
+	text, err := os.ReadFile(filepath.Join(dir, "stack.yml"))
+	require.NoError(t, err)
+	stack := filepath.Join(dir, "short-leases.yml") // a lease outlasts two timeouts
+	require.NoError(t, os.WriteFile(stack, []byte(strings.Replace(string(text), "exec_timeout: 60s", "exec_timeout: 2s", 1)), 0o600))
+	env := []string{"REDIS_URL=" + chaintest.URL(chaintest.Redis(t)), "BAKE_SPEED=2000"}
+	state := newState(t)
+	a := start(t, state, env, "--file", stack, "--on-ready", "bin/bakery open")
+	other := newState(t)
+	require.NoError(t, os.CopyFS(filepath.Join(other, "secrets"), os.DirFS(filepath.Join(state, "secrets"))))
+	b := start(t, other, env, "--file", stack)
+
+	// Orders at both, until a is dead for a while. Those that got 202 are accepted; of those that got nothing, nobody knows.
+	var mu sync.Mutex
+	var accepted []string
+	tried := 0
+	dead := make(chan struct{})
+	post := func(url, key string) (int, error) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/async-function/cashier", strings.NewReader(ada))
+		if err != nil {
+			return 0, err
+		}
+		req.Header.Set("Idempotency-Key", key)
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return 0, err
+		}
+		return res.StatusCode, res.Body.Close()
+	}
+	var customers sync.WaitGroup
+	for i, at := range []*running{a, b} {
+		for j := range 2 {
+			customers.Go(func() {
+				after := 0
+				for k := 0; after < 10 && t.Context().Err() == nil; k++ {
+					select {
+					case <-dead:
+						after++
+					default:
+					}
+					key := fmt.Sprint(i, "-", j, "-", k)
+					status, err := post(at.url, key)
+					mu.Lock()
+					tried++
+					if status == http.StatusAccepted {
+						accepted = append(accepted, key)
+					}
+					mu.Unlock()
+					if at == b && (err != nil || status != http.StatusAccepted) {
+						t.Errorf("%s at the one that lives: %d %v", key, status, err)
+					}
+					time.Sleep(10 * time.Millisecond) // a customer thinks
+				}
+			})
+		}
+	}
+	eventually(t, func() bool { return len(processesOf(state)) > 0 && b.audit().Orders.Placed > 20 })
+	require.NoError(t, a.cmd.Process.Kill())
+	<-a.done
+	close(dead)
+	status, answer := b.post("/function/cashier?wait=20s", loafs, "Idempotency-Key", "sync")
+	require.Contains(t, []int{http.StatusOK, http.StatusAccepted}, status, "sync calls go on at once: %s", answer)
+	customers.Wait()
+	a.leftNothing()
+
+	began := time.Now()
+	var books bakery.Audit
+	require.Eventually(t, func() bool {
+		books = b.audit()
+		return books.Orders.Placed > len(accepted) && books.Orders.Open == 0
+	}, time.Minute, 100*time.Millisecond, "%d were accepted", len(accepted))
+	took := time.Since(began)
+	require.LessOrEqual(t, books.Orders.Placed, tried+1)
+	for _, key := range accepted {
+		status, answer := b.post("/function/cashier", ada, "Idempotency-Key", key)
+		require.Equal(t, http.StatusOK, status, answer)
+		require.Contains(t, answer, `"state":"served"`)
+	}
+	require.Equal(t, books.Orders.Placed, b.audit().Orders.Placed, "every order that was accepted had been placed")
+	b.auditBalances()
+	t.Logf("%d of %d orders were accepted, and all done %v after a died", len(accepted), tried, took)
+
+	for range 2 { // killed, and started again at once: it does not stand in its own way
+		again := start(t, state, env, "--file", stack)
+		require.NotContains(t, again.output(), "waiting to see")
+		require.NoError(t, again.cmd.Process.Kill())
+		<-again.done
+	}
+	b.interrupt()
+}
