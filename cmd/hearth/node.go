@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -16,6 +17,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/internal/dispatch"
+	"github.com/hearthfaas/hearth/internal/egress"
 	"github.com/hearthfaas/hearth/internal/gateway"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/metrics"
@@ -37,6 +39,8 @@ type nodeConfig struct {
 	Backoff  hearth.Backoff
 	Queue    queueLimits
 	Log      *slog.Logger
+
+	CallbackAllow egress.AllowList // private addresses that callbacks may go to
 }
 
 // A node is one hearth: gateway, router, dispatcher, registry and provider, wired. Tests use this wiring too.
@@ -90,6 +94,7 @@ func (n *node) open(ctx context.Context) (err error) {
 	numbers := metrics.New(versionText())
 	n.router = router.New(router.Config{Recorder: numbers.Recorder, Wake: func(name hearth.Name) { n.registry.Wake(name) }})
 	n.dispatch = dispatch.New(dispatch.Config{Queue: n.queue, Log: cfg.Log, Instance: n.instance, Plain: cfg.Plain, Backoff: cfg.Backoff, Delivered: numbers.Delivered,
+		Callbacks: egress.NewClient(egress.Config{Allow: cfg.CallbackAllow, Gateway: addrPortOf(cfg.Listener.Addr())}),
 		EnsureCallbacks: func(ctx context.Context, name hearth.Name, again bool) error {
 			return n.registry.EnsureCallbacks(ctx, name, again)
 		}}, n.router)
@@ -129,6 +134,15 @@ func (n *node) close(ctx context.Context) error {
 		err = errors.Join(err, n.queue.Close())
 	}
 	return err
+}
+
+// addrPortOf is a listener's address. One that is not of TCP has none.
+func addrPortOf(a net.Addr) netip.AddrPort {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	return tcp.AddrPort()
 }
 
 // url is where the gateway is.
