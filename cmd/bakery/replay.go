@@ -40,7 +40,8 @@ func newReplay(c *counter) *cobra.Command {
 		Short: "Replay a day of a real bakery's sales",
 		Long: `Replays one day of a till's file: CSV with the columns Date, Time, Transaction, Item, in which a transaction is an order and a
 row is one piece. Orders come at the recorded times, sped up, whether the bakery keeps up or not, by async calls with a
-callback. With --shops, each order comes once from each of so many shops, up to 10 bakery minutes later.
+callback. With --shops, each order comes once from each of so many shops, up to 10 bakery minutes later. Hearth makes callbacks
+to a private address, such as 127.0.0.1, only if it was started with --callback-allow; make up allows that one.
 
 What the bakery does not bake is skipped, counted and named. The fridge is restocked as needed.
 

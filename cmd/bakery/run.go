@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hearthfaas/hearth/bakery"
@@ -35,6 +36,7 @@ type run struct {
 	stop     func()
 	before   bakery.Audit
 	skew     time.Duration // Redis's clock less ours
+	heard    atomic.Bool   // there was a callback
 
 	mu      sync.Mutex
 	placed  []*placed          // by arrival
@@ -115,7 +117,13 @@ func (r *run) play(ctx context.Context, say func(string)) error {
 	}
 	stop()
 	background.Wait()
-	return ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if r.open() > 0 && !r.heard.Load() {
+		return fmt.Errorf("no callback came to %s: the gateway must be able to reach it, and Hearth makes callbacks to a private address only if it was started with --callback-allow", r.callback)
+	}
+	return nil
 }
 
 func sleepUntil(ctx context.Context, at time.Time) error {
@@ -155,6 +163,7 @@ func (r *run) calledBack(w http.ResponseWriter, req *http.Request) {
 		w.WriteHeader(http.StatusNotFound)
 		return
 	}
+	r.heard.Store(true)
 	body, err := io.ReadAll(io.LimitReader(req.Body, 1<<20))
 	if err != nil {
 		w.WriteHeader(http.StatusBadRequest)

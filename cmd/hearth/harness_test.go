@@ -70,6 +70,13 @@ func (n *testNode) clientFor(user, password string) *sdk.Client {
 	return sdk.NewClient(u, &sdk.BasicAuth{Username: user, Password: password}, &http.Client{Transport: n.self.Transport, Timeout: 20 * time.Second})
 }
 
+// callbacksHere lets callbacks go to where tests listen for them.
+func callbacksHere(c *nodeConfig) {
+	if err := c.CallbackAllow.Set("127.0.0.1"); err != nil {
+		panic(err)
+	}
+}
+
 // deploy deploys the probe, with labels and annotations in turn with their values.
 func (n *testNode) deploy(name string, change ...func(*types.FunctionDeployment)) {
 	n.t.Helper()

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/hearthfaas/hearth/internal/cron"
 	"github.com/hearthfaas/hearth/internal/dispatch"
+	"github.com/hearthfaas/hearth/internal/egress"
 	"github.com/hearthfaas/hearth/internal/gateway"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/metrics"
@@ -34,6 +36,8 @@ type nodeConfig struct {
 	Backoff  hearth.Backoff
 	Queue    queueLimits
 	Log      *slog.Logger
+
+	CallbackAllow egress.AllowList // private addresses that callbacks may go to
 }
 
 // A node is one hearth: gateway, router, dispatcher, clock, registry and provider, wired. Tests use this wiring too.
@@ -92,6 +96,7 @@ func (n *node) open(ctx context.Context) (err error) {
 	numbers := metrics.New(versionText())
 	n.router = router.New(router.Config{Recorder: numbers.Recorder, Wake: func(name hearth.Name) { n.registry.Wake(name) }})
 	n.dispatch = dispatch.New(dispatch.Config{Queue: n.queue, Log: cfg.Log, Instance: n.instance, Plain: cfg.Plain, Backoff: cfg.Backoff, Delivered: numbers.Delivered,
+		Callbacks: egress.NewClient(egress.Config{Allow: cfg.CallbackAllow, Gateway: addrPortOf(cfg.Listener.Addr())}),
 		EnsureCallbacks: func(ctx context.Context, name hearth.Name, again bool) error {
 			return n.registry.EnsureCallbacks(ctx, name, again)
 		}}, n.router)
@@ -153,6 +158,15 @@ func (n *node) close(ctx context.Context) error {
 		err = errors.Join(err, n.queue.Close())
 	}
 	return err
+}
+
+// addrPortOf is a listener's address. One that is not of TCP has none.
+func addrPortOf(a net.Addr) netip.AddrPort {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	return tcp.AddrPort()
 }
 
 // url is where the gateway is.

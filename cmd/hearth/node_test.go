@@ -216,7 +216,7 @@ func TestCallsFromOutsideCannotPoseAsDeliveries(t *testing.T) {
 
 func TestAsyncCall(t *testing.T) {
 	t.Parallel()
-	n := newTestNode(t)
+	n := newTestNode(t, callbacksHere)
 	n.deploy("probe")
 	type callback struct {
 		header http.Header
@@ -252,7 +252,7 @@ func TestAsyncCall(t *testing.T) {
 	require.Equal(t, http.StatusMethodNotAllowed, res.StatusCode)
 	res, _ = n.do(http.MethodPost, "/async-function/probe", strings.Repeat("x", 1<<20+1))
 	require.Equal(t, http.StatusRequestEntityTooLarge, res.StatusCode)
-	for _, bad := range []string{"nonsense", "ftp://x/", "/relative", "http://"} {
+	for _, bad := range []string{"nonsense", "ftp://x/", "/relative", "http://", "http://169.254.169.254/latest/meta-data/", "http://[fe80::1]/"} {
 		res, _ = n.do(http.MethodPost, "/async-function/probe", "", "X-Callback-Url", bad)
 		require.Equal(t, http.StatusBadRequest, res.StatusCode, bad)
 	}
@@ -265,7 +265,7 @@ func TestAsyncCall(t *testing.T) {
 
 func TestAsyncCallWakesAndOutlivesItsFunction(t *testing.T) {
 	t.Parallel()
-	n := newTestNode(t)
+	n := newTestNode(t, callbacksHere)
 	got := make(chan string, 10)
 	listener := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/hearthfaas/hearth/internal/egress"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/spf13/cobra"
@@ -36,6 +37,8 @@ type serveConfig struct {
 	Plain     bool
 	NoAuth    bool
 	Verbose   bool
+
+	CallbackAllow egress.AllowList
 
 	Out      io.Writer  // for people
 	Err      io.Writer  // for the log
@@ -89,6 +92,7 @@ func (c *serveConfig) addFlags(f *pflag.FlagSet) {
 	c.Queue.addFlags(f)
 	f.StringVar(&c.TLSCert, "tls-cert", "", "PEM file with a certificate and its chain: the gateway speaks https; it is read again when it changes")
 	f.StringVar(&c.TLSKey, "tls-key", "", "PEM file with the certificate's private key")
+	f.Var(&c.CallbackAllow, egress.Flag, "private address that callbacks may go to, as 10.1.2.3, 10.1.0.0/16 or a host name, each with :PORT or without; repeat it, or divide by commas (default $"+callbackAllowEnv+")")
 	f.BoolVar(&c.Plain, "plain", false, "stand in for a stock OpenFaaS gateway: no topics, no retries, one replica")
 	f.BoolVar(&c.NoAuth, "no-auth", false, "let everybody on this machine operate the gateway; only with a loopback address")
 	f.BoolVarP(&c.Verbose, "verbose", "v", false, "log each decision to the state directory's logs/hearth.log")
@@ -97,6 +101,9 @@ func (c *serveConfig) addFlags(f *pflag.FlagSet) {
 // serve runs a hearth until ctx ends. then is called when it serves, with what is to be done first, and calls ready in it.
 func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n *node, out *console, ready func()) error) (err error) {
 	began := time.Now()
+	if err := c.allowCallbacks(); err != nil {
+		return err
+	}
 	out := newConsole(c.Out)
 	lock, err := lockState(c.State)
 	if err != nil {
@@ -140,7 +147,7 @@ func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n 
 		}
 	}
 	n, err := startNode(ctx, nodeConfig{State: c.State, Provider: c.providerConfig, RedisURL: redisURL, Listener: listener, TLS: cert, Plain: c.Plain, NoAuth: c.NoAuth, Log: log,
-		Backoff: hearth.Backoff(c.Backoff), Queue: c.Queue})
+		Backoff: hearth.Backoff(c.Backoff), Queue: c.Queue, CallbackAllow: c.CallbackAllow})
 	if err != nil {
 		return err
 	}
@@ -210,6 +217,20 @@ func (c serveConfig) check() error {
 		return fmt.Errorf("--retry-backoff: %w", err)
 	}
 	return c.Queue.check()
+}
+
+// callbackAllowEnv is what the flag defaults to: a container is given its environment more easily than flags.
+const callbackAllowEnv = "HEARTH_CALLBACK_ALLOW"
+
+// allowCallbacks takes from the environment what the flag does not say.
+func (c *serveConfig) allowCallbacks() error {
+	if len(c.CallbackAllow) > 0 {
+		return nil
+	}
+	if err := c.CallbackAllow.Set(os.Getenv(callbackAllowEnv)); err != nil {
+		return fmt.Errorf("%s: %w", callbackAllowEnv, err)
+	}
+	return nil
 }
 
 func portTaken(address string, err error) error {

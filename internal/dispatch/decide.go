@@ -16,6 +16,7 @@ type outcome struct {
 	reached    bool   // the call reached the function, as far as anybody can tell
 	status     int    // of the answer; 0 if there was none
 	lapsed     bool   // there was no delivery: the attempts before were the last
+	final      bool   // there was no answer, and there never will be
 	internal   bool   // the platform made this answer, not the function
 	retryAfter string // the header
 	reason     string // for people: why there was no answer
@@ -87,6 +88,9 @@ func decide(p hearth.RetryPolicy, attempt int, age time.Duration, o outcome, s s
 			return verdict{do: bury, reason: fmt.Sprintf("it could not be delivered for %v: %s", p.MaxAge, what)}
 		}
 		return verdict{do: giveBack, wait: min(max(busyWait, age/8), longestBusy)}
+	}
+	if o.final {
+		return verdict{do: bury, reason: what}
 	}
 	if !o.internal && o.status != 0 && !slices.Contains(p.Codes, o.status) {
 		return verdict{do: bury, reason: what + " (this is not retried)"}

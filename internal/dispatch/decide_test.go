@@ -43,6 +43,7 @@ func TestDecide(t *testing.T) {
 		"the platform's errors always":    {1, 0, outcome{reached: true, status: 400, internal: true}, retry, 10 * time.Second, ""},
 		"though not for ever":             {10, 0, outcome{reached: true, status: 400, internal: true}, bury, 0, ""},
 		"a connection that broke":         {1, 0, outcome{reached: true, internal: true, reason: "broke off"}, retry, 10 * time.Second, "broke off"},
+		"what can never be made":          {1, 0, outcome{reached: true, final: true, reason: "not allowed"}, bury, 0, "not allowed"},
 		"never reached: soon again":       {1, 0, outcome{reason: "no replica"}, giveBack, 50 * time.Millisecond, ""},
 		"never reached: later":            {1, 8 * time.Second, outcome{reason: "no replica"}, giveBack, time.Second, ""},
 		"never reached: not too late":     {1, time.Hour, outcome{reason: "no replica"}, giveBack, 5 * time.Second, ""},

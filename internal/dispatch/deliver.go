@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/internal/egress"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/hearthfaas/hearth/internal/router"
@@ -79,7 +80,7 @@ func (d *Dispatcher) deliver(ctx context.Context, f hearth.Function, s Subscript
 		return -1
 	}
 	v := decide(policy, got.attempt, time.Since(del.Since), got.outcome, spread{d.cfg.Backoff, rand.Float64()})
-	if d.cfg.Plain && d.calls.Err() == nil {
+	if d.cfg.Plain && d.calls.Err() == nil && !got.final {
 		v.do = settle
 	}
 	if !callback {
@@ -264,7 +265,10 @@ func (d *Dispatcher) callBack(ctx context.Context, e chain.Entry) answer {
 		if d.calls.Err() != nil {
 			return answer{outcome: outcome{reason: "hearth is stopping"}}
 		}
-		var u *url.Error
+		if refused := (*egress.Refused)(nil); errors.As(err, &refused) {
+			return answer{outcome: outcome{reached: true, final: true, reason: refused.Error()}}
+		}
+		var u *url.Error // its own text has the URL, with what is secret in it
 		reason := "the callback URL cannot be reached"
 		if errors.As(err, &u) {
 			reason += ": " + u.Err.Error()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/internal/egress"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
 )
@@ -28,7 +29,8 @@ type Config struct {
 	// again, when it was made, should the function have been removed in between.
 	EnsureCallbacks func(ctx context.Context, n hearth.Name, again bool) error
 
-	// Callbacks is the client that calls callback URLs. Defaults to one that follows no redirects, with a timeout of 30 s.
+	// Callbacks is the client that calls callback URLs. It must follow no redirects. Defaults to one that calls public
+	// addresses only.
 	Callbacks *http.Client
 
 	// Backoff is how the waits before retries are spread. Defaults to equal, which keeps at least half of each.
@@ -92,7 +94,7 @@ func New(cfg Config, target Target) *Dispatcher {
 		cfg.Connector = "hearth"
 	}
 	if cfg.Callbacks == nil {
-		cfg.Callbacks = &http.Client{Timeout: 30 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		cfg.Callbacks = egress.NewClient(egress.Config{})
 	}
 	if cfg.Backoff == "" {
 		cfg.Backoff = hearth.BackoffEqual
@@ -137,6 +139,7 @@ func (d *Dispatcher) Stop(ctx context.Context) {
 		<-over
 	}
 	d.abort()
+	d.cfg.Callbacks.CloseIdleConnections()
 }
 
 // Set makes a function's lane what its spec and subscriptions say, and begins to deliver. The subscriptions' groups must be

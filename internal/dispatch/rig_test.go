@@ -13,6 +13,7 @@ import (
 	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
 	"github.com/hearthfaas/hearth/internal/dispatch"
+	"github.com/hearthfaas/hearth/internal/egress"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
 	goredis "github.com/redis/go-redis/v9"
@@ -89,7 +90,9 @@ func newRig(t *testing.T, raw *goredis.Client, change ...func(*dispatch.Config))
 	queue, err := redis.Open(t.Context(), chaintest.URL(raw))
 	require.NoError(t, err)
 	r := &rig{t: t, queue: queue, raw: raw, fns: &functions{answer: always(200), room: 8}}
-	cfg := dispatch.Config{Queue: queue, Log: slog.New(slog.DiscardHandler), Instance: "me"}
+	var allow egress.AllowList
+	require.NoError(t, allow.Set("127.0.0.1")) // where tests listen for callbacks
+	cfg := dispatch.Config{Queue: queue, Log: slog.New(slog.DiscardHandler), Instance: "me", Callbacks: egress.NewClient(egress.Config{Allow: allow})}
 	for _, c := range change {
 		c(&cfg)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/internal/egress"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/hearthfaas/hearth/internal/router"
@@ -279,6 +280,9 @@ func checkCallback(text string) error {
 	u, err := url.Parse(text)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
 		return hearth.Errorf(hearth.Invalid, "the %s is not an absolute http or https URL", headerCallback)
+	}
+	if err := egress.CheckHost(u.Hostname()); err != nil {
+		return hearth.Errorf(hearth.Invalid, "the %s cannot be called: %v", headerCallback, err)
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"time"
@@ -81,7 +82,16 @@ func (g *Gateway) showDead(w http.ResponseWriter, r *http.Request) error {
 func whole(q Queue, l redis.DeadLetter) DeadLetter {
 	e := l.Entry
 	return DeadLetter{Queue: q.Name, DeadLetter: l, Reason: l.Reason(), CallID: e.CallID, ContentType: e.ContentType,
-		Method: e.Method, Path: e.Path, Query: e.Query, Header: e.Header, Callback: e.Callback, Body: e.Body}
+		Method: e.Method, Path: e.Path, Query: e.Query, Header: e.Header, Callback: redacted(e.Callback), Body: e.Body}
+}
+
+// redacted is a callback URL without its password.
+func redacted(callback string) string {
+	u, err := url.Parse(callback)
+	if err != nil {
+		return "a URL that cannot be read"
+	}
+	return u.Redacted()
 }
 
 // exportDead writes all dead letters that a selection means, each with its call, one line of JSON for each.

@@ -117,7 +117,7 @@ func launch(t *testing.T, state string, env []string, args ...string) *running {
 	dir, err := project()
 	require.NoError(t, err)
 	r := &running{t: t, dir: dir, state: state, done: make(chan error, 1)}
-	r.cmd = exec.Command(filepath.Join(dir, "bin", "hearth"), append([]string{"up", "--state", state, "--listen", "127.0.0.1:0", "--no-build"}, args...)...)
+	r.cmd = exec.Command(filepath.Join(dir, "bin", "hearth"), append([]string{"up", "--state", state, "--listen", "127.0.0.1:0", "--no-build", "--callback-allow", "127.0.0.1"}, args...)...)
 	r.cmd.Dir = dir
 	r.cmd.Env = append(append(without(os.Environ(), "REDIS_URL"), "MANAGER_KEY_FILE="+filepath.Join(state, "secrets", "openfaas-fn", "manager-key")), env...)
 	out, err := r.cmd.StdoutPipe()
