@@ -60,7 +60,7 @@ func (l *told) errors() (lines []string) {
 func twoNodes(t *testing.T) (a, b *testNode, log *told) {
 	t.Helper()
 	raw, log := chaintest.Redis(t), &told{}
-	a, b = startTestNode(t, raw, t.TempDir(), log.config), startTestNode(t, raw, t.TempDir(), log.config)
+	a, b = startTestNode(t, raw, t.TempDir(), log.config, callbacksHere), startTestNode(t, raw, t.TempDir(), log.config, callbacksHere)
 	return a, b, log
 }
 
