@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
@@ -274,6 +275,20 @@ func TestFullRedisStillSettlesAndTakesNothingOn(t *testing.T) {
 	require.Equal(t, http.StatusOK, call(t, adder, m.Request(ctx)).StatusCode)
 	require.Equal(t, "2", sum(t, rdb.Client))
 	require.Zero(t, rdb.XLen(ctx, sub.Stream).Val())
+}
+
+func TestRedisThatStandsStillIsAway(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0") // the kernel connects, and nobody answers
+	require.NoError(t, err)
+	defer func() { _ = l.Close() }()
+	opt := &redis.Options{Addr: l.Addr().String(), ReadTimeout: 10 * time.Millisecond, MaxRetries: -1}
+	chain.Tune(opt)
+	rdb := redis.NewClient(opt)
+	defer func() { _ = rdb.Close() }()
+	err = rdb.Ping(t.Context()).Err()
+	require.Error(t, err)
+	require.True(t, chain.IsAway(err), "%T: %v", err, err)
 }
 
 func TestStreamNames(t *testing.T) {

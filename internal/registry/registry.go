@@ -28,6 +28,9 @@ import (
 	"github.com/openfaas/faas-provider/types"
 )
 
+// saveTimeout is how long a function that was scaled waits for Redis to know; no other change of it is made meanwhile.
+const saveTimeout = 3 * time.Second
+
 // Config is what the registry works with.
 type Config struct {
 	Queue    *redis.Client
@@ -279,6 +282,10 @@ func (r *Registry) EnsureCallbacks(ctx context.Context, n hearth.Name, again boo
 	if has {
 		return nil
 	}
+	// Before the lock, which a sync call needs to wake the function: a Redis that is away must not be waited for with it.
+	if err := r.cfg.Queue.Ping(ctx); err != nil {
+		return err
+	}
 	e.change.Lock()
 	defer e.change.Unlock()
 	if e.gone { // it was removed meanwhile, and may be deployed anew
@@ -326,7 +333,9 @@ func (r *Registry) Scale(ctx context.Context, n hearth.Name, replicas int) error
 	r.mu.Lock()
 	e.spec = f
 	r.mu.Unlock()
-	if err := r.cfg.Queue.SaveFunction(ctx, f); err != nil {
+	save, cancel := context.WithTimeout(ctx, saveTimeout)
+	defer cancel()
+	if err := r.cfg.Queue.SaveFunction(save, f); err != nil {
 		// It runs as it should; only a restart would not know. With Redis away, sync calls must still be able to wake it.
 		r.cfg.Log.Warn("a function was scaled, but Redis does not know", "function", n.String(), "replicas", replicas, "error", err)
 	}
