@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"testing"
+	"time"
 
 	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
@@ -286,6 +287,20 @@ func TestACallByTheClockIsNoMessage(t *testing.T) {
 	answer := call(t, adder, handler.Request{Header: h, Method: http.MethodPost})
 	require.Equal(t, http.StatusBadRequest, answer.StatusCode)
 	require.Contains(t, detailOf(answer), "The clock called, and this function only takes messages of the topic test.add")
+}
+
+func TestRedisThatStandsStillIsAway(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0") // the kernel connects, and nobody answers
+	require.NoError(t, err)
+	defer func() { _ = l.Close() }()
+	opt := &redis.Options{Addr: l.Addr().String(), ReadTimeout: 10 * time.Millisecond, MaxRetries: -1}
+	chain.Tune(opt)
+	rdb := redis.NewClient(opt)
+	defer func() { _ = rdb.Close() }()
+	err = rdb.Ping(t.Context()).Err()
+	require.Error(t, err)
+	require.True(t, chain.IsAway(err), "%T: %v", err, err)
 }
 
 func TestStreamNames(t *testing.T) {

@@ -76,7 +76,7 @@ func IsAway(err error) bool {
 	switch {
 	case err == nil, errors.Is(err, context.Canceled):
 		return false
-	case errors.As(err, &network): // also a dial that took too long, which says that it is a deadline exceeded
+	case errors.As(err, &network), errors.Is(err, os.ErrDeadlineExceeded): // go-redis strips a timeout down to the latter; or a dial that took too long
 		return true
 	case errors.Is(err, context.DeadlineExceeded): // it is the caller who gave up
 		return false

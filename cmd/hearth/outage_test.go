@@ -5,12 +5,16 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/chaintest"
 	"github.com/hearthfaas/hearth/internal/child"
 	"github.com/openfaas/faas-provider/types"
 	"github.com/redis/go-redis/v9"
@@ -59,61 +63,144 @@ func (r *ownRedis) kill() {
 	_ = r.cmd.Wait()
 }
 
-func TestMeasure(t *testing.T) {
-	for _, how := range []string{"stop", "kill"} {
-		r := newOwnRedis(t)
-		n := startTestNode(t, r.Client, t.TempDir())
-		n.deploy("probe")
-		n.deploy("asleep", func(d *types.FunctionDeployment) { (*d.Labels)["com.openfaas.scale.min"] = "0" })
-		n.deploy("asleep2", func(d *types.FunctionDeployment) { (*d.Labels)["com.openfaas.scale.min"] = "0" })
-		n.deploy("slow", onTopic("back.log"), func(d *types.FunctionDeployment) { d.EnvVars["max_inflight"] = "2"; d.EnvVars["V"] = "1" })
-		for range 300 {
-			require.NoError(t, r.XAdd(t.Context(), &redis.XAddArgs{Stream: "{back}.log", Values: []string{"body", "x"}}).Err())
-		}
-		for i := range 300 {
-			res, text := n.do(http.MethodPost, fmt.Sprintf("/async-function/slow?sleep=%dms", 20), fmt.Sprint(i))
-			require.Equal(t, 202, res.StatusCode, text)
-		}
-		for _, q := range n.queuesOf("slow") {
-			t.Logf("%+v", q)
-		}
-		timed := func(what, path string, headers ...string) {
-			began := time.Now()
-			res, text := n.do(http.MethodPost, path, "x", headers...)
-			t.Logf("%s: %-30s %d in %v %s", how, what, res.StatusCode, time.Since(began), text)
-		}
-		if how == "stop" {
-			r.signal(syscall.SIGSTOP)
-		} else {
-			r.kill()
-		}
-		timed("sync", "/function/probe")
-		timed("async", "/async-function/probe")
-		timed("async", "/async-function/probe")
-		timed("sync wake", "/function/asleep")
-		timed("async key", "/async-function/probe", "Idempotency-Key", "k")
-		timed("async callback", "/async-function/probe", "X-Callback-Url", "http://127.0.0.1:1/")
-		timed("sync wake", "/function/asleep2")
-		timed("async after wake", "/async-function/asleep2", "X-Callback-Url", "http://127.0.0.1:1/")
-		began := time.Now()
-		if how == "stop" {
-			r.signal(syscall.SIGCONT)
-		} else {
-			r.start()
-		}
-		timed("async back", "/async-function/probe")
-		require.Eventually(t, func() bool {
-			for _, q := range n.queuesOf("slow") {
-				if q.Waiting+q.Leased+q.Due > 0 {
-					return false
-				}
+// bounded is how long a caller may have to wait for the answer that Redis is away: 3 s, and time for a slow machine.
+const bounded = 8 * time.Second
+
+// refused makes an async call and requires that it is refused soon, as RFC 9457 has it.
+func (n *testNode) refused(function, says string, headers ...string) {
+	n.t.Helper()
+	began := time.Now()
+	res, text := n.do(http.MethodPost, "/async-function/"+function, "x", headers...)
+	require.Equal(n.t, http.StatusServiceUnavailable, res.StatusCode, text)
+	require.Equal(n.t, chain.ContentType, res.Header.Get("Content-Type"))
+	require.NotEmpty(n.t, res.Header.Get("Retry-After"))
+	require.Contains(n.t, text, says)
+	require.Less(n.t, time.Since(began), bounded)
+}
+
+// answers makes a sync call and requires that it is answered.
+func (n *testNode) answers(function string) {
+	n.t.Helper()
+	res, text := n.do(http.MethodPost, "/function/"+function, "hello")
+	require.Equal(n.t, http.StatusOK, res.StatusCode, text)
+	require.Equal(n.t, "hello", text)
+}
+
+// accepted waits until an async call is accepted.
+func (n *testNode) accepted(function string) {
+	n.t.Helper()
+	eventually(n.t, func() bool {
+		res, _ := n.do(http.MethodPost, "/async-function/"+function, "x")
+		return res.StatusCode == http.StatusAccepted
+	})
+}
+
+// drained waits until a function's queues are empty, and nothing was given up.
+func (n *testNode) drained(function string) {
+	n.t.Helper()
+	eventually(n.t, func() bool {
+		for _, q := range n.queuesOf(function) {
+			require.Zero(n.t, q.Dead, q.Name)
+			if q.Waiting+q.Leased+q.Due > 0 {
+				return false
 			}
-			return true
-		}, 90*time.Second, 50*time.Millisecond)
-		f, err := n.client.GetFunction(t.Context(), "slow", "")
-		require.NoError(t, err)
-		t.Logf("%s: %v calls made", how, f.InvocationCount)
-		t.Logf("%s: all settled in %v", how, time.Since(began))
-		n.end()
+		}
+		return true
+	})
+}
+
+func TestRedisThatIsFullRefusesQueuedCallsAndDrains(t *testing.T) {
+	t.Parallel()
+	r := newOwnRedis(t, "--maxmemory", "8mb")
+	n := startTestNode(t, r.Client, t.TempDir())
+	gate := filepath.Join(t.TempDir(), "open")
+	n.deploy("probe", func(d *types.FunctionDeployment) { d.EnvVars["max_inflight"], d.EnvVars["write_timeout"] = "1", "1m" })
+	n.deploy("awake")
+	n.deploy("other", asleep)
+
+	body := strings.Repeat("x", 64<<10)
+	write := "/async-function/probe?write=" + filepath.Dir(gate) + "/%d&until=" + gate // nothing is done until there is that file
+	queued := 0
+	var res *http.Response
+	var text string
+	for ; ; queued++ {
+		require.Less(t, queued, 1000, "8 MB are never full")
+		res, text = n.do(http.MethodPost, fmt.Sprintf(write, queued), body)
+		if res.StatusCode != http.StatusAccepted {
+			break
+		}
+	}
+	require.Greater(t, queued, 10)
+	require.Equal(t, http.StatusServiceUnavailable, res.StatusCode, text)
+	chaintest.FullRedis{Client: r.Client}.Fill(t) // what is left, for less than a call
+	n.refused("other", "Redis is full")
+	n.refused("other", "Redis is full", "Idempotency-Key", "k")
+	n.refused("other", "Redis is full", "X-Callback-Url", "http://192.0.2.1/")
+	n.answers("awake")
+	n.answers("other")
+
+	require.NoError(t, os.WriteFile(gate, nil, 0o600))
+	n.drained("probe")
+	done, err := os.ReadDir(filepath.Dir(gate))
+	require.NoError(t, err)
+	require.Len(t, done, queued+1, "each was done, and the gate")
+	n.accepted("probe")
+	n.accepted("other")
+	n.drained("probe")
+	n.drained("other")
+}
+
+func TestRedisThatIsAwayRefusesQueuedCallsSoonAndAllGoesOnWhenItIsBack(t *testing.T) {
+	t.Parallel()
+	for name, outage := range map[string]struct{ begin, end func(*ownRedis) }{
+		"stands still": {func(r *ownRedis) { r.signal(syscall.SIGSTOP) }, func(r *ownRedis) { r.signal(syscall.SIGCONT) }},
+		"is killed":    {(*ownRedis).kill, (*ownRedis).start},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newOwnRedis(t)
+			n := startTestNode(t, r.Client, t.TempDir())
+			const topic, calls = 2000, 100
+			done := t.TempDir()
+			n.deploy("probe", func(d *types.FunctionDeployment) { d.EnvVars["max_inflight"] = "2" })
+			n.deploy("busy", onTopic("back.log"))
+			for _, name := range []string{"first", "second", "third"} {
+				n.deploy(name, asleep)
+			}
+			eventually(t, func() bool { return n.available("busy") == 1 })
+			for i := range calls {
+				res, text := n.do(http.MethodPost, fmt.Sprintf("/async-function/probe?write=%s/%d", done, i), "x")
+				require.Equal(t, http.StatusAccepted, res.StatusCode, text)
+			}
+			pipe := r.Pipeline()
+			for range topic {
+				pipe.XAdd(t.Context(), &redis.XAddArgs{Stream: "{back}.log", Values: []string{"body", "x"}})
+			}
+			_, err := pipe.Exec(t.Context())
+			require.NoError(t, err)
+			eventually(t, func() bool { return r.XLen(t.Context(), "{back}.log").Val() < topic*9/10 })
+
+			outage.begin(r) // amid taking, calling and settling
+			n.answers("probe")
+			n.refused("probe", "Redis is away")
+			n.answers("first")
+			n.refused("probe", "Redis is away", "Idempotency-Key", "k")
+			n.refused("second", "Redis is away", "X-Callback-Url", "http://192.0.2.1/") // the first callback of a function is more work in Redis
+			n.answers("second")
+			n.answers("third")
+			outage.end(r)
+			back := time.Now()
+
+			n.accepted("probe")
+			n.accepted("second")
+			n.drained("probe")
+			n.drained("second")
+			eventually(t, func() bool { return r.XLen(t.Context(), "{back}.log").Val() == 0 })
+			n.drained("busy")
+			files, err := os.ReadDir(done)
+			require.NoError(t, err)
+			require.Len(t, files, calls)
+			t.Logf("all was done %v after Redis was back", time.Since(back))
+		})
 	}
 }

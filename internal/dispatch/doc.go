@@ -24,7 +24,7 @@ has room for. A lane without work has no goroutine, no timer and no connection: 
 
 	a replica         the call fails, and is decided on like any failure
 	Redis             taking pauses, and goes on when it is back; answers that could not be settled are settled later,
-	                  or their lease runs out
+	                  or their lease runs out; what it had leased and told nobody of is given back
 	this process      its leases run out, or are ended when it starts again
 
 It does not order deliveries, and does not know what an entry means.

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -47,6 +48,7 @@ type queue struct {
 	timerAt   time.Time   // when that is
 	missing   bool        // its group was not there when it was looked at last
 	removed   bool
+	lost      bool // the answer of a take was lost, and what it leased with it
 }
 
 // set makes the lane's queues these, and returns those that are no more.
@@ -158,6 +160,10 @@ func (l *lane) run() {
 		sub := q.Subscription.Subscription
 		l.mu.Unlock()
 
+		if err := l.untake(q); err != nil {
+			l.failed(q, err)
+			continue
+		}
 		b, err := l.d.cfg.Queue.Take(l.d.ctx, sub, n, lease, l.d.cfg.Instance)
 		if err != nil {
 			l.failed(q, err)
@@ -195,7 +201,35 @@ func (l *lane) failed(q *queue, err error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	q.lost = q.lost || hearth.CodeOf(err) == hearth.Unavailable
 	l.wakeIn(q, wait)
+}
+
+// untake gives back what was leased by takes whose answer was lost. Where the ack is left to the function, a lease that no call
+// holds is nothing unusual, and runs out.
+func (l *lane) untake(q *queue) error {
+	l.mu.Lock()
+	sub := q.Subscription
+	if !q.lost || sub.LeaveAck {
+		l.mu.Unlock()
+		return nil
+	}
+	var tokens []string
+	for other, deliveries := range l.held { // a subscription that was removed and made again has two
+		if other.Subscription.Subscription == sub.Subscription {
+			tokens = slices.AppendSeq(tokens, maps.Keys(deliveries))
+		}
+	}
+	l.mu.Unlock()
+	n, err := l.d.cfg.Queue.Untake(l.d.ctx, sub.Subscription, l.d.cfg.Instance, tokens)
+	if err != nil {
+		return err
+	}
+	q.lost = false // only the lane's own goroutine sets it
+	if n > 0 {
+		l.d.cfg.Log.Info("Redis had not told what it had given out; that is given out again", "queue", sub.String(), "count", n)
+	}
+	return nil
 }
 
 // quiet ends a queue's timer. The lane's lock is held.

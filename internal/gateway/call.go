@@ -31,6 +31,7 @@ const (
 
 	maxCallID = 200 // bytes of an X-Call-Id that is kept
 
+	queueTimeout = 3 * time.Second  // for Redis to take a call; a stopped one says nothing, and its caller should not hang
 	bodyTimeout  = 30 * time.Second // for a body that is read before the call is made
 	writeTimeout = time.Minute      // for a caller to take the next part of an answer
 )
@@ -226,7 +227,10 @@ func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
 		if err := checkCallback(callback); err != nil {
 			return err
 		}
-		if err := g.cfg.Registry.EnsureCallbacks(r.Context(), n, false); err != nil {
+		ctx, cancel := context.WithTimeout(r.Context(), queueTimeout)
+		err := g.cfg.Registry.EnsureCallbacks(ctx, n, false)
+		cancel()
+		if err != nil {
 			return err
 		}
 	}
@@ -256,7 +260,7 @@ func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
 	if path != "/" {
 		call.Path = path
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), queueTimeout)
 	defer cancel()
 	callID, err = g.cfg.Queue.Enqueue(ctx, n, call, f.QueueLimit(g.cfg.QueueLimit))
 	if errors.Is(err, redis.ErrNoGroup) {

@@ -66,7 +66,7 @@ func (c *Client) Close() error {
 }
 
 // Ping tells whether Redis answers.
-func (c *Client) Ping(ctx context.Context) error { return c.rdb.Ping(ctx).Err() }
+func (c *Client) Ping(ctx context.Context) error { return away("reach it", c.rdb.Ping(ctx).Err()) }
 
 func (c *Client) check(ctx context.Context) error {
 	if err := c.rdb.Ping(ctx).Err(); err != nil {

@@ -31,9 +31,10 @@ its id is in exactly one of three sorted sets:
 
 # When a piece dies
 
-A hearth that dies leaves leases, which run out; the same hearth, started again, ends its own at once (Reclaim). An entry
-that is pending and in none of the sets was taken by a stranger, or by a crash that this package does not know; a slow
-Sweep leases it, and counts it.
+A hearth that dies leaves leases, which run out; the same hearth, started again, ends its own at once (Reclaim). A Redis that
+dies or stands still may have leased what it told nobody; when it answers again, that is given back (Untake). An entry that is
+pending and in none of the sets was taken by a stranger, or by a crash that this package does not know; a slow Sweep leases it,
+and counts it.
 
 The package does not decide whether to retry, nor call anything: package dispatch does.
 */

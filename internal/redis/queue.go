@@ -42,6 +42,7 @@ var (
 	redriveLua     = lua("redrive")
 	purgeLua       = lua("purge")
 	renewLua       = lua("renew")
+	untakeLua      = lua("untake")
 	reclaimLua     = lua("reclaim")
 	sweepLua       = lua("sweep")
 	unsubscribeLua = lua("unsubscribe")
@@ -159,7 +160,8 @@ type Batch struct {
 }
 
 // Take leases up to n entries of a subscription: those whose lease ran out, those whose time to retry has come, and new
-// ones. instance names this hearth, for Reclaim. A lost answer leaves leases that run out, so this is never sent twice.
+// ones. instance names this hearth, for Reclaim. A lost answer leaves leases that nobody knows of, so this is never sent
+// twice; Untake ends them.
 //
 // It returns ErrNoGroup if the group is not there.
 func (c *Client) Take(ctx context.Context, s chain.Subscription, n int, lease time.Duration, instance string) (Batch, error) {
@@ -310,6 +312,17 @@ func (c *Client) Renew(ctx context.Context, s chain.Subscription, lease time.Dur
 	}
 	gone, err = renewLua.Run(ctx, c.rdb, s.Keys(), args...).StringSlice()
 	return gone, away("renew leases of "+s.Stream, err)
+}
+
+// Untake gives back what an earlier Take leased whose answer was lost: all leases of an instance but those of the tokens that
+// it knows of. It counts as no attempt. There must be no Take of this instance under way.
+func (c *Client) Untake(ctx context.Context, s chain.Subscription, instance string, tokens []string) (int, error) {
+	args := []any{instance}
+	for _, t := range tokens {
+		args = append(args, t)
+	}
+	n, err := untakeLua.Run(ctx, c.rdb, s.Keys(), args...).Int()
+	return n, away("give back what was taken of "+s.Stream, err)
 }
 
 // Reclaim ends all leases of an instance that is known to be dead: its own former life.

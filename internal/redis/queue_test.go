@@ -280,3 +280,27 @@ func TestEntryThatIsGoneIsStillDelivered(t *testing.T) {
 		q.empty()
 	})
 }
+
+func TestUntakeGivesBackWhatNobodyKnowsOf(t *testing.T) {
+	servers(t, func(t *testing.T, q queue) {
+		for _, body := range []string{"lost", "known", "another's"} {
+			q.enqueue(body)
+		}
+		lost, known := q.one(), q.one()
+		_, err := q.Take(t.Context(), q.sub, 1, time.Minute, "me-too")
+		require.NoError(t, err)
+		for _, want := range []int{1, 0} {
+			n, err := q.Untake(t.Context(), q.sub, "me", []string{known.Token})
+			require.NoError(t, err)
+			require.Equal(t, want, n)
+		}
+		require.Equal(t, redis.Depth{Leased: 2, Due: 1}, q.depth())
+		again := q.one()
+		require.Equal(t, lost.ID, again.ID)
+		require.Equal(t, 1, again.Attempt, "it was no attempt")
+		require.Equal(t, lost.Since, again.Since)
+		done, err := q.Settle(t.Context(), q.sub, known, nil)
+		require.NoError(t, err)
+		require.True(t, done)
+	})
+}

@@ -44,6 +44,9 @@ import (
 	"github.com/openfaas/faas-provider/types"
 )
 
+// saveTimeout is how long a function that was scaled waits for Redis to know; no other change of it is made meanwhile.
+const saveTimeout = 3 * time.Second
+
 // Config is what the registry works with.
 type Config struct {
 	Queue    *redis.Client
@@ -364,6 +367,10 @@ func (r *Registry) EnsureCallbacks(ctx context.Context, n hearth.Name, again boo
 	if has {
 		return nil
 	}
+	// Before the lock, which a sync call needs to wake the function: a Redis that is away must not be waited for with it.
+	if err := r.cfg.Queue.Ping(ctx); err != nil {
+		return err
+	}
 	e.change.Lock()
 	defer e.change.Unlock()
 	if e.gone { // it was removed meanwhile, and may be deployed anew
@@ -428,7 +435,9 @@ func (r *Registry) Scale(ctx context.Context, n hearth.Name, replicas int) error
 	if wasBroken {
 		r.cfg.Dispatch.Set(f, r.subscriptions(f, e.callbacks))
 	}
-	if err := r.cfg.Queue.SaveReplicas(ctx, f); err != nil {
+	save, cancel := context.WithTimeout(ctx, saveTimeout)
+	defer cancel()
+	if err := r.cfg.Queue.SaveReplicas(save, f); err != nil {
 		// It runs as it should; only a restart would not know. With Redis away, sync calls must still be able to wake it.
 		r.cfg.Log.Warn("a function was scaled, but Redis does not know", "function", n.String(), "replicas", replicas, "error", err)
 	}

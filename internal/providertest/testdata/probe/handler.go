@@ -43,6 +43,11 @@ func Handle(r handler.Request) (handler.Response, error) {
 			return handler.Response{}, err
 		}
 	}
+	for path := query.Get("until"); path != ""; time.Sleep(5 * time.Millisecond) { // there is such a file
+		if _, err := os.Stat(path); err == nil {
+			break
+		}
+	}
 	answer := func(s string) (handler.Response, error) { return handler.Response{Body: []byte(s)}, nil }
 	switch {
 	case query.Has("env"):
