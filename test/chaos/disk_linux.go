@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 	"unsafe"
@@ -30,7 +32,8 @@ type syscallInfo struct {
 }
 
 // slowSyncs makes each fsync and fdatasync of a child's first thread take longer, as a slow disk does: Redis, with appendfsync
-// always, does them there, and answers nobody meanwhile. It returns how many there were. The child must be our own.
+// always, does them there, and answers nobody meanwhile. It returns how many there were. The child must be our own, and must not be
+// waited for but by untilEnded: a wait of another thread would take our stops for its end.
 func slowSyncs(ctx context.Context, pid int, d, delay time.Duration) (n int, err error) {
 	runtime.LockOSThread() // a tracer is a thread
 	defer runtime.UnlockOSThread()
@@ -82,4 +85,16 @@ func ptrace(request uintptr, pid int, data uintptr) error {
 		return e
 	}
 	return nil
+}
+
+// untilEnded waits for the end of a child, and leaves it to be waited for.
+func untilEnded(pid int) {
+	for {
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+		_, state, _ := strings.Cut(string(text), ") ")
+		if err != nil || strings.HasPrefix(state, "Z") {
+			return
+		}
+		time.Sleep(2 * ms)
+	}
 }

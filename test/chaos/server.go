@@ -51,7 +51,7 @@ func (s *server) once() bool {
 		s.mu.Unlock()
 		time.Sleep(min(pause, 10*ms))
 	}
-	p, err := harness.Start(s.command())
+	p, err := harness.Start(s.command(), untilEnded)
 	if err != nil {
 		s.failures = append(s.failures, err.Error())
 		s.notUntil = time.Now().Add(100 * ms)

@@ -22,14 +22,19 @@ type Process struct {
 	out strings.Builder
 }
 
-// Start starts a command.
-func Start(cmd *exec.Cmd) (*Process, error) {
+// Start starts a command. What is given is done before it is waited for.
+func Start(cmd *exec.Cmd, before ...func(pid int)) (*Process, error) {
 	p := &Process{Cmd: cmd, Done: make(chan error, 1)}
 	cmd.Stdout, cmd.Stderr = p, p
 	if err := child.Start(cmd, syscall.SIGKILL); err != nil {
 		return nil, err
 	}
-	go func() { p.Done <- cmd.Wait() }()
+	go func() {
+		for _, f := range before {
+			f(cmd.Process.Pid)
+		}
+		p.Done <- cmd.Wait()
+	}()
 	return p, nil
 }
 
