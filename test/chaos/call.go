@@ -13,6 +13,8 @@ const (
 	once       = "once"        // an async call of the probe, asked once
 	keyed      = "keyed"       // one with an Idempotency-Key, asked until it is answered
 	identified = "identified"  // one with the client's X-Call-Id, likewise
+	delayed    = "delayed"     // one that is to be made later, likewise
+	withdrawn  = "withdrawn"   // one that is to be made later, and may be cancelled before
 	message    = "message"     // a message of a topic, put there by XADD
 )
 
@@ -21,6 +23,7 @@ const (
 	unknown  = "unknown" // no answer: it may have been taken, or not
 	accepted = "accepted"
 	refused  = "refused"
+	taken    = "taken back" // it was accepted, and then cancelled before it was due
 )
 
 // A call is one thing that a client asked for, with all that is known of it.
@@ -35,10 +38,12 @@ type call struct {
 	Order    string    `json:"order,omitempty"`
 	CallID   string    `json:"call_id,omitempty"`
 	Callback bool      `json:"callback,omitempty"` // it wants one
-	Cancel   bool      `json:"cancel,omitempty"`   // the customer wanted the order cancelled
+	Cancel   bool      `json:"cancel,omitempty"`   // the client wanted it cancelled
+	NotUntil time.Time `json:"not_until,omitzero"` // it must not be made before
 
 	Done      time.Time       `json:"done"` // when it was done for the first time
 	Begun     int             `json:"begun"`
+	First     time.Time       `json:"first"`  // when it was begun for the first time
 	Doings    int             `json:"doings"` // how often it was done
 	CallIDs   map[string]bool `json:"call_ids,omitempty"`
 	Callbacks int             `json:"callbacks,omitempty"`

@@ -93,10 +93,14 @@ func (l *load) ask(ctx context.Context, r *rand.Rand) {
 		l.order(ctx, r, l.b.open(asyncOrder))
 	case p < 65:
 		l.probe(ctx, r, l.b.open(once))
-	case p < 78:
+	case p < 73:
 		l.probe(ctx, r, l.b.open(keyed))
-	case p < 85:
+	case p < 79:
 		l.probe(ctx, r, l.b.open(identified))
+	case p < 84:
+		l.probe(ctx, r, l.b.open(delayed))
+	case p < 87:
+		l.withdraw(ctx, r, l.b.open(withdrawn))
 	case p < 97:
 		l.message(ctx, l.b.open(message))
 	default:
@@ -168,6 +172,12 @@ func (l *load) probe(ctx context.Context, r *rand.Rand, c *call) {
 	switch c.Kind {
 	case keyed:
 		header.Set("Idempotency-Key", l.key(c))
+	case delayed, withdrawn:
+		header.Set("Idempotency-Key", l.key(c))
+		delay := 200*ms + upTo(r, 6*time.Second)
+		c.NotUntil = time.Now().Add(delay)
+		header.Set("X-Delay", delay.String())
+		c.Callback = c.Callback && c.Kind == delayed
 	case identified:
 		header.Set(chain.HeaderCallID, fmt.Sprintf("chaos-%d-%d", l.w.cfg.Seed, c.N))
 	default:
@@ -191,6 +201,30 @@ func (l *load) probe(ctx context.Context, r *rand.Rand, c *call) {
 		return
 	}
 	l.until(ctx, r, c, path, header)
+}
+
+// withdraw calls the probe for later, and cancels that, as an operator does.
+func (l *load) withdraw(ctx context.Context, r *rand.Rand, c *call) {
+	l.probe(ctx, r, c)
+	if c.Outcome != accepted {
+		return
+	}
+	wait(ctx, upTo(r, time.Second))
+	c.Cancel = true
+	for ctx.Err() == nil && time.Now().Before(c.NotUntil) {
+		var out struct{ Cancelled int }
+		n := l.w.hearths[upTo(r, len(l.w.hearths))]
+		if err := l.w.system(ctx, n, http.MethodDelete, "/async-function/"+c.CallID+"?function=probe", nil, &out); err != nil {
+			wait(ctx, 50*ms+upTo(r, 200*ms)) // also: no such call, as one whose answer was lost has cancelled it
+			continue
+		}
+		if time.Now().Before(c.NotUntil) && out.Cancelled == 1 {
+			l.b.close(c, taken, "")
+		} else if out.Cancelled != 1 {
+			l.b.fault("%v was cancelled %d times", c, out.Cancelled)
+		}
+		return
+	}
 }
 
 // until asks until there is an answer, which it returns; nil if none came.

@@ -8,6 +8,7 @@ seed. When the faults end, everything must settle by itself, and then it counts.
 	a call that was accepted (202)     ran to its end at least once
 	a call that was refused            did not run, unless a connection broke while it was asked
 	a call with a key, repeated        was queued once
+	a call for later                   was not made before, and not at all if it was cancelled in time
 	an order that was accepted         is the same order when it is asked for again, and has one end
 	the bakery's books                 balance, to the gram, with what was restocked
 	a message of a topic               had its effect exactly once, at each step

@@ -22,6 +22,7 @@ type report struct {
 	Refused  int         `json:"refused"`
 	RanStill int         `json:"refused_and_ran"` // of those: a connection broke while they were asked
 	Unknown  int         `json:"unknown"`         // they got no answer
+	Taken    int         `json:"taken_back"`      // they were for later, and were cancelled
 	Wrong    []string    `json:"wrong"`
 	Notes    []string    `json:"notes"`
 	Schedule []happening `json:"schedule"`
@@ -46,13 +47,13 @@ type row struct {
 }
 
 func (r *row) count(c *call) {
-	if c.Outcome != accepted {
+	if c.Outcome != accepted || c.Kind == withdrawn {
 		return
 	}
 	r.Accepted++
 	if c.Doings > 0 {
 		r.Done++
-		r.took = append(r.took, max(0, c.Done.Sub(c.Answered)))
+		r.took = append(r.took, max(0, c.Done.Sub(later(c.Answered, c.NotUntil))))
 	} else {
 		r.Lost++
 	}
@@ -61,6 +62,13 @@ func (r *row) count(c *call) {
 		r.Doubled += max(0, c.Doings-1)
 	}
 	r.Doubled += max(0, len(c.CallIDs)-1)
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // end works the quantiles out.
@@ -102,6 +110,8 @@ func (b *book) report(c config, began, ended time.Time) *report {
 			if call.Kind == order || call.Kind == asyncOrder {
 				rep.Orders++
 			}
+		case taken:
+			rep.Taken++
 		case refused:
 			rep.Refused++
 			if call.Begun+call.Doings > 0 {
@@ -162,8 +172,8 @@ func (r *report) show(out io.Writer) {
 			fmt.Sprintf("%.0f ms", k.P50), fmt.Sprintf("%.0f ms", k.P99))
 	}
 	_ = w.Flush()
-	_, _ = fmt.Fprintf(out, "\n%d orders among them. %d calls were refused, %d of which ran, as a connection broke; %d got no answer. Dead letters redriven: %d.\n",
-		r.Orders, r.Refused, r.RanStill, r.Unknown, r.Redriven)
+	_, _ = fmt.Fprintf(out, "\n%d orders among them. %d calls were refused, %d of which ran, as a connection broke; %d got no answer. %d were for later, and were taken back. Dead letters redriven: %d.\n",
+		r.Orders, r.Refused, r.RanStill, r.Unknown, r.Taken, r.Redriven)
 	_, _ = fmt.Fprintf(out, "Seed %d, %.0f s of faults, settled %.1f s later.\n", r.Seed, r.Duration, r.Settled)
 	for _, n := range summed(r.Notes) {
 		_, _ = fmt.Fprintf(out, "note: %s\n", n)

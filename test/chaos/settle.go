@@ -152,6 +152,9 @@ func (w *world) readProbe(b *book) {
 		}
 		if v[0] == "begin" {
 			c.Begun++
+			if c.First.IsZero() {
+				c.First = time.UnixMilli(at)
+			}
 		}
 	}
 }
@@ -283,6 +286,10 @@ func (w *world) readRemains(ctx context.Context, b *book) {
 		keys := chain.Subscription{Stream: stream, Group: group}.Keys()
 		n, err := w.rdb.XLen(ctx, keys[0]).Result()
 		left, e := w.rdb.Exists(ctx, keys[1:]...).Result()
+		if strings.HasSuffix(stream, ".calls") {
+			bytes, _ := w.rdb.Exists(ctx, stream+":bytes").Result()
+			left += bytes
+		}
 		if n != 0 || left != 0 || errors.Join(err, e) != nil {
 			b.fault("of the queue %s there are %d entries and %d keys left, with nothing to do: %v", text, n, left, errors.Join(err, e))
 		}
@@ -297,8 +304,12 @@ func (b *book) check(c *call) {
 		b.fault("%v was queued %d times: %v", c, len(c.CallIDs), slices.Sorted(maps.Keys(c.CallIDs)))
 	}
 	switch {
-	case c.Outcome == accepted && c.Doings == 0:
+	case c.Outcome == accepted && c.Doings == 0 && !(c.Kind == withdrawn && c.Cancel): // one that was cancelled, perhaps: the answer was lost
 		b.fault("LOST: %v", c)
+	case !c.First.IsZero() && c.First.Before(c.NotUntil.Truncate(ms)):
+		b.fault("%v was not to be made before %s, and was at %s", c, c.NotUntil.Format("15:04:05.000"), c.First.Format("15:04:05.000"))
+	case c.Outcome == taken && c.Begun > 0:
+		b.fault("%v was cancelled before it was due, and ran all the same at %s", c, c.First.Format("15:04:05.000"))
 	case c.Kind == message && c.Doings > 1:
 		b.fault("DOUBLED: %v had its effect %d times", c, c.Doings)
 	case c.Outcome == refused && c.Begun+c.Doings > 0 && !broken(b.happened, c.Asked, c.Answered):
