@@ -174,15 +174,19 @@ func someFunction(n *node, r *rand.Rand) (name string, pid int, err error) {
 
 func pick[T any](r *rand.Rand, list []T) T { return list[upTo(r, len(list))] }
 
-// breakFunction lets a probe fail in some way.
-func (w *world) breakFunction(ctx context.Context, f fault, r *rand.Rand) (string, error) {
-	name, mode := pick(r, []string{"probe", "tally"}), pick(r, []string{"fail", "hang", "exit", "huge"})
-	path := filepath.Join(w.funcDir(), name+".mode")
-	if err := os.WriteFile(path, []byte(mode), 0o600); err != nil {
-		return "", err
+// breakFunction lets the probes fail, each in some way.
+func (w *world) breakFunction(ctx context.Context, f fault, r *rand.Rand) (what string, err error) {
+	for _, name := range []string{"probe", "tally"} {
+		mode := pick(r, []string{"fail", "hang", "exit", "huge"})
+		path := filepath.Join(w.funcDir(), name+".mode")
+		if err := os.WriteFile(path, []byte(mode), 0o600); err != nil {
+			return "", err
+		}
+		defer func() { err = errors.Join(err, os.Remove(path)) }()
+		what += name + " was told to " + mode + "; "
 	}
 	wait(ctx, f.length)
-	return name + " was told to " + mode, os.Remove(path)
+	return strings.TrimSuffix(what, "; "), nil
 }
 
 // redeploy updates a function: it gets another revision, and its replicas are replaced.

@@ -97,15 +97,15 @@ func (l link) cut(ctx context.Context, d time.Duration, r *rand.Rand) (string, e
 
 // lose lets what is asked through, and not all of what is answered.
 func (l link) lose(ctx context.Context, d time.Duration, r *rand.Rand) (string, error) {
-	switch upTo(r, 3) {
-	case 0:
-		return "no answers", l.spoil(ctx, d, toxic{"timeout", "downstream", 1, map[string]int{"timeout": 0}})
+	switch upTo(r, 4) {
+	case 0: // they come when it ends
+		return "answers held back", l.spoil(ctx, d, toxic{"timeout", "downstream", 1, map[string]int{"timeout": 0}})
 	case 1:
 		bytes := upTo(r, 3000)
 		return fmt.Sprintf("closed after %d bytes of answers", bytes), l.spoil(ctx, d, toxic{"limit_data", "downstream", 1, map[string]int{"bytes": bytes}})
 	}
 	after := 1 + upTo(r, 200)
-	return fmt.Sprintf("no answers, and closed after %d ms", after), l.spoil(ctx, d, toxic{"timeout", "downstream", 0.7, map[string]int{"timeout": after}})
+	return fmt.Sprintf("no answers, and closed after %d ms", after), l.spoil(ctx, d, toxic{"timeout", "downstream", 0.8, map[string]int{"timeout": after}})
 }
 
 // slow delays what goes through.

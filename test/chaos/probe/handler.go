@@ -75,7 +75,8 @@ func Handle(r handler.Request) (handler.Response, error) {
 		panics()
 	}
 	if mode == "hang" {
-		time.Sleep(time.Duration(rand.N(6)) * time.Second) // often longer than the timeout; and then it goes on
+		time.Sleep(time.Duration(rand.N(6)) * time.Second) // often longer than the timeout; and then it goes on, and commits late
+		r.WithContext(context.WithoutCancel(r.Context()))
 	} else {
 		time.Sleep(time.Duration(rand.N(20)) * time.Millisecond)
 	}
