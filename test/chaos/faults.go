@@ -22,17 +22,29 @@ import (
 func (w *world) inflict(ctx context.Context, b *book, faults []fault, say func(string)) {
 	began := time.Now()
 	var under sync.WaitGroup
+	things := map[string]*sync.Mutex{} // what they are done to
 	for _, f := range faults {
+		thing := things[f.on]
+		if thing == nil {
+			thing = &sync.Mutex{}
+			things[f.on] = thing
+		}
 		wait(ctx, time.Until(began.Add(f.at)))
 		if ctx.Err() != nil {
 			break
 		}
 		under.Go(func() {
+			thing.Lock() // the one before may take longer than it was to
+			defer thing.Unlock()
 			h := happening{Kind: f.name, Begin: time.Now(), breaks: f.breaks}
 			say(f.name)
 			what, err := w.do(ctx, b, f)
 			h.End, h.What = time.Now(), what
-			if err != nil && ctx.Err() == nil {
+			switch {
+			case errors.Is(err, errHung):
+				h.breaks = true
+				b.note("%v", err)
+			case err != nil && ctx.Err() == nil:
 				h.What, h.Skipped = err.Error(), true
 			}
 			b.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -14,16 +15,22 @@ import (
 // A link is a connection to Redis that goes through Shopify's Toxiproxy, which spoils it.
 // See https://github.com/Shopify/toxiproxy/tree/v2.12.0#toxics.
 type link struct {
-	api  string // of the toxiproxy-server
-	name string
-	port int
+	api   string // of the toxiproxy-server
+	name  string
+	port  int
+	renew func(ctx context.Context) error // starts the toxiproxy-server again, without toxics
 }
+
+// errHung: toxiproxy had to be started again, and all links were cut.
+var errHung = errors.New("toxiproxy hung, and was started again")
 
 func (l link) do(ctx context.Context, method, path string, in any) error {
 	body, err := json.Marshal(in)
 	if err != nil {
 		return err
 	}
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, l.api+path, bytes.NewReader(body))
 	if err != nil {
 		return err
@@ -57,29 +64,22 @@ type toxic struct {
 
 // spoil adds toxics for a while.
 func (l link) spoil(ctx context.Context, d time.Duration, toxics ...toxic) error {
-	defer l.heal()
-	for i, t := range toxics {
-		err := l.do(ctx, http.MethodPost, "/proxies/"+l.name+"/toxics", struct {
+	var failed error
+	for _, t := range toxics {
+		failed = errors.Join(failed, l.do(ctx, http.MethodPost, "/proxies/"+l.name+"/toxics", struct {
 			Name string `json:"name"`
 			toxic
-		}{fmt.Sprint(t.Type, i), t})
-		if err != nil {
-			return err
-		}
+		}{t.Type + t.Stream, t}))
 	}
 	wait(ctx, d)
-	return nil
-}
-
-// heal takes all toxics off.
-func (l link) heal() {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	for _, t := range []string{"reset_peer", "timeout", "limit_data", "latency", "slicer", "bandwidth"} {
-		for i := range 3 {
-			_ = l.do(ctx, http.MethodDelete, fmt.Sprintf("/proxies/%s/toxics/%s%d", l.name, t, i), nil)
-		}
+	ctx = context.WithoutCancel(ctx)
+	for _, t := range toxics {
+		failed = errors.Join(failed, l.do(ctx, http.MethodDelete, "/proxies/"+l.name+"/toxics/"+t.Type+t.Stream, nil))
 	}
+	if failed != nil { // as it does at times, when a toxic is taken off
+		return errors.Join(errHung, failed, l.renew(ctx))
+	}
+	return nil
 }
 
 // cut refuses connections, or resets them.
@@ -89,7 +89,11 @@ func (l link) cut(ctx context.Context, d time.Duration, r *rand.Rand) (string, e
 			return "", err
 		}
 		wait(ctx, d)
-		return "closed and refused", l.enable(context.WithoutCancel(ctx), true)
+		err := l.enable(context.WithoutCancel(ctx), true)
+		if err != nil {
+			err = errors.Join(errHung, err, l.renew(context.WithoutCancel(ctx)))
+		}
+		return "closed and refused", err
 	}
 	after := upTo(r, 50)
 	return fmt.Sprintf("reset after %d ms", after), l.spoil(ctx, d, toxic{"reset_peer", "downstream", 1, map[string]int{"timeout": after}})

@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
+	"syscall"
 	"time"
 
 	"github.com/hearthfaas/hearth/test/harness"
@@ -41,6 +43,7 @@ type world struct {
 	proxy     *server
 	toHearth  link // hearth's connections to Redis
 	toFuncs   link // the functions'
+	renewing  sync.Mutex
 	hearths   []*node
 	manager   string
 	deployed  map[string]types.FunctionDeployment
@@ -125,11 +128,9 @@ func (w *world) start(ctx context.Context) error {
 		return cmd
 	}}
 	w.proxy.keep()
-	w.toHearth, w.toFuncs = link{api, "hearth", ports[2]}, link{api, "functions", ports[3]}
-	for _, l := range []link{w.toHearth, w.toFuncs} {
-		if err := eventually(ctx, 20*time.Second, "toxiproxy opens "+l.name, func(ctx context.Context) error { return l.open(ctx, w.redisPort) }); err != nil {
-			return errors.Join(err, errors.New(w.proxy.output()))
-		}
+	w.toHearth, w.toFuncs = link{api, "hearth", ports[2], w.renewLinks}, link{api, "functions", ports[3], w.renewLinks}
+	if err := w.openLinks(ctx); err != nil {
+		return errors.Join(err, errors.New(w.proxy.output()))
 	}
 
 	for i := range w.cfg.Hearths {
@@ -151,6 +152,23 @@ func (w *world) start(ctx context.Context) error {
 		}
 	}
 	return w.deploy(ctx)
+}
+
+// openLinks opens them in a toxiproxy-server that has none.
+func (w *world) openLinks(ctx context.Context) error {
+	for _, l := range []link{w.toHearth, w.toFuncs} {
+		if err := eventually(ctx, 20*time.Second, "toxiproxy opens "+l.name, func(ctx context.Context) error { return l.open(ctx, w.redisPort) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *world) renewLinks(ctx context.Context) error {
+	w.renewing.Lock()
+	defer w.renewing.Unlock()
+	w.proxy.end(syscall.SIGKILL, 0)
+	return w.openLinks(ctx)
 }
 
 // deploy deploys the bakery, with bakes that take no time, and the probes.
