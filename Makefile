@@ -9,7 +9,7 @@ LEAN  := -trimpath -gcflags=all=-dwarf=false
 BUILD := CGO_ENABLED=0 go build $(LEAN) -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
 BIN   ?= bin
 
-.PHONY: help up build images test test-docker lint bench fuzz clean go
+.PHONY: help up build images test test-docker chaos lint bench fuzz clean go
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -56,6 +56,10 @@ test: go ## install what the tests lack, lint, and run all tests with the race d
 test-docker: go ## run the tests that need containers, with a Docker engine of their own (root on Linux; skipped elsewhere)
 	@sh scripts/deps.sh redis-server gcc
 	CGO_ENABLED=1 ENGINE_NEEDS="docker-registry docker-compose prometheus" sh scripts/engine.sh go test -race -vet=off -count=1 -p 1 -timeout 5m -gcflags=all=-dwarf=false ./internal/docker ./test/docker
+
+chaos: go ## kill, stop, cut, fill and break everything under load for minutes, and prove that nothing is lost or done twice; ARGS are flags of chaos
+	@sh scripts/deps.sh redis-server
+	@go run $(LEAN) ./test/chaos $(ARGS)
 
 bench: go ## install what measuring lacks, measure, and print one table; ARGS are flags of bench
 	@sh scripts/deps.sh redis-server wrk

@@ -262,6 +262,24 @@ func TestNetworkErrorOfAStepIsAFailureOfTheStep(t *testing.T) {
 	require.Empty(t, answer.Header.Get(chain.HeaderInternal), "it is an attempt")
 }
 
+// TestRedisThatTakesConnectionsAndSaysNothingIsAway is what a stopped Redis looks like: its kernel still takes connections.
+func TestRedisThatTakesConnectionsAndSaysNothingIsAway(t *testing.T) {
+	t.Parallel()
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = silent.Close() }()
+	opt := &redis.Options{Addr: silent.Addr().String(), DialTimeout: 50 * time.Millisecond, ReadTimeout: 50 * time.Millisecond}
+	chain.Tune(opt)
+	rdb := redis.NewClient(opt)
+	defer func() { _ = rdb.Close() }()
+	err = rdb.Get(t.Context(), "x").Err()
+	require.Error(t, err)
+	require.True(t, chain.IsAway(err), "%T: %v", err, err)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	require.False(t, chain.IsAway(rdb.Get(gone, "x").Err()), "it was the caller who left")
+}
+
 func TestFullRedisStillSettlesAndTakesNothingOn(t *testing.T) {
 	t.Parallel()
 	rdb := chaintest.Full(t)

@@ -78,6 +78,8 @@ func IsAway(err error) bool {
 		return false
 	case errors.As(err, &network), errors.Is(err, os.ErrDeadlineExceeded): // go-redis strips a timeout down to the latter; or a dial that took too long
 		return true
+	case errors.Is(err, os.ErrDeadlineExceeded): // it took the connection, and says nothing: go-redis tells that bare
+		return true
 	case errors.Is(err, context.DeadlineExceeded): // it is the caller who gave up
 		return false
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, redis.ErrClosed),

@@ -36,6 +36,8 @@ dies or stands still may have leased what it told nobody; when it answers again,
 pending and in none of the sets was taken by a stranger, or by a crash that this package does not know; a slow Sweep leases it,
 and counts it.
 
+A redis-server of ours that died while it wrote is repaired before it starts again (Repair): a script is done whole, or not at all.
+
 The package does not decide whether to retry, nor call anything: package dispatch does.
 */
 package redis

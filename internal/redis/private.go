@@ -106,6 +106,11 @@ func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 
 // start starts the process. The channel is closed when it has ended.
 func (s *Server) start() (exited chan struct{}, err error) {
+	if cut, err := Repair(filepath.Dir(s.conf)); err != nil {
+		return nil, fmt.Errorf("repair the append-only file: %w", err)
+	} else if cut > 0 {
+		s.log.Warn("redis-server died while it wrote; what it had not told anybody is taken off its file", "bytes", cut)
+	}
 	cmd := exec.Command(s.path, s.conf)
 	cmd.ExtraFiles = []*os.File{s.lock}
 	if err := child.Start(cmd, syscall.SIGTERM); err != nil {

@@ -2,10 +2,12 @@ package redis
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/hearthfaas/hearth/chain"
+	goredis "github.com/redis/go-redis/v9"
 )
 
 // Subscribe is SubscribeAll for one.
@@ -17,7 +19,8 @@ func (c *Client) Subscribe(ctx context.Context, s chain.Subscription) (lost bool
 // SubscribeAll makes sure that subscriptions' groups are there: at the start of their streams, or where they were when they
 // were removed. It must come before the function starts. lost are those whose group was made before and was gone: they are
 // made anew, since a deployment asks for it, but messages that they had settled, and that wait for another group, are
-// delivered again. Say so loudly.
+// delivered again. Say so loudly. Where all groups are there nothing is written, so a hearth can start while Redis is full, and
+// empty it.
 func (c *Client) SubscribeAll(ctx context.Context, subs []chain.Subscription) (lost []chain.Subscription, err error) {
 	if len(subs) == 0 {
 		return nil, nil
@@ -32,21 +35,33 @@ func (c *Client) SubscribeAll(ctx context.Context, subs []chain.Subscription) (l
 		return nil, away("subscribe", err)
 	}
 	pipe = c.rdb.Pipeline()
+	groups := make([]*goredis.XInfoGroupsCmd, len(subs))
 	for i, s := range subs {
+		groups[i] = pipe.XInfoGroups(ctx, s.Stream)
+	}
+	_, _ = pipe.Exec(ctx) // an error where there is no stream; others come again below
+	pipe = c.rdb.Pipeline()
+	made := make([]*goredis.StatusCmd, len(subs))
+	for i, s := range subs {
+		if slices.ContainsFunc(groups[i].Val(), func(g goredis.XInfoGroup) bool { return g.Name == s.Group }) {
+			continue
+		}
 		start, ok := left.Val()[i].(string)
 		if !ok || known.Val()[i] != nil {
 			start = "0"
 		}
-		pipe.XGroupCreateMkStream(ctx, s.Stream, s.Group, start)
+		made[i] = pipe.XGroupCreateMkStream(ctx, s.Stream, s.Group, start)
 	}
-	made, _ := pipe.Exec(ctx) // each command has an error of its own
+	_, _ = pipe.Exec(ctx) // each command has an error of its own
 	note := []any{}
 	for i, cmd := range made {
-		switch err := cmd.Err(); {
-		case err != nil && !strings.HasPrefix(err.Error(), "BUSYGROUP"):
-			return nil, away("subscribe to "+subs[i].Stream, err)
-		case err == nil && known.Val()[i] != nil:
-			lost = append(lost, subs[i])
+		if cmd != nil {
+			switch err := cmd.Err(); {
+			case err != nil && !strings.HasPrefix(err.Error(), "BUSYGROUP"):
+				return nil, away("subscribe to "+subs[i].Stream, err)
+			case err == nil && known.Val()[i] != nil:
+				lost = append(lost, subs[i])
+			}
 		}
 		if known.Val()[i] == nil {
 			note = append(note, fields[i], time.Now().UnixMilli())

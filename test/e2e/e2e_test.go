@@ -28,8 +28,8 @@ func TestUpOrderStopAndResume(t *testing.T) {
 	t.Parallel()
 	state := newState(t)
 	r := start(t, state, nil, "--on-ready", "bin/bakery open")
-	require.Contains(t, r.output(), "private redis-server")
-	require.Contains(t, r.output(), "/function/cashier?wait=30s'")
+	require.Contains(t, r.Output(), "private redis-server")
+	require.Contains(t, r.Output(), "/function/cashier?wait=30s'")
 	status, text := r.post("/function/cashier?wait=30s", ada, "Idempotency-Key", "first")
 	require.Equal(t, http.StatusOK, status, text)
 	require.Contains(t, text, `"state":"served"`)
@@ -41,13 +41,13 @@ func TestUpOrderStopAndResume(t *testing.T) {
 	r.auditBalances()
 
 	second := launch(t, state, nil)
-	require.Error(t, <-second.done)
-	require.Contains(t, second.output(), fmt.Sprintf("is used by another hearth: process %d", r.cmd.Process.Pid))
+	require.Error(t, <-second.Done)
+	require.Contains(t, second.Output(), fmt.Sprintf("is used by another hearth: process %d", r.Cmd.Process.Pid))
 	third := launch(t, newState(t), nil, "--listen", strings.TrimPrefix(r.url, "http://"))
-	err := <-third.done
+	err := <-third.Done
 	require.Error(t, err)
-	require.Equal(t, 1, third.cmd.ProcessState.ExitCode())
-	require.Contains(t, third.output(), "is taken by process")
+	require.Equal(t, 1, third.Cmd.ProcessState.ExitCode())
+	require.Contains(t, third.Output(), "is taken by process")
 
 	status, text = r.post("/function/cashier", loafs, "Idempotency-Key", "over the night")
 	require.Equal(t, http.StatusAccepted, status, text)
@@ -56,7 +56,7 @@ func TestUpOrderStopAndResume(t *testing.T) {
 	r.interrupt()
 
 	r = start(t, state, nil, "--on-ready", "bin/bakery open")
-	require.NotContains(t, r.output(), "was stocked", "only the first time")
+	require.NotContains(t, r.Output(), "was stocked", "only the first time")
 	status, text = r.post("/function/cashier", ada, "Idempotency-Key", "first")
 	require.Equal(t, http.StatusOK, status, text)
 	require.Contains(t, text, `"state":"served"`, "it is the same order")
@@ -81,8 +81,8 @@ func TestKillMinusNineLeavesNoOrphanAndLosesNothing(t *testing.T) {
 		out, _ := r.bakery("floor", "--once", "--json")
 		return strings.Contains(out, `"in_oven":4`)
 	})
-	require.NoError(t, r.cmd.Process.Kill())
-	<-r.done
+	require.NoError(t, r.Cmd.Process.Kill())
+	<-r.Done
 	r.leftNothing()
 
 	r = start(t, state, []string{"BAKE_SPEED=600"})
@@ -106,7 +106,7 @@ func TestWithoutRedisServer(t *testing.T) {
 		}
 	}
 	r := start(t, newState(t), []string{"PATH=" + tools}, "--on-ready", "bin/bakery open")
-	require.Contains(t, r.output(), "in memory: there is no redis-server in PATH, so queued work will not outlive this process")
+	require.Contains(t, r.Output(), "in memory: there is no redis-server in PATH, so queued work will not outlive this process")
 	status, text := r.post("/function/cashier?wait=30s", ada)
 	require.Equal(t, http.StatusOK, status, text)
 	status, _ = r.post("/async-function/cashier", ada)

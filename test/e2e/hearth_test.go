@@ -1,10 +1,7 @@
 package e2e
 
 import (
-	"bufio"
-	"bytes"
 	"encoding/json"
-	"fmt"
 	"io"
 	"io/fs"
 	"net/http"
@@ -19,49 +16,21 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/bakery"
+	"github.com/hearthfaas/hearth/test/harness"
 	"github.com/stretchr/testify/require"
 )
 
-// project is a copy of the project, with bin/ built and the functions' images in images/.
+// project is a copy of the project, with bin/ built and the functions' images in built/.
 var project = sync.OnceValues(func() (string, error) {
-	_, here, _, _ := runtime.Caller(0)
-	root := filepath.Join(filepath.Dir(here), "..", "..")
 	dir, err := os.MkdirTemp("", "hearth-e2e-")
 	if err != nil {
 		return "", err
 	}
-	for _, name := range []string{"bakery", "chain", "functions", "template", "go.mod", "go.sum", "stack.yml"} {
-		if err := copyTree(filepath.Join(root, name), filepath.Join(dir, name)); err != nil {
-			return "", err
-		}
+	if err := harness.Build(dir); err != nil {
+		return "", err
 	}
-	build := exec.Command("make", "build", "BIN="+filepath.Join(dir, "bin"))
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
-	}
-	images := exec.Command(filepath.Join(dir, "bin", "hearth"), "build", "--state", filepath.Join(dir, "built"))
-	images.Dir = dir
-	if out, err := images.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w\n%s", err, out)
-	}
-	return dir, nil
+	return dir, harness.Images(dir, "stack.yml", filepath.Join(dir, "built"))
 })
-
-func copyTree(from, to string) error {
-	info, err := os.Stat(from)
-	if err != nil {
-		return err
-	}
-	if info.IsDir() {
-		return os.CopyFS(to, os.DirFS(from))
-	}
-	text, err := os.ReadFile(from)
-	if err != nil {
-		return err
-	}
-	return os.WriteFile(to, text, 0o644)
-}
 
 func TestMain(m *testing.M) {
 	code := m.Run()
@@ -78,15 +47,11 @@ func eventually(t *testing.T, condition func() bool) {
 
 // running is a hearth that was started by a test.
 type running struct {
+	*harness.Process
 	t     *testing.T
 	dir   string
 	state string
-	cmd   *exec.Cmd
 	url   string
-	done  chan error
-
-	mu  sync.Mutex
-	out strings.Builder
 }
 
 // newState is a state directory with the images built.
@@ -105,9 +70,9 @@ var gatewayLine = regexp.MustCompile(`gateway\s+(http://\S+)`)
 func start(t *testing.T, state string, env []string, args ...string) *running {
 	t.Helper()
 	r := launch(t, state, env, args...)
-	eventually(t, func() bool { return strings.Contains(r.output(), "Ctrl-C ends it") || len(r.done) > 0 })
-	m := gatewayLine.FindStringSubmatch(r.output())
-	require.NotNil(t, m, r.output())
+	eventually(t, func() bool { return strings.Contains(r.Output(), "Ctrl-C ends it") || len(r.Done) > 0 })
+	m := gatewayLine.FindStringSubmatch(r.Output())
+	require.NotNil(t, m, r.Output())
 	r.url = m[1]
 	return r
 }
@@ -116,56 +81,28 @@ func launch(t *testing.T, state string, env []string, args ...string) *running {
 	t.Helper()
 	dir, err := project()
 	require.NoError(t, err)
-	r := &running{t: t, dir: dir, state: state, done: make(chan error, 1)}
-	r.cmd = exec.Command(filepath.Join(dir, "bin", "hearth"), append([]string{"up", "--state", state, "--listen", "127.0.0.1:0", "--no-build", "--callback-allow", "127.0.0.1"}, args...)...)
-	r.cmd.Dir = dir
-	r.cmd.Env = append(append(without(os.Environ(), "REDIS_URL"), "MANAGER_KEY_FILE="+filepath.Join(state, "secrets", "openfaas-fn", "manager-key")), env...)
-	out, err := r.cmd.StdoutPipe()
+	cmd := exec.Command(filepath.Join(dir, "bin", "hearth"), append([]string{"up", "--state", state, "--listen", "127.0.0.1:0", "--no-build", "--callback-allow", "127.0.0.1"}, args...)...)
+	cmd.Dir = dir
+	cmd.Env = append(append(harness.Without(os.Environ(), "REDIS_URL"), "MANAGER_KEY_FILE="+filepath.Join(state, "secrets", "openfaas-fn", "manager-key")), env...)
+	p, err := harness.Start(cmd)
 	require.NoError(t, err)
-	r.cmd.Stderr = r.cmd.Stdout
-	require.NoError(t, r.cmd.Start())
-	read := make(chan struct{})
-	go func() {
-		defer close(read)
-		for scan := bufio.NewScanner(out); scan.Scan(); {
-			r.mu.Lock()
-			r.out.WriteString(scan.Text() + "\n")
-			r.mu.Unlock()
-		}
-	}()
-	go func() { <-read; r.done <- r.cmd.Wait() }()
+	r := &running{Process: p, t: t, dir: dir, state: state}
 	t.Cleanup(func() {
-		_ = r.cmd.Process.Kill()
+		_ = r.Cmd.Process.Kill()
 		if t.Failed() {
-			t.Logf("hearth up %v:\n%s", args, r.output())
+			t.Logf("hearth up %v:\n%s", args, r.Output())
 		}
 	})
 	return r
 }
 
-func without(env []string, name string) []string {
-	var kept []string
-	for _, v := range env {
-		if !strings.HasPrefix(v, name+"=") {
-			kept = append(kept, v)
-		}
-	}
-	return kept
-}
-
-func (r *running) output() string {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.out.String()
-}
-
 // interrupt is Ctrl-C. Nothing may be left behind.
 func (r *running) interrupt() {
 	r.t.Helper()
-	require.NoError(r.t, r.cmd.Process.Signal(os.Interrupt))
+	require.NoError(r.t, r.Cmd.Process.Signal(os.Interrupt))
 	select {
-	case err := <-r.done:
-		require.NoError(r.t, err, r.output())
+	case err := <-r.Done:
+		require.NoError(r.t, err, r.Output())
 	case <-time.After(20 * time.Second):
 		r.t.Fatal("it does not end")
 	}
@@ -184,22 +121,7 @@ func (r *running) leftNothing() {
 	if runtime.GOOS != "linux" {
 		return
 	}
-	eventually(r.t, func() bool { return len(processesOf(r.state)) == 0 })
-}
-
-// processesOf are the processes that speak of a state directory in their command or environment.
-func processesOf(state string) (found []string) {
-	for _, kind := range []string{"cmdline", "environ"} {
-		paths, _ := filepath.Glob("/proc/[0-9]*/" + kind)
-		for _, path := range paths {
-			pid := filepath.Base(filepath.Dir(path))
-			text, err := os.ReadFile(path)
-			if err == nil && bytes.Contains(text, []byte(state)) && pid != fmt.Sprint(os.Getpid()) {
-				found = append(found, pid+" "+string(bytes.ReplaceAll(text[:min(len(text), 80)], []byte{0}, []byte{' '})))
-			}
-		}
-	}
-	return found
+	eventually(r.t, func() bool { return len(harness.ProcessesOf(r.state)) == 0 })
 }
 
 // bakery runs the bakery's command, and returns what it printed and its exit code.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hearthfaas/hearth/bakery"
 	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/test/harness"
 	"github.com/stretchr/testify/require"
 )
 
@@ -84,9 +85,9 @@ func TestOneOfTwoHearthsIsKilledUnderLoad(t *testing.T) {
 			})
 		}
 	}
-	eventually(t, func() bool { return len(processesOf(state)) > 0 && b.audit().Orders.Placed > 20 })
-	require.NoError(t, a.cmd.Process.Kill())
-	<-a.done
+	eventually(t, func() bool { return len(harness.ProcessesOf(state)) > 0 && b.audit().Orders.Placed > 20 })
+	require.NoError(t, a.Cmd.Process.Kill())
+	<-a.Done
 	close(dead)
 	status, answer := b.post("/function/cashier?wait=20s", loafs, "Idempotency-Key", "sync")
 	require.Contains(t, []int{http.StatusOK, http.StatusAccepted}, status, "sync calls go on at once: %s", answer)
@@ -112,9 +113,9 @@ func TestOneOfTwoHearthsIsKilledUnderLoad(t *testing.T) {
 
 	for range 2 { // killed, and started again at once: it does not stand in its own way
 		again := start(t, state, env, "--file", stack)
-		require.NotContains(t, again.output(), "waiting to see")
-		require.NoError(t, again.cmd.Process.Kill())
-		<-again.done
+		require.NotContains(t, again.Output(), "waiting to see")
+		require.NoError(t, again.Cmd.Process.Kill())
+		<-again.Done
 	}
 	b.interrupt()
 }

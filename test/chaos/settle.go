@@ -1,0 +1,321 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hearthfaas/hearth/bakery"
+	"github.com/hearthfaas/hearth/chain"
+)
+
+// A depth is what hearth queues tells of a queue.
+type depth struct {
+	Queue                      string
+	Waiting, Leased, Due, Dead int
+}
+
+// untilSettled waits until nothing is under way any more, and redrives what is dead. It does nothing else: everything must
+// settle by itself.
+func (w *world) untilSettled(ctx context.Context, b *book, say func(string)) error {
+	var err error
+	for ctx.Err() == nil {
+		var busy string
+		if busy, err = w.underWay(ctx, b); err == nil && busy == "" {
+			return nil
+		}
+		if err != nil {
+			busy = err.Error()
+		}
+		say(busy)
+		wait(ctx, 200*ms)
+		err = errors.New(busy)
+	}
+	return fmt.Errorf("it does not settle: %w", err)
+}
+
+// underWay says what is, or "".
+func (w *world) underWay(ctx context.Context, b *book) (string, error) {
+	n := w.hearths[0]
+	var queues []depth
+	if err := w.command(ctx, n, &queues, "hearth", "queues"); err != nil {
+		return "", err
+	}
+	var busy []string
+	for _, q := range queues {
+		if q.Dead > 0 {
+			if err := w.redrive(ctx, b, n); err != nil {
+				return "", err
+			}
+		}
+		if q.Waiting+q.Leased+q.Due+q.Dead > 0 {
+			busy = append(busy, fmt.Sprintf("%s: %d waiting, %d leased, %d due, %d dead", q.Queue, q.Waiting, q.Leased, q.Due, q.Dead))
+		}
+	}
+	if len(busy) > 0 {
+		return strings.Join(busy, "; "), nil
+	}
+	var a bakery.Audit
+	_ = w.command(ctx, n, &a, "bakery", "audit") // it fails when it does not balance, which is looked at later
+	if a.Orders.Placed == 0 {
+		return "the cashier does not answer", nil
+	}
+	if a.Orders.Open > 0 {
+		return fmt.Sprintf("%d orders are open, though the queues are empty; trays: %v", a.Orders.Open, a.Trays), nil
+	}
+	return "", nil
+}
+
+// check counts, once everything has settled. What it finds wrong is in the book.
+func (w *world) check(ctx context.Context, l *load, b *book) {
+	w.readProbe(b)
+	w.readEffects(ctx, b)
+	w.readBakery(ctx, l, b)
+	w.readRemains(ctx, b)
+	for _, c := range b.calls {
+		b.check(c)
+	}
+	for _, s := range append([]*server{w.redis, w.proxy}, w.hearthServers()...) {
+		text := s.output()
+		for _, bad := range []string{"panic:", "fatal error:", "WARNING: DATA RACE"} {
+			if i := strings.Index(text, bad); i >= 0 {
+				b.fault("%s said: %s", s.name, text[i:min(len(text), i+4000)])
+			}
+		}
+		for _, f := range s.failures {
+			b.note("%s ended by itself, and was started again: %s", s.name, f)
+		}
+	}
+}
+
+func (w *world) hearthServers() (all []*server) {
+	for _, n := range w.hearths {
+		all = append(all, n.server)
+	}
+	return all
+}
+
+// readProbe reads what the probe has written down of calls.
+func (w *world) readProbe(b *book) {
+	f, err := os.Open(filepath.Join(w.funcDir(), "executions"))
+	if err != nil {
+		b.fault("the probe has written nothing down: %v", err)
+		return
+	}
+	defer func() { _ = f.Close() }()
+	byMessage := map[string]*call{} // by the entry's id
+	for _, c := range b.calls {
+		if c.Kind == message && c.CallID != "" {
+			byMessage[c.CallID] = c
+		}
+	}
+	lines := bufio.NewScanner(f)
+	for lines.Scan() {
+		v := strings.Fields(lines.Text()) // what, when, "call" or the topic, n or the entry, attempt, call id
+		if len(v) < 5 {
+			b.fault("the probe wrote %q", lines.Text())
+			continue
+		}
+		at, _ := strconv.ParseInt(v[1], 10, 64)
+		var c *call
+		if v[2] == "call" {
+			n, err := strconv.Atoi(v[3])
+			if err != nil || n >= len(b.calls) || len(v) != 6 {
+				b.fault("the probe wrote %q", lines.Text())
+				continue
+			}
+			c = b.calls[n]
+			if c.CallIDs == nil {
+				c.CallIDs = map[string]bool{}
+			}
+			c.CallIDs[v[5]] = true
+			if v[0] == "done" {
+				c.Doings++
+				if c.Done.IsZero() {
+					c.Done = time.UnixMilli(at)
+				}
+			}
+		} else if c = byMessage[v[3]]; c == nil || v[2] != "chaos.work" {
+			continue
+		}
+		if v[0] == "begin" {
+			c.Begun++
+			if c.First.IsZero() {
+				c.First = time.UnixMilli(at)
+			}
+		}
+	}
+}
+
+// readEffects reads how often each message had its effects.
+func (w *world) readEffects(ctx context.Context, b *book) {
+	read := func(name string) map[string]string {
+		all, err := w.rdb.HGetAll(ctx, "{chaos}:"+name).Result()
+		if err != nil {
+			b.fault("the effects cannot be read: %v", err)
+		}
+		return all
+	}
+	worked, done, when := read("worked"), read("done"), read("when")
+	for _, c := range b.calls {
+		if c.Kind != message {
+			continue
+		}
+		first, _ := strconv.Atoi(worked[c.body])
+		c.Doings, _ = strconv.Atoi(done[c.body])
+		if first != c.Doings {
+			b.fault("%v had its first effect %d times, and its second %d times", c, first, c.Doings)
+		}
+		if at, _ := strconv.ParseInt(when[c.body], 10, 64); at > 0 {
+			c.Done = time.UnixMilli(at)
+		}
+	}
+}
+
+// readBakery asks for each order again: it must be the one that it was, and have ended. Then there must be no more orders than
+// were accepted, and the books must balance, with what was restocked.
+func (w *world) readBakery(ctx context.Context, l *load, b *book) {
+	var before, after bakery.Audit
+	if err := w.command(ctx, w.hearths[0], &before, "bakery", "audit"); err != nil {
+		b.fault("the audit: %v; %v", err, before.Differences)
+	}
+	asked, ids := 0, map[string]int{}
+	var mu sync.Mutex
+	var asking sync.WaitGroup
+	work := make(chan *call)
+	for i := range 16 {
+		r := rand.New(rand.NewPCG(uint64(i), 0))
+		asking.Go(func() {
+			for c := range work {
+				was := c.Order
+				a := l.again(ctx, r, c)
+				if a == nil {
+					b.fault("%v got no answer when it was asked for again", c)
+					continue
+				}
+				var o bakery.Order
+				_ = json.Unmarshal(a.body, &o)
+				mu.Lock()
+				other, twice := ids[o.ID]
+				ids[o.ID] = c.N
+				mu.Unlock()
+				switch {
+				case a.status != http.StatusOK || (o.State != bakery.Served && o.State != bakery.Cancelled):
+					b.fault("%v, asked for again, is answered with %d: %s", c, a.status, a.body)
+				case was != "" && was != o.ID:
+					b.fault("%v, asked for again, is another order: %s", c, o.ID)
+				case twice:
+					b.fault("%v is the same order as %d", c, other)
+				case o.State == bakery.Cancelled && !c.Cancel:
+					b.fault("%v is cancelled, and nobody wanted that: %s", c, a.body)
+				case o.Customer != fmt.Sprint("customer ", c.N):
+					b.fault("%v is the order of %q", c, o.Customer)
+				}
+				c.Order, c.Doings = o.ID, 1
+				if at := o.Timeline.Served; at != nil {
+					c.Done = *at
+				} else if at := o.Timeline.Ended; at != nil {
+					c.Done = *at
+				}
+			}
+		})
+	}
+	for _, c := range b.calls {
+		if (c.Kind == order || c.Kind == asyncOrder) && c.Outcome == accepted {
+			asked++
+			work <- c
+		}
+	}
+	close(work)
+	asking.Wait()
+	if err := w.command(ctx, w.hearths[0], &after, "bakery", "audit"); err != nil {
+		b.fault("the audit, after all orders were asked for again: %v; %v", err, after.Differences)
+	}
+	unanswered := 0
+	for _, c := range b.calls {
+		if (c.Kind == order || c.Kind == asyncOrder) && c.Outcome == unknown {
+			unanswered++
+		}
+	}
+	if after.Orders.Placed != before.Orders.Placed {
+		b.fault("%d orders were accepted and not there: there were %d, and %d once they were asked for again",
+			after.Orders.Placed-before.Orders.Placed, before.Orders.Placed, after.Orders.Placed)
+	}
+	if extra := after.Orders.Placed - asked; extra < 0 || extra > unanswered {
+		b.fault("there are %d orders, and %d were accepted (%d got no answer)", after.Orders.Placed, asked, unanswered)
+	}
+	for _, balance := range after.Ingredients {
+		if want := b.restocked[balance.Ingredient]; balance.Restocked != want {
+			b.fault("%d g of %s were restocked, and the books have %d", want, balance.Ingredient, balance.Restocked)
+		}
+	}
+}
+
+// again asks for an order once more, with its key.
+func (l *load) again(ctx context.Context, r *rand.Rand, c *call) *answer {
+	for ctx.Err() == nil {
+		a, err := l.send(ctx, patient, http.MethodPost, l.pick(r)+"/function/cashier", c.body, http.Header{"Idempotency-Key": {l.key(c)}})
+		if err == nil && !again(a.status) {
+			return a
+		}
+		wait(ctx, 50*ms)
+	}
+	return nil
+}
+
+// readRemains looks for what the queues have left in Redis: there may be only streams without entries.
+func (w *world) readRemains(ctx context.Context, b *book) {
+	subs, err := w.rdb.HKeys(ctx, "{hearth}:subscriptions").Result()
+	if err != nil || len(subs) == 0 {
+		b.fault("the subscriptions cannot be read: %v", err)
+	}
+	for _, text := range subs {
+		stream, group, _ := strings.Cut(text, " ")
+		keys := chain.Subscription{Stream: stream, Group: group}.Keys()
+		n, err := w.rdb.XLen(ctx, keys[0]).Result()
+		left, e := w.rdb.Exists(ctx, keys[1:]...).Result()
+		if strings.HasSuffix(stream, ".calls") {
+			bytes, _ := w.rdb.Exists(ctx, stream+":bytes").Result()
+			left += bytes
+		}
+		if n != 0 || left != 0 || errors.Join(err, e) != nil {
+			b.fault("of the queue %s there are %d entries and %d keys left, with nothing to do: %v", text, n, left, errors.Join(err, e))
+		}
+	}
+}
+
+// check looks at one call.
+func (b *book) check(c *call) {
+	c.Callbacks = b.callbacks[c.CallID]
+	isOrder := c.Kind == order || c.Kind == asyncOrder
+	if len(c.CallIDs) > 1 {
+		b.fault("%v was queued %d times: %v", c, len(c.CallIDs), slices.Sorted(maps.Keys(c.CallIDs)))
+	}
+	switch {
+	case c.Outcome == accepted && c.Doings == 0 && !(c.Kind == withdrawn && c.Cancel): // one that was cancelled, perhaps: the answer was lost
+		b.fault("LOST: %v", c)
+	case !c.First.IsZero() && c.First.Before(c.NotUntil.Truncate(ms)):
+		b.fault("%v was not to be made before %s, and was at %s", c, c.NotUntil.Format("15:04:05.000"), c.First.Format("15:04:05.000"))
+	case c.Outcome == taken && c.Begun > 0:
+		b.fault("%v was cancelled before it was due, and ran all the same at %s", c, c.First.Format("15:04:05.000"))
+	case c.Kind == message && c.Doings > 1:
+		b.fault("DOUBLED: %v had its effect %d times", c, c.Doings)
+	case c.Outcome == refused && c.Begun+c.Doings > 0 && !broken(b.happened, c.Asked, c.Answered):
+		b.fault("%v was refused, and ran all the same", c)
+	}
+	if c.Outcome == accepted && c.Callback && c.Callbacks == 0 && (c.Doings > 0 || isOrder) {
+		b.fault("NO CALLBACK: %v", c)
+	}
+}

@@ -1,0 +1,67 @@
+// Package harness builds the real binaries in a copy of the project, and starts them: for the tests that do what a user does.
+// It does not know what they are for.
+package harness
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+)
+
+// Root is the project that is tested.
+func Root() string {
+	_, here, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(here), "..", "..")
+}
+
+// Build copies the application into an empty directory, and builds bin/hearth and bin/bakery there.
+func Build(dir string) error {
+	root := Root()
+	for _, name := range []string{"bakery", "chain", "functions", "template", "go.mod", "go.sum", "stack.yml"} {
+		if err := Copy(filepath.Join(root, name), filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	build := exec.Command("make", "build", "BIN="+filepath.Join(dir, "bin"))
+	build.Dir = root
+	return run(build)
+}
+
+// Images builds the functions of a stack file of such a copy, as images in a state directory.
+func Images(dir, stack, state string) error {
+	build := exec.Command(filepath.Join(dir, "bin", "hearth"), "build", "--file", filepath.Join(dir, stack), "--state", state)
+	build.Dir = dir
+	return run(build)
+}
+
+func run(cmd *exec.Cmd) error {
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, out)
+	}
+	return nil
+}
+
+// Copy copies a file or a folder.
+func Copy(from, to string) error {
+	info, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	if info.IsDir() {
+		return os.CopyFS(to, os.DirFS(from))
+	}
+	text, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(to, text, 0o644)
+}
+
+// Without is an environment without a variable.
+func Without(env []string, name string) []string {
+	return slices.DeleteFunc(slices.Clone(env), func(v string) bool { return strings.HasPrefix(v, name+"=") })
+}

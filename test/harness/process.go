@@ -1,0 +1,69 @@
+package harness
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/hearthfaas/hearth/internal/child"
+)
+
+// A Process is one that was started, with all that it says. It dies with this process.
+type Process struct {
+	Cmd  *exec.Cmd
+	Done chan error // what Wait returned
+
+	mu  sync.Mutex
+	out strings.Builder
+}
+
+// Start starts a command. What is given is done before it is waited for.
+func Start(cmd *exec.Cmd, before ...func(pid int)) (*Process, error) {
+	p := &Process{Cmd: cmd, Done: make(chan error, 1)}
+	cmd.Stdout, cmd.Stderr = p, p
+	if err := child.Start(cmd, syscall.SIGKILL); err != nil {
+		return nil, err
+	}
+	go func() {
+		for _, f := range before {
+			f(cmd.Process.Pid)
+		}
+		p.Done <- cmd.Wait()
+	}()
+	return p, nil
+}
+
+// Write implements io.Writer, for what the process says.
+func (p *Process) Write(text []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.out.Write(text)
+}
+
+// Output is what it has said.
+func (p *Process) Output() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.out.String()
+}
+
+// ProcessesOf are the processes, other than this one, that speak of a directory in their command or environment: PID and the
+// beginning of that. Linux only; elsewhere there are none.
+func ProcessesOf(dir string) (found []string) {
+	for _, kind := range []string{"cmdline", "environ"} {
+		paths, _ := filepath.Glob("/proc/[0-9]*/" + kind)
+		for _, path := range paths {
+			pid := filepath.Base(filepath.Dir(path))
+			text, err := os.ReadFile(path)
+			if err == nil && bytes.Contains(text, []byte(dir)) && pid != fmt.Sprint(os.Getpid()) {
+				found = append(found, pid+" "+string(bytes.ReplaceAll(text[:min(len(text), 80)], []byte{0}, []byte{' '})))
+			}
+		}
+	}
+	return found
+}
