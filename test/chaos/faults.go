@@ -19,7 +19,7 @@ import (
 )
 
 // inflict does the faults of a schedule, and returns when the last has ended.
-func (w *world) inflict(ctx context.Context, b *book, faults []fault, say func(string)) {
+func (w *world) inflict(ctx context.Context, faults []fault, say func(string)) {
 	began := time.Now()
 	var under sync.WaitGroup
 	things := map[string]*sync.Mutex{} // what they are done to
@@ -38,26 +38,26 @@ func (w *world) inflict(ctx context.Context, b *book, faults []fault, say func(s
 			defer thing.Unlock()
 			h := happening{Kind: f.name, Begin: time.Now(), breaks: f.breaks}
 			say(f.name)
-			what, err := w.do(ctx, b, f)
+			what, err := w.do(ctx, f)
 			h.End, h.What = time.Now(), what
 			switch {
 			case errors.Is(err, errHung):
 				h.breaks = true
-				b.note("%v", err)
+				w.b.note("%v", err)
 			case err != nil && ctx.Err() == nil:
 				h.What, h.Skipped = err.Error(), true
 			}
-			b.mu.Lock()
-			b.happened = append(b.happened, h)
-			b.mu.Unlock()
+			w.b.mu.Lock()
+			w.b.happened = append(w.b.happened, h)
+			w.b.mu.Unlock()
 		})
 	}
 	under.Wait()
-	slices.SortFunc(b.happened, func(x, y happening) int { return x.Begin.Compare(y.Begin) })
+	slices.SortFunc(w.b.happened, func(x, y happening) int { return x.Begin.Compare(y.Begin) })
 }
 
 // do does one fault, for its length, and says what it did.
-func (w *world) do(ctx context.Context, b *book, f fault) (string, error) {
+func (w *world) do(ctx context.Context, f fault) (string, error) {
 	r := f.rand()
 	n := w.hearths[upTo(r, len(w.hearths))]
 	switch f.name {
@@ -119,7 +119,7 @@ func (w *world) do(ctx context.Context, b *book, f fault) (string, error) {
 	case scale:
 		return w.scale(ctx, n, f, r)
 	case redrive:
-		return "", w.redrive(ctx, b, n)
+		return "", w.redrive(ctx, n)
 	}
 	return "", errors.New("nobody knows how")
 }
@@ -234,7 +234,7 @@ func (w *world) scale(ctx context.Context, n *node, f fault, r *rand.Rand) (stri
 }
 
 // redrive counts the dead letters, and gives them their attempts again.
-func (w *world) redrive(ctx context.Context, b *book, n *node) error {
+func (w *world) redrive(ctx context.Context, n *node) error {
 	var letters []struct {
 		Queue, ID, Reason string
 		Buried            time.Time
@@ -248,18 +248,18 @@ func (w *world) redrive(ctx context.Context, b *book, n *node) error {
 			return err
 		}
 	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
+	w.b.mu.Lock()
+	defer w.b.mu.Unlock()
 	for _, l := range letters {
 		name := fmt.Sprint(l.Queue, " ", l.ID, " ", l.Buried.UnixMilli())
-		if !b.seen[name] {
-			b.seen[name], b.buried = true, append(b.buried, l.Buried)
+		if !w.b.seen[name] {
+			w.b.seen[name], w.b.buried = true, append(w.b.buried, l.Buried)
 		}
-		if strings.Contains(l.Reason, "not retried") && !strings.Contains(b.deadText(), l.Reason) {
-			b.notes = append(b.notes, fmt.Sprintf("dead letter %s of %s: %s", l.ID, l.Queue, l.Reason))
+		if strings.Contains(l.Reason, "not retried") && !strings.Contains(w.b.deadText(), l.Reason) {
+			w.b.notes = append(w.b.notes, fmt.Sprintf("dead letter %s of %s: %s", l.ID, l.Queue, l.Reason))
 		}
 	}
-	b.redriven += done.Redriven
+	w.b.redriven += done.Redriven
 	return nil
 }
 

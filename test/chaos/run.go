@@ -54,13 +54,14 @@ func run(ctx context.Context, c config, built string) (rep *report, err error) {
 	if err != nil {
 		return nil, err
 	}
-	w, b := &world{cfg: c, built: built, dir: dir}, newBook()
+	b := newBook()
+	w := &world{cfg: c, b: b, built: built, dir: dir}
 	defer func() {
 		if left := w.stop(); len(left) > 0 {
 			err = errors.Join(err, fmt.Errorf("left behind: %s", strings.Join(left, "; ")))
 		}
 		if c.Keep != "" && (err != nil || len(rep.Wrong) > 0) {
-			err = errors.Join(err, w.keep(b, c.Keep))
+			err = errors.Join(err, w.keep(c.Keep))
 		}
 		_ = os.RemoveAll(dir)
 	}()
@@ -81,7 +82,7 @@ func run(ctx context.Context, c config, built string) (rep *report, err error) {
 	defer end()
 	began := time.Now()
 	l.begin(all, asking)
-	w.inflict(asking, b, schedule(c.Seed, c.Duration, of), func(what string) {
+	w.inflict(asking, schedule(c.Seed, c.Duration, of), func(what string) {
 		n, taken, turned := b.counts()
 		say("%5.1f s  %-30s %d asked, %d accepted, %d refused", time.Since(began).Seconds(), what, n, taken, turned)
 	})
@@ -91,7 +92,7 @@ func run(ctx context.Context, c config, built string) (rep *report, err error) {
 	l.restock(all, "closing time", 100*int(1+c.Duration.Seconds()*c.Rate/100))
 	l.clients.Wait()
 	var said time.Time
-	settled := w.untilSettled(all, b, func(busy string) {
+	settled := w.untilSettled(all, func(busy string) {
 		if time.Since(said) > 3*time.Second {
 			said = time.Now()
 			say("%5.1f s  %s", time.Since(ended).Seconds(), busy)
@@ -106,19 +107,19 @@ func run(ctx context.Context, c config, built string) (rep *report, err error) {
 	}
 	checking, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
-	w.check(checking, l, b)
+	w.check(checking, l)
 	rep = b.report(c, began, ended)
 	rep.Settled = took.Seconds()
 	return rep, nil
 }
 
 // keep keeps what a failed run left.
-func (w *world) keep(b *book, to string) error {
+func (w *world) keep(to string) error {
 	to = filepath.Join(to, fmt.Sprint("seed-", w.cfg.Seed))
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		return err
 	}
-	calls, err := json.MarshalIndent(map[string]any{"calls": b.calls, "happened": b.happened, "wrong": b.wrong}, "", " ")
+	calls, err := json.MarshalIndent(map[string]any{"calls": w.b.calls, "happened": w.b.happened, "wrong": w.b.wrong}, "", " ")
 	if err != nil {
 		return err
 	}

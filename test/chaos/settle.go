@@ -29,11 +29,11 @@ type depth struct {
 
 // untilSettled waits until nothing is under way any more, and redrives what is dead. It does nothing else: everything must
 // settle by itself.
-func (w *world) untilSettled(ctx context.Context, b *book, say func(string)) error {
+func (w *world) untilSettled(ctx context.Context, say func(string)) error {
 	var err error
 	for ctx.Err() == nil {
 		var busy string
-		if busy, err = w.underWay(ctx, b); err == nil && busy == "" {
+		if busy, err = w.underWay(ctx); err == nil && busy == "" {
 			return nil
 		}
 		if err != nil {
@@ -47,7 +47,7 @@ func (w *world) untilSettled(ctx context.Context, b *book, say func(string)) err
 }
 
 // underWay says what is, or "".
-func (w *world) underWay(ctx context.Context, b *book) (string, error) {
+func (w *world) underWay(ctx context.Context) (string, error) {
 	n := w.hearths[0]
 	var queues []depth
 	if err := w.command(ctx, n, &queues, "hearth", "queues"); err != nil {
@@ -56,7 +56,7 @@ func (w *world) underWay(ctx context.Context, b *book) (string, error) {
 	var busy []string
 	for _, q := range queues {
 		if q.Dead > 0 {
-			if err := w.redrive(ctx, b, n); err != nil {
+			if err := w.redrive(ctx, n); err != nil {
 				return "", err
 			}
 		}
@@ -79,23 +79,23 @@ func (w *world) underWay(ctx context.Context, b *book) (string, error) {
 }
 
 // check counts, once everything has settled. What it finds wrong is in the book.
-func (w *world) check(ctx context.Context, l *load, b *book) {
-	w.readProbe(b)
-	w.readEffects(ctx, b)
-	w.readBakery(ctx, l, b)
-	w.readRemains(ctx, b)
-	for _, c := range b.calls {
-		b.check(c)
+func (w *world) check(ctx context.Context, l *load) {
+	w.readProbe()
+	w.readEffects(ctx)
+	w.readBakery(ctx, l)
+	w.readRemains(ctx)
+	for _, c := range w.b.calls {
+		w.b.check(c)
 	}
 	for _, s := range append([]*server{w.redis, w.proxy}, w.hearthServers()...) {
 		text := s.output()
 		for _, bad := range []string{"panic:", "fatal error:", "WARNING: DATA RACE"} {
 			if i := strings.Index(text, bad); i >= 0 {
-				b.fault("%s said: %s", s.name, text[i:min(len(text), i+4000)])
+				w.b.fault("%s said: %s", s.name, text[i:min(len(text), i+4000)])
 			}
 		}
 		for _, f := range s.failures {
-			b.note("%s ended by itself, and was started again: %s", s.name, f)
+			w.b.note("%s ended by itself, and was started again: %s", s.name, f)
 		}
 	}
 }
@@ -108,15 +108,15 @@ func (w *world) hearthServers() (all []*server) {
 }
 
 // readProbe reads what the probe has written down of calls.
-func (w *world) readProbe(b *book) {
+func (w *world) readProbe() {
 	f, err := os.Open(filepath.Join(w.funcDir(), "executions"))
 	if err != nil {
-		b.fault("the probe has written nothing down: %v", err)
+		w.b.fault("the probe has written nothing down: %v", err)
 		return
 	}
 	defer func() { _ = f.Close() }()
 	byMessage := map[string]*call{} // by the entry's id
-	for _, c := range b.calls {
+	for _, c := range w.b.calls {
 		if c.Kind == message && c.CallID != "" {
 			byMessage[c.CallID] = c
 		}
@@ -125,18 +125,18 @@ func (w *world) readProbe(b *book) {
 	for lines.Scan() {
 		v := strings.Fields(lines.Text()) // what, when, "call" or the topic, n or the entry, attempt, call id
 		if len(v) < 5 {
-			b.fault("the probe wrote %q", lines.Text())
+			w.b.fault("the probe wrote %q", lines.Text())
 			continue
 		}
 		at, _ := strconv.ParseInt(v[1], 10, 64)
 		var c *call
 		if v[2] == "call" {
 			n, err := strconv.Atoi(v[3])
-			if err != nil || n >= len(b.calls) || len(v) != 6 {
-				b.fault("the probe wrote %q", lines.Text())
+			if err != nil || n >= len(w.b.calls) || len(v) != 6 {
+				w.b.fault("the probe wrote %q", lines.Text())
 				continue
 			}
-			c = b.calls[n]
+			c = w.b.calls[n]
 			if c.CallIDs == nil {
 				c.CallIDs = map[string]bool{}
 			}
@@ -160,23 +160,23 @@ func (w *world) readProbe(b *book) {
 }
 
 // readEffects reads how often each message had its effects.
-func (w *world) readEffects(ctx context.Context, b *book) {
+func (w *world) readEffects(ctx context.Context) {
 	read := func(name string) map[string]string {
 		all, err := w.rdb.HGetAll(ctx, "{chaos}:"+name).Result()
 		if err != nil {
-			b.fault("the effects cannot be read: %v", err)
+			w.b.fault("the effects cannot be read: %v", err)
 		}
 		return all
 	}
 	worked, done, when := read("worked"), read("done"), read("when")
-	for _, c := range b.calls {
+	for _, c := range w.b.calls {
 		if c.Kind != message {
 			continue
 		}
 		first, _ := strconv.Atoi(worked[c.body])
 		c.Doings, _ = strconv.Atoi(done[c.body])
 		if first != c.Doings {
-			b.fault("%v had its first effect %d times, and its second %d times", c, first, c.Doings)
+			w.b.fault("%v had its first effect %d times, and its second %d times", c, first, c.Doings)
 		}
 		if at, _ := strconv.ParseInt(when[c.body], 10, 64); at > 0 {
 			c.Done = time.UnixMilli(at)
@@ -186,10 +186,10 @@ func (w *world) readEffects(ctx context.Context, b *book) {
 
 // readBakery asks for each order again: it must be the one that it was, and have ended. Then there must be no more orders than
 // were accepted, and the books must balance, with what was restocked.
-func (w *world) readBakery(ctx context.Context, l *load, b *book) {
+func (w *world) readBakery(ctx context.Context, l *load) {
 	var before, after bakery.Audit
 	if err := w.command(ctx, w.hearths[0], &before, "bakery", "audit"); err != nil {
-		b.fault("the audit: %v; %v", err, before.Differences)
+		w.b.fault("the audit: %v; %v", err, before.Differences)
 	}
 	asked, ids := 0, map[string]int{}
 	var mu sync.Mutex
@@ -202,7 +202,7 @@ func (w *world) readBakery(ctx context.Context, l *load, b *book) {
 				was := c.Order
 				a := l.again(ctx, r, c)
 				if a == nil {
-					b.fault("%v got no answer when it was asked for again", c)
+					w.b.fault("%v got no answer when it was asked for again", c)
 					continue
 				}
 				var o bakery.Order
@@ -213,15 +213,15 @@ func (w *world) readBakery(ctx context.Context, l *load, b *book) {
 				mu.Unlock()
 				switch {
 				case a.status != http.StatusOK || (o.State != bakery.Served && o.State != bakery.Cancelled):
-					b.fault("%v, asked for again, is answered with %d: %s", c, a.status, a.body)
+					w.b.fault("%v, asked for again, is answered with %d: %s", c, a.status, a.body)
 				case was != "" && was != o.ID:
-					b.fault("%v, asked for again, is another order: %s", c, o.ID)
+					w.b.fault("%v, asked for again, is another order: %s", c, o.ID)
 				case twice:
-					b.fault("%v is the same order as %d", c, other)
+					w.b.fault("%v is the same order as %d", c, other)
 				case o.State == bakery.Cancelled && !c.Cancel:
-					b.fault("%v is cancelled, and nobody wanted that: %s", c, a.body)
+					w.b.fault("%v is cancelled, and nobody wanted that: %s", c, a.body)
 				case o.Customer != fmt.Sprint("customer ", c.N):
-					b.fault("%v is the order of %q", c, o.Customer)
+					w.b.fault("%v is the order of %q", c, o.Customer)
 				}
 				c.Order, c.Doings = o.ID, 1
 				if at := o.Timeline.Served; at != nil {
@@ -232,7 +232,7 @@ func (w *world) readBakery(ctx context.Context, l *load, b *book) {
 			}
 		})
 	}
-	for _, c := range b.calls {
+	for _, c := range w.b.calls {
 		if (c.Kind == order || c.Kind == asyncOrder) && c.Outcome == accepted {
 			asked++
 			work <- c
@@ -241,24 +241,24 @@ func (w *world) readBakery(ctx context.Context, l *load, b *book) {
 	close(work)
 	asking.Wait()
 	if err := w.command(ctx, w.hearths[0], &after, "bakery", "audit"); err != nil {
-		b.fault("the audit, after all orders were asked for again: %v; %v", err, after.Differences)
+		w.b.fault("the audit, after all orders were asked for again: %v; %v", err, after.Differences)
 	}
 	unanswered := 0
-	for _, c := range b.calls {
+	for _, c := range w.b.calls {
 		if (c.Kind == order || c.Kind == asyncOrder) && c.Outcome == unknown {
 			unanswered++
 		}
 	}
 	if after.Orders.Placed != before.Orders.Placed {
-		b.fault("%d orders were accepted and not there: there were %d, and %d once they were asked for again",
+		w.b.fault("%d orders were accepted and not there: there were %d, and %d once they were asked for again",
 			after.Orders.Placed-before.Orders.Placed, before.Orders.Placed, after.Orders.Placed)
 	}
 	if extra := after.Orders.Placed - asked; extra < 0 || extra > unanswered {
-		b.fault("there are %d orders, and %d were accepted (%d got no answer)", after.Orders.Placed, asked, unanswered)
+		w.b.fault("there are %d orders, and %d were accepted (%d got no answer)", after.Orders.Placed, asked, unanswered)
 	}
 	for _, balance := range after.Ingredients {
-		if want := b.restocked[balance.Ingredient]; balance.Restocked != want {
-			b.fault("%d g of %s were restocked, and the books have %d", want, balance.Ingredient, balance.Restocked)
+		if want := w.b.restocked[balance.Ingredient]; balance.Restocked != want {
+			w.b.fault("%d g of %s were restocked, and the books have %d", want, balance.Ingredient, balance.Restocked)
 		}
 	}
 }
@@ -276,10 +276,10 @@ func (l *load) again(ctx context.Context, r *rand.Rand, c *call) *answer {
 }
 
 // readRemains looks for what the queues have left in Redis: there may be only streams without entries.
-func (w *world) readRemains(ctx context.Context, b *book) {
+func (w *world) readRemains(ctx context.Context) {
 	subs, err := w.rdb.HKeys(ctx, "{hearth}:subscriptions").Result()
 	if err != nil || len(subs) == 0 {
-		b.fault("the subscriptions cannot be read: %v", err)
+		w.b.fault("the subscriptions cannot be read: %v", err)
 	}
 	for _, text := range subs {
 		stream, group, _ := strings.Cut(text, " ")
@@ -291,7 +291,7 @@ func (w *world) readRemains(ctx context.Context, b *book) {
 			left += bytes
 		}
 		if n != 0 || left != 0 || errors.Join(err, e) != nil {
-			b.fault("of the queue %s there are %d entries and %d keys left, with nothing to do: %v", text, n, left, errors.Join(err, e))
+			w.b.fault("of the queue %s there are %d entries and %d keys left, with nothing to do: %v", text, n, left, errors.Join(err, e))
 		}
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"syscall"
 	"time"
 
+	platform "github.com/hearthfaas/hearth/internal/redis"
 	"github.com/hearthfaas/hearth/test/harness"
 	"github.com/openfaas/faas-provider/types"
 	"github.com/openfaas/go-sdk/stack"
@@ -34,6 +35,7 @@ const (
 // A world is what the faults are done to: a Redis, the links to it, hearths, and what they run.
 type world struct {
 	cfg   config
+	b     *book
 	built string // directory that build has filled
 	dir   string // for everything else
 
@@ -111,6 +113,7 @@ func (w *world) start(ctx context.Context) error {
 	}
 	w.redisPort = ports[0]
 	w.redis = &server{name: "redis", command: func() *exec.Cmd {
+		w.repair(data)
 		return exec.Command("redis-server", "--bind", "127.0.0.1", "--port", strconv.Itoa(w.redisPort), "--dir", data, "--save", "", "--appendonly", "yes",
 			"--appendfsync", "always", "--maxmemory-policy", "noeviction", "--set-proc-title", "no")
 	}}
@@ -152,6 +155,17 @@ func (w *world) start(ctx context.Context) error {
 		}
 	}
 	return w.deploy(ctx)
+}
+
+// repair does what is to be done before a Redis of one's own starts; see docs/operations.md.
+func (w *world) repair(data string) {
+	cut, err := platform.Repair(data)
+	if err != nil {
+		w.b.fault("the append-only file cannot be repaired: %v", err)
+	}
+	if cut > 0 {
+		w.b.note("Redis died while it wrote, and its file was repaired")
+	}
 }
 
 // openLinks opens them in a toxiproxy-server that has none.
