@@ -142,7 +142,7 @@ func (w *world) start(ctx context.Context) error {
 			return err
 		}
 		n.server = &server{name: filepath.Base(n.state), command: func() *exec.Cmd {
-			cmd := exec.Command(w.bin("hearth"), "serve", "--state", n.state, "--listen", local(ports[4+i]), "--redis", "redis://"+local(w.toHearth.port))
+			cmd := exec.Command(w.bin("hearth"), "serve", "--state", n.state, "--listen", local(ports[4+i]), "--redis", "redis://"+local(w.toHearth.port), "--callback-allow", "127.0.0.1")
 			cmd.Env = append(harness.Without(os.Environ(), "REDIS_URL"), "GORACE=halt_on_error=0")
 			return cmd
 		}}
