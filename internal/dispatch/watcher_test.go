@@ -3,6 +3,7 @@ package dispatch
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -46,6 +47,30 @@ func TestSlowGroupIsToldWhatCameWhileItLooked(t *testing.T) {
 		require.Equal(t, slow, s)
 	case <-time.After(10 * time.Second):
 		t.Fatal("slow is not told")
+	}
+	stop()
+	w.interrupt()
+	<-ended
+}
+
+// TestRedisIsBackWithoutAnythingNew: the watcher says so when it can connect again, not when the next entry comes.
+func TestRedisIsBackWithoutAnythingNew(t *testing.T) {
+	t.Parallel()
+	full := chaintest.Full(t)
+	queue, err := redis.Open(t.Context(), chaintest.URL(full.Client))
+	require.NoError(t, err)
+	defer func() { _ = queue.Close() }()
+	back := make(chan struct{}, 1)
+	w := newWatcher(queue.NewWatch(), slog.New(slog.DiscardHandler), func([]chain.Subscription) {}, func() { back <- struct{}{} })
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); w.run(ctx) }()
+	require.Eventually(t, func() bool { return strings.Contains(full.ClientList(t.Context()).Val(), "cmd=xread ") }, 10*time.Second, time.Millisecond)
+	require.NoError(t, full.Do(t.Context(), "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").Err())
+	select {
+	case <-back:
+	case <-time.After(10 * time.Second):
+		t.Fatal("it waits for an entry")
 	}
 	stop()
 	w.interrupt()

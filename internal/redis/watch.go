@@ -32,10 +32,14 @@ func (c *Client) NewWatch() *Watch {
 }
 
 // Wait returns when a stream has an entry behind the position given for it: those streams, and the id of the first such
-// entry of each. It returns an empty map after half a minute, or when it is interrupted.
+// entry of each. It returns an empty map after half a minute, or when it is interrupted, or at once after it has connected.
 func (w *Watch) Wait(ctx context.Context, positions map[string]string) (map[string]string, error) {
 	if len(positions) == 0 {
 		positions = map[string]string{"{hearth}:nothing": "0-0"}
+	}
+	block := w.block
+	if w.conn == nil {
+		block = time.Millisecond // to say that Redis is there, which may be what the caller waits for most
 	}
 	if err := w.connect(ctx); err != nil {
 		return nil, err
@@ -44,7 +48,7 @@ func (w *Watch) Wait(ctx context.Context, positions map[string]string) (map[stri
 	for stream, id := range positions {
 		streams, ids = append(streams, stream), append(ids, id)
 	}
-	got, err := w.conn.XRead(ctx, &goredis.XReadArgs{Streams: append(streams, ids...), Count: 1, Block: w.block}).Result()
+	got, err := w.conn.XRead(ctx, &goredis.XReadArgs{Streams: append(streams, ids...), Count: 1, Block: block}).Result()
 	if errors.Is(err, goredis.Nil) {
 		return nil, nil
 	}
