@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"log/slog"
 	"testing"
 	"time"
 
@@ -22,11 +21,11 @@ func TestSlowGroupIsToldWhatCameWhileItLooked(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { _ = queue.Close() }()
 	fired := make(chan chain.Subscription, 10)
-	w := newWatcher(queue.NewWatch(), slog.New(slog.DiscardHandler), func(subs []chain.Subscription) {
+	w := newWatcher(queue.NewWatch(""), func(subs []chain.Subscription) {
 		for _, s := range subs {
 			fired <- s
 		}
-	}, func() {})
+	}, func(error) {}, func() {}, func() {})
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { defer close(ended); w.run(ctx) }()
@@ -48,6 +47,6 @@ func TestSlowGroupIsToldWhatCameWhileItLooked(t *testing.T) {
 		t.Fatal("slow is not told")
 	}
 	stop()
-	w.interrupt()
+	w.end()
 	<-ended
 }
