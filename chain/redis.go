@@ -63,7 +63,7 @@ func Open(ctx context.Context, url string) (redis.UniversalClient, error) {
 		return nil, fmt.Errorf("REDIS_URL: %w", err)
 	}
 	if all != nil {
-		return redis.NewClusterClient(all), nil
+		return NewCluster(all), nil
 	}
 	rdb := redis.NewClient(one)
 	clustered, err := InCluster(ctx, rdb)
@@ -74,7 +74,10 @@ func Open(ctx context.Context, url string) (redis.UniversalClient, error) {
 	if err != nil {
 		return nil, err
 	}
-	return redis.NewClusterClient(Cluster(one)), nil
+	if one.DB != 0 {
+		return nil, fmt.Errorf("REDIS_URL: it names the database %d, and a cluster has but the database 0", one.DB)
+	}
+	return NewCluster(Cluster(one)), nil
 }
 
 // ParseURL reads a URL as Open does, without asking the server: all are the options of a cluster if the URL says that it is one, one
@@ -101,7 +104,7 @@ func InCluster(ctx context.Context, rdb *redis.Client) (bool, error) {
 	info, err := rdb.Info(ctx, "cluster").Result()
 	var reply redis.Error
 	if err != nil && errors.As(err, &reply) && !IsAway(err) {
-		return false, nil
+		return strings.Contains(err.Error(), "cluster mode"), nil // which refuses a database other than 0
 	}
 	return strings.Contains(info, "cluster_enabled:1"), err
 }
@@ -115,6 +118,41 @@ func Cluster(one *redis.Options) *redis.ClusterOptions {
 		PoolFIFO: one.PoolFIFO, PoolSize: one.PoolSize, PoolTimeout: one.PoolTimeout, MinIdleConns: one.MinIdleConns, MaxIdleConns: one.MaxIdleConns,
 		MaxActiveConns: one.MaxActiveConns, ConnMaxIdleTime: one.ConnMaxIdleTime, ConnMaxLifetime: one.ConnMaxLifetime,
 		ContextTimeoutEnabled: true, DisableIdentity: true, DialerRetries: 1, MaintNotificationsConfig: noNotices()}
+}
+
+// NewCluster makes a client of a cluster that asks who has which slot whenever a node does not answer: go-redis alone asks when it is
+// redirected, and a dead node does not redirect.
+func NewCluster(opt *redis.ClusterOptions) *redis.ClusterClient {
+	c := redis.NewClusterClient(opt)
+	c.AddHook(asking{c})
+	return c
+}
+
+type asking struct{ cluster *redis.ClusterClient }
+
+// DialHook implements redis.Hook.
+func (a asking) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+// ProcessHook implements redis.Hook.
+func (a asking) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if IsAway(err) {
+			a.cluster.ReloadState(ctx) // it does not wait, and several at once are one
+		}
+		return err
+	}
+}
+
+// ProcessPipelineHook implements redis.Hook.
+func (a asking) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		err := next(ctx, cmds)
+		if IsAway(err) {
+			a.cluster.ReloadState(ctx)
+		}
+		return err
+	}
 }
 
 // Tune sets what all of this project's clients share: deadlines of the caller's context hold, and a new connection costs

@@ -90,7 +90,7 @@ func connect(t testing.TB, nodes []*Node) *RedisCluster {
 	for _, n := range nodes {
 		opt.Addrs = append(opt.Addrs, n.Addr)
 	}
-	c := &RedisCluster{redis.NewClusterClient(opt), nodes}
+	c := &RedisCluster{chain.NewCluster(opt), nodes}
 	t.Cleanup(func() { _ = c.Close() })
 	return c
 }
@@ -125,26 +125,37 @@ func startCluster(dir string, replicas int, inMemory bool) (nodes []*Node, err e
 		if n.dir, err = os.MkdirTemp(dir, "cluster-"); err != nil {
 			return nodes, err
 		}
-		port := 0
-		if port, err = freePort(); err == nil {
-			n.bus, err = freePort()
-		}
-		if err != nil {
-			return nodes, err
-		}
-		n.Addr = fmt.Sprintf("127.0.0.1:%d", port)
-		// A slot whose node is away must not keep the others from working.
-		n.config = []string{path, "--port", fmt.Sprint(port), "--cluster-port", fmt.Sprint(n.bus), "--bind", "127.0.0.1", "--cluster-enabled", "yes",
-			"--cluster-config-file", filepath.Join(n.dir, "nodes.conf"), "--cluster-node-timeout", "1000", "--cluster-require-full-coverage", "no",
-			"--repl-diskless-sync-delay", "0", "--save", "", "--dir", n.dir, "--logfile", filepath.Join(n.dir, "log")}
-		if !inMemory {
-			n.config = append(n.config, "--appendonly", "yes")
-		}
-		if err := n.start(inMemory); err != nil {
-			return nodes, err
+		for tries := 0; ; tries++ { // another process may be quicker to take a port that was free
+			if err = n.found(path, inMemory); err == nil {
+				break
+			}
+			n.Kill()
+			if tries == 4 {
+				return nodes, err
+			}
 		}
 	}
 	return nodes, join(nodes)
+}
+
+// found starts a node that is yet of no cluster, on ports that are free.
+func (n *Node) found(path string, inMemory bool) error {
+	port, err := freePort()
+	if err != nil {
+		return err
+	}
+	if n.bus, err = freePort(); err != nil {
+		return err
+	}
+	n.Addr = fmt.Sprintf("127.0.0.1:%d", port)
+	// A slot whose node is away must not keep the others from working.
+	n.config = []string{path, "--port", fmt.Sprint(port), "--cluster-port", fmt.Sprint(n.bus), "--bind", "127.0.0.1", "--cluster-enabled", "yes",
+		"--cluster-config-file", filepath.Join(n.dir, "nodes.conf"), "--cluster-node-timeout", "1000", "--cluster-require-full-coverage", "no",
+		"--repl-diskless-sync-delay", "0", "--save", "", "--dir", n.dir, "--logfile", filepath.Join(n.dir, "log")}
+	if !inMemory {
+		n.config = append(n.config, "--appendonly", "yes")
+	}
+	return n.start(inMemory)
 }
 
 // freePort is a port of loopback that nobody had a moment ago.
@@ -179,7 +190,7 @@ func (n *Node) start(temporary bool) error {
 		return fmt.Errorf("start redis-server: %w", err)
 	}
 	n.end = sync.OnceFunc(func() { _ = stdin.Close(); _ = cmd.Wait() })
-	return n.until("it answers", func(rdb *redis.Client) bool { return rdb.Ping(context.Background()).Err() == nil })
+	return n.until("it answers", 5*time.Second, func(rdb *redis.Client) bool { return rdb.Ping(context.Background()).Err() == nil })
 }
 
 // Kill ends a node as kill -9 does.
@@ -190,10 +201,10 @@ func (n *Node) Kill() {
 }
 
 // until waits for what a node says.
-func (n *Node) until(what string, condition func(*redis.Client) bool) error {
+func (n *Node) until(what string, within time.Duration, condition func(*redis.Client) bool) error {
 	rdb := redis.NewClient(&redis.Options{Addr: n.Addr, MaxRetries: -1, DialerRetries: 1})
 	defer func() { _ = rdb.Close() }()
-	for deadline := time.Now().Add(20 * time.Second); !condition(rdb); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(within); !condition(rdb); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("redis-server in %s: waited in vain until %s", n.dir, what)
 		}
@@ -228,7 +239,7 @@ func join(nodes []*Node) error {
 	}
 	var ids []string
 	for _, n := range nodes {
-		if err := n.until("all nodes know each other", func(rdb *redis.Client) bool {
+		if err := n.until("all nodes know each other", 20*time.Second, func(rdb *redis.Client) bool {
 			info, _ := rdb.ClusterInfo(context.Background()).Result()
 			list, _ := rdb.ClusterNodes(context.Background()).Result()
 			return strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_slots_ok:16384") &&
@@ -248,7 +259,7 @@ func join(nodes []*Node) error {
 		}
 	}
 	for _, n := range nodes[masters:] {
-		if err := n.until("it has what its master has", func(rdb *redis.Client) bool {
+		if err := n.until("it has what its master has", 20*time.Second, func(rdb *redis.Client) bool {
 			info, _ := rdb.Info(context.Background(), "replication").Result()
 			return strings.Contains(info, "master_link_status:up")
 		}); err != nil {

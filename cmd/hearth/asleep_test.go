@@ -79,4 +79,6 @@ func info(t *testing.T, rdb redis.UniversalClient, section, field string) int {
 func clients(t *testing.T, rdb redis.UniversalClient) int {
 	return info(t, rdb, "clients", "connected_clients")
 }
-func usedMemory(t *testing.T, rdb redis.UniversalClient) int { return info(t, rdb, "memory", "used_memory") }
+func usedMemory(t *testing.T, rdb redis.UniversalClient) int {
+	return info(t, rdb, "memory", "used_memory")
+}

@@ -70,7 +70,7 @@ func Open(ctx context.Context, url string) (*Client, error) {
 	}
 	if all != nil {
 		all.PoolSize = cmp.Or(all.PoolSize, poolSize)
-		c.cluster = goredis.NewClusterClient(all)
+		c.cluster = chain.NewCluster(all)
 		c.rdb, c.once, c.single = c.cluster, &onceInCluster{c.cluster}, nil
 	}
 	if err := c.check(ctx); err != nil {
