@@ -405,21 +405,25 @@ func TestWaitIsCutBelowTheTimeout(t *testing.T) {
 }
 
 func TestAuditFindsEachDifference(t *testing.T) {
-	for name, spoil := range map[string]func(ctx context.Context, rdb *redis.Client){
-		"flour that nobody brought": func(ctx context.Context, rdb *redis.Client) { rdb.HIncrBy(ctx, "{bakery}:fridge", "flour", 1) },
-		"flour that went":           func(ctx context.Context, rdb *redis.Client) { rdb.HIncrBy(ctx, "{bakery}:fridge", "flour", -1) },
-		"an order that went": func(ctx context.Context, rdb *redis.Client) {
+	for name, spoil := range map[string]func(ctx context.Context, rdb redis.UniversalClient){
+		"flour that nobody brought": func(ctx context.Context, rdb redis.UniversalClient) { rdb.HIncrBy(ctx, "{bakery}:fridge", "flour", 1) },
+		"flour that went":           func(ctx context.Context, rdb redis.UniversalClient) { rdb.HIncrBy(ctx, "{bakery}:fridge", "flour", -1) },
+		"an order that went": func(ctx context.Context, rdb redis.UniversalClient) {
 			rdb.HDel(ctx, "{bakery}:orders", rdb.HKeys(ctx, "{bakery}:orders").Val()...)
 		},
-		"a tray that went": func(ctx context.Context, rdb *redis.Client) {
+		"a tray that went": func(ctx context.Context, rdb redis.UniversalClient) {
 			rdb.HDel(ctx, "{bakery}:trays", rdb.HKeys(ctx, "{bakery}:trays").Val()...)
 		},
-		"an index that lacks": func(ctx context.Context, rdb *redis.Client) { rdb.Del(ctx, "{bakery}:need") },
-		"an index that has": func(ctx context.Context, rdb *redis.Client) {
+		"an index that lacks": func(ctx context.Context, rdb redis.UniversalClient) { rdb.Del(ctx, "{bakery}:need") },
+		"an index that has": func(ctx context.Context, rdb redis.UniversalClient) {
 			rdb.ZAdd(ctx, "{bakery}:shelf", redis.Z{Member: "scone|1|T9"})
 		},
-		"pieces that went":      func(ctx context.Context, rdb *redis.Client) { rdb.HIncrBy(ctx, "{bakery}:totals", "pieces_handed", -1) },
-		"an order served twice": func(ctx context.Context, rdb *redis.Client) { rdb.HIncrBy(ctx, "{bakery}:totals", "orders_served", 1) },
+		"pieces that went": func(ctx context.Context, rdb redis.UniversalClient) {
+			rdb.HIncrBy(ctx, "{bakery}:totals", "pieces_handed", -1)
+		},
+		"an order served twice": func(ctx context.Context, rdb redis.UniversalClient) {
+			rdb.HIncrBy(ctx, "{bakery}:totals", "orders_served", 1)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

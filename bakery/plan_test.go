@@ -12,7 +12,7 @@ import (
 )
 
 // everything is all of Redis: what is in it, byte for byte.
-func everything(t *testing.T, rdb *redis.Client) map[string]string {
+func everything(t *testing.T, rdb redis.UniversalClient) map[string]string {
 	t.Helper()
 	all := map[string]string{}
 	for _, key := range rdb.Keys(t.Context(), "*").Val() {

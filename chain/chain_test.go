@@ -40,14 +40,15 @@ var adder = chain.Handle("test.add", func(_ context.Context, a add) (chain.Commi
 })
 
 // servers runs a test on a real Redis, and on the in-memory one, which functions are tested with where there is no other.
-func servers(t *testing.T, test func(t *testing.T, rdb *redis.Client)) {
+func servers(t *testing.T, test func(t *testing.T, rdb redis.UniversalClient)) {
 	t.Parallel()
 	t.Run("redis", func(t *testing.T) { t.Parallel(); test(t, chaintest.Redis(t)) })
+	t.Run("cluster", func(t *testing.T) { t.Parallel(); test(t, chaintest.Cluster(t)) })
 	t.Run("miniredis", func(t *testing.T) { t.Parallel(); test(t, chaintest.Mini(t)) })
 }
 
 // pending puts a message on test.add and takes it.
-func pending(t *testing.T, rdb *redis.Client, body string) (context.Context, chain.Subscription, chaintest.Message) {
+func pending(t *testing.T, rdb redis.UniversalClient, body string) (context.Context, chain.Subscription, chaintest.Message) {
 	t.Helper()
 	ctx := chain.WithRedis(t.Context(), rdb)
 	sub := chaintest.Subscribe(t, rdb, "test.add", "adder")
@@ -58,7 +59,7 @@ func pending(t *testing.T, rdb *redis.Client, body string) (context.Context, cha
 	return ctx, sub, m
 }
 
-func sum(t *testing.T, rdb *redis.Client) string {
+func sum(t *testing.T, rdb redis.UniversalClient) string {
 	t.Helper()
 	n, err := rdb.HGet(t.Context(), "{test}:sums", "n").Result()
 	if errors.Is(err, redis.Nil) {
@@ -82,7 +83,7 @@ func call(t *testing.T, h func(handler.Request) (handler.Response, error), r han
 }
 
 func TestCommitSettlesChangesAndHandsOnAtOnce(t *testing.T) {
-	servers(t, func(t *testing.T, rdb *redis.Client) {
+	servers(t, func(t *testing.T, rdb redis.UniversalClient) {
 		ctx, sub, m := pending(t, rdb, `{"by":2}`)
 		m.CallID, m.Traceparent = "call-1", "00-aa-bb-01"
 		answer := call(t, adder, m.Request(ctx))
@@ -100,7 +101,7 @@ func TestCommitSettlesChangesAndHandsOnAtOnce(t *testing.T) {
 }
 
 func TestSecondDeliveryChangesNothing(t *testing.T) {
-	servers(t, func(t *testing.T, rdb *redis.Client) {
+	servers(t, func(t *testing.T, rdb redis.UniversalClient) {
 		ctx, sub, m := pending(t, rdb, `{"by":2}`)
 		again, err := chaintest.Retake(ctx, rdb, sub, m.ID)
 		require.NoError(t, err)
@@ -115,34 +116,36 @@ func TestSecondDeliveryChangesNothing(t *testing.T) {
 
 func TestWhatIsNotACommitOfThisMessage(t *testing.T) {
 	tests := map[string]struct {
-		change func(t *testing.T, rdb *redis.Client, m *chaintest.Message)
+		change func(t *testing.T, rdb redis.UniversalClient, m *chaintest.Message)
 		status int
 	}{
-		"a token of nobody": {func(_ *testing.T, _ *redis.Client, m *chaintest.Message) {
+		"a token of nobody": {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) {
 			m.Token = "0123456789abcdef0123456789abcdef"
 		}, http.StatusForbidden},
-		"a part of the token":      {func(_ *testing.T, _ *redis.Client, m *chaintest.Message) { m.Token = m.Token[:20] }, http.StatusForbidden},
-		"a short token":            {func(_ *testing.T, _ *redis.Client, m *chaintest.Message) { m.Token = m.Token[:1] }, http.StatusForbidden},
-		"no token, another body":   {func(_ *testing.T, _ *redis.Client, m *chaintest.Message) { m.Token, m.Body = "", []byte(`{"by":3}`) }, http.StatusForbidden},
-		"an id yet to come":        {func(_ *testing.T, _ *redis.Client, m *chaintest.Message) { m.ID = "99999999999999-0" }, http.StatusInternalServerError},
-		"another group":            {func(_ *testing.T, _ *redis.Client, m *chaintest.Message) { m.Group = "stranger" }, http.StatusInternalServerError},
-		"another topic":            {func(_ *testing.T, _ *redis.Client, m *chaintest.Message) { m.Topic = "test.other" }, http.StatusBadRequest},
-		"no topic":                 {func(_ *testing.T, _ *redis.Client, m *chaintest.Message) { m.Topic = "" }, http.StatusBadRequest},
-		"no message id":            {func(_ *testing.T, _ *redis.Client, m *chaintest.Message) { m.ID = "" }, http.StatusBadRequest},
-		"a body that is not JSON":  {func(_ *testing.T, _ *redis.Client, m *chaintest.Message) { m.Body = []byte(`by=2`) }, http.StatusBadRequest},
-		"a step that fails":        {func(_ *testing.T, _ *redis.Client, m *chaintest.Message) { m.Body = []byte(`{"by":13}`) }, http.StatusInternalServerError},
-		"a step that fails always": {func(_ *testing.T, _ *redis.Client, m *chaintest.Message) { m.Body = []byte(`{"by":14}`) }, http.StatusUnprocessableEntity},
-		"a plan that refuses":      {func(_ *testing.T, _ *redis.Client, m *chaintest.Message) { m.Body = []byte(`{"by":-1}`) }, http.StatusUnprocessableEntity},
-		"a key of another type": {func(t *testing.T, rdb *redis.Client, _ *chaintest.Message) {
+		"a part of the token": {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) { m.Token = m.Token[:20] }, http.StatusForbidden},
+		"a short token":       {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) { m.Token = m.Token[:1] }, http.StatusForbidden},
+		"no token, another body": {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) {
+			m.Token, m.Body = "", []byte(`{"by":3}`)
+		}, http.StatusForbidden},
+		"an id yet to come":        {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) { m.ID = "99999999999999-0" }, http.StatusInternalServerError},
+		"another group":            {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) { m.Group = "stranger" }, http.StatusInternalServerError},
+		"another topic":            {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) { m.Topic = "test.other" }, http.StatusBadRequest},
+		"no topic":                 {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) { m.Topic = "" }, http.StatusBadRequest},
+		"no message id":            {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) { m.ID = "" }, http.StatusBadRequest},
+		"a body that is not JSON":  {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) { m.Body = []byte(`by=2`) }, http.StatusBadRequest},
+		"a step that fails":        {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) { m.Body = []byte(`{"by":13}`) }, http.StatusInternalServerError},
+		"a step that fails always": {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) { m.Body = []byte(`{"by":14}`) }, http.StatusUnprocessableEntity},
+		"a plan that refuses":      {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) { m.Body = []byte(`{"by":-1}`) }, http.StatusUnprocessableEntity},
+		"a key of another type": {func(t *testing.T, rdb redis.UniversalClient, _ *chaintest.Message) {
 			require.NoError(t, rdb.Set(t.Context(), "{test}:sums", "x", 0).Err())
 		}, http.StatusInternalServerError},
-		"a stream of another type": {func(t *testing.T, rdb *redis.Client, _ *chaintest.Message) {
+		"a stream of another type": {func(t *testing.T, rdb redis.UniversalClient, _ *chaintest.Message) {
 			require.NoError(t, rdb.Set(t.Context(), "{test}.counted", "x", 0).Err())
 		}, http.StatusInternalServerError},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			servers(t, func(t *testing.T, rdb *redis.Client) {
+			servers(t, func(t *testing.T, rdb redis.UniversalClient) {
 				ctx, sub, m := pending(t, rdb, `{"by":2}`)
 				was := m
 				tt.change(t, rdb, &m)
@@ -163,7 +166,7 @@ func TestWhatIsNotACommitOfThisMessage(t *testing.T) {
 }
 
 func TestConnectorWithoutTokensCommitsByTheBodysDigest(t *testing.T) {
-	servers(t, func(t *testing.T, rdb *redis.Client) {
+	servers(t, func(t *testing.T, rdb redis.UniversalClient) {
 		ctx, _, m := pending(t, rdb, `{"by":2}`)
 		m.Token = ""
 		require.Equal(t, http.StatusOK, call(t, adder, m.Request(ctx)).StatusCode)
@@ -172,7 +175,7 @@ func TestConnectorWithoutTokensCommitsByTheBodysDigest(t *testing.T) {
 }
 
 func TestMessageStaysUntilEveryGroupIsDone(t *testing.T) {
-	servers(t, func(t *testing.T, rdb *redis.Client) {
+	servers(t, func(t *testing.T, rdb redis.UniversalClient) {
 		ctx, sub, m := pending(t, rdb, `{"by":2}`)
 		other := chaintest.Subscribe(t, rdb, "test.add", "other")
 		require.Equal(t, http.StatusOK, call(t, adder, m.Request(ctx)).StatusCode)
@@ -202,7 +205,7 @@ func TestPlanCannotWrite(t *testing.T) {
 		"a plan without an apply": `return 1`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			servers(t, func(t *testing.T, rdb *redis.Client) {
+			servers(t, func(t *testing.T, rdb redis.UniversalClient) {
 				s := chain.NewScript("t", lua, []chain.Key{{Name: "k", Key: "{test}:k", Type: "string"}}, "test.out")
 				_, err := chain.Commit{Script: s}.Apply(t.Context(), rdb)
 				require.Error(t, err)
@@ -213,7 +216,7 @@ func TestPlanCannotWrite(t *testing.T) {
 }
 
 func TestCommitOfMessagesAlone(t *testing.T) {
-	servers(t, func(t *testing.T, rdb *redis.Client) {
+	servers(t, func(t *testing.T, rdb redis.UniversalClient) {
 		forward := chain.Forward("test.a", "test.b")
 		_, err := chain.Commit{Script: forward, Messages: []chain.Message{{Topic: "test.a", Body: 1}, {Topic: "test.b", Body: "x"}}}.Apply(t.Context(), rdb)
 		require.NoError(t, err)
@@ -240,8 +243,9 @@ func TestDeclaringAcrossTagsPanics(t *testing.T) {
 
 func TestRedisAwayIsNotTheStepsFault(t *testing.T) {
 	t.Parallel()
-	rdb, err := chain.Open("unix:///nowhere/redis.sock")
-	require.NoError(t, err)
+	_, err := chain.Open(t.Context(), "unix:///nowhere/redis.sock")
+	require.True(t, chain.IsAway(err), err)
+	rdb := redis.NewClient(&redis.Options{Network: "unix", Addr: "/nowhere/redis.sock"})
 	defer func() { _ = rdb.Close() }()
 	m := chaintest.Message{Body: []byte(`{"by":1}`), Delivery: chain.Delivery{Topic: "test.add", Group: "g", ID: "1-1", Token: "t"}}
 	answer := call(t, adder, m.Request(chain.WithRedis(t.Context(), rdb)))

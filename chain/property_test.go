@@ -52,7 +52,7 @@ func adding(topic string, s *chain.Script) func(handler.Request) (handler.Respon
 type flow struct {
 	t     *testing.T
 	rnd   *rand.Rand
-	rdb   *redis.Client
+	rdb   redis.UniversalClient
 	calm  context.Context
 	cut   context.Context
 	subs  []chain.Subscription
@@ -66,8 +66,8 @@ type call2 struct {
 	m    chaintest.Message
 }
 
-func newFlow(t *testing.T, seed uint64) *flow {
-	f := &flow{t: t, rnd: rand.New(rand.NewPCG(seed, 7)), rdb: chaintest.Redis(t)}
+func newFlow(t *testing.T, seed uint64, rdb redis.UniversalClient) *flow {
+	f := &flow{t: t, rnd: rand.New(rand.NewPCG(seed, 7)), rdb: rdb}
 	for _, s := range steps {
 		f.subs = append(f.subs, chaintest.Subscribe(t, f.rdb, s.topic, "g"))
 	}
@@ -84,7 +84,7 @@ func TestEffectsHappenOnce(t *testing.T) {
 	for _, seed := range chaintest.Seeds(t, 20) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
-			f := newFlow(t, seed)
+			f := newFlow(t, seed, chaintest.Redis(t))
 			for range 150 {
 				f.event()
 			}
@@ -93,12 +93,25 @@ func TestEffectsHappenOnce(t *testing.T) {
 	}
 }
 
+func TestEffectsHappenOnceOnACluster(t *testing.T) {
+	t.Parallel()
+	rdb := chaintest.Cluster(t)
+	for _, seed := range chaintest.Seeds(t, 1) {
+		t.Logf("seed %d", seed)
+		f := newFlow(t, seed, rdb)
+		for range 150 {
+			f.event()
+		}
+		f.finish()
+	}
+}
+
 // TestEffectsHappenOnceOnManyReplicas lets commits of the same message meet in Redis.
 func TestEffectsHappenOnceOnManyReplicas(t *testing.T) {
 	for _, seed := range chaintest.Seeds(t, 10) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
-			f := newFlow(t, seed)
+			f := newFlow(t, seed, chaintest.Redis(t))
 			for range 20 {
 				for range 8 {
 					f.event()

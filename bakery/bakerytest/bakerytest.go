@@ -32,7 +32,7 @@ type Handle func(handler.Request) (handler.Response, error)
 // A Bakery is one test's.
 type Bakery struct {
 	t      testing.TB
-	Redis  *redis.Client
+	Redis  redis.UniversalClient
 	Config *bakery.Config
 }
 
@@ -40,7 +40,7 @@ type Bakery struct {
 func New(t testing.TB) *Bakery { return With(t, chaintest.Redis(t)) }
 
 // With opens a bakery in an empty Redis.
-func With(t testing.TB, rdb *redis.Client) *Bakery {
+func With(t testing.TB, rdb redis.UniversalClient) *Bakery {
 	t.Helper()
 	menu, err := bakery.ReadMenu("")
 	require.NoError(t, err)

@@ -57,12 +57,21 @@ func Mini(t testing.TB) *redis.Client {
 }
 
 // URL is the address of a test's Redis, as REDIS_URL has it.
-func URL(rdb *redis.Client) string {
-	opt := rdb.Options()
-	if opt.Network == "unix" {
-		return fmt.Sprintf("unix://%s?db=%d", opt.Addr, opt.DB)
+func URL(rdb redis.UniversalClient) string {
+	switch c := rdb.(type) {
+	case *RedisCluster:
+		return URL(c.ClusterClient)
+	case *redis.ClusterClient:
+		addrs := c.Options().Addrs
+		return "redis://" + addrs[0] + "?addr=" + strings.Join(addrs[1:], "&addr=")
+	case *redis.Client:
+		opt := c.Options()
+		if opt.Network == "unix" {
+			return fmt.Sprintf("unix://%s?db=%d", opt.Addr, opt.DB)
+		}
+		return fmt.Sprintf("redis://%s/%d", opt.Addr, opt.DB)
 	}
-	return fmt.Sprintf("redis://%s/%d", opt.Addr, opt.DB)
+	panic(fmt.Sprintf("chaintest: a %T has no URL", rdb))
 }
 
 // A FullRedis is a redis-server of the test's own, whose memory the test may use up.

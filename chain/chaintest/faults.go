@@ -29,10 +29,20 @@ func (f *Faults) Commands() int {
 }
 
 // Client is a second client of the Redis that a test has, with faults.
-func (f *Faults) Client(t testing.TB, rdb *redis.Client) *redis.Client {
+func (f *Faults) Client(t testing.TB, rdb redis.UniversalClient) redis.UniversalClient {
 	t.Helper()
-	opt := *rdb.Options()
-	faulty := client(t, &opt)
+	var faulty redis.UniversalClient
+	switch c := rdb.(type) {
+	case *RedisCluster:
+		opt := *c.Options()
+		faulty = redis.NewClusterClient(&opt)
+		t.Cleanup(func() { _ = faulty.Close() })
+	case *redis.Client:
+		opt := *c.Options()
+		faulty = client(t, &opt)
+	default:
+		t.Fatalf("chaintest: a %T has no faults", rdb)
+	}
 	if err := faulty.Ping(t.Context()).Err(); err != nil { // so that connecting is not among the commands
 		t.Fatalf("chaintest: %v", err)
 	}

@@ -61,7 +61,7 @@ func heapInUse() int {
 	return int(m.HeapAlloc + m.StackInuse)
 }
 
-func info(t *testing.T, rdb *redis.Client, section, field string) int {
+func info(t *testing.T, rdb redis.UniversalClient, section, field string) int {
 	t.Helper()
 	text, err := rdb.Info(t.Context(), section).Result()
 	require.NoError(t, err)
@@ -76,7 +76,9 @@ func info(t *testing.T, rdb *redis.Client, section, field string) int {
 	return 0
 }
 
-func clients(t *testing.T, rdb *redis.Client) int {
+func clients(t *testing.T, rdb redis.UniversalClient) int {
 	return info(t, rdb, "clients", "connected_clients")
 }
-func usedMemory(t *testing.T, rdb *redis.Client) int { return info(t, rdb, "memory", "used_memory") }
+func usedMemory(t *testing.T, rdb redis.UniversalClient) int {
+	return info(t, rdb, "memory", "used_memory")
+}

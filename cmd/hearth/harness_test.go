@@ -25,7 +25,7 @@ import (
 type testNode struct {
 	*node
 	t      *testing.T
-	raw    *redis.Client
+	raw    redis.UniversalClient
 	client *sdk.Client
 	closed bool
 }
@@ -37,7 +37,7 @@ func newTestNode(t *testing.T, change ...func(*nodeConfig)) *testNode {
 	return startTestNode(t, chaintest.Redis(t), t.TempDir(), change...)
 }
 
-func startTestNode(t *testing.T, raw *redis.Client, state string, change ...func(*nodeConfig)) *testNode {
+func startTestNode(t *testing.T, raw redis.UniversalClient, state string, change ...func(*nodeConfig)) *testNode {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -45,7 +45,7 @@ type serveConfig struct {
 	LogLevel slog.Level // of what Err is told; the state directory's log has more
 }
 
-const redisHelp = `Redis is --redis or REDIS_URL, if given; else a private redis-server, whose data is in the state directory; else, where
+const redisHelp = `Redis is --redis or REDIS_URL, if given, a server or a node of a cluster; else a private redis-server, whose data is in the state directory; else, where
 there is none, one in memory: then queued calls do not outlive the process.`
 
 func newServe() *cobra.Command {

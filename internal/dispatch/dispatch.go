@@ -73,7 +73,7 @@ type Subscription struct {
 type Dispatcher struct {
 	cfg    Config
 	target Target
-	watch  *watcher
+	watch  *watches
 
 	settling settler
 
@@ -112,13 +112,13 @@ func New(cfg Config, target Target) *Dispatcher {
 	d.ctx, d.stop = context.WithCancel(context.Background())
 	d.calls, d.abort = context.WithCancel(context.Background())
 	d.settling = settler{d: d, batches: map[chain.Subscription]*batch{}}
-	d.watch = newWatcher(cfg.Queue.NewWatch(), cfg.Log, d.fired, d.LookAgain)
+	d.watch = newWatches(d)
 	return d
 }
 
 // Start begins to deliver.
 func (d *Dispatcher) Start() {
-	d.work.Go(func() { d.watch.run(d.ctx) })
+	d.watch.begin()
 	d.work.Go(d.tend)
 }
 

@@ -79,13 +79,13 @@ func always(status int) func(hearth.Name, *http.Request, string) (int, http.Head
 type rig struct {
 	t     *testing.T
 	queue *redis.Client
-	raw   *goredis.Client
+	raw   goredis.UniversalClient
 	fns   *functions
 	d     *dispatch.Dispatcher
 	spec  hearth.Function
 }
 
-func newRig(t *testing.T, raw *goredis.Client, change ...func(*dispatch.Config)) *rig {
+func newRig(t *testing.T, raw goredis.UniversalClient, change ...func(*dispatch.Config)) *rig {
 	t.Helper()
 	queue, err := redis.Open(t.Context(), chaintest.URL(raw))
 	require.NoError(t, err)
@@ -163,5 +163,6 @@ func eventually(t *testing.T, condition func() bool) {
 func servers(t *testing.T, test func(t *testing.T, r *rig)) {
 	t.Parallel()
 	t.Run("redis", func(t *testing.T) { t.Parallel(); test(t, newRig(t, chaintest.Redis(t))) })
+	t.Run("cluster", func(t *testing.T) { t.Parallel(); test(t, newRig(t, chaintest.Cluster(t))) })
 	t.Run("miniredis", func(t *testing.T) { t.Parallel(); test(t, newRig(t, chaintest.Mini(t))) })
 }

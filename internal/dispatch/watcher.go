@@ -2,8 +2,8 @@ package dispatch
 
 import (
 	"context"
-	"log/slog"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -15,19 +15,21 @@ import (
 // more than its lane can take is not watched: its lane looks by itself.
 type watcher struct {
 	conn  *redis.Watch
-	log   *slog.Logger
 	fired func([]chain.Subscription)
-	back  func() // Redis was away, and is back
+	away  func(error) // Redis is
+	back  func()      // it was, and is back
+	idle  func()      // there was nothing to watch for a while
 
 	mu      sync.Mutex
 	watched map[chain.Subscription]string // where each group has read to, as far as is known
 	waiting map[string]string             // the streams that the running Wait knows, and from where
 	poking  bool
-	stopped bool
+	ended   bool // it is to end
+	stopped bool // it has
 }
 
-func newWatcher(conn *redis.Watch, log *slog.Logger, fired func([]chain.Subscription), back func()) *watcher {
-	return &watcher{conn: conn, log: log, fired: fired, back: back, watched: map[chain.Subscription]string{}}
+func newWatcher(conn *redis.Watch, fired func([]chain.Subscription), away func(error), back, idle func()) *watcher {
+	return &watcher{conn: conn, fired: fired, away: away, back: back, idle: idle, watched: map[chain.Subscription]string{}}
 }
 
 // add watches a queue whose group has read up to last: it is fired whenever an entry comes behind that.
@@ -46,6 +48,13 @@ func (w *watcher) remove(s chain.Subscription) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.watched, s)
+}
+
+// all are the queues that are watched.
+func (w *watcher) all() []chain.Subscription {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return slices.Collect(maps.Keys(w.watched))
 }
 
 // poke interrupts the Wait that does not know all streams. An interruption that comes just before Wait blocks has no
@@ -71,11 +80,19 @@ func (w *watcher) poke() {
 	}()
 }
 
-// interrupt ends the watching: run's context has ended.
-func (w *watcher) interrupt() {
+// end ends run.
+func (w *watcher) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.ended = true
 	w.poke()
+}
+
+// goesOn tells whether run does.
+func (w *watcher) goesOn(ctx context.Context) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return ctx.Err() == nil && !w.ended
 }
 
 func (w *watcher) run(ctx context.Context) {
@@ -87,11 +104,12 @@ func (w *watcher) run(ctx context.Context) {
 	}()
 	const shortest, longest = 50 * time.Millisecond, 2 * time.Second
 	away, wait := false, shortest
-	for ctx.Err() == nil {
-		fired, err := w.conn.Wait(ctx, w.positions(ctx))
+	for w.goesOn(ctx) {
+		positions := w.positions(ctx)
+		fired, err := w.conn.Wait(ctx, positions)
 		if err != nil {
 			if !away && ctx.Err() == nil {
-				w.log.Warn("Redis is away; calls that are queued wait until it is back", "error", err)
+				w.away(err)
 			}
 			away = true
 			select {
@@ -102,12 +120,14 @@ func (w *watcher) run(ctx context.Context) {
 			continue
 		}
 		if away {
-			w.log.Info("Redis is back")
 			away, wait = false, shortest
 			w.back()
 		}
 		if subs := w.take(fired); len(subs) > 0 {
 			w.fired(subs)
+		}
+		if len(positions) == 0 {
+			w.idle()
 		}
 	}
 }
@@ -122,7 +142,7 @@ func (w *watcher) positions(ctx context.Context) map[string]string {
 			at[s.Stream] = last
 		}
 	}
-	if ctx.Err() == nil { // else go on poking
+	if ctx.Err() == nil && !w.ended { // else go on poking
 		w.waiting = maps.Clone(at)
 	}
 	return at

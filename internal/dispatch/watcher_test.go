@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -23,11 +22,11 @@ func TestSlowGroupIsToldWhatCameWhileItLooked(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { _ = queue.Close() }()
 	fired := make(chan chain.Subscription, 10)
-	w := newWatcher(queue.NewWatch(), slog.New(slog.DiscardHandler), func(subs []chain.Subscription) {
+	w := newWatcher(queue.NewWatch(""), func(subs []chain.Subscription) {
 		for _, s := range subs {
 			fired <- s
 		}
-	}, func() {})
+	}, func(error) {}, func() {}, func() {})
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { defer close(ended); w.run(ctx) }()
@@ -49,7 +48,7 @@ func TestSlowGroupIsToldWhatCameWhileItLooked(t *testing.T) {
 		t.Fatal("slow is not told")
 	}
 	stop()
-	w.interrupt()
+	w.end()
 	<-ended
 }
 
@@ -61,7 +60,7 @@ func TestRedisIsBackWithoutAnythingNew(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { _ = queue.Close() }()
 	back := make(chan struct{}, 1)
-	w := newWatcher(queue.NewWatch(), slog.New(slog.DiscardHandler), func([]chain.Subscription) {}, func() { back <- struct{}{} })
+	w := newWatcher(queue.NewWatch(""), func([]chain.Subscription) {}, func(error) {}, func() { back <- struct{}{} }, func() {})
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { defer close(ended); w.run(ctx) }()
@@ -73,6 +72,6 @@ func TestRedisIsBackWithoutAnythingNew(t *testing.T) {
 		t.Fatal("it waits for an entry")
 	}
 	stop()
-	w.interrupt()
+	w.end()
 	<-ended
 }

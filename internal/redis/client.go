@@ -1,50 +1,87 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// Client is the platform's connection to Redis.
+// Client is the platform's connection to Redis, or to a Redis Cluster.
 type Client struct {
-	rdb  *goredis.Client // repeats a command whose answer was lost
-	once *goredis.Client // never does
+	rdb  goredis.UniversalClient // repeats a command whose answer was lost
+	once scripts                 // never does
 
-	accepting together // calls that are being queued
+	accepting sync.Map // WatchKey -> *together: calls that are being queued, as far as they go to one server
 
-	embedded bool // it is the in-memory one, which knows less
+	single   *goredis.Client        // once, if it is one server
+	cluster  *goredis.ClusterClient // rdb, if it is a cluster
+	embedded bool                   // it is the in-memory one, which knows less
 }
 
-// Open connects, and checks that this Redis can keep what it is given.
+// scripts is what runs scripts, also several at once.
+type scripts interface {
+	goredis.Scripter
+	Pipeline() goredis.Pipeliner
+}
+
+// poolSize is how many connections there are to one server, unless the URL says so.
+const poolSize = 64
+
+// Open connects, and checks that this Redis can keep what it is given. A server that is a node of a cluster stands for all of
+// the cluster; see chain.Open for what a URL may be.
 //
 // It returns an error of code Unavailable if Redis cannot be reached, and Invalid if it is older than 7.0, or would evict
 // queued calls when it is full.
 func Open(ctx context.Context, url string) (*Client, error) {
-	opt, err := goredis.ParseURL(url)
+	one, all, err := chain.ParseURL(url)
 	if err != nil {
-		return nil, hearth.Errorf(hearth.Invalid, "the Redis URL cannot be read: want redis://[user:password@]host:port[/db], rediss:// or unix://PATH")
+		return nil, hearth.Errorf(hearth.Invalid, "the Redis URL cannot be read: want redis://[user:password@]host:port[/db], rediss:// or unix://PATH; "+
+			"of a cluster's nodes, redis://host:port?addr=host:port")
 	}
-	chain.Tune(opt)
-	if opt.PoolSize == 0 {
-		opt.PoolSize = 64
+	c := &Client{}
+	if all == nil {
+		one.PoolSize = cmp.Or(one.PoolSize, poolSize)
+		never := *one
+		never.MaxRetries = -1
+		rdb := goredis.NewClient(one)
+		c.rdb, c.single = rdb, goredis.NewClient(&never)
+		c.once = c.single
+		clustered, err := chain.InCluster(ctx, rdb)
+		switch {
+		case err != nil:
+			_ = c.Close()
+			return nil, noAnswer(err)
+		case clustered && one.DB != 0:
+			_ = c.Close()
+			return nil, hearth.Errorf(hearth.Invalid, "the Redis URL names database %d, and this Redis is a cluster, which has but the database 0", one.DB)
+		case clustered:
+			_ = c.Close()
+			all = chain.Cluster(one)
+		}
 	}
-	never := *opt
-	never.MaxRetries = -1
-	c := &Client{rdb: goredis.NewClient(opt), once: goredis.NewClient(&never)}
-	c.accepting.client = func() goredis.UniversalClient { return c.once }
+	if all != nil {
+		all.PoolSize = cmp.Or(all.PoolSize, poolSize)
+		c.cluster = chain.NewCluster(all)
+		c.rdb, c.once, c.single = c.cluster, &onceInCluster{c.cluster}, nil
+	}
 	if err := c.check(ctx); err != nil {
 		_ = c.Close()
 		return nil, err
 	}
 	return c, nil
+}
+
+func noAnswer(err error) error {
+	return &hearth.Error{Code: hearth.Unavailable, Message: fmt.Sprintf("Redis does not answer: %v", err), Err: err}
 }
 
 // LogTo sends what go-redis has to say to a log. It speaks of each failed dial, which the errors of calls say too.
@@ -59,8 +96,8 @@ func (l logging) Printf(ctx context.Context, format string, v ...any) {
 // Close ends the connections.
 func (c *Client) Close() error {
 	err := c.rdb.Close()
-	if e := c.once.Close(); err == nil {
-		err = e
+	if c.single != nil {
+		err = errors.Join(err, c.single.Close())
 	}
 	return err
 }
@@ -69,19 +106,36 @@ func (c *Client) Close() error {
 func (c *Client) Ping(ctx context.Context) error { return away("reach it", c.rdb.Ping(ctx).Err()) }
 
 func (c *Client) check(ctx context.Context) error {
-	if err := c.rdb.Ping(ctx).Err(); err != nil {
-		return &hearth.Error{Code: hearth.Unavailable, Message: fmt.Sprintf("Redis does not answer: %v", err), Err: err}
+	if c.cluster == nil {
+		return c.checkServer(ctx, c.rdb)
 	}
-	info, err := c.rdb.Info(ctx, "server").Result()
+	// The first question finds the nodes; one that is away does not keep the others from working.
+	if err := c.rdb.Ping(ctx).Err(); err != nil {
+		return noAnswer(err)
+	}
+	return c.cluster.ForEachMaster(ctx, func(ctx context.Context, node *goredis.Client) error {
+		err := c.checkServer(ctx, node)
+		if hearth.CodeOf(err) == hearth.Unavailable {
+			return nil
+		}
+		return err
+	})
+}
+
+func (c *Client) checkServer(ctx context.Context, rdb goredis.UniversalClient) error {
+	if err := rdb.Ping(ctx).Err(); err != nil {
+		return noAnswer(err)
+	}
+	info, err := rdb.Info(ctx, "server").Result()
 	if err != nil {
-		c.embedded = strings.Contains(err.Error(), "not supported") // miniredis
+		c.embedded = c.cluster == nil && strings.Contains(err.Error(), "not supported") // miniredis
 		return nil
 	}
 	version := infoField(info, "redis_version")
 	if major, _ := strconv.Atoi(strings.SplitN(version, ".", 2)[0]); major < 7 {
 		return hearth.Errorf(hearth.Invalid, "this Redis is %s, and Hearth needs 7.0 or newer", version)
 	}
-	policy, err := c.rdb.ConfigGet(ctx, "maxmemory-policy").Result()
+	policy, err := rdb.ConfigGet(ctx, "maxmemory-policy").Result()
 	if err != nil {
 		return nil // a managed Redis may hide its configuration
 	}

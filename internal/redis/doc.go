@@ -36,6 +36,9 @@ dies or stands still may have leased what it told nobody; when it answers again,
 pending and in none of the sets was taken by a stranger, or by a crash that this package does not know; a slow Sweep leases it,
 and counts it.
 
+A Redis Cluster is one that loses and regains a part of its keys: what is written together has one tag, so each queue is
+there or away by itself.
+
 A redis-server of ours that died while it wrote is repaired before it starts again (Repair): a script is done whole, or not at all.
 
 # What proves it

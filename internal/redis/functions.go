@@ -124,6 +124,9 @@ func (c *Client) Changes(ctx context.Context, after string) ([]Change, error) {
 	return list, nil
 }
 
+// WatchChanges makes a Watch for AwaitChanges.
+func (c *Client) WatchChanges() *Watch { return c.NewWatch(c.WatchKey(keyChanges)) }
+
 // AwaitChanges returns the changes behind an id when there are any; none after half a minute, or when w is interrupted.
 func (w *Watch) AwaitChanges(ctx context.Context, after string) ([]Change, error) {
 	fired, err := w.Wait(ctx, map[string]string{keyChanges: after})

@@ -20,7 +20,7 @@ var limit = hearth.QueueLimit{Length: 10_000, Bytes: 1 << 20}
 // queue is a client of an empty Redis with fn's subscription, and go-redis's own view of the same database.
 type queue struct {
 	*redis.Client
-	raw *goredis.Client
+	raw goredis.UniversalClient
 	sub chain.Subscription
 	t   *testing.T
 }
@@ -28,10 +28,11 @@ type queue struct {
 func servers(t *testing.T, test func(t *testing.T, q queue)) {
 	t.Parallel()
 	t.Run("redis", func(t *testing.T) { t.Parallel(); test(t, open(t, chaintest.Redis(t))) })
+	t.Run("cluster", func(t *testing.T) { t.Parallel(); test(t, open(t, chaintest.Cluster(t))) })
 	t.Run("miniredis", func(t *testing.T) { t.Parallel(); test(t, open(t, chaintest.Mini(t))) })
 }
 
-func open(t *testing.T, raw *goredis.Client) queue {
+func open(t *testing.T, raw goredis.UniversalClient) queue {
 	t.Helper()
 	c, err := redis.Open(t.Context(), chaintest.URL(raw))
 	require.NoError(t, err)

@@ -97,7 +97,7 @@ func (c *Client) Enqueue(ctx context.Context, n hearth.Name, call Call, limit he
 	if c.embedded {
 		cmd = enqueueLua.Run(ctx, c.once, keys, args...)
 	} else {
-		cmd = c.accepting.run(ctx, enqueueLua, keys, args)
+		cmd = c.together(keys[0]).run(ctx, enqueueLua, keys, args)
 	}
 	if digest != "" && chain.IsAway(cmd.Err()) { // its key makes it safe to repeat
 		cmd = enqueueLua.Run(ctx, c.rdb, keys, args...)

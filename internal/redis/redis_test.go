@@ -61,9 +61,9 @@ func TestUnsubscribeKeepsWhatWaits(t *testing.T) {
 
 func TestWatchWakesForNewEntries(t *testing.T) {
 	servers(t, func(t *testing.T, q queue) {
-		w := q.NewWatch()
+		w := q.NewWatch(q.WatchKey(q.sub.Stream))
 		defer w.Close()
-		topic := redis.TopicOf(fn, "a.b")
+		topic := redis.CallbacksOf(fn)
 		_, err := q.Subscribe(t.Context(), topic)
 		require.NoError(t, err)
 		positions := map[string]string{q.sub.Stream: "0-0", topic.Stream: "0-0"}
@@ -85,7 +85,7 @@ func TestWatchWakesForNewEntries(t *testing.T) {
 func TestWatchIsInterrupted(t *testing.T) {
 	t.Parallel()
 	q := open(t, chaintest.Redis(t))
-	w := q.NewWatch()
+	w := q.NewWatch(q.WatchKey(q.sub.Stream))
 	defer w.Close()
 	done := make(chan error, 1)
 	go func() { _, err := w.Wait(t.Context(), map[string]string{q.sub.Stream: "0-0"}); done <- err }()
@@ -144,7 +144,7 @@ func TestChangesAreTold(t *testing.T) {
 	servers(t, func(t *testing.T, q queue) {
 		begun, err := q.Tell(t.Context(), hearth.Name{}, "me")
 		require.NoError(t, err)
-		w := q.NewWatch()
+		w := q.WatchChanges()
 		defer w.Close()
 		var f hearth.Function
 		f.Service, f.Namespace = fn.Function, fn.Namespace

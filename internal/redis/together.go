@@ -17,7 +17,7 @@ const (
 // A together sends scripts of several callers at once, over one connection: those that come while others are under way go
 // with the next. One that comes alone does not wait. Each runs, and succeeds or fails, by itself; none is ever sent twice.
 type together struct {
-	client func() goredis.UniversalClient // one that never repeats
+	client scripts // one that never repeats
 
 	mu      sync.Mutex
 	waiting []*job
@@ -32,6 +32,17 @@ type job struct {
 	args []any
 	cmd  *goredis.Cmd
 	done chan struct{}
+}
+
+// together is that of a key's scripts. In a cluster there is one for each tag, so that a server which is away holds up no scripts
+// of another.
+func (c *Client) together(key string) *together {
+	tag := c.WatchKey(key)
+	if t, ok := c.accepting.Load(tag); ok {
+		return t.(*together)
+	}
+	t, _ := c.accepting.LoadOrStore(tag, &together{client: c.once})
+	return t.(*together)
 }
 
 // run runs a script with others. It returns when Redis has answered, or ctx has ended: then the script may run yet.
@@ -75,10 +86,9 @@ func (t *together) send() {
 }
 
 func (t *together) sendAll(jobs []*job) {
-	client := t.client()
 	if len(jobs) == 1 {
 		j := jobs[0]
-		j.cmd = j.lua.Run(j.ctx, client, j.keys, j.args...)
+		j.cmd = j.lua.Run(j.ctx, t.client, j.keys, j.args...)
 		close(j.done)
 		return
 	}
@@ -93,14 +103,14 @@ func (t *together) sendAll(jobs []*job) {
 		ctx, cancel = context.WithDeadline(ctx, deadline)
 	}
 	defer cancel()
-	pipe := client.Pipeline()
+	pipe := t.client.Pipeline()
 	for _, j := range jobs {
 		j.cmd = j.lua.Run(ctx, pipe, j.keys, j.args...)
 	}
 	_, _ = pipe.Exec(ctx) // each has an error of its own
 	for _, j := range jobs {
 		if goredis.HasErrorPrefix(j.cmd.Err(), "NOSCRIPT") { // it did not run: Redis was started since
-			j.cmd = j.lua.Run(ctx, client, j.keys, j.args...)
+			j.cmd = j.lua.Run(ctx, t.client, j.keys, j.args...)
 		}
 		close(j.done)
 	}

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,18 +14,34 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// A Watch waits for entries on many streams over one connection, so a function that sleeps costs none. One goroutine may
-// Wait; any may Interrupt.
+// A Watch waits for entries on many streams over one connection, so a function that sleeps costs none. In a cluster the streams of one
+// Watch must have one tag, as one connection reaches only keys of one slot. One goroutine may Wait; any may Interrupt.
 type Watch struct {
 	client *Client
+	key    string // of the slot that is watched, in a cluster
 	block  time.Duration
 	conn   *goredis.Conn
-	id     atomic.Int64 // of the connection; 0 while there is none
+	at     *goredis.Client // the node of the connection, in a cluster: a client of our own
+	now    atomic.Pointer[blocked]
 }
 
-// NewWatch makes one. It connects when it is first used.
-func (c *Client) NewWatch() *Watch {
-	w := &Watch{client: c, block: 30 * time.Second}
+// blocked is a connection that can be unblocked.
+type blocked struct {
+	id  int64
+	rdb goredis.UniversalClient // of the same server
+}
+
+// WatchKey is what a stream's Watch is made for: streams of one WatchKey can have one Watch.
+func (c *Client) WatchKey(stream string) string {
+	if c.cluster == nil {
+		return ""
+	}
+	return chain.Tag(stream)
+}
+
+// NewWatch makes one for the streams of a WatchKey. It connects when it is first used.
+func (c *Client) NewWatch(key string) *Watch {
+	w := &Watch{client: c, key: key, block: 30 * time.Second}
 	if c.embedded {
 		w.block = 20 * time.Millisecond // it cannot be interrupted
 	}
@@ -35,7 +52,7 @@ func (c *Client) NewWatch() *Watch {
 // entry of each. It returns an empty map after half a minute, or when it is interrupted, or at once after it has connected.
 func (w *Watch) Wait(ctx context.Context, positions map[string]string) (map[string]string, error) {
 	if len(positions) == 0 {
-		positions = map[string]string{"{hearth}:nothing": "0-0"}
+		positions = map[string]string{"{" + cmp.Or(w.key, "hearth") + "}:nothing": "0-0"}
 	}
 	block := w.block
 	if w.conn == nil {
@@ -69,32 +86,48 @@ func (w *Watch) connect(ctx context.Context) error {
 	if w.conn != nil {
 		return nil
 	}
-	conn := w.client.once.Conn()
+	single, control := w.client.single, w.client.rdb
+	if w.client.cluster != nil {
+		node, err := w.client.cluster.MasterForKey(ctx, "{"+w.key+"}")
+		if err != nil {
+			return away("watch the queues", err)
+		}
+		opt := *node.Options()
+		opt.PoolSize, opt.MaxRetries = 2, -1 // one that blocks, and one that unblocks it
+		w.at = goredis.NewClient(&opt)
+		single, control = w.at, w.at
+	}
+	conn := single.Conn()
+	w.conn = conn
 	if !w.client.embedded {
 		id, err := conn.ClientID(ctx).Result()
 		if err != nil {
-			_ = conn.Close()
+			w.Close()
 			return away("watch the queues", err)
 		}
-		w.id.Store(id)
+		w.now.Store(&blocked{id, control})
 	}
-	w.conn = conn
 	return nil
 }
 
 // Close ends the connection. Only the goroutine that Waits may call it.
 func (w *Watch) Close() {
-	w.id.Store(0)
+	w.now.Store(nil)
 	if w.conn != nil {
 		_ = w.conn.Close()
 		w.conn = nil
+	}
+	if w.at != nil {
+		_ = w.at.Close()
+		w.at = nil
+		w.client.cluster.ReloadState(context.Background()) // the slot may be another node's now
 	}
 }
 
 // Interrupt makes a Wait return, if one blocks at this moment.
 func (w *Watch) Interrupt(ctx context.Context) {
-	if id := w.id.Load(); id != 0 {
-		_ = w.client.rdb.Do(ctx, "CLIENT", "UNBLOCK", id).Err()
+	if b := w.now.Load(); b != nil {
+		_ = b.rdb.Do(ctx, "CLIENT", "UNBLOCK", b.id).Err()
 	}
 }
 

@@ -98,7 +98,7 @@ type entry struct {
 
 // New makes a registry. The router's Wake must be the registry's Wake.
 func New(cfg Config) *Registry {
-	r := &Registry{cfg: cfg, watch: cfg.Queue.NewWatch(), functions: map[hearth.Name]*entry{}, left: map[hearth.Name][]chain.Subscription{},
+	r := &Registry{cfg: cfg, watch: cfg.Queue.WatchChanges(), functions: map[hearth.Name]*entry{}, left: map[hearth.Name][]chain.Subscription{},
 		finishing: map[hearth.Name]bool{}, looking: map[hearth.Name]bool{}}
 	r.ctx, r.abort = context.WithCancel(context.Background())
 	return r
