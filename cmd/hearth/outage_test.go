@@ -150,6 +150,30 @@ func TestRedisThatIsFullRefusesQueuedCallsAndDrains(t *testing.T) {
 	n.drained("other")
 }
 
+func TestHearthThatStartsWhileRedisIsFullEmptiesIt(t *testing.T) {
+	t.Parallel()
+	r := newOwnRedis(t)
+	state := t.TempDir()
+	n := startTestNode(t, r.Client, state)
+	n.deploy("probe", func(d *types.FunctionDeployment) { (*d.Annotations)["topic"] = "some.topic" })
+	for range 3 {
+		res, text := n.do(http.MethodPost, "/async-function/probe", "x", "X-Delay", "2s", "X-Callback-Url", "http://192.0.2.1/")
+		require.Equal(t, http.StatusAccepted, res.StatusCode, text)
+	}
+	n.end()
+	require.NoError(t, r.ConfigSet(t.Context(), "maxmemory", "1").Err())
+	n = startTestNode(t, r.Client, state)
+	eventually(t, func() bool {
+		for _, q := range n.queuesOf("probe") {
+			if q.Name == "probe:calls" && q.Waiting+q.Leased+q.Due > 0 {
+				return false
+			}
+		}
+		return true
+	})
+	n.refused("probe", "Redis is full")
+}
+
 func TestRedisThatIsAwayRefusesQueuedCallsSoonAndAllGoesOnWhenItIsBack(t *testing.T) {
 	t.Parallel()
 	for name, outage := range map[string]struct{ begin, end func(*ownRedis) }{

@@ -93,10 +93,14 @@ func (c *Client) look(ctx context.Context, name, callbacks string) (View, error)
 // Epoch names what Redis has in its memory, for as long as it has it: with another one, or none, a View is of a Redis that has
 // lost what was deployed.
 func (c *Client) Epoch(ctx context.Context) (string, error) {
+	epoch, err := c.rdb.Get(ctx, keyEpoch).Result()
+	if !errors.Is(err, goredis.Nil) { // where it is there nothing is written: a hearth must start while Redis is full, to empty it
+		return epoch, away("read the epoch", err)
+	}
 	if err := c.rdb.SetNX(ctx, keyEpoch, rand.Text(), 0).Err(); err != nil {
 		return "", away("name the epoch", err)
 	}
-	epoch, err := c.rdb.Get(ctx, keyEpoch).Result()
+	epoch, err = c.rdb.Get(ctx, keyEpoch).Result()
 	return epoch, away("read the epoch", err)
 }
 
