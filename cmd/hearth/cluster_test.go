@@ -18,7 +18,7 @@ import (
 // onCluster is a hearth that is told of one node.
 func onCluster(t *testing.T, c *chaintest.RedisCluster, at *chaintest.Node) *testNode {
 	t.Helper()
-	return startTestNode(t, c, t.TempDir(), func(cfg *nodeConfig) { cfg.RedisURL = "redis://" + at.Addr })
+	return startTestNode(t, c, t.TempDir(), callbacksHere, func(cfg *nodeConfig) { cfg.RedisURL = "redis://" + at.Addr })
 }
 
 func TestHearthsOnACluster(t *testing.T) {
@@ -40,9 +40,12 @@ func TestHearthsOnACluster(t *testing.T) {
 		res, text := a.do(http.MethodPost, "/async-function/"+name, "hi", "X-Callback-Url", listener.URL, "X-Call-Id", id)
 		require.Equal(t, http.StatusAccepted, res.StatusCode, text)
 	}
-	for range names {
-		seen[<-got] = true
-	}
+	eventually(t, func() bool {
+		for len(got) > 0 {
+			seen[<-got] = true
+		}
+		return len(seen) == len(want)
+	})
 	require.Equal(t, want, seen)
 	for i := range 20 {
 		a.put([]string{"{shop}.opened", "{other}.topic"}[i%2])

@@ -10,13 +10,22 @@ import (
 	"github.com/hearthfaas/hearth/chain/chaintest"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
+	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 )
 
 // TestCallsThatComeTogetherSucceedOrFailByThemselves: they are sent over one connection, but have nothing else in common.
 func TestCallsThatComeTogetherSucceedOrFailByThemselves(t *testing.T) {
 	t.Parallel()
-	q := open(t, chaintest.Redis(t))
+	for name, server := range map[string]func(testing.TB) goredis.UniversalClient{
+		"redis":   func(t testing.TB) goredis.UniversalClient { return chaintest.Redis(t) },
+		"cluster": func(t testing.TB) goredis.UniversalClient { return chaintest.Cluster(t) },
+	} {
+		t.Run(name, func(t *testing.T) { t.Parallel(); callsThatComeTogether(t, open(t, server(t))) })
+	}
+}
+
+func callsThatComeTogether(t *testing.T, q queue) {
 	var queued, full, same atomic.Int32
 	var callers sync.WaitGroup
 	for i := range 300 {
