@@ -1,9 +1,14 @@
 package dispatch_test
 
 import (
+	"log/slog"
 	"testing"
 
+	"github.com/hearthfaas/hearth/internal/redis"
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	redis.LogTo(slog.New(slog.DiscardHandler)) // of each failed dial, of which a dispatcher that is cut off has many
+	goleak.VerifyTestMain(m)
+}
