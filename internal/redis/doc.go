@@ -38,6 +38,11 @@ and counts it.
 
 A redis-server of ours that died while it wrote is repaired before it starts again (Repair): a script is done whole, or not at all.
 
+# What proves it
+
+A model of the scripts (protocol_test.go) is searched for all that can happen, within bounds: the rules of rules_test.go hold, and each
+of a list of flaws breaks some. The scripts and the model make the same steps (conformance_test.go), so change them together.
+
 The package does not decide whether to retry, nor call anything: package dispatch does.
 */
 package redis

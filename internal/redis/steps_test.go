@@ -1,0 +1,152 @@
+package redis_test
+
+import (
+	"fmt"
+	"slices"
+)
+
+// A kind of step.
+type kind uint8
+
+const (
+	add      kind = iota // a producer puts the next message on the stream
+	addLater             // with a time before which it must not be delivered
+	take                 // a dispatcher takes up to n
+	finish               // Settle
+	commit               // of a function, through chain
+	digest               // a commit by the message's body, of a connector without tokens
+	forge                // a commit with a token of nobody
+	retry
+	busy
+	breakOff
+	bury
+	renew
+	redrive
+	purge
+	expire  // the lease runs out
+	ripen   // the wait is over
+	crash   // a dispatcher dies
+	restart // and starts again: Reclaim
+	untake  // of one lease
+	sweep
+	stranger // somebody else reads the next message
+	complete // the second half of a commit: only of a flaw
+)
+
+func (k kind) String() string {
+	return [...]string{"add", "add for later", "take", "finish", "commit", "commit by digest", "commit by a stranger", "retry", "busy", "break off", "bury", "renew",
+		"redrive", "purge", "lease runs out", "wait is over", "crash", "restart", "untake", "sweep", "stranger reads", "complete"}[k]
+}
+
+type step struct {
+	kind       kind
+	dispatcher uint8
+	group      uint8
+	message    uint8
+	token      uint8
+	n          uint8 // how many to take
+}
+
+func (s step) String() string {
+	switch s.kind {
+	case add, addLater:
+		return s.kind.String()
+	case crash, restart:
+		return fmt.Sprintf("%v of dispatcher %d", s.kind, s.dispatcher)
+	case take:
+		return fmt.Sprintf("take up to %d of group %d by dispatcher %d", s.n, s.group, s.dispatcher)
+	case sweep, stranger:
+		return fmt.Sprintf("%v of group %d", s.kind, s.group)
+	}
+	text := fmt.Sprintf("%v message %d of group %d", s.kind, s.message, s.group)
+	if s.token != 0 {
+		text += fmt.Sprintf(" with token %d", s.token)
+	}
+	return text
+}
+
+// bounds are how far a search goes.
+type bounds struct {
+	messages, groups, tokens uint8
+	strangers, later         bool
+}
+
+func (b bounds) String() string {
+	text := fmt.Sprintf("messages %d, groups %d, deliveries %d", b.messages, b.groups, b.tokens)
+	if b.strangers {
+		text += ", strangers"
+	}
+	if b.later {
+		text += ", delays"
+	}
+	return text
+}
+
+func begin(b bounds) world { return world{used: b.groups, alive: [2]bool{true, true}} }
+
+// steps are those that can be made.
+func (b bounds) steps(w world) (all []step) {
+	if w.added < b.messages && !w.copied {
+		all = append(all, step{kind: add})
+		if b.later {
+			all = append(all, step{kind: addLater})
+		}
+	}
+	for d := range uint8(2) {
+		if !w.alive[d] {
+			all = append(all, step{kind: restart, dispatcher: d})
+			continue
+		}
+		all = append(all, step{kind: crash, dispatcher: d})
+		for g := range b.groups {
+			last := 0
+			for _, n := range []uint8{1, maxMessages} {
+				taken, parked := w.groups[g].takeable(&w, int(n))
+				if len(taken)+len(parked) > last && !slices.ContainsFunc(taken, func(m int) bool { return w.groups[g].entries[m].issued >= b.tokens }) {
+					all = append(all, step{kind: take, dispatcher: d, group: g, n: n})
+				}
+				last = len(taken) + len(parked)
+			}
+			for m := range w.added {
+				if e := w.groups[g].entries[m]; e.lease != absent && e.newest() != 0 && e.owner(e.newest()) == d {
+					all = append(all, step{kind: untake, dispatcher: d, group: g, message: m})
+				}
+			}
+		}
+	}
+	for g := range b.groups {
+		if w.groups[g].read > 0 {
+			all = append(all, step{kind: sweep, group: g})
+		}
+		if b.strangers && w.groups[g].read < w.added {
+			all = append(all, step{kind: stranger, group: g})
+		}
+		for m := range w.added {
+			all = append(all, w.groups[g].entries[m].steps(step{group: g, message: m})...)
+		}
+	}
+	return all
+}
+
+// steps are those that can be made with an entry; it is at.
+func (e *entry) steps(at step) (all []step) {
+	can := func(k kind, t uint8) { at.kind, at.token = k, t; all = append(all, at) }
+	for t := uint8(1); t <= e.issued; t++ {
+		for _, k := range []kind{finish, commit, retry, busy, breakOff, bury, renew} {
+			can(k, t)
+		}
+		if e.owed&bit(t) != 0 {
+			can(complete, t)
+		}
+	}
+	for _, k := range []kind{forge, digest, redrive, purge} {
+		can(k, 0)
+	}
+	if e.lease == running {
+		can(expire, 0)
+	}
+	if e.due == running {
+		can(ripen, 0)
+	}
+	return all
+}
