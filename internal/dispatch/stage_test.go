@@ -10,10 +10,12 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
 	"github.com/hearthfaas/hearth/internal/dispatch"
+	"github.com/hearthfaas/hearth/internal/egress"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
 	goredis "github.com/redis/go-redis/v9"
@@ -95,7 +97,10 @@ func (s *stage) subscriptions(n hearth.Name) []dispatch.Subscription {
 func (s *stage) start(queue *redis.Client, instance string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	cfg := dispatch.Config{Queue: queue, Log: slog.New(slog.DiscardHandler), Instance: instance, LeaseMargin: s.disaster.lease, SweepEvery: s.disaster.sweep}
+	var allow egress.AllowList
+	assert.NoError(s.t, allow.Set("127.0.0.1"))
+	cfg := dispatch.Config{Queue: queue, Log: slog.New(slog.DiscardHandler), Instance: instance, LeaseMargin: s.disaster.lease, SweepEvery: s.disaster.sweep,
+		Callbacks: egress.NewClient(egress.Config{Allow: allow})}
 	var d *dispatch.Dispatcher
 	var has atomic.Bool // callbacks
 	cfg.EnsureCallbacks = func(ctx context.Context, n hearth.Name, _ bool) error {
@@ -159,6 +164,14 @@ func (s *stage) stop() {
 	over.Wait()
 }
 
+func (s *stage) letters(sub chain.Subscription) []redis.DeadLetter {
+	ids, err := s.queue.DeadIDs(s.t.Context(), sub, time.Time{}, time.Time{})
+	require.NoError(s.t, err)
+	letters, err := s.queue.DeadLettersOf(s.t.Context(), sub, ids)
+	require.NoError(s.t, err)
+	return letters
+}
+
 // enqueue queues a call of the oven.
 func (s *stage) enqueue(body string, callback bool) {
 	s.t.Helper()
@@ -166,7 +179,7 @@ func (s *stage) enqueue(body string, callback bool) {
 	if callback {
 		call.Callback = s.listener.URL
 	}
-	_, err := s.queue.Enqueue(s.t.Context(), oven, call, 100)
+	_, err := s.queue.Enqueue(s.t.Context(), oven, call, hearth.DefaultQueueLimit)
 	require.NoError(s.t, err)
 }
 

@@ -71,7 +71,7 @@ var stories = map[string]story{
 			calls := redis.CallsOf(oven)
 			var letters []redis.DeadLetter
 			eventually(s.t, func() bool {
-				letters, _ = s.queue.DeadLetters(s.t.Context(), calls, 0, 10)
+				letters = s.letters(calls)
 				return len(letters) == 1
 			})
 			s.count.Store(1) // the function is mended

@@ -19,6 +19,7 @@ type world struct {
 	added  uint8 // messages that were put on the stream
 	used   uint8 // groups
 	on     [maxMessages]bool
+	later  [maxMessages]bool // has a time before which it is not delivered
 	groups [maxGroups]group
 	alive  [2]bool // dispatchers
 	copied bool    // the second message is a copy of the first: never, but by a flaw
@@ -81,8 +82,8 @@ func (p protocol) run(w world, s step) (world, int) {
 	g := &w.groups[s.group]
 	e := &g.entries[s.message]
 	switch s.kind {
-	case add:
-		w.on[w.added] = true
+	case add, addLater:
+		w.on[w.added], w.later[w.added] = true, s.kind == addLater
 		w.added++
 	case take:
 		return w, p.take(&w, g, s)
@@ -106,6 +107,9 @@ func (p protocol) run(w world, s step) (world, int) {
 		if e.lease != absent && (e.newest() == s.token || p.flaw == anybodyRenews) {
 			e.lease = running
 		}
+		return w, count(!e.pending) // it is told what is gone
+	case untake:
+		return w, p.untake(e)
 	case redrive:
 		return w, p.redrive(&w, e)
 	case purge:
@@ -156,29 +160,38 @@ func (w *world) each(do func(g, m int, e *entry)) {
 	}
 }
 
-// takeable are the messages that a take takes, in this order.
-func (g *group) takeable(w *world, n int) (all []int) {
+// takeable are the messages that a take of up to n takes, in this order, and those that it sets aside till their time.
+func (g *group) takeable(w *world, n int) (taken, parked []int) {
 	for m := range g.entries {
 		if g.entries[m].lease == over {
-			all = append(all, m)
+			taken = append(taken, m)
 		}
 	}
 	for m := range g.entries {
 		if e := g.entries[m]; e.due == over && e.lease != over {
-			all = append(all, m)
+			taken = append(taken, m)
 		}
 	}
-	for m := int(g.read); m < int(w.added); m++ {
-		all = append(all, m)
+	for m := int(g.read); m < int(w.added) && len(taken) < n; m++ {
+		if w.later[m] {
+			parked = append(parked, m)
+		} else {
+			taken = append(taken, m)
+		}
 	}
-	return all[:min(n, len(all))]
+	return taken[:min(n, len(taken))], parked
 }
 
 func (p protocol) take(w *world, g *group, s step) int {
-	list := g.takeable(w, int(s.n))
-	for _, m := range list {
+	taken, parked := g.takeable(w, int(s.n))
+	for _, m := range parked {
+		g.read = max(g.read, uint8(m)+1)
+		g.entries[m].pending, g.entries[m].due = true, running
+	}
+	for _, m := range taken {
 		e := &g.entries[m]
 		g.read = max(g.read, uint8(m)+1)
+		e.failed = e.failed || e.lease == over && e.issued > 0 // nobody told how that attempt ended
 		e.pending, e.due, e.lease = true, absent, running
 		if p.flaw == takesWithoutLease {
 			e.lease = absent
@@ -191,7 +204,7 @@ func (p protocol) take(w *world, g *group, s step) int {
 			e.owners |= bit(e.issued)
 		}
 	}
-	return len(list)
+	return len(taken)
 }
 
 func (p protocol) finish(w *world, s step) int {
@@ -330,11 +343,24 @@ func (p protocol) reclaim(w *world, dispatcher uint8) (n int) {
 	w.each(func(_, _ int, e *entry) {
 		// "me" is also how "me-too" begins.
 		if e.lease != absent && e.newest() != 0 && (e.owner(e.newest()) == dispatcher || p.flaw == reclaimsByPrefix && dispatcher == 0) {
-			e.lease = over
+			e.lease, e.failed = over, true
 			n++
 		}
 	})
 	return n
+}
+
+// untake gives back a lease that its dispatcher does not know of, or not any more. It may be one of a former life.
+func (p protocol) untake(e *entry) int {
+	if e.lease != running { // one that has ended may be of a call that was made
+		return 0
+	}
+	e.lease, e.due = absent, over
+	e.attempts--
+	if p.flaw == untakeForgets {
+		copy(e.tokens[:], e.tokens[1:])
+	}
+	return 1
 }
 
 func (p protocol) sweep(g *group) (n int) {

@@ -281,6 +281,35 @@ func TestEntryThatIsGoneIsStillDelivered(t *testing.T) {
 	})
 }
 
+// TestUntakeLosesNoLateSuccess: what a hearth does not know of may still be of a call that was made, by its former life, or whose end
+// it could not tell Redis.
+func TestUntakeLosesNoLateSuccess(t *testing.T) {
+	for name, restart := range map[string]bool{"of a former life": true, "of this one": false} {
+		t.Run(name, func(t *testing.T) {
+			servers(t, func(t *testing.T, q queue) {
+				q.enqueue("x")
+				old := q.one()
+				if restart {
+					n, err := q.Reclaim(t.Context(), q.sub, "me")
+					require.NoError(t, err)
+					require.Equal(t, 1, n)
+				}
+				n, err := q.Untake(t.Context(), q.sub, "me", nil)
+				require.NoError(t, err)
+				require.Equal(t, !restart, n == 1, "a lease that has ended is taken anyway")
+				again := q.one()
+				if restart {
+					require.Equal(t, 2, again.Attempt, "an attempt that was cut off counts")
+				}
+				done, err := q.Settle(t.Context(), q.sub, old, nil)
+				require.NoError(t, err)
+				require.True(t, done)
+				q.empty()
+			})
+		})
+	}
+}
+
 func TestUntakeGivesBackWhatNobodyKnowsOf(t *testing.T) {
 	servers(t, func(t *testing.T, q queue) {
 		for _, body := range []string{"lost", "known", "another's"} {

@@ -51,6 +51,7 @@ const (
 	reclaimsByPrefix   flaw = "reclaim takes me-too for me"
 	sweepsDue          flaw = "sweep does not look at due"
 	sweepsDead         flaw = "sweep does not look at dead"
+	untakeForgets      flaw = "untake forgets the token"
 	sweepsNothing      flaw = "sweep finds nothing"
 )
 
@@ -78,6 +79,7 @@ var flaws = map[flaw][]rule{
 	sweepsDue:          {inOneSet},
 	sweepsDead:         {inOneSet},
 	sweepsNothing:      {noneForgotten},
+	untakeForgets:      {lateSuccess},
 }
 
 // A judge tells whether a step keeps a rule: from what was, by the step, with the script's answer, to what is.

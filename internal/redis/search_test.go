@@ -94,12 +94,12 @@ func (p protocol) search(b bounds, laws ...law) (f found) {
 func TestProtocol(t *testing.T) {
 	t.Parallel()
 	all := []bounds{
-		{messages: 1, groups: 1, tokens: 4, strangers: true},
+		{messages: 1, groups: 1, tokens: 4, strangers: true, later: true},
 		{messages: 2, groups: 1, tokens: 2},
 		{messages: 1, groups: 2, tokens: 2},
 	}
 	if len(chaintest.Seeds(t, 1)) >= 100 { // HEARTH_SEEDS: somebody has time, and memory
-		all = append(all, bounds{messages: 1, groups: 1, tokens: 5, strangers: true}, bounds{messages: 2, groups: 1, tokens: 2, strangers: true},
+		all = append(all, bounds{messages: 1, groups: 1, tokens: 5, strangers: true, later: true}, bounds{messages: 2, groups: 1, tokens: 2, strangers: true, later: true},
 			bounds{messages: 1, groups: 2, tokens: 2, strangers: true},
 			bounds{messages: 2, groups: 2, tokens: 1}, bounds{messages: 1, groups: 2, tokens: 3}, bounds{messages: 2, groups: 1, tokens: 3})
 	}

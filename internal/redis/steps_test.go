@@ -9,12 +9,13 @@ import (
 type kind uint8
 
 const (
-	add    kind = iota // a producer puts the next message on the stream
-	take               // a dispatcher takes up to n
-	finish             // Settle
-	commit             // of a function, through chain
-	digest             // a commit by the message's body, of a connector without tokens
-	forge              // a commit with a token of nobody
+	add      kind = iota // a producer puts the next message on the stream
+	addLater             // with a time before which it must not be delivered
+	take                 // a dispatcher takes up to n
+	finish               // Settle
+	commit               // of a function, through chain
+	digest               // a commit by the message's body, of a connector without tokens
+	forge                // a commit with a token of nobody
 	retry
 	busy
 	breakOff
@@ -26,14 +27,15 @@ const (
 	ripen   // the wait is over
 	crash   // a dispatcher dies
 	restart // and starts again: Reclaim
+	untake  // of one lease
 	sweep
 	stranger // somebody else reads the next message
 	complete // the second half of a commit: only of a flaw
 )
 
 func (k kind) String() string {
-	return [...]string{"add", "take", "finish", "commit", "commit by digest", "commit by a stranger", "retry", "busy", "break off", "bury", "renew",
-		"redrive", "purge", "lease runs out", "wait is over", "crash", "restart", "sweep", "stranger reads", "complete"}[k]
+	return [...]string{"add", "add for later", "take", "finish", "commit", "commit by digest", "commit by a stranger", "retry", "busy", "break off", "bury", "renew",
+		"redrive", "purge", "lease runs out", "wait is over", "crash", "restart", "untake", "sweep", "stranger reads", "complete"}[k]
 }
 
 type step struct {
@@ -47,7 +49,7 @@ type step struct {
 
 func (s step) String() string {
 	switch s.kind {
-	case add:
+	case add, addLater:
 		return s.kind.String()
 	case crash, restart:
 		return fmt.Sprintf("%v of dispatcher %d", s.kind, s.dispatcher)
@@ -66,13 +68,16 @@ func (s step) String() string {
 // bounds are how far a search goes.
 type bounds struct {
 	messages, groups, tokens uint8
-	strangers                bool
+	strangers, later         bool
 }
 
 func (b bounds) String() string {
 	text := fmt.Sprintf("messages %d, groups %d, deliveries %d", b.messages, b.groups, b.tokens)
 	if b.strangers {
 		text += ", strangers"
+	}
+	if b.later {
+		text += ", delays"
 	}
 	return text
 }
@@ -83,6 +88,9 @@ func begin(b bounds) world { return world{used: b.groups, alive: [2]bool{true, t
 func (b bounds) steps(w world) (all []step) {
 	if w.added < b.messages && !w.copied {
 		all = append(all, step{kind: add})
+		if b.later {
+			all = append(all, step{kind: addLater})
+		}
 	}
 	for d := range uint8(2) {
 		if !w.alive[d] {
@@ -93,11 +101,16 @@ func (b bounds) steps(w world) (all []step) {
 		for g := range b.groups {
 			last := 0
 			for _, n := range []uint8{1, maxMessages} {
-				list := w.groups[g].takeable(&w, int(n))
-				if len(list) > last && !slices.ContainsFunc(list, func(m int) bool { return w.groups[g].entries[m].issued >= b.tokens }) {
+				taken, parked := w.groups[g].takeable(&w, int(n))
+				if len(taken)+len(parked) > last && !slices.ContainsFunc(taken, func(m int) bool { return w.groups[g].entries[m].issued >= b.tokens }) {
 					all = append(all, step{kind: take, dispatcher: d, group: g, n: n})
 				}
-				last = len(list)
+				last = len(taken) + len(parked)
+			}
+			for m := range w.added {
+				if e := w.groups[g].entries[m]; e.lease != absent && e.newest() != 0 && e.owner(e.newest()) == d {
+					all = append(all, step{kind: untake, dispatcher: d, group: g, message: m})
+				}
 			}
 		}
 	}
