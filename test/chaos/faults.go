@@ -118,6 +118,8 @@ func (w *world) do(ctx context.Context, f fault) (string, error) {
 		return w.redeploy(ctx, n, f, r)
 	case scale:
 		return w.scale(ctx, n, f, r)
+	case remove:
+		return w.remove(ctx, n, f, r)
 	case redrive:
 		return "", w.redrive(ctx, n)
 	}
@@ -231,6 +233,25 @@ func (w *world) scale(ctx context.Context, n *node, f fault, r *rand.Rand) (stri
 		_ = set(context.WithoutCancel(ctx), 1+upTo(r, 2))
 	}
 	return what, nil
+}
+
+// remove removes a function, with what is queued for it, and deploys it again after a while.
+func (w *world) remove(ctx context.Context, n *node, f fault, r *rand.Rand) (string, error) {
+	name := pick(r, slices.Sorted(maps.Keys(w.deployed)))
+	ctx = context.WithoutCancel(ctx)
+	failed := w.system(ctx, n, http.MethodDelete, "/system/functions", map[string]string{"functionName": name}, nil) // it may be removed all the same
+	wait(ctx, f.length)
+	what := name
+	if failed != nil {
+		what += ": " + failed.Error()
+	}
+	return what, eventually(ctx, time.Minute, name+" is deployed again", func(ctx context.Context) error {
+		err := w.system(ctx, n, http.MethodPost, "/system/functions", w.deployed[name], nil)
+		if err != nil && strings.Contains(err.Error(), "409 Conflict") {
+			return nil
+		}
+		return err
+	})
 }
 
 // redrive counts the dead letters, and gives them their attempts again.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -154,7 +155,7 @@ func (l *load) cancel(ctx context.Context, r *rand.Rand, c *call) {
 	for ctx.Err() == nil {
 		a, err := l.send(ctx, patient, http.MethodDelete, l.pick(r)+"/function/cashier?order="+c.Order, "", nil)
 		switch {
-		case err != nil || again(a.status):
+		case err != nil || a.again():
 			wait(ctx, 50*ms+upTo(r, 200*ms))
 			continue
 		case a.status != http.StatusOK && a.status != http.StatusConflict:
@@ -192,7 +193,7 @@ func (l *load) probe(ctx context.Context, r *rand.Rand, c *call) {
 		case a.status == http.StatusAccepted:
 			c.CallID = a.header.Get(chain.HeaderCallID)
 			l.b.close(c, accepted, "")
-		case a.status == http.StatusServiceUnavailable || a.status == http.StatusTooManyRequests:
+		case a.status == http.StatusServiceUnavailable || a.status == http.StatusTooManyRequests || a.status == http.StatusNotFound && a.again():
 			l.b.close(c, refused, string(a.body))
 		default:
 			l.b.close(c, unknown, string(a.body))
@@ -244,7 +245,7 @@ func (l *load) until(ctx context.Context, r *rand.Rand, c *call, path string, he
 			}
 			l.b.close(c, accepted, "")
 			return a
-		case again(a.status):
+		case a.again():
 			l.b.close(c, unknown, string(a.body))
 		default:
 			l.b.close(c, refused, string(a.body))
@@ -256,13 +257,15 @@ func (l *load) until(ctx context.Context, r *rand.Rand, c *call, path string, he
 	return nil
 }
 
-// again tells whether a client that is told this asks again.
-func again(status int) bool {
-	switch status {
+// again tells whether a client that is told this asks again. A function that is not there is deployed again soon.
+func (a *answer) again() bool {
+	switch a.status {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
 		return true
+	case http.StatusNotFound:
+		return bytes.Contains(a.body, []byte("no function"))
 	}
-	return status >= http.StatusInternalServerError
+	return a.status >= http.StatusInternalServerError
 }
 
 func patience(r *rand.Rand) time.Duration {
@@ -303,7 +306,7 @@ func (l *load) restock(ctx context.Context, key string, trays int) {
 	for ctx.Err() == nil {
 		a, err := l.send(ctx, patient, http.MethodPost, l.pick(r)+"/function/baker?view=fridge", string(body),
 			http.Header{"Idempotency-Key": {key}, "Authorization": {"Bearer " + l.w.manager}})
-		if err != nil || again(a.status) {
+		if err != nil || a.again() {
 			wait(ctx, 50*ms+upTo(r, 200*ms))
 			continue
 		}

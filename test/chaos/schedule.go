@@ -38,6 +38,7 @@ const (
 	breakFunction = "break-function"
 	redeploy      = "redeploy"
 	scale         = "scale"
+	remove        = "remove-function"
 	redrive       = "redrive"
 )
 
@@ -61,6 +62,7 @@ var kinds = []kind{
 	{name: breakFunction, on: "mode", min: 500 * ms, max: 2500 * ms},
 	{name: redeploy, on: "deployments", min: 200 * ms, max: time.Second},
 	{name: scale, on: "deployments", min: 200 * ms, max: 1500 * ms},
+	{name: remove, on: "deployments", min: 200 * ms, max: 2 * time.Second},
 	{name: redrive, on: "dead letters", min: 50 * ms, max: 100 * ms},
 }
 

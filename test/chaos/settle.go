@@ -267,7 +267,7 @@ func (w *world) readBakery(ctx context.Context, l *load) {
 func (l *load) again(ctx context.Context, r *rand.Rand, c *call) *answer {
 	for ctx.Err() == nil {
 		a, err := l.send(ctx, patient, http.MethodPost, l.pick(r)+"/function/cashier", c.body, http.Header{"Idempotency-Key": {l.key(c)}})
-		if err == nil && !again(a.status) {
+		if err == nil && !a.again() {
 			return a
 		}
 		wait(ctx, 50*ms)
