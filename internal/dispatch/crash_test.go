@@ -97,7 +97,10 @@ func (s *stage) play(t *testing.T, c cut) (hit bool) {
 	if s.story.then != nil {
 		s.story.then(s)
 	}
-	require.Eventually(t, func() bool { return s.quiet() && s.quiet() }, 20*time.Second, 5*time.Millisecond) // twice: it looks at one queue after the other
+	require.Eventually(t, func() bool {
+		once := s.quiet()
+		return once && s.quiet() // it looks at one queue after the other
+	}, 20*time.Second, 5*time.Millisecond)
 	close(over)
 	next.Wait()
 	s.stop()

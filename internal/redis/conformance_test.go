@@ -139,7 +139,7 @@ func (r *real) run(w world, s step) (int, error) {
 				return 0, err
 			}
 			sum += n
-			for _, id := range r.raw.ZRangeByScore(ctx, r.sub(g).Keys()[1], &goredis.ZRangeBy{Min: "0", Max: "0"}).Val() {
+			for _, id := range r.raw.ZRangeArgs(ctx, goredis.ZRangeArgs{Key: r.sub(g).Keys()[1], Start: "0", Stop: "0", ByScore: true}).Val() {
 				r.raw.ZAddXX(ctx, r.sub(g).Keys()[1], goredis.Z{Score: 1, Member: id}) // as one that runs out: they are taken in the order of ids
 			}
 		}
