@@ -16,7 +16,7 @@ type story struct {
 	subscribers []hearth.Name // to the topic; nil means the oven
 	leaveAck    bool
 	calledBack  bool // the oven has made callbacks before
-	peers       bool // is played among peers too
+	long        bool
 	begin       func(s *stage)
 	answer      answerer
 	then        func(s *stage) // what people do when it has gone so far
@@ -62,7 +62,7 @@ var stories = map[string]story{
 	},
 	"a call that is given up, and redriven": {
 		calledBack: true,
-		peers:      true,
+		long:       true,
 		begin:      func(s *stage) { s.enqueue("x", true) },
 		answer: func(s *stage, n hearth.Name, r *http.Request, body string) (int, http.Header, error) {
 			return []int{404, 200}[s.count.Load()], nil, nil
@@ -91,7 +91,7 @@ var stories = map[string]story{
 		ending: ending{called: []string{`"x"`}, effects: map[string]int{"oven": 1}},
 	},
 	"a message of two subscribers, one of which fails at first": {
-		peers:       true,
+		long:        true,
 		subscribers: []hearth.Name{oven, baker},
 
 		begin: func(s *stage) { s.put("x") },
@@ -114,7 +114,7 @@ var stories = map[string]story{
 		ending: ending{called: []string{`"x"`}, effects: map[string]int{"oven": 1}},
 	},
 	"several at once": {
-		peers: true,
+		long: true,
 		begin: func(s *stage) {
 			for _, body := range []string{"1", "2", "3"} {
 				s.enqueue(body, false)
