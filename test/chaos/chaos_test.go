@@ -44,6 +44,10 @@ func TestASeedMakesItsSchedule(t *testing.T) {
 		for _, f := range schedule(seed, time.Minute, kinds) {
 			require.False(t, f.long)
 		}
+		for i, f := range soak(seed, time.Minute) {
+			require.Equal(t, time.Duration(i+1)*soakEvery, f.at)
+			require.Less(t, f.length, soakEvery)
+		}
 	}
 }
 

@@ -60,6 +60,9 @@ func (w *world) inflict(ctx context.Context, faults []fault, say func(string)) {
 func (w *world) do(ctx context.Context, f fault) (string, error) {
 	r := f.rand()
 	n := w.hearths[upTo(r, len(w.hearths))]
+	if w.cfg.Soak && f.name == killHearth {
+		n = w.hearths[1+upTo(r, len(w.hearths)-1)]
+	}
 	switch f.name {
 	case killFunction:
 		return w.killFunctions(ctx, n, f, r)

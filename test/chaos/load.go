@@ -23,6 +23,8 @@ const (
 	clients   = 48
 	patient   = 6 * time.Second // how long a client waits for an answer
 	impatient = 80 * ms         // some do not
+
+	mostRestocked = 10_000 // trays at once
 )
 
 // A load is the clients of a world.

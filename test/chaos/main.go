@@ -53,6 +53,7 @@ func main() {
 	flag.Float64Var(&c.Rate, "rate", 100, "calls a second, as far as they are answered")
 	flag.IntVar(&c.Hearths, "hearths", 1, "how many hearths share the Redis")
 	flag.StringVar(&only, "only", "", "only these kinds of faults, with commas between: "+strings.Join(kindNames(), ", "))
+	flag.BoolVar(&c.Soak, "soak", false, "soak: instead of all faults, kill a replica, a hearth or Redis every 10 s, and watch the memory of a hearth that is spared; with -hearths 2 or more")
 	flag.BoolVar(&c.Race, "race", false, "build hearth with the race detector")
 	flag.StringVar(&c.Keep, "keep", "", "directory for what a run that failed leaves: logs, Redis's data and the calls (default none is kept)")
 	flag.BoolVar(&asJSON, "json", false, "print JSON")

@@ -25,6 +25,7 @@ type report struct {
 	Taken    int         `json:"taken_back"`      // they were for later, and were cancelled
 	Wrong    []string    `json:"wrong"`
 	Notes    []string    `json:"notes"`
+	Memory   []sample    `json:"memory,omitempty"` // of a soak
 	Schedule []happening `json:"schedule"`
 }
 
@@ -175,6 +176,9 @@ func (r *report) show(out io.Writer) {
 	_, _ = fmt.Fprintf(out, "\n%d orders among them. %d calls were refused, %d of which ran, as a connection broke; %d got no answer. %d were for later, and were taken back. Dead letters redriven: %d.\n",
 		r.Orders, r.Refused, r.RanStill, r.Unknown, r.Taken, r.Redriven)
 	_, _ = fmt.Fprintf(out, "Seed %d, %.0f s of faults, settled %.1f s later.\n", r.Seed, r.Duration, r.Settled)
+	for _, line := range memory(r.Memory) {
+		_, _ = fmt.Fprintln(out, line)
+	}
 	for _, n := range summed(r.Notes) {
 		_, _ = fmt.Fprintf(out, "note: %s\n", n)
 	}

@@ -20,6 +20,7 @@ type config struct {
 	Rate     float64       // calls a second
 	Hearths  int
 	Only     []kind // nil: all
+	Soak     bool
 	Race     bool
 	Keep     string
 	Progress io.Writer
@@ -28,6 +29,9 @@ type config struct {
 // flags are those that repeat a run.
 func (c config) flags() string {
 	text := fmt.Sprintf("-seed %d -duration %v -rate %g -hearths %d", c.Seed, c.Duration, c.Rate, c.Hearths)
+	if c.Soak {
+		text += " -soak"
+	}
 	if c.Only != nil {
 		var names []string
 		for _, k := range c.Only {
@@ -42,6 +46,9 @@ func (c config) flags() string {
 func run(ctx context.Context, c config, built string) (rep *report, err error) {
 	if c.Hearths < 1 || c.Rate <= 0 || c.Duration <= 0 {
 		return nil, errors.New("-hearths, -rate and -duration must be above 0")
+	}
+	if c.Soak && (c.Hearths < 2 || c.Only != nil) {
+		return nil, errors.New("-soak needs -hearths 2 or more, as one is spared, and goes without -only")
 	}
 	of := c.Only
 	if of == nil {
@@ -82,14 +89,22 @@ func run(ctx context.Context, c config, built string) (rep *report, err error) {
 	defer end()
 	began := time.Now()
 	l.begin(all, asking)
-	w.inflict(asking, schedule(c.Seed, c.Duration, of), func(what string) {
+	var samples []sample
+	faults := schedule(c.Seed, c.Duration, of)
+	if c.Soak {
+		faults = soak(c.Seed, c.Duration)
+		l.clients.Go(func() { samples = w.watchMemory(asking, began) })
+	}
+	w.inflict(asking, faults, func(what string) {
 		n, taken, turned := b.counts()
 		say("%5.1f s  %-30s %d asked, %d accepted, %d refused", time.Since(began).Seconds(), what, n, taken, turned)
 	})
 	<-asking.Done()
 	ended := time.Now()
 	say("the faults are over; waiting until everything settles")
-	l.restock(all, "closing time", 100*int(1+c.Duration.Seconds()*c.Rate/100))
+	for trays, n := 100*int(1+c.Duration.Seconds()*c.Rate/100), 0; trays > 0; trays, n = trays-mostRestocked, n+1 {
+		l.restock(all, fmt.Sprint("closing time ", n), min(trays, mostRestocked))
+	}
 	l.clients.Wait()
 	var said time.Time
 	settled := w.untilSettled(all, func(busy string) {
@@ -109,7 +124,7 @@ func run(ctx context.Context, c config, built string) (rep *report, err error) {
 	defer cancel()
 	w.check(checking, l)
 	rep = b.report(c, began, ended)
-	rep.Settled = took.Seconds()
+	rep.Settled, rep.Memory = took.Seconds(), samples
 	return rep, nil
 }
 
