@@ -48,7 +48,7 @@ type node struct {
 
 	queue    *redis.Client
 	provider opened
-	secrets  secrets.Store
+	secrets  *secrets.Vault
 	router   *router.Router
 	dispatch *dispatch.Dispatcher
 	cron     *cron.Scheduler // nil if plain
@@ -61,8 +61,7 @@ type node struct {
 
 // startNode opens Redis, brings back what was deployed, and serves.
 func startNode(ctx context.Context, cfg nodeConfig) (*node, error) {
-	n := &node{cfg: cfg, self: http.DefaultClient, served: make(chan error, 1),
-		secrets: secrets.Store{Dir: filepath.Join(cfg.State, "secrets")}}
+	n := &node{cfg: cfg, self: http.DefaultClient, served: make(chan error, 1)}
 	if err := n.open(ctx); err != nil {
 		return nil, errors.Join(err, n.close(ctx))
 	}
@@ -90,9 +89,15 @@ func (n *node) open(ctx context.Context) (err error) {
 	if n.release, err = claimName(ctx, n.queue, n.instance, cfg); err != nil {
 		return err
 	}
-	if n.provider, err = cfg.Provider.open(ctx, cfg.State, n.instance, n.secrets, cfg.Log); err != nil {
+	key, err := secrets.LoadKey(cfg.State)
+	if err != nil {
 		return err
 	}
+	files := secrets.Files{Dir: filepath.Join(cfg.State, "secrets")}
+	if n.provider, err = cfg.Provider.open(ctx, cfg.State, n.instance, files, cfg.Log); err != nil {
+		return err
+	}
+	n.secrets = &secrets.Vault{Files: files, Key: key, Queue: n.queue, Instance: n.instance, Log: cfg.Log, Changed: n.provider.secretChanged}
 	numbers := metrics.New(versionText())
 	n.router = router.New(router.Config{Recorder: numbers.Recorder, Wake: func(name hearth.Name) { n.registry.Wake(name) }})
 	n.dispatch = dispatch.New(dispatch.Config{Queue: n.queue, Log: cfg.Log, Instance: n.instance, Plain: cfg.Plain, Backoff: cfg.Backoff, Delivered: numbers.Delivered,
@@ -103,9 +108,10 @@ func (n *node) open(ctx context.Context) (err error) {
 	if !cfg.Plain {
 		n.cron = cron.New(cron.Config{Queue: n.queue, Log: cfg.Log, Notify: n.dispatch.Notify, QueueLimit: cfg.Queue.limit()})
 	}
-	n.registry = registry.New(registry.Config{Queue: n.queue, Provider: n.provider, Router: n.router, Dispatch: n.dispatch, Log: cfg.Log, Instance: n.instance, Topics: !cfg.Plain, Cron: n.cron})
+	n.registry = registry.New(registry.Config{Queue: n.queue, Provider: n.provider, Router: n.router, Dispatch: n.dispatch, Log: cfg.Log, Instance: n.instance, Topics: !cfg.Plain, Cron: n.cron,
+		SyncSecrets: n.secrets.Sync})
 	n.provider.Watch(n.registry.Updated)
-	n.gateway = gateway.New(gateway.Config{Registry: n.registry, Router: n.router, Queue: n.queue, Dispatch: n.dispatch, Provider: n.provider, Secrets: n.secrets, SecretChanged: n.provider.secretChanged,
+	n.gateway = gateway.New(gateway.Config{Registry: n.registry, Router: n.router, Queue: n.queue, Dispatch: n.dispatch, Provider: n.provider, Secrets: n.secrets,
 		Log: cfg.Log, Credentials: n.credentials, Version: versionText(), Plain: cfg.Plain, Metrics: numbers.Handler(),
 		QueueLimit: cfg.Queue.limit()})
 	state := metrics.State{Functions: n.registry.All, Load: n.router.Load, Queues: n.gateway.AllQueues}

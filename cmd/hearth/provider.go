@@ -52,17 +52,17 @@ type opened struct {
 }
 
 // open makes the provider.
-func (c providerConfig) open(ctx context.Context, state, instance string, store secrets.Store, log *slog.Logger) (opened, error) {
+func (c providerConfig) open(ctx context.Context, state, instance string, files secrets.Files, log *slog.Logger) (opened, error) {
 	if c.Provider == "docker" {
 		cfg := c.docker()
-		cfg.Instance, cfg.State, cfg.Secrets, cfg.Log = instance, state, store, log
+		cfg.Instance, cfg.State, cfg.Secrets, cfg.Log = instance, state, files, log
 		p, err := docker.New(ctx, cfg)
 		if err != nil {
 			return opened{}, err
 		}
 		return opened{p, p.Prune, p.SecretChanged}, nil
 	}
-	p, err := process.New(process.Config{State: state, Images: processImages(state), Secrets: store, Log: log})
+	p, err := process.New(process.Config{State: state, Images: processImages(state), Secrets: files, Log: log})
 	if err != nil {
 		return opened{}, err
 	}

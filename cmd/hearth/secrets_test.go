@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hearthfaas/hearth/chain/chaintest"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/openfaas/faas-provider/types"
 	"github.com/stretchr/testify/require"
@@ -38,7 +39,7 @@ func TestSecretsOverREST(t *testing.T) {
 	require.Equal(t, http.StatusOK, n.system(http.MethodGet, "/system/secrets?namespace=shop", nil, &raw))
 	require.Equal(t, []map[string]any{{"name": "api.key", "namespace": "shop"}}, raw, "names only")
 
-	path := n.secrets.Path("openfaas-fn", "api.key")
+	path := n.secrets.Files.Path("openfaas-fn", "api.key")
 	info, err := os.Stat(path)
 	require.NoError(t, err)
 	require.EqualValues(t, 0o600, info.Mode().Perm())
@@ -77,7 +78,7 @@ func TestSecretsOfBytesThatAreNoText(t *testing.T) {
 		c.sent.Name = name
 		_, err := n.client.CreateSecret(t.Context(), c.sent)
 		require.NoError(t, err, name)
-		kept, err := os.ReadFile(n.secrets.Path("openfaas-fn", name))
+		kept, err := os.ReadFile(n.secrets.Files.Path("openfaas-fn", name))
 		require.NoError(t, err)
 		require.Equal(t, c.want, string(kept), name)
 	}
@@ -96,10 +97,9 @@ func TestSecretsThatCannotBeAreRefused(t *testing.T) {
 		require.Equal(t, http.StatusBadRequest, n.system(http.MethodPost, "/system/secrets", bad, nil))
 	}
 	require.Equal(t, http.StatusBadRequest, n.system(http.MethodGet, "/system/secrets?namespace=..%2F..", nil, nil))
-	entries, err := os.ReadDir(filepath.Join(n.cfg.State, "secrets"))
-	if err == nil {
-		require.Empty(t, entries, "nothing was written")
-	}
+	entries, err := filepath.Glob(filepath.Join(n.cfg.State, "secrets", "[^.]*"))
+	require.NoError(t, err)
+	require.Empty(t, entries, "nothing was written")
 }
 
 func TestAnUpdatedSecretReachesARunningFunction(t *testing.T) {
@@ -133,7 +133,7 @@ func TestASecretThatFunctionsUseIsNotDeleted(t *testing.T) {
 	require.ErrorContains(t, err, "used by one, two")
 	f, ok := n.registry.Function(hearth.Name{Function: "one", Namespace: "openfaas-fn"})
 	require.True(t, ok)
-	require.NoError(t, n.secrets.Require(f), "it is still there")
+	require.NoError(t, n.secrets.Files.Require(f), "it is still there")
 	require.NoError(t, n.client.DeleteFunction(t.Context(), "one", ""))
 	require.NoError(t, n.client.DeleteFunction(t.Context(), "two", ""))
 	require.NoError(t, n.client.DeleteSecret(t.Context(), "key", ""))
@@ -141,4 +141,35 @@ func TestASecretThatFunctionsUseIsNotDeleted(t *testing.T) {
 	status, err := n.client.Deploy(t.Context(), types.FunctionDeployment{Service: "one", Image: probeImage, Secrets: []string{"key"}})
 	require.Equal(t, http.StatusBadRequest, status)
 	require.ErrorContains(t, err, "faas-cli secret create key")
+}
+
+func TestASecretReachesTheOtherHearth(t *testing.T) {
+	t.Parallel()
+	raw, log := chaintest.Redis(t), &told{}
+	a, state := startTestNode(t, raw, t.TempDir(), log.config), t.TempDir()
+	key, err := os.ReadFile(filepath.Join(a.cfg.State, "secret-key"))
+	require.NoError(t, err)
+	require.NoError(t, os.WriteFile(filepath.Join(state, "secret-key"), key, 0o600))
+	b := startTestNode(t, raw, state, log.config)
+
+	_, err = a.client.CreateSecret(t.Context(), types.Secret{Name: "shared", Value: "hush-1"})
+	require.NoError(t, err)
+	_, err = b.client.CreateSecret(t.Context(), types.Secret{Name: "shared", Value: "hush-2"})
+	require.ErrorContains(t, err, "already")
+	b.deploy("probe", func(d *types.FunctionDeployment) { d.Secrets = []string{"shared"} })
+	for _, n := range []*testNode{a, b} {
+		n.says("secret=shared", "hush-1")
+	}
+	_, err = b.client.UpdateSecret(t.Context(), types.Secret{Name: "shared", Value: "hush-3"})
+	require.NoError(t, err)
+	for _, n := range []*testNode{b, a} {
+		n.says("secret=shared", "hush-3")
+	}
+	b.end()
+	_, err = a.client.UpdateSecret(t.Context(), types.Secret{Name: "shared", Value: "hush-4"})
+	require.NoError(t, err)
+	b = startTestNode(t, raw, state, log.config)
+	b.says("secret=shared", "hush-4")
+	require.NotContains(t, log.String(), "hush")
+	require.Empty(t, log.errors())
 }

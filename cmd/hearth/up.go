@@ -89,12 +89,12 @@ func (n *node) bringUp(ctx context.Context, c upConfig, out *console, stack *bui
 	}
 	for namespace, names := range stack.Secrets(hearth.DefaultNamespace) {
 		for _, name := range names {
-			made, err := n.secrets.Generate(namespace, name)
+			made, err := n.secrets.Generate(ctx, namespace, name)
 			if err != nil {
 				return err
 			}
 			if made {
-				out.step("secret", 0, "%s: made, in %s", name, relative(n.secrets.Path(namespace, name)))
+				out.step("secret", 0, "%s: made, in %s", name, relative(n.secrets.Files.Path(namespace, name)))
 			}
 		}
 	}

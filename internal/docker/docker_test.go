@@ -56,14 +56,11 @@ type rig struct {
 
 func newConfig(t *testing.T) (docker.Config, map[string]string) {
 	state := t.TempDir()
-	store := secrets.Store{Dir: filepath.Join(state, "secrets")}
+	store := secrets.Files{Dir: filepath.Join(state, "secrets")}
 	values := map[string]string{}
 	for _, name := range []string{"one", "two"} {
-		_, err := store.Generate("openfaas-fn", name)
-		require.NoError(t, err)
-		text, err := os.ReadFile(store.Path("openfaas-fn", name))
-		require.NoError(t, err)
-		values[name] = string(text)
+		values[name] = rand.Text()
+		require.NoError(t, store.Put("openfaas-fn", name, []byte(values[name])))
 	}
 	instance := strings.ToLower(rand.Text()[:8])
 	return docker.Config{Instance: instance, State: state, Secrets: store, Log: slog.New(slog.DiscardHandler), Network: "hearth-" + instance,

@@ -25,7 +25,7 @@ type Config struct {
 	// Instance names this hearth. Containers with its name are ours.
 	Instance string
 	State    string // directory, for logs
-	Secrets  secrets.Store
+	Secrets  secrets.Files
 	Log      *slog.Logger
 
 	// Network is the one that containers are on. It is made if it does not exist. Defaults to "hearth".

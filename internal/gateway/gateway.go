@@ -27,10 +27,8 @@ type Config struct {
 	Queue    *redis.Client
 	Dispatch *dispatch.Dispatcher
 	Provider hearth.Provider
-	Secrets  secrets.Store
-	// SecretChanged tells the provider of a secret's new value, for its running replicas. It may be nil.
-	SecretChanged func(ctx context.Context, namespace, name string) error
-	Log           *slog.Logger
+	Secrets  *secrets.Vault
+	Log      *slog.Logger
 
 	Credentials Credentials
 	Version     string

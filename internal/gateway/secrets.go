@@ -14,7 +14,7 @@ import (
 // listSecrets never tells a value: there is no way to read one back.
 func (g *Gateway) listSecrets(w http.ResponseWriter, r *http.Request) error {
 	namespace := namespaceOf(r.URL.Query().Get("namespace"))
-	names, err := g.cfg.Secrets.List(namespace)
+	names, err := g.cfg.Secrets.List(r.Context(), namespace)
 	if err != nil {
 		return err
 	}
@@ -26,15 +26,15 @@ func (g *Gateway) listSecrets(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (g *Gateway) createSecret(w http.ResponseWriter, r *http.Request) error {
-	return g.putSecret(w, r, "made a secret", http.StatusCreated, g.cfg.Secrets.Create, nil)
+	return g.putSecret(w, r, "made a secret", http.StatusCreated, g.cfg.Secrets.Create)
 }
 
 func (g *Gateway) updateSecret(w http.ResponseWriter, r *http.Request) error {
-	return g.putSecret(w, r, "changed a secret", http.StatusOK, g.cfg.Secrets.Update, g.cfg.SecretChanged)
+	return g.putSecret(w, r, "changed a secret", http.StatusOK, g.cfg.Secrets.Update)
 }
 
-func (g *Gateway) putSecret(w http.ResponseWriter, r *http.Request, done string, status int, put func(namespace, name string, value []byte) error,
-	tell func(ctx context.Context, namespace, name string) error) error {
+func (g *Gateway) putSecret(w http.ResponseWriter, r *http.Request, done string, status int,
+	put func(ctx context.Context, namespace, name string, value []byte) error) error {
 	var s types.Secret
 	if err := readJSON(r, &s); err != nil {
 		return err
@@ -44,15 +44,10 @@ func (g *Gateway) putSecret(w http.ResponseWriter, r *http.Request, done string,
 		return hearth.Errorf(hearth.Invalid, "the secret has no value: want value (text) or rawValue (base64)")
 	}
 	namespace := namespaceOf(s.Namespace)
-	if err := put(namespace, s.Name, value); err != nil {
+	ctx, cancel := toTheEnd(r)
+	defer cancel()
+	if err := put(ctx, namespace, s.Name, value); err != nil {
 		return err
-	}
-	if tell != nil {
-		ctx, cancel := toTheEnd(r)
-		defer cancel()
-		if err := tell(ctx, namespace, s.Name); err != nil {
-			return hearth.Errorf(hearth.Unavailable, "the secret %s is changed, but some running replicas have the old value still: update it again: %w", s.Name, err)
-		}
 	}
 	g.cfg.Log.Info(done, "secret", s.Name, "namespace", namespace)
 	w.WriteHeader(status)
@@ -84,7 +79,9 @@ func (g *Gateway) deleteSecret(w http.ResponseWriter, r *http.Request) error {
 	if len(users) > 0 {
 		return hearth.Errorf(hearth.Conflict, "the secret %s is used by %s: remove them first, or deploy them without it", s.Name, strings.Join(users, ", "))
 	}
-	if err := g.cfg.Secrets.Delete(namespace, s.Name); err != nil {
+	ctx, cancel := toTheEnd(r)
+	defer cancel()
+	if err := g.cfg.Secrets.Delete(ctx, namespace, s.Name); err != nil {
 		return err
 	}
 	g.cfg.Log.Info("deleted a secret", "secret", s.Name, "namespace", namespace)

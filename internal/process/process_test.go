@@ -2,6 +2,7 @@ package process_test
 
 import (
 	"context"
+	"crypto/rand"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -20,15 +21,12 @@ import (
 
 func setup(t *testing.T) (providertest.Setup, string) {
 	state := t.TempDir()
-	images, store := process.Images{Dir: filepath.Join(state, "images")}, secrets.Store{Dir: filepath.Join(state, "secrets")}
+	images, store := process.Images{Dir: filepath.Join(state, "images")}, secrets.Files{Dir: filepath.Join(state, "secrets")}
 	require.NoError(t, images.Put(t.Context(), "test/probe:latest", providertest.Probe(t)))
 	values := map[string]string{}
 	for _, name := range []string{"one", "two"} {
-		_, err := store.Generate("openfaas-fn", name)
-		require.NoError(t, err)
-		text, err := os.ReadFile(store.Path("openfaas-fn", name))
-		require.NoError(t, err)
-		values[name] = string(text)
+		values[name] = rand.Text()
+		require.NoError(t, store.Put("openfaas-fn", name, []byte(values[name])))
 	}
 	p, err := process.New(process.Config{State: state, Images: images, Secrets: store, Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)

@@ -24,7 +24,7 @@ type Config struct {
 	// State is the state directory; it also marks the processes. The caller holds its lock.
 	State   string
 	Images  Images
-	Secrets secrets.Store
+	Secrets secrets.Files
 	Log     *slog.Logger
 }
 

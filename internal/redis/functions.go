@@ -104,10 +104,11 @@ func (c *Client) Epoch(ctx context.Context) (string, error) {
 	return epoch, away("read the epoch", err)
 }
 
-// A Change says that a function is another now, or is gone. Without a function it says that queues are to be looked at.
+// A Change says that a function is another now, or is gone; or a secret. Without either it says that queues are to be looked at.
 type Change struct {
 	ID       string
 	Function hearth.Name
+	Secret   string // NAMESPACE/NAME
 	By       string // the instance that changed it
 }
 
@@ -121,6 +122,7 @@ func (c *Client) Changes(ctx context.Context, after string) ([]Change, error) {
 	for i, m := range found {
 		list[i].ID = m.ID
 		list[i].By, _ = m.Values["by"].(string)
+		list[i].Secret, _ = m.Values["secret"].(string)
 		if text, _ := m.Values["function"].(string); text != "" {
 			list[i].Function, _ = hearth.ParseName(text)
 		}

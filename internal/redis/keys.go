@@ -10,8 +10,9 @@ const (
 
 	keyFunctions     = "{hearth}:functions"     // hash NAME.NAMESPACE -> the function as JSON
 	keySubscriptions = "{hearth}:subscriptions" // hash STREAM GROUP -> when it was made, ms
-	keyChanges       = "{hearth}:changes"       // stream of what was deployed or removed lately: function, by
+	keyChanges       = "{hearth}:changes"       // stream of what was changed lately: function or secret, by
 	keyEpoch         = "{hearth}:epoch"         // random: another one, or none, is a Redis that has lost what it had
+	keySecrets       = "{hearth}:secrets"       // hash NAMESPACE/NAME -> the sealed value
 	keyLeft          = "{hearth}:left"          // hash STREAM GROUP -> the id up to which a group had read when it was removed
 )
 

@@ -45,14 +45,23 @@ func (r *Registry) follow(ctx context.Context) {
 			continue
 		}
 		wait = shortest
+		secrets := false
 		for _, c := range changes {
 			r.last = c.ID
 			switch {
 			case c.By == r.cfg.Instance:
+			case c.Secret != "":
+				secrets = true
 			case c.Function == hearth.Name{}: // it left work behind, perhaps
 				r.cfg.Dispatch.LookAgain()
 			default:
 				r.followLater(c.Function)
+			}
+		}
+		if secrets {
+			if err := r.cfg.SyncSecrets(ctx); err != nil && ctx.Err() == nil {
+				r.cfg.Log.Error("could not take over the secrets of another hearth", "error", err)
+				looked = time.Time{}
 			}
 		}
 	}
@@ -95,6 +104,9 @@ func (r *Registry) reconcile(ctx context.Context) error {
 		}
 	}
 	r.last = v.Last
+	if err := r.cfg.SyncSecrets(ctx); err != nil {
+		return err
+	}
 	if !lost {
 		for n := range names {
 			r.followLater(n)
@@ -114,7 +126,7 @@ func (r *Registry) reconcile(ctx context.Context) error {
 	r.mu.Lock()
 	r.epoch = epoch
 	r.mu.Unlock()
-	return nil
+	return r.cfg.SyncSecrets(ctx) // once more, to note that they are what this Redis has
 }
 
 // same tells whether two specs were made by one deployment.
@@ -221,6 +233,9 @@ func (r *Registry) schedule(ctx context.Context, f hearth.Function) {
 // run makes a spec so that is kept already. A function that cannot run here takes no queued calls, which another hearth may be able
 // to make; it is tried again with the next call, and every half a minute.
 func (r *Registry) run(ctx context.Context, f hearth.Function, callbacks bool) error {
+	if err := r.syncSecrets(ctx, f.Secrets); err != nil {
+		r.cfg.Log.Warn("could not fetch a function's secrets", "function", f.Name().String(), "error", err)
+	}
 	r.cfg.Router.Set(f)
 	err := r.cfg.Provider.Apply(ctx, f)
 	if err == nil {

@@ -62,6 +62,9 @@ type Config struct {
 	// which a connector does that; and a function has one replica at most.
 	Topics bool
 
+	// SyncSecrets makes the secrets here what Redis has, before what may read them starts.
+	SyncSecrets func(context.Context) error
+
 	// Cron calls functions by the clock. It is nil without Topics: for a stock gateway, a connector does that too.
 	Cron *cron.Scheduler
 }
@@ -143,6 +146,9 @@ func (r *Registry) Deploy(ctx context.Context, d types.FunctionDeployment, updat
 		d.Namespace = hearth.DefaultNamespace
 	}
 	if err := hearth.Validate(d); err != nil {
+		return err
+	}
+	if err := r.syncSecrets(ctx, d.Secrets); err != nil {
 		return err
 	}
 	now := time.Now().UTC()
@@ -232,6 +238,14 @@ func (r *Registry) leave(n hearth.Name, e *entry) {
 		r.mu.Unlock()
 	}
 	e.change.Unlock()
+}
+
+// syncSecrets fetches secrets that a function wants: another hearth may have made them just now.
+func (r *Registry) syncSecrets(ctx context.Context, wanted []string) error {
+	if len(wanted) == 0 {
+		return nil
+	}
+	return r.cfg.SyncSecrets(ctx)
 }
 
 // revision tells one spec from another.

@@ -26,6 +26,9 @@ func (r *Registry) Start(ctx context.Context) error {
 		return err
 	}
 	r.last = v.Last
+	if err := r.cfg.SyncSecrets(ctx); err != nil {
+		return err
+	}
 	made := v.Subscriptions
 	r.mu.Lock()
 	for n, f := range v.Functions {

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -136,9 +138,14 @@ func (w *world) start(ctx context.Context) error {
 		return errors.Join(err, errors.New(w.proxy.output()))
 	}
 
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // it never fails
 	for i := range w.cfg.Hearths {
 		n := &node{state: filepath.Join(w.dir, fmt.Sprint("hearth", i+1)), url: "http://" + local(ports[4+i])}
 		if err := os.CopyFS(filepath.Join(n.state, "images"), os.DirFS(filepath.Join(w.built, "images"))); err != nil {
+			return err
+		}
+		if err := os.WriteFile(filepath.Join(n.state, "secret-key"), []byte(base64.StdEncoding.EncodeToString(key)), 0o600); err != nil { // the same for all
 			return err
 		}
 		n.server = &server{name: filepath.Base(n.state), command: func() *exec.Cmd {
@@ -189,10 +196,8 @@ func (w *world) renewLinks(ctx context.Context) error {
 func (w *world) deploy(ctx context.Context) error {
 	w.manager = "the manager of chaos"
 	w.deployed = map[string]types.FunctionDeployment{}
-	for _, n := range w.hearths {
-		if err := w.system(ctx, n, http.MethodPost, "/system/secrets", types.Secret{Name: "manager-key", Value: w.manager, Namespace: "openfaas-fn"}, nil); err != nil {
-			return err
-		}
+	if err := w.system(ctx, w.hearths[0], http.MethodPost, "/system/secrets", types.Secret{Name: "manager-key", Value: w.manager, Namespace: "openfaas-fn"}, nil); err != nil {
+		return err
 	}
 	for _, file := range []string{"stack.yml", "chaos.yml"} {
 		services, err := stack.ParseYAMLFile(filepath.Join(w.built, "project", file), "", "", true)

@@ -38,7 +38,8 @@ func TestOneOfTwoHearthsIsKilledUnderLoad(t *testing.T) {
 	state := newState(t)
 	a := start(t, state, env, "--file", stack, "--on-ready", "bin/bakery open")
 	other := newState(t)
-	require.NoError(t, os.CopyFS(filepath.Join(other, "secrets"), os.DirFS(filepath.Join(state, "secrets"))))
+	require.NoError(t, os.MkdirAll(other, 0o700))
+	require.NoError(t, harness.Copy(filepath.Join(state, "secret-key"), filepath.Join(other, "secret-key")))
 	b := start(t, other, env, "--file", stack)
 
 	// Orders at both, until a is dead for a while. Those that got 202 are accepted; of those that got nothing, nobody knows.

@@ -1,0 +1,85 @@
+package secrets
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"golang.org/x/crypto/chacha20poly1305"
+)
+
+// keyFile is the file of the key in the state directory.
+const keyFile = "secret-key"
+
+// A Key seals and opens secrets.
+type Key struct {
+	secret []byte
+	id     string // names it, and tells nothing of it
+}
+
+// sealedForm is what a sealed value begins with: how it is sealed.
+const sealedForm = "1"
+
+// errOtherKey: it was sealed with another key.
+var errOtherKey = errors.New("it is sealed with another key")
+
+// LoadKey reads the key of a state directory, and makes one first if there is none.
+func LoadKey(state string) (Key, error) {
+	path := filepath.Join(state, keyFile)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		secret := make([]byte, chacha20poly1305.KeySize)
+		_, _ = rand.Read(secret) // it never fails
+		text = []byte(base64.StdEncoding.EncodeToString(secret) + "\n")
+		if err = os.WriteFile(path+".new", text, 0o600); err == nil { // a crash leaves no half one
+			err = errors.Join(os.Rename(path+".new", path), syncDir(state))
+		}
+	}
+	if err != nil {
+		return Key{}, fmt.Errorf("the key of the secrets: %w", err)
+	}
+	secret, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
+	if err != nil || len(secret) != chacha20poly1305.KeySize {
+		return Key{}, hearth.Errorf(hearth.Invalid, "the file %s is not a key: put back the one that sealed the secrets, or remove it and make the secrets anew", path)
+	}
+	sum := sha256.Sum256(append([]byte("the name of a hearth's key: "), secret...))
+	return Key{secret, hex.EncodeToString(sum[:6])}, nil
+}
+
+// seal seals a secret's value. It is text: form, key, nonce and ciphertext.
+func (k Key) seal(name string, value []byte) string {
+	aead, _ := chacha20poly1305.NewX(k.secret) // the key has the right size
+	nonce := make([]byte, aead.NonceSize(), aead.NonceSize()+len(value)+aead.Overhead())
+	_, _ = rand.Read(nonce)
+	return sealedForm + "." + k.id + "." + base64.RawStdEncoding.EncodeToString(aead.Seal(nonce, nonce, value, []byte(name)))
+}
+
+// open opens what seal has made of the secret of that name.
+func (k Key) open(name, sealed string) ([]byte, error) {
+	form, rest, _ := strings.Cut(sealed, ".")
+	id, text, _ := strings.Cut(rest, ".")
+	if form != sealedForm {
+		return nil, errors.New("it is sealed in a way that this version does not know")
+	}
+	if id != k.id {
+		return nil, errOtherKey
+	}
+	box, err := base64.RawStdEncoding.DecodeString(text)
+	aead, _ := chacha20poly1305.NewX(k.secret)
+	if err != nil || len(box) < aead.NonceSize() {
+		return nil, errors.New("it is damaged")
+	}
+	value, err := aead.Open(nil, box[:aead.NonceSize()], box[aead.NonceSize():], []byte(name))
+	if err != nil {
+		return nil, errors.New("it was changed, or is another secret's")
+	}
+	return value, nil
+}
