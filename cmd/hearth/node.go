@@ -111,6 +111,7 @@ func (n *node) open(ctx context.Context) (err error) {
 	n.registry = registry.New(registry.Config{Queue: n.queue, Provider: n.provider, Router: n.router, Dispatch: n.dispatch, Log: cfg.Log, Instance: n.instance, Topics: !cfg.Plain, Cron: n.cron,
 		SyncSecrets: n.secrets.Sync})
 	n.provider.Watch(n.registry.Updated)
+	n.provider.WatchRollouts(n.registry.RolloutFailed)
 	n.gateway = gateway.New(gateway.Config{Registry: n.registry, Router: n.router, Queue: n.queue, Dispatch: n.dispatch, Provider: n.provider, Secrets: n.secrets,
 		Log: cfg.Log, Credentials: n.credentials, Version: versionText(), Plain: cfg.Plain, Metrics: numbers.Handler(),
 		QueueLimit: cfg.Queue.limit()})

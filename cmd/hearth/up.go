@@ -160,7 +160,7 @@ func (n *node) awaitReady(ctx context.Context, stack *build.Stack, out *console)
 		for {
 			f, ok := n.registry.Function(fn)
 			load, _ := n.router.Load(fn)
-			if !ok || load.Available >= f.Replicas {
+			if !ok || load.Available >= f.Replicas && load.Known <= f.Replicas { // and those of an earlier spec are gone
 				break
 			}
 			if load.Failing != "" {

@@ -21,6 +21,14 @@ type Function struct {
 	CreatedAt  time.Time `json:"createdAt"`  // when it was first deployed
 	DeployedAt time.Time `json:"deployedAt"` // when this spec was: only then a provider looks whether the image is another
 	Revision   string    `json:"revision"`   // of the spec and the image: replicas of another revision are replaced
+	Rollback   *Rollback `json:"rollback,omitempty"`
+}
+
+// A Rollback says that this spec is in the place of a later one, whose replicas could not get ready.
+type Rollback struct {
+	At     time.Time `json:"at"`
+	Image  string    `json:"image"`  // that was deployed
+	Reason string    `json:"reason"` // why it could not get ready
 }
 
 // Name is the function's name in its namespace.

@@ -23,6 +23,15 @@ type Provider interface {
 	// never called twice at once for one function, and must not call the provider.
 	Watch(func(n Name, replicas []Replica))
 
+	// WatchRollouts tells that the replicas of a spec which replaced another cannot get ready, and why: once for each such Apply,
+	// while the replicas of the one before go on. It must be set before the first Apply. The callback must not call the provider.
+	WatchRollouts(failed func(n Name, why string))
+
+	// Rollback goes back to the last spec whose replicas were all ready, with the image that it had, if those of the present one
+	// cannot get ready: what WatchRollouts told still holds. It returns that spec, with deployedAt for its DeployedAt: an Apply of
+	// a spec with the same does not look for another image. ok is false if there is nothing to go back from, or to.
+	Rollback(n Name, deployedAt time.Time) (f Function, ok bool)
+
 	// Info names the provider and what orchestrates it, as GET /system/info answers.
 	Info() (provider, orchestration string)
 
@@ -33,7 +42,7 @@ type Provider interface {
 // A Replica is one running copy of a function.
 type Replica struct {
 	ID       string
-	Revision string // the Function.Revision that it runs
+	Revision string // the Function.Revision that it runs; the provider may have added "-" and a name for the image
 	Address  string // where it takes calls: http://HOST:PORT, or unix://PATH; "" before it has one
 	Started  time.Time
 

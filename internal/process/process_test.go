@@ -162,3 +162,25 @@ func TestCloseDoesNotWaitLongerThanItMay(t *testing.T) {
 		t.Fatal("it waits for a call that takes an hour")
 	}
 }
+
+func TestAVersionThatOnlyHangsIsGivenUp(t *testing.T) {
+	t.Parallel()
+	state := t.TempDir()
+	images := process.Images{Dir: filepath.Join(state, "images")}
+	require.NoError(t, images.Put(t.Context(), "test/probe:latest", providertest.Probe(t)))
+	hangs := filepath.Join(t.TempDir(), "hangs")
+	require.NoError(t, os.WriteFile(hangs, []byte("#!/bin/sh\nexec sleep 600\n"), 0o700))
+	require.NoError(t, images.Put(t.Context(), "test/hangs:latest", hangs))
+	p, err := process.New(process.Config{State: state, Images: images, Secrets: secrets.Files{Dir: t.TempDir()}, Log: slog.New(slog.DiscardHandler), RolloutWithin: 300 * time.Millisecond})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, p.Close(context.Background())) })
+	failed := make(chan string, 1)
+	p.WatchRollouts(func(_ hearth.Name, why string) { failed <- why })
+	f := function("test/probe:latest", 1)
+	awaitReady(t, p, f)
+	f.Image, f.Revision, f.DeployedAt = "test/hangs:latest", "r2", time.Now()
+	require.NoError(t, p.Apply(t.Context(), f))
+	require.Equal(t, "it was not ready after 300ms", <-failed)
+	_, ok := p.Rollback(f.Name(), time.Now())
+	require.True(t, ok)
+}

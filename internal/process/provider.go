@@ -1,6 +1,7 @@
 package process
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -8,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
+	"time"
 
 	"github.com/hearthfaas/hearth/internal/child"
 	"github.com/hearthfaas/hearth/internal/hearth"
@@ -26,6 +28,9 @@ type Config struct {
 	Images  Images
 	Secrets secrets.Files
 	Log     *slog.Logger
+
+	// RolloutWithin is how long the replicas of a spec that replaces another may take to get ready. Defaults to 1 minute.
+	RolloutWithin time.Duration
 }
 
 // Provider runs functions as processes. It implements hearth.Provider.
@@ -46,7 +51,7 @@ func New(cfg Config) (*Provider, error) {
 	}
 	cfg.Images.Prune()
 	p := &Provider{cfg: cfg, run: filepath.Join(cfg.State, "run"), logs: &logs.Dir{Path: filepath.Join(cfg.State, "logs")}}
-	p.Manager = replicaset.New(replicaset.Config[Image]{Start: p.start, Log: cfg.Log})
+	p.Manager = replicaset.New(replicaset.Config[Image]{Start: p.start, RolloutWithin: cmp.Or(cfg.RolloutWithin, time.Minute), Log: cfg.Log})
 	if err := os.RemoveAll(p.run); err != nil {
 		return nil, fmt.Errorf("clear %s: %w", p.run, err)
 	}
@@ -68,9 +73,12 @@ func (p *Provider) Info() (provider, orchestration string) { return "hearth", "p
 
 // Apply implements hearth.Provider.
 func (p *Provider) Apply(_ context.Context, f hearth.Function) error {
-	image, err := p.cfg.Images.Find(f.Image)
-	if err != nil {
-		return err
+	spec, image, ok := p.Get(f.Name())
+	if !ok || !spec.DeployedAt.Equal(f.DeployedAt) {
+		var err error
+		if image, err = p.cfg.Images.Find(f.Image); err != nil {
+			return err
+		}
 	}
 	if err := p.cfg.Secrets.Require(f); err != nil {
 		return err

@@ -134,12 +134,15 @@ func pause(ctx context.Context, d time.Duration) {
 
 // once runs one process until it ends. It returns whether it got ready, and why it ended.
 func (r *replica) once(ctx context.Context, listener *net.UnixListener, first net.Conn) (wasReady bool, why string) {
+	r.mu.Lock()
+	r.lastLine = "" // before it prints
+	r.mu.Unlock()
 	cmd, outputs, err := r.start(listener)
 	if err != nil {
 		return false, fmt.Sprintf("could not be started: %v", err)
 	}
 	r.mu.Lock()
-	r.process, r.started, r.lastLine = cmd.Process, time.Now(), ""
+	r.process, r.started = cmd.Process, time.Now()
 	r.accepting = r.accepting || r.failing == ""
 	r.mu.Unlock()
 

@@ -35,6 +35,8 @@ type subject struct {
 	t  *testing.T
 	mu sync.Mutex
 	at map[hearth.Name][]hearth.Replica
+
+	failed chan string // why a rollout failed
 }
 
 // Run runs the suite. The setup is made anew for each test, and closed after it.
@@ -43,10 +45,12 @@ func Run(t *testing.T, setup func(t *testing.T) Setup) {
 		"RunsAFunction": runsAFunction, "Scales": scales, "RefusesWhatCannotRun": refuses, "GivesOnlyGrantedSecrets": grants,
 		"StartsCrashedReplicasAgain": restarts, "SaysWhyAFunctionCannotStart": saysWhy, "ReplacesRevisionsWithoutAFailedCall": replaces,
 		"KeepsTheOldWhileTheNewCannotStart": keepsOld, "LetsCallsEndBeforeRemoving": drains, "RemovingNothingIsNoError": removesNothing,
+		"RollsBackWhatCannotGetReady": rollsBack, "HasNothingToRollBackFromOrTo": rollsBackNothing,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := &subject{Setup: setup(t), t: t, at: map[hearth.Name][]hearth.Replica{}}
+			s := &subject{Setup: setup(t), t: t, at: map[hearth.Name][]hearth.Replica{}, failed: make(chan string, 100)}
+			s.Provider.WatchRollouts(func(_ hearth.Name, why string) { s.failed <- why })
 			s.Provider.Watch(func(n hearth.Name, replicas []hearth.Replica) {
 				s.mu.Lock()
 				defer s.mu.Unlock()

@@ -3,7 +3,7 @@ Package replicaset keeps as many replicas of each function as its spec asks for.
 does not know what a replica is.
 
 Replicas of a replaced revision end when all of the new one are ready: so an update loses no call, and a new version that
-cannot start leaves the old one serving. Where a provider can put a replica to sleep, a function that should have none keeps
+cannot start leaves the old one serving; that is told, and can be rolled back. Where a provider can put a replica to sleep, a function that should have none keeps
 one asleep, which is woken instead of started; nobody is told of it before.
 */
 package replicaset
@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
@@ -46,6 +47,10 @@ type Config[Image any] struct {
 	// Standby keeps one replica asleep of each function that should have none.
 	Standby bool
 
+	// RolloutWithin is how long the replicas of a spec that replaces another may take to get ready. 0 is for ever: then replicas say
+	// by themselves that they fail.
+	RolloutWithin time.Duration
+
 	Log *slog.Logger
 }
 
@@ -57,6 +62,7 @@ type Manager[Image any] struct {
 	functions map[hearth.Name]*function[Image]
 	alive     map[Replica]hearth.Name // also those that are ending
 	watch     func(hearth.Name, []hearth.Replica)
+	failed    func(hearth.Name, string)
 	closed    bool
 	reaping   sync.WaitGroup
 }
@@ -68,11 +74,23 @@ type function[Image any] struct {
 	replicas []Replica // that serve, or will; of all revisions
 	standby  Replica   // that sleeps, or will; nil if there is none
 	next     int       // numbers replicas
+
+	before  *version[Image] // the one before the present one
+	proven  *version[Image] // the last one that is known to get ready
+	applied int             // counts specs with another revision
+	failing string          // why the replicas of the present spec cannot get ready, though those of the proven one did
+}
+
+// version is a spec, and the image that it had.
+type version[Image any] struct {
+	spec  hearth.Function
+	image Image
 }
 
 // New makes a manager without functions.
 func New[Image any](cfg Config[Image]) *Manager[Image] {
-	return &Manager[Image]{cfg: cfg, functions: map[hearth.Name]*function[Image]{}, alive: map[Replica]hearth.Name{}, watch: func(hearth.Name, []hearth.Replica) {}}
+	return &Manager[Image]{cfg: cfg, functions: map[hearth.Name]*function[Image]{}, alive: map[Replica]hearth.Name{}, watch: func(hearth.Name, []hearth.Replica) {},
+		failed: func(hearth.Name, string) {}}
 }
 
 // Watch is hearth.Provider's.
@@ -115,6 +133,13 @@ func (m *Manager[Image]) Apply(f hearth.Function, image Image, adopted ...Adopte
 	}
 	was := *fn
 	fn.spec, fn.image = f, image
+	if f.Revision != was.spec.Revision {
+		if was.spec.Service != "" {
+			fn.before = &version[Image]{was.spec, was.image}
+		}
+		fn.failing = ""
+		m.expect(fn)
+	}
 	err := m.reconcile(fn)
 	if err != nil {
 		if was.spec.Service == "" { // it is new
@@ -122,7 +147,7 @@ func (m *Manager[Image]) Apply(f hearth.Function, image Image, adopted ...Adopte
 			delete(m.functions, f.Name())
 			return err
 		}
-		fn.spec, fn.image = was.spec, was.image
+		fn.spec, fn.image, fn.before, fn.failing = was.spec, was.image, was.before, was.failing
 		if again := m.reconcile(fn); again != nil {
 			m.cfg.Log.Error("could not start a replica", "function", f.Name().String(), "error", again)
 		}
@@ -165,11 +190,22 @@ func (m *Manager[Image]) reconcile(fn *function[Image]) error {
 		current[last].End()
 		current = current[:last]
 	}
-	if !slices.ContainsFunc(current, func(r Replica) bool { return !r.State().Ready }) {
+	if !slices.ContainsFunc(current, unready) {
 		for _, r := range old {
 			r.End()
 		}
 		old = nil
+		if len(current) > 0 {
+			fn.proven, fn.failing = &version[Image]{fn.spec, fn.image}, ""
+		}
+	} else if fn.note(old); !all(old, unready) { // calls go to those that are ready; what was replaced before it got so is not needed
+		old = slices.DeleteFunc(old, func(r Replica) bool {
+			gone := unready(r)
+			if gone {
+				r.End()
+			}
+			return gone
+		})
 	}
 	fn.replicas = append(current, old...)
 	if m.cfg.Standby && fn.spec.Replicas == 0 && fn.standby == nil {
@@ -214,6 +250,14 @@ func (m *Manager[Image]) changed(n hearth.Name) {
 			m.cfg.Log.Error("could not start a replica", "function", n.String(), "error", err)
 		}
 		m.tell(fn)
+		for _, r := range append(slices.Clone(fn.replicas), fn.standby) {
+			if r == nil {
+				continue
+			}
+			if s := r.State(); s.Failing != "" && s.Revision == fn.spec.Revision {
+				m.giveUp(fn, s.Failing)
+			}
+		}
 	}
 }
 

@@ -11,7 +11,8 @@ type Load struct {
 	Calls     uint64 // that came, ever
 	InFlight  int
 	Held      int
-	Available int    // replicas that are ready
+	Known     int    // replicas, of all revisions
+	Available int    // of these, that are ready
 	Failing   string // why none is
 }
 
@@ -52,7 +53,7 @@ func (r *Router) Load(n hearth.Name) (l Load, ok bool) {
 	}
 	fn.mu.Lock()
 	defer fn.mu.Unlock()
-	l = Load{Calls: fn.calls, Held: fn.held, Failing: fn.failing}
+	l = Load{Calls: fn.calls, Held: fn.held, Failing: fn.failing, Known: len(fn.replicas)}
 	for _, t := range fn.replicas {
 		l.InFlight += t.inflight
 		if t.Ready {
