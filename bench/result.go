@@ -17,10 +17,9 @@ type result struct {
 	Durability string `json:"durability"`
 	Clients    int    `json:"clients"`
 
-	Direct    load    `json:"direct"`       // the function, called directly
-	Sync      load    `json:"sync"`         // the same through the gateway
-	Accepted  load    `json:"accepted"`     // async calls
-	Executed  float64 `json:"executed"`     // async calls a second, once no more came
+	Direct    load    `json:"direct"` // the function, called directly
+	Sync      load    `json:"sync"`   // the same through the gateway
+	Queues    []queue `json:"queues"`
 	Orders    int     `json:"orders"`       // through the chain, each of exactly one tray
 	OrderRate float64 `json:"orders_per_s"` // of them a second, from the first call to the last cookie
 	HopMS     float64 `json:"hop_ms"`       // that one hand-over takes, with nothing else to do
@@ -62,9 +61,19 @@ func (r *result) show(out io.Writer) {
 	if r.Sync.PerSecond > 0 {
 		row("function, called directly", per(r.Direct.PerSecond), millis(r.Direct.P50), millis(r.Direct.P99))
 		row("function, through the gateway", per(r.Sync.PerSecond), millis(r.Sync.P50), millis(r.Sync.P99), fmt.Sprintf("%.2f of direct", r.Sync.PerSecond/r.Direct.PerSecond))
-		row("async calls accepted", per(r.Accepted.PerSecond), millis(r.Accepted.P50), millis(r.Accepted.P99))
-		row("async calls executed", per(r.Executed))
 		row("cold start of a process", "", millis(r.Cold.P50), millis(r.Cold.P99), fmt.Sprintf("of %d", r.Colds))
+	}
+	for _, q := range r.Queues {
+		note := "fsync " + q.Fsync
+		row("queued calls accepted", per(q.Accepted.PerSecond), millis(q.Accepted.P50), millis(q.Accepted.P99), note+", while they are executed")
+		executed := note
+		if q.Call > 0 {
+			executed += fmt.Sprintf("; %.0f bytes a call in Redis, with its headers", q.Call)
+		}
+		row("queued calls executed", per(q.Executed), "", "", executed)
+		row("from a queued call to its callback", "", millis(q.Done.P50), millis(q.Done.P99), note+", 200/s")
+		row(fmt.Sprintf("backlog of %d", q.Backlog), per(float64(q.Backlog)/q.DrainSec), "", "",
+			fmt.Sprintf("%s; the first tenth %.0f/s, the last %.0f/s; %.0f bytes an entry", note, q.Deep, q.Shallow, q.Bytes))
 	}
 	if r.Orders > 0 {
 		row("orders through four functions", per(r.OrderRate), "", "", fmt.Sprintf("%d orders, each exactly one tray; %d ovens", r.Orders, ovens))

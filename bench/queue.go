@@ -1,0 +1,256 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// queue is what the durable queue does, in one mode of durability.
+type queue struct {
+	Fsync    string    `json:"fsync"`
+	Accepted load      `json:"accepted"` // while they are executed too
+	Executed float64   `json:"executed"` // a second, once no more came
+	Done     quantiles `json:"done"`     // from asking to the callback, at a rate that is no load
+	Call     float64   `json:"bytes_per_call"`
+
+	Backlog  int     `json:"backlog"`         // entries that were put on a topic at once
+	Bytes    float64 `json:"bytes_per_entry"` // of Redis's memory
+	Deep     float64 `json:"deep_per_s"`      // executed, of the first tenth of the backlog
+	Shallow  float64 `json:"shallow_per_s"`   // of the last
+	DrainSec float64 `json:"drain_s"`
+}
+
+// topic is what echo subscribes to, and stream its stream.
+const (
+	topic  = "bench.work"
+	stream = "{bench}.work"
+)
+
+// measureQueues measures the queue, in each mode of durability.
+func (c config) measureQueues(ctx context.Context, r *result) error {
+	for _, fsync := range []string{"always", "everysec"} {
+		c.fsync = fsync
+		q, err := c.measureQueue(ctx)
+		if err != nil {
+			return fmt.Errorf("fsync %s: %w", fsync, err)
+		}
+		r.Queues = append(r.Queues, q)
+	}
+	return nil
+}
+
+func (c config) measureQueue(ctx context.Context) (q queue, err error) {
+	q.Fsync = c.fsync
+	h, err := c.up(ctx, "bench/stack.yml", "queue", []string{"--callback-allow", "127.0.0.1", "--queue-length", "10000000", "--queue-bytes", "8Gi"})
+	if err != nil {
+		return q, err
+	}
+	defer h.stop()
+	if q.Done, err = h.doneWithin(ctx, 1000, 5*time.Millisecond); err != nil {
+		return q, err
+	}
+	var accepted []load
+	var left int
+	var emptying time.Duration
+	for range c.rounds {
+		a, err := c.wrk(ctx, h.url+"/async-function/echo", "POST", "hello")
+		if err != nil {
+			return q, err
+		}
+		accepted = append(accepted, a)
+		if q.Call, err = h.bytesPerCall(ctx); err != nil {
+			return q, err
+		}
+		n, err := h.queued(ctx)
+		if err != nil {
+			return q, err
+		}
+		began := time.Now()
+		if err := h.untilEmpty(ctx); err != nil {
+			return q, err
+		}
+		left, emptying = left+n, emptying+time.Since(began)
+	}
+	q.Accepted, q.Executed = median(accepted), float64(left)/emptying.Seconds()
+	return q, h.drainBacklog(ctx, c.backlog, &q)
+}
+
+// doneWithin makes calls with a callback, one each time that every has passed, and tells how long after a call its callback came.
+func (h *running) doneWithin(ctx context.Context, calls int, every time.Duration) (took quantiles, err error) {
+	fmt.Fprintf(os.Stderr, "%d calls, one every %v, with callbacks\n", calls, every)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return took, err
+	}
+	var mu sync.Mutex
+	back := map[string]time.Time{} // call id -> when its callback came
+	server := &http.Server{Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		back[r.Header.Get("X-Call-Id")] = time.Now()
+	})}
+	go func() { _ = server.Serve(l) }()
+	defer func() { _ = server.Close() }()
+
+	asked := map[string]time.Time{}
+	failed := make(chan error, calls)
+	var asking sync.WaitGroup
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for range calls {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return took, ctx.Err()
+		}
+		asking.Go(func() {
+			req, _ := http.NewRequestWithContext(ctx, http.MethodPost, h.url+"/async-function/echo", strings.NewReader("hello"))
+			req.Header.Set("X-Callback-Url", "http://"+l.Addr().String())
+			began := time.Now()
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				failed <- err
+				return
+			}
+			_ = res.Body.Close()
+			mu.Lock()
+			defer mu.Unlock()
+			asked[res.Header.Get("X-Call-Id")] = began
+		})
+	}
+	asking.Wait()
+	if len(failed) > 0 {
+		return took, <-failed
+	}
+	if err := h.untilEmpty(ctx); err != nil {
+		return took, err
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	var all []time.Duration
+	for id, at := range asked {
+		came, ok := back[id]
+		if !ok {
+			return took, fmt.Errorf("the callback of %s never came", id)
+		}
+		all = append(all, came.Sub(at))
+	}
+	slices.Sort(all)
+	return quantiles{P50: ms(quantile(all, 50)), P99: ms(quantile(all, 99))}, nil
+}
+
+// drainBacklog puts entries on the topic, much faster than they can be executed, and sees how fast they go.
+func (h *running) drainBacklog(ctx context.Context, entries int, q *queue) error {
+	fmt.Fprintf(os.Stderr, "a backlog of %d\n", entries)
+	before, err := h.redisMemory(ctx)
+	if err != nil {
+		return err
+	}
+	if err := h.fill(ctx, entries); err != nil {
+		return err
+	}
+	filled := time.Now()
+	left, err := h.length(ctx)
+	if err != nil {
+		return err
+	}
+	after, err := h.redisMemory(ctx)
+	if err != nil {
+		return err
+	}
+	q.Backlog, q.Bytes = left, float64(after-before)/float64(left)
+	tenth := left / 10
+	var deep, shallow time.Time
+	for n := left; n > 0; {
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if n, err = h.length(ctx); err != nil {
+			return err
+		}
+		if deep.IsZero() && n <= left-tenth {
+			deep, q.Deep = time.Now(), float64(left-n)/time.Since(filled).Seconds()
+		}
+		if shallow.IsZero() && n <= tenth {
+			shallow, tenth = time.Now(), n
+		}
+	}
+	q.Shallow, q.DrainSec = float64(tenth)/time.Since(shallow).Seconds(), time.Since(filled).Seconds()
+	return nil
+}
+
+// cli runs redis-cli on the private Redis.
+func (h *running) cli(ctx context.Context, args ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, "redis-cli", append([]string{"-s", filepath.Join(h.state, "redis", "redis.sock")}, args...)...)
+}
+
+// bytesPerCall is what one queued call of echo takes in Redis, of those that wait now; 0 if there are too few to tell.
+func (h *running) bytesPerCall(ctx context.Context) (float64, error) {
+	const script = `return {redis.call('XLEN', KEYS[1]), redis.call('MEMORY', 'USAGE', KEYS[1], 'SAMPLES', 0) or 0}`
+	out, err := h.cli(ctx, "EVAL", script, "1", "{fn:echo.openfaas-fn}.calls").Output()
+	if err != nil {
+		return 0, fmt.Errorf("redis-cli EVAL: %w", err)
+	}
+	var calls, bytes float64
+	if _, err := fmt.Sscan(string(out), &calls, &bytes); err != nil {
+		return 0, fmt.Errorf("redis-cli EVAL: %q: %w", out, err)
+	}
+	if calls < 1000 {
+		return 0, nil
+	}
+	return bytes / calls, nil
+}
+
+// fill puts entries on the topic.
+func (h *running) fill(ctx context.Context, entries int) error {
+	cmd := h.cli(ctx, "--pipe")
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	go func() {
+		defer func() { _ = in.Close() }()
+		w := bufio.NewWriterSize(in, 1<<20)
+		for range entries {
+			_, _ = fmt.Fprintf(w, "*5\r\n$4\r\nXADD\r\n$%d\r\n%s\r\n$1\r\n*\r\n$4\r\nbody\r\n$5\r\nhello\r\n", len(stream), stream)
+		}
+		_ = w.Flush()
+	}()
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("redis-cli --pipe: %w\n%s", err, out)
+	}
+	return nil
+}
+
+// length is how many entries the topic has.
+func (h *running) length(ctx context.Context) (int, error) {
+	out, err := h.cli(ctx, "XLEN", stream).Output()
+	if err != nil {
+		return 0, fmt.Errorf("redis-cli XLEN: %w", err)
+	}
+	return strconv.Atoi(strings.TrimSpace(string(out)))
+}
+
+// redisMemory is what Redis has allocated for data, in bytes.
+func (h *running) redisMemory(ctx context.Context) (int, error) {
+	out, err := h.cli(ctx, "INFO", "memory").Output()
+	if err != nil {
+		return 0, fmt.Errorf("redis-cli INFO: %w", err)
+	}
+	_, rest, _ := strings.Cut(string(out), "used_memory_dataset:")
+	text, _, _ := strings.Cut(rest, "\r\n")
+	return strconv.Atoi(text)
+}
