@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/internal/connector"
+	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
 	sdk "github.com/openfaas/go-sdk"
 	"github.com/spf13/cobra"
@@ -19,9 +20,9 @@ import (
 
 func newConnector() *cobra.Command {
 	var (
-		gateway, redisURL, secrets, instance string
-		cfg                                  connector.Config
-		drain                                time.Duration
+		gateway, redisURL, secrets, instance, backoff string
+		cfg                                           connector.Config
+		drain                                         time.Duration
 	)
 	cmd := &cobra.Command{
 		Use:   "connector",
@@ -40,6 +41,10 @@ asynchronous_invocation, rebuild_interval. REDIS_URL names the Redis.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg.Log = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
 			redis.LogTo(cfg.Log)
+			var err error
+			if cfg.Backoff, err = hearth.ParseBackoff(backoff); err != nil {
+				return fmt.Errorf("--retry-backoff: %w", err)
+			}
 			return runConnector(cmd.Context(), cfg, gateway, redisURL, secrets, instance, drain)
 		},
 	}
@@ -50,6 +55,7 @@ asynchronous_invocation, rebuild_interval. REDIS_URL names the Redis.`,
 	f.StringVar(&instance, "instance", "", "name of this connector, the same after a restart; no two at once may share it (default the host's name)")
 	f.BoolVar(&cfg.Async, "async", os.Getenv("asynchronous_invocation") == "true", "post to /async-function/")
 	f.DurationVar(&cfg.AckWait, "ack-wait", 0, "how much longer than a function's timeout a delivery may wait for its commit (default 15s, with --async 1m)")
+	f.StringVar(&backoff, "retry-backoff", string(hearth.BackoffEqual), "how the waits before retries, which double each time, are spread: equal, full or exponential")
 	f.DurationVar(&cfg.Rebuild, "rebuild", durationOr(os.Getenv("rebuild_interval"), 10*time.Second), "how often to look for functions ($rebuild_interval)")
 	f.DurationVar(&drain, "drain", 30*time.Second, "how long calls under way may take to end")
 	return cmd
@@ -76,7 +82,7 @@ func runConnector(ctx context.Context, cfg connector.Config, gateway, redisURL, 
 	}
 	host, _ := os.Hostname()
 	cfg.Instance = strings.ReplaceAll(firstOf(instance, "connector@"+host), ":", "_")
-	if cfg.Queue, err = redis.Open(ctx, redisURL); err != nil {
+	if cfg.Queue, err = openRedis(ctx, redisURL, redisPatience, cfg.Log); err != nil {
 		return err
 	}
 	defer func() { _ = cfg.Queue.Close() }()

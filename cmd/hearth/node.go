@@ -29,13 +29,15 @@ type nodeConfig struct {
 	State    string // directory, absolute; its lock is held
 	Provider providerConfig
 	RedisURL string
-	Listener net.Listener
-	TLS      *certificate // nil: plain HTTP
-	Plain    bool         // stand in for a stock gateway
-	NoAuth   bool
-	Backoff  hearth.Backoff
-	Queue    queueLimits
-	Log      *slog.Logger
+	// RedisPatience is for how long a Redis that does not answer yet is waited for.
+	RedisPatience time.Duration
+	Listener      net.Listener
+	TLS           *certificate // nil: plain HTTP
+	Plain         bool         // stand in for a stock gateway
+	NoAuth        bool
+	Backoff       hearth.Backoff
+	Queue         queueLimits
+	Log           *slog.Logger
 
 	CallbackAllow egress.AllowList // private addresses that callbacks may go to
 }
@@ -83,7 +85,7 @@ func (n *node) open(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if n.queue, err = redis.Open(ctx, cfg.RedisURL); err != nil {
+	if n.queue, err = openRedis(ctx, cfg.RedisURL, cfg.RedisPatience, cfg.Log); err != nil {
 		return err
 	}
 	if n.release, err = claimName(ctx, n.queue, n.instance, cfg); err != nil {

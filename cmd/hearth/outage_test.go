@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -16,6 +17,7 @@ import (
 	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
 	"github.com/hearthfaas/hearth/internal/child"
+	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/openfaas/faas-provider/types"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -227,4 +229,32 @@ func TestRedisThatIsAwayRefusesQueuedCallsSoonAndAllGoesOnWhenItIsBack(t *testin
 			t.Logf("all was done %v after Redis was back", time.Since(back))
 		})
 	}
+}
+
+func TestARedisThatStartsLaterIsWaitedFor(t *testing.T) {
+	t.Parallel()
+	r := newOwnRedis(t)
+	url := chaintest.URL(r.Client)
+	r.kill()
+	log, opened := &told{}, make(chan error, 1)
+	go func() {
+		c, err := openRedis(t.Context(), url, time.Minute, slog.New(slog.NewTextHandler(log, nil)))
+		if err == nil {
+			err = c.Close()
+		}
+		opened <- err
+	}()
+	eventually(t, func() bool { return strings.Contains(log.String(), "waiting for Redis") })
+	r.start()
+	require.NoError(t, <-opened)
+	require.Equal(t, 1, strings.Count(log.String(), "waiting"), "it is said once")
+}
+
+func TestAWrongPasswordIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
+	r := newOwnRedis(t)
+	require.NoError(t, r.ConfigSet(t.Context(), "requirepass", "right").Err())
+	_, err := openRedis(t.Context(), strings.Replace(chaintest.URL(r.Client), "://", "://:wrong@", 1), time.Hour, slog.New(slog.DiscardHandler))
+	require.Equal(t, hearth.Invalid, hearth.CodeOf(err))
+	require.ErrorContains(t, err, "refuses")
 }

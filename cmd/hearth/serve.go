@@ -146,7 +146,7 @@ func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n 
 			return err
 		}
 	}
-	n, err := startNode(ctx, nodeConfig{State: c.State, Provider: c.providerConfig, RedisURL: redisURL, Listener: listener, TLS: cert, Plain: c.Plain, NoAuth: c.NoAuth, Log: log,
+	n, err := startNode(ctx, nodeConfig{State: c.State, Provider: c.providerConfig, RedisURL: redisURL, RedisPatience: redisPatience, Listener: listener, TLS: cert, Plain: c.Plain, NoAuth: c.NoAuth, Log: log,
 		Backoff: hearth.Backoff(c.Backoff), Queue: c.Queue, CallbackAllow: c.CallbackAllow})
 	if err != nil {
 		return err

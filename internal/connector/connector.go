@@ -44,6 +44,9 @@ type Config struct {
 	// where it may have to queue, else to 15 s.
 	AckWait time.Duration
 
+	// Backoff is how the waits before retries are spread. Defaults to hearth.BackoffEqual.
+	Backoff hearth.Backoff
+
 	// Rebuild is how often the gateway is asked for functions. Defaults to 10 s.
 	Rebuild time.Duration
 }
@@ -84,7 +87,7 @@ func New(cfg Config) *Connector {
 	transport.MaxIdleConnsPerHost, transport.MaxIdleConns = 256, 256
 	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	c := &Connector{cfg: cfg, functions: map[hearth.Name]found{}, serves: map[hearth.Name]bool{}, reclaimed: map[chain.Subscription]bool{}, client: sdk.NewClient(cfg.Gateway, cfg.Auth, client)}
-	c.dispatch = dispatch.New(dispatch.Config{Queue: cfg.Queue, Log: cfg.Log, Instance: cfg.Instance, Connector: "hearth-connector", LeaseMargin: cfg.AckWait}, c)
+	c.dispatch = dispatch.New(dispatch.Config{Queue: cfg.Queue, Log: cfg.Log, Instance: cfg.Instance, Connector: "hearth-connector", Backoff: cfg.Backoff, LeaseMargin: cfg.AckWait}, c)
 	return c
 }
 

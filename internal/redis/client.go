@@ -81,6 +81,9 @@ func Open(ctx context.Context, url string) (*Client, error) {
 }
 
 func noAnswer(err error) error {
+	if !chain.IsAway(err) && !errors.Is(err, context.DeadlineExceeded) { // as for a wrong password
+		return &hearth.Error{Code: hearth.Invalid, Message: fmt.Sprintf("Redis refuses: %v", err), Err: err}
+	}
 	return &hearth.Error{Code: hearth.Unavailable, Message: fmt.Sprintf("Redis does not answer: %v", err), Err: err}
 }
 
