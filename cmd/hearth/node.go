@@ -17,6 +17,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/egress"
 	"github.com/hearthfaas/hearth/internal/gateway"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/logs"
 	"github.com/hearthfaas/hearth/internal/metrics"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/hearthfaas/hearth/internal/registry"
@@ -95,8 +96,9 @@ func (n *node) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	printed := &logs.Dir{Path: filepath.Join(cfg.State, "logs")}
 	files := secrets.Files{Dir: filepath.Join(cfg.State, "secrets")}
-	if n.provider, err = cfg.Provider.open(ctx, cfg.State, n.instance, files, cfg.Log); err != nil {
+	if n.provider, err = cfg.Provider.open(ctx, cfg.State, n.instance, files, printed, cfg.Log); err != nil {
 		return err
 	}
 	n.secrets = &secrets.Vault{Files: files, Key: key, Queue: n.queue, Instance: n.instance, Log: cfg.Log, Changed: n.provider.secretChanged}
@@ -114,7 +116,7 @@ func (n *node) open(ctx context.Context) (err error) {
 		SyncSecrets: n.secrets.Sync})
 	n.provider.Watch(n.registry.Updated)
 	n.provider.WatchRollouts(n.registry.RolloutFailed)
-	n.gateway = gateway.New(gateway.Config{Registry: n.registry, Router: n.router, Queue: n.queue, Dispatch: n.dispatch, Provider: n.provider, Secrets: n.secrets,
+	n.gateway = gateway.New(gateway.Config{Registry: n.registry, Router: n.router, Queue: n.queue, Dispatch: n.dispatch, Provider: n.provider, Secrets: n.secrets, Logs: printed,
 		Log: cfg.Log, Credentials: n.credentials, Version: versionText(), Plain: cfg.Plain, Metrics: numbers.Handler(),
 		QueueLimit: cfg.Queue.limit()})
 	state := metrics.State{Functions: n.registry.All, Load: n.router.Load, Queues: n.gateway.AllQueues}

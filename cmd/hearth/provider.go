@@ -10,6 +10,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/build"
 	"github.com/hearthfaas/hearth/internal/docker"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/logs"
 	"github.com/hearthfaas/hearth/internal/process"
 	"github.com/hearthfaas/hearth/internal/secrets"
 	"github.com/spf13/pflag"
@@ -52,17 +53,17 @@ type opened struct {
 }
 
 // open makes the provider.
-func (c providerConfig) open(ctx context.Context, state, instance string, files secrets.Files, log *slog.Logger) (opened, error) {
+func (c providerConfig) open(ctx context.Context, state, instance string, files secrets.Files, printed *logs.Dir, log *slog.Logger) (opened, error) {
 	if c.Provider == "docker" {
 		cfg := c.docker()
-		cfg.Instance, cfg.State, cfg.Secrets, cfg.Log = instance, state, files, log
+		cfg.Instance, cfg.Secrets, cfg.Logs, cfg.Log = instance, files, printed, log
 		p, err := docker.New(ctx, cfg)
 		if err != nil {
 			return opened{}, err
 		}
 		return opened{p, p.Prune, p.SecretChanged}, nil
 	}
-	p, err := process.New(process.Config{State: state, Images: processImages(state), Secrets: files, Log: log})
+	p, err := process.New(process.Config{State: state, Images: processImages(state), Secrets: files, Logs: printed, Log: log})
 	if err != nil {
 		return opened{}, err
 	}

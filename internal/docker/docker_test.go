@@ -14,6 +14,7 @@ import (
 
 	"github.com/hearthfaas/hearth/internal/docker"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/logs"
 	"github.com/hearthfaas/hearth/internal/providertest"
 	"github.com/hearthfaas/hearth/internal/secrets"
 	"github.com/moby/moby/client"
@@ -63,7 +64,7 @@ func newConfig(t *testing.T) (docker.Config, map[string]string) {
 		require.NoError(t, store.Put("openfaas-fn", name, []byte(values[name])))
 	}
 	instance := strings.ToLower(rand.Text()[:8])
-	return docker.Config{Instance: instance, State: state, Secrets: store, Log: slog.New(slog.DiscardHandler), Network: "hearth-" + instance,
+	return docker.Config{Instance: instance, Secrets: store, Logs: &logs.Dir{Path: filepath.Join(state, "logs")}, Log: slog.New(slog.DiscardHandler), Network: "hearth-" + instance,
 		Pull: docker.PullNever}, values
 }
 

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -24,8 +23,8 @@ import (
 type Config struct {
 	// Instance names this hearth. Containers with its name are ours.
 	Instance string
-	State    string // directory, for logs
 	Secrets  secrets.Files
+	Logs     *logs.Dir // for what functions print; the provider closes it
 	Log      *slog.Logger
 
 	// Network is the one that containers are on. It is made if it does not exist. Defaults to "hearth".
@@ -74,7 +73,6 @@ type Provider struct {
 	cfg    Config
 	api    *client.Client
 	images *Images
-	logs   *logs.Dir
 	events *events
 	began  time.Time
 
@@ -101,7 +99,7 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Provider{cfg: cfg, api: api, logs: &logs.Dir{Path: filepath.Join(cfg.State, "logs")}, began: time.Now().UTC(), left: map[string]bool{}, alive: map[*replica]bool{}}
+	p := &Provider{cfg: cfg, api: api, began: time.Now().UTC(), left: map[string]bool{}, alive: map[*replica]bool{}}
 	p.images = &Images{api: api, policy: cfg.Pull, log: cfg.Log}
 	p.Manager = replicaset.New(replicaset.Config[Image]{Start: p.start, Standby: cfg.Asleep != Nothing, Log: cfg.Log})
 	if err := p.ensureNetwork(ctx); err != nil {
@@ -169,7 +167,7 @@ func (p *Provider) start(f hearth.Function, image Image, number int, asleep bool
 
 func (p *Provider) newReplica(f hearth.Function, image Image, number int, asleep bool, changed func()) *replica {
 	name := f.Name().String()
-	r := &replica{p: p, spec: f, image: image, number: number, changed: changed, log: p.logs.File(name), slog: p.cfg.Log.With("function", name),
+	r := &replica{p: p, spec: f, image: image, number: number, changed: changed, log: p.cfg.Logs.File(name), slog: p.cfg.Log.With("function", name),
 		woken: make(chan struct{}), done: make(chan struct{})}
 	r.id = r.newID()
 	if !asleep {
@@ -189,7 +187,7 @@ func (r *replica) newID() string {
 
 // Remove implements hearth.Provider.
 func (p *Provider) Remove(ctx context.Context, n hearth.Name) error {
-	defer p.logs.Close(n.String())
+	defer p.cfg.Logs.Close(n.String())
 	return p.Manager.Remove(ctx, n)
 }
 
@@ -198,7 +196,7 @@ func (p *Provider) Close(ctx context.Context) error {
 	p.Manager.Close(ctx)
 	p.events.close()
 	p.sweep(context.WithoutCancel(ctx))
-	p.logs.CloseAll()
+	p.cfg.Logs.CloseAll()
 	p.Prune(context.WithoutCancel(ctx))
 	if p.network != "" {
 		// Others may be on it by now: then it stays.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
@@ -99,6 +98,9 @@ func (g *Gateway) deploy(w http.ResponseWriter, r *http.Request) error {
 	if err := readJSON(r, &d); err != nil {
 		return err
 	}
+	if err := g.needsNamespace(r.Context(), namespaceOf(d.Namespace)); err != nil {
+		return err
+	}
 	update := r.Method == http.MethodPut
 	ctx, cancel := toTheEnd(r)
 	defer cancel()
@@ -146,10 +148,4 @@ func (g *Gateway) scale(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.WriteHeader(http.StatusAccepted)
 	return nil
-}
-
-func (g *Gateway) namespaces(w http.ResponseWriter, _ *http.Request) error {
-	list := append(g.cfg.Registry.Namespaces(), hearth.DefaultNamespace)
-	slices.Sort(list)
-	return writeJSON(w, http.StatusOK, slices.Compact(list))
 }

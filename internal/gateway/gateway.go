@@ -14,6 +14,7 @@ import (
 	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/logs"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/hearthfaas/hearth/internal/registry"
 	"github.com/hearthfaas/hearth/internal/router"
@@ -28,6 +29,7 @@ type Config struct {
 	Dispatch *dispatch.Dispatcher
 	Provider hearth.Provider
 	Secrets  *secrets.Vault
+	Logs     *logs.Dir // of what functions print
 	Log      *slog.Logger
 
 	Credentials Credentials
@@ -62,6 +64,9 @@ type Gateway struct {
 
 	calls context.Context // below all calls: ends when the drain has taken too long
 	abort context.CancelFunc
+
+	streams context.Context // ends when the drain begins: for answers that would not end by themselves
+	end     context.CancelFunc
 }
 
 // New makes a gateway. It serves nothing yet.
@@ -74,6 +79,7 @@ func New(cfg Config) *Gateway {
 	}
 	g := &Gateway{cfg: cfg}
 	g.calls, g.abort = context.WithCancel(context.Background())
+	g.streams, g.end = context.WithCancel(g.calls)
 	g.server = &http.Server{BaseContext: func(net.Listener) context.Context { return g.calls }, MaxHeaderBytes: maxHeader, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
 		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug)}
 	g.server.Handler = g.routes()
@@ -95,8 +101,16 @@ func (g *Gateway) routes() http.Handler {
 	system("POST /system/secrets", g.createSecret)
 	system("PUT /system/secrets", g.updateSecret)
 	system("DELETE /system/secrets", g.deleteSecret)
+	system("GET /system/logs", g.functionLogs)
 	system("GET /system/info", g.info)
 	system("GET /system/namespaces", g.namespaces)
+	for _, path := range []string{"/system/namespace", "/system/namespaces"} { // documents and clients do not agree on one
+		system("POST "+path, g.createNamespace)
+		system("POST "+path+"/{$}", g.createNamespace)
+		system("GET "+path+"/{namespace}", g.showNamespace)
+		system("PUT "+path+"/{namespace}", g.updateNamespace)
+		system("DELETE "+path+"/{namespace}", g.deleteNamespace)
+	}
 	system("GET /system/dead-letters", g.listDead)
 	system("GET /system/dead-letters/{queue}/{id}", g.showDead)
 	system("GET /system/dead-letters/export", g.exportDead)
@@ -133,6 +147,7 @@ func (g *Gateway) Serve(l net.Listener) error {
 // callers.
 func (g *Gateway) Shutdown(ctx context.Context) {
 	g.draining.Store(true)
+	g.end()
 	defer g.abort()
 	if g.server.Shutdown(ctx) == nil {
 		return

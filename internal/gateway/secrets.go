@@ -46,6 +46,9 @@ func (g *Gateway) putSecret(w http.ResponseWriter, r *http.Request, done string,
 	namespace := namespaceOf(s.Namespace)
 	ctx, cancel := toTheEnd(r)
 	defer cancel()
+	if err := g.needsNamespace(ctx, namespace); err != nil {
+		return err
+	}
 	if err := put(ctx, namespace, s.Name, value); err != nil {
 		return err
 	}

@@ -11,15 +11,16 @@ type Code string
 
 // The codes, and the HTTP status of each.
 const (
-	Invalid      Code = "invalid"      // 400: the caller must change what it sent
-	Unauthorized Code = "unauthorized" // 401
-	NotFound     Code = "not_found"    // 404
-	Conflict     Code = "conflict"     // 409: it is in the way of what there is
-	Exhausted    Code = "exhausted"    // 429: a limit is reached; try later
-	Internal     Code = "internal"     // 500: a bug, or a broken machine
-	BadGateway   Code = "bad_gateway"  // 502: the function's replica broke off
-	Unavailable  Code = "unavailable"  // 503: nothing was done; try later
-	Timeout      Code = "timeout"      // 504: it may have been done
+	Invalid       Code = "invalid"       // 400: the caller must change what it sent
+	Unauthorized  Code = "unauthorized"  // 401
+	NotFound      Code = "not_found"     // 404
+	Conflict      Code = "conflict"      // 409: it is in the way of what there is
+	Unprocessable Code = "unprocessable" // 422: a query that cannot be read
+	Exhausted     Code = "exhausted"     // 429: a limit is reached; try later
+	Internal      Code = "internal"      // 500: a bug, or a broken machine
+	BadGateway    Code = "bad_gateway"   // 502: the function's replica broke off
+	Unavailable   Code = "unavailable"   // 503: nothing was done; try later
+	Timeout       Code = "timeout"       // 504: it may have been done
 )
 
 // Status is the HTTP status of a code.
@@ -33,6 +34,8 @@ func (c Code) Status() int {
 		return http.StatusNotFound
 	case Conflict:
 		return http.StatusConflict
+	case Unprocessable:
+		return http.StatusUnprocessableEntity
 	case Exhausted:
 		return http.StatusTooManyRequests
 	case BadGateway:

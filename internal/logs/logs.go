@@ -1,5 +1,5 @@
-// Package logs keeps what functions print: a file for each function, with a line of all its replicas after the other. It does
-// not search or serve them.
+// Package logs keeps what functions print: a file for each function, with a line of all its replicas after the other; and reads it
+// again, also while it is written. It does not search or serve it.
 package logs
 
 import (
@@ -69,6 +69,10 @@ type File struct {
 	file *os.File
 	out  *bufio.Writer
 	size int64
+
+	turn    int           // counts files that were put aside
+	changed chan struct{} // closed when there is more to read; nil while nobody waits
+	closed  bool
 }
 
 // CopyLines reads a replica's output until it ends, into the log, and gives each line to last.
@@ -115,13 +119,14 @@ func (l *File) write(replica, stream, line string, flush bool) {
 	if l.file == nil {
 		return
 	}
-	b := time.Now().UTC().AppendFormat(l.out.AvailableBuffer(), "2006-01-02T15:04:05.000000Z")
+	b := time.Now().UTC().AppendFormat(l.out.AvailableBuffer(), stamp)
 	b = append(append(append(append(b, ' '), replica...), ' '), stream...)
 	b = append(append(append(b, ' '), line...), '\n')
 	n, _ := l.out.Write(b)
 	l.size += int64(n)
 	if flush {
 		_ = l.out.Flush()
+		l.tell()
 	}
 }
 
@@ -132,6 +137,7 @@ func (l *File) open() {
 		_ = l.file.Close()
 		l.file = nil
 		_ = os.Rename(l.path, l.path+".1")
+		l.turn++
 	}
 	_ = os.MkdirAll(filepath.Dir(l.path), 0o700)
 	f, err := os.OpenFile(l.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
@@ -152,4 +158,6 @@ func (l *File) close() {
 		_ = l.file.Close()
 		l.file = nil
 	}
+	l.closed = true
+	l.tell()
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hearthfaas/hearth/internal/child"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/logs"
 	"github.com/hearthfaas/hearth/internal/process"
 	"github.com/hearthfaas/hearth/internal/providertest"
 	"github.com/hearthfaas/hearth/internal/secrets"
@@ -28,7 +29,7 @@ func setup(t *testing.T) (providertest.Setup, string) {
 		values[name] = rand.Text()
 		require.NoError(t, store.Put("openfaas-fn", name, []byte(values[name])))
 	}
-	p, err := process.New(process.Config{State: state, Images: images, Secrets: store, Log: slog.New(slog.DiscardHandler)})
+	p, err := process.New(process.Config{State: state, Images: images, Secrets: store, Logs: &logs.Dir{Path: filepath.Join(state, "logs")}, Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	return providertest.Setup{Provider: p, Image: "test/probe:latest", Secrets: values}, state
 }
@@ -171,7 +172,7 @@ func TestAVersionThatOnlyHangsIsGivenUp(t *testing.T) {
 	hangs := filepath.Join(t.TempDir(), "hangs")
 	require.NoError(t, os.WriteFile(hangs, []byte("#!/bin/sh\nexec sleep 600\n"), 0o700))
 	require.NoError(t, images.Put(t.Context(), "test/hangs:latest", hangs))
-	p, err := process.New(process.Config{State: state, Images: images, Secrets: secrets.Files{Dir: t.TempDir()}, Log: slog.New(slog.DiscardHandler), RolloutWithin: 300 * time.Millisecond})
+	p, err := process.New(process.Config{State: state, Images: images, Secrets: secrets.Files{Dir: t.TempDir()}, Logs: &logs.Dir{Path: filepath.Join(state, "logs")}, Log: slog.New(slog.DiscardHandler), RolloutWithin: 300 * time.Millisecond})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, p.Close(context.Background())) })
 	failed := make(chan string, 1)

@@ -27,6 +27,7 @@ type Config struct {
 	State   string
 	Images  Images
 	Secrets secrets.Files
+	Logs    *logs.Dir // for what functions print; the provider closes it
 	Log     *slog.Logger
 
 	// RolloutWithin is how long the replicas of a spec that replaces another may take to get ready. Defaults to 1 minute.
@@ -37,8 +38,7 @@ type Config struct {
 type Provider struct {
 	*replicaset.Manager[Image]
 	cfg  Config
-	run  string // for sockets and temporary files
-	logs *logs.Dir
+	run  string       // for sockets and temporary files
 	next atomic.Int64 // numbers sockets
 }
 
@@ -50,7 +50,7 @@ func New(cfg Config) (*Provider, error) {
 		cfg.Log.Info("ended processes that were left behind", "count", n)
 	}
 	cfg.Images.Prune()
-	p := &Provider{cfg: cfg, run: filepath.Join(cfg.State, "run"), logs: &logs.Dir{Path: filepath.Join(cfg.State, "logs")}}
+	p := &Provider{cfg: cfg, run: filepath.Join(cfg.State, "run")}
 	p.Manager = replicaset.New(replicaset.Config[Image]{Start: p.start, RolloutWithin: cmp.Or(cfg.RolloutWithin, time.Minute), Log: cfg.Log})
 	if err := os.RemoveAll(p.run); err != nil {
 		return nil, fmt.Errorf("clear %s: %w", p.run, err)
@@ -91,7 +91,7 @@ func (p *Provider) Apply(_ context.Context, f hearth.Function) error {
 func (p *Provider) start(f hearth.Function, image Image, number int, _ bool, changed func()) (replicaset.Replica, error) {
 	name, files := f.Name().String(), filepath.Join(p.run, fmt.Sprint(p.next.Add(1)))
 	r := &replica{id: fmt.Sprintf("%s-%d", f.Service, number), revision: f.Revision, spec: f, binary: image.Path,
-		socket: files + ".sock", tmp: files + ".tmp", log: p.logs.File(name), slog: p.cfg.Log.With("function", name),
+		socket: files + ".sock", tmp: files + ".tmp", log: p.cfg.Logs.File(name), slog: p.cfg.Log.With("function", name),
 		accepting: true, done: make(chan struct{}), changed: changed}
 	listener, first, err := listen(r.socket)
 	if err != nil {
@@ -144,13 +144,13 @@ func environment(f hearth.Function, tmp, secrets, state string) []string {
 
 // Remove implements hearth.Provider.
 func (p *Provider) Remove(ctx context.Context, n hearth.Name) error {
-	defer p.logs.Close(n.String())
+	defer p.cfg.Logs.Close(n.String())
 	return p.Manager.Remove(ctx, n)
 }
 
 // Close implements hearth.Provider.
 func (p *Provider) Close(ctx context.Context) error {
 	p.Manager.Close(ctx)
-	p.logs.CloseAll()
+	p.cfg.Logs.CloseAll()
 	return os.RemoveAll(p.run)
 }

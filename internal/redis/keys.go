@@ -12,6 +12,7 @@ const (
 	keySubscriptions = "{hearth}:subscriptions" // hash STREAM GROUP -> when it was made, ms
 	keyChanges       = "{hearth}:changes"       // stream of what was changed lately: function or secret, by
 	keyEpoch         = "{hearth}:epoch"         // random: another one, or none, is a Redis that has lost what it had
+	keyNamespaces    = "{hearth}:namespaces"    // hash NAMESPACE -> it as JSON
 	keySecrets       = "{hearth}:secrets"       // hash NAMESPACE/NAME -> the sealed value
 	keyLeft          = "{hearth}:left"          // hash STREAM GROUP -> the id up to which a group had read when it was removed
 )

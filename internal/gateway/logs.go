@@ -1,0 +1,73 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/logs"
+	"github.com/hearthfaas/hearth/internal/router"
+	wire "github.com/openfaas/faas-provider/logs"
+)
+
+// functionLogs tells what a function has printed: a line of JSON for each, as it comes.
+// See https://docs.openfaas.com/architecture/logs-provider/.
+func (g *Gateway) functionLogs(w http.ResponseWriter, r *http.Request) error {
+	n, q, err := logQuery(r.URL.Query())
+	if err != nil {
+		return err
+	}
+	if _, ok := g.cfg.Registry.Function(n); !ok {
+		return router.NotFound(n)
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	defer context.AfterFunc(g.streams, cancel)()
+	w.Header().Set("Content-Type", "application/x-ndjson")
+	w.WriteHeader(http.StatusOK)
+	out, lines := http.NewResponseController(w), json.NewEncoder(w)
+	_ = out.Flush()
+	err = g.cfg.Logs.File(n.String()).Read(ctx, q, func(l logs.Line) error {
+		_ = out.SetWriteDeadline(time.Now().Add(writeTimeout)) // a client that does not read holds nothing for ever
+		if err := lines.Encode(wire.Message{Name: n.Function, Namespace: n.Namespace, Instance: l.Replica, Timestamp: l.At, Text: l.Text + "\n"}); err != nil {
+			return err
+		}
+		return out.Flush()
+	})
+	if err != nil && ctx.Err() == nil {
+		g.cfg.Log.Debug("the logs of a function were not told to their end", "function", n.String(), "error", err)
+		panic(http.ErrAbortHandler) // so that the client sees that they are cut
+	}
+	return nil
+}
+
+// logQuery reads a query of logs. Of a key that is there twice, the last counts.
+func logQuery(values url.Values) (n hearth.Name, q logs.Query, err error) {
+	get := func(key string) string {
+		if all := values[key]; len(all) > 0 {
+			return all[len(all)-1]
+		}
+		return ""
+	}
+	if get("name") == "" {
+		return n, q, hearth.Errorf(hearth.Unprocessable, "the name of the function is missing: want ?name=NAME")
+	}
+	n = hearth.Name{Function: get("name"), Namespace: namespaceOf(get("namespace"))}
+	q.Replica = get("instance")
+	q.Follow, _ = strconv.ParseBool(get("follow"))
+	if text := get("tail"); text != "" {
+		if q.Tail, err = strconv.Atoi(text); err != nil {
+			return n, q, hearth.Errorf(hearth.Unprocessable, "tail is %.40q, want a number of lines; -1 is all", text)
+		}
+	}
+	if text := get("since"); text != "" {
+		if q.Since, err = time.Parse(time.RFC3339, text); err != nil {
+			return n, q, hearth.Errorf(hearth.Unprocessable, "since is %.40q, want a time as 2026-01-02T15:04:05Z", text)
+		}
+	}
+	return n, q, nil
+}

@@ -1,0 +1,120 @@
+package gateway
+
+import (
+	"context"
+	"net/http"
+	"slices"
+
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/redis"
+	"github.com/openfaas/faas-provider/types"
+)
+
+// namespaces lists the default one, those that were made, and those that have functions all the same.
+// See https://docs.openfaas.com/reference/namespaces/.
+func (g *Gateway) namespaces(w http.ResponseWriter, r *http.Request) error {
+	made, err := g.cfg.Queue.Namespaces(r.Context())
+	if err != nil {
+		return err
+	}
+	list := append(append(made, g.cfg.Registry.Namespaces()...), hearth.DefaultNamespace)
+	slices.Sort(list)
+	return writeJSON(w, http.StatusOK, slices.Compact(list))
+}
+
+// knowsNamespace returns an error of code NotFound for a namespace that is not there.
+func (g *Gateway) knowsNamespace(ctx context.Context, name string) error {
+	if name == hearth.DefaultNamespace || slices.Contains(g.cfg.Registry.Namespaces(), name) {
+		return nil
+	}
+	if !hearth.IsDNSLabel(name) {
+		return badNamespace(name)
+	}
+	_, ok, err := g.cfg.Queue.Namespace(ctx, name)
+	if err == nil && !ok {
+		return redis.NoNamespace(name)
+	}
+	return err
+}
+
+// needsNamespace is knowsNamespace for what is to be put there: 404 would tell a client that this is not there yet.
+func (g *Gateway) needsNamespace(ctx context.Context, name string) error {
+	err := g.knowsNamespace(ctx, name)
+	if hearth.CodeOf(err) == hearth.NotFound {
+		return hearth.Errorf(hearth.Invalid, "%s", hearth.MessageOf(err))
+	}
+	return err
+}
+
+func badNamespace(name string) error {
+	return hearth.Errorf(hearth.Invalid, "the namespace %.80q is not valid: want lower-case letters, digits and inner dashes, at most 63 of them", name)
+}
+
+func (g *Gateway) showNamespace(w http.ResponseWriter, r *http.Request) error {
+	name := r.PathValue("namespace")
+	if err := g.knowsNamespace(r.Context(), name); err != nil {
+		return err
+	}
+	ns, ok, err := g.cfg.Queue.Namespace(r.Context(), name)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		ns = types.FunctionNamespace{Name: name}
+	}
+	return writeJSON(w, http.StatusOK, ns)
+}
+
+// changeNamespace reads a namespace from the body, and lets do make it so.
+func (g *Gateway) changeNamespace(w http.ResponseWriter, r *http.Request, status int, do func(context.Context, types.FunctionNamespace) error) error {
+	var ns types.FunctionNamespace
+	if err := readJSON(r, &ns); err != nil {
+		return err
+	}
+	if path := r.PathValue("namespace"); path != "" {
+		if ns.Name != "" && ns.Name != path {
+			return hearth.Errorf(hearth.Invalid, "the path says %.80s and the body %.80s", path, ns.Name)
+		}
+		ns.Name = path
+	}
+	if !hearth.IsDNSLabel(ns.Name) {
+		return badNamespace(ns.Name)
+	}
+	ctx, cancel := toTheEnd(r)
+	defer cancel()
+	if err := do(ctx, ns); err != nil {
+		return err
+	}
+	g.cfg.Log.Info("changed a namespace", "namespace", ns.Name, "method", r.Method)
+	w.WriteHeader(status)
+	return nil
+}
+
+func (g *Gateway) createNamespace(w http.ResponseWriter, r *http.Request) error {
+	return g.changeNamespace(w, r, http.StatusCreated, func(ctx context.Context, ns types.FunctionNamespace) error {
+		if ns.Name == hearth.DefaultNamespace {
+			return hearth.Errorf(hearth.Conflict, "the namespace %s is always there", ns.Name)
+		}
+		return g.cfg.Queue.CreateNamespace(ctx, ns)
+	})
+}
+
+// updateNamespace also takes one over that came with its functions.
+func (g *Gateway) updateNamespace(w http.ResponseWriter, r *http.Request) error {
+	return g.changeNamespace(w, r, http.StatusOK, func(ctx context.Context, ns types.FunctionNamespace) error {
+		err := g.cfg.Queue.UpdateNamespace(ctx, ns)
+		if hearth.CodeOf(err) == hearth.NotFound && g.knowsNamespace(ctx, ns.Name) == nil {
+			return g.cfg.Queue.CreateNamespace(ctx, ns)
+		}
+		return err
+	})
+}
+
+func (g *Gateway) deleteNamespace(w http.ResponseWriter, r *http.Request) error {
+	return g.changeNamespace(w, r, http.StatusOK, func(ctx context.Context, ns types.FunctionNamespace) error {
+		if ns.Name == hearth.DefaultNamespace {
+			return hearth.Errorf(hearth.Conflict, "the namespace %s is always there, and cannot be removed", ns.Name)
+		}
+		return g.cfg.Queue.DeleteNamespace(ctx, ns.Name)
+	})
+}
