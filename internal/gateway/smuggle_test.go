@@ -3,6 +3,7 @@ package gateway_test
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -135,6 +136,9 @@ func FuzzRequest(f *testing.F) {
 				return
 			}
 			req, err := http.ReadRequest(r)
+			if cut := (*net.OpError)(nil); errors.As(err, &cut) {
+				return // the caller broke off, and the gateway did so too
+			}
 			if err != nil {
 				complain(err.Error(), took.Bytes())
 				return

@@ -71,7 +71,7 @@ func (t *transport) exchange(c *conn, req *http.Request, until time.Time, o Open
 		return nil, err
 	}
 	if req.Body == nil || small(req) {
-		if err := sendSmall(w, req); err != nil && !c.sent {
+		if err := sendSmall(w, req); err != nil && !c.sent.Load() {
 			return nil, err
 		} // else it may have been answered before it was read
 	} else {

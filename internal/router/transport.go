@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -52,9 +53,9 @@ type conn struct {
 	reused bool
 	since  time.Time // when it was last used
 
-	sent bool // something of this call
-	got  bool // something of its answer
-	left int  // how many bytes of the answer's head are still read; below 0, there is no limit
+	sent atomic.Bool // something of this call; an upload writes too
+	got  bool        // something of its answer
+	left int         // how many bytes of the answer's head are still read; below 0, there is no limit
 }
 
 var errLongHead = errors.New("the head of the answer is too long")
@@ -76,7 +77,9 @@ func (c *conn) Read(p []byte) (int, error) {
 
 func (c *conn) Write(p []byte) (int, error) {
 	n, err := c.Conn.Write(p)
-	c.sent = c.sent || n > 0
+	if n > 0 {
+		c.sent.Store(true)
+	}
 	return n, err
 }
 
@@ -103,7 +106,8 @@ func (t *transport) get(ctx context.Context, until time.Time, fresh bool) (*conn
 			break
 		}
 		if c.SetDeadline(until) == nil && c.quiet() {
-			c.reused, c.sent, c.got, c.left = true, false, false, maxHead
+			c.reused, c.got, c.left = true, false, maxHead
+			c.sent.Store(false)
 			return c, nil
 		}
 		_ = c.Close()
@@ -193,7 +197,7 @@ func (t *transport) roundTrip(req *http.Request, until time.Time, o Open) (*answ
 		if err == nil {
 			return res, nil
 		}
-		if !c.reused || c.got || c.sent && !safe(req.Method) || errors.Is(err, os.ErrDeadlineExceeded) || req.Context().Err() != nil || !rewind(req) {
+		if !c.reused || c.got || c.sent.Load() && !safe(req.Method) || errors.Is(err, os.ErrDeadlineExceeded) || req.Context().Err() != nil || !rewind(req) {
 			return nil, err
 		}
 	}
