@@ -1,16 +1,15 @@
 package gateway
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net/http"
 	"net/textproto"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -39,10 +38,25 @@ const (
 // hopByHop are headers that speak of one connection only; RFC 9110, 7.6.1.
 var hopByHop = []string{"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}
 
-// functionOf splits /function/NAME[.NS][/path] at the prefix, and keeps the path as it was escaped.
-func functionOf(u *url.URL, prefix string) (n hearth.Name, path string, err error) {
-	name, rest, _ := strings.Cut(strings.TrimPrefix(u.EscapedPath(), prefix), "/")
-	if name == "" {
+// targetOf is the path and the query of a request as they were sent. Those of net/url are the same to it, but not to a function that
+// reads them byte for byte.
+func targetOf(r *http.Request) (path, query string, asked bool) {
+	target := r.RequestURI
+	if !strings.HasPrefix(target, "/") { // absolute form; RFC 9112, 3.2.2
+		_, rest, _ := strings.Cut(target, "://")
+		target = ""
+		if i := strings.IndexAny(rest, "/?"); i >= 0 {
+			target = rest[i:]
+		}
+	}
+	return strings.Cut(target, "?")
+}
+
+// functionOf splits /function/NAME[.NS][/path] at the prefix, and keeps the path as it was sent.
+func functionOf(path, prefix string) (n hearth.Name, rest string, err error) {
+	path, ok := strings.CutPrefix(path, prefix)
+	name, rest, _ := strings.Cut(path, "/")
+	if !ok || name == "" {
 		return n, "", hearth.Errorf(hearth.Invalid, "the path names no function: want %sNAME", prefix)
 	}
 	n, err = hearth.ParseName(name)
@@ -59,18 +73,9 @@ func (g *Gateway) headersOf(r *http.Request, callID string, now time.Time) http.
 	for name, values := range r.Header {
 		h[name] = values
 	}
-	for _, listed := range h["Connection"] {
-		for name := range strings.SplitSeq(listed, ",") {
-			delete(h, textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)))
-		}
-	}
-	for _, name := range hopByHop {
-		delete(h, name)
-	}
+	dropHops(h)
 	if !g.cfg.Plain {
-		for _, name := range chain.DeliveryHeaders {
-			delete(h, name)
-		}
+		dropDelivery(h)
 	}
 	h[chain.HeaderCallID] = []string{callID}
 	h[headerStartTime] = []string{strconv.FormatInt(now.UnixNano(), 10)}
@@ -80,7 +85,50 @@ func (g *Gateway) headersOf(r *http.Request, callID string, now time.Time) http.
 	if _, ok := h["X-Forwarded-For"]; !ok {
 		h["X-Forwarded-For"] = []string{r.RemoteAddr}
 	}
+	if _, ok := h["X-Forwarded-Proto"]; !ok {
+		h["X-Forwarded-Proto"] = []string{"http"}
+		if r.TLS != nil {
+			h["X-Forwarded-Proto"] = []string{"https"}
+		}
+	}
 	return h
+}
+
+// dropHops removes what speaks of one connection only, or is said to by its Connection header.
+func dropHops(h http.Header) {
+	for _, listed := range h["Connection"] {
+		for name := range strings.SplitSeq(listed, ",") {
+			delete(h, textproto.CanonicalMIMEHeaderKey(textproto.TrimString(name)))
+		}
+	}
+	for _, name := range hopByHop {
+		delete(h, name)
+	}
+}
+
+// dropDelivery removes what only a dispatcher may set, also in a spelling that CGI and WSGI do not tell from it.
+func dropDelivery(h http.Header) {
+	for _, name := range chain.DeliveryHeaders {
+		delete(h, name)
+	}
+	for name := range h {
+		if strings.Contains(name, "_") && slices.Contains(chain.DeliveryHeaders, textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(name, "_", "-"))) {
+			delete(h, name)
+		}
+	}
+}
+
+// lists tells whether a header lists a token, in any case; RFC 9110, 5.6.1.
+func lists(h http.Header, name, token string) bool {
+	for _, v := range h[name] {
+		for item := range strings.SplitSeq(v, ",") {
+			item, _, _ = strings.Cut(item, ";")
+			if strings.EqualFold(textproto.TrimString(item), token) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // HeadersFor are the headers that a function would be given of a call.
@@ -97,54 +145,6 @@ func callIDOf(r *http.Request) (id string, own bool) {
 	return uuid.NewString(), false
 }
 
-// call is a sync call.
-func (g *Gateway) call(w http.ResponseWriter, r *http.Request) error {
-	n, path, err := functionOf(r.URL, "/function/")
-	if err != nil {
-		return err
-	}
-	switch r.Method {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
-	default:
-		w.WriteHeader(http.StatusMethodNotAllowed)
-		return nil
-	}
-	callID, _ := callIDOf(r)
-	now := time.Now()
-	out := (&http.Request{Method: r.Method, URL: &url.URL{RawQuery: r.URL.RawQuery}, Header: g.headersOf(r, callID, now),
-		ContentLength: r.ContentLength}).WithContext(r.Context())
-	if out.URL.Path, err = url.PathUnescape(path); err != nil {
-		return hearth.Errorf(hearth.Invalid, "the path cannot be read")
-	}
-	out.URL.RawPath = path
-	if err := g.giveBody(w, n, out, r); err != nil {
-		return err
-	}
-	res, err := g.cfg.Router.RoundTrip(n, out)
-	if err != nil {
-		w.Header().Set(chain.HeaderCallID, callID)
-		return err
-	}
-	defer func() { _ = res.Body.Close() }()
-	header := w.Header()
-	for name, values := range res.Header {
-		header[name] = values
-	}
-	for _, name := range hopByHop {
-		delete(header, name)
-	}
-	delete(header, router.HeaderReplica)
-	delete(header, chain.HeaderSettled)
-	header[chain.HeaderCallID] = []string{callID}
-	header[headerStartTime] = out.Header[headerStartTime]
-	if _, ok := header["Content-Type"]; !ok && res.ContentLength != 0 {
-		header["Content-Type"] = contentTypeOf(r)
-	}
-	w.WriteHeader(res.StatusCode)
-	copyBody(w, res)
-	return nil
-}
-
 // contentTypeOf is what an answer without a type is said to be: the request's, as OpenFaaS has it.
 func contentTypeOf(r *http.Request) []string {
 	if t, ok := r.Header["Content-Type"]; ok {
@@ -153,59 +153,10 @@ func contentTypeOf(r *http.Request) []string {
 	return []string{"text/plain; charset=utf-8"}
 }
 
-// giveBody gives the call its body: a small one in a way that can be sent again.
-func (g *Gateway) giveBody(w http.ResponseWriter, n hearth.Name, out, r *http.Request) error {
-	deadline := http.NewResponseController(w)
-	switch {
-	case r.ContentLength == 0:
-	case r.ContentLength > 0 && r.ContentLength <= maxReplay:
-		body := make([]byte, r.ContentLength)
-		_ = deadline.SetReadDeadline(time.Now().Add(bodyTimeout))
-		if _, err := io.ReadFull(r.Body, body); err != nil {
-			return hearth.Errorf(hearth.Invalid, "the body broke off, or took longer than %v", bodyTimeout)
-		}
-		_ = deadline.SetReadDeadline(time.Time{})
-		out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
-		out.Body, _ = out.GetBody()
-	default:
-		timeout, _ := g.cfg.Router.Timeout(n)
-		_ = deadline.SetReadDeadline(time.Now().Add(timeout + bodyTimeout))
-		out.Body = r.Body
-	}
-	return nil
-}
-
-var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
-
-// copyBody sends an answer on as it comes. One of unknown length may be a stream, whose parts are not held back.
-func copyBody(w http.ResponseWriter, res *http.Response) {
-	buffer := buffers.Get().(*[]byte)
-	defer buffers.Put(buffer)
-	out := http.NewResponseController(w)
-	for {
-		n, err := res.Body.Read(*buffer)
-		if n > 0 {
-			_ = out.SetWriteDeadline(time.Now().Add(writeTimeout)) // a caller that does not read holds nothing for ever
-			if _, err := w.Write((*buffer)[:n]); err != nil {
-				return
-			}
-			if res.ContentLength < 0 {
-				_ = out.Flush()
-			}
-		}
-		if err != nil {
-			_ = out.SetWriteDeadline(time.Now().Add(writeTimeout)) // for the end
-			if err != io.EOF {
-				panic(http.ErrAbortHandler) // so that the caller sees that the answer is cut
-			}
-			return
-		}
-	}
-}
-
 // enqueue is an async call.
 func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
-	n, path, err := functionOf(r.URL, "/async-function/")
+	target, _, _ := targetOf(r)
+	n, path, err := functionOf(target, "/async-function/")
 	if err != nil {
 		return err
 	}

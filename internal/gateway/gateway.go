@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -61,6 +62,7 @@ type Gateway struct {
 	cfg      Config
 	server   *http.Server
 	draining atomic.Bool
+	sockets  sync.WaitGroup // calls that speak another protocol now, which net/http has forgotten
 
 	calls context.Context // below all calls: ends when the drain has taken too long
 	abort context.CancelFunc
@@ -149,14 +151,27 @@ func (g *Gateway) Shutdown(ctx context.Context) {
 	g.draining.Store(true)
 	g.end()
 	defer g.abort()
-	if g.server.Shutdown(ctx) == nil {
+	if g.server.Shutdown(ctx) == nil && g.socketsEnd(ctx) {
 		return
 	}
 	g.abort()
+	g.sockets.Wait()
 	last, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	if err := g.server.Shutdown(last); err != nil {
 		_ = g.server.Close()
+	}
+}
+
+// socketsEnd waits for them until ctx ends.
+func (g *Gateway) socketsEnd(ctx context.Context) bool {
+	ended := make(chan struct{})
+	go func() { g.sockets.Wait(); close(ended) }()
+	select {
+	case <-ended:
+		return true
+	case <-ctx.Done():
+		return false
 	}
 }
 

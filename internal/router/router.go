@@ -71,7 +71,7 @@ type route struct {
 // target is a replica as the router sees it.
 type target struct {
 	id        string
-	transport *http.Transport
+	transport *transport
 
 	// Under the route's lock:
 	hearth.Replica
@@ -159,7 +159,7 @@ func (fn *route) update(replicas []hearth.Replica) {
 		}
 	}
 	for _, gone := range known {
-		gone.transport.CloseIdleConnections()
+		gone.transport.close()
 	}
 	fn.wake()
 }
@@ -275,68 +275,64 @@ const grace = time.Second
 
 // RoundTrip carries a call to a replica and returns its answer, as http.RoundTripper does. The request's URL says the path;
 // its host is ignored. The call may take the function's timeout, once a replica has taken it; the context's end ends it too.
+// A body that is not replayable (GetBody) may be read until its next Read returns, even when the call has ended.
 //
-// It returns an error of code NotFound if there is no such function, Unavailable if no replica took the call in time, so
-// that it surely did not run, BadGateway if a replica broke off, and Timeout if it took too long.
+// It returns an error of code NotFound if there is no such function, Invalid if the call cannot be written as HTTP, Unavailable if
+// no replica took the call in time, so that it surely did not run, BadGateway if a replica broke off, and Timeout if it took
+// too long.
 func (r *Router) RoundTrip(n hearth.Name, req *http.Request) (*http.Response, error) {
+	return r.Forward(n, req, Open{})
+}
+
+// Forward is RoundTrip for a caller that waits for its answer, and can take more than one.
+func (r *Router) Forward(n hearth.Name, req *http.Request, o Open) (*http.Response, error) {
 	fn := r.route(n)
 	if fn == nil {
 		return nil, NotFound(n)
 	}
 	began := time.Now()
 	fn.recorder.Started()
-	res, err := r.send(fn, req, began)
+	res, err := r.send(fn, req, o, began)
 	if err != nil {
 		fn.recorder.Ended(statusOf(err), time.Since(began))
 	}
 	return res, err
 }
 
-// send is RoundTrip for a function that is there. That a call has ended is recorded here only if it was answered.
-func (r *Router) send(fn *route, req *http.Request, began time.Time) (*http.Response, error) {
+// send is Forward for a function that is there. That a call has ended is recorded here only if it was answered.
+func (r *Router) send(fn *route, req *http.Request, o Open, began time.Time) (*http.Response, error) {
 	fn.mu.Lock()
 	fn.calls++
 	timeout := fn.timeout
 	fn.mu.Unlock()
+	req.URL.Scheme, req.URL.Host = "http", fn.name.Function
 	for tries := 0; ; tries++ {
 		t, err := r.hold(req.Context(), fn, min(r.cfg.Hold, timeout))
 		if err != nil {
 			return nil, err
 		}
-		ctx, cancel := context.WithTimeout(req.Context(), timeout+grace)
-		out := req.WithContext(ctx)
-		out.URL.Scheme, out.URL.Host = "http", fn.name.Function
-		res, err := t.transport.RoundTrip(out)
+		until := time.Now().Add(timeout + grace)
+		a, err := t.transport.roundTrip(req, until, o)
 		if err == nil {
-			res.Header[HeaderReplica] = []string{t.id}
-			status := res.StatusCode
-			res.Body = &body{ReadCloser: res.Body, done: func() {
-				cancel()
+			a.Header[HeaderReplica] = []string{t.id}
+			status := a.StatusCode
+			a.done = func() {
 				fn.release(t)
 				fn.recorder.Ended(status, time.Since(began))
-			}}
-			return res, nil
+			}
+			return a.Response, nil
 		}
-		late := errors.Is(ctx.Err(), context.DeadlineExceeded)
-		cancel()
 		fn.release(t)
 		var dial *dialError
 		if errors.As(err, &dial) {
 			fn.mu.Lock()
 			t.refused = time.Now()
 			fn.mu.Unlock()
-		}
-		if dial != nil && tries < 3 && req.Context().Err() == nil { // nothing was sent: another may take it
-			if req.Body != nil && req.GetBody != nil {
-				if req.Body, err = req.GetBody(); err != nil {
-					return nil, err
-				}
-			}
-			if req.Body == nil || req.GetBody != nil {
+			if tries < 3 && req.Context().Err() == nil && rewind(req) { // nothing was sent: another may take it
 				continue
 			}
 		}
-		return nil, fn.broke(req.Context(), t, late, err)
+		return nil, fn.broke(req.Context(), t, !time.Now().Before(until), err)
 	}
 }
 
@@ -357,11 +353,14 @@ func (r *Router) hold(ctx context.Context, fn *route, limit time.Duration) (*tar
 // broke says what became of a call that a replica did not answer.
 func (fn *route) broke(ctx context.Context, t *target, late bool, err error) error {
 	var dial *dialError
+	var invalid *hearth.Error
 	switch {
 	case late:
 		return &hearth.Error{Code: hearth.Timeout, Message: fmt.Sprintf("function %s took longer than its exec_timeout, %v", fn.name.Function, fn.timeout), Err: err}
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case errors.As(err, &invalid) && invalid.Code == hearth.Invalid:
+		return invalid
 	case errors.As(err, &dial):
 		return &hearth.Error{Code: hearth.Unavailable, Message: fmt.Sprintf("replica %s of function %s takes no calls", t.id, fn.name.Function), Err: err}
 	}

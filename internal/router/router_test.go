@@ -85,7 +85,7 @@ func TestCallGoesToAReplicaAndBack(t *testing.T) {
 	require.Equal(t, "one: one POST /p?q body", text)
 	load, ok := r.Load(oven)
 	require.True(t, ok)
-	require.Equal(t, router.Load{Calls: 1, Available: 1}, load)
+	require.Equal(t, router.Load{Calls: 1, Known: 1, Available: 1}, load)
 }
 
 func TestReplicaGetsItsAddressWhenItIsReady(t *testing.T) {

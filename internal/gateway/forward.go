@@ -1,0 +1,271 @@
+package gateway
+
+import (
+	"bytes"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/router"
+)
+
+const methods = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS" // of functions
+
+// call is a sync call.
+func (g *Gateway) call(w http.ResponseWriter, r *http.Request) error {
+	target, query, asked := targetOf(r)
+	n, path, err := functionOf(target, "/function/")
+	if err != nil {
+		return err
+	}
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+	default:
+		w.Header().Set("Allow", methods)
+		chain.Problem{Status: http.StatusMethodNotAllowed, Title: "Method Not Allowed", Detail: "a function is called with one of " + methods}.Write(w)
+		return nil
+	}
+	callID, _ := callIDOf(r)
+	now := time.Now()
+	out := (&http.Request{Method: r.Method, URL: &url.URL{Opaque: path, RawQuery: query, ForceQuery: asked}, Header: g.headersOf(r, callID, now),
+		ContentLength: r.ContentLength}).WithContext(r.Context())
+	if _, ok := out.Header["User-Agent"]; !ok {
+		out.Header["User-Agent"] = []string{"hearth/" + g.cfg.Version}
+	}
+	if lists(r.Header, "Te", "trailers") {
+		out.Header["Te"] = []string{"trailers"}
+	}
+	open := router.Open{Stream: true, Upgrade: r.ContentLength == 0 && r.Header.Get("Upgrade") != "" && lists(r.Header, "Connection", "upgrade")}
+	if open.Upgrade {
+		out.Header["Connection"], out.Header["Upgrade"] = []string{"Upgrade"}, r.Header["Upgrade"]
+	}
+	if r.ProtoAtLeast(1, 1) {
+		open.Early = func(status int, h http.Header) { early(w, status, h) }
+	}
+	body, err := g.giveBody(w, out, r)
+	if err != nil {
+		return err
+	}
+	defer body.end(w) // before its answer's, which ends the connection that it may still be sent on
+	res, err := g.cfg.Router.Forward(n, out, open)
+	if err != nil {
+		body.closing(w)
+		w.Header().Set(chain.HeaderCallID, callID)
+		return err
+	}
+	defer func() { _ = res.Body.Close() }()
+	header := w.Header()
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		g.switched(w, r, res, callID, out.Header[headerStartTime])
+		return nil
+	}
+	dropHops(res.Header)
+	for name, values := range res.Header {
+		header[name] = values
+	}
+	delete(header, router.HeaderReplica)
+	delete(header, chain.HeaderSettled)
+	header[chain.HeaderCallID] = []string{callID}
+	header[headerStartTime] = out.Header[headerStartTime]
+	if _, ok := header["Content-Type"]; !ok && res.ContentLength != 0 {
+		header["Content-Type"] = contentTypeOf(r)
+	}
+	for name := range res.Trailer {
+		header.Add("Trailer", name)
+	}
+	announced := header["Trailer"]
+	body.closing(w)
+	w.WriteHeader(res.StatusCode)
+	copyBody(w, res)
+	for name, values := range res.Trailer {
+		if !slices.Contains(announced, name) {
+			name = http.TrailerPrefix + name // net/http's way to say that there is one
+		}
+		header[name] = values
+	}
+	return nil
+}
+
+// early passes a 1xx answer on, whose headers are not those of the answer.
+func early(w http.ResponseWriter, status int, h http.Header) {
+	header := w.Header()
+	dropHops(h)
+	for name, values := range h {
+		header[name] = values
+	}
+	w.WriteHeader(status)
+	clear(header)
+}
+
+// sent is a call's body while it is sent.
+type sent struct {
+	io.ReadCloser // nil if it was read before
+	from, to      *http.Request
+
+	mu  sync.Mutex
+	all bool
+}
+
+func (b *sent) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		for name := range b.to.Trailer { // what was announced
+			b.to.Trailer[name] = b.from.Trailer[name]
+		}
+		b.mu.Lock()
+		b.all = true
+		b.mu.Unlock()
+	}
+	return n, err
+}
+
+func (b *sent) over() bool {
+	if b.ReadCloser == nil {
+		return true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.all
+}
+
+// closing tells a caller that its connection ends with the answer, if there is an answer before all of the body has come: where its next
+// request would begin is not known.
+func (b *sent) closing(w http.ResponseWriter) {
+	if !b.over() {
+		w.Header().Set("Connection", "close")
+	}
+}
+
+// end wakes who still waits for more of the body.
+func (b *sent) end(w http.ResponseWriter) {
+	if !b.over() {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// giveBody gives the call its body: a small one in a way that can be sent again. One that waits to be asked for is not read: the
+// replica asks. One that is sent as it comes may take as long as the call may.
+func (g *Gateway) giveBody(w http.ResponseWriter, out, r *http.Request) (*sent, error) {
+	body := &sent{}
+	if r.ContentLength == 0 {
+		return body, nil
+	}
+	control := http.NewResponseController(w)
+	if r.ContentLength > 0 && r.ContentLength <= maxReplay && r.Header["Expect"] == nil {
+		small := make([]byte, r.ContentLength)
+		_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
+		if _, err := io.ReadFull(r.Body, small); err != nil {
+			return nil, hearth.Errorf(hearth.Invalid, "the body broke off, or took longer than %v", bodyTimeout)
+		}
+		_ = control.SetReadDeadline(time.Time{})
+		out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(small)), nil }
+		out.Body, _ = out.GetBody()
+		return body, nil
+	}
+	_ = control.EnableFullDuplex()
+	body.ReadCloser, body.from, body.to = r.Body, r, out
+	for name := range r.Trailer {
+		if out.Trailer == nil {
+			out.Trailer = http.Header{}
+		}
+		out.Trailer[name] = nil
+	}
+	if !g.cfg.Plain {
+		dropDelivery(out.Trailer)
+	}
+	out.Body = body
+	return body, nil
+}
+
+var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+
+// copyBody sends an answer on as it comes: a part that the replica has sent is not held back.
+func copyBody(w http.ResponseWriter, res *http.Response) {
+	buffer := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	out := http.NewResponseController(w)
+	_ = out.SetWriteDeadline(time.Now().Add(writeTimeout)) // a caller that does not read holds nothing for ever
+	left := res.ContentLength
+	if body, ok := res.Body.(interface{ Buffered() int }); ok && left != 0 && body.Buffered() == 0 {
+		_ = out.Flush() // the head: its body may come much later
+	}
+	for {
+		n, err := res.Body.Read(*buffer)
+		if n > 0 {
+			_ = out.SetWriteDeadline(time.Now().Add(writeTimeout))
+			if _, err := w.Write((*buffer)[:n]); err != nil {
+				return
+			}
+			if left -= int64(n); left != 0 {
+				_ = out.Flush()
+			}
+		}
+		if err != nil {
+			_ = out.SetWriteDeadline(time.Now().Add(writeTimeout)) // for the end
+			if err != io.EOF {
+				_ = out.Flush()             // the head at least: without it a client may take the call for one that was not made
+				panic(http.ErrAbortHandler) // so that the caller sees that the answer is cut
+			}
+			return
+		}
+	}
+}
+
+// switched joins a caller and a replica that have agreed on another protocol, until one of them hangs up or the drain is over.
+func (g *Gateway) switched(w http.ResponseWriter, r *http.Request, res *http.Response, callID string, start []string) {
+	g.sockets.Add(1)
+	defer g.sockets.Done()
+	replica := res.Body.(io.ReadWriteCloser)
+	caller, buffered, err := http.NewResponseController(w).Hijack()
+	if err != nil { // it is not HTTP/1
+		panic(http.ErrAbortHandler)
+	}
+	defer func() { _ = caller.Close() }()
+	_ = caller.SetDeadline(time.Time{})
+	protocol := res.Header["Upgrade"]
+	dropHops(res.Header)
+	delete(res.Header, router.HeaderReplica)
+	res.Header["Connection"], res.Header["Upgrade"] = []string{"Upgrade"}, protocol
+	res.Header[chain.HeaderCallID], res.Header[headerStartTime] = []string{callID}, start
+	head := &strings.Builder{}
+	head.WriteString("HTTP/1.1 101 Switching Protocols\r\n")
+	_ = res.Header.Write(head)
+	head.WriteString("\r\n")
+	if _, err := io.WriteString(caller, head.String()); err != nil {
+		return
+	}
+	ended := make(chan struct{}, 2)
+	pump := func(to io.Writer, from io.Reader) {
+		buffer := buffers.Get().(*[]byte)
+		defer buffers.Put(buffer)
+		_, _ = io.CopyBuffer(to, struct{ io.Reader }{from}, *buffer)
+		ended <- struct{}{}
+	}
+	go pump(struct{ io.Writer }{replica}, buffered)
+	go pump(patient{caller}, replica)
+	left := 2
+	select {
+	case <-ended:
+		left--
+	case <-g.calls.Done():
+	}
+	_, _ = caller.Close(), replica.Close()
+	for ; left > 0; left-- {
+		<-ended
+	}
+}
+
+// patient writes to a caller, as long as it reads now and then.
+type patient struct{ c net.Conn }
+
+func (p patient) Write(b []byte) (int, error) {
+	_ = p.c.SetWriteDeadline(time.Now().Add(writeTimeout))
+	return p.c.Write(b)
+}

@@ -1,0 +1,259 @@
+package router
+
+import (
+	"bufio"
+	"io"
+	"net/http"
+	"net/http/httputil"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// smallBody is up to how many bytes of a body are sent before the answer is looked for: sockets hold as much.
+	smallBody = 64 << 10
+
+	// continueTimeout is how long a replica that was sent Expect: 100-continue may say nothing, until it gets the body: it may not
+	// know of it (RFC 9110, 10.1.1).
+	continueTimeout = time.Second
+)
+
+// writeHead writes a request's head. A target in URL.Opaque is sent as it is.
+func writeHead(w *bufio.Writer, req *http.Request, upgrade bool) error {
+	target := req.URL.Opaque
+	if target == "" {
+		target = req.URL.RequestURI()
+	} else if req.URL.RawQuery != "" || req.URL.ForceQuery {
+		target += "?" + req.URL.RawQuery
+	}
+	if !validToken(req.Method) || !validTarget(target) {
+		return errBadRequest("the method or the path cannot be sent to a function")
+	}
+	line(w, req.Method, " ", target, " HTTP/1.1\r\nHost: ", req.URL.Host, "\r\n")
+	for name, values := range req.Header {
+		switch name {
+		case "Host", "Content-Length", "Transfer-Encoding", "Trailer":
+			continue
+		case "Connection", "Upgrade":
+			if !upgrade {
+				continue
+			}
+		}
+		if !validToken(name) {
+			return errBadRequest("the name of a header has characters that cannot be sent")
+		}
+		for _, v := range values {
+			if !validValue(v) {
+				return errBadRequest("the header %s has characters that cannot be sent", name)
+			}
+			line(w, name, ": ", v, "\r\n")
+		}
+	}
+	switch {
+	case req.Body == nil:
+		if req.Method == http.MethodPost || req.Method == http.MethodPut || req.Method == http.MethodPatch {
+			line(w, "Content-Length: 0\r\n")
+		}
+	case req.ContentLength > 0:
+		line(w, "Content-Length: ", strconv.FormatInt(req.ContentLength, 10), "\r\n")
+	default:
+		line(w, "Transfer-Encoding: chunked\r\n")
+		for name := range req.Trailer {
+			if !validToken(name) {
+				return errBadRequest("the name of a trailer has characters that cannot be sent")
+			}
+			line(w, "Trailer: ", name, "\r\n")
+		}
+	}
+	line(w, "\r\n")
+	return nil
+}
+
+// line writes to a buffer, whose error comes with its flush.
+func line(w *bufio.Writer, parts ...string) {
+	for _, p := range parts {
+		_, _ = w.WriteString(p)
+	}
+}
+
+// token are the characters of names; RFC 9110, 5.6.2.
+var token = func() (is [256]bool) {
+	for _, c := range "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" {
+		is[c] = true
+	}
+	return is
+}()
+
+func validToken(s string) bool {
+	for i := range len(s) {
+		if !token[s[i]] {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func validValue(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+func validTarget(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c == 0x7f {
+			return false
+		}
+	}
+	return strings.HasPrefix(s, "/")
+}
+
+// small tells whether a body is sent before the answer is looked for.
+func small(req *http.Request) bool {
+	return req.GetBody != nil && req.ContentLength > 0 && req.ContentLength <= smallBody
+}
+
+// sendSmall sends the head and all of the body.
+func sendSmall(w *bufio.Writer, req *http.Request) error {
+	defer writers.Put(w)
+	if req.Body != nil {
+		if _, err := io.Copy(w, req.Body); err != nil {
+			return err
+		}
+	}
+	return w.Flush()
+}
+
+// upload sends a body in a goroutine of its own, while the answer is read.
+type upload struct {
+	asked chan struct{} // the replica wants the body
+	over  chan struct{} // it has answered without it
+	once  sync.Once
+	read  atomic.Bool // to its end; what is left of it is on its way
+	done  chan struct{}
+	sent  bool  // all of it; once done
+	err   error // why the body could not be read; once done
+}
+
+var copies = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
+
+func newUpload(c *conn, w *bufio.Writer, req *http.Request) *upload {
+	u := &upload{done: make(chan struct{})}
+	if strings.EqualFold(req.Header.Get("Expect"), "100-continue") {
+		u.asked, u.over = make(chan struct{}), make(chan struct{})
+	}
+	go func() {
+		defer close(u.done)
+		defer writers.Put(w)
+		if err := w.Flush(); err != nil || !u.wait() {
+			return
+		}
+		if u.sent, u.err = u.send(w, req); u.err != nil {
+			_ = c.Close() // so that the replica sees a cut, not an end
+		}
+	}()
+	return u
+}
+
+// wait tells whether the body is to be sent, when that is known.
+func (u *upload) wait() bool {
+	if u.asked == nil {
+		return true
+	}
+	silence := time.NewTimer(continueTimeout)
+	defer silence.Stop()
+	select {
+	case <-u.asked:
+	case <-silence.C:
+	case <-u.over:
+		return false
+	}
+	return true
+}
+
+// proceed is the replica's 100 Continue.
+func (u *upload) proceed() {
+	if u.asked != nil {
+		u.once.Do(func() { close(u.asked) })
+	}
+}
+
+// abandon is for a body that was not asked for, and now will not be.
+func (u *upload) abandon() {
+	if u.asked != nil {
+		u.once.Do(func() { close(u.over) })
+	}
+}
+
+// complete tells whether all of it was sent.
+func (u *upload) complete() bool {
+	if !u.read.Load() {
+		return false
+	}
+	<-u.done
+	return u.sent
+}
+
+var errShortBody = errBadRequest("the body is not as long as it says")
+
+// send sends a body part by part, as it comes. err is the body's; that the replica took no more of it is none.
+func (u *upload) send(w *bufio.Writer, req *http.Request) (whole bool, err error) {
+	buffer := copies.Get().(*[]byte)
+	defer copies.Put(buffer)
+	var out io.Writer = w
+	var chunks io.WriteCloser
+	if req.ContentLength <= 0 {
+		chunks = httputil.NewChunkedWriter(w)
+		out = chunks
+	}
+	for left := req.ContentLength; ; {
+		n, err := req.Body.Read(*buffer)
+		if err == io.EOF {
+			u.read.Store(true)
+		}
+		if n > 0 {
+			if left -= int64(n); chunks == nil && left < 0 {
+				return false, errShortBody
+			}
+			if _, err := out.Write((*buffer)[:n]); err != nil {
+				return false, nil
+			}
+			if err := w.Flush(); err != nil {
+				return false, nil
+			}
+		}
+		switch {
+		case err == io.EOF && chunks == nil && left > 0:
+			return false, errShortBody
+		case err == io.EOF:
+			if chunks != nil {
+				_ = chunks.Close()
+				if err := writeTrailer(w, req.Trailer); err != nil {
+					return false, err
+				}
+			}
+			return w.Flush() == nil, nil
+		case err != nil:
+			return false, errBadRequest("the body broke off, or took too long: %w", err)
+		}
+	}
+}
+
+func writeTrailer(w *bufio.Writer, h http.Header) error {
+	for name, values := range h {
+		for _, v := range values {
+			if !validValue(v) {
+				return errBadRequest("the trailer %s has characters that cannot be sent", name)
+			}
+			line(w, name, ": ", v, "\r\n")
+		}
+	}
+	line(w, "\r\n")
+	return nil
+}
