@@ -235,7 +235,10 @@ func TestWhatWasDeployedWhileRedisWasAwayIsFollowed(t *testing.T) {
 	a.deploy("probe", env("1"))
 	a.deploy("other")
 	b.says("env=V", "1")
-	eventually(t, func() bool { res, _ := b.do(http.MethodPost, "/function/other", ""); return res.StatusCode == http.StatusOK })
+	eventually(t, func() bool {
+		res, _ := b.do(http.MethodPost, "/function/other", "")
+		return res.StatusCode == http.StatusOK
+	})
 	line.cut(true)
 	b.says("env=V", "1")
 	a.update(env("2"))

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // Credentials are the operator's. The zero Credentials let everybody in.
@@ -54,11 +55,30 @@ func LoadCredentials(dir string) (c Credentials, made bool, err error) {
 	return c, made, nil
 }
 
-// protect lets only the operator through.
-func (c Credentials) protect(next http.Handler) http.Handler {
+// A guard lets only the operator through, and lets nobody guess quickly.
+type guard struct {
+	credentials Credentials
+	failures    failures
+}
+
+// protect lets only the operator through. Who has no credentials to show does not guess.
+func (g *guard) protect(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		user, password, _ := r.BasicAuth()
-		if c != (Credentials{}) && same(user, c.User)&same(password, c.Password) != 1 {
+		if g.credentials == (Credentials{}) {
+			next.ServeHTTP(w, r)
+			return
+		}
+		user, password, shown := r.BasicAuth()
+		from := originOf(r.RemoteAddr)
+		if shown && !g.failures.allow(from, time.Now()) {
+			w.Header().Set("Retry-After", "1")
+			http.Error(w, "too many wrong passwords came from this address: try again in a second", http.StatusTooManyRequests)
+			return
+		}
+		if same(user, g.credentials.User)&same(password, g.credentials.Password) != 1 {
+			if shown {
+				g.failures.add(from, time.Now())
+			}
 			w.Header().Set("WWW-Authenticate", `Basic realm="Restricted"`)
 			http.Error(w, "unauthorized: log in with faas-cli login, or send basic auth", http.StatusUnauthorized)
 			return

@@ -62,6 +62,7 @@ type Gateway struct {
 	cfg      Config
 	server   *http.Server
 	draining atomic.Bool
+	guard    *guard
 	sockets  sync.WaitGroup // calls that speak another protocol now, which net/http has forgotten
 
 	calls context.Context // below all calls: ends when the drain has taken too long
@@ -79,7 +80,7 @@ func New(cfg Config) *Gateway {
 	if cfg.QueueLimit == (hearth.QueueLimit{}) {
 		cfg.QueueLimit = hearth.DefaultQueueLimit
 	}
-	g := &Gateway{cfg: cfg}
+	g := &Gateway{cfg: cfg, guard: &guard{credentials: cfg.Credentials}}
 	g.calls, g.abort = context.WithCancel(context.Background())
 	g.streams, g.end = context.WithCancel(g.calls)
 	g.server = &http.Server{BaseContext: func(net.Listener) context.Context { return g.calls }, MaxHeaderBytes: maxHeader, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
@@ -91,7 +92,7 @@ func New(cfg Config) *Gateway {
 func (g *Gateway) routes() http.Handler {
 	mux := http.NewServeMux()
 	system := func(pattern string, h func(http.ResponseWriter, *http.Request) error) {
-		mux.Handle(pattern, g.cfg.Credentials.protect(plainErrors(g.cfg.Log, h)))
+		mux.Handle(pattern, g.guard.protect(plainErrors(g.cfg.Log, h)))
 	}
 	system("GET /system/functions", g.list)
 	system("POST /system/functions", g.deploy)
@@ -104,6 +105,7 @@ func (g *Gateway) routes() http.Handler {
 	system("PUT /system/secrets", g.updateSecret)
 	system("DELETE /system/secrets", g.deleteSecret)
 	system("GET /system/logs", g.functionLogs)
+	system("POST /system/alert", g.alert)
 	system("GET /system/info", g.info)
 	system("GET /system/namespaces", g.namespaces)
 	for _, path := range []string{"/system/namespace", "/system/namespaces"} { // documents and clients do not agree on one
@@ -122,7 +124,7 @@ func (g *Gateway) routes() http.Handler {
 	mux.HandleFunc("/healthz", g.healthz)
 	mux.Handle("GET /metrics", g.cfg.Metrics)
 	call, enqueue := g.problems(g.call), g.problems(g.enqueue)
-	cancel := g.cfg.Credentials.protect(g.problems(g.cancel))
+	cancel := g.guard.protect(g.problems(g.cancel))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch { // before the mux, which would clean the function's own part of the path
 		case strings.HasPrefix(r.URL.Path, "/function/"):

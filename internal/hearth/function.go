@@ -39,6 +39,7 @@ func (f Function) Name() Name { return Name{f.Service, f.Namespace} }
 const (
 	labelMin         = "com.openfaas.scale.min"
 	labelMax         = "com.openfaas.scale.max"
+	labelFactor      = "com.openfaas.scale.factor"
 	annotationTopic  = "topic"
 	annotationWhen   = "schedule"
 	annotationTries  = "com.openfaas.retry.attempts"
@@ -55,6 +56,7 @@ const (
 	defaultTimeout     = 30 * time.Second // the watchdog's exec_timeout
 	defaultConcurrency = 32               // queued calls that one replica is given at once, if it has no max_inflight
 	defaultMaxReplicas = 20
+	defaultFactor      = 20 // percent
 )
 
 func (f Function) label(name string) string {
@@ -132,6 +134,15 @@ func (f Function) MaxReplicas() int {
 		return n
 	}
 	return max(defaultMaxReplicas, f.MinReplicas())
+}
+
+// ScaleStep is how many replicas an alert adds: a share of the most there may be, rounded up. 0 is none.
+func (f Function) ScaleStep() int {
+	percent := defaultFactor
+	if n, err := strconv.Atoi(f.label(labelFactor)); err == nil && n >= 0 && n <= 100 {
+		percent = n
+	}
+	return (f.MaxReplicas()*percent + 99) / 100
 }
 
 // Topics are what the function subscribes to: its annotation topic, a list with commas. What is no topic of Hearth's, such as
