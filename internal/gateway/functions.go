@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
@@ -75,7 +76,17 @@ func (g *Gateway) status(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return router.NotFound(n)
 	}
-	return writeJSON(w, http.StatusOK, g.statusOf(f))
+	s := g.statusOf(f)
+	if measure, _ := strconv.ParseBool(r.URL.Query().Get("usage")); measure {
+		u, err := g.cfg.Provider.Usage(r.Context(), n)
+		if err != nil {
+			return err
+		}
+		if u != (hearth.Usage{}) {
+			s.Usage = &types.FunctionUsage{CPU: u.CPU, TotalMemoryBytes: float64(u.Memory)}
+		}
+	}
+	return writeJSON(w, http.StatusOK, s)
 }
 
 // statusOf is a function as it was deployed, word for word, and how it is.

@@ -32,11 +32,21 @@ type Provider interface {
 	// a spec with the same does not look for another image. ok is false if there is nothing to go back from, or to.
 	Rollback(n Name, deployedAt time.Time) (f Function, ok bool)
 
+	// Usage measures what a function's replicas use now, together. It takes a moment: processor time is looked at twice. Where it cannot
+	// be told, and of a function without replicas, it is zero.
+	Usage(ctx context.Context, n Name) (Usage, error)
+
 	// Info names the provider and what orchestrates it, as GET /system/info answers.
 	Info() (provider, orchestration string)
 
 	// Close stops all replicas, as Remove does.
 	Close(ctx context.Context) error
+}
+
+// A Usage is what replicas use.
+type Usage struct {
+	CPU    float64 // millicores
+	Memory int64   // bytes
 }
 
 // A Replica is one running copy of a function.

@@ -92,7 +92,7 @@ func TestOrphansOfAnEarlierLifeAreEnded(t *testing.T) {
 	orphan.Env = []string{child.Marker + "=" + state}
 	require.NoError(t, orphan.Start())
 	require.NoError(t, os.MkdirAll(filepath.Join(state, "run", "7.tmp"), 0o700))
-	p, err := process.New(process.Config{State: state, Log: slog.New(slog.DiscardHandler)})
+	p, err := process.New(process.Config{State: state, Logs: &logs.Dir{Path: filepath.Join(state, "logs")}, Log: slog.New(slog.DiscardHandler)})
 	require.NoError(t, err)
 	defer func() { _ = p.Close(context.Background()) }()
 	require.ErrorContains(t, orphan.Wait(), "killed")

@@ -45,7 +45,7 @@ func Run(t *testing.T, setup func(t *testing.T) Setup) {
 		"RunsAFunction": runsAFunction, "Scales": scales, "RefusesWhatCannotRun": refuses, "GivesOnlyGrantedSecrets": grants,
 		"StartsCrashedReplicasAgain": restarts, "SaysWhyAFunctionCannotStart": saysWhy, "ReplacesRevisionsWithoutAFailedCall": replaces,
 		"KeepsTheOldWhileTheNewCannotStart": keepsOld, "LetsCallsEndBeforeRemoving": drains, "RemovingNothingIsNoError": removesNothing,
-		"RollsBackWhatCannotGetReady": rollsBack, "HasNothingToRollBackFromOrTo": rollsBackNothing,
+		"RollsBackWhatCannotGetReady": rollsBack, "HasNothingToRollBackFromOrTo": rollsBackNothing, "MeasuresWhatReplicasUse": measures,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
