@@ -44,9 +44,6 @@ import (
 	"github.com/openfaas/faas-provider/types"
 )
 
-// saveTimeout is how long a function that was scaled waits for Redis to know; no other change of it is made meanwhile.
-const saveTimeout = 3 * time.Second
-
 // Config is what the registry works with.
 type Config struct {
 	Queue    *redis.Client
@@ -255,13 +252,6 @@ func revision(d types.FunctionDeployment) string {
 	return hex.EncodeToString(sum[:6])
 }
 
-func (r *Registry) limit(f hearth.Function, replicas int) int {
-	if !r.cfg.Topics {
-		return min(replicas, 1)
-	}
-	return min(replicas, f.MaxReplicas())
-}
-
 // apply makes a spec so, in the order that the package describes. When it returns an error, all is as it was.
 func (r *Registry) apply(ctx context.Context, e *entry, f hearth.Function) error {
 	subs := r.subscriptions(f, e.callbacks)
@@ -357,121 +347,11 @@ func (r *Registry) stopRunning(ctx context.Context, n hearth.Name, e *entry) err
 	return r.cfg.Provider.Remove(ctx, n)
 }
 
-// EnsureCallbacks makes sure that a function has a queue for callbacks, before there is a callback to put on it, and once
-// more when there is: it may have been removed in between. A function that was removed has one too, for the calls that were
-// under way.
-func (r *Registry) EnsureCallbacks(ctx context.Context, n hearth.Name, again bool) error {
-	e := r.find(n)
-	if e == nil {
-		if _, err := r.cfg.Queue.Subscribe(ctx, redis.CallbacksOf(n)); err != nil {
-			return err
-		}
-		r.finishCallbacks(n)
-		return r.tell(ctx, n)
-	}
-	r.mu.RLock()
-	has := e.callbacks && (!e.gone || !again)
-	r.mu.RUnlock()
-	if has && again {
-		var err error
-		if has, err = r.cfg.Queue.Noted(ctx, redis.CallbacksOf(n)); err != nil { // another hearth may have removed the function
-			return err
-		}
-	}
-	if has {
-		return nil
-	}
-	// Before the lock, which a sync call needs to wake the function: a Redis that is away must not be waited for with it.
-	if err := r.cfg.Queue.Ping(ctx); err != nil {
-		return err
-	}
-	e.change.Lock()
-	defer e.change.Unlock()
-	if e.gone { // it was removed meanwhile, and may be deployed anew
-		return hearth.Errorf(hearth.Unavailable, "function %s is being replaced: try again", n.Function)
-	}
-	if _, err := r.cfg.Queue.Subscribe(ctx, redis.CallbacksOf(n)); err != nil {
-		return err
-	}
-	r.mu.Lock()
-	e.callbacks = true
-	spec := e.spec
-	r.mu.Unlock()
-	if e.broken {
-		r.cfg.Dispatch.Set(spec, r.onlyCallbacks(spec, true))
-	} else {
-		r.cfg.Dispatch.Set(spec, r.subscriptions(spec, true))
-	}
-	return r.tell(ctx, n)
-}
-
-// tell lets the other hearths look at a function: they deliver its callbacks too, should this one die.
-func (r *Registry) tell(ctx context.Context, n hearth.Name) error {
-	_, err := r.cfg.Queue.Tell(ctx, n, r.cfg.Instance)
-	return err
-}
-
 // Deployed tells whether Redis has a function: another hearth may have removed it just now.
 func (r *Registry) Deployed(ctx context.Context, n hearth.Name) bool {
 	v, err := r.cfg.Queue.LookAt(ctx, n)
 	_, ok := v.Functions[n]
 	return ok || err != nil
-}
-
-// Scale sets how many replicas a function has here.
-func (r *Registry) Scale(ctx context.Context, n hearth.Name, replicas int) error {
-	e := r.find(n)
-	if e == nil && r.followNow(ctx, n) == nil { // another hearth may have deployed it just now
-		e = r.find(n)
-	}
-	if e == nil {
-		return router.NotFound(n)
-	}
-	e.change.Lock()
-	defer e.change.Unlock()
-	if e.gone {
-		return router.NotFound(n)
-	}
-	f := e.spec
-	if replicas < 0 || replicas != r.limit(f, replicas) {
-		return hearth.Errorf(hearth.Invalid, "function %s cannot have %d replicas: want 0 to %d", n.Function, replicas, r.limit(f, replicas))
-	}
-	f.Replicas = replicas
-	r.cfg.Router.Set(f)
-	if err := r.cfg.Provider.Apply(ctx, f); err != nil {
-		r.cfg.Router.Set(e.spec) // so that the next call wakes it, if it sleeps
-		return err
-	}
-	wasBroken := e.broken
-	r.mu.Lock()
-	e.spec, e.broken = f, false
-	r.mu.Unlock()
-	if wasBroken {
-		r.cfg.Dispatch.Set(f, r.subscriptions(f, e.callbacks))
-	}
-	save, cancel := context.WithTimeout(ctx, saveTimeout)
-	defer cancel()
-	if err := r.cfg.Queue.SaveReplicas(save, f); err != nil {
-		// It runs as it should; only a restart would not know. With Redis away, sync calls must still be able to wake it.
-		r.cfg.Log.Warn("a function was scaled, but Redis does not know", "function", n.String(), "replicas", replicas, "error", err)
-	}
-	r.cfg.Dispatch.RoomMade(n)
-	return nil
-}
-
-// Wake gives a function that sleeps a replica. The router calls it.
-func (r *Registry) Wake(n hearth.Name) {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	e := r.find(n)
-	if e == nil {
-		return
-	}
-	f, _ := r.Function(n)
-	if err := r.Scale(ctx, n, max(1, r.limit(f, f.MinReplicas()))); err != nil {
-		r.cfg.Log.Error("could not wake a function", "function", n.String(), "error", err)
-		r.cfg.Router.WakeFailed(n, err)
-	}
 }
 
 // Function is a deployed one.
@@ -483,10 +363,4 @@ func (r *Registry) Function(n hearth.Name) (hearth.Function, bool) {
 		return hearth.Function{}, false
 	}
 	return e.spec, true
-}
-
-// Updated is told by the provider what replicas a function has.
-func (r *Registry) Updated(n hearth.Name, replicas []hearth.Replica) {
-	r.cfg.Router.Update(n, replicas)
-	r.cfg.Dispatch.RoomMade(n)
 }

@@ -1,0 +1,81 @@
+package registry
+
+import (
+	"context"
+	"time"
+
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/router"
+)
+
+// saveTimeout is how long a function that was scaled waits for Redis to know; no other change of it is made meanwhile.
+const saveTimeout = 3 * time.Second
+
+// Scale sets how many replicas a function has here.
+func (r *Registry) Scale(ctx context.Context, n hearth.Name, replicas int) error {
+	e := r.find(n)
+	if e == nil && r.followNow(ctx, n) == nil { // another hearth may have deployed it just now
+		e = r.find(n)
+	}
+	if e == nil {
+		return router.NotFound(n)
+	}
+	e.change.Lock()
+	defer e.change.Unlock()
+	if e.gone {
+		return router.NotFound(n)
+	}
+	f := e.spec
+	if replicas < 0 || replicas != r.limit(f, replicas) {
+		return hearth.Errorf(hearth.Invalid, "function %s cannot have %d replicas: want 0 to %d", n.Function, replicas, r.limit(f, replicas))
+	}
+	f.Replicas = replicas
+	r.cfg.Router.Set(f)
+	if err := r.cfg.Provider.Apply(ctx, f); err != nil {
+		r.cfg.Router.Set(e.spec) // so that the next call wakes it, if it sleeps
+		return err
+	}
+	wasBroken := e.broken
+	r.mu.Lock()
+	e.spec, e.broken = f, false
+	r.mu.Unlock()
+	if wasBroken {
+		r.cfg.Dispatch.Set(f, r.subscriptions(f, e.callbacks))
+	}
+	save, cancel := context.WithTimeout(ctx, saveTimeout)
+	defer cancel()
+	if err := r.cfg.Queue.SaveReplicas(save, f); err != nil {
+		// It runs as it should; only a restart would not know. With Redis away, sync calls must still be able to wake it.
+		r.cfg.Log.Warn("a function was scaled, but Redis does not know", "function", n.String(), "replicas", replicas, "error", err)
+	}
+	r.cfg.Dispatch.RoomMade(n)
+	return nil
+}
+
+// Wake gives a function that sleeps a replica. The router calls it.
+func (r *Registry) Wake(n hearth.Name) {
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	e := r.find(n)
+	if e == nil {
+		return
+	}
+	f, _ := r.Function(n)
+	if err := r.Scale(ctx, n, max(1, r.limit(f, f.MinReplicas()))); err != nil {
+		r.cfg.Log.Error("could not wake a function", "function", n.String(), "error", err)
+		r.cfg.Router.WakeFailed(n, err)
+	}
+}
+
+func (r *Registry) limit(f hearth.Function, replicas int) int {
+	if !r.cfg.Topics {
+		return min(replicas, 1)
+	}
+	return min(replicas, f.MaxReplicas())
+}
+
+// Updated is told by the provider what replicas a function has.
+func (r *Registry) Updated(n hearth.Name, replicas []hearth.Replica) {
+	r.cfg.Router.Update(n, replicas)
+	r.cfg.Dispatch.RoomMade(n)
+}
