@@ -35,6 +35,11 @@ func (n *testNode) runJSON(out any, args ...string) {
 	require.NoError(n.t, json.Unmarshal([]byte(text), out), text)
 }
 
+func (n *testNode) makeNamespace(name string) {
+	n.t.Helper()
+	require.Less(n.t, n.system(http.MethodPost, "/system/namespace/", types.FunctionNamespace{Name: name}, nil), 300)
+}
+
 func inNamespace(namespace string) func(*types.FunctionDeployment) {
 	return func(d *types.FunctionDeployment) { d.Namespace = namespace }
 }
@@ -46,6 +51,7 @@ func TestListShowsTheFunctionsOfANamespaceOrOfAll(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "no functions\n", text)
 	n.deploy("probe")
+	n.makeNamespace("staging")
 	n.deploy("other", inNamespace("staging"))
 	_, err = n.run("invoke", "probe", "--data", "x")
 	require.NoError(t, err)
@@ -121,6 +127,7 @@ func TestAFunctionThatIsNotThereIsToldWithTheNamesThatMayBeMeant(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("cashier")
+	n.makeNamespace("staging")
 	n.deploy("elsewhere", inNamespace("staging"))
 	for _, args := range [][]string{{"describe", "casheir"}, {"invoke", "casheir", "-d", ""}, {"invoke", "casheir", "-d", "", "--async"}, {"scale", "casheir", "2"}, {"delete", "casheir"}} {
 		text, err := n.run(args...)
@@ -216,6 +223,7 @@ func TestShellsAreOfferedTheNamesThatTheGatewayHas(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("cashier")
+	n.makeNamespace("staging")
 	n.deploy("oven", inNamespace("staging"))
 	_, err := n.runWith("x", "secret", "create", "manager-key")
 	require.NoError(t, err)

@@ -149,3 +149,39 @@ func TestAFollowedLogOutlivesAGatewayThatIsRestarted(t *testing.T) {
 	require.Equal(t, numbered(0, 8), out)
 	require.Equal(t, "hearth: hearth is ending; trying again\n", errOut)
 }
+
+func TestLogsOfARunningFunctionAreFollowedUntilCtrlC(t *testing.T) {
+	t.Parallel()
+	n := newTestNode(t)
+	n.deploy("probe")
+	for _, text := range []string{"one", "two"} {
+		_, err := n.run("invoke", "probe", "-d", "", "--query", "print="+text)
+		require.NoError(t, err)
+	}
+	eventually(t, func() bool {
+		text, err := n.run("logs", "probe")
+		require.NoError(t, err)
+		return strings.Contains(text, "one\n") && strings.Contains(text, "two\n")
+	})
+	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	defer stop()
+	seen := make(chan string, 100)
+	done := make(chan error, 1)
+	root := newRoot()
+	root.SetOut(lineWriter(seen))
+	root.SetArgs([]string{"logs", "probe", "--follow", "--tail", "1", "--gateway", n.url(), "--state", n.cfg.State})
+	go func() { done <- root.ExecuteContext(ctx) }()
+	<-seen
+	_, _ = n.do(http.MethodPost, "/function/probe?print=three", "")
+	for line := ""; line != "three\n"; line = <-seen {
+	}
+	stop()
+	require.NoError(t, <-done)
+	_, err := n.run("logs", "prob")
+	require.ErrorContains(t, err, "did you mean probe?")
+}
+
+// lineWriter is standard output, a line at a time.
+type lineWriter chan string
+
+func (w lineWriter) Write(p []byte) (int, error) { w <- string(p); return len(p), nil }
