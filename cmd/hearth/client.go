@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -18,6 +20,23 @@ import (
 	"github.com/spf13/cobra"
 )
 
+// A refusal is an answer of the gateway that is no success.
+type refusal struct {
+	status  int
+	message string
+}
+
+func (r *refusal) Error() string { return r.message }
+
+// statusOf is the status of an answer that is no success; 0 if there was none.
+func statusOf(err error) int {
+	var r *refusal
+	if errors.As(err, &r) {
+		return r.status
+	}
+	return 0
+}
+
 // client speaks to the parts of a gateway's API that go-sdk does not know: Hearth's own.
 type client struct {
 	gateway  string
@@ -25,6 +44,8 @@ type client struct {
 	user     string
 	password string // file
 	json     bool
+
+	stateNamed func() bool
 }
 
 // flags are those of every command that speaks to a gateway.
@@ -32,6 +53,7 @@ func (c *client) flags(cmd *cobra.Command) {
 	f := cmd.PersistentFlags()
 	f.StringVarP(&c.gateway, "gateway", "g", firstOf(os.Getenv("OPENFAAS_URL"), "http://127.0.0.1:8080"), "URL of the gateway ($OPENFAAS_URL)")
 	f.StringVar(&c.state, "state", ".hearth", "state directory of a hearth on this machine, whose credentials are used")
+	c.stateNamed = func() bool { return f.Changed("state") }
 	f.StringVar(&c.user, "user", "admin", "user, with --password-file")
 	f.StringVar(&c.password, "password-file", "", "file with the password")
 	f.BoolVar(&c.json, "json", false, "print JSON")
@@ -83,19 +105,15 @@ func (c *client) send(ctx context.Context, method, path string, in any) (*http.R
 		return nil, err
 	}
 	res, err := http.DefaultClient.Do(req)
-	var untrusted *tls.CertificateVerificationError
-	if errors.As(err, &untrusted) {
-		return nil, fmt.Errorf("the gateway's certificate is not trusted: %w. Name the authority's certificate in SSL_CERT_FILE, and the gateway as the certificate does", untrusted.Err)
-	}
 	if err != nil {
-		return nil, fmt.Errorf("the gateway does not answer: %w", errors.Unwrap(err))
+		return nil, unanswered(err)
 	}
 	if res.StatusCode < http.StatusMultipleChoices {
 		return res, nil
 	}
 	defer func() { _ = res.Body.Close() }()
 	if res.StatusCode == http.StatusUnauthorized {
-		return nil, errors.New("the gateway wants other credentials: give --state or --password-file")
+		return nil, &refusal{res.StatusCode, "the gateway wants other credentials: give --state or --password-file, or log in with faas-cli login"}
 	}
 	text, err := io.ReadAll(io.LimitReader(res.Body, 64<<10))
 	if err != nil {
@@ -103,28 +121,59 @@ func (c *client) send(ctx context.Context, method, path string, in any) (*http.R
 	}
 	var problem chain.Problem
 	if strings.HasPrefix(res.Header.Get("Content-Type"), chain.ContentType) && json.Unmarshal(text, &problem) == nil && problem.Detail != "" {
-		return nil, errors.New(problem.Detail)
+		return nil, &refusal{res.StatusCode, problem.Detail}
 	}
-	return nil, errors.New(strings.TrimSpace(string(text)))
+	return nil, &refusal{res.StatusCode, firstOf(strings.TrimSpace(string(text)), "the gateway answered "+res.Status)}
 }
 
-func (c *client) authenticate(req *http.Request) error {
-	path, user := c.password, c.user
-	if path == "" {
-		path = filepath.Join(c.state, "basic-auth-password")
-		if text, err := os.ReadFile(filepath.Join(c.state, "basic-auth-user")); err == nil {
-			user = strings.TrimSpace(string(text))
-		}
+// unanswered says why a request has no answer.
+func unanswered(err error) error {
+	var untrusted *tls.CertificateVerificationError
+	if errors.As(err, &untrusted) {
+		return fmt.Errorf("the gateway's certificate is not trusted: %w. Name the authority's certificate in SSL_CERT_FILE, and the gateway as the certificate does", untrusted.Err)
 	}
-	text, err := os.ReadFile(path)
-	if err != nil {
-		if c.password != "" {
+	return fmt.Errorf("the gateway does not answer: %w", errors.Unwrap(err))
+}
+
+// authenticate gives a request the credentials of --password-file, else those of the state directory of a hearth on this machine,
+// else those that faas-cli login has stored for this gateway.
+func (c *client) authenticate(req *http.Request) error {
+	if c.password != "" {
+		text, err := os.ReadFile(c.password)
+		if err != nil {
 			return err
 		}
+		req.SetBasicAuth(c.user, strings.TrimSpace(string(text)))
+		return nil
+	}
+	if user, password, ok := faasCLILogin(c.gateway); ok && !c.ownState() {
+		req.SetBasicAuth(user, password)
+		return nil
+	}
+	text, err := os.ReadFile(filepath.Join(c.state, "basic-auth-password"))
+	if err != nil {
 		return nil // perhaps the gateway wants none
+	}
+	user := c.user
+	if text, err := os.ReadFile(filepath.Join(c.state, "basic-auth-user")); err == nil {
+		user = strings.TrimSpace(string(text))
 	}
 	req.SetBasicAuth(user, strings.TrimSpace(string(text)))
 	return nil
+}
+
+// ownState tells whether the state directory is more likely the gateway's than a stored login: it was named, or it is here and the
+// gateway is on this machine.
+func (c *client) ownState() bool {
+	if _, err := os.Stat(filepath.Join(c.state, "basic-auth-password")); err != nil {
+		return false
+	}
+	u, err := url.Parse(c.gateway)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(u.Hostname())
+	return c.stateNamed() || u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 // print prints a value as JSON, or as the function does.

@@ -42,7 +42,9 @@ func newRoot() *cobra.Command {
 		Args:          cobra.NoArgs,
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(newUp(), newServe(), newBuild(), newImage(), newConnector(), newDead(), newCancel(), newQueues(), newScale(), newPassword(), newHealth(), newVersion())
+	root.AddCommand(newUp(), newServe(), newBuild(), newImage(), newConnector(),
+		newDeploy(), newList(), newDescribe(), newInvoke(), newLogs(), newSecret(), newScale(), newDelete(), newQueues(), newDead(), newCancel(),
+		newPassword(), newHealth(), newVersion())
 	return root
 }
 

@@ -55,9 +55,11 @@ func namespaceOf(name string) string {
 	return name
 }
 
-// status is what is told of a function: OpenFaaS's words, why it cannot start, if it cannot, and what it was rolled back from.
+// status is what is told of a function: OpenFaaS's words, whether replicas of two versions are there, why it cannot start, if it
+// cannot, and what it was rolled back from.
 type status struct {
 	types.FunctionStatus
+	Updating bool             `json:"updating,omitempty"`
 	Failing  string           `json:"failing,omitempty"`
 	Rollback *hearth.Rollback `json:"rollback,omitempty"`
 }
@@ -92,7 +94,7 @@ func (g *Gateway) status(w http.ResponseWriter, r *http.Request) error {
 // statusOf is a function as it was deployed, word for word, and how it is.
 func (g *Gateway) statusOf(f hearth.Function) status {
 	load, _ := g.cfg.Router.Load(f.Name())
-	return status{Failing: load.Failing, Rollback: f.Rollback, FunctionStatus: types.FunctionStatus{Name: f.Service, Namespace: f.Namespace, Image: f.Image, EnvProcess: f.EnvProcess, EnvVars: f.EnvVars,
+	return status{Updating: load.Known > f.Replicas, Failing: load.Failing, Rollback: f.Rollback, FunctionStatus: types.FunctionStatus{Name: f.Service, Namespace: f.Namespace, Image: f.Image, EnvProcess: f.EnvProcess, EnvVars: f.EnvVars,
 		Constraints: f.Constraints, Secrets: f.Secrets, Labels: f.Labels, Annotations: f.Annotations, Limits: f.Limits, Requests: f.Requests,
 		ReadOnlyRootFilesystem: f.ReadOnlyRootFilesystem, CreatedAt: f.CreatedAt,
 		Replicas: uint64(f.Replicas), AvailableReplicas: uint64(load.Available), InvocationCount: float64(load.Calls)}}

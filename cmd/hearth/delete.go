@@ -1,0 +1,81 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/hearthfaas/hearth/internal/gateway"
+	"github.com/openfaas/faas-provider/types"
+	"github.com/spf13/cobra"
+)
+
+// deleted is what a delete has left.
+type deleted struct {
+	Name      string          `json:"name"`
+	Namespace string          `json:"namespace"`
+	Queues    []gateway.Queue `json:"queues"` // that are not empty, and stay
+}
+
+func newDelete() *cobra.Command {
+	c := &client{}
+	var namespace string
+	cmd := &cobra.Command{
+		Use:     "delete NAME[.NAMESPACE]...",
+		Aliases: []string{"rm", "remove"},
+		Short:   "Remove functions",
+		Long: `Removes functions, without asking. What was accepted for one is kept: it runs when a function of that name is deployed again, and
+the command says how much that is.`,
+		Example:           "  hearth delete oven\n  hearth delete oven baker -n staging",
+		Args:              cobra.MinimumNArgs(1),
+		ValidArgsFunction: c.completeFunction,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			done := []deleted{}
+			var failed error
+			for _, arg := range args {
+				n, err := nameOf(arg, namespace)
+				if err == nil {
+					err = c.do(cmd.Context(), http.MethodDelete, "/system/functions", types.DeleteFunctionRequest{FunctionName: n.Function, Namespace: n.Namespace}, nil)
+				}
+				if failed = c.explain(cmd.Context(), n, err); failed != nil {
+					break
+				}
+				d := deleted{Name: n.Function, Namespace: n.Namespace, Queues: []gateway.Queue{}}
+				queues, err := c.queuesOf(cmd.Context(), n)
+				if failed = err; failed != nil {
+					break
+				}
+				for _, q := range queues {
+					if q.Waiting+q.Leased+q.Due+q.Dead > 0 {
+						d.Queues = append(d.Queues, q)
+					}
+				}
+				done = append(done, d)
+			}
+			if err := c.print(cmd, done, func(out io.Writer) { sayDeleted(out, done) }); err != nil {
+				return err
+			}
+			return failed
+		},
+	}
+	c.flags(cmd)
+	withNamespace(cmd, c, &namespace)
+	return cmd
+}
+
+func sayDeleted(out io.Writer, done []deleted) {
+	for _, d := range done {
+		_, _ = fmt.Fprintf(out, "removed %s\n", d.Name)
+		for _, q := range d.Queues {
+			var left []string
+			if n := q.Waiting + q.Leased + q.Due; n > 0 {
+				left = append(left, fmt.Sprintf("%d to do, for when it is deployed again", n))
+			}
+			if q.Dead > 0 {
+				left = append(left, fmt.Sprintf("%d dead letters: hearth dead list --queue %s", q.Dead, q.Name))
+			}
+			_, _ = fmt.Fprintf(out, "  %s keeps %s\n", q.Name, strings.Join(left, ", and "))
+		}
+	}
+}

@@ -1,0 +1,192 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hearthfaas/hearth/internal/build"
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/openfaas/faas-provider/types"
+	"github.com/spf13/cobra"
+)
+
+// pollInterval is how often a function that was deployed is looked at.
+const pollInterval = 200 * time.Millisecond
+
+// deployed is how the deployment of a function ended.
+type deployed struct {
+	Name      string `json:"name"`
+	Namespace string `json:"namespace"`
+	Ready     bool   `json:"ready"`
+	Reason    string `json:"reason,omitempty"` // why it is not
+}
+
+func newDeploy() *cobra.Command {
+	c := &client{}
+	var file, filter string
+	var noWait bool
+	var timeout time.Duration
+	cmd := &cobra.Command{
+		Use:   "deploy",
+		Short: "Deploy the functions of a stack.yml to a gateway, and wait until they are ready",
+		Long: `Deploys the functions of a stack.yml as faas-cli deploy does: one that is there is updated. Their images must be there already, from
+hearth build or a registry. Then it waits until each has its replicas. The exit code is 1 if one is refused, cannot start, is rolled back or
+is not ready in time.`,
+		Example: `  hearth deploy
+  hearth deploy -f bakery/stack.yml --filter 'o*'
+  TAG=1.2.0 hearth deploy --gateway https://hearth.example.com --timeout 10m`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := c.absolute(); err != nil {
+				return err
+			}
+			if err := os.Chdir(filepath.Dir(file)); err != nil { // what stack.yml names is beside it
+				return err
+			}
+			stack, err := build.Read(filepath.Base(file))
+			if err != nil {
+				return err
+			}
+			if stack.Names, err = matching(stack.Names, filter); err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
+			defer cancel()
+			steps := newConsole(cmd.OutOrStdout())
+			if c.json {
+				steps = newConsole(io.Discard)
+			}
+			list := c.deployStack(ctx, stack, steps, !noWait)
+			if c.json {
+				if err := c.print(cmd, list, nil); err != nil {
+					return err
+				}
+			}
+			failed := 0
+			for _, d := range list {
+				if d.Reason != "" {
+					failed++
+				}
+			}
+			if failed > 0 {
+				return fmt.Errorf("%d of %d functions are not deployed as they should be", failed, len(list))
+			}
+			return nil
+		},
+	}
+	c.flags(cmd)
+	f := cmd.Flags()
+	f.StringVarP(&file, "file", "f", "stack.yml", "the stack file")
+	f.StringVar(&filter, "filter", "", "only functions whose name matches; * is any text")
+	f.BoolVar(&noWait, "no-wait", false, "do not wait until they are ready")
+	f.DurationVar(&timeout, "timeout", 5*time.Minute, "how long to wait, for all of them")
+	return cmd
+}
+
+// absolute keeps the meaning of paths from before the directory is changed.
+func (c *client) absolute() (err error) {
+	if c.password != "" {
+		if c.password, err = filepath.Abs(c.password); err != nil {
+			return err
+		}
+	}
+	c.state, err = filepath.Abs(c.state)
+	return err
+}
+
+func matching(names []string, filter string) ([]string, error) {
+	if filter == "" {
+		return names, nil
+	}
+	if _, err := path.Match(filter, ""); err != nil {
+		return nil, fmt.Errorf("--filter %q: %w", filter, err)
+	}
+	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { ok, _ := path.Match(filter, name); return !ok })
+	if len(names) == 0 {
+		return nil, fmt.Errorf("--filter %q matches no function", filter)
+	}
+	return names, nil
+}
+
+// deployStack deploys all functions, and then waits for those that were taken.
+func (c *client) deployStack(ctx context.Context, stack *build.Stack, out *console, wait bool) []deployed {
+	list := []deployed{}
+	for _, name := range stack.Names {
+		d := deployed{Name: name, Namespace: hearth.DefaultNamespace}
+		f, err := stack.Deployment(name)
+		if err == nil {
+			d.Namespace = firstOf(f.Namespace, hearth.DefaultNamespace)
+			err = c.deploy(ctx, f)
+		}
+		if err != nil {
+			d.Reason = err.Error()
+			out.step("deploy", 0, "%s", out.paint("31", name+" is refused: "+d.Reason))
+		} else if !wait {
+			out.step("deploy", 0, "%s", name)
+		}
+		list = append(list, d)
+	}
+	if !wait {
+		return list
+	}
+	began := time.Now()
+	for i := range list {
+		d := &list[i]
+		if d.Reason != "" {
+			continue
+		}
+		if err := c.awaitReady(ctx, hearth.Name{Function: d.Name, Namespace: d.Namespace}); err != nil {
+			d.Reason = err.Error()
+			out.step("deploy", time.Since(began), "%s", out.paint("31", d.Name+" "+d.Reason))
+			continue
+		}
+		d.Ready = true
+		out.step("ready", time.Since(began), "%s", d.Name)
+	}
+	return list
+}
+
+// deploy updates a function, or makes it if it is not there.
+func (c *client) deploy(ctx context.Context, d types.FunctionDeployment) error {
+	err := c.do(ctx, http.MethodPut, "/system/functions", d, nil)
+	if statusOf(err) == http.StatusNotFound {
+		err = c.do(ctx, http.MethodPost, "/system/functions", d, nil)
+	}
+	return err
+}
+
+// awaitReady waits until a function has its replicas, and none of another version. After an update it looks twice: while one is
+// rolled back, the replicas are gone a moment before the status has the reason.
+func (c *client) awaitReady(ctx context.Context, n hearth.Name) error {
+	var f function
+	updated := false
+	for {
+		now, err := c.function(ctx, n)
+		switch {
+		case ctx.Err() != nil:
+			return errors.New(strings.TrimSpace("is not ready in time: " + fmt.Sprintf("%d of %d replicas are. %s", f.AvailableReplicas, f.Replicas, f.Failing)))
+		case err != nil:
+			return err
+		case now.Rollback != nil:
+			return fmt.Errorf("was rolled back: %s", now.Rollback.Reason)
+		case now.Failing != "":
+			return fmt.Errorf("cannot start: %s", now.Failing)
+		case now.AvailableReplicas >= now.Replicas && !now.Updating && !updated:
+			return nil
+		}
+		f, updated = now, now.Updating
+		select {
+		case <-ctx.Done():
+		case <-time.After(pollInterval):
+		}
+	}
+}

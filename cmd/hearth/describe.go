@@ -1,0 +1,142 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/hearthfaas/hearth/internal/gateway"
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/openfaas/faas-provider/types"
+	"github.com/spf13/cobra"
+)
+
+// description is all that is known of a function.
+type description struct {
+	function
+	State    string          `json:"state"` // ready, starting, updating, asleep or failing
+	URL      string          `json:"url"`
+	AsyncURL string          `json:"asyncUrl"`
+	Queues   []gateway.Queue `json:"queues"`
+}
+
+func newDescribe() *cobra.Command {
+	c := &client{}
+	var namespace string
+	cmd := &cobra.Command{
+		Use:   "describe NAME[.NAMESPACE]",
+		Short: "Show all that is known of a function",
+		Long: `Shows a function as it was deployed, and how it is: its replicas, what is in its queues, why it cannot start, and what it was rolled
+back from. Secrets are named, and never shown.`,
+		Example:           "  hearth describe oven\n  hearth describe oven.staging --json",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: c.completeFunctions,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			n, err := nameOf(args[0], namespace)
+			if err != nil {
+				return err
+			}
+			f, err := c.function(cmd.Context(), n)
+			if err != nil {
+				return err
+			}
+			queues, err := c.queuesOf(cmd.Context(), n)
+			if err != nil {
+				return err
+			}
+			base := strings.TrimSuffix(c.gateway, "/")
+			d := description{function: f, State: f.state(), Queues: queues, URL: base + "/function/" + shortName(n), AsyncURL: base + "/async-function/" + shortName(n)}
+			return c.print(cmd, d, func(out io.Writer) { describe(out, d) })
+		},
+	}
+	c.flags(cmd)
+	withNamespace(cmd, c, &namespace)
+	return cmd
+}
+
+// queuesOf are the queues of a function; none if the gateway knows no queues, as OpenFaaS's does not.
+func (c *client) queuesOf(ctx context.Context, n hearth.Name) ([]gateway.Queue, error) {
+	list := []gateway.Queue{}
+	err := c.do(ctx, http.MethodGet, "/system/queues?function="+url.QueryEscape(n.String()), nil, &list)
+	if statusOf(err) == http.StatusNotFound {
+		return list, nil
+	}
+	return list, err
+}
+
+func describe(out io.Writer, d description) {
+	console := newConsole(out)
+	line := func(name, value string) {
+		if value != "" {
+			_, _ = fmt.Fprintf(out, "%s %s\n", console.paint("36", fmt.Sprintf("%-12s", name)), value)
+		}
+	}
+	each := func(name string, values map[string]string) {
+		for _, key := range slices.Sorted(maps.Keys(values)) {
+			line(name, key+"="+values[key])
+		}
+	}
+	line("name", d.Name)
+	line("namespace", d.Namespace)
+	line("status", console.paint(map[string]string{"ready": "32", "failing": "31"}[d.State], d.State))
+	line("failing", d.Failing)
+	if r := d.Rollback; r != nil {
+		line("rolled back", fmt.Sprintf("from %s at %s: %s", r.Image, r.At.Local().Format(time.DateTime), r.Reason))
+	}
+	line("replicas", fmt.Sprintf("%d of %d ready", d.AvailableReplicas, d.Replicas))
+	line("invocations", fmt.Sprintf("%.0f", d.InvocationCount))
+	if u := d.Usage; u != nil {
+		line("usage", fmt.Sprintf("CPU %.0fm, memory %.1f MiB", u.CPU, u.TotalMemoryBytes/(1<<20)))
+	}
+	for _, q := range d.Queues {
+		line("queue", fmt.Sprintf("%s: %d waiting, %d leased, %d due, %d dead", q.Name, q.Waiting, q.Leased, q.Due, q.Dead))
+	}
+	line("image", d.Image)
+	line("process", d.EnvProcess)
+	if !d.CreatedAt.IsZero() {
+		line("created", d.CreatedAt.Local().Format(time.DateTime))
+	}
+	line("url", d.URL)
+	line("async url", d.AsyncURL)
+	each("label", valueOf(d.Labels))
+	each("annotation", valueOf(d.Annotations))
+	each("env", d.EnvVars)
+	for _, name := range d.Secrets {
+		line("secret", name)
+	}
+	line("limits", resourcesText(d.Limits))
+	line("requests", resourcesText(d.Requests))
+	line("constraints", strings.Join(d.Constraints, ", "))
+	if d.ReadOnlyRootFilesystem {
+		line("root", "read only")
+	}
+}
+
+func valueOf(m *map[string]string) map[string]string {
+	if m == nil {
+		return nil
+	}
+	return *m
+}
+
+func resourcesText(r *types.FunctionResources) string {
+	if r == nil {
+		return ""
+	}
+	var parts []string
+	for _, p := range [][2]string{{"CPU", r.CPU}, {"memory", r.Memory}, {"nvidia.com/gpu", r.NvidiaGPU}, {"amd.com/gpu", r.AmdGPU}, {"intel.com/gpu", r.IntelGPU}} {
+		if p[1] != "" {
+			parts = append(parts, p[0]+" "+p[1])
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// oneLine keeps a message in its row of a table.
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/agnivade/levenshtein"
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/openfaas/faas-provider/types"
+	"github.com/spf13/cobra"
+)
+
+// function is what the gateway tells of one. A gateway of OpenFaaS tells no more than OpenFaaS's part.
+type function struct {
+	types.FunctionStatus
+	Updating bool             `json:"updating,omitempty"`
+	Failing  string           `json:"failing,omitempty"`
+	Rollback *hearth.Rollback `json:"rollback,omitempty"`
+}
+
+// state is how a function is, in a word or two.
+func (f function) state() string {
+	switch {
+	case f.Failing != "":
+		return "failing"
+	case f.Updating:
+		return "updating"
+	case f.Replicas == 0:
+		return "asleep"
+	case f.AvailableReplicas < f.Replicas:
+		return "starting"
+	}
+	return "ready"
+}
+
+// withNamespace adds the flag that says where a function or a secret is.
+func withNamespace(cmd *cobra.Command, c *client, namespace *string) {
+	cmd.Flags().StringVarP(namespace, "namespace", "n", "", "the namespace (default "+hearth.DefaultNamespace+")")
+	_ = cmd.RegisterFlagCompletionFunc("namespace", c.completeNamespaces)
+}
+
+// nameOf reads NAME or NAME.NAMESPACE, with the namespace of a flag.
+func nameOf(arg, namespace string) (hearth.Name, error) {
+	n, err := hearth.ParseName(arg)
+	if err != nil || namespace == "" {
+		return n, err
+	}
+	if strings.Contains(arg, ".") && n.Namespace != namespace {
+		return n, hearth.Errorf(hearth.Invalid, "%s names the namespace %s, and --namespace %s", arg, n.Namespace, namespace)
+	}
+	n.Namespace = namespace
+	return n, n.Validate()
+}
+
+// shortName is how people call a function: with its namespace only if that is not the default one.
+func shortName(n hearth.Name) string {
+	if n.Namespace == hearth.DefaultNamespace {
+		return n.Function
+	}
+	return n.String()
+}
+
+func (c *client) functions(ctx context.Context, namespace string) ([]function, error) {
+	path := "/system/functions"
+	if namespace != "" {
+		path += "?namespace=" + url.QueryEscape(namespace)
+	}
+	var list []function
+	if err := c.do(ctx, http.MethodGet, path, nil, &list); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(list, func(a, b function) int { return strings.Compare(a.Name, b.Name) })
+	return list, nil
+}
+
+func (c *client) function(ctx context.Context, n hearth.Name) (function, error) {
+	var f function
+	err := c.do(ctx, http.MethodGet, "/system/function/"+url.PathEscape(n.Function)+"?usage=1&namespace="+url.QueryEscape(n.Namespace), nil, &f)
+	return f, c.explain(ctx, n, err)
+}
+
+func (c *client) namespaces(ctx context.Context) ([]string, error) {
+	var list []string
+	err := c.do(ctx, http.MethodGet, "/system/namespaces", nil, &list)
+	return list, err
+}
+
+// explain says of a function that is not there which ones are that the user may have meant. Other errors are left as they are.
+func (c *client) explain(ctx context.Context, n hearth.Name, err error) error {
+	if statusOf(err) != http.StatusNotFound {
+		return err
+	}
+	list, listErr := c.functions(ctx, n.Namespace)
+	if listErr != nil {
+		return err
+	}
+	var names []string
+	for _, f := range list {
+		if f.Name == n.Function {
+			return err
+		}
+		names = append(names, shortName(hearth.Name{Function: f.Name, Namespace: n.Namespace}))
+	}
+	hint := "; hearth list tells which there are"
+	if near := nearest(shortName(n), names); len(near) > 0 {
+		hint = "; did you mean " + strings.Join(near, " or ") + "?"
+	} else if elsewhere := c.elsewhere(ctx, n); elsewhere != "" {
+		hint = "; there is " + elsewhere
+	}
+	return &refusal{http.StatusNotFound, fmt.Sprintf("there is no function %s in the namespace %s%s", n.Function, n.Namespace, hint)}
+}
+
+// elsewhere is a function of the same name in another namespace.
+func (c *client) elsewhere(ctx context.Context, n hearth.Name) string {
+	namespaces, err := c.namespaces(ctx)
+	if err != nil {
+		return ""
+	}
+	for _, namespace := range namespaces {
+		list, err := c.functions(ctx, namespace)
+		if err == nil && slices.ContainsFunc(list, func(f function) bool { return f.Name == n.Function }) {
+			return hearth.Name{Function: n.Function, Namespace: namespace}.String()
+		}
+	}
+	return ""
+}
+
+// nearest are up to three names that a misspelt one may mean, the nearest first.
+func nearest(name string, names []string) []string {
+	distance := func(other string) int {
+		if strings.HasPrefix(other, name) {
+			return 0
+		}
+		return levenshtein.ComputeDistance(name, other)
+	}
+	var near []string
+	for _, other := range names {
+		if d := distance(other); d < len(name) && d <= max(2, len(name)/3) { // 2: letters that changed places
+			near = append(near, other)
+		}
+	}
+	slices.SortStableFunc(near, func(a, b string) int { return distance(a) - distance(b) })
+	return near[:min(3, len(near))]
+}

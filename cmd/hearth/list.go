@@ -1,0 +1,80 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/spf13/cobra"
+)
+
+func newList() *cobra.Command {
+	c := &client{}
+	var namespace string
+	var all, quiet bool
+	cmd := &cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List the functions, and how they are",
+		Long: `Lists the functions of a namespace, or of all. REPLICAS are those that are ready, of those that are wanted: 0/0 is a function that
+sleeps until it is called.`,
+		Example: "  hearth list\n  hearth list --all-namespaces\n  hearth list --json | jq -r '.[] | select(.failing) | .name'",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			namespaces := []string{namespace}
+			if all {
+				var err error
+				if namespaces, err = c.namespaces(cmd.Context()); err != nil {
+					return err
+				}
+			}
+			list := []function{}
+			for _, namespace := range namespaces {
+				some, err := c.functions(cmd.Context(), namespace)
+				if err != nil {
+					return err
+				}
+				list = append(list, some...)
+			}
+			return c.print(cmd, list, func(out io.Writer) { listFunctions(out, list, all, quiet) })
+		},
+	}
+	c.flags(cmd)
+	withNamespace(cmd, c, &namespace)
+	cmd.Flags().BoolVarP(&all, "all-namespaces", "A", false, "the functions of all namespaces")
+	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print names only")
+	cmd.MarkFlagsMutuallyExclusive("namespace", "all-namespaces")
+	return cmd
+}
+
+func listFunctions(out io.Writer, list []function, all, quiet bool) {
+	if quiet {
+		for _, f := range list {
+			_, _ = fmt.Fprintln(out, shortName(hearth.Name{Function: f.Name, Namespace: firstOf(f.Namespace, hearth.DefaultNamespace)}))
+		}
+		return
+	}
+	if len(list) == 0 {
+		_, _ = fmt.Fprintln(out, "no functions")
+		return
+	}
+	rows := [][]string{{"FUNCTION", "REPLICAS", "INVOCATIONS", "IMAGE", ""}}
+	if all {
+		rows[0] = append([]string{"NAMESPACE"}, rows[0]...)
+	}
+	for _, f := range list {
+		note := ""
+		switch {
+		case f.Failing != "":
+			note = "cannot start: " + f.Failing
+		case f.Rollback != nil:
+			note = "rolled back: " + f.Rollback.Reason
+		}
+		row := []string{f.Name, fmt.Sprintf("%d/%d", f.AvailableReplicas, f.Replicas), fmt.Sprintf("%.0f", f.InvocationCount), f.Image, oneLine(note)}
+		if all {
+			row = append([]string{f.Namespace}, row...)
+		}
+		rows = append(rows, row)
+	}
+	table(out, rows)
+}

@@ -1,0 +1,47 @@
+package main
+
+import (
+	"encoding/base64"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// faasCLILogin reads what faas-cli login has stored for a gateway: in ~/.openfaas/config.yml, or in the directory OPENFAAS_CONFIG, or
+// in ./.openfaas where CI is set. A file that cannot be read holds nothing.
+func faasCLILogin(gateway string) (user, password string, ok bool) {
+	dir := os.Getenv("OPENFAAS_CONFIG")
+	if ci := os.Getenv("CI"); dir == "" && (ci == "true" || ci == "1") {
+		dir = ".openfaas"
+	}
+	if dir == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return "", "", false
+		}
+		dir = filepath.Join(home, ".openfaas")
+	}
+	text, err := os.ReadFile(filepath.Join(dir, "config.yml"))
+	if err != nil {
+		return "", "", false
+	}
+	var stored struct {
+		Auths []struct{ Gateway, Auth, Token string }
+	}
+	if yaml.Unmarshal(text, &stored) != nil {
+		return "", "", false
+	}
+	plain := func(url string) string { return strings.ToLower(strings.TrimRight(url, "/")) } // as faas-cli stores it
+	for _, a := range stored.Auths {
+		token, err := base64.StdEncoding.DecodeString(a.Token)
+		if err != nil || a.Auth != "basic" || plain(a.Gateway) != plain(gateway) {
+			continue
+		}
+		if user, password, ok = strings.Cut(string(token), ":"); ok {
+			return user, password, true
+		}
+	}
+	return "", "", false
+}

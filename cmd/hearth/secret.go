@@ -1,0 +1,207 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/openfaas/faas-provider/types"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+)
+
+func newSecret() *cobra.Command {
+	c := &client{}
+	cmd := &cobra.Command{
+		Use:   "secret",
+		Short: "List, make, change and delete the secrets of functions",
+		Long: `A function reads its secrets from files. Their values go in only: nothing prints one, and none is taken from the command line, where
+every user of the machine could read it.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	c.flags(cmd)
+	cmd.AddCommand(newSecretList(c), newSecretPut(c, "create", "Make a secret", http.MethodPost), newSecretPut(c, "update", "Give a secret another value", http.MethodPut), newSecretDelete(c))
+	return cmd
+}
+
+func (c *client) secrets(ctx context.Context, namespace string) ([]types.Secret, error) {
+	path := "/system/secrets"
+	if namespace != "" {
+		path += "?namespace=" + url.QueryEscape(namespace)
+	}
+	list := []types.Secret{}
+	if err := c.do(ctx, http.MethodGet, path, nil, &list); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(list, func(a, b types.Secret) int { return strings.Compare(a.Name, b.Name) })
+	return list, nil
+}
+
+// secretUse is a secret, and the functions that are given it.
+type secretUse struct {
+	Name      string   `json:"name"`
+	Namespace string   `json:"namespace,omitempty"`
+	UsedBy    []string `json:"usedBy"`
+}
+
+func newSecretList(c *client) *cobra.Command {
+	var namespace string
+	cmd := &cobra.Command{
+		Use:     "list",
+		Aliases: []string{"ls"},
+		Short:   "List the secrets, and the functions that use them",
+		Example: "  hearth secret list\n  hearth secret list -n staging --json",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			secrets, err := c.secrets(cmd.Context(), namespace)
+			if err != nil {
+				return err
+			}
+			functions, err := c.functions(cmd.Context(), namespace)
+			if err != nil {
+				return err
+			}
+			list := []secretUse{}
+			for _, s := range secrets {
+				use := secretUse{Name: s.Name, Namespace: s.Namespace, UsedBy: []string{}}
+				for _, f := range functions {
+					if slices.Contains(f.Secrets, s.Name) {
+						use.UsedBy = append(use.UsedBy, f.Name)
+					}
+				}
+				list = append(list, use)
+			}
+			return c.print(cmd, list, func(out io.Writer) {
+				if len(list) == 0 {
+					_, _ = fmt.Fprintln(out, "no secrets")
+					return
+				}
+				rows := [][]string{{"SECRET", "USED BY"}}
+				for _, s := range list {
+					rows = append(rows, []string{s.Name, strings.Join(s.UsedBy, ", ")})
+				}
+				table(out, rows)
+			})
+		},
+	}
+	withNamespace(cmd, c, &namespace)
+	return cmd
+}
+
+// newSecretPut makes create and update.
+func newSecretPut(c *client, name, short, method string) *cobra.Command {
+	var namespace, file, literal string
+	var trim, replace bool
+	cmd := &cobra.Command{
+		Use:   name + " NAME",
+		Short: short,
+		Long: short + `. The value is read from standard input, or from a file; on a terminal it is asked for, and not shown. White space around a
+text is taken off, as faas-cli does; --trim=false keeps it. Bytes that are no text are kept as they are.`,
+		Example: fmt.Sprintf("  openssl rand -hex 16 | hearth secret %[1]s manager-key\n  hearth secret %[1]s tls-key --from-file key.der", name),
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("from-literal") {
+				return fmt.Errorf("--from-literal would show the value to every user of this machine: give it on standard input, or with --from-file, and take it off your shell's history")
+			}
+			value, err := readSecret(cmd, file, trim)
+			if err != nil {
+				return err
+			}
+			s := types.Secret{Name: args[0], Namespace: namespace, RawValue: value}
+			err = c.do(cmd.Context(), method, "/system/secrets", s, nil)
+			if statusOf(err) == http.StatusConflict && replace {
+				err = c.do(cmd.Context(), http.MethodPut, "/system/secrets", s, nil)
+			}
+			if err != nil {
+				return c.explainSecret(cmd.Context(), args[0], namespace, err)
+			}
+			return c.print(cmd, types.Secret{Name: args[0], Namespace: namespace}, func(out io.Writer) { _, _ = fmt.Fprintf(out, "%sd %s\n", name, args[0]) })
+		},
+	}
+	withNamespace(cmd, c, &namespace)
+	cmd.Flags().StringVar(&file, "from-file", "", "file with the value; - is standard input")
+	cmd.Flags().StringVar(&literal, "from-literal", "", "")
+	_ = cmd.Flags().MarkHidden("from-literal")
+	cmd.Flags().BoolVar(&trim, "trim", true, "take white space off a text")
+	if method == http.MethodPost {
+		cmd.Flags().BoolVar(&replace, "replace", false, "change the value, if there is such a secret already")
+	} else {
+		cmd.ValidArgsFunction = c.completeSecret
+	}
+	return cmd
+}
+
+// readSecret reads a value. Its error never has a part of it.
+func readSecret(cmd *cobra.Command, file string, trim bool) ([]byte, error) {
+	var value []byte
+	var err error
+	switch in := cmd.InOrStdin(); {
+	case file != "" && file != "-":
+		value, err = os.ReadFile(file)
+	case isTerminal(in):
+		_, _ = fmt.Fprint(cmd.ErrOrStderr(), "value: ")
+		value, err = term.ReadPassword(int(in.(*os.File).Fd()))
+		_, _ = fmt.Fprintln(cmd.ErrOrStderr())
+	default:
+		value, err = io.ReadAll(in)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the value: %w", err)
+	}
+	if trim && utf8.Valid(value) {
+		value = bytes.TrimSpace(value)
+	}
+	if len(value) == 0 {
+		return nil, errors.New("the value is empty")
+	}
+	return value, nil
+}
+
+func newSecretDelete(c *client) *cobra.Command {
+	var namespace string
+	cmd := &cobra.Command{
+		Use:               "delete NAME",
+		Aliases:           []string{"rm", "remove"},
+		Short:             "Delete a secret that no function uses",
+		Example:           "  hearth secret delete manager-key",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: c.completeSecret,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			s := types.Secret{Name: args[0], Namespace: namespace}
+			if err := c.do(cmd.Context(), http.MethodDelete, "/system/secrets", s, nil); err != nil {
+				return c.explainSecret(cmd.Context(), args[0], namespace, err)
+			}
+			return c.print(cmd, s, func(out io.Writer) { _, _ = fmt.Fprintf(out, "deleted %s\n", args[0]) })
+		},
+	}
+	withNamespace(cmd, c, &namespace)
+	return cmd
+}
+
+// explainSecret says of a secret that is not there which ones are that the user may have meant.
+func (c *client) explainSecret(ctx context.Context, name, namespace string, err error) error {
+	if statusOf(err) != http.StatusNotFound {
+		return err
+	}
+	list, listErr := c.secrets(ctx, namespace)
+	if listErr != nil {
+		return err
+	}
+	var names []string
+	for _, s := range list {
+		names = append(names, s.Name)
+	}
+	if near := nearest(name, names); len(near) > 0 {
+		return &refusal{http.StatusNotFound, err.Error() + "; did you mean " + strings.Join(near, " or ") + "?"}
+	}
+	return err
+}
