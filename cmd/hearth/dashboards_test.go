@@ -108,7 +108,9 @@ func TestDashboardsAndRulesNameOnlyWhatAHearthTells(t *testing.T) {
 	n.do(http.MethodPost, "/async-function/probe", "x")
 	told := map[string]map[string]bool{"up": {"job": true, "instance": true}} // Prometheus makes this one
 	eventually(t, func() bool { return len(about(n.scrape(), "code=")) > 0 })
-	eventually(t, func() bool { return n.scrape()[`hearth_delivery_attempts_count{function_name="probe.openfaas-fn"}`] == 1 })
+	eventually(t, func() bool {
+		return n.scrape()[`hearth_delivery_attempts_count{function_name="probe.openfaas-fn"}`] == 1
+	})
 	res, text := n.do(http.MethodGet, "/metrics", "")
 	require.Equal(t, http.StatusOK, res.StatusCode)
 	for line := range strings.Lines(text) {
