@@ -14,6 +14,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/connector"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
+	"github.com/hearthfaas/hearth/internal/tracing"
 	sdk "github.com/openfaas/go-sdk"
 	"github.com/spf13/cobra"
 )
@@ -86,6 +87,10 @@ func runConnector(ctx context.Context, cfg connector.Config, gateway, redisURL, 
 		return err
 	}
 	defer func() { _ = cfg.Queue.Close() }()
+	if cfg.Tracer, err = tracing.Open(ctx, cfg.Log, versionText(), cfg.Instance); err != nil {
+		return err
+	}
+	defer cfg.Tracer.Close()
 	cfg.Log.Info("connects", "gateway", cfg.Gateway.Redacted(), "async", cfg.Async)
 	connector.New(cfg).Run(ctx, drain)
 	return nil

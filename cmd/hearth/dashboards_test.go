@@ -105,8 +105,12 @@ func TestDashboardsAndRulesNameOnlyWhatAHearthTells(t *testing.T) {
 	n := newTestNode(t)
 	n.deploy("probe", newClocked(t).spec("@yearly")) // it sleeps
 	n.wake(t, "probe")
+	n.do(http.MethodPost, "/async-function/probe", "x")
 	told := map[string]map[string]bool{"up": {"job": true, "instance": true}} // Prometheus makes this one
 	eventually(t, func() bool { return len(about(n.scrape(), "code=")) > 0 })
+	eventually(t, func() bool {
+		return n.scrape()[`hearth_delivery_attempts_count{function_name="probe.openfaas-fn"}`] == 1
+	})
 	res, text := n.do(http.MethodGet, "/metrics", "")
 	require.Equal(t, http.StatusOK, res.StatusCode)
 	for line := range strings.Lines(text) {

@@ -37,12 +37,12 @@ func (n *testNode) scrape() map[string]float64 {
 	return series
 }
 
-// about are the series that name something, but for the buckets and sums of histograms, whose values are times.
+// about are the series that name something, but for those whose values are times: buckets and sums of histograms, and replica seconds.
 func about(series map[string]float64, what string) map[string]float64 {
 	found := map[string]float64{}
 	for name, value := range series {
 		bare, labels, _ := strings.Cut(name, "{")
-		if strings.Contains(labels, what) && !strings.HasSuffix(bare, "_bucket") && !strings.HasSuffix(bare, "_sum") {
+		if strings.Contains(labels, what) && !strings.HasSuffix(bare, "_bucket") && !strings.HasSuffix(bare, "_sum") && bare != "hearth_replica_seconds_total" {
 			found[name] = value
 		}
 	}
@@ -90,40 +90,55 @@ func TestMetricsCountEachCallOnceByWhateverWayItCame(t *testing.T) {
 	n.do(http.MethodPost, "/async-function/probe", "x")
 	n.do(http.MethodPost, "/async-function/probe?status=500", "x") // twice, and then it is a dead letter
 	n.comesTo("probe", map[string]float64{
-		`gateway_function_invocation_started`:              6,
-		`gateway_function_invocation_total{code="200"}`:    3,
-		`gateway_function_invocation_total{code="500"}`:    3,
-		`gateway_functions_seconds_count`:                  6,
-		`gateway_function_invocation_inflight`:             0,
-		`gateway_service_count`:                            1,
-		`gateway_service_ready_count`:                      1,
-		`gateway_service_min`:                              1,
-		`hearth_cold_starts_total`:                         0,
-		`hearth_deliveries_total{outcome="done"}`:          1,
-		`hearth_deliveries_total{outcome="retried"}`:       1,
-		`hearth_deliveries_total{outcome="buried"}`:        1,
-		`hearth_deliveries_total{outcome="cancelled"}`:     0,
-		`hearth_deliveries_total{outcome="busy"}`:          0,
-		`hearth_queue_depth{queue="probe:calls"}`:          0,
-		`hearth_queue_dead_letters{queue="probe:calls"}`:   1,
-		`hearth_queue_oldest_seconds{queue="probe:calls"}`: 0,
+		`gateway_function_invocation_started`:               6,
+		`gateway_function_invocation_total{code="200"}`:     3,
+		`gateway_function_invocation_total{code="500"}`:     3,
+		`gateway_functions_seconds_count`:                   6,
+		`gateway_function_invocation_inflight`:              0,
+		`gateway_service_count`:                             1,
+		`gateway_service_ready_count`:                       1,
+		`gateway_service_min`:                               1,
+		`hearth_cold_starts_total`:                          0,
+		`hearth_deliveries_total{outcome="done"}`:           1,
+		`hearth_deliveries_total{outcome="retried"}`:        1,
+		`hearth_deliveries_total{outcome="buried"}`:         1,
+		`hearth_deliveries_total{outcome="cancelled"}`:      0,
+		`hearth_deliveries_total{outcome="busy"}`:           0,
+		`hearth_queue_depth{queue="probe:calls"}`:           0,
+		`hearth_queue_dead_letters{queue="probe:calls"}`:    1,
+		`hearth_queue_oldest_seconds{queue="probe:calls"}`:  0,
+		`hearth_cold_start_failures_total`:                  0,
+		`hearth_dead_letters_total{reason="not_retried"}`:   0,
+		`hearth_dead_letters_total{reason="undeliverable"}`: 0,
+		`hearth_dead_letters_total{reason="lapsed"}`:        0,
+		`hearth_dead_letters_total{reason="malformed"}`:     0,
+		`hearth_dead_letters_total{reason="refused"}`:       0,
+		`hearth_dead_letters_total{reason="attempts"}`:      1,
+		`hearth_delivery_attempts_count`:                    2,
 	})
 
 	cold := map[string]float64{
-		`gateway_function_invocation_started`:             0,
-		`gateway_function_invocation_inflight`:            0,
-		`gateway_service_count`:                           0,
-		`gateway_service_ready_count`:                     0,
-		`gateway_service_min`:                             0,
-		`hearth_cold_starts_total`:                        0,
-		`hearth_deliveries_total{outcome="done"}`:         0,
-		`hearth_deliveries_total{outcome="retried"}`:      0,
-		`hearth_deliveries_total{outcome="buried"}`:       0,
-		`hearth_deliveries_total{outcome="cancelled"}`:    0,
-		`hearth_deliveries_total{outcome="busy"}`:         0,
-		`hearth_queue_depth{queue="cold:calls"}`:          0,
-		`hearth_queue_dead_letters{queue="cold:calls"}`:   0,
-		`hearth_queue_oldest_seconds{queue="cold:calls"}`: 0,
+		`gateway_function_invocation_started`:               0,
+		`gateway_function_invocation_inflight`:              0,
+		`gateway_service_count`:                             0,
+		`gateway_service_ready_count`:                       0,
+		`gateway_service_min`:                               0,
+		`hearth_cold_starts_total`:                          0,
+		`hearth_deliveries_total{outcome="done"}`:           0,
+		`hearth_deliveries_total{outcome="retried"}`:        0,
+		`hearth_deliveries_total{outcome="buried"}`:         0,
+		`hearth_deliveries_total{outcome="cancelled"}`:      0,
+		`hearth_deliveries_total{outcome="busy"}`:           0,
+		`hearth_queue_depth{queue="cold:calls"}`:            0,
+		`hearth_queue_dead_letters{queue="cold:calls"}`:     0,
+		`hearth_queue_oldest_seconds{queue="cold:calls"}`:   0,
+		`hearth_cold_start_failures_total`:                  0,
+		`hearth_dead_letters_total{reason="not_retried"}`:   0,
+		`hearth_dead_letters_total{reason="undeliverable"}`: 0,
+		`hearth_dead_letters_total{reason="lapsed"}`:        0,
+		`hearth_dead_letters_total{reason="malformed"}`:     0,
+		`hearth_dead_letters_total{reason="refused"}`:       0,
+		`hearth_dead_letters_total{reason="attempts"}`:      0,
 	}
 	n.comesTo("cold", cold)
 	n.wake(t, "cold")
@@ -136,7 +151,9 @@ func TestMetricsCountEachCallOnceByWhateverWayItCame(t *testing.T) {
 	cold[`hearth_cold_start_seconds_count`] = 1
 	n.comesTo("cold", cold)
 
+	eventually(t, func() bool { return n.scrape()[`hearth_replica_seconds_total{function_name="probe.openfaas-fn"}`] > 0 })
 	all := n.scrape()
+	require.Positive(t, all[`http_requests_total{method="POST",path="/system/functions",status="202"}`])
 	require.Empty(t, about(all, "nobody"), "a name that anybody may call makes no series")
 	require.EqualValues(t, 1, all["hearth_redis_up"])
 	require.EqualValues(t, 1, all[fmt.Sprintf("hearth_build_info{version=%q}", versionText())])

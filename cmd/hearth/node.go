@@ -23,6 +23,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/registry"
 	"github.com/hearthfaas/hearth/internal/router"
 	"github.com/hearthfaas/hearth/internal/secrets"
+	"github.com/hearthfaas/hearth/internal/tracing"
 )
 
 // nodeConfig is what one hearth runs with.
@@ -57,9 +58,10 @@ type node struct {
 	cron     *cron.Scheduler // nil if plain
 	registry *registry.Registry
 	gateway  *gateway.Gateway
-	release  func()       // the name of this hearth, which is claimed
-	served   chan error   // what Serve returned
-	self     *http.Client // for calls to this hearth itself
+	release  func()          // the name of this hearth, which is claimed
+	served   chan error      // what Serve returned
+	tracer   *tracing.Tracer // nil if nobody asked for traces
+	self     *http.Client    // for calls to this hearth itself
 }
 
 // startNode opens Redis, brings back what was deployed, and serves.
@@ -102,9 +104,12 @@ func (n *node) open(ctx context.Context) (err error) {
 		return err
 	}
 	n.secrets = &secrets.Vault{Files: files, Key: key, Queue: n.queue, Instance: n.instance, Log: cfg.Log, Changed: n.provider.secretChanged}
+	if n.tracer, err = tracing.Open(ctx, cfg.Log, versionText(), n.instance); err != nil {
+		return err
+	}
 	numbers := metrics.New(versionText())
 	n.router = router.New(router.Config{Recorder: numbers.Recorder, Wake: func(name hearth.Name) { n.registry.Wake(name) }})
-	n.dispatch = dispatch.New(dispatch.Config{Queue: n.queue, Log: cfg.Log, Instance: n.instance, Plain: cfg.Plain, Backoff: cfg.Backoff, Delivered: numbers.Delivered,
+	n.dispatch = dispatch.New(dispatch.Config{Queue: n.queue, Log: cfg.Log, Instance: n.instance, Plain: cfg.Plain, Backoff: cfg.Backoff, Delivered: numbers.Delivered, Tracer: n.tracer,
 		Callbacks: egress.NewClient(egress.Config{Allow: cfg.CallbackAllow, Gateway: addrPortOf(cfg.Listener.Addr())}),
 		EnsureCallbacks: func(ctx context.Context, name hearth.Name, again bool) error {
 			return n.registry.EnsureCallbacks(ctx, name, again)
@@ -117,7 +122,7 @@ func (n *node) open(ctx context.Context) (err error) {
 	n.provider.Watch(n.registry.Updated)
 	n.provider.WatchRollouts(n.registry.RolloutFailed)
 	n.gateway = gateway.New(gateway.Config{Registry: n.registry, Router: n.router, Queue: n.queue, Dispatch: n.dispatch, Provider: n.provider, Secrets: n.secrets, Logs: printed,
-		Log: cfg.Log, Credentials: n.credentials, Version: versionText(), Plain: cfg.Plain, Metrics: numbers.Handler(),
+		Log: cfg.Log, Credentials: n.credentials, Version: versionText(), Plain: cfg.Plain, Metrics: numbers.Handler(), Served: numbers.Served, Tracer: n.tracer,
 		QueueLimit: cfg.Queue.limit()})
 	state := metrics.State{Functions: n.registry.All, Load: n.router.Load, Queues: n.gateway.AllQueues}
 	if n.cron != nil {
@@ -162,6 +167,7 @@ func (n *node) close(ctx context.Context) error {
 		defer cancel()
 		err = n.provider.Close(ctx)
 	}
+	n.tracer.Close()
 	if n.release != nil {
 		n.release()
 	}

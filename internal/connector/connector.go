@@ -23,6 +23,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
+	"github.com/hearthfaas/hearth/internal/tracing"
 	"github.com/openfaas/faas-provider/types"
 	sdk "github.com/openfaas/go-sdk"
 )
@@ -33,6 +34,9 @@ type Config struct {
 	Auth    sdk.ClientAuth // for the gateway's management API; nil for none
 	Queue   *redis.Client
 	Log     *slog.Logger
+
+	// Tracer makes the spans of deliveries. Defaults to none.
+	Tracer *tracing.Tracer
 
 	// Instance names this connector in leases.
 	Instance string
@@ -87,7 +91,7 @@ func New(cfg Config) *Connector {
 	transport.MaxIdleConnsPerHost, transport.MaxIdleConns = 256, 256
 	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	c := &Connector{cfg: cfg, functions: map[hearth.Name]found{}, serves: map[hearth.Name]bool{}, reclaimed: map[chain.Subscription]bool{}, client: sdk.NewClient(cfg.Gateway, cfg.Auth, client)}
-	c.dispatch = dispatch.New(dispatch.Config{Queue: cfg.Queue, Log: cfg.Log, Instance: cfg.Instance, Connector: "hearth-connector", Backoff: cfg.Backoff, LeaseMargin: cfg.AckWait}, c)
+	c.dispatch = dispatch.New(dispatch.Config{Queue: cfg.Queue, Log: cfg.Log, Instance: cfg.Instance, Connector: "hearth-connector", Tracer: cfg.Tracer, Backoff: cfg.Backoff, LeaseMargin: cfg.AckWait}, c)
 	return c
 }
 

@@ -15,6 +15,7 @@ import (
 type outcome struct {
 	reached    bool   // the call reached the function, as far as anybody can tell
 	status     int    // of the answer; 0 if there was none
+	malformed  bool   // there was no delivery: it cannot be read
 	lapsed     bool   // there was no delivery: the attempts before were the last
 	final      bool   // there was no answer, and there never will be
 	internal   bool   // the platform made this answer, not the function
@@ -28,6 +29,7 @@ type verdict struct {
 	do     action
 	wait   time.Duration // before it is taken again
 	reason string        // for the dead letter
+	kind   string        // of the reason, if it is buried: one of Reasons
 }
 
 type action int
@@ -41,15 +43,37 @@ const (
 
 func (a action) String() string { return [...]string{"settle", "give back", "retry", "bury"}[a] }
 
-// What a delivery came to, as Config.Delivered is told.
+// Delivered is what a delivery came to, as Config.Delivered is told.
+type Delivered struct {
+	Came     string // Done, Busy, Retried, Buried or Cancelled
+	Reason   string // if Buried: one of Reasons
+	Attempt  int    // 1 on the first try
+	Callback bool   // it was not to the function, but of its answer
+}
+
+// What a delivery came to.
 const (
 	Done    = "done"    // it is settled, by us or by the function's commit
 	Busy    = "busy"    // it did not reach the function, and comes again: no attempt
 	Retried = "retried" // it failed, and comes again
 	Buried  = "buried"  // it is a dead letter
 
+	Accepted  = "accepted"  // another gateway queues it, and the function's commit will settle it; only spans say so
 	Cancelled = "cancelled" // somebody took it from the queue while it was under way
 )
+
+// Why a delivery is a dead letter: few, for they are labels of a metric. The dead letter itself has it in words.
+const (
+	Exhausted     = "attempts"      // its last attempt failed
+	NotRetried    = "not_retried"   // answered with a status that is not retried
+	Undeliverable = "undeliverable" // it did not reach the function for too long
+	Lapsed        = "lapsed"        // its attempts were begun, and nobody told how they ended
+	Malformed     = "malformed"     // its entry cannot be read
+	Refused       = "refused"       // a callback to where none may go
+)
+
+// Reasons are all of them.
+var Reasons = []string{Exhausted, NotRetried, Undeliverable, Lapsed, Malformed, Refused}
 
 var cameTo = [...]string{settle: Done, giveBack: Busy, retry: Retried, bury: Buried}
 
@@ -85,24 +109,35 @@ func decide(p hearth.RetryPolicy, attempt int, age time.Duration, o outcome, s s
 	}
 	if !o.reached {
 		if age > p.MaxAge {
-			return verdict{do: bury, reason: fmt.Sprintf("it could not be delivered for %v: %s", p.MaxAge, what)}
+			return verdict{do: bury, kind: Undeliverable, reason: fmt.Sprintf("it could not be delivered for %v: %s", p.MaxAge, what)}
 		}
 		return verdict{do: giveBack, wait: min(max(busyWait, age/8), longestBusy)}
 	}
 	if o.final {
-		return verdict{do: bury, reason: what}
+		return verdict{do: bury, kind: Refused, reason: what}
 	}
 	if !o.internal && o.status != 0 && !slices.Contains(p.Codes, o.status) {
-		return verdict{do: bury, reason: what + " (this is not retried)"}
+		return verdict{do: bury, kind: kindOf(o, NotRetried), reason: what + " (this is not retried)"}
 	}
 	if attempt >= p.Attempts {
-		return verdict{do: bury, reason: fmt.Sprintf("%s, at attempt %d of %d", what, attempt, p.Attempts)}
+		return verdict{do: bury, kind: kindOf(o, Exhausted), reason: fmt.Sprintf("%s, at attempt %d of %d", what, attempt, p.Attempts)}
 	}
 	wait := s.of(backoff(p, attempt))
 	if after, ok := parseRetryAfter(o.retryAfter, time.Now()); ok && (o.status == http.StatusTooManyRequests || o.status == http.StatusServiceUnavailable) {
 		wait = min(max(after, p.MinWait), max(p.MaxAge, p.MinWait))
 	}
 	return verdict{do: retry, wait: wait, reason: what}
+}
+
+// kindOf is why an entry is buried, if it was not delivered this time, else another reason.
+func kindOf(o outcome, otherwise string) string {
+	switch {
+	case o.malformed:
+		return Malformed
+	case o.lapsed:
+		return Lapsed
+	}
+	return otherwise
 }
 
 // backoff is exponential: the minimum after the first attempt, twice that after the second, up to the maximum.

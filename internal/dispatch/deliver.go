@@ -20,6 +20,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/hearthfaas/hearth/internal/router"
+	"github.com/hearthfaas/hearth/internal/tracing"
 )
 
 const (
@@ -48,44 +49,59 @@ func (d *Dispatcher) deliver(ctx context.Context, f hearth.Function, s Subscript
 	}
 	var e chain.Entry
 	var got answer
+	var span *tracing.Span
 	err := error(hearth.Errorf(hearth.Invalid, "the entry is gone from its stream"))
 	if del.Fields != nil {
 		e, err = chain.ParseEntry(del.Fields)
 	}
 	switch {
 	case err != nil: // it will not get better
-		got.outcome = outcome{reached: true, status: http.StatusUnprocessableEntity, reason: err.Error()}
+		got.outcome = outcome{reached: true, malformed: true, status: http.StatusUnprocessableEntity, reason: err.Error()}
 	case del.Attempt > policy.Attempts: // one that ends hearth itself must not do so for ever
 		got.outcome = outcome{reached: true, internal: true, lapsed: true, reason: fmt.Sprintf("%d attempts were begun, and nobody told how the last one ended", del.Attempt-1)}
 		if s.LeaveAck {
 			got.status, got.reason = http.StatusGatewayTimeout, "the function was called, and did not commit in time"
 		}
 	case callback:
+		ctx, span = d.cfg.Tracer.CallBack(ctx, messageOf(f.Name(), s, del, e), e.Callback)
+		e.Traceparent = span.Traceparent(e.Traceparent)
 		got = d.callBack(ctx, e)
 	default:
+		ctx, span = d.cfg.Tracer.Deliver(ctx, messageOf(f.Name(), s, del, e))
+		e.Traceparent = span.Traceparent(e.Traceparent) // also of what follows from it: the callback
 		got = d.call(ctx, f, s, del, e)
 	}
 	if got.attempt = del.Attempt; got.lapsed {
 		got.attempt--
 	}
+	event := Delivered{Attempt: got.attempt, Callback: callback}
+	end := func(came, reason string) {
+		event.Came = came
+		span.EndDelivered(came, got.status, reason)
+	}
 	if context.Cause(ctx) == errCancelled {
-		d.cfg.Delivered(f.Name(), Cancelled)
+		end(Cancelled, "")
+		d.cfg.Delivered(f.Name(), event)
 		return -1
 	}
 	if got.header.Get(chain.HeaderSettled) == del.ID && s.Topic != "" && got.status == http.StatusOK {
-		d.cfg.Delivered(f.Name(), Done)
+		end(Done, "")
+		d.cfg.Delivered(f.Name(), event)
 		return -1 // the function's commit has done it
 	}
 	if s.LeaveAck && got.status == http.StatusAccepted {
+		end(Accepted, "")
 		return -1
 	}
 	v := decide(policy, got.attempt, time.Since(del.Since), got.outcome, spread{d.cfg.Backoff, rand.Float64()})
 	if d.cfg.Plain && d.calls.Err() == nil && !got.final {
 		v.do = settle
 	}
-	if !callback {
-		defer d.cfg.Delivered(f.Name(), cameTo[v.do]) // when Redis has it
+	end(cameTo[v.do], v.reason)
+	if v.do == bury {
+		event.Reason = v.kind
 	}
+	defer d.cfg.Delivered(f.Name(), event)        // when Redis has it
 	if d.calls.Err() != nil && v.do == giveBack { // we are stopping: leave it to whoever is next
 		d.persist("give back "+del.ID, func(ctx context.Context) error {
 			_, err := d.cfg.Queue.BreakOff(ctx, s.Subscription, del)
@@ -94,6 +110,11 @@ func (d *Dispatcher) deliver(ctx context.Context, f hearth.Function, s Subscript
 		return -1
 	}
 	return d.do(v, f, s, del, e, got)
+}
+
+// messageOf is an entry as its spans show it.
+func messageOf(n hearth.Name, s Subscription, del redis.Delivery, e chain.Entry) tracing.Message {
+	return tracing.Message{Function: n, Stream: s.Stream, Group: s.Group, ID: del.ID, CallID: e.CallID, Attempt: del.Attempt, Traceparent: e.Traceparent}
 }
 
 // do is what a verdict asks for.
@@ -179,6 +200,9 @@ func (d *Dispatcher) call(ctx context.Context, f hearth.Function, s Subscription
 	}
 	if d.cfg.Plain {
 		req.Header.Set(chain.HeaderCallID, e.CallID)
+		if e.Traceparent != "" {
+			req.Header.Set(chain.HeaderTraceparent, e.Traceparent)
+		}
 	} else {
 		chain.Delivery{Topic: s.Topic, Group: s.Group, ID: del.ID, Token: del.Token, Attempt: del.Attempt,
 			CallID: e.CallID, Traceparent: e.Traceparent}.SetHeader(req.Header)

@@ -12,6 +12,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/egress"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
+	"github.com/hearthfaas/hearth/internal/tracing"
 )
 
 // Config is what a dispatcher works with.
@@ -42,9 +43,11 @@ type Config struct {
 	// Plain makes calls as a stock gateway does: once, without the headers of a delivery, and whatever comes back is the end.
 	Plain bool
 
-	// Delivered is told what each delivery to a function came to: Done, Busy, Retried or Buried. Callbacks go to others, and
-	// are not told. Defaults to nobody.
-	Delivered func(n hearth.Name, came string)
+	// Delivered is told what each delivery came to, those of callbacks too. Defaults to nobody.
+	Delivered func(n hearth.Name, d Delivered)
+
+	// Tracer makes the spans of deliveries. Defaults to none.
+	Tracer *tracing.Tracer
 
 	// SweepEvery is how often pending entries are looked for that nobody holds. Defaults to 1 min.
 	SweepEvery time.Duration
@@ -103,7 +106,7 @@ func New(cfg Config, target Target) *Dispatcher {
 		cfg.LeaseMargin = 15 * time.Second
 	}
 	if cfg.Delivered == nil {
-		cfg.Delivered = func(hearth.Name, string) {}
+		cfg.Delivered = func(hearth.Name, Delivered) {}
 	}
 	if cfg.SweepEvery == 0 {
 		cfg.SweepEvery = time.Minute

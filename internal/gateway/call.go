@@ -18,6 +18,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/hearthfaas/hearth/internal/router"
+	"github.com/hearthfaas/hearth/internal/tracing"
 )
 
 const (
@@ -213,7 +214,10 @@ func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), queueTimeout)
 	defer cancel()
+	ctx, span := g.cfg.Tracer.Send(ctx, tracing.Message{Function: n, Stream: redis.CallsOf(n).Stream, CallID: callID})
+	call.Traceparent = span.Traceparent(call.Traceparent)
 	callID, err = g.cfg.Queue.Enqueue(ctx, n, call, f.QueueLimit(g.cfg.QueueLimit))
+	span.End(err)
 	if errors.Is(err, redis.ErrNoGroup) {
 		if _, ok := g.cfg.Registry.Function(n); !ok || !g.cfg.Registry.Deployed(ctx, n) {
 			return router.NotFound(n) // it was removed while the body came, perhaps by another hearth

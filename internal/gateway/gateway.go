@@ -20,6 +20,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/registry"
 	"github.com/hearthfaas/hearth/internal/router"
 	"github.com/hearthfaas/hearth/internal/secrets"
+	"github.com/hearthfaas/hearth/internal/tracing"
 )
 
 // Config is what the gateway works with, and its limits.
@@ -38,6 +39,10 @@ type Config struct {
 
 	// Metrics answers GET /metrics.
 	Metrics http.Handler
+	// Served is told of each request of the management API that was answered, with the pattern of its path. Defaults to nobody.
+	Served func(method, pattern string, status int, took time.Duration)
+	// Tracer makes the spans of calls. Defaults to none.
+	Tracer *tracing.Tracer
 
 	// Plain lets the headers of a delivery pass, as a stock gateway does: a connector in front of it sets them.
 	Plain bool
@@ -123,7 +128,7 @@ func (g *Gateway) routes() http.Handler {
 	system("GET /system/queues", g.queues)
 	mux.HandleFunc("/healthz", g.healthz)
 	mux.Handle("GET /metrics", g.cfg.Metrics)
-	call, enqueue := g.problems(g.call), g.problems(g.enqueue)
+	call, enqueue, others := g.traced("/function/", g.problems(g.call)), g.traced("/async-function/", g.problems(g.enqueue)), g.counted(mux)
 	cancel := g.guard.protect(g.problems(g.cancel))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch { // before the mux, which would clean the function's own part of the path
@@ -134,7 +139,7 @@ func (g *Gateway) routes() http.Handler {
 		case strings.HasPrefix(r.URL.Path, "/async-function/"):
 			enqueue.ServeHTTP(w, r)
 		default:
-			mux.ServeHTTP(w, r)
+			others.ServeHTTP(w, r)
 		}
 	})
 }

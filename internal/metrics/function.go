@@ -17,21 +17,28 @@ type function struct {
 
 	started    prometheus.Counter
 	coldStarts prometheus.Counter
+	coldFailed prometheus.Counter
 	delivered  map[string]prometheus.Counter // by outcome; never written to
+	dead       map[string]prometheus.Counter // by reason; likewise
 
 	mu          sync.RWMutex
 	removed     bool                       // then calls that still end must not bring a series back
 	codes       map[int]prometheus.Counter // those that there were
 	seconds     prometheus.Observer        // this and the next from the first call: a function asleep has no use for 40 buckets
 	coldSeconds prometheus.Observer
+	attempts    prometheus.Observer
 }
 
 func newFunction(m *Metrics, n hearth.Name) *function {
 	label := n.String()
 	f := &function{m: m, name: n, codes: map[int]prometheus.Counter{}, delivered: map[string]prometheus.Counter{},
+		dead: map[string]prometheus.Counter{}, coldFailed: m.coldFailed.WithLabelValues(label),
 		started: m.started.WithLabelValues(label), coldStarts: m.coldStarts.WithLabelValues(label)}
 	for _, came := range []string{dispatch.Done, dispatch.Busy, dispatch.Retried, dispatch.Buried, dispatch.Cancelled} {
 		f.delivered[came] = m.deliveries.WithLabelValues(label, came) // at 0, so that increase() sees the first one
+	}
+	for _, reason := range dispatch.Reasons {
+		f.dead[reason] = m.deadLetters.WithLabelValues(label, reason)
 	}
 	return f
 }
@@ -39,6 +46,32 @@ func newFunction(m *Metrics, n hearth.Name) *function {
 func (f *function) Started() { f.started.Inc() }
 
 func (f *function) Held() { f.coldStarts.Inc() }
+
+func (f *function) Denied() { f.coldFailed.Inc() }
+
+// count counts a delivery.
+func (f *function) count(d dispatch.Delivered) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.removed {
+		return
+	}
+	if d.Came == dispatch.Buried {
+		f.dead[d.Reason].Inc()
+	}
+	if d.Callback {
+		f.m.callbacks.WithLabelValues(f.name.String(), d.Came).Inc() // from the first on: most functions have none
+		return
+	}
+	f.delivered[d.Came].Inc()
+	if d.Came != dispatch.Done && d.Came != dispatch.Buried {
+		return
+	}
+	if f.attempts == nil {
+		f.attempts = f.m.attempts.WithLabelValues(f.name.String())
+	}
+	f.attempts.Observe(float64(d.Attempt))
+}
 
 func (f *function) Given(waited time.Duration) {
 	f.mu.Lock()
@@ -89,7 +122,7 @@ func (f *function) Removed() {
 	gone := prometheus.Labels{functionName: f.name.String()}
 	for _, vec := range []interface {
 		DeletePartialMatch(prometheus.Labels) int
-	}{f.m.started, f.m.invocations, f.m.seconds, f.m.deliveries, f.m.coldStarts, f.m.coldSeconds} {
+	}{f.m.started, f.m.invocations, f.m.seconds, f.m.deliveries, f.m.coldStarts, f.m.coldSeconds, f.m.coldFailed, f.m.attempts, f.m.deadLetters, f.m.callbacks} {
 		vec.DeletePartialMatch(gone)
 	}
 }

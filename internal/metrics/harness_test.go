@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hearthfaas/hearth/internal/gateway"
 	"github.com/hearthfaas/hearth/internal/hearth"
@@ -66,7 +67,7 @@ func state(queues func(context.Context) ([]gateway.Queue, error)) metrics.State 
 			return []hearth.Function{function(oven, 3, map[string]string{"com.openfaas.scale.min": "2"}), function(baker, 0, nil)}
 		},
 		Load: func(n hearth.Name) (router.Load, bool) {
-			return router.Load{InFlight: 4, Held: 1, Available: 2}, n == oven
+			return router.Load{InFlight: 4, Held: 1, Available: 2, ReplicaTime: 90 * time.Second}, n == oven
 		},
 		Queues: queues,
 	}

@@ -2,8 +2,11 @@ package metrics
 
 import (
 	"net/http"
+	"strconv"
 	"sync"
+	"time"
 
+	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/router"
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,15 +24,23 @@ type Metrics struct {
 	deliveries  *prometheus.CounterVec
 	coldStarts  *prometheus.CounterVec
 	coldSeconds *prometheus.HistogramVec
+	coldFailed  *prometheus.CounterVec
+	attempts    *prometheus.HistogramVec
+	deadLetters *prometheus.CounterVec
+	callbacks   *prometheus.CounterVec
+
+	requests       *prometheus.CounterVec // of the management API
+	requestSeconds *prometheus.HistogramVec
 
 	mu        sync.RWMutex
 	functions map[hearth.Name]*function
 }
 
-// callSeconds and coldSeconds are upper bounds. A function may answer from memory, or bake for minutes.
+// callSeconds, coldSeconds and attemptsMade are upper bounds. A function may answer from memory, or bake for minutes.
 var (
-	callSeconds = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120}
-	coldSeconds = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
+	callSeconds  = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120}
+	attemptsMade = []float64{1, 2, 3, 5, 10, 20}
+	coldSeconds  = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
 )
 
 const (
@@ -58,10 +69,18 @@ func New(version string) *Metrics {
 		coldSeconds: histogram("hearth_cold_start_seconds",
 			"Time from a held call's arrival until a replica took it. What that replica then still needs to start is in gateway_functions_seconds.", coldSeconds),
 	}
+	m.coldFailed = counter("hearth_cold_start_failures_total", "Held calls that got no replica: none came in time, or none can start.")
+	m.attempts = histogram("hearth_delivery_attempts", "Attempts that a queued call or message had taken when it was done, or buried.", attemptsMade)
+	m.deadLetters = counter("hearth_dead_letters_total",
+		"Queued calls, messages and callbacks that became dead letters, by reason: attempts, not_retried, undeliverable, lapsed, malformed, refused.", "reason")
+	m.callbacks = counter("hearth_callbacks_total", "Deliveries of callbacks, by outcome, as in hearth_deliveries_total.", "outcome")
+	m.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "http_requests_total", Help: "Requests of the management API, by the pattern of their path."}, []string{"method", "path", "status"})
+	m.requestSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "http_request_duration_seconds", Help: "Time to answer a request of the management API.", Buckets: callSeconds},
+		[]string{"method", "path", "status"})
 	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "hearth_build_info", Help: "1, of the version that runs.", ConstLabels: prometheus.Labels{"version": version}})
 	build.Set(1)
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), build,
-		m.started, m.invocations, m.seconds, m.deliveries, m.coldStarts, m.coldSeconds)
+		m.started, m.invocations, m.seconds, m.deliveries, m.coldStarts, m.coldSeconds, m.coldFailed, m.attempts, m.deadLetters, m.callbacks, m.requests, m.requestSeconds)
 	return m
 }
 
@@ -80,11 +99,18 @@ func (m *Metrics) Recorder(n hearth.Name) router.Recorder {
 }
 
 // Delivered counts a delivery, unless its function was removed meanwhile. It is dispatch.Config's.
-func (m *Metrics) Delivered(n hearth.Name, came string) {
+func (m *Metrics) Delivered(n hearth.Name, d dispatch.Delivered) {
 	m.mu.RLock()
 	f := m.functions[n]
 	m.mu.RUnlock()
 	if f != nil {
-		f.delivered[came].Inc()
+		f.count(d)
 	}
+}
+
+// Served counts a request of the management API. It is gateway.Config's.
+func (m *Metrics) Served(method, pattern string, status int, took time.Duration) {
+	code := strconv.Itoa(status)
+	m.requests.WithLabelValues(method, pattern, code).Inc()
+	m.requestSeconds.WithLabelValues(method, pattern, code).Observe(took.Seconds())
 }

@@ -3,6 +3,7 @@ package metrics_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"sync"
 	"testing"
@@ -30,8 +31,11 @@ func TestWhatHappensIsCountedByFunction(t *testing.T) {
 	r.Ended(http.StatusOK, 200*time.Millisecond)
 	r.Ended(http.StatusInternalServerError, 20*time.Second)
 	for _, came := range []string{dispatch.Done, dispatch.Done, dispatch.Busy, dispatch.Retried, dispatch.Buried} {
-		m.Delivered(oven, came)
+		m.Delivered(oven, dispatch.Delivered{Came: came, Attempt: 2, Reason: dispatch.NotRetried})
 	}
+	r.Denied()
+	m.Delivered(oven, dispatch.Delivered{Came: dispatch.Buried, Attempt: 1, Reason: dispatch.Refused, Callback: true})
+	m.Served(http.MethodGet, "/system/functions", http.StatusOK, time.Millisecond)
 	m.Recorder(baker)
 	got := scrape(t, m)
 	require.EqualValues(t, 0, got[`gateway_functions_seconds_bucket{function_name="oven.openfaas-fn",le="0.1"}`])
@@ -39,7 +43,7 @@ func TestWhatHappensIsCountedByFunction(t *testing.T) {
 	require.EqualValues(t, 2, got[`gateway_functions_seconds_bucket{function_name="oven.openfaas-fn",le="30"}`])
 	require.InDelta(t, 20.2, got[`gateway_functions_seconds_sum{function_name="oven.openfaas-fn"}`], 1e-9)
 	require.InDelta(t, 0.04, got[`hearth_cold_start_seconds_sum{function_name="oven.openfaas-fn"}`], 1e-9)
-	require.Equal(t, map[string]float64{
+	want := map[string]float64{
 		`hearth_build_info{version="v1"}`:                                                1,
 		`gateway_function_invocation_started{function_name="oven.openfaas-fn"}`:          3,
 		`gateway_function_invocation_total{code="200",function_name="oven.openfaas-fn"}`: 1,
@@ -60,7 +64,23 @@ func TestWhatHappensIsCountedByFunction(t *testing.T) {
 		`hearth_deliveries_total{function_name="baker.night",outcome="retried"}`:   0,
 		`hearth_deliveries_total{function_name="baker.night",outcome="buried"}`:    0,
 		`hearth_deliveries_total{function_name="baker.night",outcome="cancelled"}`: 0,
-	}, without(got, "_bucket", "_sum"))
+
+		`hearth_cold_start_failures_total{function_name="oven.openfaas-fn"}`:                      1,
+		`hearth_delivery_attempts_count{function_name="oven.openfaas-fn"}`:                        3,
+		`hearth_callbacks_total{function_name="oven.openfaas-fn",outcome="buried"}`:               1,
+		`hearth_cold_start_failures_total{function_name="baker.night"}`:                           0,
+		`http_requests_total{method="GET",path="/system/functions",status="200"}`:                 1,
+		`http_request_duration_seconds_count{method="GET",path="/system/functions",status="200"}`: 1,
+	}
+	for _, reason := range dispatch.Reasons {
+		for _, name := range []string{"oven.openfaas-fn", "baker.night"} {
+			want[fmt.Sprintf("hearth_dead_letters_total{function_name=%q,reason=%q}", name, reason)] = 0
+		}
+	}
+	want[`hearth_dead_letters_total{function_name="oven.openfaas-fn",reason="not_retried"}`] = 1
+	want[`hearth_dead_letters_total{function_name="oven.openfaas-fn",reason="refused"}`] = 1
+	require.EqualValues(t, 6, got[`hearth_delivery_attempts_sum{function_name="oven.openfaas-fn"}`])
+	require.Equal(t, want, without(got, "_bucket", "_sum"))
 }
 
 func TestRemovedFunctionLeavesNothingAlsoWhenItsCallsEndLater(t *testing.T) {
@@ -71,7 +91,7 @@ func TestRemovedFunctionLeavesNothingAlsoWhenItsCallsEndLater(t *testing.T) {
 	old.Held()
 	old.Given(time.Second)
 	old.Ended(http.StatusOK, time.Second)
-	m.Delivered(oven, dispatch.Done)
+	m.Delivered(oven, dispatch.Delivered{Came: dispatch.Done, Attempt: 1, Reason: dispatch.Exhausted})
 	late := func() {
 		old.Started()
 		old.Held()
@@ -83,7 +103,7 @@ func TestRemovedFunctionLeavesNothingAlsoWhenItsCallsEndLater(t *testing.T) {
 	old.Removed()
 	require.Equal(t, nothing, scrape(t, m))
 	late()
-	m.Delivered(oven, dispatch.Buried)
+	m.Delivered(oven, dispatch.Delivered{Came: dispatch.Buried, Attempt: 1, Reason: dispatch.Exhausted})
 	require.Equal(t, nothing, scrape(t, m))
 
 	m.Recorder(oven)
@@ -105,7 +125,7 @@ func TestNothingIsLostOrBroughtBackWhenAllHappensAtOnce(t *testing.T) {
 				r.Ended(200+i%5, time.Millisecond)
 				gone.Ended(200+i%5, time.Millisecond)
 				gone.Given(time.Millisecond)
-				m.Delivered(baker, dispatch.Done)
+				m.Delivered(baker, dispatch.Delivered{Came: dispatch.Done, Attempt: 1, Reason: dispatch.Exhausted})
 			}
 		})
 	}
@@ -132,6 +152,7 @@ func TestStateIsLookedUpAtEachScrape(t *testing.T) {
 		`hearth_build_info{version="v1"}`:                                                  1,
 		`gateway_service_count{function_name="oven.openfaas-fn"}`:                          3,
 		`gateway_service_ready_count{function_name="oven.openfaas-fn"}`:                    2,
+		`hearth_replica_seconds_total{function_name="oven.openfaas-fn"}`:                   90,
 		`gateway_service_min{function_name="oven.openfaas-fn"}`:                            2,
 		`gateway_function_invocation_inflight{function_name="oven.openfaas-fn"}`:           5,
 		`hearth_queue_depth{function_name="oven.openfaas-fn",queue="oven:calls"}`:          7,

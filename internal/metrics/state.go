@@ -45,6 +45,8 @@ var (
 	minimum  = gauge("gateway_service_min", "Replicas that a function begins with, and wakes to.", functionName)
 	inflight = gauge("gateway_function_invocation_inflight", "Calls of a function that are under way, or held until it has a replica.", functionName)
 
+	replicaSeconds = prometheus.NewDesc("hearth_replica_seconds_total", "Seconds that the replicas of a function have lived, together, on this hearth: what it used.", []string{functionName}, nil)
+
 	fired = prometheus.NewDesc("hearth_cron_fired_total", "Calls of a function that the clock made, by this hearth.", []string{functionName}, nil)
 	next  = gauge("hearth_cron_next_timestamp_seconds", "The first time of a function's schedule that is not done with; one in the past could not be queued yet.", functionName)
 
@@ -58,7 +60,7 @@ var (
 type stateCollector struct{ s State }
 
 func (stateCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{desired, ready, minimum, inflight, fired, next, waiting, deadLetters, oldest, redisUp} {
+	for _, d := range []*prometheus.Desc{desired, ready, minimum, inflight, replicaSeconds, fired, next, waiting, deadLetters, oldest, redisUp} {
 		ch <- d
 	}
 }
@@ -77,6 +79,7 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 		show(ready, float64(load.Available), name)
 		show(minimum, float64(f.MinReplicas()), name)
 		show(inflight, float64(load.InFlight+load.Held), name)
+		ch <- prometheus.MustNewConstMetric(replicaSeconds, prometheus.CounterValue, load.ReplicaTime.Seconds(), name)
 	}
 	if c.s.Schedules != nil {
 		for _, s := range c.s.Schedules() {

@@ -14,6 +14,8 @@ type Load struct {
 	Known     int    // replicas, of all revisions
 	Available int    // of these, that are ready
 	Failing   string // why none is
+
+	ReplicaTime time.Duration // that its replicas have lived, together, since it was deployed or this hearth began
 }
 
 // Timeout is how long a call of a function may take. ok is false if there is no such function.
@@ -53,7 +55,8 @@ func (r *Router) Load(n hearth.Name) (l Load, ok bool) {
 	}
 	fn.mu.Lock()
 	defer fn.mu.Unlock()
-	l = Load{Calls: fn.calls, Held: fn.held, Failing: fn.failing, Known: len(fn.replicas)}
+	fn.countReplicas()
+	l = Load{ReplicaTime: fn.replicaTime, Calls: fn.calls, Held: fn.held, Failing: fn.failing, Known: len(fn.replicas)}
 	for _, t := range fn.replicas {
 		l.InFlight += t.inflight
 		if t.Ready {

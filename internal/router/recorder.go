@@ -17,6 +17,8 @@ type Recorder interface {
 	Held()
 	// Given tells that a call that was held has a replica now.
 	Given(waited time.Duration)
+	// Denied tells that a call that was held got none: none came in time, or none can start. Not if its caller left before.
+	Denied()
 	// Ended tells that a call is over, and with what status: the replica's, or that of the router's error. took is from
 	// Started to the end of the answer's body.
 	Ended(status int, took time.Duration)
@@ -30,6 +32,7 @@ type nothing struct{}
 func (nothing) Started()                 {}
 func (nothing) Held()                    {}
 func (nothing) Given(time.Duration)      {}
+func (nothing) Denied()                  {}
 func (nothing) Ended(int, time.Duration) {}
 func (nothing) Removed()                 {}
 

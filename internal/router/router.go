@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/tracing"
 )
 
 // Config says how long calls are held.
@@ -66,6 +67,9 @@ type route struct {
 	wokenAt     time.Time // when that was
 	calls       uint64    // that came, ever
 	held        int       // that wait now
+
+	replicaTime time.Duration // of all replicas, up to
+	countedAt   time.Time     // when they were last other ones
 }
 
 // target is a replica as the router sees it.
@@ -138,6 +142,7 @@ func (r *Router) route(n hearth.Name) *route {
 func (fn *route) update(replicas []hearth.Replica) {
 	fn.mu.Lock()
 	defer fn.mu.Unlock()
+	fn.countReplicas()
 	known := map[string]*target{}
 	for _, t := range fn.replicas {
 		known[t.ID] = t
@@ -162,6 +167,13 @@ func (fn *route) update(replicas []hearth.Replica) {
 		gone.transport.close()
 	}
 	fn.wake()
+}
+
+// countReplicas adds the time that there were these replicas. fn.mu is held.
+func (fn *route) countReplicas() {
+	now := time.Now()
+	fn.replicaTime += time.Duration(len(fn.replicas)) * now.Sub(fn.countedAt)
+	fn.countedAt = now
 }
 
 // wake lets those who wait look again. fn.mu is held.
@@ -193,10 +205,17 @@ func (fn *route) pick() *target {
 }
 
 // acquire finds a replica for a call, and waits for one until ctx ends. The caller must release it.
-func (r *Router) acquire(ctx context.Context, fn *route) (*target, error) {
+func (r *Router) acquire(ctx context.Context, fn *route) (_ *target, err error) {
 	var since time.Time // when it began to wait
 	fn.mu.Lock()
 	defer fn.mu.Unlock()
+	var span *tracing.Span
+	defer func() {
+		if err != nil && !since.IsZero() && !errors.Is(err, context.Canceled) {
+			fn.recorder.Denied()
+		}
+		span.End(err)
+	}()
 	for {
 		if t := fn.pick(); t != nil {
 			t.inflight++
@@ -224,6 +243,7 @@ func (r *Router) acquire(ctx context.Context, fn *route) (*target, error) {
 		if since.IsZero() {
 			since = time.Now()
 			fn.recorder.Held()
+			span = tracing.Held(ctx, fn.name)
 		}
 		changed := fn.changed
 		fn.held++
