@@ -73,8 +73,9 @@ type Gateway struct {
 	calls context.Context // below all calls: ends when the drain has taken too long
 	abort context.CancelFunc
 
-	streams context.Context // ends when the drain begins: for answers that would not end by themselves
-	end     context.CancelFunc
+	streams   context.Context // ends when the drain begins: for answers that would not end by themselves
+	end       context.CancelFunc
+	followers atomic.Int64 // of logs
 }
 
 // New makes a gateway. It serves nothing yet.

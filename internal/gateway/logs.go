@@ -14,6 +14,9 @@ import (
 	wire "github.com/openfaas/faas-provider/logs"
 )
 
+// maxFollowers is how many logs are followed at once: each is a file, a connection and a goroutine until its client goes.
+const maxFollowers = 100
+
 // functionLogs tells what a function has printed: a line of JSON for each, as it comes.
 // See https://docs.openfaas.com/architecture/logs-provider/.
 func (g *Gateway) functionLogs(w http.ResponseWriter, r *http.Request) error {
@@ -23,6 +26,12 @@ func (g *Gateway) functionLogs(w http.ResponseWriter, r *http.Request) error {
 	}
 	if _, ok := g.cfg.Registry.Function(n); !ok {
 		return router.NotFound(n)
+	}
+	if q.Follow {
+		defer g.followers.Add(-1)
+		if g.followers.Add(1) > maxFollowers {
+			return hearth.Errorf(hearth.Exhausted, "%d logs are followed already, which is the most: end one, or ask with follow=false", maxFollowers)
+		}
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()

@@ -40,6 +40,11 @@ const (
 	labelMin         = "com.openfaas.scale.min"
 	labelMax         = "com.openfaas.scale.max"
 	labelFactor      = "com.openfaas.scale.factor"
+	labelTarget      = "com.openfaas.scale.target"
+	labelProportion  = "com.openfaas.scale.target-proportion"
+	labelZero        = "com.openfaas.scale.zero"
+	labelZeroAfter   = "com.openfaas.scale.zero-duration"
+	labelDownWindow  = "com.openfaas.scale.down.window"
 	annotationTopic  = "topic"
 	annotationWhen   = "schedule"
 	annotationTries  = "com.openfaas.retry.attempts"
@@ -80,7 +85,7 @@ func (f Function) Timeout() time.Duration {
 		return d
 	}
 	if f.EnvVars["exec_timeout"] == "0" || f.EnvVars["exec_timeout"] == "0s" {
-		return 24 * time.Hour // the watchdog's "no limit" still needs an end
+		return maxTimeout // the watchdog's "no limit" still needs an end
 	}
 	return defaultTimeout
 }
@@ -281,46 +286,4 @@ func duration(text string) time.Duration {
 		return d
 	}
 	return -1
-}
-
-// Validate returns an error of code Invalid that says what is wrong with a deployment, in words for whoever wrote the
-// stack.yml. Unknown labels and annotations are nobody's fault.
-func Validate(d types.FunctionDeployment) error {
-	if err := (Name{d.Service, d.Namespace}).Validate(); err != nil {
-		return err
-	}
-	if strings.TrimSpace(d.Image) == "" {
-		return Errorf(Invalid, "function %s: the image is missing", d.Service)
-	}
-	f := Function{FunctionDeployment: d}
-	if f.MinReplicas() > f.MaxReplicas() {
-		return Errorf(Invalid, "function %s: %s is %d, more than %s, %d", d.Service, labelMin, f.MinReplicas(), labelMax, f.MaxReplicas())
-	}
-	if _, err := f.Schedule(); err != nil {
-		return err
-	}
-	for _, name := range slices.Sorted(maps.Keys(d.EnvVars)) {
-		if name == "" || strings.ContainsAny(name, "=\x00") || strings.Contains(d.EnvVars[name], "\x00") {
-			return Errorf(Invalid, "function %s: the environment variable %q cannot be set", d.Service, name)
-		}
-	}
-	for _, secret := range d.Secrets {
-		if !IsSecretName(secret) {
-			return Errorf(Invalid, "function %s: the secret name %q is not valid: want lower-case letters, digits, dashes and dots", d.Service, clip(secret))
-		}
-	}
-	return nil
-}
-
-// IsSecretName tells whether a string may name a secret: a DNS-1123 subdomain, which also never leaves its folder.
-func IsSecretName(s string) bool {
-	if len(s) == 0 || len(s) > 253 {
-		return false
-	}
-	for part := range strings.SplitSeq(s, ".") {
-		if !IsDNSLabel(part) {
-			return false
-		}
-	}
-	return true
 }

@@ -78,7 +78,7 @@ func TestTopicsThatHearthDelivers(t *testing.T) {
 
 func TestResourcesAreKubernetesQuantities(t *testing.T) {
 	t.Parallel()
-	for text, want := range map[string]int64{"": 0, "128Mi": 128 << 20, "1G": 1e9, "1.5Gi": 3 << 29, "4096": 4096, "-1Mi": 0, "much": 0, "9e99Gi": 0, "NaN": 0} {
+	for text, want := range map[string]int64{"": 0, "128Mi": 128 << 20, "1G": 1e9, "1.5Gi": 3 << 29, "4096": 4096, "-1Mi": 0, "much": 0, "9e99Gi": 0, "NaN": 0, "Inf": 0, "0x1p4": 0, "1e3": 1000, "1Pi": 1 << 50, "2E": 2e18, ".5k": 500, "1.Ki": 1024, "-": 0, "Mi": 0} {
 		f := function(nil, nil, nil)
 		f.Limits, f.Requests = &types.FunctionResources{Memory: text}, &types.FunctionResources{Memory: text}
 		require.Equal(t, hearth.Resources{Memory: want}, f.Limit(), text)
@@ -92,8 +92,30 @@ func TestResourcesAreKubernetesQuantities(t *testing.T) {
 	require.Zero(t, function(nil, nil, nil).Limit())
 }
 
+func TestWhatOthersReadIsLeftAlone(t *testing.T) {
+	t.Parallel()
+	d := function([]string{"com.openfaas.scale.type=my-rule", "com.openfaas.scale.min=0", "com.openfaas.scale.target=50", "com.openfaas.scale.zero=true", "my.own/label=  any text  ", "a="},
+		[]string{"com.openfaas.retry.attempts=many", "com.openfaas.profile=gvisor", "note=ä"}, []string{"exec_timeout=0", "write_timeout=5s", "max_inflight=0", "my.own-var=x"}).FunctionDeployment
+	d.Constraints, d.Limits, d.Requests = []string{"node.platform.os == linux"}, &types.FunctionResources{Memory: "2Ei", CPU: "+.5", NvidiaGPU: "1"}, &types.FunctionResources{Memory: "1e9", CPU: "0"}
+	require.NoError(t, hearth.Validate(d))
+}
+
 func TestValidateSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
+	label := func(name, value string) func(*types.FunctionDeployment) {
+		return func(d *types.FunctionDeployment) { (*d.Labels)[name] = value }
+	}
+	annotation := func(name, value string) func(*types.FunctionDeployment) {
+		return func(d *types.FunctionDeployment) { (*d.Annotations)[name] = value }
+	}
+	env := func(name, value string) func(*types.FunctionDeployment) {
+		return func(d *types.FunctionDeployment) { d.EnvVars[name] = value }
+	}
+	resources := func(memory, memoryAsked, cpu, cpuAsked string) func(*types.FunctionDeployment) {
+		return func(d *types.FunctionDeployment) {
+			d.Limits, d.Requests = &types.FunctionResources{Memory: memory, CPU: cpu}, &types.FunctionResources{Memory: memoryAsked, CPU: cpuAsked}
+		}
+	}
 	tests := map[string]struct {
 		change func(*types.FunctionDeployment)
 		want   string
@@ -105,9 +127,38 @@ func TestValidateSaysWhatIsWrong(t *testing.T) {
 		"replicas": {func(d *types.FunctionDeployment) {
 			*d.Labels = map[string]string{"com.openfaas.scale.min": "3", "com.openfaas.scale.max": "2"}
 		}, "com.openfaas.scale.min is 3, more than com.openfaas.scale.max, 2"},
-		"variable": {func(d *types.FunctionDeployment) { d.EnvVars["A=B"] = "" }, `the environment variable "A=B" cannot be set`},
-		"value":    {func(d *types.FunctionDeployment) { d.EnvVars["A"] = "\x00" }, `the environment variable "A" cannot be set`},
-		"secret":   {func(d *types.FunctionDeployment) { d.Secrets = []string{"../passwd"} }, `the secret name "../passwd" is not valid`},
+		"fewest":      {label("com.openfaas.scale.min", "some"), `the label com.openfaas.scale.min is "some", want a whole number`},
+		"most":        {label("com.openfaas.scale.max", "0"), "com.openfaas.scale.max is \"0\", want a whole number from 1"},
+		"factor":      {label("com.openfaas.scale.factor", "101"), "from 0 to 100"},
+		"target":      {label("com.openfaas.scale.target", "NaN"), "a number above 0"},
+		"proportion":  {label("com.openfaas.scale.target-proportion", "-1"), "com.openfaas.scale.target-proportion"},
+		"zero":        {label("com.openfaas.scale.zero", "perhaps"), "true or false"},
+		"zero after":  {label("com.openfaas.scale.zero-duration", "soon"), "com.openfaas.scale.zero-duration"},
+		"max age":     {annotation("com.hearth.max-age", "0"), "com.hearth.max-age"},
+		"queue":       {annotation("com.hearth.queue.length", "-1"), "com.hearth.queue.length"},
+		"queue bytes": {annotation("com.hearth.queue.bytes", "64XB"), "com.hearth.queue.bytes"},
+		"no label":    {label("", "x"), "a label has no name"},
+		"inflight":    {env("max_inflight", "four"), `max_inflight is "four"`},
+		"timeout":     {env("exec_timeout", "soon"), `exec_timeout is "soon", want seconds, or a duration`},
+		"negative":    {env("read_timeout", "-5s"), "read_timeout"},
+		"two days":    {env("exec_timeout", "48h"), "exec_timeout is 48h, want at most 24h"},
+		"cut off": {func(d *types.FunctionDeployment) {
+			d.EnvVars["exec_timeout"], d.EnvVars["write_timeout"] = "1m", "30"
+		}, "write_timeout is 30, less than exec_timeout, 1m"},
+		"memory":           {resources("128XB", "", "", ""), `limits.memory is "128XB", want a quantity such as 128Mi`},
+		"memory asked for": {resources("", "lots", "", ""), `requests.memory is "lots"`},
+		"thousandths":      {resources("128m", "", "", ""), "did you mean 128Mi?"},
+		"too little":       {resources("64", "", "", ""), "limits.memory is \"64\", want at least 6Mi"},
+		"cpu":              {resources("", "", "one", ""), `limits.cpu is "one", want a quantity such as 500m or 0.5`},
+		"negative cpu":     {resources("", "", "", "-1"), `requests.cpu is "-1"`},
+		"more memory":      {resources("64Mi", "1Gi", "", ""), "requests.memory is 1Gi, more than limits.memory, 64Mi"},
+		"more cpu":         {resources("", "", "100m", "0.2"), "requests.cpu is 0.2, more than limits.cpu, 100m"},
+		"no constraint":    {func(d *types.FunctionDeployment) { d.Constraints = []string{""} }, `the constraint "" is not valid`},
+		"spaced image":     {func(d *types.FunctionDeployment) { d.Image = "a b" }, "has a space in it"},
+		"spaced variable":  {env("A B", ""), `the environment variable "A B" cannot be set`},
+		"variable":         {func(d *types.FunctionDeployment) { d.EnvVars["A=B"] = "" }, `the environment variable "A=B" cannot be set`},
+		"value":            {func(d *types.FunctionDeployment) { d.EnvVars["A"] = "\x00" }, `the environment variable "A" cannot be set`},
+		"secret":           {func(d *types.FunctionDeployment) { d.Secrets = []string{"../passwd"} }, `the secret name "../passwd" is not valid`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -137,5 +188,29 @@ func FuzzParseName(f *testing.F) {
 		again, err := hearth.ParseName(n.String())
 		require.NoError(t, err)
 		require.Equal(t, n, again)
+	})
+}
+
+// FuzzValidate: whatever is said of a deployment is said in words, and what is accepted has sizes and times that can be.
+func FuzzValidate(f *testing.F) {
+	f.Add("oven:latest", "1", "20", "30s", "30s", "128Mi", "64Mi", "0.5", "topic")
+	f.Add("a b", "-1", "many", "48h", "soon", "9e99Gi", "-1", "0x1p4", "")
+	f.Add("oven", "5", "2", "0", "", "1Ei", "1", "Inf", "\x00")
+	f.Fuzz(func(t *testing.T, image, least, most, exec, write, memory, asked, cpu, name string) {
+		fn := function([]string{"com.openfaas.scale.min=" + least, "com.openfaas.scale.max=" + most}, nil, []string{"exec_timeout=" + exec, "write_timeout=" + write, name + "=x"})
+		fn.Image, fn.Constraints, fn.Secrets = image, []string{name}, []string{strings.ToLower(name)}
+		fn.Limits, fn.Requests = &types.FunctionResources{Memory: memory, CPU: cpu}, &types.FunctionResources{Memory: asked, CPU: cpu}
+		if err := hearth.Validate(fn.FunctionDeployment); err != nil {
+			require.Equal(t, hearth.Invalid, hearth.CodeOf(err))
+			require.Less(t, len(err.Error()), 1000)
+			return
+		}
+		require.LessOrEqual(t, fn.MinReplicas(), fn.MaxReplicas())
+		require.Positive(t, fn.Timeout())
+		require.LessOrEqual(t, fn.Timeout(), 24*time.Hour)
+		for _, r := range []hearth.Resources{fn.Limit(), fn.Request()} {
+			require.GreaterOrEqual(t, r.Memory, int64(0))
+			require.GreaterOrEqual(t, r.MilliCPU, int64(0))
+		}
 	})
 }

@@ -2,6 +2,7 @@ package hearth
 
 import (
 	"math"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -35,22 +36,35 @@ func ParseBytes(text string) (int64, error) {
 	return 0, Errorf(Invalid, "the size is %q, want bytes such as 64Mi or 1Gi", clip(text))
 }
 
-// quantity reads a Kubernetes quantity, such as 128Mi, 0.5 or 500m, in 1/parts of its unit; 0 if it is none. See
-// https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/.
+// quantity is parseQuantity, and 0 for what cannot be read.
 func quantity(text string, parts float64) int64 {
+	n, _ := parseQuantity(text, parts)
+	return n
+}
+
+// decimal is a Kubernetes quantity without its suffix. What else strconv reads, such as Inf or 0x1p4, is none.
+var decimal = regexp.MustCompile(`^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$`)
+
+// parseQuantity reads a Kubernetes quantity, such as 128Mi, 0.5 or 500m, in 1/parts of its unit, rounded up. See
+// https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/.
+func parseQuantity(text string, parts float64) (n int64, ok bool) {
 	text, unit := strings.TrimSpace(text), 1.0
 	for _, u := range [...]struct {
 		suffix string
 		worth  float64
-	}{{"Ki", 1 << 10}, {"Mi", 1 << 20}, {"Gi", 1 << 30}, {"Ti", 1 << 40}, {"m", 1e-3}, {"k", 1e3}, {"M", 1e6}, {"G", 1e9}, {"T", 1e12}} {
-		if number, ok := strings.CutSuffix(text, u.suffix); ok {
+	}{{"Ki", 1 << 10}, {"Mi", 1 << 20}, {"Gi", 1 << 30}, {"Ti", 1 << 40}, {"Pi", 1 << 50}, {"Ei", 1 << 60},
+		{"m", 1e-3}, {"k", 1e3}, {"M", 1e6}, {"G", 1e9}, {"T", 1e12}, {"P", 1e15}, {"E", 1e18}} {
+		if number, found := strings.CutSuffix(text, u.suffix); found {
 			text, unit = number, u.worth
 			break
 		}
 	}
-	n, err := strconv.ParseFloat(text, 64)
-	if n *= unit * parts; err != nil || !(n > 0) || n > math.MaxInt64/2 {
-		return 0
+	if !decimal.MatchString(text) {
+		return 0, false
 	}
-	return int64(math.Ceil(n))
+	v, err := strconv.ParseFloat(text, 64)
+	if v *= unit * parts; err != nil || v > math.MaxInt64/2 {
+		return 0, false
+	}
+	return int64(math.Ceil(v)), true
 }

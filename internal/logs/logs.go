@@ -4,6 +4,7 @@ package logs
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"io"
 	"os"
@@ -82,7 +83,8 @@ func (l *File) CopyLines(replica, stream string, from io.Reader, last func(strin
 		line, err := readLine(r)
 		if line != "" || err == nil {
 			last(line)
-			l.write(replica, stream, line, r.Buffered() == 0)
+			rest, _ := r.Peek(r.Buffered()) // without its end, the next line may be long in coming
+			l.write(replica, stream, line, bytes.IndexByte(rest, '\n') < 0)
 		}
 		if err != nil {
 			return
@@ -140,13 +142,18 @@ func (l *File) open() {
 		l.turn++
 	}
 	_ = os.MkdirAll(filepath.Dir(l.path), 0o700)
-	f, err := os.OpenFile(l.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(l.path, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
 	if err != nil {
 		return
 	}
 	l.file, l.out, l.size = f, bufio.NewWriter(f), 0
 	if info, err := f.Stat(); err == nil {
 		l.size = info.Size()
+	}
+	end := make([]byte, 1)
+	if _, err := f.ReadAt(end, l.size-1); err == nil && end[0] != '\n' { // an earlier life was killed in the middle of a line
+		n, _ := l.out.WriteString("\n")
+		l.size += int64(n)
 	}
 }
 

@@ -45,7 +45,7 @@ func (q Query) wants(l Line) bool {
 
 // Read gives the lines of a query to tell, in the order in which they were printed. It returns when there are no more; with Follow
 // when the log is closed, as that of a function that is removed, or with ctx's error when that ends; or with tell's error. However slow tell
-// is, those who write do not wait. What was put aside twice meanwhile, as 16 MiB were printed each time, is left out.
+// is, those who write do not wait. A reader that is more than two files behind, of 16 MiB each, is told of a gap by a line of hearth's.
 func (l *File) Read(ctx context.Context, q Query, tell func(Line) error) error {
 	r := &reader{log: l}
 	defer r.close()
@@ -177,10 +177,7 @@ func (r *reader) all(tell func(Line) error) error {
 		if same && r.file != nil {
 			return nil
 		}
-		r.log.mu.Lock()
-		next, err := openIfThere(r.log.path)
-		turn := r.log.turn
-		r.log.mu.Unlock()
+		next, turn, missed, err := r.next()
 		if err != nil || next == nil {
 			return err
 		}
@@ -188,7 +185,28 @@ func (r *reader) all(tell func(Line) error) error {
 			_ = r.file.Close()
 		}
 		r.file, r.turn, r.partial = next, turn, nil
+		if missed {
+			if err := tell(Line{At: time.Now().UTC(), Stream: "hearth", Text: "hearth: lines are missing here, as they were printed faster than they are read"}); err != nil {
+				return err
+			}
+		}
 	}
+}
+
+// next opens the file after the one that is open, or the oldest that is left: then something was missed.
+func (r *reader) next() (f *os.File, turn int, missed bool, err error) {
+	r.log.mu.Lock()
+	defer r.log.mu.Unlock()
+	want := r.turn
+	if r.file != nil {
+		want++
+	}
+	path, turn := r.log.path, r.log.turn
+	if turn > want {
+		path, turn = path+".1", turn-1
+	}
+	f, err = openIfThere(path)
+	return f, turn, turn > want, err
 }
 
 // lines reads from where a file is up to its end.

@@ -120,7 +120,7 @@ func TestAFollowerMissesNothing(t *testing.T) {
 	for i := range lines {
 		_, err := fmt.Fprintln(p, i, long)
 		require.NoError(t, err)
-		if i%1000 == 999 { // no reader may be two files behind
+		if i%1000 == 999 { // no reader may be three files behind
 			time.Sleep(time.Millisecond)
 		}
 	}
@@ -170,4 +170,80 @@ func TestAFollowerEndsWithItsContextAndWithTheLog(t *testing.T) {
 	go func() { ended <- l.Read(t.Context(), logs.Query{Follow: true}, func(logs.Line) error { return nil }) }()
 	d.Close("probe.openfaas-fn")
 	require.NoError(t, <-ended)
+}
+
+func TestAReaderThatIsTooSlowIsToldOfTheGap(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		lines  int // of 60 KB each, while the reader is stuck
+		missed bool
+	}{"two files behind": {700, false}, "four files behind": {1300, true}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d, l := newLog(t)
+			put(l, "probe-1", "first")
+			stuck, on, ended := make(chan struct{}), make(chan struct{}), make(chan error)
+			var texts []string
+			go func() {
+				ended <- l.Read(t.Context(), logs.Query{Follow: true}, func(line logs.Line) error {
+					if len(texts) == 0 {
+						close(stuck)
+						<-on
+					}
+					texts = append(texts, line.Text[:min(len(line.Text), 40)])
+					return nil
+				})
+			}()
+			<-stuck
+			p := newPrinter(l, "probe-1")
+			for i := range c.lines {
+				_, err := fmt.Fprintf(p, "%040d%s\n", i, strings.Repeat("x", 60_000))
+				require.NoError(t, err)
+			}
+			p.end()
+			close(on)
+			d.Close("probe.openfaas-fn")
+			require.NoError(t, <-ended)
+			require.Equal(t, fmt.Sprintf("%040d", c.lines-1), texts[len(texts)-1])
+			gaps := 0
+			for _, text := range texts {
+				if strings.HasPrefix(text, "hearth: lines are missing") {
+					gaps++
+				}
+			}
+			if c.missed {
+				require.Equal(t, 1, gaps)
+			} else {
+				require.Zero(t, gaps)
+				require.Len(t, texts, 1+c.lines)
+			}
+		})
+	}
+}
+
+func TestALineIsToldBeforeTheNextOneIsWhole(t *testing.T) {
+	t.Parallel()
+	_, l := newLog(t)
+	p := newPrinter(l, "probe-1")
+	defer p.end()
+	got := make(chan string)
+	go func() {
+		_ = l.Read(t.Context(), logs.Query{Follow: true}, func(line logs.Line) error { got <- line.Text; return nil })
+	}()
+	_, err := io.WriteString(p, "whole\nhal")
+	require.NoError(t, err)
+	require.Equal(t, "whole", <-got)
+	_, err = io.WriteString(p, "f\n")
+	require.NoError(t, err)
+	require.Equal(t, "half", <-got)
+}
+
+func TestALineThatACrashCutSpoilsNoOther(t *testing.T) {
+	t.Parallel()
+	d := &logs.Dir{Path: t.TempDir()}
+	t.Cleanup(d.CloseAll)
+	require.NoError(t, os.WriteFile(filepath.Join(d.Path, "probe.openfaas-fn.log"), []byte("2026-01-02T15:04:05.000000Z probe-1 stdout whole\n2026-01-02T15:"), 0o600))
+	l := d.File("probe.openfaas-fn")
+	put(l, "probe-2", "next")
+	require.Equal(t, []string{"whole", "next"}, read(t, l, logs.Query{}))
 }
