@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -94,7 +95,7 @@ func (d *Dispatcher) deliver(ctx context.Context, f hearth.Function, s Subscript
 		end(Accepted, "")
 		return -1
 	}
-	v := decide(policy, got.attempt, time.Since(del.Since), got.outcome, spread{d.cfg.Backoff, rand.Float64()})
+	v := decide(policy, got.attempt, time.Since(del.Since), got.outcome, spread{cmp.Or(policy.Backoff, d.cfg.Backoff), rand.Float64()})
 	if d.cfg.Plain && d.calls.Err() == nil && !got.final {
 		v.do = settle
 	}
