@@ -217,15 +217,15 @@ func (d *Dispatcher) call(ctx context.Context, f hearth.Function, s Subscription
 func (d *Dispatcher) read(res *http.Response, err error, began time.Time) answer {
 	if err != nil {
 		code := hearth.CodeOf(err)
-		never := code == hearth.Unavailable || code == hearth.NotFound || errors.Is(err, context.Canceled) && d.calls.Err() != nil
+		never := code == hearth.Unavailable || code == hearth.Exhausted || code == hearth.NotFound || errors.Is(err, context.Canceled) && d.calls.Err() != nil
 		a := answer{outcome: outcome{reached: !never, internal: true, reason: hearth.MessageOf(err)}, took: time.Since(began)}
 		switch code {
 		case hearth.Timeout:
 			a.status = http.StatusGatewayTimeout
 		case hearth.NotFound:
 			a.status = http.StatusNotFound
-		case hearth.Unavailable:
-			a.status = http.StatusServiceUnavailable
+		case hearth.Unavailable, hearth.Exhausted:
+			a.status = code.Status()
 		default:
 			a.status = http.StatusBadGateway
 		}
