@@ -14,7 +14,7 @@ import (
 
 // State is what is looked up at each scrape.
 type State struct {
-	// Functions are those that are deployed.
+	// Functions are those that are deployed. Nil if they are another's, as a connector's are.
 	Functions func() []hearth.Function
 	// Load is what a function has to do. ok is false if there is no such function.
 	Load func(hearth.Name) (l router.Load, ok bool)
@@ -69,17 +69,19 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 	show := func(d *prometheus.Desc, value float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}
-	for _, f := range c.s.Functions() {
-		name := f.Name().String()
-		load, ok := c.s.Load(f.Name())
-		if !ok {
-			continue // it is being removed
+	if c.s.Functions != nil {
+		for _, f := range c.s.Functions() {
+			name := f.Name().String()
+			load, ok := c.s.Load(f.Name())
+			if !ok {
+				continue // it is being removed
+			}
+			show(desired, float64(f.Replicas), name)
+			show(ready, float64(load.Available), name)
+			show(minimum, float64(f.MinReplicas()), name)
+			show(inflight, float64(load.InFlight+load.Held), name)
+			ch <- prometheus.MustNewConstMetric(replicaSeconds, prometheus.CounterValue, load.ReplicaTime.Seconds(), name)
 		}
-		show(desired, float64(f.Replicas), name)
-		show(ready, float64(load.Available), name)
-		show(minimum, float64(f.MinReplicas()), name)
-		show(inflight, float64(load.InFlight+load.Held), name)
-		ch <- prometheus.MustNewConstMetric(replicaSeconds, prometheus.CounterValue, load.ReplicaTime.Seconds(), name)
 	}
 	if c.s.Schedules != nil {
 		for _, s := range c.s.Schedules() {
