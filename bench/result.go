@@ -65,7 +65,7 @@ func (r *result) show(out io.Writer) {
 	}
 	for _, q := range r.Queues {
 		note := "fsync " + q.Fsync
-		row("queued calls accepted", per(q.Accepted.PerSecond), millis(q.Accepted.P50), millis(q.Accepted.P99), note+", while they are executed")
+		row("queued calls accepted", per(q.Accepted.PerSecond), millis(q.Accepted.P50), millis(q.Accepted.P99), fmt.Sprintf("%s, while %.0f/s are executed", note, q.During))
 		executed := note
 		if q.Call > 0 {
 			executed += fmt.Sprintf("; %.0f bytes a call in Redis, with its headers", q.Call)
