@@ -47,7 +47,7 @@ nothing running. State is kept in one directory, and a second start resumes with
 	f := cmd.Flags()
 	c.addFlags(f)
 	f.StringVarP(&c.File, "file", "f", "stack.yml", "the stack file")
-	f.StringVar(&c.OnReady, "on-ready", "", "shell command to run once all functions are ready; it is given OPENFAAS_URL")
+	f.StringVar(&c.OnReady, "on-ready", "", "shell command to run once all functions are ready; it is given OPENFAAS_URL and HEARTH_STATE, the state directory")
 	f.BoolVar(&c.NoBuild, "no-build", false, "deploy the images that were built before")
 	return cmd
 }
@@ -183,7 +183,7 @@ func (c upConfig) onReady(ctx context.Context, gateway string) error {
 		return nil
 	}
 	cmd := exec.CommandContext(ctx, "sh", "-c", c.OnReady)
-	cmd.Env = append(os.Environ(), "OPENFAAS_URL="+gateway)
+	cmd.Env = append(os.Environ(), "OPENFAAS_URL="+gateway, "HEARTH_STATE="+c.State)
 	cmd.Stdout, cmd.Stderr = c.Out, os.Stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("--on-ready %q: %w", c.OnReady, err)
