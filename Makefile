@@ -70,7 +70,7 @@ FUZZTIME ?= 20s
 fuzz: go ## run each fuzz test for FUZZTIME
 	@for target in $$(git grep -lE '^func Fuzz' -- '*_test.go'); do \
 		for name in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9]*).*/\1/p' $$target); do \
-			echo "$$name in $$(dirname $$target)"; go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$target) || exit 1; \
+			echo "$$name in $$(dirname $$target)"; go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./$$(dirname $$target) || exit 1; \
 		done; done
 
 clean: ## remove everything that was built and kept: queued calls and the bakery's books too

@@ -3,6 +3,7 @@ package build_test
 import (
 	"encoding/json"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -23,10 +24,10 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte("functions:\n  a:\n  b: {image: ${TAG:-x}, labels: }\n"))
 	f.Add([]byte("version: 1.0\nprovider: {name: openfaas}\nfunctions: {a: {environment: &e {x: y}, limits: {cpu: 1}}, b: {environment: {<<: *e}}}"))
 	f.Add([]byte("functions: []"))
-	f.Chdir(f.TempDir())
+	file := filepath.Join(f.TempDir(), "stack.yml")
 	f.Fuzz(func(t *testing.T, text []byte) {
-		require.NoError(t, os.WriteFile("stack.yml", text, 0o600))
-		stack, err := build.Read("stack.yml")
+		require.NoError(t, os.WriteFile(file, text, 0o600))
+		stack, err := build.Read(file)
 		if err != nil {
 			require.ErrorContains(t, err, "stack.yml")
 			return
