@@ -64,7 +64,7 @@ func (c config) measureQueue(ctx context.Context) (q queue, err error) {
 	var left int
 	var emptying time.Duration
 	for range c.rounds {
-		a, err := c.wrk(ctx, h.url+"/async-function/echo", "POST", "hello")
+		a, err := c.wrk(ctx, h.url+"/async-function/echo", 5, 0)
 		if err != nil {
 			return q, err
 		}
