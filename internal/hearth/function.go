@@ -53,6 +53,7 @@ const (
 	annotationMin    = "com.openfaas.retry.min_wait"
 	annotationMax    = "com.openfaas.retry.max_wait"
 	annotationCodes  = "com.openfaas.retry.codes"
+	annotationSpread = "com.hearth.retry.backoff"
 	annotationMaxAge = "com.hearth.max-age"
 	annotationLength = "com.hearth.queue.length"
 	annotationBytes  = "com.hearth.queue.bytes"
@@ -215,6 +216,7 @@ type RetryPolicy struct {
 	MaxWait  time.Duration
 	Codes    []int         // the statuses that are tried again
 	MaxAge   time.Duration // for how long a call that finds no room is kept trying
+	Backoff  Backoff       // how the waits are spread; "" as hearth was told for all functions
 }
 
 // A Backoff says how the waits between attempts are spread, so that calls that failed together do not come back together.
@@ -258,6 +260,9 @@ func (f Function) Retry() RetryPolicy {
 	p.MaxWait = max(p.MaxWait, p.MinWait)
 	if d := duration(f.Annotation(annotationMaxAge)); d > 0 {
 		p.MaxAge = d
+	}
+	if b, err := ParseBackoff(f.Annotation(annotationSpread)); err == nil {
+		p.Backoff = b
 	}
 	if codes := statusCodes(f.Annotation(annotationCodes)); codes != nil {
 		p.Codes = codes

@@ -148,6 +148,7 @@ func validAnnotations(f Function) error {
 		ok   func(string) bool
 		want string
 	}{
+		{annotationSpread, func(v string) bool { _, err := ParseBackoff(v); return err == nil }, "exponential, full or equal"},
 		{annotationMaxAge, func(v string) bool { return duration(v) > 0 }, "a duration such as 24h"},
 		{annotationLength, atLeast(1), "a whole number of calls"},
 		{annotationBytes, func(v string) bool { _, err := ParseBytes(v); return err == nil }, "bytes such as 64Mi"},
