@@ -7,6 +7,7 @@ import (
 
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/router"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -112,7 +113,7 @@ func (f *function) first(status int) (count prometheus.Counter, seconds promethe
 	return f.codes[status], f.seconds
 }
 
-func (f *function) Removed() {
+func (f *function) Removed(router.Load) {
 	f.m.mu.Lock()
 	delete(f.m.functions, f.name)
 	f.m.mu.Unlock()

@@ -123,7 +123,7 @@ func (r *Router) Delete(n hearth.Name) {
 	r.mu.Unlock()
 	if fn != nil {
 		fn.update(nil)
-		fn.recorder.Removed()
+		fn.recorder.Removed(fn.load())
 	}
 }
 
