@@ -13,7 +13,9 @@ import (
 
 func TestUsageOfADayIsKeptByFunctionAndInstance(t *testing.T) {
 	servers(t, func(t *testing.T, q queue) {
-		used := func(function, instance, value string) redis.Used { return redis.Used{Function: function, Instance: instance, Value: []byte(value)} }
+		used := func(function, instance, value string) redis.Used {
+			return redis.Used{Function: function, Instance: instance, Value: []byte(value)}
+		}
 		require.NoError(t, q.KeepUsage(t.Context(), hour(3), []redis.Used{used("oven.a", "me", "1"), used("baker.a", "me", "\x00\xff")}, time.Hour))
 		require.NoError(t, q.KeepUsage(t.Context(), hour(23), []redis.Used{used("oven.a", "you", "3")}, time.Hour))
 		require.NoError(t, q.KeepUsage(t.Context(), hour(4), []redis.Used{used("oven.a", "me", "2")}, 2*time.Hour))
