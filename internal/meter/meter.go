@@ -25,7 +25,7 @@ type Config struct {
 	// Function is the spec of a function that is deployed.
 	Function func(hearth.Name) (f hearth.Function, ok bool)
 
-	// Prices are those of the bill.
+	// Prices are those of the bill. Defaults to LambdaPrices.
 	Prices Prices
 
 	// Now is the clock's time. Defaults to time.Now.
@@ -65,6 +65,9 @@ type Meter struct {
 func New(cfg Config) *Meter {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Prices == (Prices{}) {
+		cfg.Prices = LambdaPrices()
 	}
 	m := &Meter{cfg: cfg, functions: map[hearth.Name]*function{}, books: books{cfg: cfg, days: map[time.Time]*book{}}}
 	m.ctx, m.stop = context.WithCancel(context.Background())

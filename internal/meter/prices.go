@@ -78,8 +78,8 @@ type Cost struct {
 func (p Prices) Cost(u Usage) Cost {
 	c := Cost{
 		Calls:    float64(u.Calls-min(u.Calls, u.Denied)) / 1e6 * p.MillionCalls,
-		Busy:     gbSeconds(u.BusyMemory) * p.GBSecond,
-		Replicas: gbSeconds(u.ReplicaMemory)*p.ReplicaGBSecond + float64(u.Replica)/3.6e6*p.ReplicaHour,
+		Busy:     GBSeconds(u.BusyMemory) * p.GBSecond,
+		Replicas: GBSeconds(u.ReplicaMemory)*p.ReplicaGBSecond + float64(u.Replica)/3.6e6*p.ReplicaHour,
 	}
 	c.Total = c.Calls + c.Busy + c.Replicas
 	return c

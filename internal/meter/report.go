@@ -74,7 +74,7 @@ type QueueWait struct {
 
 func (p Prices) row(start time.Time, function string, u Usage) Row {
 	r := Row{Start: start, Function: function, Calls: u.Calls, BusySeconds: float64(u.Busy) / 1000, ReplicaSeconds: float64(u.Replica) / 1000,
-		GBSeconds: gbSeconds(u.BusyMemory), ReplicaGBSeconds: gbSeconds(u.ReplicaMemory), MemoryAssumed: u.Assumed,
+		GBSeconds: GBSeconds(u.BusyMemory), ReplicaGBSeconds: GBSeconds(u.ReplicaMemory), MemoryAssumed: u.Assumed,
 		ColdStarts: ColdStarts{u.ColdStarts, u.Denied, u.Cold.Quantile(.5), u.Cold.Quantile(.99)},
 		QueueWait:  QueueWait{Count: u.Queued, Longest: u.LongestWait}, Cost: p.Cost(u)}
 	if u.Queued > 0 {

@@ -56,8 +56,8 @@ func (u *Usage) none() bool {
 	return len(u.Cold) == 0
 }
 
-// gbSeconds are MB-ms as bills have them.
-func gbSeconds(mbMs uint64) float64 { return float64(mbMs) / 1024 / 1000 }
+// GBSeconds are MB-ms as bills have them.
+func GBSeconds(mbMs uint64) float64 { return float64(mbMs) / 1024 / 1000 }
 
 // milliseconds are whole ones; none of a negative time.
 func milliseconds(d time.Duration) uint64 { return uint64(max(0, d.Milliseconds())) }

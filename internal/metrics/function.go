@@ -28,6 +28,7 @@ type function struct {
 	seconds     prometheus.Observer        // this and the next from the first call: a function asleep has no use for 40 buckets
 	coldSeconds prometheus.Observer
 	attempts    prometheus.Observer
+	queueWait   prometheus.Observer
 }
 
 func newFunction(m *Metrics, n hearth.Name) *function {
@@ -65,6 +66,12 @@ func (f *function) count(d dispatch.Delivered) {
 		return
 	}
 	f.delivered[d.Came].Inc()
+	if d.Attempt == 1 && d.Came != dispatch.Busy {
+		if f.queueWait == nil {
+			f.queueWait = f.m.queueWait.WithLabelValues(f.name.String())
+		}
+		f.queueWait.Observe(d.Waited.Seconds())
+	}
 	if d.Came != dispatch.Done && d.Came != dispatch.Buried {
 		return
 	}
@@ -123,7 +130,7 @@ func (f *function) Removed(router.Load) {
 	gone := prometheus.Labels{functionName: f.name.String()}
 	for _, vec := range []interface {
 		DeletePartialMatch(prometheus.Labels) int
-	}{f.m.started, f.m.invocations, f.m.seconds, f.m.deliveries, f.m.coldStarts, f.m.coldSeconds, f.m.coldFailed, f.m.attempts, f.m.deadLetters, f.m.callbacks} {
+	}{f.m.started, f.m.invocations, f.m.seconds, f.m.deliveries, f.m.coldStarts, f.m.coldSeconds, f.m.coldFailed, f.m.attempts, f.m.deadLetters, f.m.callbacks, f.m.queueWait} {
 		vec.DeletePartialMatch(gone)
 	}
 }

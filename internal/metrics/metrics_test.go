@@ -92,7 +92,8 @@ func TestRemovedFunctionLeavesNothingAlsoWhenItsCallsEndLater(t *testing.T) {
 	old.Held()
 	old.Given(time.Second)
 	old.Ended(http.StatusOK, time.Second)
-	m.Delivered(oven, dispatch.Delivered{Came: dispatch.Done, Attempt: 1, Reason: dispatch.Exhausted})
+	m.Delivered(oven, dispatch.Delivered{Came: dispatch.Done, Attempt: 1, Reason: dispatch.Exhausted, Waited: time.Second})
+	require.EqualValues(t, 1, scrape(t, m)[`hearth_queue_wait_seconds_sum{function_name="oven.openfaas-fn"}`])
 	late := func() {
 		old.Started()
 		old.Held()
@@ -155,6 +156,9 @@ func TestStateIsLookedUpAtEachScrape(t *testing.T) {
 		`gateway_service_ready_count{function_name="oven.openfaas-fn"}`:                    2,
 		`hearth_replica_seconds_total{function_name="oven.openfaas-fn"}`:                   90,
 		`gateway_service_min{function_name="oven.openfaas-fn"}`:                            2,
+		`hearth_usage_busy_seconds_total{function_name="oven.openfaas-fn"}`:                4,
+		`hearth_usage_gb_seconds_total{function_name="oven.openfaas-fn"}`:                  2,
+		`hearth_usage_replica_gb_seconds_total{function_name="oven.openfaas-fn"}`:          45,
 		`gateway_function_invocation_inflight{function_name="oven.openfaas-fn"}`:           5,
 		`hearth_queue_depth{function_name="oven.openfaas-fn",queue="oven:calls"}`:          7,
 		`hearth_queue_dead_letters{function_name="oven.openfaas-fn",queue="oven:calls"}`:   3,

@@ -7,6 +7,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/cron"
 	"github.com/hearthfaas/hearth/internal/gateway"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/meter"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/hearthfaas/hearth/internal/router"
 	"github.com/prometheus/client_golang/prometheus"
@@ -20,6 +21,8 @@ type State struct {
 	Load func(hearth.Name) (l router.Load, ok bool)
 	// Queues are all subscriptions. It asks Redis.
 	Queues func(context.Context) ([]gateway.Queue, error)
+	// Used is what a function used since it was deployed, or this hearth began. ok is false if there is no such function. Nil if nobody meters.
+	Used func(hearth.Name) (u meter.Usage, ok bool)
 	// Schedules are those of the functions that have one. Nil if nothing is called by the clock.
 	Schedules func() []cron.State
 
@@ -39,15 +42,23 @@ func gauge(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(name, help, labels, nil)
 }
 
+func counter(name, help string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, []string{functionName}, nil)
+}
+
 var (
 	desired  = gauge("gateway_service_count", "Replicas that a function should have.", functionName)
 	ready    = gauge("gateway_service_ready_count", "Replicas of a function that are ready.", functionName)
 	minimum  = gauge("gateway_service_min", "Replicas that a function begins with, and wakes to.", functionName)
 	inflight = gauge("gateway_function_invocation_inflight", "Calls of a function that are under way, or held until it has a replica.", functionName)
 
-	replicaSeconds = prometheus.NewDesc("hearth_replica_seconds_total", "Seconds that the replicas of a function have lived, together, on this hearth: what it used.", []string{functionName}, nil)
+	replicaSeconds = counter("hearth_replica_seconds_total", "Seconds that the replicas of a function have lived, together, on this hearth: what it used.")
 
-	fired = prometheus.NewDesc("hearth_cron_fired_total", "Calls of a function that the clock made, by this hearth.", []string{functionName}, nil)
+	busySeconds = counter("hearth_usage_busy_seconds_total", "Seconds that calls of a function were under way, together, on this hearth.")
+	gbSeconds   = counter("hearth_usage_gb_seconds_total", "The same times the function's limit of memory, in GB.")
+	replicaGB   = counter("hearth_usage_replica_gb_seconds_total", "hearth_replica_seconds_total times the function's limit of memory, in GB.")
+
+	fired = counter("hearth_cron_fired_total", "Calls of a function that the clock made, by this hearth.")
 	next  = gauge("hearth_cron_next_timestamp_seconds", "The first time of a function's schedule that is not done with; one in the past could not be queued yet.", functionName)
 
 	waiting     = gauge("hearth_queue_depth", "Queued calls or messages that were not taken yet; with several subscribers to a topic, an upper bound.", functionName, "queue")
@@ -60,7 +71,7 @@ var (
 type stateCollector struct{ s State }
 
 func (stateCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{desired, ready, minimum, inflight, replicaSeconds, fired, next, waiting, deadLetters, oldest, redisUp} {
+	for _, d := range []*prometheus.Desc{desired, ready, minimum, inflight, replicaSeconds, busySeconds, gbSeconds, replicaGB, fired, next, waiting, deadLetters, oldest, redisUp} {
 		ch <- d
 	}
 }
@@ -79,7 +90,17 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 		show(ready, float64(load.Available), name)
 		show(minimum, float64(f.MinReplicas()), name)
 		show(inflight, float64(load.InFlight+load.Held), name)
-		ch <- prometheus.MustNewConstMetric(replicaSeconds, prometheus.CounterValue, load.ReplicaTime.Seconds(), name)
+		sum := func(d *prometheus.Desc, value float64) {
+			ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, value, name)
+		}
+		sum(replicaSeconds, load.ReplicaTime.Seconds())
+		sum(busySeconds, load.BusyTime.Seconds())
+		if c.s.Used != nil {
+			if u, ok := c.s.Used(f.Name()); ok {
+				sum(gbSeconds, meter.GBSeconds(u.BusyMemory))
+				sum(replicaGB, meter.GBSeconds(u.ReplicaMemory))
+			}
+		}
 	}
 	if c.s.Schedules != nil {
 		for _, s := range c.s.Schedules() {
