@@ -16,7 +16,7 @@ type Prices struct {
 	Name     string `json:"name" yaml:"name"`
 	Currency string `json:"currency" yaml:"currency"`
 	Source   string `json:"source,omitempty" yaml:"source"` // where they are published
-	AsOf     string `json:"as_of,omitempty" yaml:"as_of"`   // the day on which they were looked up
+	AsOf     string `json:"as_of,omitempty" yaml:"as_of"`   // when they were looked up
 
 	MillionCalls    float64 `json:"per_million_calls" yaml:"per_million_calls"`
 	GBSecond        float64 `json:"per_gb_second" yaml:"per_gb_second"`                 // of calls under way
