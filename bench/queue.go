@@ -65,7 +65,7 @@ func (c config) measureQueue(ctx context.Context) (q queue, err error) {
 	var left, during int
 	var emptying, accepting time.Duration
 	for range c.rounds {
-		a, err := c.wrk(ctx, h.url+"/async-function/echo", "POST", "hello")
+		a, err := c.wrk(ctx, h.url+"/async-function/echo", 5, 0)
 		if err != nil {
 			return q, err
 		}

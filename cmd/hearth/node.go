@@ -12,12 +12,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hearthfaas/hearth/internal/autoscale"
 	"github.com/hearthfaas/hearth/internal/cron"
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/egress"
 	"github.com/hearthfaas/hearth/internal/gateway"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/logs"
+	"github.com/hearthfaas/hearth/internal/meter"
 	"github.com/hearthfaas/hearth/internal/metrics"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/hearthfaas/hearth/internal/registry"
@@ -39,6 +41,8 @@ type nodeConfig struct {
 	NoAuth        bool
 	Backoff       hearth.Backoff
 	Queue         queueLimits
+	Scaling       scalingConfig
+	Prices        meter.Prices
 	Log           *slog.Logger
 
 	CallbackAllow egress.AllowList // private addresses that callbacks may go to
@@ -55,7 +59,9 @@ type node struct {
 	secrets  *secrets.Vault
 	router   *router.Router
 	dispatch *dispatch.Dispatcher
-	cron     *cron.Scheduler // nil if plain
+	cron     *cron.Scheduler       // nil if plain
+	scaler   *autoscale.Autoscaler // nil if plain, or switched off
+	meter    *meter.Meter
 	registry *registry.Registry
 	gateway  *gateway.Gateway
 	release  func()          // the name of this hearth, which is claimed
@@ -108,8 +114,15 @@ func (n *node) open(ctx context.Context) (err error) {
 		return err
 	}
 	numbers := metrics.New(versionText())
-	n.router = router.New(router.Config{Recorder: numbers.Recorder, Wake: func(name hearth.Name) { n.registry.Wake(name) }})
-	n.dispatch = dispatch.New(dispatch.Config{Queue: n.queue, Log: cfg.Log, Instance: n.instance, Plain: cfg.Plain, Backoff: cfg.Backoff, Delivered: numbers.Delivered, Tracer: n.tracer,
+	n.meter = meter.New(meter.Config{Queue: n.queue, Log: cfg.Log, Instance: n.instance, Prices: cfg.Prices,
+		Load:     func(name hearth.Name) (router.Load, bool) { return n.router.Load(name) },
+		Function: func(name hearth.Name) (hearth.Function, bool) { return n.registry.Function(name) }})
+	n.router = router.New(router.Config{Recorder: router.Recorders(numbers.Recorder, n.meter.Recorder), Wake: func(name hearth.Name) { n.registry.Wake(name) },
+		Ahead: func(name hearth.Name) { n.registry.WakeAhead(name) }})
+	n.dispatch = dispatch.New(dispatch.Config{Queue: n.queue, Log: cfg.Log, Instance: n.instance, Plain: cfg.Plain, Backoff: cfg.Backoff, Delivered: func(name hearth.Name, d dispatch.Delivered) {
+		numbers.Delivered(name, d)
+		n.meter.Delivered(name, d)
+	}, Tracer: n.tracer,
 		Callbacks: egress.NewClient(egress.Config{Allow: cfg.CallbackAllow, Gateway: addrPortOf(cfg.Listener.Addr())}),
 		EnsureCallbacks: func(ctx context.Context, name hearth.Name, again bool) error {
 			return n.registry.EnsureCallbacks(ctx, name, again)
@@ -117,19 +130,27 @@ func (n *node) open(ctx context.Context) (err error) {
 	if !cfg.Plain {
 		n.cron = cron.New(cron.Config{Queue: n.queue, Log: cfg.Log, Notify: n.dispatch.Notify, QueueLimit: cfg.Queue.limit()})
 	}
-	n.registry = registry.New(registry.Config{Queue: n.queue, Provider: n.provider, Router: n.router, Dispatch: n.dispatch, Log: cfg.Log, Instance: n.instance, Topics: !cfg.Plain, Cron: n.cron,
+	if !cfg.Plain && !cfg.Scaling.Off {
+		n.scaler = autoscale.New(autoscale.Config{Load: n.router.Load, Backlog: n.dispatch.Backlog, Waiting: n.queue.Waiting, Usage: n.provider.Usage, Log: cfg.Log,
+			Scale: func(ctx context.Context, name hearth.Name, from, to int) error {
+				return n.registry.ScaleFrom(ctx, name, from, to)
+			},
+			Stable: cfg.Scaling.Window, Panic: cfg.Scaling.PanicWindow, Drain: cfg.Scaling.DrainGoal})
+	}
+	n.registry = registry.New(registry.Config{Queue: n.queue, Provider: n.provider, Router: n.router, Dispatch: n.dispatch, Log: cfg.Log, Instance: n.instance, Topics: !cfg.Plain, Cron: n.cron, Autoscale: n.scaler,
 		SyncSecrets: n.secrets.Sync})
 	n.provider.Watch(n.registry.Updated)
 	n.provider.WatchRollouts(n.registry.RolloutFailed)
 	n.gateway = gateway.New(gateway.Config{Registry: n.registry, Router: n.router, Queue: n.queue, Dispatch: n.dispatch, Provider: n.provider, Secrets: n.secrets, Logs: printed,
-		Log: cfg.Log, Credentials: n.credentials, Version: versionText(), Plain: cfg.Plain, Metrics: numbers.Handler(), Served: numbers.Served, Tracer: n.tracer,
+		Log: cfg.Log, Credentials: n.credentials, Version: versionText(), Plain: cfg.Plain, Usage: n.meter.Report, Metrics: numbers.Handler(), Served: numbers.Served, Tracer: n.tracer,
 		QueueLimit: cfg.Queue.limit()})
-	state := metrics.State{Functions: n.registry.All, Load: n.router.Load, Queues: n.gateway.AllQueues}
+	state := metrics.State{Functions: n.registry.All, Load: n.router.Load, Queues: n.gateway.AllQueues, Used: n.meter.Since}
 	if n.cron != nil {
 		state.Schedules = n.cron.States
 	}
 	numbers.Show(state)
 	n.dispatch.Start()
+	n.meter.Start()
 	if err := n.registry.Start(ctx); err != nil {
 		return err
 	}
@@ -139,11 +160,17 @@ func (n *node) open(ctx context.Context) (err error) {
 	if n.cron != nil {
 		n.cron.Start()
 	}
+	if n.scaler != nil {
+		n.scaler.Start()
+	}
 	return nil
 }
 
 // close takes no new calls and lets those under way end, until ctx does; then it ends all replicas.
 func (n *node) close(ctx context.Context) error {
+	if n.scaler != nil {
+		n.scaler.Stop()
+	}
 	if n.cron != nil {
 		n.cron.Stop()
 	}
@@ -166,6 +193,9 @@ func (n *node) close(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		err = n.provider.Close(ctx)
+	}
+	if n.meter != nil { // after the replicas have ended
+		n.meter.Stop()
 	}
 	n.tracer.Close()
 	if n.release != nil {

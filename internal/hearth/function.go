@@ -1,6 +1,7 @@
 package hearth
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -40,6 +41,7 @@ const (
 	labelMin         = "com.openfaas.scale.min"
 	labelMax         = "com.openfaas.scale.max"
 	labelFactor      = "com.openfaas.scale.factor"
+	labelType        = "com.openfaas.scale.type"
 	labelTarget      = "com.openfaas.scale.target"
 	labelProportion  = "com.openfaas.scale.target-proportion"
 	labelZero        = "com.openfaas.scale.zero"
@@ -55,6 +57,7 @@ const (
 	annotationMaxAge = "com.hearth.max-age"
 	annotationLength = "com.hearth.queue.length"
 	annotationBytes  = "com.hearth.queue.bytes"
+	annotationEmits  = "com.hearth.emits"
 )
 
 // Defaults of a function that says nothing.
@@ -120,10 +123,15 @@ func (f Function) Environment() map[string]string {
 
 // Concurrency is how many queued calls one replica is given at once.
 func (f Function) Concurrency() int {
+	return cmp.Or(f.MaxInflight(), defaultConcurrency)
+}
+
+// MaxInflight is how many calls one replica is given at once, the watchdog's max_inflight. 0 is no limit.
+func (f Function) MaxInflight() int {
 	if n, err := strconv.Atoi(f.EnvVars["max_inflight"]); err == nil && n > 0 {
 		return n
 	}
-	return defaultConcurrency
+	return 0
 }
 
 // MinReplicas is the initial count, and what a function that was idle wakes to. 0 means that it starts with its first call.
@@ -157,6 +165,18 @@ func (f Function) Topics() []string {
 	var topics []string
 	for _, t := range f.listed() {
 		if _, err := chain.Stream(t); err == nil && !slices.Contains(topics, t) {
+			topics = append(topics, t)
+		}
+	}
+	return topics
+}
+
+// Emits are the topics that the function puts messages on: its annotation com.hearth.emits, a list with commas. Functions that
+// subscribe to them are woken when it is called.
+func (f Function) Emits() []string {
+	var topics []string
+	for t := range strings.SplitSeq(f.Annotation(annotationEmits), ",") {
+		if t = strings.TrimSpace(t); t != "" && !slices.Contains(topics, t) {
 			topics = append(topics, t)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/hearthfaas/hearth/chain"
 	"github.com/openfaas/faas-provider/types"
 )
 
@@ -154,6 +155,14 @@ func validAnnotations(f Function) error {
 	} {
 		if v := f.Annotation(a.name); v != "" && !a.ok(v) {
 			return f.wrong("the annotation %s is %q, want %s", a.name, clip(v), a.want)
+		}
+	}
+	if _, err := parseWarm(f.Annotation(annotationWarm)); err != nil {
+		return f.wrong("the annotation %s: %w", annotationWarm, err)
+	}
+	for _, topic := range f.Emits() {
+		if _, err := chain.Stream(topic); err != nil {
+			return f.wrong("the annotation %s: %w", annotationEmits, err)
 		}
 	}
 	return nil

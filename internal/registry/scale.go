@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
@@ -13,6 +14,17 @@ const saveTimeout = 3 * time.Second
 
 // Scale sets how many replicas a function has here.
 func (r *Registry) Scale(ctx context.Context, n hearth.Name, replicas int) error {
+	return r.scale(ctx, n, replicas, func(hearth.Function) bool { return true })
+}
+
+// ScaleFrom is Scale for a decision that was made about a function with so many replicas. It returns an error of code Conflict if it
+// has others by now.
+func (r *Registry) ScaleFrom(ctx context.Context, n hearth.Name, from, to int) error {
+	return r.scale(ctx, n, to, func(f hearth.Function) bool { return f.Replicas == from })
+}
+
+// scale is Scale, if a function still is as it has to be.
+func (r *Registry) scale(ctx context.Context, n hearth.Name, replicas int, still func(hearth.Function) bool) error {
 	e := r.find(n)
 	if e == nil && r.followNow(ctx, n) == nil { // another hearth may have deployed it just now
 		e = r.find(n)
@@ -26,6 +38,9 @@ func (r *Registry) Scale(ctx context.Context, n hearth.Name, replicas int) error
 		return router.NotFound(n)
 	}
 	f := e.spec
+	if !still(f) {
+		return hearth.Errorf(hearth.Conflict, "function %s has %d replicas by now", n.Function, f.Replicas)
+	}
 	if replicas < 0 || replicas != r.limit(f, replicas) {
 		return hearth.Errorf(hearth.Invalid, "function %s cannot have %d replicas: want 0 to %d", n.Function, replicas, r.limit(f, replicas))
 	}
@@ -42,6 +57,7 @@ func (r *Registry) Scale(ctx context.Context, n hearth.Name, replicas int) error
 	if wasBroken {
 		r.cfg.Dispatch.Set(f, r.subscriptions(f, e.callbacks))
 	}
+	r.autoscale(f)
 	save, cancel := context.WithTimeout(ctx, saveTimeout)
 	defer cancel()
 	if err := r.cfg.Queue.SaveReplicas(save, f); err != nil {
@@ -50,6 +66,13 @@ func (r *Registry) Scale(ctx context.Context, n hearth.Name, replicas int) error
 	}
 	r.cfg.Dispatch.RoomMade(n)
 	return nil
+}
+
+// autoscale tells the autoscaler what a function is now.
+func (r *Registry) autoscale(f hearth.Function) {
+	if r.cfg.Autoscale != nil {
+		r.cfg.Autoscale.Set(f)
+	}
 }
 
 // Wake gives a function that sleeps a replica. The router calls it.
@@ -64,6 +87,27 @@ func (r *Registry) Wake(n hearth.Name) {
 	if err := r.Scale(ctx, n, max(1, r.limit(f, f.MinReplicas()))); err != nil {
 		r.cfg.Log.Error("could not wake a function", "function", n.String(), "error", err)
 		r.cfg.Router.WakeFailed(n, err)
+	}
+}
+
+// WakeAhead gives those functions a replica that sleep, and subscribe to what a function emits: it has just been called, and they are
+// next. The router calls it.
+func (r *Registry) WakeAhead(n hearth.Name) {
+	f, ok := r.Function(n)
+	if !ok || !r.cfg.Topics {
+		return
+	}
+	emits := f.Emits()
+	r.mu.RLock()
+	var next []hearth.Name
+	for name, e := range r.functions {
+		if e.spec.Replicas == 0 && !e.gone && !e.broken && slices.ContainsFunc(e.spec.Topics(), func(topic string) bool { return slices.Contains(emits, topic) }) {
+			next = append(next, name)
+		}
+	}
+	r.mu.RUnlock()
+	for _, name := range next {
+		r.Wake(name)
 	}
 }
 
