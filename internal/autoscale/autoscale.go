@@ -130,6 +130,13 @@ func (a *Autoscaler) run() {
 	}
 }
 
+// Tick makes one tick at a time that the caller says, and waits until what it decided is applied. It is for who has another clock, and
+// has not called Start.
+func (a *Autoscaler) Tick(now time.Time) {
+	a.runOnce(now)
+	a.work.Wait()
+}
+
 // runOnce looks at all functions that are awake, or have a warm time, and applies what is decided.
 func (a *Autoscaler) runOnce(now time.Time) {
 	looked := a.look(now)
