@@ -28,6 +28,7 @@ type Stats struct {
 type Average struct {
 	Whole    bool    // the window is known from its beginning to its end
 	InFlight float64 // calls that a replica had, or that were held
+	Busy     float64 // of these, that a replica had
 	Rate     float64 // calls that came, a second
 	CPU      float64 // thousandths of a core
 }
@@ -94,6 +95,9 @@ func want(s Stats, spec hearth.Scaling, g Goals) (replicas int, reason string) {
 	case hearth.SignalQueue:
 		load, unit = func(Average) float64 { return float64(s.Waiting + s.InFlight) }, "calls queued or under way"
 	}
+	if spec.Signal == hearth.SignalWork {
+		load = s.work
+	}
 	most := max(load(s.Stable), load(s.Panic))
 	replicas, reason = ceil(most/each), fmt.Sprintf("%.1f %s, %.1f for a replica", most, unit, each)
 	if spec.Signal != hearth.SignalWork {
@@ -105,14 +109,28 @@ func want(s Stats, spec hearth.Scaling, g Goals) (replicas int, reason string) {
 	return replicas, reason
 }
 
-// drain is how many replicas work off what is queued, what is under way included, within the goal: no more than there are calls to keep
+// work is how many calls replicas are needed for: those in flight, and those held as far as they would not be taken within the next moment anyway.
+func (s Stats) work(a Average) float64 { return a.Busy + (a.InFlight-a.Busy)*part(s.RunTime, brief) }
+
+// brief is for how long a free replica is waited for before another is started.
+const brief = 250 * time.Millisecond
+
+// drain is how many replicas work off what waits within the goal, and go on with what comes meanwhile: no more than there are calls to keep
 // busy.
 func drain(s Stats, g Goals) int {
 	if s.Waiting == 0 {
 		return 0
 	}
-	depth, times := float64(s.Waiting+s.InFlight), s.RunTime.Seconds()/g.Drain.Seconds()
-	return ceil(depth * min(times, 1) / float64(max(s.Concurrency, 1)))
+	calls := min(s.Panic.Busy+float64(s.Waiting)*part(s.RunTime, g.Drain), float64(s.Waiting+s.InFlight))
+	return ceil(calls / float64(max(s.Concurrency, 1)))
+}
+
+// part is which part of a time a call takes; all of it, if it takes longer, or nobody knows.
+func part(run, of time.Duration) float64 {
+	if run == 0 {
+		return 1
+	}
+	return min(run.Seconds()/of.Seconds(), 1)
 }
 
 // ceil rounds up, but for what floating point has added.

@@ -59,6 +59,7 @@ func (l samples) average(window time.Duration) (a Average) {
 	a.Whole = whole
 	if took := last.at.Sub(first.at).Seconds(); took > 0 {
 		a.InFlight = (last.load - first.load).Seconds() / took
+		a.Busy = (last.busy - first.busy).Seconds() / took
 		a.Rate = float64(last.calls-first.calls) / took
 		a.CPU = (last.cpu - first.cpu) / took
 	}

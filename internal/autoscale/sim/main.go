@@ -92,28 +92,46 @@ func (t table) show() {
 	fmt.Println()
 }
 
-// A setting is what an operator may choose.
+// A setting is what may be chosen: the windows by an operator, the rest by a function's labels.
 type setting struct {
-	stable, panics time.Duration
-	proportion     string
+	stable, panics   time.Duration
+	proportion, down string
 }
 
 // settings are the defaults, and what else is tried: one thing changed at a time.
 func settings() []setting {
-	of := func(stable, panics time.Duration, proportion string) setting { return setting{stable, panics, proportion} }
 	const s = time.Second
-	return []setting{of(30*s, s, "0.9"),
-		of(5*s, s, "0.9"), of(10*s, s, "0.9"), of(60*s, s, "0.9"), of(120*s, s, "0.9"),
-		of(30*s, s/2, "0.9"), of(30*s, 2*s, "0.9"), of(30*s, 5*s, "0.9"), of(30*s, 10*s, "0.9"),
-		of(30*s, s, "0.5"), of(30*s, s, "0.7"), of(30*s, s, "1")}
+	all := []setting{{30 * s, s, "0.9", ""}}
+	for _, w := range []time.Duration{5 * s, 10 * s, 60 * s, 120 * s} {
+		all = append(all, setting{w, s, "0.9", ""})
+	}
+	for _, w := range []time.Duration{s / 2, 2 * s, 5 * s, 10 * s} {
+		all = append(all, setting{30 * s, w, "0.9", ""})
+	}
+	for _, p := range []string{"0.5", "0.7", "1"} {
+		all = append(all, setting{30 * s, s, p, ""})
+	}
+	for _, d := range []string{"10s", "1m", "5m"} {
+		all = append(all, setting{30 * s, s, "0.9", d})
+	}
+	return all
 }
 
 func (s setting) apply(to spec) spec {
 	to.stable, to.panics = s.stable, s.panics
-	return to.with("target-proportion", s.proportion)
+	to = to.with("target-proportion", s.proportion)
+	if s.down != "" {
+		to = to.with("down.window", s.down)
+	}
+	return to
 }
 
-func (s setting) cells() []string { return []string{seconds(s.stable), seconds(s.panics), s.proportion} }
+// settingColumns name what cells gives.
+var settingColumns = []string{"window", "panic", "proportion", "down"}
+
+func (s setting) cells() []string {
+	return []string{seconds(s.stable), seconds(s.panics), s.proportion, s.down}
+}
 
 func seconds(d time.Duration) string { return fmt.Sprintf("%g s", d.Seconds()) }
 

@@ -85,7 +85,9 @@ func TestNothingIsLostAndTheSameSeedGivesTheSame(t *testing.T) {
 		once := func() result {
 			rnd := rand.New(rand.NewPCG(3, 3))
 			until := 10 * time.Minute
-			rate := func(at time.Duration) float64 { return 40 * (1 - math.Cos(at.Seconds()/30)) * max(0, math.Sin(at.Seconds()/60)) }
+			rate := func(at time.Duration) float64 {
+				return 40 * (1 - math.Cos(at.Seconds()/30)) * max(0, math.Sin(at.Seconds()/60))
+			}
 			s := spec{concurrency: 3, queued: queued, until: until, start: delay{500 * time.Millisecond, 2 * time.Second, rnd},
 				labels: map[string]string{"zero": "true", "zero-duration": "20s", "max": "50"}}
 			return simulate(s, poisson(rnd, 80, rate, func() time.Duration { return exponential(rnd, 200*time.Millisecond) }, 0, until), nil)
