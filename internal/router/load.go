@@ -10,6 +10,7 @@ import (
 type Load struct {
 	Calls     uint64 // that came, ever
 	InFlight  int    // that replicas have, also those that end
+	Ending    int    // of these, that replicas have which take no more
 	Held      int    // that wait for a replica
 	Known     int    // replicas, of all revisions
 	Available int    // of these, that are ready
@@ -73,7 +74,11 @@ func (r *Router) Load(n hearth.Name) (l Load, ok bool) {
 	defer fn.mu.Unlock()
 	fn.count(time.Now())
 	l = Load{ReplicaTime: fn.replicaTime, BusyTime: fn.busyTime, LoadTime: fn.loadTime, Calls: fn.calls, InFlight: fn.inflight, Held: fn.held, Failing: fn.failing, Known: len(fn.replicas)}
+	l.Ending = fn.inflight
 	for _, t := range fn.replicas {
+		if t.Accepting {
+			l.Ending -= t.inflight
+		}
 		if t.Ready {
 			l.Available++
 		}

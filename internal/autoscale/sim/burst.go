@@ -64,7 +64,7 @@ func (r *rushResult) worst() (d time.Duration) {
 
 const rushSeeds = 20
 
-func runRush(k rush, s setting, seed uint64) (r rushResult) {
+func runRush(k rush, s setting, seed uint64, seeds int) (r rushResult) {
 	until := calm + rushes
 	rate := func(at time.Duration) float64 {
 		if at < calm {
@@ -72,7 +72,7 @@ func runRush(k rush, s setting, seed uint64) (r rushResult) {
 		}
 		return k.rate * times
 	}
-	for n := range uint64(rushSeeds) {
+	for n := range uint64(seeds) {
 		rnd := newRand(seed+n, 3)
 		sp := s.apply(spec{concurrency: k.concurrency, begin: 1, queued: k.queued, start: cold(k.start, newRand(seed+n, 4)), labels: map[string]string{"max": "1000"}, from: calm / 2, until: until})
 		calls := poisson(rnd, k.rate*times, rate, func() time.Duration { return exponential(rnd, k.run) }, 0, until)
@@ -96,7 +96,7 @@ func burstTables(o options) (tables []table, err error) {
 			Notes: []string{fmt.Sprintf("p99 of each second's calls, from call to answer, of %d rushes; back is when it is under twice that of the calm, and stays so", rushSeeds)},
 			Head:  append(slices.Clone(settingColumns), "calm p99", "first s", "worst s", "last s", "back", "of oracle", "starts", "most replicas")}
 		for _, s := range settings() {
-			r := runRush(k, s, o.seed)
+			r := runRush(k, s, o.seed, rushSeeds)
 			t.Rows = append(t.Rows, append(s.cells(), millis(r.calm.quantile(.99)), millis(r.seconds[0].quantile(.99)), millis(r.worst()), millis(r.seconds[len(r.seconds)-1].quantile(.99)),
 				seconds(r.back()), ratio(r.replicas, r.oracle), fmt.Sprint(r.starts/rushSeeds), fmt.Sprint(r.peak)))
 		}

@@ -77,6 +77,7 @@ type function struct {
 	free    [][]*replica // by how many calls they have, if they take more
 	waiting fifo
 	flying  int
+	ending  int // of these, on replicas that end
 	came    uint64
 	busy    time.Duration // flying over time
 	load    time.Duration // with those that wait in the router
@@ -222,6 +223,7 @@ func (f *function) event(r *replica) {
 		f.flying--
 		f.res.Served++
 		if r.ending {
+			f.ending--
 			if r.has == 0 {
 				f.alive--
 			}
@@ -268,6 +270,7 @@ func (f *function) scale(to int) {
 		f.live = f.live[:len(f.live)-1]
 		f.unlist(r)
 		r.ending = true
+		f.ending += r.has
 		if r.ready {
 			f.ready--
 		}
@@ -284,7 +287,7 @@ func (f *function) scale(to int) {
 // What follows is what the autoscaler looks at, and does.
 
 func (f *function) observe(hearth.Name) (router.Load, bool) {
-	l := router.Load{Calls: f.came, InFlight: f.flying, LoadTime: f.load, BusyTime: f.busy, Known: len(f.live), Available: f.ready}
+	l := router.Load{Calls: f.came, InFlight: f.flying, Ending: f.ending, LoadTime: f.load, BusyTime: f.busy, Known: len(f.live), Available: f.ready}
 	if f.queued {
 		l.Calls -= uint64(f.waiting.len())
 	} else {

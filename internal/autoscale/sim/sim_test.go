@@ -105,6 +105,32 @@ func TestNothingIsLostAndTheSameSeedGivesTheSame(t *testing.T) {
 	}
 }
 
+// TestDecisionsAreGood holds what the autoscaler is to come to, with its defaults: see docs/scale.md.
+func TestDecisionsAreGood(t *testing.T) {
+	t.Parallel()
+	usual := settings()[0]
+	for _, k := range rushKinds() {
+		t.Run("a rush of "+k.name, func(t *testing.T) {
+			t.Parallel()
+			r := runRush(k, usual, 1, 4)
+			require.LessOrEqual(t, r.back(), 3*time.Second, "until p99 is under twice that of the calm")
+			require.LessOrEqual(t, r.replicas.Seconds(), 1.3*r.oracle.Seconds())
+		})
+	}
+	t.Run("a recorded day", func(t *testing.T) {
+		t.Parallel()
+		o := options{seed: 1, file: "../../../cmd/bakery/testdata/made-up-days.csv", day: "2024-03-02", shops: 40}
+		calls, err := dayCalls(o, 1)
+		require.NoError(t, err)
+		res := simulate(usual.apply(oven(newRand(1, 2), 1)), listed(calls), nil)
+		require.EqualValues(t, len(calls), res.Served)
+		require.LessOrEqual(t, res.Replicas.Seconds(), 1.3*res.Oracle.Seconds())
+		require.LessOrEqual(t, res.Replicas.Seconds(), .4*float64(res.Most)*night.Seconds(), "a fleet that is made for the peak")
+		require.Zero(t, res.Wait.quantile(.99))
+		require.Greater(t, night-res.Awake, 19*time.Hour, "it sleeps at night")
+	})
+}
+
 func TestHistogramTellsQuantiles(t *testing.T) {
 	t.Parallel()
 	var h histogram
