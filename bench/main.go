@@ -31,6 +31,7 @@ type config struct {
 	colds   int    // cold starts
 	wakes   int    // of a container, each way
 	asleep  int    // functions as containers that sleep at once
+	many    int    // functions that calls are spread over
 	only    string // part to measure, or all
 	fsync   string // of the private Redis, but for the queue, which is measured with each
 	backlog int    // entries on a topic
@@ -48,7 +49,8 @@ func main() {
 	flag.IntVar(&c.colds, "cold-starts", 200, "how many cold starts")
 	flag.IntVar(&c.wakes, "wakes", 50, "how many wakes of a container, each way")
 	flag.IntVar(&c.asleep, "asleep", 100, "how many functions that sleep at once, as containers")
-	flag.StringVar(&c.only, "only", "", "measure one part: calls, queue, chain or containers")
+	flag.IntVar(&c.many, "functions", 500, "functions, each with a process, that calls are spread over")
+	flag.StringVar(&c.only, "only", "", "measure one part: calls, functions, queue, chain or containers")
 	flag.IntVar(&c.backlog, "backlog", 50_000, "entries that wait on a topic at once; 1000000 takes some minutes")
 	flag.StringVar(&c.fsync, "fsync", "always", "durability: always or everysec")
 	flag.BoolVar(&asJSON, "json", false, "print JSON")
@@ -83,7 +85,7 @@ func measure(ctx context.Context, c config) (*result, error) {
 	for _, part := range []struct {
 		name    string
 		measure func(context.Context, *result) error
-	}{{"calls", c.measureEcho}, {"queue", c.measureQueues}, {"chain", c.measureChain}, {"containers", c.measureContainers}} {
+	}{{"calls", c.measureEcho}, {"functions", c.measureMany}, {"queue", c.measureQueues}, {"chain", c.measureChain}, {"containers", c.measureContainers}} {
 		if c.only != "" && c.only != part.name {
 			continue
 		}
@@ -92,47 +94,6 @@ func measure(ctx context.Context, c config) (*result, error) {
 		}
 	}
 	return r, nil
-}
-
-// measureEcho measures one function that does nothing: how much Hearth adds to it.
-func (c config) measureEcho(ctx context.Context, r *result) error {
-	h, err := c.up(ctx, "bench/stack.yml", "echo", nil)
-	if err != nil {
-		return err
-	}
-	defer h.stop()
-	binary, err := filepath.Abs(filepath.Join(h.state, "build", "echo.bin"))
-	if err != nil {
-		return err
-	}
-	direct, stop, err := runDirectly(ctx, binary)
-	if err != nil {
-		return err
-	}
-	defer stop()
-	if r.RestMiB, err = h.memory("VmRSS"); err != nil {
-		return err
-	}
-
-	if r.Cold, err = h.coldStarts(ctx, "echo", c.colds); err != nil {
-		return err
-	}
-	var alone, through []load
-	for range c.rounds {
-		a, err := c.wrk(ctx, direct, "POST", "hello")
-		if err != nil {
-			return err
-		}
-		b, err := c.wrk(ctx, h.url+"/function/echo", "POST", "hello")
-		if err != nil {
-			return err
-		}
-		alone, through = append(alone, a), append(through, b)
-	}
-	r.Direct, r.Sync = median(alone), median(through)
-
-	r.LoadMiB, err = h.memory("VmHWM")
-	return err
 }
 
 // measureChain measures the bakery: orders that go through all of its four functions, with bakes that take no time.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/router"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -15,7 +16,7 @@ type function struct {
 	m    *Metrics
 	name hearth.Name
 
-	started    prometheus.Counter
+	started    prometheus.Counter // this and the next two are nil if calls are not counted
 	coldStarts prometheus.Counter
 	coldFailed prometheus.Counter
 	delivered  map[string]prometheus.Counter // by outcome; never written to
@@ -27,13 +28,12 @@ type function struct {
 	seconds     prometheus.Observer        // this and the next from the first call: a function asleep has no use for 40 buckets
 	coldSeconds prometheus.Observer
 	attempts    prometheus.Observer
+	queueWait   prometheus.Observer
 }
 
 func newFunction(m *Metrics, n hearth.Name) *function {
 	label := n.String()
-	f := &function{m: m, name: n, codes: map[int]prometheus.Counter{}, delivered: map[string]prometheus.Counter{},
-		dead: map[string]prometheus.Counter{}, coldFailed: m.coldFailed.WithLabelValues(label),
-		started: m.started.WithLabelValues(label), coldStarts: m.coldStarts.WithLabelValues(label)}
+	f := &function{m: m, name: n, codes: map[int]prometheus.Counter{}, delivered: map[string]prometheus.Counter{}, dead: map[string]prometheus.Counter{}}
 	for _, came := range []string{dispatch.Done, dispatch.Busy, dispatch.Retried, dispatch.Buried, dispatch.Cancelled} {
 		f.delivered[came] = m.deliveries.WithLabelValues(label, came) // at 0, so that increase() sees the first one
 	}
@@ -41,6 +41,12 @@ func newFunction(m *Metrics, n hearth.Name) *function {
 		f.dead[reason] = m.deadLetters.WithLabelValues(label, reason)
 	}
 	return f
+}
+
+// calls begins the series of its calls.
+func (f *function) calls() {
+	label := f.name.String()
+	f.started, f.coldStarts, f.coldFailed = f.m.started.WithLabelValues(label), f.m.coldStarts.WithLabelValues(label), f.m.coldFailed.WithLabelValues(label)
 }
 
 func (f *function) Started() { f.started.Inc() }
@@ -64,6 +70,12 @@ func (f *function) count(d dispatch.Delivered) {
 		return
 	}
 	f.delivered[d.Came].Inc()
+	if d.Attempt == 1 && d.Came != dispatch.Busy {
+		if f.queueWait == nil {
+			f.queueWait = f.m.queueWait.WithLabelValues(f.name.String())
+		}
+		f.queueWait.Observe(d.Waited.Seconds())
+	}
 	if d.Came != dispatch.Done && d.Came != dispatch.Buried {
 		return
 	}
@@ -112,7 +124,7 @@ func (f *function) first(status int) (count prometheus.Counter, seconds promethe
 	return f.codes[status], f.seconds
 }
 
-func (f *function) Removed() {
+func (f *function) Removed(router.Load) {
 	f.m.mu.Lock()
 	delete(f.m.functions, f.name)
 	f.m.mu.Unlock()
@@ -122,7 +134,7 @@ func (f *function) Removed() {
 	gone := prometheus.Labels{functionName: f.name.String()}
 	for _, vec := range []interface {
 		DeletePartialMatch(prometheus.Labels) int
-	}{f.m.started, f.m.invocations, f.m.seconds, f.m.deliveries, f.m.coldStarts, f.m.coldSeconds, f.m.coldFailed, f.m.attempts, f.m.deadLetters, f.m.callbacks} {
+	}{f.m.started, f.m.invocations, f.m.seconds, f.m.deliveries, f.m.coldStarts, f.m.coldSeconds, f.m.coldFailed, f.m.attempts, f.m.deadLetters, f.m.callbacks, f.m.queueWait} {
 		vec.DeletePartialMatch(gone)
 	}
 }

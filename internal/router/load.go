@@ -32,7 +32,7 @@ func (fn *route) count(now time.Time) {
 	fn.countedAt = now
 	fn.replicaTime += time.Duration(len(fn.replicas)) * passed
 	fn.busyTime += time.Duration(fn.inflight) * passed
-	fn.loadTime += time.Duration(fn.inflight+fn.held) * passed
+	fn.loadTime += time.Duration(fn.inflight+fn.waiting.Len()) * passed
 }
 
 // Timeout is how long a call of a function may take. ok is false if there is no such function.
@@ -70,11 +70,16 @@ func (r *Router) Load(n hearth.Name) (l Load, ok bool) {
 	if fn == nil {
 		return l, false
 	}
+	return fn.load(), true
+}
+
+// load is what the function has to do.
+func (fn *route) load() Load {
 	fn.mu.Lock()
 	defer fn.mu.Unlock()
 	fn.count(time.Now())
-	l = Load{ReplicaTime: fn.replicaTime, BusyTime: fn.busyTime, LoadTime: fn.loadTime, Calls: fn.calls, InFlight: fn.inflight, Held: fn.held, Failing: fn.failing, Known: len(fn.replicas)}
-	l.Ending = fn.inflight
+	l := Load{ReplicaTime: fn.replicaTime, BusyTime: fn.busyTime, LoadTime: fn.loadTime, Calls: fn.calls, InFlight: fn.inflight, Ending: fn.inflight,
+		Held: fn.waiting.Len(), Failing: fn.failing, Known: len(fn.replicas)}
 	for _, t := range fn.replicas {
 		if t.Accepting {
 			l.Ending -= t.inflight
@@ -83,5 +88,5 @@ func (r *Router) Load(n hearth.Name) (l Load, ok bool) {
 			l.Available++
 		}
 	}
-	return l, true
+	return l
 }

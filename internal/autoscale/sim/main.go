@@ -147,14 +147,14 @@ func millis(d time.Duration) string {
 
 func newRand(seed, stream uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, stream)) }
 
-// cold are the measured starts of this project's README: of a process, of a frozen container, and of one that is made anew.
+// cold are the starts that the README has measured: of a process, of a frozen container, and of one that is made anew.
 func cold(kind string, rnd *rand.Rand) delay {
 	const ms = time.Millisecond
 	switch kind {
 	case "process":
 		return delay{5500 * time.Microsecond, 9700 * time.Microsecond, rnd}
 	case "frozen":
-		return delay{13 * ms, 383 * ms, rnd}
+		return delay{9 * ms, 12 * ms, rnd}
 	}
-	return delay{535 * ms, 800 * ms, rnd} // its p99 was not measured: assumed
+	return delay{243 * ms, 298 * ms, rnd}
 }
