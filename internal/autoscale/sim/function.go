@@ -20,7 +20,7 @@ type spec struct {
 	labels      map[string]string // com.openfaas.scale.*, without that prefix
 	queued      bool              // calls wait on a queue, and else in the router
 	start       delay             // from a replica's order to its first call
-	begin       int               // replicas at the beginning
+	begin       int               // replicas at the beginning, which are ready
 	fixed       bool              // it keeps them
 	stable      time.Duration
 	panics      time.Duration
@@ -40,6 +40,7 @@ type result struct {
 	Peak     int           // the most of them
 	Awake    time.Duration // that there was at least one
 	Starts   int           // of replicas
+	Woken    int           // times that a call found it asleep
 
 	Oracle  time.Duration // see oracle
 	Instant time.Duration
@@ -97,7 +98,9 @@ func simulate(s spec, next func() (call, bool), served func(c call, began time.D
 	f.scaler = autoscale.New(autoscale.Config{Load: f.observe, Backlog: f.backlog, Waiting: f.depths, Scale: f.scaleFrom, Log: slog.New(slog.DiscardHandler),
 		Tick: tick, Stable: s.stable, Panic: s.panics})
 	defer f.scaler.Stop()
+	f.start = delay{}
 	f.scale(s.begin)
+	f.start = s.start
 	f.run(next)
 	f.res.Oracle, f.res.Instant, f.res.Most, f.res.Load = f.oracle.result()
 	return f.res
@@ -175,7 +178,10 @@ func (f *function) arrive(c call) {
 		return
 	}
 	f.waiting.push(c)
-	if len(f.live) == 0 {
+	if len(f.live) == 0 && !f.fixed {
+		if f.counts(c) {
+			f.res.Woken++
+		}
 		f.scale(max(1, f.deploy.Scaling().Min))
 	}
 }

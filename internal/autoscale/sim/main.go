@@ -48,7 +48,7 @@ func main() {
 	flag.StringVar(&o.file, "file", "cmd/bakery/testdata/made-up-days.csv", "the till's file of the recorded day")
 	flag.StringVar(&o.day, "day", "2024-03-02", "its day")
 	flag.IntVar(&o.shops, "shops", 40, "shops that sell that day at once")
-	flag.IntVar(&o.sample, "sample", 25, "of the fleet's functions with few calls, one in so many is simulated, and stands for all")
+	flag.IntVar(&o.sample, "sample", 100, "of the fleet's functions with few calls, one in so many is simulated, and stands for all")
 	flag.StringVar(&only, "only", "", "one part: day, burst or fleet")
 	flag.BoolVar(&asJSON, "json", false, "print JSON")
 	flag.Parse()
@@ -147,7 +147,8 @@ func millis(d time.Duration) string {
 
 func newRand(seed, stream uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, stream)) }
 
-// cold are the starts that the README has measured: of a process, of a frozen container, and of one that is made anew.
+// cold are the starts that the README has measured: of a process, of a frozen container, and of one that is made anew. That of a pod of
+// Kubernetes is assumed: Hearth has no provider for it.
 func cold(kind string, rnd *rand.Rand) delay {
 	const ms = time.Millisecond
 	switch kind {
@@ -155,6 +156,8 @@ func cold(kind string, rnd *rand.Rand) delay {
 		return delay{5500 * time.Microsecond, 9700 * time.Microsecond, rnd}
 	case "frozen":
 		return delay{9 * ms, 12 * ms, rnd}
+	case "pod":
+		return delay{2 * time.Second, 5 * time.Second, rnd}
 	}
 	return delay{243 * ms, 298 * ms, rnd}
 }
