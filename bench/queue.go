@@ -23,6 +23,7 @@ type queue struct {
 	During   float64   `json:"executed_meanwhile"` // a second, while they were accepted
 	Executed float64   `json:"executed"`           // a second, once no more came
 	Done     quantiles `json:"done"`               // from asking to the callback, at a rate that is no load
+	Cost     cost      `json:"cost"`               // of a call, from asking to the end of its execution
 	Call     float64   `json:"bytes_per_call"`
 
 	Backlog  int     `json:"backlog"`         // entries that were put on a topic at once
@@ -64,12 +65,17 @@ func (c config) measureQueue(ctx context.Context) (q queue, err error) {
 	var accepted []load
 	var left, during int
 	var emptying, accepting time.Duration
+	all := 0
+	before, err := h.used(ctx)
+	if err != nil {
+		return q, err
+	}
 	for range c.rounds {
 		a, err := c.wrk(ctx, h.url+"/async-function/echo", 5, 0)
 		if err != nil {
 			return q, err
 		}
-		accepted = append(accepted, a)
+		accepted, all = append(accepted, a), all+a.requests
 		if q.Call, err = h.bytesPerCall(ctx); err != nil {
 			return q, err
 		}
@@ -84,6 +90,11 @@ func (c config) measureQueue(ctx context.Context) (q queue, err error) {
 		}
 		left, emptying = left+n, emptying+time.Since(began)
 	}
+	after, err := h.used(ctx)
+	if err != nil {
+		return q, err
+	}
+	q.Cost = after.since(before, all)
 	q.Accepted, q.During, q.Executed = median(accepted), float64(during)/accepting.Seconds(), float64(left)/emptying.Seconds()
 	return q, h.drainBacklog(ctx, c.backlog, &q)
 }
