@@ -37,7 +37,8 @@ func statusOf(err error) int {
 	return 0
 }
 
-// client speaks to the parts of a gateway's API that go-sdk does not know: Hearth's own.
+// client speaks to a gateway. It is not go-sdk's, which takes any JSON for an answer when it lists or looks (up to v0.2.22, whatever the status),
+// and does not know what Hearth tells besides: why a function fails, queues, dead letters, usage.
 type client struct {
 	gateway  string
 	state    string
