@@ -20,6 +20,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/hearthfaas/hearth/bench/testbed"
 )
 
 // config says how much is measured.
@@ -32,10 +34,9 @@ type config struct {
 	wakes   int    // of a container, each way
 	asleep  int    // functions as containers that sleep at once
 	only    string // part to measure, or all
-	fsync   string // of the private Redis, but for the queue, which is measured with each
 	backlog int    // entries on a topic
 
-	root, state string
+	bed testbed.Bed // its Fsync is not the queue's, which is measured with each
 }
 
 func main() {
@@ -50,7 +51,7 @@ func main() {
 	flag.IntVar(&c.asleep, "asleep", 100, "how many functions that sleep at once, as containers")
 	flag.StringVar(&c.only, "only", "", "measure one part: calls, queue, chain or containers")
 	flag.IntVar(&c.backlog, "backlog", 50_000, "entries that wait on a topic at once; 1000000 takes some minutes")
-	flag.StringVar(&c.fsync, "fsync", "always", "durability: always or everysec")
+	flag.StringVar(&c.bed.Fsync, "fsync", "always", "durability: always or everysec")
 	flag.BoolVar(&asJSON, "json", false, "print JSON")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -75,11 +76,11 @@ func measure(ctx context.Context, c config) (*result, error) {
 		return nil, errors.New("wrk is not in PATH: make bench installs it on Debian; elsewhere install it, for example with brew install wrk")
 	}
 	var err error
-	if c.root, err = filepath.Abs(".."); err != nil {
+	if c.bed.Root, err = filepath.Abs(".."); err != nil {
 		return nil, err
 	}
-	c.state = filepath.Join(c.root, ".hearth", "bench")
-	r := &result{Machine: describeMachine(), Durability: "private redis-server, appendfsync " + c.fsync, Clients: c.clients, Colds: c.colds}
+	c.bed.State = filepath.Join(c.bed.Root, ".hearth", "bench")
+	r := &result{Machine: testbed.DescribeMachine(), Durability: "private redis-server, appendfsync " + c.bed.Fsync, Clients: c.clients, Colds: c.colds}
 	for _, part := range []struct {
 		name    string
 		measure func(context.Context, *result) error
@@ -96,12 +97,12 @@ func measure(ctx context.Context, c config) (*result, error) {
 
 // measureEcho measures one function that does nothing: how much Hearth adds to it.
 func (c config) measureEcho(ctx context.Context, r *result) error {
-	h, err := c.up(ctx, "bench/stack.yml", "echo", nil)
+	h, err := c.bed.Up(ctx, "bench/stack.yml", "echo", nil)
 	if err != nil {
 		return err
 	}
-	defer h.stop()
-	binary, err := filepath.Abs(filepath.Join(h.state, "build", "echo.bin"))
+	defer h.Stop()
+	binary, err := filepath.Abs(filepath.Join(h.State, "build", "echo.bin"))
 	if err != nil {
 		return err
 	}
@@ -110,11 +111,11 @@ func (c config) measureEcho(ctx context.Context, r *result) error {
 		return err
 	}
 	defer stop()
-	if r.RestMiB, err = h.memory("VmRSS"); err != nil {
+	if r.RestMiB, err = h.Memory("VmRSS"); err != nil {
 		return err
 	}
 
-	if r.Cold, err = h.coldStarts(ctx, "echo", c.colds); err != nil {
+	if r.Cold, err = coldStarts(ctx, h, "echo", c.colds); err != nil {
 		return err
 	}
 	var alone, through []load
@@ -123,7 +124,7 @@ func (c config) measureEcho(ctx context.Context, r *result) error {
 		if err != nil {
 			return err
 		}
-		b, err := c.wrk(ctx, h.url+"/function/echo", "POST", "hello")
+		b, err := c.wrk(ctx, h.URL+"/function/echo", "POST", "hello")
 		if err != nil {
 			return err
 		}
@@ -131,47 +132,65 @@ func (c config) measureEcho(ctx context.Context, r *result) error {
 	}
 	r.Direct, r.Sync = median(alone), median(through)
 
-	r.LoadMiB, err = h.memory("VmHWM")
+	r.LoadMiB, err = h.Memory("VmHWM")
 	return err
+}
+
+// coldStarts calls a function that has no replica, again and again.
+func coldStarts(ctx context.Context, h *testbed.Hearth, function string, times int) (q quantiles, err error) {
+	fmt.Fprintf(os.Stderr, "%d cold starts\n", times)
+	var all []time.Duration
+	for range times {
+		if err := h.Scale(ctx, function, 0); err != nil {
+			return q, err
+		}
+		began := time.Now()
+		if err := h.Post(ctx, "/function/"+function, "hello", 200); err != nil {
+			return q, err
+		}
+		all = append(all, time.Since(began))
+	}
+	slices.Sort(all)
+	return quantiles{P50: testbed.MS(testbed.Quantile(all, 50)), P99: testbed.MS(testbed.Quantile(all, 99))}, nil
 }
 
 // measureChain measures the bakery: orders that go through all of its four functions, with bakes that take no time.
 func (c config) measureChain(ctx context.Context, r *result) error {
-	h, err := c.up(ctx, "stack.yml", "bakery", nil, "BAKE_SPEED=100000000")
+	h, err := c.bed.Up(ctx, "stack.yml", "bakery", nil, "BAKE_SPEED=100000000")
 	if err != nil {
 		return err
 	}
-	defer h.stop()
-	if err := h.bakery(ctx, "restock", "--trays", fmt.Sprint(c.orders+1000)); err != nil {
+	defer h.Stop()
+	if err := h.Bakery(ctx, "restock", "--trays", fmt.Sprint(c.orders+1000)); err != nil {
 		return err
 	}
 	var alone []time.Duration
 	for range 200 {
 		began := time.Now()
-		if err := h.post(ctx, "/function/cashier?wait=10s", tray, 200); err != nil {
+		if err := h.Post(ctx, "/function/cashier?wait=10s", tray, 200); err != nil {
 			return err
 		}
 		alone = append(alone, time.Since(began))
 	}
 	slices.Sort(alone)
-	r.HopMS = ms(quantile(alone, 50)) / hops
-	if err := h.scale(ctx, "oven", ovens); err != nil { // else what is measured is that an oven has four racks
+	r.HopMS = testbed.MS(testbed.Quantile(alone, 50)) / hops
+	if err := h.Scale(ctx, "oven", ovens); err != nil { // else what is measured is that an oven has four racks
 		return err
 	}
 	began := time.Now()
-	if err := h.postMany(ctx, "/async-function/cashier", tray, c.orders, c.clients); err != nil {
+	if err := h.PostMany(ctx, "/async-function/cashier", tray, c.orders, c.clients); err != nil {
 		return err
 	}
-	if err := h.untilEmpty(ctx); err != nil {
+	if err := h.UntilEmpty(ctx); err != nil {
 		return err
 	}
 	r.Orders, r.OrderRate = c.orders, float64(c.orders)/time.Since(began).Seconds()
-	peak, err := h.memory("VmHWM")
+	peak, err := h.Memory("VmHWM")
 	if err != nil {
 		return err
 	}
 	r.LoadMiB = max(r.LoadMiB, peak)
-	return h.bakery(ctx, "audit")
+	return h.Bakery(ctx, "audit")
 }
 
 const (

@@ -1,4 +1,6 @@
-package main
+// Package testbed starts the real hearth on this machine for a measurement, and calls it from outside, as its users do. What is
+// measured, and what the figures mean, is for the commands that use it.
+package testbed
 
 import (
 	"bytes"
@@ -20,25 +22,37 @@ import (
 	"time"
 )
 
-// A running hearth, started for one part of the benchmark.
-type running struct {
+// A Bed is where measurements take place.
+type Bed struct {
+	Root  string // the repository, with hearth and bakery in its bin
+	State string // a directory for the states of all hearths
+	Fsync string // of the private Redis: always or everysec
+}
+
+// A Hearth is one that runs, started for one part of a measurement.
+type Hearth struct {
+	URL   string // of the gateway
+	State string // its directory
+
 	cmd      *exec.Cmd
-	url      string
 	root     string
-	state    string
 	password string
 	ended    chan error
 }
 
-// up starts hearth on a state of its own, which is empty but for what was built.
-func (c config) up(ctx context.Context, stack, name string, args []string, env ...string) (*running, error) {
-	h := &running{root: c.root, state: filepath.Join(c.state, name), ended: make(chan error, 1)}
-	if err := os.RemoveAll(filepath.Join(h.state, "redis")); err != nil {
+// Up starts hearth with a stack of the repository, or one whose path is absolute, on a state of its own, which is empty but for what
+// was built.
+func (b Bed) Up(ctx context.Context, stack, name string, args []string, env ...string) (*Hearth, error) {
+	h := &Hearth{root: b.Root, State: filepath.Join(b.State, name), ended: make(chan error, 1)}
+	if err := os.RemoveAll(filepath.Join(h.State, "redis")); err != nil {
 		return nil, err
 	}
+	if !filepath.IsAbs(stack) {
+		stack = filepath.Join(b.Root, stack)
+	}
 	fmt.Fprintf(os.Stderr, "starting hearth with %s\n", stack)
-	h.cmd = exec.CommandContext(ctx, filepath.Join(c.root, "bin", "hearth"), append([]string{"up", "-f", filepath.Join(c.root, stack), "--state", h.state,
-		"--listen", "127.0.0.1:0", "--fsync", c.fsync}, args...)...)
+	h.cmd = exec.CommandContext(ctx, filepath.Join(b.Root, "bin", "hearth"), append([]string{"up", "-f", stack, "--state", h.State,
+		"--listen", "127.0.0.1:0", "--fsync", b.Fsync}, args...)...)
 	h.cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "REDIS_URL=") }), env...)
 	h.cmd.Cancel, h.cmd.WaitDelay = func() error { return h.cmd.Process.Signal(os.Interrupt) }, 30*time.Second
 	var out bytes.Buffer
@@ -53,8 +67,8 @@ func (c config) up(ctx context.Context, stack, name string, args []string, env .
 	case err := <-h.ended:
 		return nil, fmt.Errorf("hearth up: %w\n%s", err, out.String())
 	}
-	h.url = regexp.MustCompile(`gateway\s+(http://\S+)`).FindStringSubmatch(said.text())[1]
-	password, err := os.ReadFile(filepath.Join(h.state, "basic-auth-password"))
+	h.URL = regexp.MustCompile(`gateway\s+(http://\S+)`).FindStringSubmatch(said.text())[1]
+	password, err := os.ReadFile(filepath.Join(h.State, "basic-auth-password"))
 	h.password = strings.TrimSpace(string(password))
 	return h, err
 }
@@ -83,13 +97,14 @@ func (w *watched) text() string {
 	return w.buffer.String()
 }
 
-func (h *running) stop() {
+// Stop ends it, and waits until it has.
+func (h *Hearth) Stop() {
 	_ = h.cmd.Process.Signal(syscall.SIGTERM)
 	<-h.ended
 }
 
-// memory is hearth's own, in MiB: VmRSS now, VmHWM the most there was. Linux only; elsewhere it is 0.
-func (h *running) memory(what string) (float64, error) {
+// Memory is hearth's own, in MiB: VmRSS now, VmHWM the most there was. Linux only; elsewhere it is 0.
+func (h *Hearth) Memory(what string) (float64, error) {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", h.cmd.Process.Pid))
 	if errors.Is(err, os.ErrNotExist) {
 		return 0, nil
@@ -105,9 +120,9 @@ func (h *running) memory(what string) (float64, error) {
 	return kib / 1024, err
 }
 
-// do makes one request with the operator's password, and reads its answer.
-func (h *running) do(ctx context.Context, method, path, body string, out any) (int, error) {
-	req, err := http.NewRequestWithContext(ctx, method, h.url+path, strings.NewReader(body))
+// Do makes one request with the operator's password, and reads its answer.
+func (h *Hearth) Do(ctx context.Context, method, path, body string, out any) (int, error) {
+	req, err := http.NewRequestWithContext(ctx, method, h.URL+path, strings.NewReader(body))
 	if err != nil {
 		return 0, err
 	}
@@ -130,23 +145,24 @@ func (h *running) do(ctx context.Context, method, path, body string, out any) (i
 	return res.StatusCode, err
 }
 
-func (h *running) post(ctx context.Context, path, body string, want int) error {
-	status, err := h.do(ctx, http.MethodPost, path, body, nil)
+// Post makes a call that must be answered with a status.
+func (h *Hearth) Post(ctx context.Context, path, body string, want int) error {
+	status, err := h.Do(ctx, http.MethodPost, path, body, nil)
 	if err == nil && status != want {
 		err = fmt.Errorf("POST %s: %d, want %d", path, status, want)
 	}
 	return err
 }
 
-// postMany posts so often, from several clients at once.
-func (h *running) postMany(ctx context.Context, path, body string, times, clients int) error {
+// PostMany posts so often, from several clients at once.
+func (h *Hearth) PostMany(ctx context.Context, path, body string, times, clients int) error {
 	http.DefaultTransport.(*http.Transport).MaxIdleConnsPerHost = clients
 	work, failed := make(chan struct{}), make(chan error, clients)
 	var posting sync.WaitGroup
 	for range clients {
 		posting.Go(func() {
 			for range work {
-				if err := h.post(ctx, path, body, http.StatusAccepted); err != nil {
+				if err := h.Post(ctx, path, body, http.StatusAccepted); err != nil {
 					select {
 					case failed <- err:
 					default:
@@ -168,13 +184,13 @@ func (h *running) postMany(ctx context.Context, path, body string, times, client
 	}
 }
 
-// queued is how many entries are on all queues.
-func (h *running) queued(ctx context.Context) (int, error) {
+// Queued is how many entries are on all queues.
+func (h *Hearth) Queued(ctx context.Context) (int, error) {
 	var queues []struct {
 		Queue                      string
 		Waiting, Leased, Due, Dead int
 	}
-	if _, err := h.do(ctx, http.MethodGet, "/system/queues", "", &queues); err != nil {
+	if _, err := h.Do(ctx, http.MethodGet, "/system/queues", "", &queues); err != nil {
 		return 0, err
 	}
 	n := 0
@@ -186,10 +202,10 @@ func (h *running) queued(ctx context.Context) (int, error) {
 	return n, nil
 }
 
-// untilEmpty waits until the queues are empty.
-func (h *running) untilEmpty(ctx context.Context) error {
+// UntilEmpty waits until the queues are empty.
+func (h *Hearth) UntilEmpty(ctx context.Context) error {
 	for {
-		n, err := h.queued(ctx)
+		n, err := h.Queued(ctx)
 		if n == 0 || err != nil {
 			return err
 		}
@@ -201,32 +217,14 @@ func (h *running) untilEmpty(ctx context.Context) error {
 	}
 }
 
-// coldStarts calls a function that has no replica, again and again.
-func (h *running) coldStarts(ctx context.Context, function string, times int) (q quantiles, err error) {
-	fmt.Fprintf(os.Stderr, "%d cold starts\n", times)
-	var all []time.Duration
-	for range times {
-		if err := h.scale(ctx, function, 0); err != nil {
-			return q, err
-		}
-		began := time.Now()
-		if err := h.post(ctx, "/function/"+function, "hello", http.StatusOK); err != nil {
-			return q, err
-		}
-		all = append(all, time.Since(began))
-	}
-	slices.Sort(all)
-	return quantiles{P50: ms(quantile(all, 50)), P99: ms(quantile(all, 99))}, nil
-}
-
-// scale sets a function's replicas, and waits until it has just so many.
-func (h *running) scale(ctx context.Context, function string, replicas int) error {
-	if _, err := h.do(ctx, http.MethodPost, "/system/scale-function/"+function, fmt.Sprintf(`{"serviceName":%q,"replicas":%d}`, function, replicas), nil); err != nil {
+// Scale sets a function's replicas, and waits until it has just so many.
+func (h *Hearth) Scale(ctx context.Context, function string, replicas int) error {
+	if _, err := h.Do(ctx, http.MethodPost, "/system/scale-function/"+function, fmt.Sprintf(`{"serviceName":%q,"replicas":%d}`, function, replicas), nil); err != nil {
 		return err
 	}
 	for {
 		var status struct{ AvailableReplicas, Replicas int }
-		if _, err := h.do(ctx, http.MethodGet, "/system/function/"+function, "", &status); err != nil {
+		if _, err := h.Do(ctx, http.MethodGet, "/system/function/"+function, "", &status); err != nil {
 			return err
 		}
 		if status.Replicas == replicas && status.AvailableReplicas == replicas {
@@ -236,10 +234,10 @@ func (h *running) scale(ctx context.Context, function string, replicas int) erro
 	}
 }
 
-// bakery runs the bakery's own command.
-func (h *running) bakery(ctx context.Context, args ...string) error {
+// Bakery runs the bakery's own command.
+func (h *Hearth) Bakery(ctx context.Context, args ...string) error {
 	cmd := exec.CommandContext(ctx, filepath.Join(h.root, "bin", "bakery"), args...)
-	cmd.Env = append(os.Environ(), "OPENFAAS_URL="+h.url, "MANAGER_KEY_FILE="+filepath.Join(h.state, "secrets", "openfaas-fn", "manager-key"))
+	cmd.Env = append(os.Environ(), "OPENFAAS_URL="+h.URL, "MANAGER_KEY_FILE="+filepath.Join(h.State, "secrets", "openfaas-fn", "manager-key"))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("bakery %s: %w\n%s", strings.Join(args, " "), err, out)
 	}
