@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -196,7 +195,7 @@ func drainBacklog(ctx context.Context, h *testbed.Hearth, entries int, q *queue)
 
 // cli runs redis-cli on the private Redis.
 func cli(ctx context.Context, h *testbed.Hearth, args ...string) *exec.Cmd {
-	return exec.CommandContext(ctx, "redis-cli", append([]string{"-s", filepath.Join(h.State, "redis", "redis.sock")}, args...)...)
+	return exec.CommandContext(ctx, "redis-cli", append([]string{"-s", h.Socket()}, args...)...)
 }
 
 // bytesPerCall is what one queued call of echo takes in Redis, of those that wait now; 0 if there are too few to tell.

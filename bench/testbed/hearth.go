@@ -68,7 +68,7 @@ func (b Bed) Up(ctx context.Context, stack, name string, args []string, env ...s
 		return nil, fmt.Errorf("hearth up: %w\n%s", err, out.String())
 	}
 	h.URL = regexp.MustCompile(`gateway\s+(http://\S+)`).FindStringSubmatch(said.text())[1]
-	password, err := os.ReadFile(filepath.Join(h.State, "basic-auth-password"))
+	password, err := os.ReadFile(h.PasswordFile())
 	h.password = strings.TrimSpace(string(password))
 	return h, err
 }
@@ -97,6 +97,20 @@ func (w *watched) text() string {
 	return w.buffer.String()
 }
 
+// PasswordFile has the operator's password.
+func (h *Hearth) PasswordFile() string { return filepath.Join(h.State, "basic-auth-password") }
+
+// KeyFile has the bakery's manager-key.
+func (h *Hearth) KeyFile() string {
+	return filepath.Join(h.State, "secrets", "openfaas-fn", "manager-key")
+}
+
+// Socket is that of its private Redis.
+func (h *Hearth) Socket() string { return filepath.Join(h.State, "redis", "redis.sock") }
+
+// PID is its process.
+func (h *Hearth) PID() int { return h.cmd.Process.Pid }
+
 // Stop ends it, and waits until it has.
 func (h *Hearth) Stop() {
 	_ = h.cmd.Process.Signal(syscall.SIGTERM)
@@ -120,29 +134,32 @@ func (h *Hearth) Memory(what string) (float64, error) {
 	return kib / 1024, err
 }
 
-// Do makes one request with the operator's password, and reads its answer.
+// Do makes one request with the operator's password, and reads its answer as JSON into out, if that is not nil.
 func (h *Hearth) Do(ctx context.Context, method, path, body string, out any) (int, error) {
+	status, text, err := h.Text(ctx, method, path, body)
+	if err == nil && out != nil {
+		err = json.Unmarshal(text, out)
+	}
+	return status, err
+}
+
+// Text makes one request with the operator's password, and returns its answer. One of 400 or more is an error.
+func (h *Hearth) Text(ctx context.Context, method, path, body string) (int, []byte, error) {
 	req, err := http.NewRequestWithContext(ctx, method, h.URL+path, strings.NewReader(body))
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	req.SetBasicAuth("admin", h.password)
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	defer func() { _ = res.Body.Close() }()
 	text, err := io.ReadAll(res.Body)
-	if err != nil {
-		return 0, err
+	if err == nil && res.StatusCode >= http.StatusBadRequest {
+		err = fmt.Errorf("%s %s: %s: %s", method, path, res.Status, text)
 	}
-	if res.StatusCode >= http.StatusBadRequest {
-		return res.StatusCode, fmt.Errorf("%s %s: %s: %s", method, path, res.Status, text)
-	}
-	if out != nil {
-		err = json.Unmarshal(text, out)
-	}
-	return res.StatusCode, err
+	return res.StatusCode, text, err
 }
 
 // Post makes a call that must be answered with a status.
@@ -237,7 +254,7 @@ func (h *Hearth) Scale(ctx context.Context, function string, replicas int) error
 // Bakery runs the bakery's own command.
 func (h *Hearth) Bakery(ctx context.Context, args ...string) error {
 	cmd := exec.CommandContext(ctx, filepath.Join(h.root, "bin", "bakery"), args...)
-	cmd.Env = append(os.Environ(), "OPENFAAS_URL="+h.URL, "MANAGER_KEY_FILE="+filepath.Join(h.State, "secrets", "openfaas-fn", "manager-key"))
+	cmd.Env = append(os.Environ(), "OPENFAAS_URL="+h.URL, "MANAGER_KEY_FILE="+h.KeyFile())
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("bakery %s: %w\n%s", strings.Join(args, " "), err, out)
 	}

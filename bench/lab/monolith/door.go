@@ -6,35 +6,41 @@ import (
 	"log"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hearthfaas/hearth/chain"
 	handler "github.com/openfaas/templates-sdk/go-http"
 )
 
-// newDoor serves the addresses of a gateway.
+// newDoor serves the addresses of a gateway: /function/NAME and /async-function/NAME, also as NAME.NAMESPACE.
 func newDoor(roles []*role) http.Handler {
-	mux := http.NewServeMux()
+	of := map[string]*role{}
 	for _, r := range roles {
-		mux.HandleFunc("/function/"+r.name, func(w http.ResponseWriter, req *http.Request) {
-			if answer, ok := call(w, req, r); ok {
-				write(w, answer)
-			}
-		})
-		mux.HandleFunc("POST /async-function/"+r.name, func(w http.ResponseWriter, req *http.Request) {
-			answer, ok := call(w, req, r)
-			switch {
-			case !ok:
-			case answer.StatusCode >= 500: // it was not placed, and that must be said
-				write(w, answer)
-			default:
-				w.WriteHeader(http.StatusAccepted)
-				if to := req.Header.Get("X-Callback-Url"); to != "" {
-					go callBack(to, answer)
-				}
-			}
-		})
+		of[r.name] = r
 	}
+	at := func(answered func(http.ResponseWriter, *http.Request, handler.Response)) http.HandlerFunc {
+		return func(w http.ResponseWriter, req *http.Request) {
+			name, _, _ := strings.Cut(req.PathValue("name"), ".")
+			if of[name] == nil {
+				http.NotFound(w, req)
+			} else if answer, ok := call(w, req, of[name]); ok {
+				answered(w, req, answer)
+			}
+		}
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/function/{name}", at(func(w http.ResponseWriter, _ *http.Request, answer handler.Response) { write(w, answer) }))
+	mux.HandleFunc("POST /async-function/{name}", at(func(w http.ResponseWriter, req *http.Request, answer handler.Response) {
+		if answer.StatusCode >= 500 { // it was not placed, and that must be said
+			write(w, answer)
+			return
+		}
+		w.WriteHeader(http.StatusAccepted)
+		if to := req.Header.Get("X-Callback-Url"); to != "" {
+			go callBack(to, answer)
+		}
+	}))
 	return mux
 }
 
