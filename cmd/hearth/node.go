@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hearthfaas/hearth/internal/autoscale"
 	"github.com/hearthfaas/hearth/internal/cron"
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/egress"
@@ -39,6 +40,7 @@ type nodeConfig struct {
 	NoAuth        bool
 	Backoff       hearth.Backoff
 	Queue         queueLimits
+	Scaling       scalingConfig
 	Log           *slog.Logger
 
 	CallbackAllow egress.AllowList // private addresses that callbacks may go to
@@ -55,7 +57,8 @@ type node struct {
 	secrets  *secrets.Vault
 	router   *router.Router
 	dispatch *dispatch.Dispatcher
-	cron     *cron.Scheduler // nil if plain
+	cron     *cron.Scheduler       // nil if plain
+	scaler   *autoscale.Autoscaler // nil if plain, or switched off
 	registry *registry.Registry
 	gateway  *gateway.Gateway
 	release  func()          // the name of this hearth, which is claimed
@@ -117,7 +120,14 @@ func (n *node) open(ctx context.Context) (err error) {
 	if !cfg.Plain {
 		n.cron = cron.New(cron.Config{Queue: n.queue, Log: cfg.Log, Notify: n.dispatch.Notify, QueueLimit: cfg.Queue.limit()})
 	}
-	n.registry = registry.New(registry.Config{Queue: n.queue, Provider: n.provider, Router: n.router, Dispatch: n.dispatch, Log: cfg.Log, Instance: n.instance, Topics: !cfg.Plain, Cron: n.cron,
+	if !cfg.Plain && !cfg.Scaling.Off {
+		n.scaler = autoscale.New(autoscale.Config{Load: n.router.Load, Backlog: n.dispatch.Backlog, Waiting: n.queue.Waiting, Usage: n.provider.Usage, Log: cfg.Log,
+			Scale: func(ctx context.Context, name hearth.Name, from, to int) error {
+				return n.registry.ScaleFrom(ctx, name, from, to)
+			},
+			Stable: cfg.Scaling.Window, Panic: cfg.Scaling.PanicWindow, Drain: cfg.Scaling.DrainGoal})
+	}
+	n.registry = registry.New(registry.Config{Queue: n.queue, Provider: n.provider, Router: n.router, Dispatch: n.dispatch, Log: cfg.Log, Instance: n.instance, Topics: !cfg.Plain, Cron: n.cron, Autoscale: n.scaler,
 		SyncSecrets: n.secrets.Sync})
 	n.provider.Watch(n.registry.Updated)
 	n.provider.WatchRollouts(n.registry.RolloutFailed)
@@ -139,11 +149,17 @@ func (n *node) open(ctx context.Context) (err error) {
 	if n.cron != nil {
 		n.cron.Start()
 	}
+	if n.scaler != nil {
+		n.scaler.Start()
+	}
 	return nil
 }
 
 // close takes no new calls and lets those under way end, until ctx does; then it ends all replicas.
 func (n *node) close(ctx context.Context) error {
+	if n.scaler != nil {
+		n.scaler.Stop()
+	}
 	if n.cron != nil {
 		n.cron.Stop()
 	}

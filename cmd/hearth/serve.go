@@ -32,6 +32,7 @@ type serveConfig struct {
 	Drain     time.Duration
 	Backoff   string
 	Queue     queueLimits
+	Scaling   scalingConfig
 	TLSCert   string
 	TLSKey    string
 	Plain     bool
@@ -90,6 +91,7 @@ func (c *serveConfig) addFlags(f *pflag.FlagSet) {
 	f.DurationVar(&c.Drain, "drain", 10*time.Second, "how long calls under way may take to end after Ctrl-C or SIGTERM")
 	f.StringVar(&c.Backoff, "retry-backoff", string(hearth.BackoffEqual), "how the waits before retries, which double each time, are spread: equal, 50 to 100 % of each; full, 0 to 100 %; or exponential, all of it")
 	c.Queue.addFlags(f)
+	c.Scaling.addFlags(f)
 	f.StringVar(&c.TLSCert, "tls-cert", "", "PEM file with a certificate and its chain: the gateway speaks https; it is read again when it changes")
 	f.StringVar(&c.TLSKey, "tls-key", "", "PEM file with the certificate's private key")
 	f.Var(&c.CallbackAllow, egress.Flag, "private address that callbacks may go to, as 10.1.2.3, 10.1.0.0/16 or a host name, each with :PORT or without; repeat it, or divide by commas (default $"+callbackAllowEnv+")")
@@ -147,7 +149,7 @@ func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n 
 		}
 	}
 	n, err := startNode(ctx, nodeConfig{State: c.State, Provider: c.providerConfig, RedisURL: redisURL, RedisPatience: redisPatience, Listener: listener, TLS: cert, Plain: c.Plain, NoAuth: c.NoAuth, Log: log,
-		Backoff: hearth.Backoff(c.Backoff), Queue: c.Queue, CallbackAllow: c.CallbackAllow})
+		Backoff: hearth.Backoff(c.Backoff), Queue: c.Queue, Scaling: c.Scaling, CallbackAllow: c.CallbackAllow})
 	if err != nil {
 		return err
 	}
@@ -215,6 +217,9 @@ func (c serveConfig) check() error {
 	}
 	if _, err := hearth.ParseBackoff(c.Backoff); err != nil {
 		return fmt.Errorf("--retry-backoff: %w", err)
+	}
+	if err := c.Scaling.check(); err != nil {
+		return err
 	}
 	return c.Queue.check()
 }

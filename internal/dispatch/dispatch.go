@@ -194,6 +194,14 @@ func (d *Dispatcher) RoomMade(n hearth.Name) {
 	}
 }
 
+// Backlog are a function's queues that may have something for which it has no room now.
+func (d *Dispatcher) Backlog(n hearth.Name) []chain.Subscription {
+	if l := d.lane(n); l != nil {
+		return l.full()
+	}
+	return nil
+}
+
 // Cancelled says that entries of a function's own calls were taken from its queue: calls under way are broken off. Those that
 // another hearth makes, that one breaks off when it renews their leases.
 func (d *Dispatcher) Cancelled(n hearth.Name, ids []string) {

@@ -144,6 +144,21 @@ func (l *lane) next() (*queue, int) {
 	return nil, 0
 }
 
+// full are the queues of the function's calls and topics that may have something for which there is no room.
+func (l *lane) full() (queues []chain.Subscription) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.calls < l.d.target.Room(l.name) {
+		return nil
+	}
+	for _, q := range l.turn {
+		if q.ready && !q.callbacks {
+			queues = append(queues, q.Subscription.Subscription)
+		}
+	}
+	return queues
+}
+
 // run takes and delivers until there is nothing to take, or no room.
 func (l *lane) run() {
 	for {

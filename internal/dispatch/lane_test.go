@@ -2,10 +2,13 @@ package dispatch_test
 
 import (
 	"fmt"
+	"net/http"
+	"slices"
 	"testing"
 
 	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/stretchr/testify/require"
 )
@@ -25,4 +28,28 @@ func TestRetryComesAlsoWhenItsQueueWasLookedAtMeanwhile(t *testing.T) {
 		eventually(t, func() bool { return r.depth(calls) == redis.Depth{Dead: round + 1} })
 	}
 	require.Len(t, r.fns.seen(), 3*200)
+}
+
+func TestBacklogIsWhatThereIsNoRoomFor(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, chaintest.Redis(t))
+	goOn := make(chan struct{})
+	r.fns.answer = func(hearth.Name, *http.Request, string) (int, http.Header, string, error) {
+		<-goOn
+		return http.StatusOK, nil, "", nil
+	}
+	r.subscribe()
+	for i := range 8 {
+		r.enqueue(redis.Call{Entry: chain.Entry{CallID: fmt.Sprint(i)}})
+	}
+	calls := redis.CallsOf(oven)
+	r.d.Notify(oven, calls)
+	eventually(t, func() bool { return r.depth(calls) == redis.Depth{Leased: 8} })
+	r.enqueue(redis.Call{Entry: chain.Entry{CallID: "one more"}})
+	r.d.Notify(oven, calls)
+	eventually(t, func() bool { return slices.Equal(r.d.Backlog(oven), []chain.Subscription{calls}) })
+	require.Empty(t, r.d.Backlog(hearth.Name{Function: "nobody", Namespace: "n"}))
+	close(goOn)
+	r.settled(calls)
+	require.Empty(t, r.d.Backlog(oven))
 }

@@ -40,6 +40,7 @@ const (
 	labelMin         = "com.openfaas.scale.min"
 	labelMax         = "com.openfaas.scale.max"
 	labelFactor      = "com.openfaas.scale.factor"
+	labelType        = "com.openfaas.scale.type"
 	labelTarget      = "com.openfaas.scale.target"
 	labelProportion  = "com.openfaas.scale.target-proportion"
 	labelZero        = "com.openfaas.scale.zero"

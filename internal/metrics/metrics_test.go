@@ -147,17 +147,19 @@ func TestStateIsLookedUpAtEachScrape(t *testing.T) {
 	s.Schedules = func() []cron.State { return []cron.State{{Name: oven, Fired: 6, Next: time.Unix(1_714_953_600, 0)}} }
 	m.Show(s)
 	require.Equal(t, map[string]float64{
-		`hearth_cron_fired_total{function_name="oven.openfaas-fn"}`:                        6,
-		`hearth_cron_next_timestamp_seconds{function_name="oven.openfaas-fn"}`:             1_714_953_600,
-		`hearth_build_info{version="v1"}`:                                                  1,
-		`gateway_service_count{function_name="oven.openfaas-fn"}`:                          3,
-		`gateway_service_ready_count{function_name="oven.openfaas-fn"}`:                    2,
-		`hearth_replica_seconds_total{function_name="oven.openfaas-fn"}`:                   90,
-		`gateway_service_min{function_name="oven.openfaas-fn"}`:                            2,
-		`gateway_function_invocation_inflight{function_name="oven.openfaas-fn"}`:           5,
-		`hearth_queue_depth{function_name="oven.openfaas-fn",queue="oven:calls"}`:          7,
-		`hearth_queue_dead_letters{function_name="oven.openfaas-fn",queue="oven:calls"}`:   3,
-		`hearth_queue_oldest_seconds{function_name="oven.openfaas-fn",queue="oven:calls"}`: 1.5,
+		`hearth_cron_fired_total{function_name="oven.openfaas-fn"}`:                         6,
+		`hearth_cron_next_timestamp_seconds{function_name="oven.openfaas-fn"}`:              1_714_953_600,
+		`hearth_build_info{version="v1"}`:                                                   1,
+		`gateway_service_count{function_name="oven.openfaas-fn"}`:                           3,
+		`gateway_service_ready_count{function_name="oven.openfaas-fn"}`:                     2,
+		`hearth_replica_seconds_total{function_name="oven.openfaas-fn"}`:                    90,
+		`gateway_service_min{function_name="oven.openfaas-fn"}`:                             2,
+		`gateway_service_target{function_name="oven.openfaas-fn"}`:                          32,
+		`gateway_service_target_load{function_name="oven.openfaas-fn",scaling_type="work"}`: 28.8,
+		`gateway_function_invocation_inflight{function_name="oven.openfaas-fn"}`:            5,
+		`hearth_queue_depth{function_name="oven.openfaas-fn",queue="oven:calls"}`:           7,
+		`hearth_queue_dead_letters{function_name="oven.openfaas-fn",queue="oven:calls"}`:    3,
+		`hearth_queue_oldest_seconds{function_name="oven.openfaas-fn",queue="oven:calls"}`:  1.5,
 		`hearth_redis_up`: 1,
 	}, scrape(t, m), "and nothing of a function that the router does not know any more")
 }

@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -43,6 +44,8 @@ var (
 	desired  = gauge("gateway_service_count", "Replicas that a function should have.", functionName)
 	ready    = gauge("gateway_service_ready_count", "Replicas of a function that are ready.", functionName)
 	minimum  = gauge("gateway_service_min", "Replicas that a function begins with, and wakes to.", functionName)
+	target   = gauge("gateway_service_target", "Load that a function's replicas are scaled for: each of them, in the unit of the signal.", functionName)
+	load     = gauge("gateway_service_target_load", "Load of one replica above which a function grows: its target, times the proportion. Without labels, the signal is work.", functionName, "scaling_type")
 	inflight = gauge("gateway_function_invocation_inflight", "Calls of a function that are under way, or held until it has a replica.", functionName)
 
 	replicaSeconds = prometheus.NewDesc("hearth_replica_seconds_total", "Seconds that the replicas of a function have lived, together, on this hearth: what it used.", []string{functionName}, nil)
@@ -60,7 +63,7 @@ var (
 type stateCollector struct{ s State }
 
 func (stateCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{desired, ready, minimum, inflight, replicaSeconds, fired, next, waiting, deadLetters, oldest, redisUp} {
+	for _, d := range []*prometheus.Desc{desired, ready, minimum, target, load, inflight, replicaSeconds, fired, next, waiting, deadLetters, oldest, redisUp} {
 		ch <- d
 	}
 }
@@ -71,15 +74,18 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for _, f := range c.s.Functions() {
 		name := f.Name().String()
-		load, ok := c.s.Load(f.Name())
+		now, ok := c.s.Load(f.Name())
 		if !ok {
 			continue // it is being removed
 		}
 		show(desired, float64(f.Replicas), name)
-		show(ready, float64(load.Available), name)
+		show(ready, float64(now.Available), name)
 		show(minimum, float64(f.MinReplicas()), name)
-		show(inflight, float64(load.InFlight+load.Held), name)
-		ch <- prometheus.MustNewConstMetric(replicaSeconds, prometheus.CounterValue, load.ReplicaTime.Seconds(), name)
+		scaling := f.Scaling()
+		show(target, scaling.Target, name)
+		show(load, scaling.Target*scaling.Proportion, name, cmp.Or(string(scaling.Signal), "work"))
+		show(inflight, float64(now.InFlight+now.Held), name)
+		ch <- prometheus.MustNewConstMetric(replicaSeconds, prometheus.CounterValue, now.ReplicaTime.Seconds(), name)
 	}
 	if c.s.Schedules != nil {
 		for _, s := range c.s.Schedules() {

@@ -21,11 +21,9 @@ type Depth struct {
 // Depths are those of several subscriptions, in their order.
 func (c *Client) Depths(ctx context.Context, subs []chain.Subscription) ([]Depth, error) {
 	pipe := c.rdb.Pipeline()
-	type counts struct{ length, leased, due, dead *goredis.IntCmd }
-	all := make([]counts, len(subs))
+	all := make([][4]*goredis.IntCmd, len(subs))
 	for i, s := range subs {
-		k := s.Keys()
-		all[i] = counts{pipe.XLen(ctx, k[0]), pipe.ZCard(ctx, k[1]), pipe.ZCard(ctx, k[2]), pipe.ZCard(ctx, k[3])}
+		all[i] = countsOf(ctx, pipe, s)
 	}
 	if len(subs) > 0 {
 		if _, err := pipe.Exec(ctx); err != nil {
@@ -34,8 +32,7 @@ func (c *Client) Depths(ctx context.Context, subs []chain.Subscription) ([]Depth
 	}
 	depths := make([]Depth, len(subs))
 	for i, n := range all {
-		d := Depth{Leased: int(n.leased.Val()), Due: int(n.due.Val()), Dead: int(n.dead.Val())}
-		d.Waiting = max(0, int(n.length.Val())-d.Leased-d.Due-d.Dead)
+		d := Depth{Waiting: waitingOf(n), Leased: int(n[1].Val()), Due: int(n[2].Val()), Dead: int(n[3].Val())}
 		if d.Waiting > 0 { // few have: it is one more question for each
 			ms, err := oldestLua.Run(ctx, c.rdb, subs[i].Keys(), subs[i].Group).Int64()
 			if err != nil {
@@ -46,4 +43,33 @@ func (c *Client) Depths(ctx context.Context, subs []chain.Subscription) ([]Depth
 		depths[i] = d
 	}
 	return depths, nil
+}
+
+// Waiting is how much of each of several subscriptions nobody has taken yet, in their order; with several groups, an upper bound.
+func (c *Client) Waiting(ctx context.Context, subs []chain.Subscription) ([]int, error) {
+	pipe := c.rdb.Pipeline()
+	all := make([][4]*goredis.IntCmd, len(subs))
+	for i, s := range subs {
+		all[i] = countsOf(ctx, pipe, s)
+	}
+	if len(subs) > 0 {
+		if _, err := pipe.Exec(ctx); err != nil {
+			return nil, away("measure queues", err)
+		}
+	}
+	waiting := make([]int, len(subs))
+	for i, n := range all {
+		waiting[i] = waitingOf(n)
+	}
+	return waiting, nil
+}
+
+// countsOf asks for the length of a subscription's stream, and for how much is leased, due and dead.
+func countsOf(ctx context.Context, pipe goredis.Pipeliner, s chain.Subscription) [4]*goredis.IntCmd {
+	k := s.Keys()
+	return [4]*goredis.IntCmd{pipe.XLen(ctx, k[0]), pipe.ZCard(ctx, k[1]), pipe.ZCard(ctx, k[2]), pipe.ZCard(ctx, k[3])}
+}
+
+func waitingOf(n [4]*goredis.IntCmd) int {
+	return max(0, int(n[0].Val()-n[1].Val()-n[2].Val()-n[3].Val()))
 }

@@ -240,6 +240,7 @@ func (r *Registry) run(ctx context.Context, f hearth.Function, callbacks bool) e
 	err := r.cfg.Provider.Apply(ctx, f)
 	if err == nil {
 		r.cfg.Dispatch.Set(f, r.subscriptions(f, callbacks))
+		r.autoscale(f)
 		return nil
 	}
 	r.cfg.Log.Error("a deployed function cannot run here, so its queued calls wait, or are made by another hearth; it is tried again when it is called",
@@ -250,6 +251,7 @@ func (r *Registry) run(ctx context.Context, f hearth.Function, callbacks bool) e
 		r.cfg.Log.Error("could not end the replicas of an earlier deployment", "function", f.Name().String(), "error", err)
 	}
 	r.cfg.Router.Set(f)
+	r.autoscale(f)
 	return err
 }
 
@@ -272,6 +274,7 @@ func (r *Registry) complete(ctx context.Context, e *entry, callbacks bool) error
 	}
 	r.cfg.Router.Set(f)
 	r.cfg.Dispatch.Set(f, r.subscriptions(f, e.callbacks))
+	r.autoscale(f)
 	r.mu.Lock()
 	e.spec, e.broken = f, false
 	r.mu.Unlock()

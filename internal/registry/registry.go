@@ -1,6 +1,6 @@
 /*
 Package registry knows which functions are deployed, and makes it so: it keeps their specs in Redis, makes their
-subscriptions, and tells the provider, the router, the dispatcher and the clock. All that changes a function goes through it, one
+subscriptions, and tells the provider, the router, the dispatcher, the autoscaler and the clock. All that changes a function goes through it, one
 change of a function at a time.
 
 The order matters. A deployment is: spec checked, subscriptions made (so no message can come before there is a group),
@@ -36,6 +36,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/internal/autoscale"
 	"github.com/hearthfaas/hearth/internal/cron"
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/hearth"
@@ -64,6 +65,9 @@ type Config struct {
 
 	// Cron calls functions by the clock. It is nil without Topics: for a stock gateway, a connector does that too.
 	Cron *cron.Scheduler
+
+	// Autoscale scales functions, by ScaleFrom. It is nil if nobody but operators does.
+	Autoscale *autoscale.Autoscaler
 }
 
 // Registry is the deployed functions.
@@ -280,6 +284,7 @@ func (r *Registry) apply(ctx context.Context, e *entry, f hearth.Function) error
 		return err
 	}
 	r.cfg.Dispatch.Set(f, subs)
+	r.autoscale(f)
 	r.schedule(ctx, f)
 	r.unsubscribe(ctx, before, subs, true) // from topics that it does not want any more
 	return nil
@@ -341,6 +346,9 @@ func (r *Registry) stopRunning(ctx context.Context, n hearth.Name, e *entry) err
 	r.mu.Unlock()
 	if r.cfg.Cron != nil {
 		r.cfg.Cron.Forget(n)
+	}
+	if r.cfg.Autoscale != nil {
+		r.cfg.Autoscale.Delete(n)
 	}
 	r.cfg.Dispatch.Delete(n)
 	r.cfg.Router.Delete(n)

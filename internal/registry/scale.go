@@ -13,6 +13,17 @@ const saveTimeout = 3 * time.Second
 
 // Scale sets how many replicas a function has here.
 func (r *Registry) Scale(ctx context.Context, n hearth.Name, replicas int) error {
+	return r.scale(ctx, n, replicas, func(hearth.Function) bool { return true })
+}
+
+// ScaleFrom is Scale for a decision that was made about a function with so many replicas. It returns an error of code Conflict if it
+// has others by now.
+func (r *Registry) ScaleFrom(ctx context.Context, n hearth.Name, from, to int) error {
+	return r.scale(ctx, n, to, func(f hearth.Function) bool { return f.Replicas == from })
+}
+
+// scale is Scale, if a function still is as it has to be.
+func (r *Registry) scale(ctx context.Context, n hearth.Name, replicas int, still func(hearth.Function) bool) error {
 	e := r.find(n)
 	if e == nil && r.followNow(ctx, n) == nil { // another hearth may have deployed it just now
 		e = r.find(n)
@@ -26,6 +37,9 @@ func (r *Registry) Scale(ctx context.Context, n hearth.Name, replicas int) error
 		return router.NotFound(n)
 	}
 	f := e.spec
+	if !still(f) {
+		return hearth.Errorf(hearth.Conflict, "function %s has %d replicas by now", n.Function, f.Replicas)
+	}
 	if replicas < 0 || replicas != r.limit(f, replicas) {
 		return hearth.Errorf(hearth.Invalid, "function %s cannot have %d replicas: want 0 to %d", n.Function, replicas, r.limit(f, replicas))
 	}
@@ -42,6 +56,7 @@ func (r *Registry) Scale(ctx context.Context, n hearth.Name, replicas int) error
 	if wasBroken {
 		r.cfg.Dispatch.Set(f, r.subscriptions(f, e.callbacks))
 	}
+	r.autoscale(f)
 	save, cancel := context.WithTimeout(ctx, saveTimeout)
 	defer cancel()
 	if err := r.cfg.Queue.SaveReplicas(save, f); err != nil {
@@ -50,6 +65,13 @@ func (r *Registry) Scale(ctx context.Context, n hearth.Name, replicas int) error
 	}
 	r.cfg.Dispatch.RoomMade(n)
 	return nil
+}
+
+// autoscale tells the autoscaler what a function is now.
+func (r *Registry) autoscale(f hearth.Function) {
+	if r.cfg.Autoscale != nil {
+		r.cfg.Autoscale.Set(f)
+	}
 }
 
 // Wake gives a function that sleeps a replica. The router calls it.

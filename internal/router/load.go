@@ -9,13 +9,29 @@ import (
 // A Load is what a function has to do.
 type Load struct {
 	Calls     uint64 // that came, ever
-	InFlight  int
-	Held      int
+	InFlight  int    // that replicas have, also those that end
+	Held      int    // that wait for a replica
 	Known     int    // replicas, of all revisions
 	Available int    // of these, that are ready
 	Failing   string // why none is
 
-	ReplicaTime time.Duration // that its replicas have lived, together, since it was deployed or this hearth began
+	// What time was spent on, since the function was deployed or this hearth began: a mean is the difference of two.
+	ReplicaTime time.Duration // that its replicas have lived, together
+	BusyTime    time.Duration // InFlight over time
+	LoadTime    time.Duration // InFlight and Held over time
+}
+
+// count adds the time up to now, as long as all was as it is. It comes before each change of the replicas, and of how many calls
+// are in flight or held. fn.mu is held.
+func (fn *route) count(now time.Time) {
+	passed := now.Sub(fn.countedAt)
+	if passed <= 0 { // another goroutine's now was later
+		return
+	}
+	fn.countedAt = now
+	fn.replicaTime += time.Duration(len(fn.replicas)) * passed
+	fn.busyTime += time.Duration(fn.inflight) * passed
+	fn.loadTime += time.Duration(fn.inflight+fn.held) * passed
 }
 
 // Timeout is how long a call of a function may take. ok is false if there is no such function.
@@ -55,10 +71,9 @@ func (r *Router) Load(n hearth.Name) (l Load, ok bool) {
 	}
 	fn.mu.Lock()
 	defer fn.mu.Unlock()
-	fn.countReplicas()
-	l = Load{ReplicaTime: fn.replicaTime, Calls: fn.calls, Held: fn.held, Failing: fn.failing, Known: len(fn.replicas)}
+	fn.count(time.Now())
+	l = Load{ReplicaTime: fn.replicaTime, BusyTime: fn.busyTime, LoadTime: fn.loadTime, Calls: fn.calls, InFlight: fn.inflight, Held: fn.held, Failing: fn.failing, Known: len(fn.replicas)}
 	for _, t := range fn.replicas {
-		l.InFlight += t.inflight
 		if t.Ready {
 			l.Available++
 		}

@@ -67,9 +67,10 @@ type route struct {
 	wokenAt     time.Time // when that was
 	calls       uint64    // that came, ever
 	held        int       // that wait now
+	inflight    int       // that replicas have, also those that are not listed any more
 
-	replicaTime time.Duration // of all replicas, up to
-	countedAt   time.Time     // when they were last other ones
+	replicaTime, busyTime, loadTime time.Duration // Load's, up to
+	countedAt                       time.Time     // when what they are sums of last changed
 }
 
 // target is a replica as the router sees it.
@@ -142,7 +143,7 @@ func (r *Router) route(n hearth.Name) *route {
 func (fn *route) update(replicas []hearth.Replica) {
 	fn.mu.Lock()
 	defer fn.mu.Unlock()
-	fn.countReplicas()
+	fn.count(time.Now())
 	known := map[string]*target{}
 	for _, t := range fn.replicas {
 		known[t.ID] = t
@@ -167,13 +168,6 @@ func (fn *route) update(replicas []hearth.Replica) {
 		gone.transport.close()
 	}
 	fn.wake()
-}
-
-// countReplicas adds the time that there were these replicas. fn.mu is held.
-func (fn *route) countReplicas() {
-	now := time.Now()
-	fn.replicaTime += time.Duration(len(fn.replicas)) * now.Sub(fn.countedAt)
-	fn.countedAt = now
 }
 
 // wake lets those who wait look again. fn.mu is held.
@@ -218,7 +212,7 @@ func (r *Router) acquire(ctx context.Context, fn *route) (_ *target, err error) 
 	}()
 	for {
 		if t := fn.pick(); t != nil {
-			t.inflight++
+			fn.take(t, time.Now())
 			if !since.IsZero() {
 				fn.recorder.Given(time.Since(since))
 			}
@@ -246,6 +240,7 @@ func (r *Router) acquire(ctx context.Context, fn *route) (_ *target, err error) 
 			span = tracing.Held(ctx, fn.name)
 		}
 		changed := fn.changed
+		fn.count(time.Now())
 		fn.held++
 		fn.mu.Unlock()
 		select {
@@ -253,6 +248,7 @@ func (r *Router) acquire(ctx context.Context, fn *route) (_ *target, err error) 
 		case <-ctx.Done():
 		}
 		fn.mu.Lock()
+		fn.count(time.Now())
 		fn.held--
 		if err := ctx.Err(); err != nil {
 			if errors.Is(err, context.Canceled) {
@@ -263,9 +259,19 @@ func (r *Router) acquire(ctx context.Context, fn *route) (_ *target, err error) 
 	}
 }
 
-func (fn *route) release(t *target) {
+// take gives a replica a call. fn.mu is held.
+func (fn *route) take(t *target, now time.Time) {
+	fn.count(now)
+	t.inflight++
+	fn.inflight++
+}
+
+// release is the end of a call that a replica had.
+func (fn *route) release(t *target, now time.Time) {
 	fn.mu.Lock()
+	fn.count(now)
 	t.inflight--
+	fn.inflight--
 	fn.mu.Unlock()
 }
 
@@ -337,12 +343,13 @@ func (r *Router) send(fn *route, req *http.Request, o Open, began time.Time) (*h
 			a.Header[HeaderReplica] = []string{t.id}
 			status := a.StatusCode
 			a.done = func() {
-				fn.release(t)
-				fn.recorder.Ended(status, time.Since(began))
+				now := time.Now()
+				fn.release(t, now)
+				fn.recorder.Ended(status, now.Sub(began))
 			}
 			return a.Response, nil
 		}
-		fn.release(t)
+		fn.release(t, time.Now())
 		var dial *dialError
 		if errors.As(err, &dial) {
 			fn.mu.Lock()
@@ -360,7 +367,7 @@ func (r *Router) send(fn *route, req *http.Request, o Open, began time.Time) (*h
 func (r *Router) hold(ctx context.Context, fn *route, limit time.Duration) (*target, error) {
 	fn.mu.Lock()
 	if t := fn.pick(); t != nil { // the usual case needs no timer
-		t.inflight++
+		fn.take(t, time.Now())
 		fn.mu.Unlock()
 		return t, nil
 	}

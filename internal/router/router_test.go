@@ -85,8 +85,10 @@ func TestCallGoesToAReplicaAndBack(t *testing.T) {
 	require.Equal(t, "one: one POST /p?q body", text)
 	load, ok := r.Load(oven)
 	require.True(t, ok)
-	require.Positive(t, load.ReplicaTime)
-	load.ReplicaTime = 0
+	require.Positive(t, load.BusyTime)
+	require.Equal(t, load.BusyTime, load.LoadTime, "it did not wait")
+	require.Greater(t, load.ReplicaTime, load.BusyTime)
+	load.ReplicaTime, load.BusyTime, load.LoadTime = 0, 0, 0
 	require.Equal(t, router.Load{Calls: 1, Known: 1, Available: 1}, load)
 }
 
@@ -171,6 +173,42 @@ func TestSleepingFunctionIsWokenOnceAndCallsAreHeld(t *testing.T) {
 	close(woken)
 	calls.Wait()
 	require.EqualValues(t, 1, wakes.Load())
+}
+
+// TestTimeIsCounted: three calls are held for a while, and then run together for a while.
+func TestTimeIsCounted(t *testing.T) {
+	t.Parallel()
+	r := router.New(router.Config{})
+	r.Set(function(1))
+	load := func() router.Load { l, _ := r.Load(oven); return l }
+	began := time.Now()
+	var calls sync.WaitGroup
+	for range 3 {
+		calls.Go(func() { _, _ = call(t.Context(), r, "") })
+	}
+	eventually(t, func() bool { return load().Held == 3 })
+	held := time.Now()
+	eventually(t, func() bool { return time.Since(held) > 5*time.Millisecond })
+	l := load()
+	require.Zero(t, l.BusyTime)
+	require.GreaterOrEqual(t, l.LoadTime, 15*time.Millisecond)
+	require.LessOrEqual(t, l.LoadTime, 3*time.Since(began))
+
+	release := make(chan struct{})
+	r.Update(oven, []hearth.Replica{serve(t, "one", func(http.ResponseWriter, *http.Request) { <-release })})
+	eventually(t, func() bool { return load().InFlight == 3 })
+	taken := time.Now()
+	eventually(t, func() bool { return time.Since(taken) > 5*time.Millisecond })
+	require.GreaterOrEqual(t, load().BusyTime, 15*time.Millisecond)
+	r.Update(oven, nil)
+	require.Equal(t, 3, load().InFlight, "a replica that ends still has its calls")
+	close(release)
+	calls.Wait()
+	eventually(t, func() bool { return load().InFlight == 0 })
+	before := load()
+	require.Equal(t, before, load(), "nothing is counted while there is nothing")
+	require.LessOrEqual(t, before.LoadTime, 3*time.Since(began))
+	require.Greater(t, before.LoadTime, before.BusyTime)
 }
 
 func TestHeldCallEndsWithAReason(t *testing.T) {

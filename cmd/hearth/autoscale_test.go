@@ -1,0 +1,85 @@
+package main
+
+import (
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/openfaas/faas-provider/types"
+	"github.com/stretchr/testify/require"
+)
+
+// nimble lets functions grow and shrink within moments.
+func nimble(c *nodeConfig) {
+	c.Scaling = scalingConfig{Window: 600 * time.Millisecond, PanicWindow: 100 * time.Millisecond, DrainGoal: 100 * time.Millisecond}
+}
+
+func (n *testNode) replicas(name string) int {
+	n.t.Helper()
+	f, err := n.client.GetFunction(n.t.Context(), name, "")
+	require.NoError(n.t, err)
+	return int(f.Replicas)
+}
+
+func TestFunctionGrowsWithItsQueueShrinksAndSleepsByItself(t *testing.T) {
+	t.Parallel()
+	n := newTestNode(t, nimble)
+	n.deploy("probe", func(d *types.FunctionDeployment) {
+		d.EnvVars["max_inflight"] = "2"
+		*d.Labels = map[string]string{"com.openfaas.scale.max": "5", "com.openfaas.scale.zero": "true", "com.openfaas.scale.zero-duration": "1s"}
+	})
+	n.deploy("other")
+	until := filepath.Join(t.TempDir(), "go")
+	for range 40 {
+		res, text := n.do(http.MethodPost, "/async-function/probe?until="+until, "")
+		require.Equal(t, http.StatusAccepted, res.StatusCode, text)
+	}
+	eventually(t, func() bool { return n.replicas("probe") == 5 })
+	require.Equal(t, 1, n.replicas("other"), "each function grows alone")
+	require.NoError(t, os.WriteFile(until, nil, 0o600))
+	eventually(t, func() bool { return n.replicas("probe") == 0 && n.available("probe") == 0 })
+	res, text := n.do(http.MethodPost, "/function/probe", "wake up")
+	require.Equal(t, http.StatusOK, res.StatusCode, text)
+	require.Equal(t, 1, n.replicas("probe"))
+	require.Equal(t, 1, n.replicas("other"), "it did not say that it may sleep")
+	eventually(t, func() bool { return n.replicas("probe") == 0 })
+}
+
+func TestFunctionThatCannotStartIsNotGivenMoreReplicas(t *testing.T) {
+	t.Parallel()
+	n := newTestNode(t, nimble)
+	n.deploy("broken", func(d *types.FunctionDeployment) {
+		d.EnvVars["FAIL_START"] = "no oven gloves"
+		*d.Labels = map[string]string{"com.openfaas.scale.target": "1", "com.openfaas.scale.type": "capacity"}
+	})
+	for range 20 {
+		res, _ := n.do(http.MethodPost, "/async-function/broken", "")
+		require.Equal(t, http.StatusAccepted, res.StatusCode)
+	}
+	eventually(t, func() bool {
+		load, _ := n.router.Load(hearth.Name{Function: "broken", Namespace: hearth.DefaultNamespace})
+		return load.Failing != ""
+	})
+	began := time.Now()
+	eventually(t, func() bool { return time.Since(began) > time.Second || n.replicas("broken") > 1 })
+	require.Equal(t, 1, n.replicas("broken"))
+}
+
+func TestRestartGoesOnWithThePresentSizeAndSwitchedOffNothingScales(t *testing.T) {
+	t.Parallel()
+	n := newTestNode(t, nimble, func(c *nodeConfig) { c.Scaling.Off = true })
+	n.deploy("probe", func(d *types.FunctionDeployment) {
+		*d.Labels = map[string]string{"com.openfaas.scale.zero": "true", "com.openfaas.scale.zero-duration": "2s"}
+	})
+	require.NoError(t, n.client.ScaleFunction(t.Context(), "probe", "", 3))
+	began := time.Now()
+	eventually(t, func() bool { return time.Since(began) > 1500*time.Millisecond || n.replicas("probe") != 3 })
+	require.Equal(t, 3, n.replicas("probe"))
+	n.end()
+	again := startTestNode(t, n.raw, n.cfg.State, func(c *nodeConfig) { c.Scaling = scalingConfig{Window: time.Hour} })
+	require.Equal(t, 3, again.replicas("probe"))
+	eventually(t, func() bool { return again.replicas("probe") == 0 })
+}

@@ -1,0 +1,248 @@
+package autoscale
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/router"
+)
+
+// Config is what an autoscaler works with.
+type Config struct {
+	// Load is what a function has to do; ok is false if there is no such function. It is router.Router's.
+	Load func(hearth.Name) (l router.Load, ok bool)
+	// Backlog are a function's queues that may have something which there is no room for. It is dispatch.Dispatcher's.
+	Backlog func(hearth.Name) []chain.Subscription
+	// Waiting is how much of each queue nobody has taken. It asks Redis.
+	Waiting func(ctx context.Context, queues []chain.Subscription) ([]int, error)
+	// Usage is what a function's replicas use: asked for those only that follow their processor time. It is hearth.Provider's.
+	Usage func(context.Context, hearth.Name) (hearth.Usage, error)
+	// Scale makes a function that has so many replicas have others, and does nothing if it has another number by now.
+	Scale func(ctx context.Context, n hearth.Name, from, to int) error
+	Log   *slog.Logger
+
+	// Tick is how often it looks. Defaults to 250 ms.
+	Tick time.Duration
+	// Stable is the window that shrinking follows from. A longer one keeps replicas through pauses of calls. Defaults to 30 s.
+	Stable time.Duration
+	// Panic is the window that sudden growth follows from. A longer one is less easily startled. Defaults to 1 s.
+	Panic time.Duration
+	// Drain is within which time what is queued is to be worked off, by functions without labels. Defaults to 1 s.
+	Drain time.Duration
+}
+
+const (
+	askRedis = time.Second // for which Redis is waited for in one tick
+	askWarm  = time.Second // between two looks at the clock
+)
+
+// An Autoscaler scales the functions that it was told of.
+type Autoscaler struct {
+	cfg  Config
+	ctx  context.Context
+	stop context.CancelFunc
+	work sync.WaitGroup
+
+	mu        sync.Mutex
+	functions map[hearth.Name]*function
+}
+
+// function is one that is scaled.
+type function struct {
+	spec    hearth.Function
+	scaling hearth.Scaling
+
+	samples  samples
+	wanted   peak
+	busy     time.Time // when it was last seen with a call; zero is at the next look
+	warm     int
+	warmAt   time.Time // when the clock was looked at last
+	cpu      float64   // thousandths of a core, times seconds, since it was first measured
+	millis   float64   // thousandths of a core, lately
+	cpuAt    time.Time // up to when cpu counts
+	asking   bool      // what its replicas use is being measured
+	applying bool      // a decision is being applied
+}
+
+// New makes an autoscaler without functions. It does nothing before Start.
+func New(cfg Config) *Autoscaler {
+	for _, d := range []struct {
+		value    *time.Duration
+		fallback time.Duration
+	}{{&cfg.Tick, 250 * time.Millisecond}, {&cfg.Stable, 30 * time.Second}, {&cfg.Panic, time.Second}, {&cfg.Drain, time.Second}} {
+		if *d.value == 0 {
+			*d.value = d.fallback
+		}
+	}
+	a := &Autoscaler{cfg: cfg, functions: map[hearth.Name]*function{}}
+	a.ctx, a.stop = context.WithCancel(context.Background())
+	return a
+}
+
+// Start begins to scale.
+func (a *Autoscaler) Start() { a.work.Go(a.run) }
+
+// Stop ends it, and waits for what is being applied. It is safe to call before Start, and twice.
+func (a *Autoscaler) Stop() {
+	a.stop()
+	a.work.Wait()
+}
+
+// Set adds a function, or makes it known that it has another spec or another size. It counts as busy now.
+func (a *Autoscaler) Set(f hearth.Function) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	fn := a.functions[f.Name()]
+	if fn == nil {
+		fn = &function{}
+		a.functions[f.Name()] = fn
+	}
+	if fn.spec.Replicas == 0 || fn.spec.Revision != f.Revision {
+		fn.busy = time.Time{}
+	}
+	if f.Replicas == 0 { // it needs no memory while it sleeps
+		fn.samples, fn.wanted = nil, nil
+	}
+	fn.spec, fn.scaling, fn.warmAt = f, f.Scaling(), time.Time{}
+}
+
+// Delete forgets a function.
+func (a *Autoscaler) Delete(n hearth.Name) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.functions, n)
+}
+
+func (a *Autoscaler) run() {
+	ticker := time.NewTicker(a.cfg.Tick)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-a.ctx.Done():
+			return
+		case <-ticker.C:
+			a.runOnce(time.Now())
+		}
+	}
+}
+
+// runOnce looks at all functions that are awake, or have a warm time, and applies what is decided.
+func (a *Autoscaler) runOnce(now time.Time) {
+	looked := a.look(now)
+	waiting := a.waiting(looked)
+	for n, l := range looked {
+		a.decide(n, l, waiting[n], now)
+	}
+}
+
+// look is what the functions have to do that may need another size.
+func (a *Autoscaler) look(now time.Time) map[hearth.Name]router.Load {
+	looked := map[hearth.Name]router.Load{}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for n, fn := range a.functions {
+		if fn.applying || fn.spec.Replicas == 0 && fn.warm == 0 {
+			continue
+		}
+		if l, ok := a.cfg.Load(n); ok {
+			looked[n] = l
+		}
+	}
+	return looked
+}
+
+// waiting is how much waits in the queues of functions. With Redis away it is not known, and counts as nothing.
+func (a *Autoscaler) waiting(looked map[hearth.Name]router.Load) map[hearth.Name]int {
+	var queues []chain.Subscription
+	var owners []hearth.Name
+	for n := range looked {
+		for _, s := range a.cfg.Backlog(n) {
+			queues, owners = append(queues, s), append(owners, n)
+		}
+	}
+	if len(queues) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(a.ctx, askRedis)
+	defer cancel()
+	counts, err := a.cfg.Waiting(ctx, queues)
+	if err != nil {
+		a.cfg.Log.Debug("queues could not be measured, and count as empty", "error", err)
+		return nil
+	}
+	sums := map[hearth.Name]int{}
+	for i, n := range owners {
+		sums[n] += counts[i]
+	}
+	return sums
+}
+
+// decide decides about one function, and applies it.
+func (a *Autoscaler) decide(n hearth.Name, l router.Load, waiting int, now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	fn := a.functions[n]
+	if fn == nil || fn.applying {
+		return
+	}
+	if fn.scaling.Signal == hearth.SignalCPU {
+		a.measure(n, fn, now)
+	}
+	if last := len(fn.samples) - 1; fn.busy.IsZero() || l.InFlight+l.Held+waiting > 0 || last >= 0 && fn.samples[last].calls != l.Calls {
+		fn.busy = now
+	}
+	fn.samples = fn.samples.add(sampleOf(l, fn.cpu, now), a.cfg.Stable)
+	s := Stats{Present: fn.spec.Replicas, Failing: l.Failing != "", Warm: fn.warm,
+		Stable: fn.samples.average(a.cfg.Stable), Panic: fn.samples.average(a.cfg.Panic),
+		Waiting: waiting + l.Held, InFlight: l.InFlight, RunTime: fn.samples.runTime(a.cfg.Stable), Concurrency: fn.spec.Concurrency(),
+		Busy: fn.busy, Highest: fn.wanted.highest()}
+	d := Decide(s, fn.scaling, Goals{Drain: a.cfg.Drain}, now)
+	fn.wanted = fn.wanted.add(d.Wanted, now, max(fn.scaling.DownWindow, a.cfg.Panic))
+	if d.Replicas == s.Present {
+		return
+	}
+	fn.applying = true
+	a.work.Go(func() { a.apply(n, s.Present, d) })
+}
+
+// apply makes a decision so. It may have to wait for another change of the function.
+func (a *Autoscaler) apply(n hearth.Name, from int, d Decision) {
+	err := a.cfg.Scale(a.ctx, n, from, d.Replicas)
+	a.mu.Lock()
+	if fn := a.functions[n]; fn != nil {
+		fn.applying = false
+	}
+	a.mu.Unlock()
+	switch code := hearth.CodeOf(err); {
+	case err == nil:
+		a.cfg.Log.Info("scaled", "function", n.String(), "from", from, "to", d.Replicas, "reason", d.Reason)
+	case code == hearth.Conflict || code == hearth.NotFound || a.ctx.Err() != nil: // somebody else was first
+	default:
+		a.cfg.Log.Error("could not scale", "function", n.String(), "from", from, "to", d.Replicas, "error", err)
+	}
+}
+
+// measure notes what a function's replicas use, and asks anew. It takes a moment to find out, so it is a tick or two behind. a.mu is held.
+func (a *Autoscaler) measure(n hearth.Name, fn *function, now time.Time) {
+	if !fn.cpuAt.IsZero() {
+		fn.cpu += fn.millis * now.Sub(fn.cpuAt).Seconds()
+	}
+	fn.cpuAt = now
+	if fn.asking {
+		return
+	}
+	fn.asking = true
+	a.work.Go(func() {
+		u, err := a.cfg.Usage(a.ctx, n)
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		fn.asking = false
+		if err == nil {
+			fn.millis = u.CPU
+		}
+	})
+}

@@ -1,0 +1,191 @@
+package autoscale
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/router"
+	"github.com/openfaas/faas-provider/types"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var oven = hearth.Name{Function: "oven", Namespace: hearth.DefaultNamespace}
+
+// A rig is an autoscaler whose ticks a test makes, with what it looks at and what it does.
+type rig struct {
+	*Autoscaler
+	at time.Time
+
+	mu      sync.Mutex
+	load    router.Load
+	waiting int
+	asked   int // times that Redis was
+	away    error
+	refuse  error
+	spec    hearth.Function
+	sizes   []int
+}
+
+func newRig(t *testing.T, replicas int, labels ...string) *rig {
+	t.Helper()
+	pairs := map[string]string{}
+	for i := 0; i < len(labels); i += 2 {
+		pairs["com.openfaas.scale."+labels[i]] = labels[i+1]
+	}
+	r := &rig{at: time.Now(), spec: hearth.Function{Replicas: replicas, Revision: "1", FunctionDeployment: types.FunctionDeployment{Service: oven.Function, Namespace: oven.Namespace,
+		Labels: &pairs, Annotations: &map[string]string{}, EnvVars: map[string]string{"max_inflight": "4"}}}}
+	r.Autoscaler = New(Config{Log: slog.New(slog.DiscardHandler), Stable: 4 * time.Second,
+		Load: func(hearth.Name) (router.Load, bool) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			return r.load, true
+		},
+		Backlog: func(n hearth.Name) []chain.Subscription { return []chain.Subscription{{Stream: n.String()}} },
+		Waiting: func(context.Context, []chain.Subscription) ([]int, error) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.asked++
+			return []int{r.waiting}, r.away
+		},
+		Usage: func(context.Context, hearth.Name) (hearth.Usage, error) { return hearth.Usage{CPU: 1900}, nil },
+		Scale: func(_ context.Context, n hearth.Name, from, to int) error {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			if r.refuse != nil {
+				return r.refuse
+			}
+			if from != r.spec.Replicas {
+				return hearth.Errorf(hearth.Conflict, "it has %d", r.spec.Replicas)
+			}
+			r.spec.Replicas = to
+			r.sizes = append(r.sizes, to)
+			r.Set(r.spec)
+			return nil
+		}})
+	r.Set(r.spec)
+	t.Cleanup(r.Stop)
+	return r
+}
+
+// tick lets time pass with so many calls in flight and so many waiting, and returns the size after each tick.
+func (r *rig) tick(times, inFlight, waiting int) (sizes []int) {
+	for range times {
+		r.at = r.at.Add(r.cfg.Tick)
+		r.mu.Lock()
+		r.load.LoadTime += time.Duration(inFlight) * r.cfg.Tick
+		r.load.BusyTime += time.Duration(inFlight) * r.cfg.Tick
+		r.load.Calls += uint64(inFlight)
+		r.load.InFlight, r.waiting = inFlight, waiting
+		r.mu.Unlock()
+		r.runOnce(r.at)
+		r.work.Wait()
+		sizes = append(sizes, r.spec.Replicas)
+	}
+	return sizes
+}
+
+func TestGrowsWithinTicksOfARushAndShrinksAfterIt(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	require.Equal(t, []int{1, 1}, r.tick(2, 1, 0))
+	require.Equal(t, []int{5, 10, 20}, r.tick(3, 4, 400))
+	for range 8 {
+		r.tick(1, 72, 0)
+	}
+	require.Equal(t, 20, r.spec.Replicas, "72 calls are what 20 take")
+	r.tick(21, 0, 0)
+	require.Equal(t, 1, r.spec.Replicas, "a stable window, and a panic window, after the last call")
+}
+
+func TestSleepsAfterTheIdleTimeAndIsNotLookedAtThen(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1, "zero", "true", "zero-duration", "2s")
+	r.tick(4, 1, 0)
+	require.Equal(t, 1, r.tick(7, 0, 0)[6])
+	require.Equal(t, 0, r.tick(1, 0, 0)[0], "2 s after the last call")
+	asked := r.asked
+	require.Equal(t, 0, r.tick(4, 0, 0)[3])
+	require.Equal(t, asked, r.asked, "one that sleeps costs nothing")
+	require.Nil(t, r.functions[oven].samples)
+	r.spec.Replicas = 1 // the router has woken it
+	r.Set(r.spec)
+	require.Equal(t, 1, r.tick(6, 0, 0)[5], "the idle time begins anew")
+	require.Equal(t, 0, r.tick(3, 0, 0)[2])
+}
+
+func TestRestartBeginsAtThePresentSize(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 8)
+	require.Equal(t, 8, r.tick(16, 1, 0)[15], "not a whole stable window is known")
+	require.Equal(t, 1, r.tick(2, 1, 0)[1])
+}
+
+func TestOperatorsSizeIsWhereItGoesOn(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 2)
+	r.tick(17, 6, 0)
+	require.Equal(t, 2, r.spec.Replicas)
+	r.spec.Replicas = 6
+	r.Set(r.spec)
+	require.Equal(t, 2, r.tick(1, 6, 0)[0], "what is not needed goes when the windows say so")
+	r.spec.Replicas = 0
+	r.Set(r.spec)
+	require.Equal(t, 0, r.tick(20, 6, 50)[19], "asleep by hand stays asleep until a call wakes it")
+}
+
+func TestRedisAwayOrAFailedChangeIsNoReasonToStop(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	r.away = errors.New("away")
+	require.Equal(t, 6, r.tick(5, 20, 1000)[4], "queues count as empty, and calls in flight do not")
+	r.refuse = hearth.Errorf(hearth.Unavailable, "no memory")
+	r.away = nil
+	require.Equal(t, 6, r.tick(1, 20, 1000)[0])
+	r.refuse = nil
+	require.Equal(t, 12, r.tick(1, 20, 1000)[0], "it is tried again")
+}
+
+func TestProcessorTimeIsMeasuredOfThoseThatFollowIt(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1, "type", "cpu", "target", "500")
+	r.tick(12, 1, 0)
+	require.Equal(t, 5, r.spec.Replicas, "1900 thousandths of a core, 450 for each")
+}
+
+func TestDownWindowHoldsTheMostThatWasWanted(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1, "down.window", "10s")
+	r.tick(8, 36, 0)
+	require.Equal(t, 10, r.spec.Replicas)
+	require.Equal(t, 10, r.tick(40, 0, 0)[39])
+	require.Equal(t, 1, r.tick(20, 0, 0)[19])
+}
+
+func TestDeletedFunctionIsForgotten(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	r.Delete(oven)
+	require.Equal(t, 1, r.tick(4, 50, 50)[3])
+	require.Empty(t, r.sizes)
+}
+
+func TestStartAndStopManyTimes(t *testing.T) {
+	t.Parallel()
+	for range 50 {
+		r := newRig(t, 1)
+		r.cfg.Tick = time.Millisecond
+		r.Start()
+		r.Stop()
+		r.Stop()
+	}
+	newRig(t, 1).Stop()
+}

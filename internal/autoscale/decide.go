@@ -1,0 +1,124 @@
+package autoscale
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/hearthfaas/hearth/internal/hearth"
+)
+
+// Stats are what is known of a function at one moment.
+type Stats struct {
+	Present int  // replicas that there should be; 0 is asleep
+	Failing bool // one of them cannot start
+	Warm    int  // the fewest that there should be by the clock, now
+
+	Stable, Panic Average       // over the two windows
+	Waiting       int           // calls that are queued and that nobody has taken, or held for a replica, now
+	InFlight      int           // calls that a replica has, now
+	RunTime       time.Duration // of a call, on average, lately; 0 if there was none
+	Concurrency   int           // calls that a replica takes at once
+
+	Busy    time.Time // when it was last seen with a call, queued ones too
+	Highest int       // the most that was wanted within the down window, and the panic window; 0 if there is none
+}
+
+// An Average is what a function did in one window.
+type Average struct {
+	Whole    bool    // the window is known from its beginning to its end
+	InFlight float64 // calls that a replica had, or that were held
+	Rate     float64 // calls that came, a second
+	CPU      float64 // thousandths of a core
+}
+
+// Goals are common to all functions.
+type Goals struct {
+	Drain time.Duration // within which what is queued is to be worked off
+}
+
+// A Decision is how many replicas there should be, and why.
+type Decision struct {
+	Replicas int
+	Wanted   int    // by the load alone: before the caps on how fast it grows and shrinks
+	Reason   string // for the log: "4.0 calls in flight, 3.6 for a replica"
+}
+
+// Growth in one tick: to so many times the size, or by so many, whichever is more.
+const (
+	growTimes = 2
+	growBy    = 4
+)
+
+// Decide says how many replicas a function should have. It is pure.
+func Decide(s Stats, spec hearth.Scaling, g Goals, now time.Time) Decision {
+	floor := max(spec.Min, min(s.Warm, spec.Max))
+	if s.Present == 0 { // the router wakes it for a call
+		return Decision{Replicas: min(s.Warm, spec.Max), Reason: "its warm time has begun"}
+	}
+	idle := now.Sub(s.Busy)
+	if spec.Zero && s.Warm == 0 && s.Waiting == 0 && s.InFlight == 0 && idle >= spec.ZeroAfter {
+		return Decision{Replicas: 0, Reason: fmt.Sprintf("no call for %v", spec.ZeroAfter)}
+	}
+	d := Decision{Wanted: s.Present, Reason: "its warm time has begun"}
+	if !spec.Still() {
+		d.Wanted, d.Reason = want(s, spec, g)
+	} else { // it keeps what an operator has given it
+		floor = min(s.Warm, spec.Max)
+	}
+	d.Wanted = min(max(d.Wanted, floor), spec.Max)
+	d.Replicas = d.Wanted
+	switch {
+	case d.Wanted > s.Present && s.Failing:
+		d.Replicas = s.Present
+	case d.Wanted > s.Present:
+		d.Replicas = min(d.Wanted, max(growTimes*s.Present, s.Present+growBy, floor))
+	case d.Wanted < s.Present && !s.Stable.Whole:
+		d.Replicas = min(s.Present, spec.Max)
+	case d.Wanted < s.Present:
+		d.Replicas = min(max(d.Wanted, s.Highest), s.Present)
+	}
+	return d
+}
+
+// want is what the load asks for, by the function's signal: the larger of both windows.
+func want(s Stats, spec hearth.Scaling, g Goals) (replicas int, reason string) {
+	each := spec.Target * spec.Proportion
+	load := func(a Average) float64 { return a.InFlight }
+	unit := "calls in flight"
+	switch spec.Signal {
+	case hearth.SignalRate:
+		load, unit = func(a Average) float64 { return a.Rate }, "calls a second"
+	case hearth.SignalCPU:
+		load, unit = func(a Average) float64 { return a.CPU }, "thousandths of a core"
+	case hearth.SignalQueue:
+		load, unit = func(Average) float64 { return float64(s.Waiting + s.InFlight) }, "calls queued or under way"
+	}
+	most := max(load(s.Stable), load(s.Panic))
+	replicas, reason = ceil(most/each), fmt.Sprintf("%.1f %s, %.1f for a replica", most, unit, each)
+	if spec.Signal != hearth.SignalWork {
+		return replicas, reason
+	}
+	if n := drain(s, g); n > replicas {
+		return n, fmt.Sprintf("%d calls wait, %v each", s.Waiting, s.RunTime.Round(time.Millisecond))
+	}
+	return replicas, reason
+}
+
+// drain is how many replicas work off what is queued, what is under way included, within the goal: no more than there are calls to keep
+// busy.
+func drain(s Stats, g Goals) int {
+	if s.Waiting == 0 {
+		return 0
+	}
+	depth, times := float64(s.Waiting+s.InFlight), s.RunTime.Seconds()/g.Drain.Seconds()
+	return ceil(depth * min(times, 1) / float64(max(s.Concurrency, 1)))
+}
+
+// ceil rounds up, but for what floating point has added.
+func ceil(v float64) int {
+	if v >= math.MaxInt32 {
+		return math.MaxInt32
+	}
+	return int(math.Ceil(v - 1e-9))
+}

@@ -1,0 +1,45 @@
+/*
+Package autoscale decides how many replicas each function should have, and asks for them.
+
+Collecting, deciding and applying are apart. Every tick the loop reads what each function that is awake has to do, keeps it for a
+while (window.go), and gives the averages to Decide (decide.go), which is pure. What it decides is applied by the registry, as if an
+operator had asked for it.
+
+# The decision
+
+What is wanted is load / (target x proportion), rounded up: OpenFaaS's formula, and its labels choose the signal and the target. It is
+computed over two windows that all functions have in common, and the larger result wins:
+
+	stable   30 s: how it is. All shrinking follows from it, so a pause between two calls costs nothing
+	panic    1 s: how it has just become. It can make a function grow, and keep it from shrinking; it never makes it shrink
+
+A function without labels follows two signals, of which the larger wins. One is its calls in flight, those that are held among them,
+beside what its replicas take at once (max_inflight). The other, while there are calls that nobody has taken yet, is how long all of
+them take:
+
+	(waiting + in flight) x mean run time / drain goal / concurrency
+
+An oven with 4 racks that bakes for 0.6 s, 96 trays that wait and 4 that bake, and a goal of 1 s: 100 x 0.6 / 1 / 4 = 15 replicas. There
+are never more than the calls that are there could keep busy: 3 calls of a minute each, one at a time, are 3 replicas, and not 180. And a
+queue that is worked off within the goal is waited for: calls of 5 ms start nothing.
+
+	grows     at most to twice its size in a tick, or by four
+	shrinks   when a whole stable window is known, and no further than the most that was wanted within the panic window, or within
+	          com.openfaas.scale.down.window
+	sleeps    after com.openfaas.scale.zero-duration without a call, if com.openfaas.scale.zero lets it; never to zero by the formula
+	wakes     with a call, which is the router's doing; or by the clock, when its warm floor begins
+	fails     while one of its replicas cannot start, it does not grow: more of what fails would not help
+
+Failed dials, failed starts and failed calls are no load, so they never start replicas.
+
+# When something dies
+
+	dies        then
+	hearth      functions begin at the size they had, and keep it until a stable window is known; only what is too small grows
+	Redis       queues count as empty, calls in flight do not; scaling goes on
+	a replica   the provider replaces it; its calls are no load any more
+
+It places nothing, knows no other hearth, and each hearth scales its own replicas by the calls that it makes and by queues that it
+shares with others: with two of them, each may add replicas for the same queue.
+*/
+package autoscale
