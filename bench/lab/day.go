@@ -27,6 +27,7 @@ type till struct {
 // A play is what one bakery came to with one till's day.
 type play struct {
 	Name    string
+	Kind    string
 	Orders  int
 	Served  int
 	Refused int
@@ -38,6 +39,8 @@ type play struct {
 
 	samples []sample           // of replicas, from the first order on
 	used    map[string]float64 // replica-seconds by role, in length
+	sleeps  bool
+	tail    map[string]float64 // replica-seconds by role, from then on until all slept; nil if it never does
 	busy    map[string]float64 // seconds of calls by role, in length; nil of a monolith
 	calls   map[string]float64
 }
@@ -49,14 +52,16 @@ const sampleEvery = 250 * time.Millisecond
 const stockTrays = 5000
 
 // play plays a day, and accounts for its whole length and a while thereafter, the same for all.
-func (l *lab) play(ctx context.Context, h *house, t till, length time.Duration) (*play, error) {
+func (l *lab) play(ctx context.Context, h *house, t till, length time.Duration, sleeps bool) (*play, error) {
 	if _, err := l.bakery(ctx, h, "restock", "--trays", fmt.Sprint(stockTrays)); err != nil {
 		return nil, err
 	}
-	if err := l.settle(ctx, h); err != nil {
-		return nil, err
+	if sleeps {
+		if err := untilAsleep(ctx, h); err != nil {
+			return nil, err
+		}
 	}
-	p := &play{}
+	p := &play{sleeps: sleeps}
 	before, err := h.look(ctx)
 	if err != nil {
 		return nil, err
@@ -100,23 +105,36 @@ func (l *lab) play(ctx context.Context, h *house, t till, length time.Duration) 
 		return nil, err
 	}
 	p.samples = append(p.samples, after)
-	p.length = max(length, after.at.Sub(p.began).Truncate(time.Second))
+	p.length = max(length, after.at.Sub(p.began))
 	p.used, p.busy, p.calls = less(after.used, before.used), less(after.busy, before.busy), less(after.calls, before.calls)
-	p.trays, err = readTrays(ctx, h.socket)
+	if p.trays, err = readTrays(ctx, h.socket); err != nil || !sleeps {
+		return p, err
+	}
+	if err := untilAsleep(ctx, h); err != nil {
+		return nil, err
+	}
+	asleep, err := h.look(ctx)
+	p.tail = less(asleep.used, after.used)
 	return p, err
 }
 
-// settle waits until what an autoscaler does because of the preparations is over.
-func (l *lab) settle(ctx context.Context, h *house) error {
-	if h.hearth == nil {
-		return nil
+// untilAsleep waits until no role has a replica.
+func untilAsleep(ctx context.Context, h *house) error {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); {
+		s, err := h.look(ctx)
+		if err != nil {
+			return err
+		}
+		if all(s.replicas) == 0 {
+			return nil
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
-	select {
-	case <-time.After(l.calm):
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
+	return errors.New("the functions do not go to sleep")
 }
 
 // watch takes samples until the context ends.

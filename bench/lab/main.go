@@ -32,8 +32,7 @@ type lab struct {
 	built  bool   // the functions are
 
 	day   till
-	speed float64       // of the bakeries: how much faster than the clock they bake
-	calm  time.Duration // before a day begins
+	speed float64 // of the bakeries: how much faster than the clock they bake
 	quick bool
 	only  string
 	out   string
@@ -44,8 +43,8 @@ func main() {
 	flag.StringVar(&l.day.file, "file", "../cmd/bakery/testdata/made-up-days.csv", "the till's file, as bakery replay reads it")
 	flag.StringVar(&l.day.day, "day", "2024-03-02", "the day of the file")
 	flag.StringVar(&l.day.of, "data", "made-up days", "what the file is called in the report")
-	flag.IntVar(&l.day.shops, "shops", 100, "how many shops sell that day at once")
-	flag.Float64Var(&l.speed, "speed", 450, "how much faster than the clock a day goes")
+	flag.IntVar(&l.day.shops, "shops", 80, "how many shops sell that day at once")
+	flag.Float64Var(&l.speed, "speed", 600, "how much faster than the clock a day goes")
 	flag.Uint64Var(&l.day.seed, "seed", 1, "seed of the shops' offsets, and of all that is random here")
 	flag.StringVar(&l.bed.Fsync, "fsync", "always", "durability of each Redis: always or everysec")
 	flag.BoolVar(&l.quick, "quick", false, "a minute or two, for development: fewer runs, shorter, and figures that say little")
@@ -84,7 +83,7 @@ func (l *lab) run(ctx context.Context) (err error) {
 	if l.quick {
 		l.speed *= 4
 	}
-	l.day.speed, l.calm = l.speed, time.Second
+	l.day.speed = l.speed
 	if err := os.MkdirAll(l.bed.State, 0o755); err != nil {
 		return err
 	}
