@@ -99,6 +99,11 @@ func (l *lab) run(ctx context.Context) (err error) {
 			return err
 		}
 	}
+	if l.wants("burst") {
+		if _, err = l.burst(ctx); err != nil {
+			return err
+		}
+	}
 	if l.wants("claims") {
 		if _, err = l.claims(ctx); err != nil {
 			return err
