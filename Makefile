@@ -19,7 +19,7 @@ up: go ## run the bakery on this machine; ARGS are flags of hearth up
 	@sh scripts/redis.sh
 	@[ -x bin/hearth ] || echo "  build    hearth and bakery: the first time takes a minute or two"
 	@$(MAKE) --no-print-directory build
-	@exec bin/hearth up --callback-allow 127.0.0.1 --on-ready 'bin/bakery open' $(ARGS)
+	@exec bin/hearth up --callback-allow 127.0.0.1 --on-ready 'bin/bakery --manager-key-file "$${MANAGER_KEY_FILE:-$$HEARTH_SECRETS/openfaas-fn/manager-key}" open' $(ARGS)
 
 build: go ## build hearth and bakery into bin/
 	@mkdir -p $(BIN)
@@ -70,7 +70,7 @@ FUZZTIME ?= 20s
 fuzz: go ## run each fuzz test for FUZZTIME
 	@for target in $$(git grep -lE '^func Fuzz' -- '*_test.go'); do \
 		for name in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9]*).*/\1/p' $$target); do \
-			echo "$$name in $$(dirname $$target)"; go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$target) || exit 1; \
+			echo "$$name in $$(dirname $$target)"; go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./$$(dirname $$target) || exit 1; \
 		done; done
 
 clean: ## remove everything that was built and kept: queued calls and the bakery's books too

@@ -74,7 +74,7 @@ func (c config) measureSleep(ctx context.Context, r *result, asleep, state strin
 	if asleep != "frozen" {
 		return nil
 	}
-	if r.Docker.Sync, err = c.wrk(ctx, h.URL+"/function/echo", "POST", "hello"); err != nil {
+	if r.Docker.Sync, err = c.wrk(ctx, h.URL+"/function/echo", 5, 0); err != nil {
 		return err
 	}
 	return c.measureAsleep(ctx, h, r.Docker)

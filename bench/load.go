@@ -23,10 +23,14 @@ type load struct {
 	P99       float64 `json:"p99_ms"`
 }
 
-// wrk loads an address for a while. An answer that is not 2xx or 3xx is an error: figures with failures in them say nothing.
-func (c config) wrk(ctx context.Context, url, method, body string) (l load, err error) {
-	fmt.Fprintf(os.Stderr, "%d s of %s %s\n", c.seconds, method, url)
-	cmd := exec.CommandContext(ctx, "wrk", "-t", "1", "-c", fmt.Sprint(c.clients), "-d", fmt.Sprintf("%ds", c.seconds), "-s", "wrk.lua", url, "--", method, body)
+// body is how many bytes each call has.
+type body int
+
+// wrk posts to an address for a while. If spread is not 0, to that many addresses in no order: the URL, with a number from 0 behind it. An answer
+// that is not 2xx or 3xx is an error: figures with failures in them say nothing.
+func (c config) wrk(ctx context.Context, url string, size body, spread int) (l load, err error) {
+	fmt.Fprintf(os.Stderr, "%d s of POST %s, %d bytes\n", c.seconds, url, size)
+	cmd := exec.CommandContext(ctx, "wrk", "-t", "1", "-c", fmt.Sprint(c.clients), "-d", fmt.Sprintf("%ds", c.seconds), "-s", "wrk.lua", url, "--", fmt.Sprint(size), fmt.Sprint(spread))
 	out, err := cmd.Output()
 	if err != nil {
 		return l, fmt.Errorf("wrk: %w\n%s", err, out)

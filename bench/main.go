@@ -33,6 +33,7 @@ type config struct {
 	colds   int    // cold starts
 	wakes   int    // of a container, each way
 	asleep  int    // functions as containers that sleep at once
+	many    int    // functions that calls are spread over
 	only    string // part to measure, or all
 	backlog int    // entries on a topic
 
@@ -49,7 +50,8 @@ func main() {
 	flag.IntVar(&c.colds, "cold-starts", 200, "how many cold starts")
 	flag.IntVar(&c.wakes, "wakes", 50, "how many wakes of a container, each way")
 	flag.IntVar(&c.asleep, "asleep", 100, "how many functions that sleep at once, as containers")
-	flag.StringVar(&c.only, "only", "", "measure one part: calls, queue, chain or containers")
+	flag.IntVar(&c.many, "functions", 500, "functions, each with a process, that calls are spread over")
+	flag.StringVar(&c.only, "only", "", "measure one part: calls, functions, queue, chain or containers")
 	flag.IntVar(&c.backlog, "backlog", 50_000, "entries that wait on a topic at once; 1000000 takes some minutes")
 	flag.StringVar(&c.bed.Fsync, "fsync", "always", "durability: always or everysec")
 	flag.BoolVar(&asJSON, "json", false, "print JSON")
@@ -84,7 +86,7 @@ func measure(ctx context.Context, c config) (*result, error) {
 	for _, part := range []struct {
 		name    string
 		measure func(context.Context, *result) error
-	}{{"calls", c.measureEcho}, {"queue", c.measureQueues}, {"chain", c.measureChain}, {"containers", c.measureContainers}} {
+	}{{"calls", c.measureEcho}, {"functions", c.measureMany}, {"queue", c.measureQueues}, {"chain", c.measureChain}, {"containers", c.measureContainers}} {
 		if c.only != "" && c.only != part.name {
 			continue
 		}
@@ -93,65 +95,6 @@ func measure(ctx context.Context, c config) (*result, error) {
 		}
 	}
 	return r, nil
-}
-
-// measureEcho measures one function that does nothing: how much Hearth adds to it.
-func (c config) measureEcho(ctx context.Context, r *result) error {
-	h, err := c.bed.Up(ctx, "bench/stack.yml", "echo", nil)
-	if err != nil {
-		return err
-	}
-	defer h.Stop()
-	binary, err := filepath.Abs(filepath.Join(h.State, "build", "echo.bin"))
-	if err != nil {
-		return err
-	}
-	direct, stop, err := runDirectly(ctx, binary)
-	if err != nil {
-		return err
-	}
-	defer stop()
-	if r.RestMiB, err = h.Memory("VmRSS"); err != nil {
-		return err
-	}
-
-	if r.Cold, err = coldStarts(ctx, h, "echo", c.colds); err != nil {
-		return err
-	}
-	var alone, through []load
-	for range c.rounds {
-		a, err := c.wrk(ctx, direct, "POST", "hello")
-		if err != nil {
-			return err
-		}
-		b, err := c.wrk(ctx, h.URL+"/function/echo", "POST", "hello")
-		if err != nil {
-			return err
-		}
-		alone, through = append(alone, a), append(through, b)
-	}
-	r.Direct, r.Sync = median(alone), median(through)
-
-	r.LoadMiB, err = h.Memory("VmHWM")
-	return err
-}
-
-// coldStarts calls a function that has no replica, again and again.
-func coldStarts(ctx context.Context, h *testbed.Hearth, function string, times int) (q quantiles, err error) {
-	fmt.Fprintf(os.Stderr, "%d cold starts\n", times)
-	var all []time.Duration
-	for range times {
-		if err := h.Scale(ctx, function, 0); err != nil {
-			return q, err
-		}
-		began := time.Now()
-		if err := h.Post(ctx, "/function/"+function, "hello", 200); err != nil {
-			return q, err
-		}
-		all = append(all, time.Since(began))
-	}
-	slices.Sort(all)
-	return quantiles{P50: testbed.MS(testbed.Quantile(all, 50)), P99: testbed.MS(testbed.Quantile(all, 99))}, nil
 }
 
 // measureChain measures the bakery: orders that go through all of its four functions, with bakes that take no time.

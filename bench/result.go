@@ -12,8 +12,8 @@ type result struct {
 	Durability string `json:"durability"`
 	Clients    int    `json:"clients"`
 
-	Direct    load    `json:"direct"` // the function, called directly
-	Sync      load    `json:"sync"`   // the same through the gateway
+	Calls     []calls `json:"calls"`
+	Many      *many   `json:"many,omitempty"`
 	Queues    []queue `json:"queues"`
 	Orders    int     `json:"orders"`       // through the chain, each of exactly one tray
 	OrderRate float64 `json:"orders_per_s"` // of them a second, from the first call to the last cookie
@@ -46,14 +46,20 @@ func (r *result) show(out io.Writer) {
 	row("durability", r.Durability)
 	row()
 	row(fmt.Sprintf("%d clients", r.Clients), "rate", "p50", "p99")
-	if r.Sync.PerSecond > 0 {
-		row("function, called directly", per(r.Direct.PerSecond), millis(r.Direct.P50), millis(r.Direct.P99))
-		row("function, through the gateway", per(r.Sync.PerSecond), millis(r.Sync.P50), millis(r.Sync.P99), fmt.Sprintf("%.2f of direct", r.Sync.PerSecond/r.Direct.PerSecond))
+	for _, s := range r.Calls {
+		size := sized(s.Bytes)
+		row("function, called directly", per(s.Direct.PerSecond), millis(s.Direct.P50), millis(s.Direct.P99), size)
+		row("function, through the gateway", per(s.Gateway.PerSecond), millis(s.Gateway.P50), millis(s.Gateway.P99), fmt.Sprintf("%s, %.2f of direct", size, s.Gateway.PerSecond/s.Direct.PerSecond))
+	}
+	if r.Many != nil {
+		row("calls of many functions", per(r.Many.Sync.PerSecond), millis(r.Many.Sync.P50), millis(r.Many.Sync.P99), fmt.Sprintf("1 KiB there and back, %d functions in no order", r.Many.Functions))
+	}
+	if r.Colds > 0 && len(r.Calls) > 0 {
 		row("cold start of a process", "", millis(r.Cold.P50), millis(r.Cold.P99), fmt.Sprintf("of %d", r.Colds))
 	}
 	for _, q := range r.Queues {
 		note := "fsync " + q.Fsync
-		row("queued calls accepted", per(q.Accepted.PerSecond), millis(q.Accepted.P50), millis(q.Accepted.P99), note+", while they are executed")
+		row("queued calls accepted", per(q.Accepted.PerSecond), millis(q.Accepted.P50), millis(q.Accepted.P99), fmt.Sprintf("%s, while %.0f/s are executed", note, q.During))
 		executed := note
 		if q.Call > 0 {
 			executed += fmt.Sprintf("; %.0f bytes a call in Redis, with its headers", q.Call)
@@ -78,8 +84,22 @@ func (r *result) show(out io.Writer) {
 	if r.RestMiB > 0 {
 		row("memory of hearth", fmt.Sprintf("%.1f MiB at rest", r.RestMiB), fmt.Sprintf("%.1f MiB at most", r.LoadMiB))
 	}
+	if m := r.Many; m != nil {
+		row("... with many functions", fmt.Sprintf("%.1f MiB at rest", m.RestMiB), fmt.Sprintf("%.1f MiB at most", m.LoadMiB), "", fmt.Sprintf("%d functions", m.Functions))
+	}
 	if d := r.Docker; d != nil {
 		row("", fmt.Sprintf("%.1f MiB with %d functions asleep as frozen containers, which use %s each", d.AsleepMiB, d.Asleep, d.FrozenUses))
 	}
 	_ = w.Flush()
+}
+
+// sized is the size of a body, as people say it.
+func sized(bytes int) string {
+	switch {
+	case bytes >= 1<<20:
+		return fmt.Sprintf("%d MiB there and back", bytes>>20)
+	case bytes >= 1<<10:
+		return fmt.Sprintf("%d KiB there and back", bytes>>10)
+	}
+	return fmt.Sprintf("%d bytes there and back", bytes)
 }

@@ -1,9 +1,18 @@
 -- What wrk sends, and how it says what came of it: one line of JSON.
--- wrk -s wrk.lua URL METHOD BODY
+-- wrk -s wrk.lua URL -- BYTES SPREAD
 function init(args)
-  wrk.method = args[1] or 'GET'
-  if args[2] then wrk.body = args[2] end
+  wrk.method = 'POST'
   wrk.headers['Content-Type'] = 'text/plain'
+  wrk.body = string.rep('x', tonumber(args[1]))
+  local spread = tonumber(args[2])
+  if spread > 0 then
+    local all = {}
+    for i = 0, spread - 1 do all[i] = wrk.format(nil, wrk.path .. i) end
+    request = function() return all[math.random(0, spread - 1)] end
+  else
+    local one = wrk.format()
+    request = function() return one end
+  end
 end
 
 function done(summary, latency)

@@ -83,3 +83,73 @@ func TestRestartGoesOnWithThePresentSizeAndSwitchedOffNothingScales(t *testing.T
 	require.Equal(t, 3, again.replicas("probe"))
 	eventually(t, func() bool { return again.replicas("probe") == 0 })
 }
+
+// TestNextStepIsWokenAhead: while the first step still works, the second one starts; the third one waits for the second's call.
+func TestNextStepIsWokenAhead(t *testing.T) {
+	t.Parallel()
+	n := newTestNode(t)
+	step := func(name, topic, emits string) {
+		n.deploy(name, func(d *types.FunctionDeployment) {
+			*d.Labels = map[string]string{"com.openfaas.scale.min": "0"}
+			(*d.Annotations)["topic"], (*d.Annotations)["com.hearth.emits"] = topic, emits
+		})
+	}
+	step("first", "", "shop.one")
+	step("second", "shop.one", "shop.two")
+	step("third", "shop.two", "")
+	until := filepath.Join(t.TempDir(), "go")
+	answered := make(chan int)
+	go func() {
+		res, err := http.Post(n.url()+"/function/first?until="+until, "text/plain", nil)
+		if err != nil {
+			answered <- 0
+			return
+		}
+		_ = res.Body.Close()
+		answered <- res.StatusCode
+	}()
+	eventually(t, func() bool { return n.available("second") == 1 })
+	require.Equal(t, 0, n.replicas("third"))
+	require.NoError(t, os.WriteFile(until, nil, 0o600))
+	require.Equal(t, http.StatusOK, <-answered)
+}
+
+func TestWarmTimeKeepsReplicasOfOneThatSleeps(t *testing.T) {
+	t.Parallel()
+	n := newTestNode(t, nimble)
+	n.deploy("probe", func(d *types.FunctionDeployment) {
+		*d.Labels = map[string]string{"com.openfaas.scale.min": "0", "com.openfaas.scale.zero-duration": "100ms"}
+		(*d.Annotations)["com.hearth.warm"] = "3 from @every 1h for 2h" // always
+	})
+	eventually(t, func() bool { return n.available("probe") == 3 })
+	began := time.Now()
+	eventually(t, func() bool { return time.Since(began) > time.Second || n.replicas("probe") != 3 })
+	require.Equal(t, 3, n.replicas("probe"), "it has no calls, and does not sleep")
+}
+
+// TestNoCallFailsWhileAFunctionGoesUpAndDown: 100 times to zero and up again, by the API and the autoscaler at once, while callers that
+// wait for their answers and callers that do not keep calling.
+func TestNoCallFailsWhileAFunctionGoesUpAndDown(t *testing.T) {
+	t.Parallel()
+	n := newTestNode(t, nimble)
+	n.deploy("probe", func(d *types.FunctionDeployment) {
+		d.EnvVars["max_inflight"] = "4"
+		*d.Labels = map[string]string{"com.openfaas.scale.zero": "true", "com.openfaas.scale.zero-duration": "1s"}
+	})
+	l := newLoad(n.url() + "/function/probe?sleep=3ms")
+	l.closed(4)
+	l.open(100)
+	for cycle := range 100 {
+		up := 1 + cycle%4
+		require.NoError(t, n.client.ScaleFunction(t.Context(), "probe", "", uint64(up)))
+		served := l.served()
+		eventually(t, func() bool { return l.served() > served+uint64(up) })
+		require.NoError(t, n.client.ScaleFunction(t.Context(), "probe", "", 0))
+		served = l.served()
+		eventually(t, func() bool { return l.served() > served+5 }) // calls have woken it
+	}
+	l.stop()
+	require.Empty(t, l.failures(), "of %d calls", l.served())
+	require.Greater(t, l.served(), uint64(1000))
+	eventually(t, func() bool { return n.replicas("probe") == 0 })
+}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -12,7 +14,9 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/internal/connector"
+	"github.com/hearthfaas/hearth/internal/gateway"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/metrics"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/hearthfaas/hearth/internal/tracing"
 	sdk "github.com/openfaas/go-sdk"
@@ -21,9 +25,9 @@ import (
 
 func newConnector() *cobra.Command {
 	var (
-		gateway, redisURL, secrets, instance, backoff string
-		cfg                                           connector.Config
-		drain                                         time.Duration
+		gatewayURL, redisURL, secrets, instance, backoff, metricsAt string
+		cfg                                                         connector.Config
+		drain                                                       time.Duration
 	)
 	cmd := &cobra.Command{
 		Use:   "connector",
@@ -46,11 +50,11 @@ asynchronous_invocation, rebuild_interval. REDIS_URL names the Redis.`,
 			if cfg.Backoff, err = hearth.ParseBackoff(backoff); err != nil {
 				return fmt.Errorf("--retry-backoff: %w", err)
 			}
-			return runConnector(cmd.Context(), cfg, gateway, redisURL, secrets, instance, drain)
+			return runConnector(cmd.Context(), cfg, gatewayURL, redisURL, secrets, instance, metricsAt, drain)
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&gateway, "gateway", firstOf(os.Getenv("gateway_url"), os.Getenv("OPENFAAS_URL"), "http://127.0.0.1:8080"), "URL of the gateway ($gateway_url, $OPENFAAS_URL)")
+	f.StringVar(&gatewayURL, "gateway", firstOf(os.Getenv("gateway_url"), os.Getenv("OPENFAAS_URL"), "http://127.0.0.1:8080"), "URL of the gateway ($gateway_url, $OPENFAAS_URL)")
 	f.StringVar(&redisURL, "redis", "", "URL of Redis (default $REDIS_URL)")
 	f.StringVar(&secrets, "secrets", secretsFromEnv(), "directory with the files basic-auth-user and basic-auth-password ($secret_mount_path, if $basic_auth is true)")
 	f.StringVar(&instance, "instance", "", "name of this connector, the same after a restart; no two at once may share it (default the host's name)")
@@ -58,14 +62,15 @@ asynchronous_invocation, rebuild_interval. REDIS_URL names the Redis.`,
 	f.DurationVar(&cfg.AckWait, "ack-wait", 0, "how much longer than a function's timeout a delivery may wait for its commit (default 15s, with --async 1m)")
 	f.StringVar(&backoff, "retry-backoff", string(hearth.BackoffEqual), "how the waits before retries, which double each time, are spread: equal, full or exponential")
 	f.DurationVar(&cfg.Rebuild, "rebuild", durationOr(os.Getenv("rebuild_interval"), 10*time.Second), "how often to look for functions ($rebuild_interval)")
+	f.StringVar(&metricsAt, "metrics", "", "address for GET /metrics, such as 127.0.0.1:8081; it asks for no password (default none)")
 	f.DurationVar(&drain, "drain", 30*time.Second, "how long calls under way may take to end")
 	return cmd
 }
 
-func runConnector(ctx context.Context, cfg connector.Config, gateway, redisURL, secrets, instance string, drain time.Duration) error {
+func runConnector(ctx context.Context, cfg connector.Config, gatewayURL, redisURL, secrets, instance, metricsAt string, drain time.Duration) error {
 	var err error
-	if cfg.Gateway, err = url.Parse(gateway); err != nil || cfg.Gateway.Host == "" {
-		return fmt.Errorf("--gateway is %q, want a URL such as http://127.0.0.1:8080", gateway)
+	if cfg.Gateway, err = url.Parse(gatewayURL); err != nil || cfg.Gateway.Host == "" {
+		return fmt.Errorf("--gateway is %q, want a URL such as http://127.0.0.1:8080", gatewayURL)
 	}
 	if redisURL = firstOf(redisURL, os.Getenv("REDIS_URL")); redisURL == "" {
 		return errors.New("no Redis: give --redis or REDIS_URL")
@@ -91,9 +96,34 @@ func runConnector(ctx context.Context, cfg connector.Config, gateway, redisURL, 
 		return err
 	}
 	defer cfg.Tracer.Close()
+	cfg.Metrics = metrics.New(versionText())
+	c := connector.New(cfg)
+	if metricsAt != "" {
+		queues := func(ctx context.Context) ([]gateway.Queue, error) { return gateway.Queues(ctx, cfg.Queue, c.Known) }
+		stop, err := serveMetrics(metricsAt, cfg.Metrics, queues, cfg.Log)
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
 	cfg.Log.Info("connects", "gateway", cfg.Gateway.Redacted(), "async", cfg.Async)
-	connector.New(cfg).Run(ctx, drain)
+	c.Run(ctx, drain)
 	return nil
+}
+
+// serveMetrics answers Prometheus until stop.
+func serveMetrics(address string, m *metrics.Metrics, queues func(context.Context) ([]gateway.Queue, error), log *slog.Logger) (stop func(), err error) {
+	m.Show(metrics.State{Queues: queues})
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("--metrics: %w", err)
+	}
+	log.Info("metrics", "at", "http://"+listener.Addr().String()+"/metrics")
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", m.Handler())
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	go func() { _ = server.Serve(listener) }()
+	return func() { _ = server.Close() }, nil
 }
 
 func secretsFromEnv() string {

@@ -79,7 +79,7 @@ func openLog(state string, level slog.Level, console io.Writer, consoleLevel slo
 		return nil, nil, err
 	}
 	short := slog.NewTextHandler(console, &slog.HandlerOptions{Level: consoleLevel, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-		if a.Key == slog.TimeKey {
+		if a.Key == slog.TimeKey && a.Value.Kind() == slog.KindTime { // others may call what they log time, too
 			return slog.String("time", a.Value.Time().Format("15:04:05"))
 		}
 		return a

@@ -47,7 +47,7 @@ nothing running. State is kept in one directory, and a second start resumes with
 	f := cmd.Flags()
 	c.addFlags(f)
 	f.StringVarP(&c.File, "file", "f", "stack.yml", "the stack file")
-	f.StringVar(&c.OnReady, "on-ready", "", "shell command to run once all functions are ready; it is given OPENFAAS_URL")
+	f.StringVar(&c.OnReady, "on-ready", "", "shell command to run once all functions are ready; it is given OPENFAAS_URL, and HEARTH_SECRETS, the directory of secrets")
 	f.BoolVar(&c.NoBuild, "no-build", false, "deploy the images that were built before")
 	return cmd
 }
@@ -75,7 +75,7 @@ func up(ctx context.Context, c upConfig) (err error) {
 			return err
 		}
 		ready()
-		return c.onReady(ctx, n.url())
+		return c.onReady(ctx, n)
 	})
 }
 
@@ -178,12 +178,12 @@ func (n *node) awaitReady(ctx context.Context, stack *build.Stack, out *console)
 }
 
 // onReady runs the user's command.
-func (c upConfig) onReady(ctx context.Context, gateway string) error {
+func (c upConfig) onReady(ctx context.Context, n *node) error {
 	if c.OnReady == "" {
 		return nil
 	}
 	cmd := exec.CommandContext(ctx, "sh", "-c", c.OnReady)
-	cmd.Env = append(os.Environ(), "OPENFAAS_URL="+gateway)
+	cmd.Env = append(os.Environ(), "OPENFAAS_URL="+n.url(), "HEARTH_SECRETS="+n.secrets.Files.Dir)
 	cmd.Stdout, cmd.Stderr = c.Out, os.Stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("--on-ready %q: %w", c.OnReady, err)

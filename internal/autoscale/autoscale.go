@@ -107,7 +107,7 @@ func (a *Autoscaler) Set(f hearth.Function) {
 	if f.Replicas == 0 { // it needs no memory while it sleeps
 		fn.samples, fn.wanted = nil, nil
 	}
-	fn.spec, fn.scaling, fn.warmAt = f, f.Scaling(), time.Time{}
+	fn.spec, fn.scaling, fn.warm, fn.warmAt = f, f.Scaling(), 0, time.Time{}
 }
 
 // Delete forgets a function.
@@ -145,6 +145,9 @@ func (a *Autoscaler) look(now time.Time) map[hearth.Name]router.Load {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for n, fn := range a.functions {
+		if fn.spec.HasWarmTimes() && now.Sub(fn.warmAt) >= askWarm {
+			fn.warm, fn.warmAt = fn.spec.Warm(now), now
+		}
 		if fn.applying || fn.spec.Replicas == 0 && fn.warm == 0 {
 			continue
 		}

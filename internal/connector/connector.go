@@ -22,6 +22,7 @@ import (
 	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/metrics"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/hearthfaas/hearth/internal/tracing"
 	"github.com/openfaas/faas-provider/types"
@@ -37,6 +38,9 @@ type Config struct {
 
 	// Tracer makes the spans of deliveries. Defaults to none.
 	Tracer *tracing.Tracer
+
+	// Metrics counts what deliveries come to. Defaults to ones that nobody sees.
+	Metrics *metrics.Metrics
 
 	// Instance names this connector in leases.
 	Instance string
@@ -64,6 +68,7 @@ type Connector struct {
 	// Of the goroutine that looks for functions:
 	serves    map[hearth.Name]bool        // those whose lane is as the gateway told
 	reclaimed map[chain.Subscription]bool // whose leases of an earlier life were ended
+	counted   map[hearth.Name]func()      // end the series of those that are known
 
 	mu        sync.Mutex
 	functions map[hearth.Name]found
@@ -87,11 +92,16 @@ func New(cfg Config) *Connector {
 			cfg.AckWait = time.Minute
 		}
 	}
+	if cfg.Metrics == nil {
+		cfg.Metrics = metrics.New("")
+	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost, transport.MaxIdleConns = 256, 256
 	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	c := &Connector{cfg: cfg, functions: map[hearth.Name]found{}, serves: map[hearth.Name]bool{}, reclaimed: map[chain.Subscription]bool{}, client: sdk.NewClient(cfg.Gateway, cfg.Auth, client)}
-	c.dispatch = dispatch.New(dispatch.Config{Queue: cfg.Queue, Log: cfg.Log, Instance: cfg.Instance, Connector: "hearth-connector", Tracer: cfg.Tracer, Backoff: cfg.Backoff, LeaseMargin: cfg.AckWait}, c)
+	c := &Connector{cfg: cfg, functions: map[hearth.Name]found{}, serves: map[hearth.Name]bool{}, reclaimed: map[chain.Subscription]bool{}, counted: map[hearth.Name]func(){},
+		client: sdk.NewClient(cfg.Gateway, cfg.Auth, client)}
+	c.dispatch = dispatch.New(dispatch.Config{Queue: cfg.Queue, Log: cfg.Log, Instance: cfg.Instance, Connector: "hearth-connector", Tracer: cfg.Tracer, Delivered: cfg.Metrics.Delivered, Backoff: cfg.Backoff,
+		LeaseMargin: cfg.AckWait}, c)
 	return c
 }
 
@@ -148,6 +158,9 @@ func (c *Connector) refresh(ctx context.Context) error {
 		for _, s := range lost {
 			c.cfg.Log.Error("a consumer group was lost from Redis and is made anew: messages that it had settled, and that another group still waits for, are delivered again", "queue", s.String())
 		}
+		if c.counted[n] == nil {
+			c.counted[n] = c.cfg.Metrics.Deliveries(n)
+		}
 		c.dispatch.Set(f.spec, f.subs)
 		c.serves[n] = true
 		c.cfg.Log.Info("delivers", "function", n.String(), "topics", fmt.Sprint(f.spec.Topics()))
@@ -156,6 +169,10 @@ func (c *Connector) refresh(ctx context.Context) error {
 		if _, ok := list[n]; !ok {
 			c.dispatch.Delete(n) // its subscriptions stay: it may come back for its messages
 			delete(c.serves, n)
+			if ended := c.counted[n]; ended != nil {
+				ended()
+				delete(c.counted, n)
+			}
 			c.cfg.Log.Info("the function is gone; its messages wait", "function", n.String())
 		}
 	}
@@ -213,6 +230,14 @@ func (c *Connector) subscriber(s types.FunctionStatus) (found, bool) {
 	}
 	f.room = max(1, int(s.AvailableReplicas), int(min(s.Replicas, 1))) * f.spec.Concurrency()
 	return f, len(f.subs) > 0
+}
+
+// Known tells whether a function was there when the gateway was last asked.
+func (c *Connector) Known(n hearth.Name) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, known := c.functions[n]
+	return known
 }
 
 // Room implements dispatch.Target.

@@ -239,7 +239,7 @@ func (s *Scheduler) look(ctx context.Context, j *job, now time.Time) error {
 	}
 	s.set(func() { j.fired++ })
 	s.cfg.Notify(j.name, redis.CallsOf(j.name))
-	log := s.cfg.Log.With("function", j.name.String(), "time", fire.Format(time.RFC3339), "call_id", j.tick.CallID, "next", next.Format(time.RFC3339))
+	log := s.cfg.Log.With("function", j.name.String(), "scheduled", fire.Format(time.RFC3339), "call_id", j.tick.CallID, "next", next.Format(time.RFC3339))
 	if after := now.Sub(fire); after >= late {
 		log = log.With("late", after.Round(time.Millisecond).String())
 	}

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -40,9 +41,9 @@ type answer struct {
 // errCancelled is the cause of a call's end whose entry was taken from the queue.
 var errCancelled = errors.New("the call was cancelled")
 
-// deliver makes the call of one entry, and does with the entry what is decided. ctx is the call's; it returns after how long the
-// queue should be looked at again for it, or a negative duration.
-func (d *Dispatcher) deliver(ctx context.Context, f hearth.Function, s Subscription, callback bool, del redis.Delivery) time.Duration {
+// deliver makes the call of one entry, and does with the entry what is decided. ctx is the call's. It tells answered, once, when
+// the call is over, and returns after how long the queue should be looked at again for it, or a negative duration.
+func (d *Dispatcher) deliver(ctx context.Context, f hearth.Function, s Subscription, callback bool, del redis.Delivery, answered func()) time.Duration {
 	policy := f.Retry()
 	if callback {
 		policy = hearth.DefaultRetry
@@ -71,6 +72,7 @@ func (d *Dispatcher) deliver(ctx context.Context, f hearth.Function, s Subscript
 		e.Traceparent = span.Traceparent(e.Traceparent) // also of what follows from it: the callback
 		got = d.call(ctx, f, s, del, e)
 	}
+	answered()
 	if got.attempt = del.Attempt; got.lapsed {
 		got.attempt--
 	}
@@ -93,7 +95,7 @@ func (d *Dispatcher) deliver(ctx context.Context, f hearth.Function, s Subscript
 		end(Accepted, "")
 		return -1
 	}
-	v := decide(policy, got.attempt, time.Since(del.Since), got.outcome, spread{d.cfg.Backoff, rand.Float64()})
+	v := decide(policy, got.attempt, time.Since(del.Since), got.outcome, spread{cmp.Or(policy.Backoff, d.cfg.Backoff), rand.Float64()})
 	if d.cfg.Plain && d.calls.Err() == nil && !got.final {
 		v.do = settle
 	}
@@ -217,15 +219,15 @@ func (d *Dispatcher) call(ctx context.Context, f hearth.Function, s Subscription
 func (d *Dispatcher) read(res *http.Response, err error, began time.Time) answer {
 	if err != nil {
 		code := hearth.CodeOf(err)
-		never := code == hearth.Unavailable || code == hearth.NotFound || errors.Is(err, context.Canceled) && d.calls.Err() != nil
+		never := code == hearth.Unavailable || code == hearth.Exhausted || code == hearth.NotFound || errors.Is(err, context.Canceled) && d.calls.Err() != nil
 		a := answer{outcome: outcome{reached: !never, internal: true, reason: hearth.MessageOf(err)}, took: time.Since(began)}
 		switch code {
 		case hearth.Timeout:
 			a.status = http.StatusGatewayTimeout
 		case hearth.NotFound:
 			a.status = http.StatusNotFound
-		case hearth.Unavailable:
-			a.status = http.StatusServiceUnavailable
+		case hearth.Unavailable, hearth.Exhausted:
+			a.status = code.Status()
 		default:
 			a.status = http.StatusBadGateway
 		}

@@ -34,7 +34,7 @@ type Config struct {
 	// addresses only.
 	Callbacks *http.Client
 
-	// Backoff is how the waits before retries are spread. Defaults to equal, which keeps at least half of each.
+	// Backoff is how the waits before retries are spread, of functions that do not say so themselves. Defaults to equal, which keeps at least half of each.
 	Backoff hearth.Backoff
 
 	// LeaseMargin is by how much a lease outlasts the function's timeout. Defaults to 15 s.

@@ -15,6 +15,7 @@ import (
 
 const (
 	maxBatch     = 64 // entries that one Take takes
+	maxEnding    = 64 // calls of one function that were answered and are not settled yet, before no more is taken
 	callbackRoom = 8  // callbacks of one function that are made at once
 )
 
@@ -28,7 +29,8 @@ type lane struct {
 	queues    map[chain.Subscription]*queue
 	turn      []*queue // in the order in which they are looked at
 	calls     int      // in flight, of the function
-	callbacks int      // in flight
+	ending    int      // calls that were answered, and are being settled
+	callbacks int      // in flight, or being settled
 	running   bool
 	held      map[*queue]map[string]*held // what is leased and not ended, by token
 }
@@ -132,7 +134,7 @@ func (l *lane) next() (*queue, int) {
 		n := callbackRoom - l.callbacks
 		if !q.callbacks {
 			if room < 0 {
-				room = l.d.target.Room(l.name) - l.calls
+				room = min(l.d.target.Room(l.name)-l.calls, maxEnding-l.ending)
 			}
 			n = room
 		}
@@ -290,14 +292,24 @@ func (l *lane) begin(q *queue, d redis.Delivery) {
 	ctx, breakOff := context.WithCancelCause(l.d.calls)
 	l.held[q][d.Token] = &held{d, breakOff}
 	spec, sub := l.spec, q.Subscription
+	answered := func() { // the function has room for the next one, while Redis is told of this one
+		l.mu.Lock()
+		l.calls--
+		l.ending++
+		l.mu.Unlock()
+		l.kick()
+	}
+	if q.callbacks {
+		answered = func() {}
+	}
 	l.d.work.Go(func() {
-		again := l.d.deliver(ctx, spec, sub, q.callbacks, d)
+		again := l.d.deliver(ctx, spec, sub, q.callbacks, d, answered)
 		breakOff(nil)
 		l.mu.Lock()
 		if q.callbacks {
 			l.callbacks--
 		} else {
-			l.calls--
+			l.ending--
 		}
 		delete(l.held[q], d.Token)
 		if len(l.held[q]) == 0 {

@@ -187,8 +187,11 @@ func (p *Provider) userOf(ctx context.Context, name, containerID string) (*user.
 	return user.GetExecUser(name, nil, files[0], files[1])
 }
 
+// sweepEvery is how often it is tried again to remove what could not be removed.
+const sweepEvery = 10 * time.Second
+
 // discard removes a container, whatever it does, by its id or name. It may be gone already. One that cannot
-// be removed now is when the engine is back, or when hearth ends, or starts again.
+// be removed now is tried again: when the engine is back, from time to time, when hearth ends, and when it starts again.
 func (p *Provider) discard(ctx context.Context, container string) {
 	_, err := p.api.ContainerRemove(ctx, container, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
 	for tries := 0; errdefs.IsConflict(err) && tries < 100; tries++ { // somebody removes it, or an engine that was ended did
@@ -201,8 +204,27 @@ func (p *Provider) discard(ctx context.Context, container string) {
 		delete(p.left, container)
 		return
 	}
-	p.left[container] = true
-	p.cfg.Log.Warn("a container could not be removed, and will be later", "container", container, "error", err)
+	if !p.left[container] {
+		p.left[container] = true
+		p.cfg.Log.Warn("a container could not be removed, and will be later", "container", container, "error", err)
+	}
+}
+
+// reap begins to remove, from time to time, what could not be removed before.
+func (p *Provider) reap() {
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for ctx.Err() == nil {
+			p.sweep(ctx)
+			pause(ctx, sweepEvery)
+		}
+	}()
+	p.stopReaping = func() {
+		stop()
+		<-done
+	}
 }
 
 // sweep removes the containers that could not be removed before.

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -94,6 +95,9 @@ func (r rig) ours(t *testing.T) map[string]string {
 	return states
 }
 
+// cyclesEnv asks for more cycles to zero and back of each way to sleep than a test run has the time for.
+const cyclesEnv = "HEARTH_TEST_CYCLES"
+
 func TestConformance(t *testing.T) {
 	for name, change := range map[string]func(*docker.Config){
 		"Frozen":    func(*docker.Config) {},
@@ -104,6 +108,10 @@ func TestConformance(t *testing.T) {
 			engine(t)
 			providertest.Run(t, func(t *testing.T) providertest.Setup {
 				r := setup(t, change)
+				r.Cycles = 5
+				if n, err := strconv.Atoi(os.Getenv(cyclesEnv)); err == nil {
+					r.Cycles = n
+				}
 				t.Cleanup(func() {
 					require.Empty(t, r.ours(t), "nothing is left behind")
 				})

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -76,6 +77,8 @@ type Provider struct {
 	events *events
 	began  time.Time
 
+	stopReaping func() // returns when it has ended
+
 	networkMu sync.Mutex // held while it is made
 	network   string     // its id, if we made it
 
@@ -109,12 +112,13 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 		return nil, errors.Join(err, api.Close())
 	}
 	p.events = newEvents(api, label("instance", cfg.Instance), p.sweep, cfg.Log)
+	p.reap()
 	return p, nil
 }
 
 // connect makes a client of the engine, and sees that it answers.
 func connect(ctx context.Context) (*client.Client, error) {
-	api, err := client.New(client.FromEnv)
+	api, err := client.New(client.FromEnv, client.WithHTTPRequestHook(ownConnection))
 	if err != nil {
 		return nil, hearth.Errorf(hearth.Invalid, "the Docker engine's address cannot be used: %w", err)
 	}
@@ -125,6 +129,14 @@ func connect(ctx context.Context) (*client.Client, error) {
 		return nil, hearth.Errorf(hearth.Unavailable, "the Docker engine at %s does not answer: is it running, and may this user use it (group docker)? %w", api.DaemonHost(), err)
 	}
 	return api, nil
+}
+
+// ownConnection gives each request a connection of its own. An engine that ends closes its door first, then ends its containers, and
+// serves connections that it has until the last moment: a container that is started meanwhile, in place of one that it has ended, is cut off in
+// the middle, and its mount stays for ever.
+func ownConnection(r *http.Request) error {
+	r.Close = true
+	return nil
 }
 
 // Info implements hearth.Provider.
@@ -195,6 +207,7 @@ func (p *Provider) Remove(ctx context.Context, n hearth.Name) error {
 func (p *Provider) Close(ctx context.Context) error {
 	p.Manager.Close(ctx)
 	p.events.close()
+	p.stopReaping()
 	p.sweep(context.WithoutCancel(ctx))
 	p.cfg.Logs.CloseAll()
 	p.Prune(context.WithoutCancel(ctx))

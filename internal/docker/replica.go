@@ -200,7 +200,7 @@ func (r *replica) attend(containerID string, adopted *found) (wasReady bool, err
 		r.mu.Lock()
 		r.address, r.started = address, time.Now()
 		r.mu.Unlock()
-		if wasReady, err = r.serve(containerID, address, adopted != nil && adopted.frozen, died); err == nil {
+		if wasReady, err = r.serve(containerID, address, adopted, died); err == nil {
 			return wasReady, nil
 		}
 	}
@@ -217,7 +217,7 @@ func (r *replica) attend(containerID string, adopted *found) (wasReady bool, err
 }
 
 // serve looks after a running container. It returns no error if it was to end, and has; else why it ended by itself.
-func (r *replica) serve(containerID, address string, frozen bool, died <-chan struct{}) (wasReady bool, err error) {
+func (r *replica) serve(containerID, address string, adopted *found, died <-chan struct{}) (wasReady bool, err error) {
 	alive, end := context.WithCancel(r.ctx)
 	defer end()
 	go func() {
@@ -227,6 +227,7 @@ func (r *replica) serve(containerID, address string, frozen bool, died <-chan st
 		case <-alive.Done():
 		}
 	}()
+	frozen := adopted != nil && adopted.frozen
 	if !frozen {
 		r.awaitReady(alive, address)
 		frozen = r.freeze(alive, containerID)
@@ -239,8 +240,12 @@ func (r *replica) serve(containerID, address string, frozen bool, died <-chan st
 	select {
 	case <-died:
 	case <-r.ctx.Done():
-		r.down() // the router is told by whoever ended it
-		grace := int((r.spec.DrainTime()+time.Second)/time.Second) + 1
+		idle := adopted == nil && !r.State().Ready // it never had a call; and a process that has just begun may not heed a SIGTERM yet
+		r.down()                                   // the router is told by whoever ended it
+		grace := 1
+		if !idle {
+			grace += int((r.spec.DrainTime() + time.Second) / time.Second)
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(grace+10)*time.Second)
 		defer cancel()
 		if _, err := r.p.api.ContainerStop(ctx, containerID, client.ContainerStopOptions{Timeout: &grace}); err != nil && !errdefs.IsNotFound(err) {
@@ -258,8 +263,8 @@ func (r *replica) serve(containerID, address string, frozen bool, died <-chan st
 	case err != nil:
 		return wasReady, err
 	}
-	// Whoever ended it in order may be the engine, which is about to end itself: what is removed or started now would be torn
-	// down in the middle.
+	// Whoever ended it in order may be the engine, which is about to end itself: what is removed or started now could be torn
+	// down in the middle. See also ownConnection.
 	if s := c.Container.State; s.ExitCode == 0 || s.ExitCode == 128+int(syscall.SIGTERM) {
 		pause(r.ctx, stoppedPause)
 		r.p.events.synced(r.ctx)

@@ -61,9 +61,13 @@ type guard struct {
 	failures    failures
 }
 
-// protect lets only the operator through. Who has no credentials to show does not guess.
+// protect lets only the operator through, and no page in the operator's browser. Who has no credentials to show does not guess.
 func (g *guard) protect(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if scripted(r) {
+			http.Error(w, "a page in a browser may not use this: use faas-cli, hearth, or another client", http.StatusForbidden)
+			return
+		}
 		if g.credentials == (Credentials{}) {
 			next.ServeHTTP(w, r)
 			return

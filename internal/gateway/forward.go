@@ -42,7 +42,7 @@ func (g *Gateway) call(w http.ResponseWriter, r *http.Request) error {
 	if lists(r.Header, "Te", "trailers") {
 		out.Header["Te"] = []string{"trailers"}
 	}
-	open := router.Open{Stream: true, Upgrade: r.ContentLength == 0 && r.Header.Get("Upgrade") != "" && lists(r.Header, "Connection", "upgrade")}
+	open := router.Open{Stream: true, Shed: true, Upgrade: r.ContentLength == 0 && r.Header.Get("Upgrade") != "" && lists(r.Header, "Connection", "upgrade")}
 	if open.Upgrade {
 		out.Header["Connection"], out.Header["Upgrade"] = []string{"Upgrade"}, r.Header["Upgrade"]
 	}

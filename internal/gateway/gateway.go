@@ -127,6 +127,8 @@ func (g *Gateway) routes() http.Handler {
 	system("POST /system/dead-letters/redrive", g.redrive)
 	system("POST /system/dead-letters/purge", g.purge)
 	system("GET /system/queues", g.queues)
+	system("GET /ui/{$}", g.ui)
+	mux.Handle("GET /{$}", http.RedirectHandler("/ui/", http.StatusFound))
 	mux.HandleFunc("/healthz", g.healthz)
 	mux.Handle("GET /metrics", g.cfg.Metrics)
 	call, enqueue, others := g.traced("/function/", g.problems(g.call)), g.traced("/async-function/", g.problems(g.enqueue)), g.counted(mux)

@@ -43,11 +43,19 @@ func queueName(s chain.Subscription) (name string, n hearth.Name, ok bool) {
 
 // AllQueues are all subscriptions, also those that removed functions have left, by name.
 func (g *Gateway) AllQueues(ctx context.Context) ([]Queue, error) {
-	subs, err := g.cfg.Queue.Subscriptions(ctx)
+	return Queues(ctx, g.cfg.Queue, func(n hearth.Name) bool {
+		_, deployed := g.cfg.Registry.Function(n)
+		return deployed
+	})
+}
+
+// Queues are all subscriptions that a Redis has, by name.
+func Queues(ctx context.Context, queue *redis.Client, deployed func(hearth.Name) bool) ([]Queue, error) {
+	subs, err := queue.Subscriptions(ctx)
 	if err != nil {
 		return nil, err
 	}
-	depths, err := g.cfg.Queue.Depths(ctx, subs)
+	depths, err := queue.Depths(ctx, subs)
 	if err != nil {
 		return nil, err
 	}
@@ -57,8 +65,7 @@ func (g *Gateway) AllQueues(ctx context.Context) ([]Queue, error) {
 		if !ok {
 			continue
 		}
-		_, deployed := g.cfg.Registry.Function(n)
-		list = append(list, Queue{Name: name, Function: n.String(), Deployed: deployed, Depth: depths[i], sub: s})
+		list = append(list, Queue{Name: name, Function: n.String(), Deployed: deployed(n), Depth: depths[i], sub: s})
 	}
 	slices.SortFunc(list, func(a, b Queue) int { return strings.Compare(a.Name, b.Name) })
 	return list, nil

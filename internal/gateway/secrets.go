@@ -40,8 +40,11 @@ func (g *Gateway) putSecret(w http.ResponseWriter, r *http.Request, done string,
 		return err
 	}
 	value := valueOf(s)
-	if len(value) == 0 {
+	switch {
+	case len(value) == 0:
 		return hearth.Errorf(hearth.Invalid, "the secret has no value: want value (text) or rawValue (base64)")
+	case len(s.RawValue) == 0 && strings.ContainsRune(s.Value, utf8.RuneError): // as faas-cli secret update sends bytes that are no text
+		return hearth.Errorf(hearth.Invalid, "the value had bytes that are no text, and this client has lost them: want them in rawValue, as faas-cli secret create --replace --from-file sends them")
 	}
 	namespace := namespaceOf(s.Namespace)
 	ctx, cancel := toTheEnd(r)

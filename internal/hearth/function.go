@@ -1,6 +1,7 @@
 package hearth
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
@@ -52,9 +53,11 @@ const (
 	annotationMin    = "com.openfaas.retry.min_wait"
 	annotationMax    = "com.openfaas.retry.max_wait"
 	annotationCodes  = "com.openfaas.retry.codes"
+	annotationSpread = "com.hearth.retry.backoff"
 	annotationMaxAge = "com.hearth.max-age"
 	annotationLength = "com.hearth.queue.length"
 	annotationBytes  = "com.hearth.queue.bytes"
+	annotationEmits  = "com.hearth.emits"
 )
 
 // Defaults of a function that says nothing.
@@ -120,10 +123,15 @@ func (f Function) Environment() map[string]string {
 
 // Concurrency is how many queued calls one replica is given at once.
 func (f Function) Concurrency() int {
+	return cmp.Or(f.MaxInflight(), defaultConcurrency)
+}
+
+// MaxInflight is how many calls one replica is given at once, the watchdog's max_inflight. 0 is no limit.
+func (f Function) MaxInflight() int {
 	if n, err := strconv.Atoi(f.EnvVars["max_inflight"]); err == nil && n > 0 {
 		return n
 	}
-	return defaultConcurrency
+	return 0
 }
 
 // MinReplicas is the initial count, and what a function that was idle wakes to. 0 means that it starts with its first call.
@@ -163,6 +171,18 @@ func (f Function) Topics() []string {
 	return topics
 }
 
+// Emits are the topics that the function puts messages on: its annotation com.hearth.emits, a list with commas. Functions that
+// subscribe to them are woken when it is called.
+func (f Function) Emits() []string {
+	var topics []string
+	for t := range strings.SplitSeq(f.Annotation(annotationEmits), ",") {
+		if t = strings.TrimSpace(t); t != "" && !slices.Contains(topics, t) {
+			topics = append(topics, t)
+		}
+	}
+	return topics
+}
+
 // Schedule is when the clock calls the function: its annotation schedule, if its topics have cron-function among them; else it is
 // zero. It returns an error of code Invalid if the annotation is missing then, or cannot be read.
 // See https://docs.openfaas.com/reference/cron/.
@@ -196,6 +216,7 @@ type RetryPolicy struct {
 	MaxWait  time.Duration
 	Codes    []int         // the statuses that are tried again
 	MaxAge   time.Duration // for how long a call that finds no room is kept trying
+	Backoff  Backoff       // how the waits are spread; "" as hearth was told for all functions
 }
 
 // A Backoff says how the waits between attempts are spread, so that calls that failed together do not come back together.
@@ -239,6 +260,9 @@ func (f Function) Retry() RetryPolicy {
 	p.MaxWait = max(p.MaxWait, p.MinWait)
 	if d := duration(f.Annotation(annotationMaxAge)); d > 0 {
 		p.MaxAge = d
+	}
+	if b, err := ParseBackoff(f.Annotation(annotationSpread)); err == nil {
+		p.Backoff = b
 	}
 	if codes := statusCodes(f.Annotation(annotationCodes)); codes != nil {
 		p.Codes = codes

@@ -60,8 +60,9 @@ func TestRetryAnnotations(t *testing.T) {
 	require.Equal(t, hearth.DefaultRetry, function(nil, nil, nil).Retry())
 	require.Equal(t, hearth.DefaultRetry, function(nil, []string{"com.openfaas.retry.attempts=0", "com.openfaas.retry.min_wait=x", "com.openfaas.retry.codes=500,many"}, nil).Retry(),
 		"what cannot be read is the default")
-	p := function(nil, []string{"com.openfaas.retry.attempts=3", "com.openfaas.retry.min_wait=200ms", "com.openfaas.retry.max_wait=10", "com.openfaas.retry.codes=500, 502"}, nil).Retry()
-	require.Equal(t, hearth.RetryPolicy{Attempts: 3, MinWait: 200 * time.Millisecond, MaxWait: 10 * time.Second, Codes: []int{500, 502}, MaxAge: 24 * time.Hour}, p)
+	p := function(nil, []string{"com.openfaas.retry.attempts=3", "com.openfaas.retry.min_wait=200ms", "com.openfaas.retry.max_wait=10", "com.openfaas.retry.codes=500, 502",
+		"com.hearth.retry.backoff=full"}, nil).Retry()
+	require.Equal(t, hearth.RetryPolicy{Attempts: 3, MinWait: 200 * time.Millisecond, MaxWait: 10 * time.Second, Codes: []int{500, 502}, MaxAge: 24 * time.Hour, Backoff: hearth.BackoffFull}, p)
 	p = function(nil, []string{"com.openfaas.retry.min_wait=5m"}, nil).Retry()
 	require.Equal(t, 5*time.Minute, p.MaxWait, "the longest wait is not under the shortest")
 }
@@ -134,6 +135,7 @@ func TestValidateSaysWhatIsWrong(t *testing.T) {
 		"proportion":  {label("com.openfaas.scale.target-proportion", "-1"), "com.openfaas.scale.target-proportion"},
 		"zero":        {label("com.openfaas.scale.zero", "perhaps"), "true or false"},
 		"zero after":  {label("com.openfaas.scale.zero-duration", "soon"), "com.openfaas.scale.zero-duration"},
+		"backoff":     {annotation("com.hearth.retry.backoff", "linear"), "want exponential, full or equal"},
 		"max age":     {annotation("com.hearth.max-age", "0"), "com.hearth.max-age"},
 		"queue":       {annotation("com.hearth.queue.length", "-1"), "com.hearth.queue.length"},
 		"queue bytes": {annotation("com.hearth.queue.bytes", "64XB"), "com.hearth.queue.bytes"},

@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/hearthfaas/hearth/chain"
 	"github.com/openfaas/faas-provider/types"
 )
 
@@ -147,12 +148,21 @@ func validAnnotations(f Function) error {
 		ok   func(string) bool
 		want string
 	}{
+		{annotationSpread, func(v string) bool { _, err := ParseBackoff(v); return err == nil }, "exponential, full or equal"},
 		{annotationMaxAge, func(v string) bool { return duration(v) > 0 }, "a duration such as 24h"},
 		{annotationLength, atLeast(1), "a whole number of calls"},
 		{annotationBytes, func(v string) bool { _, err := ParseBytes(v); return err == nil }, "bytes such as 64Mi"},
 	} {
 		if v := f.Annotation(a.name); v != "" && !a.ok(v) {
 			return f.wrong("the annotation %s is %q, want %s", a.name, clip(v), a.want)
+		}
+	}
+	if _, err := parseWarm(f.Annotation(annotationWarm)); err != nil {
+		return f.wrong("the annotation %s: %w", annotationWarm, err)
+	}
+	for _, topic := range f.Emits() {
+		if _, err := chain.Stream(topic); err != nil {
+			return f.wrong("the annotation %s: %w", annotationEmits, err)
 		}
 	}
 	return nil

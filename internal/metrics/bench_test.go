@@ -39,14 +39,24 @@ func BenchmarkRecord(b *testing.B) {
 	})
 }
 
-// BenchmarkRoundTrip is a call through the router to a replica that answers at once, counted and not.
+// BenchmarkRoundTrip is a call through the router to a replica that answers at once: counted and not, and with a limit on how many
+// calls a replica has.
 func BenchmarkRoundTrip(b *testing.B) {
-	for name, recorder := range map[string]func(hearth.Name) router.Recorder{"counted": metrics.New("v1").Recorder, "uncounted": nil} {
+	for name, tt := range map[string]struct {
+		recorder func(hearth.Name) router.Recorder
+		env      map[string]string
+	}{
+		"counted":   {metrics.New("v1").Recorder, nil},
+		"uncounted": {},
+		"limited":   {metrics.New("v1").Recorder, map[string]string{"max_inflight": "4"}},
+	} {
 		b.Run(name, func(b *testing.B) {
 			replica := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 			defer replica.Close()
-			r := router.New(router.Config{Recorder: recorder})
-			r.Set(function(oven, 1, nil))
+			r := router.New(router.Config{Recorder: tt.recorder})
+			f := function(oven, 1, nil)
+			f.EnvVars = tt.env
+			r.Set(f)
 			r.Update(oven, []hearth.Replica{{ID: "one", Address: replica.URL, Accepting: true, Ready: true}})
 			b.ReportAllocs()
 			for b.Loop() {

@@ -15,7 +15,7 @@ type function struct {
 	m    *Metrics
 	name hearth.Name
 
-	started    prometheus.Counter
+	started    prometheus.Counter // this and the next two are nil if calls are not counted
 	coldStarts prometheus.Counter
 	coldFailed prometheus.Counter
 	delivered  map[string]prometheus.Counter // by outcome; never written to
@@ -31,9 +31,7 @@ type function struct {
 
 func newFunction(m *Metrics, n hearth.Name) *function {
 	label := n.String()
-	f := &function{m: m, name: n, codes: map[int]prometheus.Counter{}, delivered: map[string]prometheus.Counter{},
-		dead: map[string]prometheus.Counter{}, coldFailed: m.coldFailed.WithLabelValues(label),
-		started: m.started.WithLabelValues(label), coldStarts: m.coldStarts.WithLabelValues(label)}
+	f := &function{m: m, name: n, codes: map[int]prometheus.Counter{}, delivered: map[string]prometheus.Counter{}, dead: map[string]prometheus.Counter{}}
 	for _, came := range []string{dispatch.Done, dispatch.Busy, dispatch.Retried, dispatch.Buried, dispatch.Cancelled} {
 		f.delivered[came] = m.deliveries.WithLabelValues(label, came) // at 0, so that increase() sees the first one
 	}
@@ -41,6 +39,12 @@ func newFunction(m *Metrics, n hearth.Name) *function {
 		f.dead[reason] = m.deadLetters.WithLabelValues(label, reason)
 	}
 	return f
+}
+
+// calls begins the series of its calls.
+func (f *function) calls() {
+	label := f.name.String()
+	f.started, f.coldStarts, f.coldFailed = f.m.started.WithLabelValues(label), f.m.coldStarts.WithLabelValues(label), f.m.coldFailed.WithLabelValues(label)
 }
 
 func (f *function) Started() { f.started.Inc() }

@@ -92,10 +92,22 @@ func (m *Metrics) Handler() http.Handler {
 // Recorder begins a function's series. It is router.Config's.
 func (m *Metrics) Recorder(n hearth.Name) router.Recorder {
 	f := newFunction(m, n)
+	f.calls()
+	m.add(f)
+	return f
+}
+
+// Deliveries begins the series of a function whose calls are another's to count, as of one behind a connector. ended ends them.
+func (m *Metrics) Deliveries(n hearth.Name) (ended func()) {
+	f := newFunction(m, n)
+	m.add(f)
+	return f.Removed
+}
+
+func (m *Metrics) add(f *function) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.functions[n] = f
-	return f
+	m.functions[f.name] = f
 }
 
 // Delivered counts a delivery, unless its function was removed meanwhile. It is dispatch.Config's.

@@ -140,6 +140,26 @@ func TestNothingIsLostOrBroughtBackWhenAllHappensAtOnce(t *testing.T) {
 	}
 }
 
+// TestConnectorCountsDeliveriesOnly: calls are counted by the gateway that makes them.
+func TestConnectorCountsDeliveriesOnly(t *testing.T) {
+	t.Parallel()
+	m := metrics.New("v1")
+	m.Show(metrics.State{Queues: oneQueue})
+	ended := m.Deliveries(oven)
+	m.Delivered(oven, dispatch.Delivered{Came: dispatch.Buried, Attempt: 3, Reason: dispatch.Exhausted})
+	got := scrape(t, m)
+	require.EqualValues(t, 1, got[`hearth_deliveries_total{function_name="oven.openfaas-fn",outcome="buried"}`])
+	require.EqualValues(t, 1, got[`hearth_dead_letters_total{function_name="oven.openfaas-fn",reason="attempts"}`])
+	require.EqualValues(t, 3, got[`hearth_delivery_attempts_sum{function_name="oven.openfaas-fn"}`])
+	require.EqualValues(t, 7, got[`hearth_queue_depth{function_name="oven.openfaas-fn",queue="oven:calls"}`])
+	for name := range got {
+		require.NotContains(t, name, "gateway_")
+		require.NotContains(t, name, "cold_start")
+	}
+	ended()
+	require.NotContains(t, scrape(t, m), `hearth_deliveries_total{function_name="oven.openfaas-fn",outcome="buried"}`)
+}
+
 func TestStateIsLookedUpAtEachScrape(t *testing.T) {
 	t.Parallel()
 	m := metrics.New("v1")

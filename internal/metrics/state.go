@@ -15,7 +15,7 @@ import (
 
 // State is what is looked up at each scrape.
 type State struct {
-	// Functions are those that are deployed.
+	// Functions are those that are deployed. Nil if they are another's, as a connector's are.
 	Functions func() []hearth.Function
 	// Load is what a function has to do. ok is false if there is no such function.
 	Load func(hearth.Name) (l router.Load, ok bool)
@@ -72,20 +72,10 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 	show := func(d *prometheus.Desc, value float64, labels ...string) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, value, labels...)
 	}
-	for _, f := range c.s.Functions() {
-		name := f.Name().String()
-		now, ok := c.s.Load(f.Name())
-		if !ok {
-			continue // it is being removed
+	if c.s.Functions != nil {
+		for _, f := range c.s.Functions() {
+			c.function(f, ch, show)
 		}
-		show(desired, float64(f.Replicas), name)
-		show(ready, float64(now.Available), name)
-		show(minimum, float64(f.MinReplicas()), name)
-		scaling := f.Scaling()
-		show(target, scaling.Target, name)
-		show(load, scaling.Target*scaling.Proportion, name, cmp.Or(string(scaling.Signal), "work"))
-		show(inflight, float64(now.InFlight+now.Held), name)
-		ch <- prometheus.MustNewConstMetric(replicaSeconds, prometheus.CounterValue, now.ReplicaTime.Seconds(), name)
 	}
 	if c.s.Schedules != nil {
 		for _, s := range c.s.Schedules() {
@@ -109,4 +99,21 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 		show(deadLetters, float64(q.Dead), q.Function, q.Name)
 		show(oldest, q.Oldest, q.Function, q.Name)
 	}
+}
+
+// function shows how one is, unless it is being removed.
+func (c stateCollector) function(f hearth.Function, ch chan<- prometheus.Metric, show func(d *prometheus.Desc, value float64, labels ...string)) {
+	name := f.Name().String()
+	now, ok := c.s.Load(f.Name())
+	if !ok {
+		return
+	}
+	scaling := f.Scaling()
+	show(desired, float64(f.Replicas), name)
+	show(ready, float64(now.Available), name)
+	show(minimum, float64(f.MinReplicas()), name)
+	show(target, scaling.Target, name)
+	show(load, scaling.Target*scaling.Proportion, name, cmp.Or(string(scaling.Signal), "work"))
+	show(inflight, float64(now.InFlight+now.Held), name)
+	ch <- prometheus.MustNewConstMetric(replicaSeconds, prometheus.CounterValue, now.ReplicaTime.Seconds(), name)
 }

@@ -24,6 +24,7 @@ type Setup struct {
 	Provider hearth.Provider
 	Image    string            // that runs the probe
 	Secrets  map[string]string // that exist, with their values; at least two
+	Cycles   int               // how often the suite takes a function to zero and up again under load. Defaults to 100
 }
 
 // patience is how long a test waits for what must happen.
@@ -36,7 +37,8 @@ type subject struct {
 	mu sync.Mutex
 	at map[hearth.Name][]hearth.Replica
 
-	failed chan string // why a rollout failed
+	failed chan string                         // why a rollout failed
+	told   func(hearth.Name, []hearth.Replica) // of each change of replicas, if it is set
 }
 
 // Run runs the suite. The setup is made anew for each test, and closed after it.
@@ -46,6 +48,7 @@ func Run(t *testing.T, setup func(t *testing.T) Setup) {
 		"StartsCrashedReplicasAgain": restarts, "SaysWhyAFunctionCannotStart": saysWhy, "ReplacesRevisionsWithoutAFailedCall": replaces,
 		"KeepsTheOldWhileTheNewCannotStart": keepsOld, "LetsCallsEndBeforeRemoving": drains, "RemovingNothingIsNoError": removesNothing,
 		"RollsBackWhatCannotGetReady": rollsBack, "HasNothingToRollBackFromOrTo": rollsBackNothing, "MeasuresWhatReplicasUse": measures,
+		"NoCallFailsWhileItGoesToZeroAndUp": cyclesWithoutFailure,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -55,6 +58,9 @@ func Run(t *testing.T, setup func(t *testing.T) Setup) {
 				s.mu.Lock()
 				defer s.mu.Unlock()
 				s.at[n] = replicas
+				if s.told != nil {
+					s.told(n, replicas)
+				}
 			})
 			t.Cleanup(func() {
 				ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
@@ -86,6 +87,27 @@ func (r *Registry) Wake(n hearth.Name) {
 	if err := r.Scale(ctx, n, max(1, r.limit(f, f.MinReplicas()))); err != nil {
 		r.cfg.Log.Error("could not wake a function", "function", n.String(), "error", err)
 		r.cfg.Router.WakeFailed(n, err)
+	}
+}
+
+// WakeAhead gives those functions a replica that sleep, and subscribe to what a function emits: it has just been called, and they are
+// next. The router calls it.
+func (r *Registry) WakeAhead(n hearth.Name) {
+	f, ok := r.Function(n)
+	if !ok || !r.cfg.Topics {
+		return
+	}
+	emits := f.Emits()
+	r.mu.RLock()
+	var next []hearth.Name
+	for name, e := range r.functions {
+		if e.spec.Replicas == 0 && !e.gone && !e.broken && slices.ContainsFunc(e.spec.Topics(), func(topic string) bool { return slices.Contains(emits, topic) }) {
+			next = append(next, name)
+		}
+	}
+	r.mu.RUnlock()
+	for _, name := range next {
+		r.Wake(name)
 	}
 }
 

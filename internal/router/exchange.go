@@ -30,6 +30,9 @@ type Open struct {
 	// Stream has no time limit for an answer that is a stream by its Content-Type, as the request asked for: OpenFaaS's
 	// watchdog has none either.
 	Stream bool
+
+	// Shed refuses the call if all replicas are busy and Config.MaxHeld calls wait for them already.
+	Shed bool
 }
 
 var (

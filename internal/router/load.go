@@ -31,7 +31,7 @@ func (fn *route) count(now time.Time) {
 	fn.countedAt = now
 	fn.replicaTime += time.Duration(len(fn.replicas)) * passed
 	fn.busyTime += time.Duration(fn.inflight) * passed
-	fn.loadTime += time.Duration(fn.inflight+fn.held) * passed
+	fn.loadTime += time.Duration(fn.inflight+fn.waiting.Len()) * passed
 }
 
 // Timeout is how long a call of a function may take. ok is false if there is no such function.
@@ -72,7 +72,7 @@ func (r *Router) Load(n hearth.Name) (l Load, ok bool) {
 	fn.mu.Lock()
 	defer fn.mu.Unlock()
 	fn.count(time.Now())
-	l = Load{ReplicaTime: fn.replicaTime, BusyTime: fn.busyTime, LoadTime: fn.loadTime, Calls: fn.calls, InFlight: fn.inflight, Held: fn.held, Failing: fn.failing, Known: len(fn.replicas)}
+	l = Load{ReplicaTime: fn.replicaTime, BusyTime: fn.busyTime, LoadTime: fn.loadTime, Calls: fn.calls, InFlight: fn.inflight, Held: fn.waiting.Len(), Failing: fn.failing, Known: len(fn.replicas)}
 	for _, t := range fn.replicas {
 		if t.Ready {
 			l.Available++

@@ -8,15 +8,16 @@ It does not queue or retry calls that a function answered, and knows nothing of 
 package router
 
 import (
+	"container/list"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"sync"
 	"time"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
-	"github.com/hearthfaas/hearth/internal/tracing"
 )
 
 // Config says how long calls are held.
@@ -24,8 +25,16 @@ type Config struct {
 	// Hold is how long a call waits for a replica that takes it. It is cut to the function's own timeout. Defaults to 30 s.
 	Hold time.Duration
 
+	// MaxHeld is how many calls of one function may wait for a free replica, if their callers wait too: more are refused at once.
+	// Defaults to 1000.
+	MaxHeld int
+
 	// Wake is called, in a goroutine of its own, when a call comes for a function that should have no replica.
 	Wake func(hearth.Name)
+
+	// Ahead is called, in a goroutine of its own, when a call comes for a function that emits messages, at most once in
+	// aheadAgain: those who will get them may be woken meanwhile. Defaults to nothing.
+	Ahead func(hearth.Name)
 
 	// Recorder is called for each new function, and makes what is told about its calls. Defaults to one that keeps nothing.
 	Recorder func(hearth.Name) Recorder
@@ -44,6 +53,9 @@ func New(cfg Config) *Router {
 	if cfg.Hold == 0 {
 		cfg.Hold = 30 * time.Second
 	}
+	if cfg.MaxHeld == 0 {
+		cfg.MaxHeld = 1000
+	}
 	if cfg.Recorder == nil {
 		cfg.Recorder = func(hearth.Name) Recorder { return nothing{} }
 	}
@@ -54,19 +66,23 @@ func New(cfg Config) *Router {
 type route struct {
 	name     hearth.Name
 	recorder Recorder
+	cfg      *Config
 
 	mu          sync.Mutex
-	concurrency int           // of one replica
+	concurrency int           // queued calls that one replica is given at once
+	limit       int           // calls that one replica is given at once; 0 is no limit
 	timeout     time.Duration // of one call
 	desired     int           // replicas
 	replicas    []*target
-	failing     string        // why one cannot start
-	changed     chan struct{} // closed, and made anew, when the replicas are others; nil while nobody waits
+	failing     string    // why one cannot start
+	waiting     list.List // of *waiter: the calls that are held, in the order in which they came
+	removed     bool
+	emits       bool
+	aheadAt     time.Time // when the last call was told ahead
 	waking      bool
 	wakeError   error     // why it could not be woken the last time
 	wokenAt     time.Time // when that was
 	calls       uint64    // that came, ever
-	held        int       // that wait now
 	inflight    int       // that replicas have, also those that are not listed any more
 
 	replicaTime, busyTime, loadTime time.Duration // Load's, up to
@@ -82,21 +98,9 @@ type target struct {
 	hearth.Replica
 	inflight int
 	refused  time.Time // when it last refused a connection
+	saidFull bool      // just now: it has a call that we think is over
+	mayRun   bool      // it was left with a call once
 	wasReady bool      // once; a call that it breaks off may have run
-}
-
-// avoid is for how long a replica that refused a connection is the last choice.
-const avoid = time.Second
-
-// rank is lower for a better choice, before the calls in flight are looked at.
-func (t *target) rank(now time.Time) int {
-	switch {
-	case !t.refused.IsZero() && now.Sub(t.refused) < avoid:
-		return 2
-	case !t.Ready:
-		return 1
-	}
-	return 0
 }
 
 // Set adds a function, or makes it known that it is another now.
@@ -104,15 +108,16 @@ func (r *Router) Set(f hearth.Function) {
 	r.mu.Lock()
 	fn := r.functions[f.Name()]
 	if fn == nil {
-		fn = &route{name: f.Name(), recorder: r.cfg.Recorder(f.Name())}
+		fn = &route{name: f.Name(), recorder: r.cfg.Recorder(f.Name()), cfg: &r.cfg}
 		r.functions[f.Name()] = fn
 	}
 	r.mu.Unlock()
 	fn.mu.Lock()
 	defer fn.mu.Unlock()
 	fn.concurrency, fn.timeout, fn.desired = f.Concurrency(), f.Timeout(), f.Replicas
+	fn.limit, fn.emits = f.MaxInflight(), len(f.Emits()) > 0
 	fn.waking, fn.wakeError = false, nil
-	fn.wake()
+	fn.look()
 }
 
 // Delete forgets a function. Calls that are held for it are answered.
@@ -122,6 +127,9 @@ func (r *Router) Delete(n hearth.Name) {
 	delete(r.functions, n)
 	r.mu.Unlock()
 	if fn != nil {
+		fn.mu.Lock()
+		fn.removed = true
+		fn.mu.Unlock()
 		fn.update(nil)
 		fn.recorder.Removed()
 	}
@@ -167,116 +175,16 @@ func (fn *route) update(replicas []hearth.Replica) {
 	for _, gone := range known {
 		gone.transport.close()
 	}
-	fn.wake()
+	fn.look()
 }
 
-// wake lets those who wait look again. fn.mu is held.
-func (fn *route) wake() {
-	if fn.changed != nil {
-		close(fn.changed)
-		fn.changed = nil
+// tellAhead tells that a call came. fn.mu is held.
+func (fn *route) tellAhead(now time.Time) {
+	if fn.emits && fn.cfg.Ahead != nil && now.Sub(fn.aheadAt) >= aheadAgain {
+		fn.aheadAt = now
+		go fn.cfg.Ahead(fn.name)
 	}
 }
-
-// pick is the replica with the fewest calls in flight, of those that are ready if there are any. fn.mu is held.
-func (fn *route) pick() *target {
-	var best *target
-	var bestRank int
-	var now time.Time
-	for _, t := range fn.replicas {
-		if !t.Accepting {
-			continue
-		}
-		if now.IsZero() && !t.refused.IsZero() {
-			now = time.Now()
-		}
-		rank := t.rank(now)
-		if best == nil || rank < bestRank || rank == bestRank && t.inflight < best.inflight {
-			best, bestRank = t, rank
-		}
-	}
-	return best
-}
-
-// acquire finds a replica for a call, and waits for one until ctx ends. The caller must release it.
-func (r *Router) acquire(ctx context.Context, fn *route) (_ *target, err error) {
-	var since time.Time // when it began to wait
-	fn.mu.Lock()
-	defer fn.mu.Unlock()
-	var span *tracing.Span
-	defer func() {
-		if err != nil && !since.IsZero() && !errors.Is(err, context.Canceled) {
-			fn.recorder.Denied()
-		}
-		span.End(err)
-	}()
-	for {
-		if t := fn.pick(); t != nil {
-			fn.take(t, time.Now())
-			if !since.IsZero() {
-				fn.recorder.Given(time.Since(since))
-			}
-			return t, nil
-		}
-		if fn.failing != "" {
-			return nil, hearth.Errorf(hearth.Unavailable, "function %s cannot start: %s", fn.name.Function, fn.failing)
-		}
-		if r.route(fn.name) != fn {
-			return nil, hearth.Errorf(hearth.NotFound, "function %s was removed", fn.name)
-		}
-		if fn.wakeError != nil && time.Since(fn.wokenAt) < wakeAgain {
-			return nil, fn.wakeError
-		}
-		if fn.desired == 0 && !fn.waking && r.cfg.Wake != nil {
-			fn.waking = true
-			go r.cfg.Wake(fn.name)
-		}
-		if fn.changed == nil {
-			fn.changed = make(chan struct{})
-		}
-		if since.IsZero() {
-			since = time.Now()
-			fn.recorder.Held()
-			span = tracing.Held(ctx, fn.name)
-		}
-		changed := fn.changed
-		fn.count(time.Now())
-		fn.held++
-		fn.mu.Unlock()
-		select {
-		case <-changed:
-		case <-ctx.Done():
-		}
-		fn.mu.Lock()
-		fn.count(time.Now())
-		fn.held--
-		if err := ctx.Err(); err != nil {
-			if errors.Is(err, context.Canceled) {
-				return nil, err
-			}
-			return nil, hearth.Errorf(hearth.Unavailable, "function %s has no replica that takes calls: it was waited for in vain", fn.name.Function)
-		}
-	}
-}
-
-// take gives a replica a call. fn.mu is held.
-func (fn *route) take(t *target, now time.Time) {
-	fn.count(now)
-	t.inflight++
-	fn.inflight++
-}
-
-// release is the end of a call that a replica had.
-func (fn *route) release(t *target, now time.Time) {
-	fn.mu.Lock()
-	fn.count(now)
-	t.inflight--
-	fn.inflight--
-	fn.mu.Unlock()
-}
-
-// wakeAgain is after how long a function that could not be woken is tried again.
-const wakeAgain = time.Second
 
 // WakeFailed tells that a function could not be woken: the calls that wait for it are answered with the reason.
 func (r *Router) WakeFailed(n hearth.Name, why error) {
@@ -284,7 +192,7 @@ func (r *Router) WakeFailed(n hearth.Name, why error) {
 		fn.mu.Lock()
 		defer fn.mu.Unlock()
 		fn.waking, fn.wakeError, fn.wokenAt = false, hearth.Errorf(hearth.Unavailable, "function %s cannot be woken: %w", n.Function, why), time.Now()
-		fn.wake()
+		fn.look()
 	}
 }
 
@@ -327,54 +235,47 @@ func (r *Router) Forward(n hearth.Name, req *http.Request, o Open) (*http.Respon
 
 // send is Forward for a function that is there. That a call has ended is recorded here only if it was answered.
 func (r *Router) send(fn *route, req *http.Request, o Open, began time.Time) (*http.Response, error) {
+	req.URL.Scheme, req.URL.Host = "http", fn.name.Function
 	fn.mu.Lock()
 	fn.calls++
+	fn.tellAhead(began)
 	timeout := fn.timeout
-	fn.mu.Unlock()
-	req.URL.Scheme, req.URL.Host = "http", fn.name.Function
-	for tries := 0; ; tries++ {
-		t, err := r.hold(req.Context(), fn, min(r.cfg.Hold, timeout))
+	refused := 0
+	last := began.Add(min(r.cfg.Hold, timeout))
+	for now := began; ; now = time.Now() {
+		t, err := fn.acquire(req.Context(), o, now, last)
 		if err != nil {
 			return nil, err
 		}
 		until := time.Now().Add(timeout + grace)
 		a, err := t.transport.roundTrip(req, until, o)
-		if err == nil {
+		switch {
+		case err == nil && fn.again(t, a, req, last):
+			a.done = func() { fn.release(t, time.Now(), false) }
+			_, _ = io.Copy(io.Discard, io.LimitReader(a, maxHead)) // so that the connection can be used again
+			_ = a.Close()
+		case err == nil:
 			a.Header[HeaderReplica] = []string{t.id}
 			status := a.StatusCode
 			a.done = func() {
 				now := time.Now()
-				fn.release(t, now)
+				fn.release(t, now, !a.whole || status == http.StatusGatewayTimeout)
 				fn.recorder.Ended(status, now.Sub(began))
 			}
 			return a.Response, nil
-		}
-		fn.release(t, time.Now())
-		var dial *dialError
-		if errors.As(err, &dial) {
-			fn.mu.Lock()
-			t.refused = time.Now()
-			fn.mu.Unlock()
-			if tries < 3 && req.Context().Err() == nil && rewind(req) { // nothing was sent: another may take it
-				continue
+		default:
+			var dial *dialError
+			fn.release(t, time.Now(), !errors.As(err, &dial))
+			if dial != nil {
+				fn.refuse(t)
+				refused++
+			}
+			if dial == nil || refused > 3 || req.Context().Err() != nil || !rewind(req) { // else nothing was sent: another may take it
+				return nil, fn.broke(req.Context(), t, !time.Now().Before(until), err)
 			}
 		}
-		return nil, fn.broke(req.Context(), t, !time.Now().Before(until), err)
+		fn.mu.Lock()
 	}
-}
-
-// hold is acquire for as long as a call is held.
-func (r *Router) hold(ctx context.Context, fn *route, limit time.Duration) (*target, error) {
-	fn.mu.Lock()
-	if t := fn.pick(); t != nil { // the usual case needs no timer
-		fn.take(t, time.Now())
-		fn.mu.Unlock()
-		return t, nil
-	}
-	fn.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	return r.acquire(ctx, fn)
 }
 
 // broke says what became of a call that a replica did not answer.

@@ -36,13 +36,18 @@ func function(replicas int, env ...string) hearth.Function {
 func serve(t *testing.T, id string, h http.HandlerFunc) hearth.Replica {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "s")
+	serveAt(t, path, h)
+	return hearth.Replica{ID: id, Address: "unix://" + path, Accepting: true, Ready: true}
+}
+
+func serveAt(t *testing.T, path string, h http.HandlerFunc) {
+	t.Helper()
 	l, err := net.Listen("unix", path)
 	require.NoError(t, err)
 	s := httptest.NewUnstartedServer(h)
 	s.Listener = l
 	s.Start()
 	t.Cleanup(s.Close)
-	return hearth.Replica{ID: id, Address: "unix://" + path, Accepting: true, Ready: true}
 }
 
 func answers(id string) http.HandlerFunc {

@@ -68,13 +68,16 @@ func (t *Tracer) Serve(r *http.Request, route string, n hearth.Name) (*http.Requ
 	return r.WithContext(ctx), s
 }
 
-// Held begins the span of the time that a call waits for a replica, below that of the call in ctx, if that has one.
-func Held(ctx context.Context, n hearth.Name) *Span {
+// Held begins the span of the time that a call waits for a replica, below that of the call in ctx, if that has one. cold tells that there
+// is none that takes calls.
+func Held(ctx context.Context, n hearth.Name, cold bool) *Span {
 	in, ok := ctx.Value(spanKey{}).(inner)
 	if !ok {
 		return nil
 	}
-	in.span.SetAttributes(semconv.FaaSColdstart(true))
+	if cold {
+		in.span.SetAttributes(semconv.FaaSColdstart(true))
+	}
 	_, s := in.tracer.start(ctx, "hold "+n.Function, trace.SpanKindInternal, semconv.FaaSInvokedName(n.Function), attrNamespace.String(n.Namespace))
 	return s
 }

@@ -53,7 +53,7 @@ func TestWithoutATracerNothingIsAllocated(t *testing.T) {
 	m := tracing.Message{Function: oven, Stream: "{bakery}.dough", ID: "1-0"}
 	require.Zero(t, testing.AllocsPerRun(100, func() {
 		_, served := tracer.Serve(r, "/function/", oven)
-		held := tracing.Held(ctx, oven)
+		held := tracing.Held(ctx, oven, true)
 		held.End(failed)
 		served.EndServed(http.StatusOK, false)
 		_, sent := tracer.Send(ctx, m)

@@ -3,14 +3,16 @@
 package e2e
 
 import (
-	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,6 +20,7 @@ import (
 
 	"github.com/hearthfaas/hearth/bakery"
 	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/test/harness"
 	"github.com/stretchr/testify/require"
 )
 
@@ -206,22 +209,29 @@ func TestStockGatewayWithTheConnector(t *testing.T) {
 			var o bakery.Order
 			require.NoError(t, json.Unmarshal([]byte(text), &o))
 
-			connector := exec.Command(filepath.Join(r.dir, "bin", "hearth"), append([]string{"connector", "--gateway", r.url, "--redis", chaintest.URL(rdb),
-				"--secrets", state, "--rebuild", "50ms"}, args...)...)
-			var log bytes.Buffer
-			connector.Stdout, connector.Stderr = &log, &log
-			require.NoError(t, connector.Start())
-			ended := make(chan error, 1)
-			go func() { ended <- connector.Wait() }()
-			defer func() { _ = connector.Process.Kill() }()
+			connector, err := harness.Start(exec.Command(filepath.Join(r.dir, "bin", "hearth"), append([]string{"connector", "--gateway", r.url, "--redis", chaintest.URL(rdb),
+				"--secrets", state, "--rebuild", "50ms", "--metrics", "127.0.0.1:0"}, args...)...))
+			require.NoError(t, err)
+			defer func() { _ = connector.Cmd.Process.Kill() }()
 			eventually(t, func() bool { return r.orderState(o.ID) == bakery.Served })
 			for range 5 {
 				out, code := r.bakery("order", "brownie=20", "--wait")
 				require.Zero(t, code, out)
 			}
 			r.auditBalances()
-			require.NoError(t, connector.Process.Signal(syscall.SIGTERM))
-			require.NoError(t, <-ended, log.String())
+			metrics := regexp.MustCompile(`metrics at=(\S+)`).FindStringSubmatch(connector.Output())
+			require.NotNil(t, metrics, connector.Output())
+			res, err := http.Get(metrics[1])
+			require.NoError(t, err)
+			told, err := io.ReadAll(res.Body)
+			require.NoError(t, errors.Join(err, res.Body.Close()))
+			require.Contains(t, string(told), `hearth_queue_depth{function_name="oven.openfaas-fn",queue="oven:bakery.dough"} 0`)
+			require.NotContains(t, string(told), "gateway_", "calls are the gateway's to count")
+			if args == nil { // else the function's commit settles, and the connector does not hear of it
+				require.NotContains(t, string(told), `hearth_deliveries_total{function_name="oven.openfaas-fn",outcome="done"} 0`)
+			}
+			require.NoError(t, connector.Cmd.Process.Signal(syscall.SIGTERM))
+			require.NoError(t, <-connector.Done, connector.Output())
 			r.interrupt()
 		})
 	}

@@ -7,15 +7,25 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 )
 
-// Root is the project that is tested.
+// Root is the project that is tested: the nearest directory with a go.mod, from the working directory up. It is not asked of the
+// binary, which knows no paths when it was built with -trimpath. It is "" outside of any project.
 func Root() string {
-	_, here, _, _ := runtime.Caller(0)
-	return filepath.Join(filepath.Dir(here), "..", "..")
+	dir, err := os.Getwd()
+	if err != nil {
+		return ""
+	}
+	for ; ; dir = filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		if dir == filepath.Dir(dir) {
+			return ""
+		}
+	}
 }
 
 // Build copies the application into an empty directory, and builds bin/hearth and bin/bakery there.

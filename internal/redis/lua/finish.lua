@@ -27,9 +27,9 @@ if #pending > 0 then
   end
   redis.call('HDEL', KEYS[5], unpack(pending))
   redis.call('HDEL', KEYS[6], unpack(pending))
-  if counted then
+  if counted or #redis.call('XINFO', 'GROUPS', KEYS[1]) == 1 then
     local dropped = redis.call('XDEL', KEYS[1], unpack(pending))
-    if dropped > 0 then queue.uncount(KEYS[7], KEYS[1], math.floor(bytes * dropped / #pending)) end
+    if counted and dropped > 0 then queue.uncount(KEYS[7], KEYS[1], math.floor(bytes * dropped / #pending)) end
   else
     for _, id in ipairs(pending) do settle.drop(KEYS[1], group, id) end
   end

@@ -1,0 +1,26 @@
+package main
+
+import (
+	"bytes"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+func TestLogTakesAnAttributeOfAnyKindByAnyName(t *testing.T) {
+	t.Parallel()
+	state := t.TempDir()
+	var console bytes.Buffer
+	log, file, err := openLog(state, slog.LevelInfo, &console, slog.LevelInfo)
+	require.NoError(t, err)
+	log.With("time", "noon", "level", 3, "msg", time.Second).Info("called by the clock", "time", 12)
+	require.NoError(t, file.Close())
+	require.Regexp(t, `^time=\d\d:\d\d:\d\d level=INFO msg="called by the clock" time=noon .*time=12\n$`, console.String())
+	text, err := os.ReadFile(filepath.Join(state, "logs", "hearth.log"))
+	require.NoError(t, err)
+	require.Contains(t, string(text), `msg="called by the clock" time=noon`)
+}

@@ -1,0 +1,68 @@
+package hearth_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/stretchr/testify/require"
+)
+
+func TestWarmTimesAreOfTheClock(t *testing.T) {
+	t.Parallel()
+	f := function(nil, []string{"com.hearth.warm=2 from 30 6 * * 1-6 for 4h; 5 from CRON_TZ=Europe/Berlin 0 9 * * 6 for 90m"}, nil)
+	require.NoError(t, hearth.Validate(f.FunctionDeployment))
+	require.True(t, f.HasWarmTimes())
+	for text, want := range map[string]int{
+		"2026-03-02T06:29:59Z": 0, // a Monday
+		"2026-03-02T06:30:00Z": 2,
+		"2026-03-02T10:29:59Z": 2,
+		"2026-03-02T10:30:00Z": 0,
+		"2026-03-01T07:00:00Z": 0, // a Sunday
+		"2026-03-07T08:00:00Z": 5, // a Saturday, nine o'clock in Berlin
+		"2026-03-07T09:30:00Z": 2, // both have begun, and one is over
+	} {
+		now, err := time.Parse(time.RFC3339, text)
+		require.NoError(t, err)
+		require.Equal(t, want, f.Warm(now), text)
+	}
+	require.False(t, function(nil, nil, nil).HasWarmTimes())
+	require.Zero(t, function(nil, []string{"com.hearth.warm=whenever"}, nil).Warm(time.Now()))
+}
+
+func TestWrongWarmTimesAreRefusedWithTheReason(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"whenever":                     "want REPLICAS from SCHEDULE for DURATION",
+		"two from 0 6 * * * for 1h":    "want REPLICAS from SCHEDULE for DURATION",
+		"0 from 0 6 * * * for 1h":      "at least one replica",
+		"1 from 0 6 * * * for 0s":      "at least one replica",
+		"1 from 0 6 * * * for 1000h":   "168h",
+		"1 from 0 25 * * * for 1h":     "not valid",
+		"1 from 0 6 31 2 * for 1h":     "no time fits it",
+		"1 from 0 6 * * * for a while": "want REPLICAS",
+	} {
+		err := hearth.Validate(function(nil, []string{"com.hearth.warm=" + text}, nil).FunctionDeployment)
+		require.Equal(t, hearth.Invalid, hearth.CodeOf(err), text)
+		require.ErrorContains(t, err, "com.hearth.warm", text)
+		require.ErrorContains(t, err, want, text)
+	}
+	err := hearth.Validate(function(nil, []string{"com.hearth.emits=bakery.dough, ,nothing like a topic"}, nil).FunctionDeployment)
+	require.ErrorContains(t, err, "com.hearth.emits")
+}
+
+// FuzzWarm: what is accepted can be asked at any time, and is never more than it says.
+func FuzzWarm(f *testing.F) {
+	f.Add("2 from 30 6 * * 1-6 for 4h", int64(1_772_433_000))
+	f.Add("1 from @every 1s for 168h;1 from TZ=Asia/Tokyo 0 0 29 2 * for 1s", int64(0))
+	f.Fuzz(func(t *testing.T, text string, at int64) {
+		fn := function(nil, []string{"com.hearth.warm=" + text}, nil)
+		warm := fn.Warm(time.Unix(at%4e9, 0))
+		if hearth.Validate(fn.FunctionDeployment) != nil {
+			require.Zero(t, warm)
+			return
+		}
+		require.GreaterOrEqual(t, warm, 0)
+		require.Less(t, warm, 1_000_000)
+	})
+}

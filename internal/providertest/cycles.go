@@ -1,0 +1,129 @@
+package providertest
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/router"
+	"github.com/stretchr/testify/require"
+)
+
+// allCycles are those of a provider that does not say how many it has the time for.
+const allCycles = 100
+
+// A merry is a function that goes up and down while it is called through a router that wakes it.
+type merry struct {
+	s    *subject
+	r    *router.Router
+	name hearth.Name
+
+	mu sync.Mutex // of changes
+	f  hearth.Function
+
+	ok     atomic.Uint64
+	ended  chan struct{}
+	work   sync.WaitGroup
+	failed sync.Map // why -> true
+}
+
+// cyclesWithoutFailure takes a function to zero and up again, many times, while callers who wait for their answers (closed loop) and
+// callers who come by the clock (open loop) keep calling it. No call may fail.
+func cyclesWithoutFailure(s *subject) {
+	m := &merry{s: s, ended: make(chan struct{}), f: s.function(0, func(f *hearth.Function) {
+		f.EnvVars["max_inflight"], f.EnvVars["write_timeout"] = "8", "2s"
+	})}
+	m.name = m.f.Name()
+	m.r = router.New(router.Config{Hold: patience, Wake: func(hearth.Name) {
+		if err := m.scale(1, true); err != nil {
+			m.failed.Store("wake: "+err.Error(), true)
+		}
+	}})
+	s.told = m.r.Update
+	require.NoError(s.t, m.scale(0, false))
+	for range 2 {
+		m.work.Go(func() {
+			for !m.over() {
+				m.call()
+			}
+		})
+	}
+	m.work.Go(m.byTheClock)
+	cycles := s.Cycles
+	if cycles == 0 {
+		cycles = allCycles
+	}
+	for i := range cycles {
+		require.NoError(s.t, m.scale(1+i%3, false))
+		m.awaitCalls(10)
+		require.NoError(s.t, m.scale(0, false))
+		m.awaitCalls(10)
+	}
+	close(m.ended)
+	m.work.Wait()
+	m.failed.Range(func(why, _ any) bool { s.t.Errorf("of %d calls: %v", m.ok.Load(), why); return true })
+}
+
+// scale gives the function so many replicas; with asleep, only if it has none.
+func (m *merry) scale(replicas int, asleep bool) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if asleep && m.f.Replicas > 0 {
+		return nil
+	}
+	m.f.Replicas = replicas
+	m.r.Set(m.f)
+	return m.s.Provider.Apply(m.s.t.Context(), m.f)
+}
+
+func (m *merry) over() bool {
+	select {
+	case <-m.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+func (m *merry) byTheClock() {
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-m.ended:
+			return
+		case <-ticker.C:
+			m.work.Go(m.call)
+		}
+	}
+}
+
+func (m *merry) call() {
+	req := &http.Request{Method: http.MethodPost, URL: &url.URL{Path: "/", RawQuery: "sleep=2ms"}, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("hello")), ContentLength: 5}
+	res, err := m.r.Forward(m.name, req.WithContext(context.WithoutCancel(m.s.t.Context())), router.Open{Shed: true})
+	if err != nil {
+		m.failed.Store(err.Error(), true)
+		return
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(res.Body)
+	if err != nil || res.StatusCode != http.StatusOK {
+		m.failed.Store(fmt.Sprintf("%d %s %v", res.StatusCode, text, err), true)
+		return
+	}
+	m.ok.Add(1)
+}
+
+// awaitCalls waits until so many more calls were answered.
+func (m *merry) awaitCalls(n uint64) {
+	m.s.t.Helper()
+	until := m.ok.Load() + n
+	require.Eventually(m.s.t, func() bool { return m.ok.Load() >= until }, patience, time.Millisecond)
+}
