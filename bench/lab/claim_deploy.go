@@ -19,15 +19,15 @@ import (
 func (l *lab) claimDeploy(ctx context.Context) ([]line, error) {
 	var one, four [2]deployment
 	err := l.both(ctx, nil, []string{quickBakes}, func(h *house) error {
-		i := 0
+		i, name := 0, "function"
 		if h.monolith != nil {
-			i = 1
+			i, name = 1, "monolith"
 		}
 		var err error
-		if one[i], err = l.deployment(ctx, h, []string{"oven"}, "2"); err != nil {
+		if one[i], err = l.deployment(ctx, h, []string{"oven"}, name+" 2"); err != nil {
 			return err
 		}
-		four[i], err = l.deployment(ctx, h, roles, "3")
+		four[i], err = l.deployment(ctx, h, roles, name+" 3")
 		return err
 	})
 	if err != nil {

@@ -105,7 +105,7 @@ func (l *lab) claimBug(ctx context.Context) ([]line, error) {
 		changes := map[string]change{"oven": {environment: map[string]string{"BUG_FAIL_oven": fail, "BUG_CRASH_oven": crash}}}
 		var hearth, monolith crowdResult
 		err := l.both(ctx, changes, []string{quickBakes, "BUG_FAIL_oven=" + fail, "BUG_CRASH_oven=" + crash}, func(h *house) error {
-			stop := crowd{Orders: 4, Looks: 60}.come(ctx, h, l.day.seed)
+			stop := crowd{Orders: 6, Looks: 60}.come(ctx, h, l.day.seed)
 			select {
 			case <-time.After(l.phase(15 * time.Second)):
 			case <-ctx.Done():

@@ -94,22 +94,23 @@ func (l *lab) run(ctx context.Context) (err error) {
 	if err := l.shop.buildMonolith(ctx, l.binary); err != nil {
 		return err
 	}
+	var r report
 	if l.wants("day") {
-		if _, err = l.compare(ctx); err != nil {
+		if r.day, err = l.compare(ctx); err != nil {
 			return err
 		}
 	}
 	if l.wants("burst") {
-		if _, err = l.burst(ctx); err != nil {
+		if r.burst, err = l.burst(ctx); err != nil {
 			return err
 		}
 	}
 	if l.wants("claims") {
-		if _, err = l.claims(ctx); err != nil {
+		if r.claims, err = l.claims(ctx); err != nil {
 			return err
 		}
 	}
-	return nil
+	return l.write(r)
 }
 
 func (l *lab) wants(part string) bool { return l.only == "" || l.only == part }
