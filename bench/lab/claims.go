@@ -123,8 +123,8 @@ func (l *lab) claimBug(ctx context.Context) ([]line, error) {
 		claim := "a bug in the oven: " + b.name
 		lines = append(lines,
 			line{claim, "calls of customers that failed", "%", percent(hearth), percent(monolith), fmt.Sprintf("%d of %d; %d of %d", hearth.Failed, hearth.Calls, monolith.Failed, monolith.Calls)},
-			line{claim, "wait for an order, p50", "ms", hearth.P50, monolith.P50, ""},
-			line{claim, "wait for an order, p99", "ms", hearth.P99, monolith.P99, ""})
+			line{claim, "wait for an order, p50", "ms", hearth.P50, monolith.P50, "of those that were served"},
+			line{claim, "wait for an order, p99", "ms", hearth.P99, monolith.P99, "of those that were served"})
 		for _, r := range []crowdResult{hearth, monolith} {
 			for reason, n := range r.Reasons {
 				fmt.Fprintf(os.Stderr, "  %d failed: %s\n", n, reason)

@@ -105,8 +105,10 @@ func (l *lab) served(p *play) curve {
 	}
 	slices.Sort(all)
 	c := curve{name: p.Name}
-	for i, minutes := range all {
-		c.points = append(c.points, plotter.XY{X: minutes, Y: 100 * float64(i+1) / float64(len(p.waits))})
+	for part := range 201 { // more points than can be seen
+		if i := len(all)*part/200 - 1; i >= 0 {
+			c.points = append(c.points, plotter.XY{X: all[i], Y: 100 * float64(i+1) / float64(len(p.waits))})
+		}
 	}
 	return c
 }

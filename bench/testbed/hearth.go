@@ -20,6 +20,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/hearthfaas/hearth/internal/child"
 )
 
 // A Bed is where measurements take place.
@@ -58,7 +60,7 @@ func (b Bed) Up(ctx context.Context, stack, name string, args []string, env ...s
 	var out bytes.Buffer
 	said := &watched{buffer: &out, ready: make(chan struct{})}
 	h.cmd.Stdout, h.cmd.Stderr = said, said
-	if err := h.cmd.Start(); err != nil {
+	if err := child.Start(h.cmd, syscall.SIGTERM); err != nil { // it ends with us, whatever ends us
 		return nil, err
 	}
 	go func() { h.ended <- h.cmd.Wait() }()
