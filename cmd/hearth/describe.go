@@ -13,6 +13,7 @@ import (
 
 	"github.com/hearthfaas/hearth/internal/gateway"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/meter"
 	"github.com/openfaas/faas-provider/types"
 	"github.com/spf13/cobra"
 )
@@ -24,6 +25,7 @@ type description struct {
 	URL      string          `json:"url"`
 	AsyncURL string          `json:"asyncUrl"`
 	Queues   []gateway.Queue `json:"queues"`
+	Today    *meter.Row      `json:"today,omitempty"` // what it used since midnight, in UTC
 }
 
 func newDescribe() *cobra.Command {
@@ -51,7 +53,11 @@ back from. Secrets are named, and never shown.`,
 				return err
 			}
 			base := strings.TrimSuffix(c.gateway, "/")
-			d := description{function: f, State: f.state(), Queues: queues, URL: base + "/function/" + shortName(n), AsyncURL: base + "/async-function/" + shortName(n)}
+			today, err := c.today(cmd.Context(), n)
+			if err != nil {
+				return err
+			}
+			d := description{function: f, Today: today, State: f.state(), Queues: queues, URL: base + "/function/" + shortName(n), AsyncURL: base + "/async-function/" + shortName(n)}
 			return c.print(cmd, d, func(out io.Writer) { describe(out, d) })
 		},
 	}
@@ -68,6 +74,25 @@ func (c *client) queuesOf(ctx context.Context, n hearth.Name) ([]gateway.Queue, 
 		return list, nil
 	}
 	return list, err
+}
+
+// today is what a function used since midnight, in UTC; nil if the gateway does not meter, as OpenFaaS's does not.
+func (c *client) today(ctx context.Context, n hearth.Name) (*meter.Row, error) {
+	query := url.Values{"function": {n.String()}, "from": {time.Now().UTC().Format(time.DateOnly)}}
+	var report meter.Report
+	err := c.do(ctx, http.MethodGet, "/system/usage?"+query.Encode(), nil, &report)
+	if statusOf(err) == http.StatusNotFound {
+		return nil, nil
+	}
+	return &report.Total, err
+}
+
+// coldStartsText is how cold starts went, or "" if there were none.
+func coldStartsText(c meter.ColdStarts) string {
+	if c.Count == 0 && c.Failed == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d, %d failed, held for p50 %d ms, p99 %d ms", c.Count, c.Failed, c.P50, c.P99)
 }
 
 func describe(out io.Writer, d description) {
@@ -93,6 +118,10 @@ func describe(out io.Writer, d description) {
 	line("invocations", fmt.Sprintf("%.0f", d.InvocationCount))
 	if u := d.Usage; u != nil {
 		line("usage", fmt.Sprintf("CPU %.0fm, memory %.1f MiB", u.CPU, u.TotalMemoryBytes/(1<<20)))
+	}
+	if t := d.Today; t != nil {
+		line("today", fmt.Sprintf("%d calls, busy %s, replicas %s, %.3f GB-s", t.Calls, amount(t.BusySeconds), amount(t.ReplicaSeconds), t.GBSeconds))
+		line("cold starts", coldStartsText(t.ColdStarts))
 	}
 	for _, q := range d.Queues {
 		line("queue", fmt.Sprintf("%s: %d waiting, %d leased, %d due, %d dead", q.Name, q.Waiting, q.Leased, q.Due, q.Dead))

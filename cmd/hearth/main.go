@@ -43,7 +43,7 @@ func newRoot() *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.AddCommand(newUp(), newServe(), newBuild(), newImage(), newConnector(),
-		newDeploy(), newList(), newDescribe(), newInvoke(), newLogs(), newSecret(), newScale(), newDelete(), newQueues(), newDead(), newCancel(),
+		newDeploy(), newList(), newDescribe(), newInvoke(), newLogs(), newSecret(), newScale(), newDelete(), newQueues(), newBill(), newDead(), newCancel(),
 		newPassword(), newHealth(), newVersion())
 	return root
 }

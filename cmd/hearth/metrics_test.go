@@ -37,12 +37,12 @@ func (n *testNode) scrape() map[string]float64 {
 	return series
 }
 
-// about are the series that name something, but for those whose values are times: buckets and sums of histograms, and replica seconds.
+// about are the series that name something, but for those whose values are times: buckets and sums of histograms, and what is metered.
 func about(series map[string]float64, what string) map[string]float64 {
 	found := map[string]float64{}
 	for name, value := range series {
 		bare, labels, _ := strings.Cut(name, "{")
-		if strings.Contains(labels, what) && !strings.HasSuffix(bare, "_bucket") && !strings.HasSuffix(bare, "_sum") && bare != "hearth_replica_seconds_total" {
+		if strings.Contains(labels, what) && !strings.HasSuffix(bare, "_bucket") && !strings.HasSuffix(bare, "_sum") && bare != "hearth_replica_seconds_total" && !strings.HasPrefix(bare, "hearth_usage_") {
 			found[name] = value
 		}
 	}
@@ -115,6 +115,7 @@ func TestMetricsCountEachCallOnceByWhateverWayItCame(t *testing.T) {
 		`hearth_dead_letters_total{reason="refused"}`:       0,
 		`hearth_dead_letters_total{reason="attempts"}`:      1,
 		`hearth_delivery_attempts_count`:                    2,
+		`hearth_queue_wait_seconds_count`:                   2,
 	})
 
 	cold := map[string]float64{
@@ -151,8 +152,11 @@ func TestMetricsCountEachCallOnceByWhateverWayItCame(t *testing.T) {
 	cold[`hearth_cold_start_seconds_count`] = 1
 	n.comesTo("cold", cold)
 
-	eventually(t, func() bool { return n.scrape()[`hearth_replica_seconds_total{function_name="probe.openfaas-fn"}`] > 0 })
+	eventually(t, func() bool { return n.scrape()[`hearth_usage_gb_seconds_total{function_name="probe.openfaas-fn"}`] > 0 })
 	all := n.scrape()
+	for _, used := range []string{"busy_seconds", "gb_seconds", "replica_gb_seconds"} {
+		require.Positive(t, all[`hearth_usage_`+used+`_total{function_name="probe.openfaas-fn"}`], used)
+	}
 	require.Positive(t, all[`http_requests_total{method="POST",path="/system/functions",status="202"}`])
 	require.Empty(t, about(all, "nobody"), "a name that anybody may call makes no series")
 	require.EqualValues(t, 1, all["hearth_redis_up"])

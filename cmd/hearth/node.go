@@ -19,6 +19,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/gateway"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/logs"
+	"github.com/hearthfaas/hearth/internal/meter"
 	"github.com/hearthfaas/hearth/internal/metrics"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/hearthfaas/hearth/internal/registry"
@@ -41,6 +42,7 @@ type nodeConfig struct {
 	Backoff       hearth.Backoff
 	Queue         queueLimits
 	Scaling       scalingConfig
+	Prices        meter.Prices
 	Log           *slog.Logger
 
 	CallbackAllow egress.AllowList // private addresses that callbacks may go to
@@ -59,6 +61,7 @@ type node struct {
 	dispatch *dispatch.Dispatcher
 	cron     *cron.Scheduler       // nil if plain
 	scaler   *autoscale.Autoscaler // nil if plain, or switched off
+	meter    *meter.Meter
 	registry *registry.Registry
 	gateway  *gateway.Gateway
 	release  func()          // the name of this hearth, which is claimed
@@ -111,9 +114,15 @@ func (n *node) open(ctx context.Context) (err error) {
 		return err
 	}
 	numbers := metrics.New(versionText())
-	n.router = router.New(router.Config{Recorder: numbers.Recorder, Wake: func(name hearth.Name) { n.registry.Wake(name) },
+	n.meter = meter.New(meter.Config{Queue: n.queue, Log: cfg.Log, Instance: n.instance, Prices: cfg.Prices,
+		Load:     func(name hearth.Name) (router.Load, bool) { return n.router.Load(name) },
+		Function: func(name hearth.Name) (hearth.Function, bool) { return n.registry.Function(name) }})
+	n.router = router.New(router.Config{Recorder: router.Recorders(numbers.Recorder, n.meter.Recorder), Wake: func(name hearth.Name) { n.registry.Wake(name) },
 		Ahead: func(name hearth.Name) { n.registry.WakeAhead(name) }})
-	n.dispatch = dispatch.New(dispatch.Config{Queue: n.queue, Log: cfg.Log, Instance: n.instance, Plain: cfg.Plain, Backoff: cfg.Backoff, Delivered: numbers.Delivered, Tracer: n.tracer,
+	n.dispatch = dispatch.New(dispatch.Config{Queue: n.queue, Log: cfg.Log, Instance: n.instance, Plain: cfg.Plain, Backoff: cfg.Backoff, Delivered: func(name hearth.Name, d dispatch.Delivered) {
+		numbers.Delivered(name, d)
+		n.meter.Delivered(name, d)
+	}, Tracer: n.tracer,
 		Callbacks: egress.NewClient(egress.Config{Allow: cfg.CallbackAllow, Gateway: addrPortOf(cfg.Listener.Addr())}),
 		EnsureCallbacks: func(ctx context.Context, name hearth.Name, again bool) error {
 			return n.registry.EnsureCallbacks(ctx, name, again)
@@ -133,14 +142,15 @@ func (n *node) open(ctx context.Context) (err error) {
 	n.provider.Watch(n.registry.Updated)
 	n.provider.WatchRollouts(n.registry.RolloutFailed)
 	n.gateway = gateway.New(gateway.Config{Registry: n.registry, Router: n.router, Queue: n.queue, Dispatch: n.dispatch, Provider: n.provider, Secrets: n.secrets, Logs: printed,
-		Log: cfg.Log, Credentials: n.credentials, Version: versionText(), Plain: cfg.Plain, Metrics: numbers.Handler(), Served: numbers.Served, Tracer: n.tracer,
+		Log: cfg.Log, Credentials: n.credentials, Version: versionText(), Plain: cfg.Plain, Usage: n.meter.Report, Metrics: numbers.Handler(), Served: numbers.Served, Tracer: n.tracer,
 		QueueLimit: cfg.Queue.limit()})
-	state := metrics.State{Functions: n.registry.All, Load: n.router.Load, Queues: n.gateway.AllQueues}
+	state := metrics.State{Functions: n.registry.All, Load: n.router.Load, Queues: n.gateway.AllQueues, Used: n.meter.Since}
 	if n.cron != nil {
 		state.Schedules = n.cron.States
 	}
 	numbers.Show(state)
 	n.dispatch.Start()
+	n.meter.Start()
 	if err := n.registry.Start(ctx); err != nil {
 		return err
 	}
@@ -183,6 +193,9 @@ func (n *node) close(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		err = n.provider.Close(ctx)
+	}
+	if n.meter != nil { // after the replicas have ended
+		n.meter.Stop()
 	}
 	n.tracer.Close()
 	if n.release != nil {

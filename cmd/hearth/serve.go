@@ -16,6 +16,7 @@ import (
 
 	"github.com/hearthfaas/hearth/internal/egress"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/meter"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -33,6 +34,7 @@ type serveConfig struct {
 	Backoff   string
 	Queue     queueLimits
 	Scaling   scalingConfig
+	Prices    string
 	TLSCert   string
 	TLSKey    string
 	Plain     bool
@@ -92,6 +94,7 @@ func (c *serveConfig) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.Backoff, "retry-backoff", string(hearth.BackoffEqual), "how the waits before retries, which double each time, are spread: equal, 50 to 100 % of each; full, 0 to 100 %; or exponential, all of it")
 	c.Queue.addFlags(f)
 	c.Scaling.addFlags(f)
+	f.StringVar(&c.Prices, "prices", "", "YAML or JSON file with the prices of hearth bill (default those that AWS publishes for Lambda)")
 	f.StringVar(&c.TLSCert, "tls-cert", "", "PEM file with a certificate and its chain: the gateway speaks https; it is read again when it changes")
 	f.StringVar(&c.TLSKey, "tls-key", "", "PEM file with the certificate's private key")
 	f.Var(&c.CallbackAllow, egress.Flag, "private address that callbacks may go to, as 10.1.2.3, 10.1.0.0/16 or a host name, each with :PORT or without; repeat it, or divide by commas (default $"+callbackAllowEnv+")")
@@ -104,6 +107,10 @@ func (c *serveConfig) addFlags(f *pflag.FlagSet) {
 func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n *node, out *console, ready func()) error) (err error) {
 	began := time.Now()
 	if err := c.allowCallbacks(); err != nil {
+		return err
+	}
+	prices, err := c.prices()
+	if err != nil {
 		return err
 	}
 	out := newConsole(c.Out)
@@ -149,7 +156,7 @@ func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n 
 		}
 	}
 	n, err := startNode(ctx, nodeConfig{State: c.State, Provider: c.providerConfig, RedisURL: redisURL, RedisPatience: redisPatience, Listener: listener, TLS: cert, Plain: c.Plain, NoAuth: c.NoAuth, Log: log,
-		Backoff: hearth.Backoff(c.Backoff), Queue: c.Queue, Scaling: c.Scaling, CallbackAllow: c.CallbackAllow})
+		Backoff: hearth.Backoff(c.Backoff), Queue: c.Queue, Scaling: c.Scaling, Prices: prices, CallbackAllow: c.CallbackAllow})
 	if err != nil {
 		return err
 	}
@@ -186,7 +193,7 @@ func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n 
 
 // absolute makes all paths ones that hold wherever hearth goes.
 func (c *serveConfig) absolute() (err error) {
-	for _, path := range []*string{&c.State, &c.TLSCert, &c.TLSKey} {
+	for _, path := range []*string{&c.State, &c.TLSCert, &c.TLSKey, &c.Prices} {
 		if *path == "" {
 			continue
 		}
@@ -222,6 +229,17 @@ func (c serveConfig) check() error {
 		return err
 	}
 	return c.Queue.check()
+}
+
+// prices are those of the flag's file, if there is one.
+func (c serveConfig) prices() (p meter.Prices, err error) {
+	if c.Prices == "" {
+		return p, nil
+	}
+	if p, err = meter.ReadPrices(c.Prices); err != nil {
+		return p, fmt.Errorf("--prices: %w", err)
+	}
+	return p, nil
 }
 
 // callbackAllowEnv is what the flag defaults to: a container is given its environment more easily than flags.

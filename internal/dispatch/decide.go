@@ -49,6 +49,10 @@ type Delivered struct {
 	Reason   string // if Buried: one of Reasons
 	Attempt  int    // 1 on the first try
 	Callback bool   // it was not to the function, but of its answer
+
+	// Waited is, on the first attempt, for how long the call lay on its queue before it was taken: since it was queued, or since the time
+	// that it had to wait for. It is by Redis's clock alone.
+	Waited time.Duration
 }
 
 // What a delivery came to.

@@ -76,7 +76,7 @@ func (d *Dispatcher) deliver(ctx context.Context, f hearth.Function, s Subscript
 	if got.attempt = del.Attempt; got.lapsed {
 		got.attempt--
 	}
-	event := Delivered{Attempt: got.attempt, Callback: callback}
+	event := Delivered{Attempt: got.attempt, Callback: callback, Waited: waited(del, e)}
 	end := func(came, reason string) {
 		event.Came = came
 		span.EndDelivered(came, got.status, reason)
@@ -112,6 +112,25 @@ func (d *Dispatcher) deliver(ctx context.Context, f hearth.Function, s Subscript
 		return -1
 	}
 	return d.do(v, f, s, del, e, got)
+}
+
+// waited is for how long an entry lay on its stream before it was taken the first time. The id of an entry begins with the ms at which
+// Redis put it there; one that somebody has given another id did not wait, as far as anybody can tell.
+func waited(del redis.Delivery, e chain.Entry) time.Duration {
+	text, _, _ := strings.Cut(del.ID, "-")
+	ms, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return 0
+	}
+	from := time.UnixMilli(ms)
+	if e.DeliverAt.After(from) {
+		from = e.DeliverAt
+	}
+	const longest = 365 * 24 * time.Hour
+	if d := del.Since.Sub(from); d > 0 && d < longest {
+		return d
+	}
+	return 0
 }
 
 // messageOf is an entry as its spans show it.

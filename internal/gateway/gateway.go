@@ -16,6 +16,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/logs"
+	"github.com/hearthfaas/hearth/internal/meter"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/hearthfaas/hearth/internal/registry"
 	"github.com/hearthfaas/hearth/internal/router"
@@ -37,6 +38,8 @@ type Config struct {
 	Credentials Credentials
 	Version     string
 
+	// Usage tells what functions used.
+	Usage func(context.Context, meter.Query) (meter.Report, error)
 	// Metrics answers GET /metrics.
 	Metrics http.Handler
 	// Served is told of each request of the management API that was answered, with the pattern of its path. Defaults to nobody.
@@ -127,6 +130,7 @@ func (g *Gateway) routes() http.Handler {
 	system("POST /system/dead-letters/redrive", g.redrive)
 	system("POST /system/dead-letters/purge", g.purge)
 	system("GET /system/queues", g.queues)
+	mux.Handle("GET /system/usage", g.guard.protect(g.problems(g.usage)))
 	system("GET /ui/{$}", g.ui)
 	mux.Handle("GET /{$}", http.RedirectHandler("/ui/", http.StatusFound))
 	mux.HandleFunc("/healthz", g.healthz)

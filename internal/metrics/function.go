@@ -7,6 +7,7 @@ import (
 
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/router"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -27,6 +28,7 @@ type function struct {
 	seconds     prometheus.Observer        // this and the next from the first call: a function asleep has no use for 40 buckets
 	coldSeconds prometheus.Observer
 	attempts    prometheus.Observer
+	queueWait   prometheus.Observer
 }
 
 func newFunction(m *Metrics, n hearth.Name) *function {
@@ -68,6 +70,12 @@ func (f *function) count(d dispatch.Delivered) {
 		return
 	}
 	f.delivered[d.Came].Inc()
+	if d.Attempt == 1 && d.Came != dispatch.Busy {
+		if f.queueWait == nil {
+			f.queueWait = f.m.queueWait.WithLabelValues(f.name.String())
+		}
+		f.queueWait.Observe(d.Waited.Seconds())
+	}
 	if d.Came != dispatch.Done && d.Came != dispatch.Buried {
 		return
 	}
@@ -116,7 +124,7 @@ func (f *function) first(status int) (count prometheus.Counter, seconds promethe
 	return f.codes[status], f.seconds
 }
 
-func (f *function) Removed() {
+func (f *function) Removed(router.Load) {
 	f.m.mu.Lock()
 	delete(f.m.functions, f.name)
 	f.m.mu.Unlock()
@@ -126,7 +134,7 @@ func (f *function) Removed() {
 	gone := prometheus.Labels{functionName: f.name.String()}
 	for _, vec := range []interface {
 		DeletePartialMatch(prometheus.Labels) int
-	}{f.m.started, f.m.invocations, f.m.seconds, f.m.deliveries, f.m.coldStarts, f.m.coldSeconds, f.m.coldFailed, f.m.attempts, f.m.deadLetters, f.m.callbacks} {
+	}{f.m.started, f.m.invocations, f.m.seconds, f.m.deliveries, f.m.coldStarts, f.m.coldSeconds, f.m.coldFailed, f.m.attempts, f.m.deadLetters, f.m.callbacks, f.m.queueWait} {
 		vec.DeletePartialMatch(gone)
 	}
 }

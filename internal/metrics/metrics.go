@@ -28,6 +28,7 @@ type Metrics struct {
 	attempts    *prometheus.HistogramVec
 	deadLetters *prometheus.CounterVec
 	callbacks   *prometheus.CounterVec
+	queueWait   *prometheus.HistogramVec
 
 	requests       *prometheus.CounterVec // of the management API
 	requestSeconds *prometheus.HistogramVec
@@ -36,10 +37,11 @@ type Metrics struct {
 	functions map[hearth.Name]*function
 }
 
-// callSeconds, coldSeconds and attemptsMade are upper bounds. A function may answer from memory, or bake for minutes.
+// callSeconds, coldSeconds, waitSeconds and attemptsMade are upper bounds. A function may answer from memory, or bake for minutes.
 var (
 	callSeconds  = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120}
 	attemptsMade = []float64{1, 2, 3, 5, 10, 20}
+	waitSeconds  = []float64{.005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 1800}
 	coldSeconds  = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30}
 )
 
@@ -74,13 +76,14 @@ func New(version string) *Metrics {
 	m.deadLetters = counter("hearth_dead_letters_total",
 		"Queued calls, messages and callbacks that became dead letters, by reason: attempts, not_retried, undeliverable, lapsed, malformed, refused.", "reason")
 	m.callbacks = counter("hearth_callbacks_total", "Deliveries of callbacks, by outcome, as in hearth_deliveries_total.", "outcome")
+	m.queueWait = histogram("hearth_queue_wait_seconds", "Time that queued calls and messages lay on their queue before they were taken the first time.", waitSeconds)
 	m.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "http_requests_total", Help: "Requests of the management API, by the pattern of their path."}, []string{"method", "path", "status"})
 	m.requestSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "http_request_duration_seconds", Help: "Time to answer a request of the management API.", Buckets: callSeconds},
 		[]string{"method", "path", "status"})
 	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "hearth_build_info", Help: "1, of the version that runs.", ConstLabels: prometheus.Labels{"version": version}})
 	build.Set(1)
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), build,
-		m.started, m.invocations, m.seconds, m.deliveries, m.coldStarts, m.coldSeconds, m.coldFailed, m.attempts, m.deadLetters, m.callbacks, m.requests, m.requestSeconds)
+		m.started, m.invocations, m.seconds, m.deliveries, m.coldStarts, m.coldSeconds, m.coldFailed, m.attempts, m.deadLetters, m.callbacks, m.queueWait, m.requests, m.requestSeconds)
 	return m
 }
 
@@ -101,7 +104,7 @@ func (m *Metrics) Recorder(n hearth.Name) router.Recorder {
 func (m *Metrics) Deliveries(n hearth.Name) (ended func()) {
 	f := newFunction(m, n)
 	m.add(f)
-	return f.Removed
+	return func() { f.Removed(router.Load{}) }
 }
 
 func (m *Metrics) add(f *function) {

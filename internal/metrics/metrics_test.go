@@ -13,6 +13,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/gateway"
 	"github.com/hearthfaas/hearth/internal/metrics"
+	"github.com/hearthfaas/hearth/internal/router"
 	"github.com/stretchr/testify/require"
 )
 
@@ -91,7 +92,8 @@ func TestRemovedFunctionLeavesNothingAlsoWhenItsCallsEndLater(t *testing.T) {
 	old.Held()
 	old.Given(time.Second)
 	old.Ended(http.StatusOK, time.Second)
-	m.Delivered(oven, dispatch.Delivered{Came: dispatch.Done, Attempt: 1, Reason: dispatch.Exhausted})
+	m.Delivered(oven, dispatch.Delivered{Came: dispatch.Done, Attempt: 1, Reason: dispatch.Exhausted, Waited: time.Second})
+	require.EqualValues(t, 1, scrape(t, m)[`hearth_queue_wait_seconds_sum{function_name="oven.openfaas-fn"}`])
 	late := func() {
 		old.Started()
 		old.Held()
@@ -100,7 +102,7 @@ func TestRemovedFunctionLeavesNothingAlsoWhenItsCallsEndLater(t *testing.T) {
 		old.Ended(http.StatusBadGateway, time.Second)
 	}
 	nothing := map[string]float64{`hearth_build_info{version="v1"}`: 1}
-	old.Removed()
+	old.Removed(router.Load{})
 	require.Equal(t, nothing, scrape(t, m))
 	late()
 	m.Delivered(oven, dispatch.Delivered{Came: dispatch.Buried, Attempt: 1, Reason: dispatch.Exhausted})
@@ -129,7 +131,7 @@ func TestNothingIsLostOrBroughtBackWhenAllHappensAtOnce(t *testing.T) {
 			}
 		})
 	}
-	all.Go(gone.Removed)
+	all.Go(func() { gone.Removed(router.Load{}) })
 	all.Go(func() { scrape(t, m) })
 	all.Wait()
 	got := scrape(t, m)
@@ -180,6 +182,9 @@ func TestStateIsLookedUpAtEachScrape(t *testing.T) {
 		`hearth_queue_depth{function_name="oven.openfaas-fn",queue="oven:calls"}`:           7,
 		`hearth_queue_dead_letters{function_name="oven.openfaas-fn",queue="oven:calls"}`:    3,
 		`hearth_queue_oldest_seconds{function_name="oven.openfaas-fn",queue="oven:calls"}`:  1.5,
+		`hearth_usage_busy_seconds_total{function_name="oven.openfaas-fn"}`:                 4,
+		`hearth_usage_gb_seconds_total{function_name="oven.openfaas-fn"}`:                   2,
+		`hearth_usage_replica_gb_seconds_total{function_name="oven.openfaas-fn"}`:           45,
 		`hearth_redis_up`: 1,
 	}, scrape(t, m), "and nothing of a function that the router does not know any more")
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/cron"
 	"github.com/hearthfaas/hearth/internal/gateway"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/meter"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/hearthfaas/hearth/internal/router"
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,6 +22,8 @@ type State struct {
 	Load func(hearth.Name) (l router.Load, ok bool)
 	// Queues are all subscriptions. It asks Redis.
 	Queues func(context.Context) ([]gateway.Queue, error)
+	// Used is what a function used since it was deployed, or this hearth began. ok is false if there is no such function. Nil if nobody meters.
+	Used func(hearth.Name) (u meter.Usage, ok bool)
 	// Schedules are those of the functions that have one. Nil if nothing is called by the clock.
 	Schedules func() []cron.State
 
@@ -40,6 +43,10 @@ func gauge(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(name, help, labels, nil)
 }
 
+func counter(name, help string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, []string{functionName}, nil)
+}
+
 var (
 	desired  = gauge("gateway_service_count", "Replicas that a function should have.", functionName)
 	ready    = gauge("gateway_service_ready_count", "Replicas of a function that are ready.", functionName)
@@ -48,9 +55,13 @@ var (
 	load     = gauge("gateway_service_target_load", "Load of one replica above which a function grows: its target, times the proportion. Without labels, the signal is work.", functionName, "scaling_type")
 	inflight = gauge("gateway_function_invocation_inflight", "Calls of a function that are under way, or held until it has a replica.", functionName)
 
-	replicaSeconds = prometheus.NewDesc("hearth_replica_seconds_total", "Seconds that the replicas of a function have lived, together, on this hearth: what it used.", []string{functionName}, nil)
+	replicaSeconds = counter("hearth_replica_seconds_total", "Seconds that the replicas of a function have lived, together, on this hearth: what it used.")
 
-	fired = prometheus.NewDesc("hearth_cron_fired_total", "Calls of a function that the clock made, by this hearth.", []string{functionName}, nil)
+	busySeconds = counter("hearth_usage_busy_seconds_total", "Seconds that calls of a function were under way, together, on this hearth.")
+	gbSeconds   = counter("hearth_usage_gb_seconds_total", "The same times the function's limit of memory, in GB.")
+	replicaGB   = counter("hearth_usage_replica_gb_seconds_total", "hearth_replica_seconds_total times the function's limit of memory, in GB.")
+
+	fired = counter("hearth_cron_fired_total", "Calls of a function that the clock made, by this hearth.")
 	next  = gauge("hearth_cron_next_timestamp_seconds", "The first time of a function's schedule that is not done with; one in the past could not be queued yet.", functionName)
 
 	waiting     = gauge("hearth_queue_depth", "Queued calls or messages that were not taken yet; with several subscribers to a topic, an upper bound.", functionName, "queue")
@@ -63,7 +74,7 @@ var (
 type stateCollector struct{ s State }
 
 func (stateCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{desired, ready, minimum, target, load, inflight, replicaSeconds, fired, next, waiting, deadLetters, oldest, redisUp} {
+	for _, d := range []*prometheus.Desc{desired, ready, minimum, target, load, inflight, replicaSeconds, busySeconds, gbSeconds, replicaGB, fired, next, waiting, deadLetters, oldest, redisUp} {
 		ch <- d
 	}
 }
@@ -115,5 +126,16 @@ func (c stateCollector) function(f hearth.Function, ch chan<- prometheus.Metric,
 	show(target, scaling.Target, name)
 	show(load, scaling.Target*scaling.Proportion, name, cmp.Or(string(scaling.Signal), "work"))
 	show(inflight, float64(now.InFlight+now.Held), name)
-	ch <- prometheus.MustNewConstMetric(replicaSeconds, prometheus.CounterValue, now.ReplicaTime.Seconds(), name)
+	sum := func(d *prometheus.Desc, value float64) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, value, name)
+	}
+	sum(replicaSeconds, now.ReplicaTime.Seconds())
+	sum(busySeconds, now.BusyTime.Seconds())
+	if c.s.Used == nil {
+		return
+	}
+	if u, ok := c.s.Used(f.Name()); ok {
+		sum(gbSeconds, meter.GBSeconds(u.BusyMemory))
+		sum(replicaGB, meter.GBSeconds(u.ReplicaMemory))
+	}
 }

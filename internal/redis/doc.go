@@ -1,6 +1,6 @@
 /*
-Package redis is the platform's memory: the queue, the subscriptions, the specs of functions, and which times of their schedules
-are done with. It is the only package of the platform that imports go-redis; every key is made in keys.go, and every write is a
+Package redis is the platform's memory: the queue, the subscriptions, the specs of functions, which times of their schedules
+are done with, and what they used. It is the only package of the platform that imports go-redis; every key is made in keys.go, and every write is a
 script that is safe to repeat, or goes through a client that never repeats.
 
 # The queue

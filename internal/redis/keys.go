@@ -1,6 +1,8 @@
 package redis
 
 import (
+	"time"
+
 	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
@@ -47,6 +49,9 @@ func keyBytes(n hearth.Name) string { return fnTag(n) + ".calls:bytes" }
 // keyCron is a hash: a function's schedule, when the function was created, since when the schedule counts, the last of its times
 // that is done with, and the id of the call for that. Times are in ms.
 func keyCron(n hearth.Name) string { return fnTag(n) + ":cron" }
+
+// keyUsage is a hash: what functions used on a day, by function and instance.
+func keyUsage(day time.Time) string { return "{hearth}:usage:" + day.UTC().Format(time.DateOnly) }
 
 // keyChanging is the lease of the hearth that changes a function.
 func keyChanging(n hearth.Name) string { return "{hearth}:changing:" + n.String() }

@@ -58,7 +58,7 @@ func (fn *route) pick() (_ *target, full bool) {
 			now = time.Now()
 		}
 		rank := t.rank(now)
-		if best == nil || rank < bestRank || rank == bestRank && fn.load(t) < fn.load(best) {
+		if best == nil || rank < bestRank || rank == bestRank && fn.callsOf(t) < fn.callsOf(best) {
 			best, bestRank = t, rank
 		}
 	}
@@ -68,8 +68,8 @@ func (fn *route) pick() (_ *target, full bool) {
 	return best, false
 }
 
-// load is how many calls a replica has, as far as is known. fn.mu is held.
-func (fn *route) load(t *target) int {
+// callsOf is how many calls a replica has, as far as is known. fn.mu is held.
+func (fn *route) callsOf(t *target) int {
 	if t.saidFull {
 		return max(t.inflight, fn.limit)
 	}
@@ -77,7 +77,7 @@ func (fn *route) load(t *target) int {
 }
 
 // full tells whether a replica takes no more calls now. fn.mu is held.
-func (fn *route) full(t *target) bool { return fn.limit > 0 && fn.load(t) >= fn.limit }
+func (fn *route) full(t *target) bool { return fn.limit > 0 && fn.callsOf(t) >= fn.limit }
 
 // take gives a replica a call. fn.mu is held.
 func (fn *route) take(t *target, now time.Time) {

@@ -56,7 +56,7 @@ func (c *counted) Held()                    { c.held.Add(1) }
 func (c *counted) Given(time.Duration)      { c.given.Add(1) }
 func (c *counted) Denied()                  { c.denied.Add(1) }
 func (c *counted) Ended(int, time.Duration) {}
-func (c *counted) Removed()                 {}
+func (c *counted) Removed(router.Load)      {}
 
 // shed is a call of somebody who waits for it.
 func shed(ctx context.Context, r *router.Router) error {

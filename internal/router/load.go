@@ -69,14 +69,19 @@ func (r *Router) Load(n hearth.Name) (l Load, ok bool) {
 	if fn == nil {
 		return l, false
 	}
+	return fn.load(), true
+}
+
+// load is what the function has to do.
+func (fn *route) load() Load {
 	fn.mu.Lock()
 	defer fn.mu.Unlock()
 	fn.count(time.Now())
-	l = Load{ReplicaTime: fn.replicaTime, BusyTime: fn.busyTime, LoadTime: fn.loadTime, Calls: fn.calls, InFlight: fn.inflight, Held: fn.waiting.Len(), Failing: fn.failing, Known: len(fn.replicas)}
+	l := Load{ReplicaTime: fn.replicaTime, BusyTime: fn.busyTime, LoadTime: fn.loadTime, Calls: fn.calls, InFlight: fn.inflight, Held: fn.waiting.Len(), Failing: fn.failing, Known: len(fn.replicas)}
 	for _, t := range fn.replicas {
 		if t.Ready {
 			l.Available++
 		}
 	}
-	return l, true
+	return l
 }

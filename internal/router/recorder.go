@@ -22,8 +22,8 @@ type Recorder interface {
 	// Ended tells that a call is over, and with what status: the replica's, or that of the router's error. took is from
 	// Started to the end of the answer's body.
 	Ended(status int, took time.Duration)
-	// Removed tells that the function is gone. Calls that are under way still end.
-	Removed()
+	// Removed tells that the function is gone, and what it had done by then. Calls that are under way still end.
+	Removed(last Load)
 }
 
 // nothing is a Recorder that keeps nothing.
@@ -34,7 +34,21 @@ func (nothing) Held()                    {}
 func (nothing) Given(time.Duration)      {}
 func (nothing) Denied()                  {}
 func (nothing) Ended(int, time.Duration) {}
-func (nothing) Removed()                 {}
+func (nothing) Removed(Load)             {}
+
+// Recorders tell two what each call does.
+func Recorders(a, b func(hearth.Name) Recorder) func(hearth.Name) Recorder {
+	return func(n hearth.Name) Recorder { return both{a(n), b(n)} }
+}
+
+type both struct{ a, b Recorder }
+
+func (r both) Started()                     { r.a.Started(); r.b.Started() }
+func (r both) Held()                        { r.a.Held(); r.b.Held() }
+func (r both) Given(waited time.Duration)   { r.a.Given(waited); r.b.Given(waited) }
+func (r both) Denied()                      { r.a.Denied(); r.b.Denied() }
+func (r both) Ended(s int, t time.Duration) { r.a.Ended(s, t); r.b.Ended(s, t) }
+func (r both) Removed(last Load)            { r.a.Removed(last); r.b.Removed(last) }
 
 // StatusCallerGone is recorded for a call whose caller left before the answer. No one is ever answered with it; nginx's logs
 // made it the usual number for that.

@@ -131,7 +131,7 @@ func (r *Router) Delete(n hearth.Name) {
 		fn.removed = true
 		fn.mu.Unlock()
 		fn.update(nil)
-		fn.recorder.Removed()
+		fn.recorder.Removed(fn.load())
 	}
 }
 

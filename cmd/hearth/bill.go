@@ -1,0 +1,177 @@
+package main
+
+import (
+	"encoding/csv"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/meter"
+	"github.com/spf13/cobra"
+)
+
+func newBill() *cobra.Command {
+	c := &client{}
+	var namespace, from, to, by string
+	var asCSV bool
+	cmd := &cobra.Command{
+		Use:   "bill [FUNCTION[.NAMESPACE]]",
+		Short: "Show what functions used, and what it costs",
+		Long: `Shows what functions used: calls, how long they were under way (BUSY) and how long replicas lived, both together over all calls and
+replicas, busy time times the limit of memory (GB-S), cold starts and how long they were held, and how long queued calls waited.
+
+The cost is by the prices that hearth was started with (--prices), by default those of AWS Lambda. Whole hours count, in UTC.`,
+		Example: `  hearth bill
+  hearth bill oven --by day --from 168h
+  hearth bill --from 2026-11-01 --to 2026-12-01 --csv > november.csv`,
+		Args:              cobra.MaximumNArgs(1),
+		ValidArgsFunction: c.completeFunctions,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			now := time.Now()
+			query := url.Values{"by": {by}}
+			if len(args) > 0 {
+				n, err := nameOf(args[0], namespace)
+				if err != nil {
+					return err
+				}
+				query.Set("function", n.String())
+			} else if namespace != "" {
+				query.Set("namespace", namespace)
+			}
+			if from == "" {
+				from = now.UTC().Format("2006-01") + "-01"
+			}
+			for name, text := range map[string]string{"from": from, "to": to} {
+				at, err := moment(text, now)
+				if err != nil {
+					return fmt.Errorf("--%s: %w", name, err)
+				}
+				if at != "" {
+					query.Set(name, at)
+				}
+			}
+			var report meter.Report
+			if err := c.do(cmd.Context(), http.MethodGet, "/system/usage?"+query.Encode(), nil, &report); err != nil {
+				return err
+			}
+			if asCSV {
+				return billCSV(cmd.OutOrStdout(), report)
+			}
+			return c.print(cmd, report, func(out io.Writer) { bill(out, report) })
+		},
+	}
+	c.flags(cmd)
+	withNamespace(cmd, c, &namespace)
+	f := cmd.Flags()
+	f.StringVar(&from, "from", "", "from this day or time on, such as 2026-11-05 or 2026-11-05T18:00:00Z, or for so long, such as 24h (default the first of this month)")
+	f.StringVar(&to, "to", "", "up to this day or time, likewise (default now)")
+	f.StringVar(&by, "by", meter.ByTotal, "a row for each function and: hour, day, or total")
+	f.BoolVar(&asCSV, "csv", false, "print CSV: seconds, GB-seconds, milliseconds and the prices' currency")
+	cmd.MarkFlagsMutuallyExclusive("csv", "json")
+	_ = cmd.RegisterFlagCompletionFunc("by", cobra.FixedCompletions([]string{meter.ByHour, meter.ByDay, meter.ByTotal}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+// moment is a time as the API takes it, of one that people write: a day, a time, or for how long ago.
+func moment(text string, now time.Time) (string, error) {
+	if text == "" {
+		return "", nil
+	}
+	if d, err := time.ParseDuration(text); err == nil && d >= 0 {
+		return now.Add(-d).UTC().Format(time.RFC3339), nil
+	}
+	for _, layout := range []string{time.DateOnly, time.RFC3339} {
+		if _, err := time.Parse(layout, text); err == nil {
+			return text, nil
+		}
+	}
+	return "", hearth.Errorf(hearth.Invalid, "want a day such as 2026-11-05, a time such as 2026-11-05T18:00:00Z, or how long ago, such as 24h; not %q", text)
+}
+
+// bill prints a table of what was used.
+func bill(out io.Writer, r meter.Report) {
+	const layout = "2006-01-02 15:04"
+	_, _ = fmt.Fprintf(out, "%s to %s UTC\n\n", r.From.Format(layout), r.To.Format(layout))
+	if len(r.Rows) == 0 {
+		_, _ = fmt.Fprintln(out, "nothing was used")
+		return
+	}
+	rows := [][]string{{"FUNCTION", "CALLS", "BUSY", "REPLICAS", "GB-S", "COLD", "FAILED", "P50", "P99", "QUEUE WAIT", r.Prices.Currency}}
+	for _, row := range r.Rows {
+		name := row.Function
+		if n, err := hearth.ParseName(row.Function); err == nil {
+			name = shortName(n)
+		}
+		if row.MemoryAssumed {
+			name += " *"
+		}
+		rows = append(rows, billRow(name, row))
+	}
+	rows = append(rows, billRow("total", r.Total))
+	if r.By != meter.ByTotal {
+		when := map[string]string{meter.ByDay: time.DateOnly, meter.ByHour: layout}[r.By]
+		for i := range rows {
+			at := ""
+			switch {
+			case i == 0:
+				at = "TIME"
+			case i <= len(r.Rows):
+				at = r.Rows[i-1].Start.Format(when)
+			}
+			rows[i] = append([]string{at}, rows[i]...)
+		}
+	}
+	table(out, rows)
+	_, _ = fmt.Fprintf(out, "\nprices: %s", r.Prices.Name)
+	if r.Prices.AsOf != "" {
+		_, _ = fmt.Fprintf(out, ", as of %s", r.Prices.AsOf)
+	}
+	if r.Prices.Source != "" {
+		_, _ = fmt.Fprintf(out, ", %s", r.Prices.Source)
+	}
+	_, _ = fmt.Fprintln(out)
+	if r.Total.MemoryAssumed {
+		_, _ = fmt.Fprintf(out, "* has no limit of memory, and counts as %d MB\n", r.DefaultMemory)
+	}
+}
+
+func billRow(name string, r meter.Row) []string {
+	ms := func(n uint64) string { return seconds(time.Duration(n) * time.Millisecond) }
+	p50, p99, wait := "", "", ""
+	if r.ColdStarts.Count > r.ColdStarts.Failed {
+		p50, p99 = ms(r.ColdStarts.P50), ms(r.ColdStarts.P99)
+	}
+	if r.QueueWait.Count > 0 {
+		wait = ms(uint64(r.QueueWait.Mean)) + ", " + ms(r.QueueWait.Longest) + " at most"
+	}
+	return []string{name, strconv.FormatUint(r.Calls, 10), amount(r.BusySeconds), amount(r.ReplicaSeconds), fmt.Sprintf("%.3f", r.GBSeconds),
+		strconv.FormatUint(r.ColdStarts.Count, 10), strconv.FormatUint(r.ColdStarts.Failed, 10), p50, p99, wait, fmt.Sprintf("%.6f", r.Cost.Total)}
+}
+
+// amount is a number of seconds, for people.
+func amount(s float64) string {
+	if s < 3600 {
+		return fmt.Sprintf("%.1f s", s)
+	}
+	return fmt.Sprintf("%.1f h", s/3600)
+}
+
+// billCSV writes the rows as RFC 4180 has them, without the total.
+func billCSV(out io.Writer, r meter.Report) error {
+	w := csv.NewWriter(out)
+	_ = w.Write([]string{"start", "function", "calls", "busy_seconds", "replica_seconds", "gb_seconds", "replica_gb_seconds", "memory_assumed", "cold_starts", "cold_starts_failed",
+		"cold_p50_ms", "cold_p99_ms", "queued", "queue_wait_mean_ms", "queue_wait_max_ms", "cost_calls", "cost_busy", "cost_replicas", "cost_total", "currency"})
+	number := func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
+	whole := func(v uint64) string { return strconv.FormatUint(v, 10) }
+	for _, row := range r.Rows {
+		_ = w.Write([]string{row.Start.Format(time.RFC3339), row.Function, whole(row.Calls), number(row.BusySeconds), number(row.ReplicaSeconds), number(row.GBSeconds), number(row.ReplicaGBSeconds),
+			strconv.FormatBool(row.MemoryAssumed), whole(row.ColdStarts.Count), whole(row.ColdStarts.Failed), whole(row.ColdStarts.P50), whole(row.ColdStarts.P99),
+			whole(row.QueueWait.Count), number(row.QueueWait.Mean), whole(row.QueueWait.Longest), number(row.Cost.Calls), number(row.Cost.Busy), number(row.Cost.Replicas), number(row.Cost.Total), r.Prices.Currency})
+	}
+	w.Flush()
+	return w.Error()
+}
