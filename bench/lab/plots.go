@@ -1,13 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"image/color"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
 
 	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/plotutil"
 	"gonum.org/v1/plot/vg"
@@ -31,10 +34,12 @@ type drawing struct {
 
 // save draws it as SVG.
 func (d drawing) save(dir string) error {
+	plot.DefaultFont = font.Font{Typeface: "Liberation", Variant: "Sans"}
+	plotter.DefaultFont = plot.DefaultFont
 	p := plot.New()
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = d.title, d.x, d.y
 	p.BackgroundColor = color.White // pages are dark, too
-	p.Legend.Top, p.Legend.Padding = true, vg.Points(2)
+	p.Legend.Top, p.Legend.Left, p.Legend.Padding, p.Legend.XOffs = true, true, vg.Points(2), vg.Points(4)
 	p.Add(plotter.NewGrid())
 	for i, c := range d.curves {
 		if len(c.points) == 0 {
@@ -64,10 +69,31 @@ func (d drawing) save(dir string) error {
 		p.Add(line, marks, labels)
 		p.Legend.Add(c.name, marks)
 	}
+	p.Y.Max += (p.Y.Max - p.Y.Min) * .08 * float64(len(d.curves)) // where the legend is
+	p.X.Max += (p.X.Max - p.X.Min) * .02
+	if d.marked() {
+		p.X.Max += (p.X.Max - p.X.Min) * .35 // for the names of the points
+	}
 	if d.log {
+		p.Y.Max *= 2
 		p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
 	}
-	return p.Save(22*vg.Centimeter, 12*vg.Centimeter, filepath.Join(dir, d.file))
+	canvas, err := p.WriterTo(22*vg.Centimeter, 12*vg.Centimeter, "svg")
+	if err != nil {
+		return err
+	}
+	var svg bytes.Buffer
+	if _, err := canvas.WriteTo(&svg); err != nil {
+		return err
+	}
+	// Who has not got the font has one that is as wide.
+	text := bytes.ReplaceAll(svg.Bytes(), []byte("font-family:Liberation Sans"), []byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif"))
+	return os.WriteFile(filepath.Join(dir, d.file), text, 0o644)
+}
+
+// marked tells whether it has points with names.
+func (d drawing) marked() bool {
+	return slices.ContainsFunc(d.curves, func(c curve) bool { return c.marks })
 }
 
 // minutes are the bakery's own, of a time by the clock.
