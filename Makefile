@@ -9,7 +9,7 @@ LEAN  := -trimpath -gcflags=all=-dwarf=false
 BUILD := CGO_ENABLED=0 go build $(LEAN) -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
 BIN   ?= bin
 
-.PHONY: help up build images test test-docker chaos lint bench lab fuzz clean go
+.PHONY: help up build images test test-docker chaos lint bench lab sim fuzz clean go
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -70,6 +70,9 @@ lab: go ## the same day in a monolith, a fixed fleet and autoscaled functions: w
 	@sh scripts/deps.sh redis-server
 	@$(MAKE) --no-print-directory build
 	@cd bench && go build $(LEAN) -o ../bin/lab ./lab && exec ../bin/lab $(ARGS)
+
+sim: go ## put the autoscaler before simulated calls: a recorded day, a rush, 10,000 functions; ARGS are flags of sim
+	@go run $(LEAN) ./internal/autoscale/sim $(ARGS)
 
 FUZZTIME ?= 20s
 fuzz: go ## run each fuzz test for FUZZTIME

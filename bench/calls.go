@@ -18,6 +18,7 @@ type calls struct {
 	Bytes   int  `json:"body_bytes"`
 	Direct  load `json:"direct"`  // the function, called directly
 	Gateway load `json:"gateway"` // the same through the gateway
+	Cost    cost `json:"cost"`    // of those through the gateway
 }
 
 // many is what sync calls come to that are spread over many functions.
@@ -55,8 +56,14 @@ func (c config) measureEcho(ctx context.Context, r *result) error {
 	}
 	for _, size := range sizes {
 		var alone, through []load
+		var spent used
+		all := 0
 		for range c.rounds {
 			a, err := c.wrk(ctx, direct, body(size), 0)
+			if err != nil {
+				return err
+			}
+			before, err := readUsed(ctx, h)
 			if err != nil {
 				return err
 			}
@@ -64,9 +71,14 @@ func (c config) measureEcho(ctx context.Context, r *result) error {
 			if err != nil {
 				return err
 			}
+			after, err := readUsed(ctx, h)
+			if err != nil {
+				return err
+			}
+			spent.hearth, all = spent.hearth+after.hearth-before.hearth, all+b.requests
 			alone, through = append(alone, a), append(through, b)
 		}
-		r.Calls = append(r.Calls, calls{Bytes: size, Direct: median(alone), Gateway: median(through)})
+		r.Calls = append(r.Calls, calls{Bytes: size, Direct: median(alone), Gateway: median(through), Cost: spent.since(used{}, all)})
 	}
 	r.LoadMiB, err = h.Memory("VmHWM")
 	return err

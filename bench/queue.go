@@ -24,6 +24,7 @@ type queue struct {
 	During   float64   `json:"executed_meanwhile"` // a second, while they were accepted
 	Executed float64   `json:"executed"`           // a second, once no more came
 	Done     quantiles `json:"done"`               // from asking to the callback, at a rate that is no load
+	Cost     cost      `json:"cost"`               // of a call, from asking to the end of its execution
 	Call     float64   `json:"bytes_per_call"`
 
 	Backlog  int     `json:"backlog"`         // entries that were put on a topic at once
@@ -65,12 +66,17 @@ func (c config) measureQueue(ctx context.Context) (q queue, err error) {
 	var accepted []load
 	var left, during int
 	var emptying, accepting time.Duration
+	all := 0
+	before, err := readUsed(ctx, h)
+	if err != nil {
+		return q, err
+	}
 	for range c.rounds {
 		a, err := c.wrk(ctx, h.URL+"/async-function/echo", 5, 0)
 		if err != nil {
 			return q, err
 		}
-		accepted = append(accepted, a)
+		accepted, all = append(accepted, a), all+a.requests
 		if q.Call, err = bytesPerCall(ctx, h); err != nil {
 			return q, err
 		}
@@ -85,6 +91,11 @@ func (c config) measureQueue(ctx context.Context) (q queue, err error) {
 		}
 		left, emptying = left+n, emptying+time.Since(began)
 	}
+	after, err := readUsed(ctx, h)
+	if err != nil {
+		return q, err
+	}
+	q.Cost = after.since(before, all)
 	q.Accepted, q.During, q.Executed = median(accepted), float64(during)/accepting.Seconds(), float64(left)/emptying.Seconds()
 	return q, drainBacklog(ctx, h, c.backlog, &q)
 }

@@ -49,7 +49,7 @@ func (r *result) show(out io.Writer) {
 	for _, s := range r.Calls {
 		size := sized(s.Bytes)
 		row("function, called directly", per(s.Direct.PerSecond), millis(s.Direct.P50), millis(s.Direct.P99), size)
-		row("function, through the gateway", per(s.Gateway.PerSecond), millis(s.Gateway.P50), millis(s.Gateway.P99), fmt.Sprintf("%s, %.2f of direct", size, s.Gateway.PerSecond/s.Direct.PerSecond))
+		row("function, through the gateway", per(s.Gateway.PerSecond), millis(s.Gateway.P50), millis(s.Gateway.P99), fmt.Sprintf("%s, %.2f of direct; hearth uses %.0f µs of a core", size, s.Gateway.PerSecond/s.Direct.PerSecond, s.Cost.Hearth))
 	}
 	if r.Many != nil {
 		row("calls of many functions", per(r.Many.Sync.PerSecond), millis(r.Many.Sync.P50), millis(r.Many.Sync.P99), fmt.Sprintf("1 KiB there and back, %d functions in no order", r.Many.Functions))
@@ -65,6 +65,7 @@ func (r *result) show(out io.Writer) {
 			executed += fmt.Sprintf("; %.0f bytes a call in Redis, with its headers", q.Call)
 		}
 		row("queued calls executed", per(q.Executed), "", "", executed)
+		row("one queued call, all in all", "", "", "", fmt.Sprintf("%s; hearth uses %.0f µs of a core, the thread of Redis that runs scripts %.0f µs", note, q.Cost.Hearth, q.Cost.Redis))
 		row("from a queued call to its callback", "", millis(q.Done.P50), millis(q.Done.P99), note+", 200/s")
 		row(fmt.Sprintf("backlog of %d", q.Backlog), per(float64(q.Backlog)/q.DrainSec), "", "",
 			fmt.Sprintf("%s; the first tenth %.0f/s, the last %.0f/s; %.0f bytes an entry", note, q.Deep, q.Shallow, q.Bytes))

@@ -130,6 +130,13 @@ func (a *Autoscaler) run() {
 	}
 }
 
+// Tick makes one tick at a time that the caller says, and waits until what it decided is applied. It is for who has another clock, and
+// has not called Start.
+func (a *Autoscaler) Tick(now time.Time) {
+	a.runOnce(now)
+	a.work.Wait()
+}
+
 // runOnce looks at all functions that are awake, or have a warm time, and applies what is decided.
 func (a *Autoscaler) runOnce(now time.Time) {
 	looked := a.look(now)
@@ -201,7 +208,7 @@ func (a *Autoscaler) decide(n hearth.Name, l router.Load, waiting int, now time.
 	fn.samples = fn.samples.add(sampleOf(l, fn.cpu, now), a.cfg.Stable)
 	s := Stats{Present: fn.spec.Replicas, Failing: l.Failing != "", Warm: fn.warm,
 		Stable: fn.samples.average(a.cfg.Stable), Panic: fn.samples.average(a.cfg.Panic),
-		Waiting: waiting + l.Held, InFlight: l.InFlight, RunTime: fn.samples.runTime(a.cfg.Stable), Concurrency: fn.spec.Concurrency(),
+		Waiting: waiting + l.Held, InFlight: l.InFlight, Ending: l.Ending, RunTime: fn.samples.runTime(a.cfg.Stable), Concurrency: fn.spec.Concurrency(),
 		Busy: fn.busy, Highest: fn.wanted.highest()}
 	d := Decide(s, fn.scaling, Goals{Drain: a.cfg.Drain}, now)
 	fn.wanted = fn.wanted.add(d.Wanted, now, max(fn.scaling.DownWindow, a.cfg.Panic))

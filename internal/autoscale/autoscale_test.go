@@ -86,8 +86,7 @@ func (r *rig) tick(times, inFlight, waiting int) (sizes []int) {
 		r.load.Calls += uint64(inFlight)
 		r.load.InFlight, r.waiting = inFlight, waiting
 		r.mu.Unlock()
-		r.runOnce(r.at)
-		r.work.Wait()
+		r.Tick(r.at)
 		sizes = append(sizes, r.spec.Replicas)
 	}
 	return sizes

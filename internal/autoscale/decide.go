@@ -17,6 +17,7 @@ type Stats struct {
 	Stable, Panic Average       // over the two windows
 	Waiting       int           // calls that are queued and that nobody has taken, or held for a replica, now
 	InFlight      int           // calls that a replica has, now
+	Ending        int           // of these, that replicas have which are ending
 	RunTime       time.Duration // of a call, on average, lately; 0 if there was none
 	Concurrency   int           // calls that a replica takes at once
 
@@ -28,6 +29,7 @@ type Stats struct {
 type Average struct {
 	Whole    bool    // the window is known from its beginning to its end
 	InFlight float64 // calls that a replica had, or that were held
+	Busy     float64 // of these, that a replica had
 	Rate     float64 // calls that came, a second
 	CPU      float64 // thousandths of a core
 }
@@ -66,6 +68,10 @@ func Decide(s Stats, spec hearth.Scaling, g Goals, now time.Time) Decision {
 	} else { // it keeps what an operator has given it
 		floor = min(s.Warm, spec.Max)
 	}
+	if d.Wanted > s.Present && s.Ending > 0 && !spec.Still() {
+		d.Wanted, d.Reason = want(s.staying(), spec, g)
+		d.Wanted = max(d.Wanted, s.Present)
+	}
 	d.Wanted = min(max(d.Wanted, floor), spec.Max)
 	d.Replicas = d.Wanted
 	switch {
@@ -87,6 +93,8 @@ func want(s Stats, spec hearth.Scaling, g Goals) (replicas int, reason string) {
 	load := func(a Average) float64 { return a.InFlight }
 	unit := "calls in flight"
 	switch spec.Signal {
+	case hearth.SignalWork:
+		load = s.work
 	case hearth.SignalRate:
 		load, unit = func(a Average) float64 { return a.Rate }, "calls a second"
 	case hearth.SignalCPU:
@@ -105,14 +113,41 @@ func want(s Stats, spec hearth.Scaling, g Goals) (replicas int, reason string) {
 	return replicas, reason
 }
 
-// drain is how many replicas work off what is queued, what is under way included, within the goal: no more than there are calls to keep
-// busy.
+// brief is for how long a free replica is waited for before another is started.
+const brief = 250 * time.Millisecond
+
+// work is how many calls there have to be replicas for: all that a replica had, and of those that were held, as many as are not soon taken
+// by one that gets free. 500 that are held, of 20 ms each, are done within the moment by 40.
+func (s Stats) work(a Average) float64 { return a.Busy + (a.InFlight-a.Busy)*part(s.RunTime, brief) }
+
+// staying is without the calls of replicas that end: these have one. They count where it is about shrinking, or each replica that ends
+// would be followed by the next.
+func (s Stats) staying() Stats {
+	n := float64(s.Ending)
+	for _, a := range []*Average{&s.Stable, &s.Panic} {
+		a.InFlight, a.Busy = max(0, a.InFlight-n), max(0, a.Busy-n)
+	}
+	s.InFlight -= s.Ending
+	return s
+}
+
+// drain is how many replicas work off what is queued, what is under way included, within the goal. What comes meanwhile is taken to be as
+// much as they lately had, and needs them too. There are no more than there are calls to keep busy.
 func drain(s Stats, g Goals) int {
 	if s.Waiting == 0 {
 		return 0
 	}
-	depth, times := float64(s.Waiting+s.InFlight), s.RunTime.Seconds()/g.Drain.Seconds()
-	return ceil(depth * min(times, 1) / float64(max(s.Concurrency, 1)))
+	waiting, inFlight, times := float64(s.Waiting), float64(s.InFlight), part(s.RunTime, g.Drain)
+	calls := waiting*times + max(inFlight*times, s.Panic.Busy)
+	return ceil(min(calls, waiting+inFlight) / float64(max(s.Concurrency, 1)))
+}
+
+// part is which part of a time a call takes: all of it, if it takes longer or nobody knows.
+func part(run, of time.Duration) float64 {
+	if run == 0 {
+		return 1
+	}
+	return min(run.Seconds()/of.Seconds(), 1)
 }
 
 // ceil rounds up, but for what floating point has added.

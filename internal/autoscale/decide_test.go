@@ -85,6 +85,48 @@ func TestWaitingShortCallsNeedNoReplica(t *testing.T) {
 	require.Equal(t, 1, Decide(s, work(4), goals, now).Replicas, "one works off 100 calls of 5 ms within a second: to wait for it is better")
 }
 
+func TestQueueIsWorkedOffBesideWhatComes(t *testing.T) {
+	t.Parallel()
+	s := steady(8, Average{InFlight: 32, Busy: 32})
+	s.InFlight, s.Waiting, s.RunTime = 32, 80, 100*time.Millisecond
+	require.Equal(t, 10, Decide(s, work(4), goals, now).Replicas, "80 of 0.1 s are the work of 8 for a second, and 32 have been under way all the time")
+	s.Waiting = 2
+	require.Equal(t, 9, Decide(s, work(4), goals, now).Replicas, "what is in flight wants more")
+	s.Waiting, s.InFlight, s.RunTime = 6, 2, time.Minute
+	s.Panic.InFlight, s.Panic.Busy, s.Stable.InFlight, s.Stable.Busy, s.Present = 12, 12, 2, 2, 1
+	require.Equal(t, 2, drain(s, goals), "no more than the 8 that are there could keep busy")
+}
+
+func TestHeldShortCallsWaitForAFreeReplica(t *testing.T) {
+	t.Parallel()
+	spec := work(1)
+	spec.Max = 1000
+	s := steady(10, Average{InFlight: 459, Busy: 9})
+	s.Concurrency, s.RunTime = 1, 20*time.Millisecond
+	require.Equal(t, 50, Decide(s, spec, goals, now).Wanted, "36 are done with 450 of 20 ms in a quarter of a second, and 9 are under way all the time")
+	s.RunTime = 250 * time.Millisecond
+	require.Equal(t, 510, Decide(s, spec, goals, now).Wanted, "there is no point in waiting for longer ones")
+	s.RunTime = 0
+	require.Equal(t, 510, Decide(s, spec, goals, now).Wanted, "nor if nobody knows how long they are")
+	spec = by(hearth.SignalCapacity, 1, .9)
+	spec.Max = 1000
+	s.RunTime = 20 * time.Millisecond
+	require.Equal(t, 510, Decide(s, spec, goals, now).Wanted, "a label asks for the contract's formula")
+}
+
+func TestCallsOfReplicasThatEndNeedNoOther(t *testing.T) {
+	t.Parallel()
+	s := steady(8, Average{InFlight: 32, Busy: 32})
+	s.InFlight, s.RunTime = 32, 10*time.Minute
+	require.Equal(t, 9, Decide(s, work(4), goals, now).Replicas)
+	s.Ending = 4
+	require.Equal(t, 8, Decide(s, work(4), goals, now).Replicas, "28 are left for 8")
+	s.Present, s.Ending = 7, 2
+	require.Equal(t, 9, Decide(s, work(4), goals, now).Replicas, "30 are left for 7")
+	s.Present, s.Ending = 9, 30
+	require.Equal(t, 9, Decide(s, work(4), goals, now).Replicas, "they are no reason to shrink: the next one to end would be a reason for the next")
+}
+
 func TestPanicWindowGrowsAndNeverShrinks(t *testing.T) {
 	t.Parallel()
 	s := steady(2, Average{InFlight: 6})

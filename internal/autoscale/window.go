@@ -1,6 +1,7 @@
 package autoscale
 
 import (
+	"sort"
 	"time"
 
 	"github.com/hearthfaas/hearth/internal/router"
@@ -40,13 +41,12 @@ func (l samples) add(s sample, longest time.Duration) samples {
 
 // since is the newest sample that is at least so old, or the oldest. whole tells that it is so old.
 func (l samples) since(window time.Duration) (first sample, whole bool) {
-	now := l[len(l)-1].at
-	for i := len(l) - 1; i >= 0; i-- {
-		if now.Sub(l[i].at) >= window {
-			return l[i], true
-		}
+	oldest := l[len(l)-1].at.Add(-window)
+	younger := sort.Search(len(l), func(i int) bool { return l[i].at.After(oldest) })
+	if younger == 0 {
+		return l[0], false
 	}
-	return l[0], false
+	return l[younger-1], true
 }
 
 // average is what the function did in the last window, or in what is known of it.
@@ -59,6 +59,7 @@ func (l samples) average(window time.Duration) (a Average) {
 	a.Whole = whole
 	if took := last.at.Sub(first.at).Seconds(); took > 0 {
 		a.InFlight = (last.load - first.load).Seconds() / took
+		a.Busy = (last.busy - first.busy).Seconds() / took
 		a.Rate = float64(last.calls-first.calls) / took
 		a.CPU = (last.cpu - first.cpu) / took
 	}

@@ -27,9 +27,9 @@ func life(window time.Duration, ticks ...[2]int) (l samples) {
 func TestAveragesAreOfTheirWindow(t *testing.T) {
 	t.Parallel()
 	l := life(4*tick, [2]int{1, 1}, [2]int{1, 0}, [2]int{5, 4}, [2]int{5, 0}, [2]int{9, 4})
-	require.Equal(t, Average{Whole: true, InFlight: 9, Rate: 16, CPU: 9000}, l.average(tick))
-	require.Equal(t, Average{Whole: true, InFlight: 7, Rate: 8, CPU: 7000}, l.average(2*tick))
-	require.Equal(t, Average{Whole: true, InFlight: 5, Rate: 8, CPU: 5000}, l.average(4*tick))
+	require.Equal(t, Average{Whole: true, InFlight: 9, Busy: 9, Rate: 16, CPU: 9000}, l.average(tick))
+	require.Equal(t, Average{Whole: true, InFlight: 7, Busy: 7, Rate: 8, CPU: 7000}, l.average(2*tick))
+	require.Equal(t, Average{Whole: true, InFlight: 5, Busy: 5, Rate: 8, CPU: 5000}, l.average(4*tick))
 	require.False(t, l.average(time.Hour).Whole)
 	require.Equal(t, Average{}, samples(nil).average(tick))
 	require.Equal(t, Average{}, life(tick).average(tick), "one sample is no window")

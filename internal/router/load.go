@@ -10,6 +10,7 @@ import (
 type Load struct {
 	Calls     uint64 // that came, ever
 	InFlight  int    // that replicas have, also those that end
+	Ending    int    // of these, that replicas have which take no more
 	Held      int    // that wait for a replica
 	Known     int    // replicas, of all revisions
 	Available int    // of these, that are ready
@@ -77,8 +78,12 @@ func (fn *route) load() Load {
 	fn.mu.Lock()
 	defer fn.mu.Unlock()
 	fn.count(time.Now())
-	l := Load{ReplicaTime: fn.replicaTime, BusyTime: fn.busyTime, LoadTime: fn.loadTime, Calls: fn.calls, InFlight: fn.inflight, Held: fn.waiting.Len(), Failing: fn.failing, Known: len(fn.replicas)}
+	l := Load{ReplicaTime: fn.replicaTime, BusyTime: fn.busyTime, LoadTime: fn.loadTime, Calls: fn.calls, InFlight: fn.inflight, Ending: fn.inflight,
+		Held: fn.waiting.Len(), Failing: fn.failing, Known: len(fn.replicas)}
 	for _, t := range fn.replicas {
+		if t.Accepting {
+			l.Ending -= t.inflight
+		}
 		if t.Ready {
 			l.Available++
 		}
