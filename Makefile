@@ -9,7 +9,7 @@ LEAN  := -trimpath -gcflags=all=-dwarf=false
 BUILD := CGO_ENABLED=0 go build $(LEAN) -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
 BIN   ?= bin
 
-.PHONY: help up build images test test-docker chaos lint bench sim fuzz clean go
+.PHONY: help up build images test test-docker chaos lint bench lab sim fuzz clean go
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -65,6 +65,11 @@ bench: go ## install what measuring lacks, measure, and print one table; ARGS ar
 	@sh scripts/deps.sh redis-server wrk
 	@$(MAKE) --no-print-directory build
 	@cd bench && ENGINE=optional sh ../scripts/engine.sh go run . $(ARGS)
+
+lab: go ## the same day in a monolith, a fixed fleet and autoscaled functions: writes docs/lab, in 20 minutes; ARGS='-quick' takes two
+	@sh scripts/deps.sh redis-server
+	@$(MAKE) --no-print-directory build
+	@cd bench && go build $(LEAN) -o ../bin/lab ./lab && exec ../bin/lab $(ARGS)
 
 sim: go ## put the autoscaler before simulated calls: a recorded day, a rush, 10,000 functions; ARGS are flags of sim
 	@go run $(LEAN) ./internal/autoscale/sim $(ARGS)

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/hearthfaas/hearth/bench/testbed"
 )
 
 // cost is the processor time that calls have used, in all. Other load on the machine changes it little, as it does not count what was waited for.
@@ -25,9 +27,9 @@ func (u used) since(before used, calls int) cost {
 	return cost{Hearth: (u.hearth - before.hearth) / n * 1e6, Redis: (u.redis - before.redis) / n * 1e6}
 }
 
-// used reads what was used. Linux only; elsewhere hearth's part is 0.
-func (h *running) used(ctx context.Context) (u used, err error) {
-	if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", h.cmd.Process.Pid)); err == nil {
+// readUsed reads what was used. Linux only; elsewhere hearth's part is 0.
+func readUsed(ctx context.Context, h *testbed.Hearth) (u used, err error) {
+	if text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", h.PID())); err == nil {
 		_, rest, _ := strings.Cut(string(text), ") ") // from the third field on: see proc(5)
 		var user, system float64
 		fields := strings.Fields(rest)
@@ -40,7 +42,7 @@ func (h *running) used(ctx context.Context) (u used, err error) {
 		const tick = 10 * time.Millisecond // USER_HZ, which is 100 on all of Linux's architectures that Go has
 		u.hearth = (user + system) * tick.Seconds()
 	}
-	out, err := h.cli(ctx, "INFO", "cpu").Output()
+	out, err := cli(ctx, h, "INFO", "cpu").Output()
 	if err != nil {
 		return u, fmt.Errorf("redis-cli INFO: %w", err)
 	}

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/hearthfaas/hearth/bench/testbed"
 )
 
 // containers is what the same function comes to as a container.
@@ -47,47 +49,47 @@ func (c config) measureContainers(ctx context.Context, r *result) error {
 }
 
 func (c config) measureSleep(ctx context.Context, r *result, asleep, state string, to *quantiles) error {
-	h, err := c.up(ctx, "bench/stack.yml", "docker-"+asleep, []string{"--provider", "docker", "--asleep", asleep, "--docker-network", "hearth-bench"})
+	h, err := c.bed.Up(ctx, "bench/stack.yml", "docker-"+asleep, []string{"--provider", "docker", "--asleep", asleep, "--docker-network", "hearth-bench"})
 	if err != nil {
 		return err
 	}
-	defer h.stop()
+	defer h.Stop()
 	fmt.Fprintf(os.Stderr, "%d wakes, with %s kept\n", c.wakes, asleep)
 	var all []time.Duration
 	for range c.wakes {
-		if err := h.scale(ctx, "echo", 0); err != nil {
+		if err := h.Scale(ctx, "echo", 0); err != nil {
 			return err
 		}
 		if err := untilContainers(ctx, "echo", state, 1); err != nil {
 			return err
 		}
 		began := time.Now()
-		if err := h.post(ctx, "/function/echo", "hello", 200); err != nil {
+		if err := h.Post(ctx, "/function/echo", "hello", 200); err != nil {
 			return err
 		}
 		all = append(all, time.Since(began))
 	}
 	slices.Sort(all)
-	*to = quantiles{P50: ms(quantile(all, 50)), P99: ms(quantile(all, 99))}
+	*to = quantiles{P50: testbed.MS(testbed.Quantile(all, 50)), P99: testbed.MS(testbed.Quantile(all, 99))}
 	if asleep != "frozen" {
 		return nil
 	}
-	if r.Docker.Sync, err = c.wrk(ctx, h.url+"/function/echo", 5, 0); err != nil {
+	if r.Docker.Sync, err = c.wrk(ctx, h.URL+"/function/echo", 5, 0); err != nil {
 		return err
 	}
 	return c.measureAsleep(ctx, h, r.Docker)
 }
 
 // measureAsleep deploys many functions that nobody calls.
-func (c config) measureAsleep(ctx context.Context, h *running, r *containers) error {
+func (c config) measureAsleep(ctx context.Context, h *testbed.Hearth, r *containers) error {
 	var echo struct{ Image string }
-	if _, err := h.do(ctx, "GET", "/system/function/echo", "", &echo); err != nil {
+	if _, err := h.Do(ctx, "GET", "/system/function/echo", "", &echo); err != nil {
 		return err
 	}
 	fmt.Fprintf(os.Stderr, "%d functions asleep\n", c.asleep)
 	for i := range c.asleep {
 		body := fmt.Sprintf(`{"service":"asleep-%d","image":%q,"labels":{"com.openfaas.scale.min":"0"}}`, i, echo.Image)
-		if _, err := h.do(ctx, "POST", "/system/functions", body, nil); err != nil {
+		if _, err := h.Do(ctx, "POST", "/system/functions", body, nil); err != nil {
 			return err
 		}
 		if err := untilContainers(ctx, fmt.Sprint("asleep-", i), "paused", 1); err != nil {
@@ -95,7 +97,7 @@ func (c config) measureAsleep(ctx context.Context, h *running, r *containers) er
 		}
 	}
 	var err error
-	if r.AsleepMiB, err = h.memory("VmRSS"); err != nil {
+	if r.AsleepMiB, err = h.Memory("VmRSS"); err != nil {
 		return err
 	}
 	id, err := exec.CommandContext(ctx, "docker", "ps", "-q", "--filter", "label=com.hearth.function=asleep-0.openfaas-fn").Output()

@@ -20,6 +20,8 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
+
+	"github.com/hearthfaas/hearth/bench/testbed"
 )
 
 // config says how much is measured.
@@ -33,10 +35,9 @@ type config struct {
 	asleep  int    // functions as containers that sleep at once
 	many    int    // functions that calls are spread over
 	only    string // part to measure, or all
-	fsync   string // of the private Redis, but for the queue, which is measured with each
 	backlog int    // entries on a topic
 
-	root, state string
+	bed testbed.Bed // its Fsync is not the queue's, which is measured with each
 }
 
 func main() {
@@ -52,7 +53,7 @@ func main() {
 	flag.IntVar(&c.many, "functions", 500, "functions, each with a process, that calls are spread over")
 	flag.StringVar(&c.only, "only", "", "measure one part: calls, functions, queue, chain or containers")
 	flag.IntVar(&c.backlog, "backlog", 50_000, "entries that wait on a topic at once; 1000000 takes some minutes")
-	flag.StringVar(&c.fsync, "fsync", "always", "durability: always or everysec")
+	flag.StringVar(&c.bed.Fsync, "fsync", "always", "durability: always or everysec")
 	flag.BoolVar(&asJSON, "json", false, "print JSON")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
@@ -77,11 +78,11 @@ func measure(ctx context.Context, c config) (*result, error) {
 		return nil, errors.New("wrk is not in PATH: make bench installs it on Debian; elsewhere install it, for example with brew install wrk")
 	}
 	var err error
-	if c.root, err = filepath.Abs(".."); err != nil {
+	if c.bed.Root, err = filepath.Abs(".."); err != nil {
 		return nil, err
 	}
-	c.state = filepath.Join(c.root, ".hearth", "bench")
-	r := &result{Machine: describeMachine(), Durability: "private redis-server, appendfsync " + c.fsync, Clients: c.clients, Colds: c.colds}
+	c.bed.State = filepath.Join(c.bed.Root, ".hearth", "bench")
+	r := &result{Machine: testbed.DescribeMachine(), Durability: "private redis-server, appendfsync " + c.bed.Fsync, Clients: c.clients, Colds: c.colds}
 	for _, part := range []struct {
 		name    string
 		measure func(context.Context, *result) error
@@ -98,41 +99,41 @@ func measure(ctx context.Context, c config) (*result, error) {
 
 // measureChain measures the bakery: orders that go through all of its four functions, with bakes that take no time.
 func (c config) measureChain(ctx context.Context, r *result) error {
-	h, err := c.up(ctx, "stack.yml", "bakery", nil, "BAKE_SPEED=100000000")
+	h, err := c.bed.Up(ctx, "stack.yml", "bakery", nil, "BAKE_SPEED=100000000")
 	if err != nil {
 		return err
 	}
-	defer h.stop()
-	if err := h.bakery(ctx, "restock", "--trays", fmt.Sprint(c.orders+1000)); err != nil {
+	defer h.Stop()
+	if err := h.Bakery(ctx, "restock", "--trays", fmt.Sprint(c.orders+1000)); err != nil {
 		return err
 	}
 	var alone []time.Duration
 	for range 200 {
 		began := time.Now()
-		if err := h.post(ctx, "/function/cashier?wait=10s", tray, 200); err != nil {
+		if err := h.Post(ctx, "/function/cashier?wait=10s", tray, 200); err != nil {
 			return err
 		}
 		alone = append(alone, time.Since(began))
 	}
 	slices.Sort(alone)
-	r.HopMS = ms(quantile(alone, 50)) / hops
-	if err := h.scale(ctx, "oven", ovens); err != nil { // else what is measured is that an oven has four racks
+	r.HopMS = testbed.MS(testbed.Quantile(alone, 50)) / hops
+	if err := h.Scale(ctx, "oven", ovens); err != nil { // else what is measured is that an oven has four racks
 		return err
 	}
 	began := time.Now()
-	if err := h.postMany(ctx, "/async-function/cashier", tray, c.orders, c.clients); err != nil {
+	if err := h.PostMany(ctx, "/async-function/cashier", tray, c.orders, c.clients); err != nil {
 		return err
 	}
-	if err := h.untilEmpty(ctx); err != nil {
+	if err := h.UntilEmpty(ctx); err != nil {
 		return err
 	}
 	r.Orders, r.OrderRate = c.orders, float64(c.orders)/time.Since(began).Seconds()
-	peak, err := h.memory("VmHWM")
+	peak, err := h.Memory("VmHWM")
 	if err != nil {
 		return err
 	}
 	r.LoadMiB = max(r.LoadMiB, peak)
-	return h.bakery(ctx, "audit")
+	return h.Bakery(ctx, "audit")
 }
 
 const (

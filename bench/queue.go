@@ -8,12 +8,13 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/hearthfaas/hearth/bench/testbed"
 )
 
 // queue is what the durable queue does, in one mode of durability.
@@ -42,7 +43,7 @@ const (
 // measureQueues measures the queue, in each mode of durability.
 func (c config) measureQueues(ctx context.Context, r *result) error {
 	for _, fsync := range []string{"always", "everysec"} {
-		c.fsync = fsync
+		c.bed.Fsync = fsync
 		q, err := c.measureQueue(ctx)
 		if err != nil {
 			return fmt.Errorf("fsync %s: %w", fsync, err)
@@ -53,54 +54,54 @@ func (c config) measureQueues(ctx context.Context, r *result) error {
 }
 
 func (c config) measureQueue(ctx context.Context) (q queue, err error) {
-	q.Fsync = c.fsync
-	h, err := c.up(ctx, "bench/stack.yml", "queue", []string{"--callback-allow", "127.0.0.1", "--queue-length", "10000000", "--queue-bytes", "8Gi"})
+	q.Fsync = c.bed.Fsync
+	h, err := c.bed.Up(ctx, "bench/stack.yml", "queue", []string{"--callback-allow", "127.0.0.1", "--queue-length", "10000000", "--queue-bytes", "8Gi"})
 	if err != nil {
 		return q, err
 	}
-	defer h.stop()
-	if q.Done, err = h.doneWithin(ctx, 1000, 5*time.Millisecond); err != nil {
+	defer h.Stop()
+	if q.Done, err = doneWithin(ctx, h, 1000, 5*time.Millisecond); err != nil {
 		return q, err
 	}
 	var accepted []load
 	var left, during int
 	var emptying, accepting time.Duration
 	all := 0
-	before, err := h.used(ctx)
+	before, err := readUsed(ctx, h)
 	if err != nil {
 		return q, err
 	}
 	for range c.rounds {
-		a, err := c.wrk(ctx, h.url+"/async-function/echo", 5, 0)
+		a, err := c.wrk(ctx, h.URL+"/async-function/echo", 5, 0)
 		if err != nil {
 			return q, err
 		}
 		accepted, all = append(accepted, a), all+a.requests
-		if q.Call, err = h.bytesPerCall(ctx); err != nil {
+		if q.Call, err = bytesPerCall(ctx, h); err != nil {
 			return q, err
 		}
-		n, err := h.queued(ctx)
+		n, err := h.Queued(ctx)
 		if err != nil {
 			return q, err
 		}
 		during, accepting = during+a.requests-n, accepting+a.took
 		began := time.Now()
-		if err := h.untilEmpty(ctx); err != nil {
+		if err := h.UntilEmpty(ctx); err != nil {
 			return q, err
 		}
 		left, emptying = left+n, emptying+time.Since(began)
 	}
-	after, err := h.used(ctx)
+	after, err := readUsed(ctx, h)
 	if err != nil {
 		return q, err
 	}
 	q.Cost = after.since(before, all)
 	q.Accepted, q.During, q.Executed = median(accepted), float64(during)/accepting.Seconds(), float64(left)/emptying.Seconds()
-	return q, h.drainBacklog(ctx, c.backlog, &q)
+	return q, drainBacklog(ctx, h, c.backlog, &q)
 }
 
 // doneWithin makes calls with a callback, one each time that every has passed, and tells how long after a call its callback came.
-func (h *running) doneWithin(ctx context.Context, calls int, every time.Duration) (took quantiles, err error) {
+func doneWithin(ctx context.Context, h *testbed.Hearth, calls int, every time.Duration) (took quantiles, err error) {
 	fmt.Fprintf(os.Stderr, "%d calls, one every %v, with callbacks\n", calls, every)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -128,7 +129,7 @@ func (h *running) doneWithin(ctx context.Context, calls int, every time.Duration
 			return took, ctx.Err()
 		}
 		asking.Go(func() {
-			req, _ := http.NewRequestWithContext(ctx, http.MethodPost, h.url+"/async-function/echo", strings.NewReader("hello"))
+			req, _ := http.NewRequestWithContext(ctx, http.MethodPost, h.URL+"/async-function/echo", strings.NewReader("hello"))
 			req.Header.Set("X-Callback-Url", "http://"+l.Addr().String())
 			began := time.Now()
 			res, err := http.DefaultClient.Do(req)
@@ -146,7 +147,7 @@ func (h *running) doneWithin(ctx context.Context, calls int, every time.Duration
 	if len(failed) > 0 {
 		return took, <-failed
 	}
-	if err := h.untilEmpty(ctx); err != nil {
+	if err := h.UntilEmpty(ctx); err != nil {
 		return took, err
 	}
 	mu.Lock()
@@ -160,25 +161,25 @@ func (h *running) doneWithin(ctx context.Context, calls int, every time.Duration
 		all = append(all, came.Sub(at))
 	}
 	slices.Sort(all)
-	return quantiles{P50: ms(quantile(all, 50)), P99: ms(quantile(all, 99))}, nil
+	return quantiles{P50: testbed.MS(testbed.Quantile(all, 50)), P99: testbed.MS(testbed.Quantile(all, 99))}, nil
 }
 
 // drainBacklog puts entries on the topic, much faster than they can be executed, and sees how fast they go.
-func (h *running) drainBacklog(ctx context.Context, entries int, q *queue) error {
+func drainBacklog(ctx context.Context, h *testbed.Hearth, entries int, q *queue) error {
 	fmt.Fprintf(os.Stderr, "a backlog of %d\n", entries)
-	before, err := h.redisMemory(ctx)
+	before, err := redisMemory(ctx, h)
 	if err != nil {
 		return err
 	}
-	if err := h.fill(ctx, entries); err != nil {
+	if err := fill(ctx, h, entries); err != nil {
 		return err
 	}
 	filled := time.Now()
-	left, err := h.length(ctx)
+	left, err := length(ctx, h)
 	if err != nil {
 		return err
 	}
-	after, err := h.redisMemory(ctx)
+	after, err := redisMemory(ctx, h)
 	if err != nil {
 		return err
 	}
@@ -191,7 +192,7 @@ func (h *running) drainBacklog(ctx context.Context, entries int, q *queue) error
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if n, err = h.length(ctx); err != nil {
+		if n, err = length(ctx, h); err != nil {
 			return err
 		}
 		if deep.IsZero() && n <= left-tenth {
@@ -206,14 +207,14 @@ func (h *running) drainBacklog(ctx context.Context, entries int, q *queue) error
 }
 
 // cli runs redis-cli on the private Redis.
-func (h *running) cli(ctx context.Context, args ...string) *exec.Cmd {
-	return exec.CommandContext(ctx, "redis-cli", append([]string{"-s", filepath.Join(h.state, "redis", "redis.sock")}, args...)...)
+func cli(ctx context.Context, h *testbed.Hearth, args ...string) *exec.Cmd {
+	return exec.CommandContext(ctx, "redis-cli", append([]string{"-s", h.Socket()}, args...)...)
 }
 
 // bytesPerCall is what one queued call of echo takes in Redis, of those that wait now; 0 if there are too few to tell.
-func (h *running) bytesPerCall(ctx context.Context) (float64, error) {
+func bytesPerCall(ctx context.Context, h *testbed.Hearth) (float64, error) {
 	const script = `return {redis.call('XLEN', KEYS[1]), redis.call('MEMORY', 'USAGE', KEYS[1], 'SAMPLES', 0) or 0}`
-	out, err := h.cli(ctx, "EVAL", script, "1", "{fn:echo.openfaas-fn}.calls").Output()
+	out, err := cli(ctx, h, "EVAL", script, "1", "{fn:echo.openfaas-fn}.calls").Output()
 	if err != nil {
 		return 0, fmt.Errorf("redis-cli EVAL: %w", err)
 	}
@@ -228,8 +229,8 @@ func (h *running) bytesPerCall(ctx context.Context) (float64, error) {
 }
 
 // fill puts entries on the topic.
-func (h *running) fill(ctx context.Context, entries int) error {
-	cmd := h.cli(ctx, "--pipe")
+func fill(ctx context.Context, h *testbed.Hearth, entries int) error {
+	cmd := cli(ctx, h, "--pipe")
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		return err
@@ -249,8 +250,8 @@ func (h *running) fill(ctx context.Context, entries int) error {
 }
 
 // length is how many entries the topic has.
-func (h *running) length(ctx context.Context) (int, error) {
-	out, err := h.cli(ctx, "XLEN", stream).Output()
+func length(ctx context.Context, h *testbed.Hearth) (int, error) {
+	out, err := cli(ctx, h, "XLEN", stream).Output()
 	if err != nil {
 		return 0, fmt.Errorf("redis-cli XLEN: %w", err)
 	}
@@ -258,8 +259,8 @@ func (h *running) length(ctx context.Context) (int, error) {
 }
 
 // redisMemory is what Redis has allocated for data, in bytes.
-func (h *running) redisMemory(ctx context.Context) (int, error) {
-	out, err := h.cli(ctx, "INFO", "memory").Output()
+func redisMemory(ctx context.Context, h *testbed.Hearth) (int, error) {
+	out, err := cli(ctx, h, "INFO", "memory").Output()
 	if err != nil {
 		return 0, fmt.Errorf("redis-cli INFO: %w", err)
 	}

@@ -3,12 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
-	"os/exec"
-	"runtime"
-	"strings"
 	"text/tabwriter"
-	"time"
 )
 
 // result is what was measured.
@@ -36,13 +31,6 @@ type quantiles struct {
 	P50 float64 `json:"p50_ms"`
 	P99 float64 `json:"p99_ms"`
 }
-
-// quantile is by nearest rank, of a sorted list.
-func quantile(sorted []time.Duration, percent int) time.Duration {
-	return sorted[max(0, (len(sorted)*percent+99)/100-1)]
-}
-
-func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
 
 func (r *result) show(out io.Writer) {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
@@ -115,24 +103,4 @@ func sized(bytes int) string {
 		return fmt.Sprintf("%d KiB there and back", bytes>>10)
 	}
 	return fmt.Sprintf("%d bytes there and back", bytes)
-}
-
-// describeMachine is the processor, the system, and the versions of what matters.
-func describeMachine() string {
-	model := runtime.GOARCH
-	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
-		for line := range strings.SplitSeq(string(text), "\n") {
-			if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-				model = strings.TrimSpace(value)
-				break
-			}
-		}
-	}
-	parts := []string{fmt.Sprintf("%d x %s", runtime.NumCPU(), model), runtime.GOOS, runtime.Version()}
-	if out, err := exec.Command("redis-server", "--version").Output(); err == nil {
-		if fields := strings.Fields(string(out)); len(fields) > 2 {
-			parts = append(parts, "redis "+strings.TrimPrefix(fields[2], "v="))
-		}
-	}
-	return strings.Join(parts, ", ")
 }

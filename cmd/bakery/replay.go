@@ -31,6 +31,7 @@ type replayConfig struct {
 	patience  time.Duration
 	listen    string
 	callback  string
+	orders    string
 }
 
 func newReplay(c *counter) *cobra.Command {
@@ -74,6 +75,7 @@ served, or the books do not balance.`,
 	f.BoolVar(&r.noRestock, "no-restock", false, "do not restock the fridge")
 	f.DurationVar(&r.patience, "patience", time.Minute, "how long to wait, after the last order came, without any being served")
 	f.StringVar(&r.listen, "listen", "127.0.0.1:0", "where to listen for callbacks")
+	f.StringVar(&r.orders, "orders", "", "also write each order to this CSV file: when it came, and how long it waited")
 	f.StringVar(&r.callback, "callback-url", "", "URL of that address as the gateway sees it (default http://ADDRESS)")
 	return cmd
 }
@@ -126,6 +128,11 @@ func (c *counter) replay(ctx context.Context, cfg replayConfig, progress io.Writ
 	report, err := run.report(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if cfg.orders != "" {
+		if err := run.writeOrders(cfg.orders); err != nil {
+			return nil, fmt.Errorf("--orders: %w", err)
+		}
 	}
 	report.Skipped.Items, report.Malformed = day.skipped, day.malformed
 	for _, n := range day.skipped {

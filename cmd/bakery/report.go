@@ -2,9 +2,13 @@ package main
 
 import (
 	"context"
+	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/hearthfaas/hearth/bakery"
@@ -105,6 +109,27 @@ func (r *run) report(ctx context.Context) (*report, error) {
 		rep.Leftover[s.Cookie] = s.Pieces
 	}
 	return rep, nil
+}
+
+// writeOrders writes the orders as CSV, in the order in which they came; wait_ms is empty if an order was not served.
+func (r *run) writeOrders(path string) error {
+	f, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := csv.NewWriter(f)
+	_ = out.Write([]string{"came_unix_ms", "wait_ms", "state", "shop", "transaction"})
+	for i, p := range r.placed {
+		wait := ""
+		if p.state == bakery.Served {
+			wait = strconv.FormatInt(p.wait.Milliseconds(), 10)
+		}
+		_ = out.Write([]string{strconv.FormatInt(p.due.UnixMilli(), 10), wait, p.state, strconv.Itoa(r.arrivals[i].shop), r.arrivals[i].sale.transaction})
+	}
+	out.Flush()
+	return errors.Join(out.Error(), f.Close())
 }
 
 // show prints the report for people.

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -141,7 +143,8 @@ func TestReplay(t *testing.T) {
 			t.Logf("not replayed, as it is not here: %s", test.file)
 			continue
 		}
-		out, code := r.bakery("replay", file, "--day", test.day, "--speed", "60000", "--shops", fmt.Sprint(test.shops), "--json")
+		each := filepath.Join(t.TempDir(), "orders.csv")
+		out, code := r.bakery("replay", file, "--day", test.day, "--speed", "60000", "--shops", fmt.Sprint(test.shops), "--json", "--orders", each)
 		require.Zero(t, code, out)
 		var report struct {
 			Orders, Served, Refused int
@@ -165,8 +168,32 @@ func TestReplay(t *testing.T) {
 		require.NotEmpty(t, report.Leftover)
 		w, m := report.Waits.WallMS, report.Waits.BakeryMinutes
 		require.True(t, w.P50 <= w.P95 && w.P95 <= w.P99 && w.P99 <= w.Max && w.Max > 0 && m.Max > 0)
+		requireOrders(t, each, test.orders, w.Max)
 	}
 	r.interrupt()
+}
+
+// requireOrders looks at what --orders wrote: each order, served, the longest wait as in the report.
+func requireOrders(t *testing.T, path string, orders int, longest float64) {
+	t.Helper()
+	f, err := os.Open(path)
+	require.NoError(t, err)
+	defer func() { _ = f.Close() }()
+	rows, err := csv.NewReader(f).ReadAll()
+	require.NoError(t, err)
+	require.Equal(t, []string{"came_unix_ms", "wait_ms", "state", "shop", "transaction"}, rows[0])
+	require.Len(t, rows, 1+orders)
+	most, before := 0, 0
+	for _, row := range rows[1:] {
+		came, err := strconv.Atoi(row[0])
+		require.NoError(t, err)
+		require.GreaterOrEqual(t, came, before)
+		wait, err := strconv.Atoi(row[1])
+		require.NoError(t, err)
+		require.Equal(t, bakery.Served, row[2])
+		most, before = max(most, wait), came
+	}
+	require.InDelta(t, longest, most, 1)
 }
 
 // TestStockGatewayWithTheConnector bakes on a gateway that has no topics and no retries, with the connector before it.

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"log"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/hearthfaas/hearth/chain"
+	handler "github.com/openfaas/templates-sdk/go-http"
+	"github.com/redis/go-redis/v9"
+)
+
+// A role is one of the four: a handler, and the topic whose messages it takes.
+type role struct {
+	name   string
+	topic  string
+	handle func(handler.Request) (handler.Response, error)
+	atOnce int // messages that it handles at once
+
+	stream string
+	room   chan struct{}
+}
+
+// Waits before a failed step is done again: as stack.yml has it for Hearth.
+const (
+	firstWait = 200 * time.Millisecond
+	lastWait  = 10 * time.Second
+)
+
+// start begins to take messages, first those that this copy had when it ended.
+func (r *role) start(ctx context.Context, rdb redis.UniversalClient, who string) (err error) {
+	if r.stream, err = chain.Stream(r.topic); err != nil {
+		return err
+	}
+	r.room = make(chan struct{}, r.atOnce)
+	if err := rdb.XGroupCreateMkStream(ctx, r.stream, r.name, "0").Err(); err != nil && !strings.HasPrefix(err.Error(), "BUSYGROUP") {
+		return err
+	}
+	go func() {
+		for from := "0"; ctx.Err() == nil; {
+			n, last, err := r.take(ctx, rdb, who, from)
+			switch {
+			case err != nil && ctx.Err() == nil:
+				log.Printf("%s: %v", r.name, err)
+				time.Sleep(100 * time.Millisecond)
+			case from != ">" && n == 0:
+				from = ">"
+			case from != ">":
+				from = last
+			}
+		}
+	}()
+	return nil
+}
+
+// take waits until there is room, and then for messages; each is handled by itself. From is ">", or an id after which pending ones of
+// this copy are asked for. It returns how many came, and the id of the last.
+func (r *role) take(ctx context.Context, rdb redis.UniversalClient, who, from string) (n int, last string, err error) {
+	r.room <- struct{}{}
+	free := 1
+	defer func() {
+		for range free {
+			<-r.room
+		}
+	}()
+	for len(r.room) < cap(r.room) { // only this goroutine adds
+		r.room <- struct{}{}
+		free++
+	}
+	got, err := rdb.XReadGroup(ctx, &redis.XReadGroupArgs{Group: r.name, Consumer: who, Streams: []string{r.stream, from}, Count: int64(free), Block: time.Second}).Result()
+	if err == redis.Nil {
+		return 0, "", nil
+	}
+	if err != nil {
+		return 0, "", err
+	}
+	for _, m := range got[0].Messages {
+		last = m.ID
+		body, _ := m.Values[chain.FieldBody].(string)
+		free--
+		go func() {
+			defer func() { <-r.room }()
+			r.do(ctx, m.ID, []byte(body))
+		}()
+	}
+	return len(got[0].Messages), last, nil
+}
+
+// do calls the handler with a message until it has settled it.
+func (r *role) do(ctx context.Context, id string, body []byte) {
+	header := http.Header{}
+	chain.Delivery{Topic: r.topic, Group: r.name, ID: id, Attempt: 1}.SetHeader(header)
+	for wait := firstWait; ; wait = min(2*wait, lastWait) {
+		request := handler.Request{Body: body, Header: header, Method: http.MethodPost}
+		request.WithContext(ctx)
+		answer, err := r.handle(request)
+		if err == nil && answer.StatusCode < 500 {
+			return
+		}
+		log.Printf("%s: message %s: %d %s %v", r.name, id, answer.StatusCode, answer.Body, err)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
