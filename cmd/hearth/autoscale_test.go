@@ -84,6 +84,16 @@ func TestRestartGoesOnWithThePresentSizeAndSwitchedOffNothingScales(t *testing.T
 	eventually(t, func() bool { return again.replicas("probe") == 0 })
 }
 
+// TestWakingNeverShrinks: who wakes a function may be late, and find that it has grown meanwhile.
+func TestWakingNeverShrinks(t *testing.T) {
+	t.Parallel()
+	n := newTestNode(t, func(c *nodeConfig) { c.Scaling.Off = true })
+	n.deploy("probe")
+	require.NoError(t, n.client.ScaleFunction(t.Context(), "probe", "", 3))
+	n.registry.Wake(hearth.Name{Function: "probe", Namespace: hearth.DefaultNamespace})
+	require.Equal(t, 3, n.replicas("probe"))
+}
+
 // TestNextStepIsWokenAhead: while the first step still works, the second one starts; the third one waits for the second's call.
 func TestNextStepIsWokenAhead(t *testing.T) {
 	t.Parallel()
@@ -112,6 +122,13 @@ func TestNextStepIsWokenAhead(t *testing.T) {
 	require.Equal(t, 0, n.replicas("third"))
 	require.NoError(t, os.WriteFile(until, nil, 0o600))
 	require.Equal(t, http.StatusOK, <-answered)
+
+	require.NoError(t, n.client.ScaleFunction(t.Context(), "second", "", 0))
+	step("late", "shop.one", "") // and what is deployed later is found too
+	require.Zero(t, n.replicas("late"))
+	n.registry.WakeAhead(hearth.Name{Function: "first", Namespace: hearth.DefaultNamespace})
+	require.Equal(t, 1, n.replicas("second"))
+	require.Equal(t, 1, n.replicas("late"))
 }
 
 func TestWarmTimeKeepsReplicasOfOneThatSleeps(t *testing.T) {

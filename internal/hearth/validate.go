@@ -157,8 +157,14 @@ func validAnnotations(f Function) error {
 			return f.wrong("the annotation %s is %q, want %s", a.name, clip(v), a.want)
 		}
 	}
-	if _, err := parseWarm(f.Annotation(annotationWarm)); err != nil {
+	times, err := parseWarm(f.Annotation(annotationWarm))
+	if err != nil {
 		return f.wrong("the annotation %s: %w", annotationWarm, err)
+	}
+	for _, w := range times {
+		if w.replicas > f.MaxReplicas() {
+			return f.wrong("the annotation %s has %d replicas, more than %s, %d", annotationWarm, w.replicas, labelMax, f.MaxReplicas())
+		}
 	}
 	for _, topic := range f.Emits() {
 		if _, err := chain.Stream(topic); err != nil {

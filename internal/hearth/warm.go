@@ -64,7 +64,10 @@ func (f Function) Warm(now time.Time) int {
 	}
 	floor := 0
 	for _, w := range list {
-		if w.replicas > floor && !w.begins.Latest(now.Add(-w.lasts), now).IsZero() {
+		if w.replicas <= floor {
+			continue
+		}
+		if began := w.begins.Next(now.Add(-w.lasts)); !began.IsZero() && !began.After(now) {
 			floor = w.replicas
 		}
 	}

@@ -35,6 +35,7 @@ func TestWrongWarmTimesAreRefusedWithTheReason(t *testing.T) {
 	for text, want := range map[string]string{
 		"whenever":                     "want REPLICAS from SCHEDULE for DURATION",
 		"two from 0 6 * * * for 1h":    "want REPLICAS from SCHEDULE for DURATION",
+		"21 from 0 6 * * * for 1h":     "more than com.openfaas.scale.max, 20",
 		"0 from 0 6 * * * for 1h":      "at least one replica",
 		"1 from 0 6 * * * for 0s":      "at least one replica",
 		"1 from 0 6 * * * for 1000h":   "168h",

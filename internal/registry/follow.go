@@ -212,6 +212,7 @@ func (r *Registry) followDeployment(ctx context.Context, e *entry, f hearth.Func
 	err := r.run(ctx, f, callbacks)
 	r.mu.Lock()
 	e.spec, e.gone, e.callbacks, e.broken = f, false, callbacks, err != nil
+	r.subscribers = nil
 	if err != nil {
 		e.spec.Replicas = 0
 	}

@@ -90,6 +90,8 @@ type Registry struct {
 	finishing map[hearth.Name]bool                 // functions that were removed, and whose callbacks are delivered here
 	looking   map[hearth.Name]bool                 // functions that are about to be looked at
 	stopped   bool
+
+	subscribers map[string][]hearth.Name // of each topic, some of which may be gone; nil when a spec has changed since
 }
 
 type entry struct {
@@ -182,6 +184,7 @@ func (r *Registry) Deploy(ctx context.Context, d types.FunctionDeployment, updat
 	}
 	r.mu.Lock()
 	e.spec, e.gone, e.broken = f, false, false
+	r.subscribers = nil
 	r.back(n)
 	r.mu.Unlock()
 	r.cfg.Log.Info("deployed", "function", n.String(), "image", f.Image, "replicas", f.Replicas, "topics", strings.Join(f.Topics(), ","))

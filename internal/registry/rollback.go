@@ -51,6 +51,7 @@ func (r *Registry) rollback(ctx context.Context, n hearth.Name, why string) erro
 	}
 	r.mu.Lock()
 	e.spec, e.broken = f, false
+	r.subscribers = nil
 	r.mu.Unlock()
 	r.cfg.Log.Warn("a new version could not get ready, and was rolled back", "function", n.String(), "image", failed.Image, "reason", why)
 	return nil

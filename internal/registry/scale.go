@@ -75,16 +75,16 @@ func (r *Registry) autoscale(f hearth.Function) {
 	}
 }
 
-// Wake gives a function that sleeps a replica. The router calls it.
+// Wake gives a function that sleeps a replica. One that has been given replicas by now keeps those. The router calls it.
 func (r *Registry) Wake(n hearth.Name) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	e := r.find(n)
-	if e == nil {
+	f, ok := r.Function(n)
+	if !ok {
 		return
 	}
-	f, _ := r.Function(n)
-	if err := r.Scale(ctx, n, max(1, r.limit(f, f.MinReplicas()))); err != nil {
+	err := r.ScaleFrom(ctx, n, 0, max(1, r.limit(f, f.MinReplicas())))
+	if err != nil && hearth.CodeOf(err) != hearth.Conflict {
 		r.cfg.Log.Error("could not wake a function", "function", n.String(), "error", err)
 		r.cfg.Router.WakeFailed(n, err)
 	}
@@ -97,18 +97,31 @@ func (r *Registry) WakeAhead(n hearth.Name) {
 	if !ok || !r.cfg.Topics {
 		return
 	}
-	emits := f.Emits()
-	r.mu.RLock()
-	var next []hearth.Name
-	for name, e := range r.functions {
-		if e.spec.Replicas == 0 && !e.gone && !e.broken && slices.ContainsFunc(e.spec.Topics(), func(topic string) bool { return slices.Contains(emits, topic) }) {
-			next = append(next, name)
+	for _, next := range r.asleep(f.Emits()) {
+		r.Wake(next)
+	}
+}
+
+// asleep are the functions that sleep, of those that subscribe to one of the topics.
+func (r *Registry) asleep(topics []string) (names []hearth.Name) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.subscribers == nil {
+		r.subscribers = map[string][]hearth.Name{}
+		for n, e := range r.functions {
+			for _, topic := range e.spec.Topics() {
+				r.subscribers[topic] = append(r.subscribers[topic], n)
+			}
 		}
 	}
-	r.mu.RUnlock()
-	for _, name := range next {
-		r.Wake(name)
+	for _, topic := range topics {
+		for _, n := range r.subscribers[topic] {
+			if e := r.functions[n]; e != nil && !e.gone && !e.broken && e.spec.Replicas == 0 && !slices.Contains(names, n) {
+				names = append(names, n)
+			}
+		}
 	}
+	return names
 }
 
 func (r *Registry) limit(f hearth.Function, replicas int) int {

@@ -1,7 +1,8 @@
 /*
 Package router decides which replica takes a call, and carries the call there. A call for a function without a replica that
-takes calls is held while the function wakes; what is held has a deadline, and its answer says why it ended. The router never
-starts replicas because a call failed: it asks for one only when a call comes and there is none.
+takes calls is held while the function wakes. One for a function whose replicas have as many calls as they take is held until one of
+them is free, or there is another; who came first is given a place first. What is held has a deadline, and its answer says why it
+ended. The router never starts replicas because a call failed: it asks for one only when a call comes and there is none.
 
 It does not queue or retry calls that a function answered, and knows nothing of Redis: with Redis down, sync calls still work.
 */
