@@ -137,7 +137,7 @@ func TestEachTimeIsFiredOnceAndSaidOnce(t *testing.T) {
 	require.Len(t, lines, 2)
 	require.NotContains(t, lines[0], "late")
 	require.Contains(t, lines[1], "late=36s")
-	require.Contains(t, lines[1], "time=2024-05-06T10:00:00Z")
+	require.Contains(t, lines[1], "scheduled=2024-05-06T10:00:00Z")
 	require.Equal(t, []State{{Name: oven, Fired: 2, Next: hour(11)}}, r.States())
 }
 

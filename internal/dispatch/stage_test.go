@@ -154,11 +154,12 @@ func (s *stage) notify(sub chain.Subscription) {
 // stop stops all dispatchers, and waits for nothing that they do.
 func (s *stage) stop() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
+	dispatchers := slices.Clone(s.dispatchers)
+	s.mu.Unlock() // a function that is called once more wants it
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	var over sync.WaitGroup
-	for _, d := range s.dispatchers {
+	for _, d := range dispatchers {
 		over.Go(func() { d.Stop(ctx) })
 	}
 	over.Wait()
