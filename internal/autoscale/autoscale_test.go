@@ -145,12 +145,12 @@ func TestRedisAwayOrAFailedChangeIsNoReasonToStop(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
 	r.away = errors.New("away")
-	require.Equal(t, 6, r.tick(5, 20, 1000)[4], "queues count as empty, and calls in flight do not")
+	require.Equal(t, 5, r.tick(5, 20, 1000)[4], "queues count as empty, and calls in flight do not")
 	r.refuse = hearth.Errorf(hearth.Unavailable, "no memory")
 	r.away = nil
-	require.Equal(t, 6, r.tick(1, 20, 1000)[0])
+	require.Equal(t, 5, r.tick(1, 20, 1000)[0])
 	r.refuse = nil
-	require.Equal(t, 12, r.tick(1, 20, 1000)[0], "it is tried again")
+	require.Equal(t, 10, r.tick(1, 20, 1000)[0], "it is tried again")
 }
 
 func TestProcessorTimeIsMeasuredOfThoseThatFollowIt(t *testing.T) {
@@ -163,7 +163,7 @@ func TestProcessorTimeIsMeasuredOfThoseThatFollowIt(t *testing.T) {
 func TestDownWindowHoldsTheMostThatWasWanted(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1, "down.window", "10s")
-	r.tick(8, 36, 0)
+	r.tick(8, 40, 0)
 	require.Equal(t, 10, r.spec.Replicas)
 	require.Equal(t, 10, r.tick(40, 0, 0)[39])
 	require.Equal(t, 1, r.tick(20, 0, 0)[19])

@@ -43,7 +43,7 @@ type Goals struct {
 type Decision struct {
 	Replicas int
 	Wanted   int    // by the load alone: before the caps on how fast it grows and shrinks
-	Reason   string // for the log: "4.0 calls in flight, 3.6 for a replica"
+	Reason   string // for the log: "12.2 calls in flight, 4.0 for a replica"
 }
 
 // Growth in one tick: to so many times the size, or by so many, whichever is more.

@@ -51,8 +51,8 @@ func (f Function) Scaling() Scaling {
 		if s.Signal == SignalWork {
 			s.Signal = SignalRate // OpenFaaS's default type
 		}
-	case s.Signal == SignalWork:
-		s.Target = float64(f.Concurrency())
+	case s.Signal == SignalWork: // a replica that has as many calls as it takes is full, and not overloaded
+		s.Target, s.Proportion = float64(f.Concurrency()), 1
 	}
 	if p, ok := number(f.label(labelProportion)); ok {
 		s.Proportion = p

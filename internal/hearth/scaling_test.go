@@ -10,7 +10,7 @@ import (
 
 func TestScalingIsWhatTheLabelsSay(t *testing.T) {
 	t.Parallel()
-	plain := hearth.Scaling{Target: 32, Proportion: .9, Min: 1, Max: 20, ZeroAfter: 15 * time.Minute}
+	plain := hearth.Scaling{Target: 32, Proportion: 1, Min: 1, Max: 20, ZeroAfter: 15 * time.Minute}
 	with := func(change func(*hearth.Scaling)) hearth.Scaling {
 		s := plain
 		change(&s)
@@ -22,8 +22,9 @@ func TestScalingIsWhatTheLabelsSay(t *testing.T) {
 		want   hearth.Scaling
 	}{
 		"none":                         {nil, plain},
-		"a type":                       {[]string{"type=capacity"}, with(func(s *hearth.Scaling) { s.Signal, s.Target = hearth.SignalCapacity, 50 })},
-		"a target is of rps":           {[]string{"target=100"}, with(func(s *hearth.Scaling) { s.Signal, s.Target = hearth.SignalRate, 100 })},
+		"a type":                       {[]string{"type=capacity"}, with(func(s *hearth.Scaling) { s.Signal, s.Target, s.Proportion = hearth.SignalCapacity, 50, .9 })},
+		"a target is of rps":           {[]string{"target=100"}, with(func(s *hearth.Scaling) { s.Signal, s.Target, s.Proportion = hearth.SignalRate, 100, .9 })},
+		"a proportion":                 {[]string{"target-proportion=0.7"}, with(func(s *hearth.Scaling) { s.Proportion = .7 })},
 		"all":                          {[]string{"type=queue", "target=2.5", "target-proportion=0.5", "min=2", "max=8", "zero=true", "zero-duration=90s", "down.window=1m"}, hearth.Scaling{Signal: hearth.SignalQueue, Target: 2.5, Proportion: .5, Min: 2, Max: 8, Zero: true, ZeroAfter: 90 * time.Second, DownWindow: time.Minute}},
 		"somebody's own rule":          {[]string{"type=my-rule"}, plain},
 		"deployed asleep may sleep":    {[]string{"min=0"}, with(func(s *hearth.Scaling) { s.Zero = true })},

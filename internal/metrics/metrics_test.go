@@ -177,7 +177,7 @@ func TestStateIsLookedUpAtEachScrape(t *testing.T) {
 		`hearth_replica_seconds_total{function_name="oven.openfaas-fn"}`:                    90,
 		`gateway_service_min{function_name="oven.openfaas-fn"}`:                             2,
 		`gateway_service_target{function_name="oven.openfaas-fn"}`:                          32,
-		`gateway_service_target_load{function_name="oven.openfaas-fn",scaling_type="work"}`: 28.8,
+		`gateway_service_target_load{function_name="oven.openfaas-fn",scaling_type="work"}`: 32,
 		`gateway_function_invocation_inflight{function_name="oven.openfaas-fn"}`:            5,
 		`hearth_queue_depth{function_name="oven.openfaas-fn",queue="oven:calls"}`:           7,
 		`hearth_queue_dead_letters{function_name="oven.openfaas-fn",queue="oven:calls"}`:    3,

@@ -2,6 +2,7 @@ package main
 
 import (
 	"math"
+	"math/bits"
 	"time"
 )
 
@@ -47,6 +48,29 @@ func (h *heap[T]) pop() T {
 		i = child
 	}
 	return top
+}
+
+// places are a set of small numbers.
+type places []uint64
+
+func (p *places) set(i int, in bool) {
+	for i/64 >= len(*p) {
+		*p = append(*p, 0)
+	}
+	if in {
+		(*p)[i/64] |= 1 << (i % 64)
+	} else {
+		(*p)[i/64] &^= 1 << (i % 64)
+	}
+}
+
+func (p places) first() (i int, ok bool) {
+	for word, set := range p {
+		if set != 0 {
+			return 64*word + bits.TrailingZeros64(set), true
+		}
+	}
+	return 0, false
 }
 
 // A fifo gives back the oldest first.

@@ -59,7 +59,7 @@ type replica struct {
 	ready  bool
 	ending bool
 	has    int // calls
-	place  int // among those that have as many; -1 if it takes none
+	place  int // in live, while it does not end
 }
 
 // A function is simulated alone: it shares no machine with others.
@@ -75,7 +75,7 @@ type function struct {
 	live    []*replica     // that are to be there, the newest at the end
 	alive   int            // with those that end
 	ready   int
-	free    [][]*replica // by how many calls they have, if they take more
+	free    []places // by how many calls they have, those that take more
 	waiting fifo
 	flying  int
 	ending  int // of these, on replicas that end
@@ -87,7 +87,7 @@ type function struct {
 
 // simulate runs a function until all calls are served. next gives the calls in order of time.
 func simulate(s spec, next func() (call, bool), served func(c call, began time.Duration)) result {
-	f := &function{spec: s, served: served, free: make([][]*replica, s.concurrency)}
+	f := &function{spec: s, served: served, free: make([]places, s.concurrency)}
 	labels := map[string]string{}
 	for k, v := range s.labels {
 		labels["com.openfaas.scale."+k] = v
@@ -188,11 +188,11 @@ func (f *function) arrive(c call) {
 
 func (f *function) counts(c call) bool { return c.at >= f.from && c.at < f.until }
 
-// idlest is the ready replica with the fewest calls, as router picks it; nil if all are full.
+// idlest is the ready replica with the fewest calls, of these the oldest, as router picks it; nil if all are full.
 func (f *function) idlest() *replica {
-	for _, list := range f.free {
-		if len(list) > 0 {
-			return list[len(list)-1]
+	for i := range f.free {
+		if first, ok := f.free[i].first(); ok {
+			return f.live[first]
 		}
 	}
 	return nil
@@ -200,10 +200,10 @@ func (f *function) idlest() *replica {
 
 // take gives a call to a replica.
 func (f *function) take(r *replica, c call) {
-	f.unlist(r)
+	f.list(r, false)
 	r.has++
 	f.flying++
-	f.list(r)
+	f.list(r, true)
 	f.events.push(f.now+c.run, r)
 	if f.counts(c) {
 		f.res.Wait.add(f.now - c.at)
@@ -224,7 +224,7 @@ func (f *function) event(r *replica) {
 		r.ready = true
 		f.ready++
 	} else {
-		f.unlist(r)
+		f.list(r, false)
 		r.has--
 		f.flying--
 		f.res.Served++
@@ -236,34 +236,23 @@ func (f *function) event(r *replica) {
 			return
 		}
 	}
-	f.list(r)
+	f.list(r, true)
 	for r.has < f.concurrency && f.waiting.len() > 0 {
 		f.take(r, f.waiting.pop())
 	}
 }
 
-func (f *function) list(r *replica) {
-	r.place = -1
+// list puts a replica among those that take calls, or takes it out.
+func (f *function) list(r *replica, in bool) {
 	if r.ready && !r.ending && r.has < f.concurrency {
-		r.place = len(f.free[r.has])
-		f.free[r.has] = append(f.free[r.has], r)
+		f.free[r.has].set(r.place, in)
 	}
-}
-
-func (f *function) unlist(r *replica) {
-	if r.place < 0 {
-		return
-	}
-	list := f.free[r.has]
-	last := list[len(list)-1]
-	list[r.place], last.place = last, r.place
-	f.free[r.has], r.place = list[:len(list)-1], -1
 }
 
 // scale starts replicas, and ends the newest ones, as package replicaset does.
 func (f *function) scale(to int) {
 	for len(f.live) < to {
-		r := &replica{place: -1}
+		r := &replica{place: len(f.live)}
 		f.live = append(f.live, r)
 		f.alive++
 		if f.now >= f.from {
@@ -274,7 +263,7 @@ func (f *function) scale(to int) {
 	for len(f.live) > to {
 		r := f.live[len(f.live)-1]
 		f.live = f.live[:len(f.live)-1]
-		f.unlist(r)
+		f.list(r, false)
 		r.ending = true
 		f.ending += r.has
 		if r.ready {

@@ -101,18 +101,18 @@ type setting struct {
 // settings are the defaults, and what else is tried: one thing changed at a time.
 func settings() []setting {
 	const s = time.Second
-	all := []setting{{30 * s, s, "0.9", ""}}
+	all := []setting{{30 * s, s, "1", ""}}
 	for _, w := range []time.Duration{5 * s, 10 * s, 60 * s, 120 * s} {
-		all = append(all, setting{w, s, "0.9", ""})
+		all = append(all, setting{w, s, "1", ""})
 	}
 	for _, w := range []time.Duration{s / 2, 2 * s, 5 * s, 10 * s} {
-		all = append(all, setting{30 * s, w, "0.9", ""})
+		all = append(all, setting{30 * s, w, "1", ""})
 	}
-	for _, p := range []string{"0.5", "0.7", "1"} {
+	for _, p := range []string{"0.5", "0.7", "0.9"} {
 		all = append(all, setting{30 * s, s, p, ""})
 	}
 	for _, d := range []string{"10s", "1m", "5m"} {
-		all = append(all, setting{30 * s, s, "0.9", d})
+		all = append(all, setting{30 * s, s, "1", d})
 	}
 	return all
 }

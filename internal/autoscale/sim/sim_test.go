@@ -126,7 +126,7 @@ func TestDecisionsAreGood(t *testing.T) {
 		require.EqualValues(t, len(calls), res.Served)
 		require.LessOrEqual(t, res.Replicas.Seconds(), 1.3*res.Oracle.Seconds())
 		require.LessOrEqual(t, res.Replicas.Seconds(), .4*float64(res.Most)*night.Seconds(), "a fleet that is made for the peak")
-		require.Zero(t, res.Wait.quantile(.99))
+		require.LessOrEqual(t, res.Wait.quantile(.99), time.Second, "beside bakes of 12 minutes")
 		require.Greater(t, night-res.Awake, 19*time.Hour, "it sleeps at night")
 	})
 }
