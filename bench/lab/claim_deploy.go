@@ -18,16 +18,17 @@ import (
 // claimDeploy changes the source of one role while customers come, and then those of all four by four clients at once.
 func (l *lab) claimDeploy(ctx context.Context) ([]line, error) {
 	var one, four [2]deployment
+	run := time.Now().UnixNano() // a version that an earlier run had would come out of Go's build cache
 	err := l.both(ctx, nil, []string{quickBakes}, func(h *house) error {
 		i, name := 0, "function"
 		if h.monolith != nil {
 			i, name = 1, "monolith"
 		}
 		var err error
-		if one[i], err = l.deployment(ctx, h, []string{"oven"}, name+" 2"); err != nil {
+		if one[i], err = l.deployment(ctx, h, []string{"oven"}, fmt.Sprint(name, " 2 of ", run)); err != nil {
 			return err
 		}
-		four[i], err = l.deployment(ctx, h, roles, name+" 3")
+		four[i], err = l.deployment(ctx, h, roles, fmt.Sprint(name, " 3 of ", run))
 		return err
 	})
 	if err != nil {

@@ -32,7 +32,7 @@ const (
 	monolithPeak = "monolith, for the peak"
 	fleetMean    = "fixed fleet, for the mean"
 	fleetPeak    = "fixed fleet, for the peak"
-	autoscaled   = "autoscaled"
+	autoscaled   = "autoscaled, window of 3 s"
 )
 
 // plenty is how many ovens there may be: as many as no day here asks for.

@@ -81,7 +81,11 @@ func (l *lab) asMonolith(ctx context.Context, copies int, env ...string) (*house
 		m.copies = append(m.copies, nil)
 		go m.supervise(i)
 	}
-	return h, untilServes(ctx, h.url)
+	if err := untilServes(ctx, h.url); err != nil {
+		h.stop()
+		return nil, err
+	}
+	return h, nil
 }
 
 // shared is a listener's socket, to be given to several processes. A File that knows that its socket does not block would make it block

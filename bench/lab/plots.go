@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"gonum.org/v1/plot"
@@ -65,18 +66,19 @@ func (d drawing) save(dir string) error {
 		if err != nil {
 			return err
 		}
-		labels.Offset = vg.Point{X: vg.Points(5), Y: vg.Points(3)}
+		labels.Offset = vg.Point{X: vg.Points(5), Y: vg.Points(3 - 14*float64(i%2))}
 		p.Add(line, marks, labels)
 		p.Legend.Add(c.name, marks)
 	}
-	p.Y.Max += (p.Y.Max - p.Y.Min) * .08 * float64(len(d.curves)) // where the legend is
+	if d.log {
+		p.Y.Max *= math.Pow(p.Y.Max/p.Y.Min, .08*float64(len(d.curves)))
+		p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	} else {
+		p.Y.Max += (p.Y.Max - p.Y.Min) * .08 * float64(len(d.curves)) // where the legend is
+	}
 	p.X.Max += (p.X.Max - p.X.Min) * .02
 	if d.marked() {
-		p.X.Max += (p.X.Max - p.X.Min) * .35 // for the names of the points
-	}
-	if d.log {
-		p.Y.Max *= 2
-		p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+		p.X.Max += (p.X.Max - p.X.Min) * .15 // for the names of the points
 	}
 	canvas, err := p.WriterTo(22*vg.Centimeter, 12*vg.Centimeter, "svg")
 	if err != nil {
@@ -158,7 +160,8 @@ func (l *lab) drawDay(c *comparison) error {
 		for _, p := range plays {
 			if p99 := p.quantile(99); !math.IsInf(p99, 1) {
 				one.points = append(one.points, plotter.XY{X: all(p.used), Y: l.minutes(time.Duration(p99) * time.Millisecond)})
-				one.names = append(one.names, p.Name)
+				_, short, _ := strings.Cut(p.Name, ", ") // the legend has the rest
+				one.names = append(one.names, short)
 			}
 		}
 		trade.curves = append(trade.curves, one)

@@ -80,6 +80,8 @@ func (l *lab) tellDay(say teller, c *comparison) {
 	say("\nWaits are in minutes of the bakery, from coming to being served, and in brackets in milliseconds by the clock. Replica-seconds are by the clock: a replica is one process, of one role or of a")
 	say("whole monolith, and counts from its start to its end. The night is not played: what is asleep uses nothing, and what is not goes on as it is; the time until all slept was measured.")
 	say("Dollars are Lambda's published price of x86 in us-east-1 (%.10f $ for a GB-second) at its smallest size, 128 MB for each replica, at the speed of the clock: hardware that you own has its own price.\n", dollarsPerGBSecond)
+	say("Lambda itself bills calls and not replicas, and gives each instance one call at a time: the calls of the autoscaled functions took %.0f s together, which is %.2f times their replica-seconds, as one oven bakes four trays at once.\n",
+		all(c.of(autoscaled).busy), all(c.of(autoscaled).busy)/all(c.of(autoscaled).used))
 	say("Where it goes, by role, in replica-seconds of the open shop and in dollars of 24 hours:\n")
 	say("| | cashier | baker | oven | server | whole copies |\n|---|--:|--:|--:|--:|--:|")
 	for _, p := range c.Plays {
@@ -148,7 +150,11 @@ func (l *lab) tellAims(say teller, c *comparison, b *burst) {
 	say("| replica-seconds within 1.3 times an oracle's, who knows the arrivals | %.2f times: %.0f, and the oracle %.0f; of the ovens alone %.2f times | %s |", oracle, used, c.oracle(),
 		(scaled.used["oven"]+scaled.tail["oven"])/c.Demand.Oracle, met(oracle <= 1.3))
 	open, day := all(scaled.used)/all(peak.used), all(c.wholeDay(scaled))/all(c.wholeDay(peak))
-	say("| at most 40%% of the peak fleet's replica-seconds on the recorded day | %.0f%% while the shop is open, %.0f%% of 24 hours | %s |", 100*open, 100*day, met(open <= .4))
+	found := met(open <= .4)
+	if open > .4 && day <= .4 {
+		found = "met with the night; **not met** while the shop is open"
+	}
+	say("| at most 40%% of the peak fleet's replica-seconds on the recorded day | %.0f%% of 24 hours; %.0f%% while the shop is open, of which the oracle takes %.0f%% | %s |", 100*day, 100*open, 100*c.oracle()/all(peak.used), found)
 	slower := scaled.quantile(99) / peak.quantile(99)
 	say("| and a p99 wait within 1.2 times its | %.2f times | %s |\n", slower, met(slower <= 1.2))
 	say("The oracle has at each moment as many ovens as bake, and one of each other role while the shop is open; its customers never wait for an oven, and nothing takes time to start.\n")

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log"
 	"net/http"
 	"strings"
@@ -55,40 +56,29 @@ func (r *role) start(ctx context.Context, rdb redis.UniversalClient, who string)
 	return nil
 }
 
-// take waits until there is room, and then for messages; each is handled by itself. From is ">", or an id after which pending ones of
+// take waits until there is room, and then for a message, which is handled by itself. From is ">", or an id after which pending ones of
 // this copy are asked for. It returns how many came, and the id of the last.
 func (r *role) take(ctx context.Context, rdb redis.UniversalClient, who, from string) (n int, last string, err error) {
 	r.room <- struct{}{}
-	free := 1
-	defer func() {
-		for range free {
-			<-r.room
-		}
-	}()
-	for len(r.room) < cap(r.room) { // only this goroutine adds
-		r.room <- struct{}{}
-		free++
-	}
-	got, err := rdb.XReadGroup(ctx, &redis.XReadGroupArgs{Group: r.name, Consumer: who, Streams: []string{r.stream, from}, Count: int64(free), Block: time.Second}).Result()
-	if err == redis.Nil {
-		return 0, "", nil
-	}
-	if err != nil {
-		return 0, "", err
-	}
-	for _, m := range got[0].Messages {
-		last = m.ID
+	// Not for long: what waits to be done again needs the room.
+	got, err := rdb.XReadGroup(ctx, &redis.XReadGroupArgs{Group: r.name, Consumer: who, Streams: []string{r.stream, from}, Count: 1, Block: 200 * time.Millisecond}).Result()
+	if err == nil && len(got[0].Messages) > 0 {
+		m := got[0].Messages[0]
 		body, _ := m.Values[chain.FieldBody].(string)
-		free--
 		go func() {
 			defer func() { <-r.room }()
 			r.do(ctx, m.ID, []byte(body))
 		}()
+		return 1, m.ID, nil
 	}
-	return len(got[0].Messages), last, nil
+	<-r.room
+	if errors.Is(err, redis.Nil) {
+		err = nil
+	}
+	return 0, "", err
 }
 
-// do calls the handler with a message until it has settled it.
+// do calls the handler with a message until it has settled it. While it waits to call again, there is room for another.
 func (r *role) do(ctx context.Context, id string, body []byte) {
 	header := http.Header{}
 	chain.Delivery{Topic: r.topic, Group: r.name, ID: id, Attempt: 1}.SetHeader(header)
@@ -100,9 +90,13 @@ func (r *role) do(ctx context.Context, id string, body []byte) {
 			return
 		}
 		log.Printf("%s: message %s: %d %s %v", r.name, id, answer.StatusCode, answer.Body, err)
+		<-r.room
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
+		}
+		r.room <- struct{}{}
+		if ctx.Err() != nil {
 			return
 		}
 	}
