@@ -16,8 +16,8 @@ lease runs out and the entry is taken again.
 # Lanes
 
 Each function has a lane of its own, so a slow function holds up no other. A lane gives its function no more calls than it
-has room for. A lane without work has no goroutine, no timer and no connection: one watcher waits for all streams at once,
-or, in a cluster, one for each tag.
+has room for. A lane without work has no goroutine, no timer and no connection: one watcher waits for up to 300 streams at once, or,
+in a cluster, one for each tag.
 
 	asleep ── an entry came, a wait is over, room was made ──▶ running ── nothing to take, or no room ──▶ asleep
 

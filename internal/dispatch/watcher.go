@@ -43,11 +43,24 @@ func (w *watcher) add(s chain.Subscription, last string) {
 	}
 }
 
-// remove watches a queue no longer.
-func (w *watcher) remove(s chain.Subscription) {
+// remove watches a queue no longer. last tells that it was the last one of its stream.
+func (w *watcher) remove(s chain.Subscription) (last bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.watched, s)
+	for other := range w.watched {
+		if other.Stream == s.Stream {
+			return false
+		}
+	}
+	return true
+}
+
+// len is how many queues are watched.
+func (w *watcher) len() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.watched)
 }
 
 // all are the queues that are watched.

@@ -2,6 +2,8 @@ package dispatch
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -74,4 +76,47 @@ func TestRedisIsBackWithoutAnythingNew(t *testing.T) {
 	stop()
 	w.end()
 	<-ended
+}
+
+// TestNoWatcherHasTooManyStreams: what is more than one can have is watched by others, and is told all the same.
+func TestNoWatcherHasTooManyStreams(t *testing.T) {
+	t.Parallel()
+	raw := chaintest.Redis(t)
+	queue, err := redis.Open(t.Context(), chaintest.URL(raw))
+	require.NoError(t, err)
+	defer func() { _ = queue.Close() }()
+	d := New(Config{Queue: queue, Log: slog.New(slog.DiscardHandler)}, nil)
+	ws := d.watch
+	ws.begin()
+	many := make([]chain.Subscription, maxStreams+50)
+	for i := range many {
+		many[i] = chain.Subscription{Stream: fmt.Sprintf("{many}.%d", i), Group: "g"}
+		ws.add(many[i], "0-0")
+		ws.add(chain.Subscription{Stream: many[i].Stream, Group: "h"}, "0-0")
+	}
+	require.Len(t, ws.byKey, 3, "700 queues")
+	for _, w := range ws.byKey {
+		require.LessOrEqual(t, w.len(), maxStreams+1)
+	}
+	for _, i := range []int{0, maxStreams / 2, len(many) - 1} {
+		id, err := raw.XAdd(t.Context(), &goredis.XAddArgs{Stream: many[i].Stream, Values: []string{"body", "x"}}).Result()
+		require.NoError(t, err)
+		w := ws.byKey[ws.keyOf[many[i].Stream]]
+		require.Eventually(t, func() bool {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.watched[many[i]] == id
+		}, 10*time.Second, time.Millisecond)
+	}
+	for _, s := range many {
+		ws.remove(s)
+		require.Contains(t, ws.keyOf, s.Stream, "the other group's")
+		ws.remove(chain.Subscription{Stream: s.Stream, Group: "h"})
+	}
+	require.Empty(t, ws.keyOf)
+	ws.add(many[7], "0-0")
+	require.Equal(t, 1, ws.byKey[""].len())
+	d.stop()
+	ws.interrupt()
+	d.work.Wait()
 }

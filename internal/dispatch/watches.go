@@ -1,27 +1,33 @@
 package dispatch
 
 import (
+	"strconv"
 	"sync"
 
 	"github.com/hearthfaas/hearth/chain"
 )
 
-// watches are the watchers of a dispatcher: one for all queues, or, in a cluster, one for each tag that has something to
-// watch, since a connection reaches only one slot.
+// watches are the watchers of a dispatcher. In a cluster there is one for each tag that has something to watch, since a connection
+// reaches only one slot. Else there is one that is always there, with the key "", and others for what is more than it can have.
 type watches struct {
 	d *Dispatcher
 
 	mu    sync.Mutex
 	byKey map[string]*watcher
-	away  map[string]bool // those for which Redis is away
+	keyOf map[string]string // of each stream that is watched, but in a cluster
+	away  map[string]bool   // those for which Redis is away
 	ended bool
 }
 
+// maxStreams is how many streams a watcher has at most. Whenever it wakes it names all of them to Redis, which looks at each before it
+// does anything else: for 0.1 ms with a hundred, and 24 ms with ten thousand.
+const maxStreams = 300
+
 func newWatches(d *Dispatcher) *watches {
-	return &watches{d: d, byKey: map[string]*watcher{}, away: map[string]bool{}}
+	return &watches{d: d, byKey: map[string]*watcher{}, keyOf: map[string]string{}, away: map[string]bool{}}
 }
 
-// begin begins to watch for all, if there is one watcher for all: it also notices that Redis is away.
+// begin begins to watch, if there is a watcher that is always there: it also notices that Redis is away.
 func (ws *watches) begin() {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
@@ -37,12 +43,28 @@ func (ws *watches) add(s chain.Subscription, last string) {
 	if ws.ended {
 		return
 	}
-	key := ws.d.cfg.Queue.WatchKey(s.Stream)
+	key := ws.key(s.Stream)
 	w := ws.byKey[key]
 	if w == nil {
 		w = ws.start(key)
 	}
 	w.add(s, last)
+}
+
+// key is that of the watcher of a stream: the one that it has, or the first that has room. ws.mu is held.
+func (ws *watches) key(stream string) string {
+	if tag := ws.d.cfg.Queue.WatchKey(stream); tag != "" {
+		return tag
+	}
+	if key, ok := ws.keyOf[stream]; ok {
+		return key
+	}
+	key := ""
+	for i := 1; ws.byKey[key] != nil && ws.byKey[key].len() >= maxStreams; i++ {
+		key = strconv.Itoa(i)
+	}
+	ws.keyOf[stream] = key
+	return key
 }
 
 // start begins to watch. ws.mu is held.
@@ -57,8 +79,12 @@ func (ws *watches) start(key string) *watcher {
 func (ws *watches) remove(s chain.Subscription) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	if w := ws.byKey[ws.d.cfg.Queue.WatchKey(s.Stream)]; w != nil {
-		w.remove(s)
+	key, ok := ws.keyOf[s.Stream]
+	if !ok {
+		key = ws.d.cfg.Queue.WatchKey(s.Stream)
+	}
+	if w := ws.byKey[key]; w != nil && w.remove(s) {
+		delete(ws.keyOf, s.Stream)
 	}
 }
 
@@ -67,7 +93,7 @@ func (ws *watches) retire(key string) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	w := ws.byKey[key]
-	if key == "" || w == nil || len(w.all()) > 0 { // the one for all goes on
+	if key == "" || w == nil || w.len() > 0 {
 		return
 	}
 	delete(ws.byKey, key)

@@ -18,10 +18,10 @@ import (
 // Watch must have one tag, as one connection reaches only keys of one slot. One goroutine may Wait; any may Interrupt.
 type Watch struct {
 	client *Client
-	key    string // of the slot that is watched, in a cluster
+	key    string // in a cluster, of the slot that is watched
 	block  time.Duration
 	conn   *goredis.Conn
-	at     *goredis.Client // the node of the connection, in a cluster: a client of our own
+	at     *goredis.Client // a client of our own, of the node of the connection; nil if it is everybody's
 	now    atomic.Pointer[blocked]
 }
 
@@ -39,7 +39,8 @@ func (c *Client) WatchKey(stream string) string {
 	return chain.Tag(stream)
 }
 
-// NewWatch makes one for the streams of a WatchKey. It connects when it is first used.
+// NewWatch makes one for the streams of a WatchKey; where all streams have the same, for some of them, by a key that the caller may
+// choose. It connects when it is first used.
 func (c *Client) NewWatch(key string) *Watch {
 	w := &Watch{client: c, key: key, block: 30 * time.Second}
 	if c.embedded {
@@ -96,6 +97,11 @@ func (w *Watch) connect(ctx context.Context) error {
 		opt.PoolSize, opt.MaxRetries = 2, -1 // one that blocks, and one that unblocks it
 		w.at = goredis.NewClient(&opt)
 		single, control = w.at, w.at
+	} else if w.key != "" { // one of many: they would use up the connections of all the others
+		opt := *single.Options()
+		opt.PoolSize = 1
+		w.at = goredis.NewClient(&opt)
+		single = w.at
 	}
 	conn := single.Conn()
 	w.conn = conn
@@ -120,7 +126,9 @@ func (w *Watch) Close() {
 	if w.at != nil {
 		_ = w.at.Close()
 		w.at = nil
-		w.client.cluster.ReloadState(context.Background()) // the slot may be another node's now
+		if w.client.cluster != nil {
+			w.client.cluster.ReloadState(context.Background()) // the slot may be another node's now
+		}
 	}
 }
 
