@@ -67,6 +67,7 @@ The cost is by the prices that hearth was started with (--prices), by default th
 	c.flags(cmd)
 	withNamespace(cmd, c, &namespace)
 	f := cmd.Flags()
+	f.Lookup("namespace").Usage = "the namespace (default all of them; of a FUNCTION " + hearth.DefaultNamespace + ")"
 	f.StringVar(&from, "from", "", "from this day or time on, such as 2026-11-05 or 2026-11-05T18:00:00Z, or for so long, such as 24h (default the first of this month)")
 	f.StringVar(&to, "to", "", "up to this day or time, likewise (default now)")
 	f.StringVar(&by, "by", meter.ByTotal, "a row for each function and: hour, day, or total")

@@ -19,8 +19,8 @@ import (
 // allCycles are those of a provider that does not say how many it has the time for.
 const allCycles = 100
 
-// A merry is a function that goes up and down while it is called through a router that wakes it.
-type merry struct {
+// A swing is a function that goes up and down while it is called through a router that wakes it.
+type swing struct {
 	s    *subject
 	r    *router.Router
 	name hearth.Name
@@ -37,7 +37,7 @@ type merry struct {
 // cyclesWithoutFailure takes a function to zero and up again, many times, while callers who wait for their answers (closed loop) and
 // callers who come by the clock (open loop) keep calling it. No call may fail.
 func cyclesWithoutFailure(s *subject) {
-	m := &merry{s: s, ended: make(chan struct{}), f: s.function(0, func(f *hearth.Function) {
+	m := &swing{s: s, ended: make(chan struct{}), f: s.function(0, func(f *hearth.Function) {
 		f.EnvVars["max_inflight"], f.EnvVars["write_timeout"] = "8", "2s"
 	})}
 	m.name = m.f.Name()
@@ -72,7 +72,7 @@ func cyclesWithoutFailure(s *subject) {
 }
 
 // scale gives the function so many replicas; with asleep, only if it has none.
-func (m *merry) scale(replicas int, asleep bool) error {
+func (m *swing) scale(replicas int, asleep bool) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if asleep && m.f.Replicas > 0 {
@@ -83,7 +83,7 @@ func (m *merry) scale(replicas int, asleep bool) error {
 	return m.s.Provider.Apply(m.s.t.Context(), m.f)
 }
 
-func (m *merry) over() bool {
+func (m *swing) over() bool {
 	select {
 	case <-m.ended:
 		return true
@@ -92,7 +92,7 @@ func (m *merry) over() bool {
 	}
 }
 
-func (m *merry) byTheClock() {
+func (m *swing) byTheClock() {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
 	for {
@@ -105,7 +105,7 @@ func (m *merry) byTheClock() {
 	}
 }
 
-func (m *merry) call() {
+func (m *swing) call() {
 	req := &http.Request{Method: http.MethodPost, URL: &url.URL{Path: "/", RawQuery: "sleep=2ms"}, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("hello")), ContentLength: 5}
 	res, err := m.r.Forward(m.name, req.WithContext(context.WithoutCancel(m.s.t.Context())), router.Open{Shed: true})
 	if err != nil {
@@ -122,7 +122,7 @@ func (m *merry) call() {
 }
 
 // awaitCalls waits until so many more calls were answered.
-func (m *merry) awaitCalls(n uint64) {
+func (m *swing) awaitCalls(n uint64) {
 	m.s.t.Helper()
 	until := m.ok.Load() + n
 	require.Eventually(m.s.t, func() bool { return m.ok.Load() >= until }, patience, time.Millisecond)

@@ -20,56 +20,56 @@ type Depth struct {
 
 // Depths are those of several subscriptions, in their order.
 func (c *Client) Depths(ctx context.Context, subs []chain.Subscription) ([]Depth, error) {
-	pipe := c.rdb.Pipeline()
-	all := make([][4]*goredis.IntCmd, len(subs))
+	depths, err := c.counts(ctx, subs)
+	if err != nil {
+		return nil, err
+	}
 	for i, s := range subs {
-		all[i] = countsOf(ctx, pipe, s)
-	}
-	if len(subs) > 0 {
-		if _, err := pipe.Exec(ctx); err != nil {
-			return nil, away("measure queues", err)
+		if depths[i].Waiting == 0 { // most have nothing: it is one more question for each
+			continue
 		}
-	}
-	depths := make([]Depth, len(subs))
-	for i, n := range all {
-		d := Depth{Waiting: waitingOf(n), Leased: int(n[1].Val()), Due: int(n[2].Val()), Dead: int(n[3].Val())}
-		if d.Waiting > 0 { // few have: it is one more question for each
-			ms, err := oldestLua.Run(ctx, c.rdb, subs[i].Keys(), subs[i].Group).Int64()
-			if err != nil {
-				return nil, away("measure "+subs[i].Stream, err)
-			}
-			d.Oldest = (time.Duration(ms) * time.Millisecond).Seconds()
+		ms, err := oldestLua.Run(ctx, c.rdb, s.Keys(), s.Group).Int64()
+		if err != nil {
+			return nil, away("measure "+s.Stream, err)
 		}
-		depths[i] = d
+		depths[i].Oldest = (time.Duration(ms) * time.Millisecond).Seconds()
 	}
 	return depths, nil
 }
 
 // Waiting is how much of each of several subscriptions nobody has taken yet, in their order; with several groups, an upper bound.
 func (c *Client) Waiting(ctx context.Context, subs []chain.Subscription) ([]int, error) {
-	pipe := c.rdb.Pipeline()
-	all := make([][4]*goredis.IntCmd, len(subs))
-	for i, s := range subs {
-		all[i] = countsOf(ctx, pipe, s)
+	depths, err := c.counts(ctx, subs)
+	if err != nil {
+		return nil, err
 	}
-	if len(subs) > 0 {
-		if _, err := pipe.Exec(ctx); err != nil {
-			return nil, away("measure queues", err)
-		}
-	}
-	waiting := make([]int, len(subs))
-	for i, n := range all {
-		waiting[i] = waitingOf(n)
+	waiting := make([]int, len(depths))
+	for i, d := range depths {
+		waiting[i] = d.Waiting
 	}
 	return waiting, nil
 }
 
-// countsOf asks for the length of a subscription's stream, and for how much is leased, due and dead.
-func countsOf(ctx context.Context, pipe goredis.Pipeliner, s chain.Subscription) [4]*goredis.IntCmd {
-	k := s.Keys()
-	return [4]*goredis.IntCmd{pipe.XLen(ctx, k[0]), pipe.ZCard(ctx, k[1]), pipe.ZCard(ctx, k[2]), pipe.ZCard(ctx, k[3])}
-}
-
-func waitingOf(n [4]*goredis.IntCmd) int {
-	return max(0, int(n[0].Val()-n[1].Val()-n[2].Val()-n[3].Val()))
+// counts are depths without Oldest, in one round trip.
+func (c *Client) counts(ctx context.Context, subs []chain.Subscription) ([]Depth, error) {
+	depths := make([]Depth, len(subs))
+	if len(subs) == 0 {
+		return depths, nil
+	}
+	pipe := c.rdb.Pipeline()
+	type counts struct{ length, leased, due, dead *goredis.IntCmd }
+	all := make([]counts, len(subs))
+	for i, s := range subs {
+		k := s.Keys()
+		all[i] = counts{pipe.XLen(ctx, k[0]), pipe.ZCard(ctx, k[1]), pipe.ZCard(ctx, k[2]), pipe.ZCard(ctx, k[3])}
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, away("measure queues", err)
+	}
+	for i, n := range all {
+		d := Depth{Leased: int(n.leased.Val()), Due: int(n.due.Val()), Dead: int(n.dead.Val())}
+		d.Waiting = max(0, int(n.length.Val())-d.Leased-d.Due-d.Dead)
+		depths[i] = d
+	}
+	return depths, nil
 }

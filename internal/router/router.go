@@ -76,7 +76,7 @@ type route struct {
 	desired     int           // replicas
 	replicas    []*target
 	failing     string    // why one cannot start
-	waiting     list.List // of *waiter: the calls that are held, in the order in which they came
+	waiting     list.List // of chan grant: the calls that are held, in the order in which they came
 	removed     bool
 	emits       bool
 	aheadAt     time.Time // when the last call was told ahead
