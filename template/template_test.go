@@ -311,6 +311,66 @@ func TestSIGTERMEndsAnIdleReplicaAtOnce(t *testing.T) {
 	}
 }
 
+// stock is the environment that a function of the bakery has on a platform that sets nothing itself, as faasd.
+var stock = []string{"healthcheck_interval=", "exec_timeout=60s", "read_timeout=60s", "write_timeout=60s"}
+
+// TestDefaultsFitPlatformsThatKillSoon: faasd kills a function 30 s after SIGTERM, and Docker after 10.
+func TestDefaultsFitPlatformsThatKillSoon(t *testing.T) {
+	t.Parallel()
+	t.Run("Idle", func(t *testing.T) {
+		t.Parallel()
+		r := start(t, stock...)
+		require.Equal(t, http.StatusOK, r.get("/"))
+		require.NoError(t, r.cmd.Process.Signal(syscall.SIGTERM))
+		select {
+		case err := <-r.exited:
+			require.NoError(t, err)
+		case <-time.After(5 * time.Second):
+			t.Fatal("an idle replica is still there 5 s after SIGTERM")
+		}
+	})
+	t.Run("Busy", func(t *testing.T) {
+		t.Parallel()
+		release := filepath.Join(t.TempDir(), "release")
+		address := "127.0.0.1:" + freePort(t)
+		_, port, _ := net.SplitHostPort(address)
+		r := start(t, append(stock, "LISTEN_FDS=", "port="+port, "max_inflight=1", "release="+release)...)
+		r.client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true,
+			DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("tcp", address) }}}
+		eventually(t, func() bool { res, err := r.client.Get("http://function/"); return err == nil && res.Body.Close() == nil })
+		answered := make(chan error, 1)
+		go func() {
+			res, err := r.client.Get("http://function/?deaf")
+			if err == nil && res.StatusCode != http.StatusOK {
+				err = errors.New(res.Status)
+			}
+			answered <- err
+		}()
+		eventually(t, func() bool { return r.get("/_/ready") == http.StatusTooManyRequests })
+		require.NoError(t, r.cmd.Process.Signal(syscall.SIGTERM))
+		eventually(t, func() bool { // it takes no new calls any more, and waits for the one that it has
+			c, err := net.Dial("tcp", address)
+			if err == nil {
+				_ = c.Close()
+			}
+			return err != nil
+		})
+		select {
+		case <-r.exited:
+			t.Fatal("it ended before its call had")
+		default:
+		}
+		require.NoError(t, os.WriteFile(release, nil, 0o600))
+		require.NoError(t, <-answered)
+		select {
+		case err := <-r.exited:
+			require.NoError(t, err)
+		case <-time.After(30 * time.Second):
+			t.Fatal("it is still there, though its last call has ended")
+		}
+	})
+}
+
 func TestBodies(t *testing.T) {
 	t.Parallel()
 	r := start(t, "max_body_bytes=10")
@@ -330,18 +390,20 @@ func TestBodies(t *testing.T) {
 	require.Equal(t, http.StatusOK, r.get("/"))
 }
 
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = l.Close() }()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
+
 func TestPortAndMetrics(t *testing.T) {
 	t.Parallel()
 	binary, err := built()
 	require.NoError(t, err)
-	free := func() string {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		require.NoError(t, err)
-		defer func() { _ = l.Close() }()
-		_, port, _ := net.SplitHostPort(l.Addr().String())
-		return port
-	}
-	port, metrics := free(), free()
+	port, metrics := freePort(t), freePort(t)
 	cmd := exec.Command(binary)
 	cmd.Env = []string{"port=" + port, "metrics_port=" + metrics, "TMPDIR=" + t.TempDir(), "log_requests=false"}
 	require.NoError(t, cmd.Start())

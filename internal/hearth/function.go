@@ -104,7 +104,7 @@ func (f Function) DrainTime() time.Duration {
 }
 
 // drainPause is how long a replica goes on to take calls after SIGTERM: for those that were sent to it just before the router
-// heard. It is the watchdog's healthcheck_interval, whose own default is made for clusters.
+// heard. It is the watchdog's healthcheck_interval, whose own default is made for clusters, and longer.
 const drainPause = "200ms"
 
 // Environment is what the function's process finds in its environment, besides what a provider needs: what the spec says,

@@ -38,7 +38,7 @@ type config struct {
 	readTimeout   time.Duration // read_timeout: 30s, for the whole request
 	writeTimeout  time.Duration // write_timeout: 30s, for the answer, and for draining
 	execTimeout   time.Duration // exec_timeout: 30s, for Handle; 0 is no limit
-	drainPause    time.Duration // healthcheck_interval: write_timeout; between SIGTERM and closing the door
+	drainPause    time.Duration // healthcheck_interval: 2s; between SIGTERM and closing the door
 	maxInflight   int64         // max_inflight: 0, no limit
 	maxBody       int64         // max_body_bytes: 16 MiB
 	suppressLock  bool          // suppress_lock: false
@@ -47,17 +47,19 @@ type config struct {
 	maxHeaderSize int
 }
 
+// defaultDrainPause is long enough for a cluster to take a replica out of rotation, and short enough for every platform: Docker
+// kills a container 10 s after SIGTERM, and faasd and Kubernetes after 30 s.
+const defaultDrainPause = 2 * time.Second
+
 func configFromEnv() config {
-	c := config{
+	return config{
 		port: number("port", 8080), metricsPort: number("metrics_port", 0),
 		readTimeout: duration("read_timeout", 30*time.Second), writeTimeout: duration("write_timeout", 30*time.Second),
 		execTimeout: duration("exec_timeout", 30*time.Second),
 		maxInflight: int64(number("max_inflight", 0)), maxBody: int64(number("max_body_bytes", 16<<20)),
 		suppressLock: flag("suppress_lock", false), logCallID: flag("log_callid", true), logRequests: flag("log_requests", true),
-		maxHeaderSize: 1 << 20,
+		drainPause: duration("healthcheck_interval", defaultDrainPause), maxHeaderSize: 1 << 20,
 	}
-	c.drainPause = duration("healthcheck_interval", c.writeTimeout)
-	return c
 }
 
 func number(name string, fallback int) int {
