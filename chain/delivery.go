@@ -27,6 +27,10 @@ const (
 
 	// HeaderInternal marks an error that the platform made and not the function; such an answer is always retried.
 	HeaderInternal = "X-Openfaas-Internal"
+
+	// HeaderAnswer is on every answer of a function: the template's watchdog sets it. It tells the function's own 404 or 503
+	// from one that a gateway made because it did not reach the function.
+	HeaderAnswer = "X-Function-Answer"
 )
 
 // DeliveryHeaders are the headers that only a dispatcher may set.

@@ -337,7 +337,10 @@ func TestDefaultsFitPlatformsThatKillSoon(t *testing.T) {
 		r := start(t, append(stock, "LISTEN_FDS=", "port="+port, "max_inflight=1", "release="+release)...)
 		r.client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true,
 			DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("tcp", address) }}}
-		eventually(t, func() bool { res, err := r.client.Get("http://function/"); return err == nil && res.Body.Close() == nil })
+		eventually(t, func() bool {
+			res, err := r.client.Get("http://function/")
+			return err == nil && res.Body.Close() == nil
+		})
 		answered := make(chan error, 1)
 		go func() {
 			res, err := r.client.Get("http://function/?deaf")

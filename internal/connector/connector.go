@@ -72,7 +72,11 @@ type Connector struct {
 
 	mu        sync.Mutex
 	functions map[hearth.Name]found
+	told      map[hearth.Name]time.Time // when the log was told that it was not reached
 }
+
+// tellEvery is how often the log is told that a function is not reached.
+const tellEvery = time.Minute
 
 // found is a subscriber that the gateway told of.
 type found struct {
@@ -99,7 +103,7 @@ func New(cfg Config) *Connector {
 	transport.MaxIdleConnsPerHost, transport.MaxIdleConns = 256, 256
 	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	c := &Connector{cfg: cfg, functions: map[hearth.Name]found{}, serves: map[hearth.Name]bool{}, reclaimed: map[chain.Subscription]bool{}, counted: map[hearth.Name]func(){},
-		client: sdk.NewClient(cfg.Gateway, cfg.Auth, client)}
+		told: map[hearth.Name]time.Time{}, client: sdk.NewClient(cfg.Gateway, cfg.Auth, client)}
 	c.dispatch = dispatch.New(dispatch.Config{Queue: cfg.Queue, Log: cfg.Log, Instance: cfg.Instance, Connector: "hearth-connector", Tracer: cfg.Tracer, Delivered: cfg.Metrics.Delivered, Backoff: cfg.Backoff,
 		LeaseMargin: cfg.AckWait}, c)
 	return c
@@ -169,6 +173,9 @@ func (c *Connector) refresh(ctx context.Context) error {
 		if _, ok := list[n]; !ok {
 			c.dispatch.Delete(n) // its subscriptions stay: it may come back for its messages
 			delete(c.serves, n)
+			c.mu.Lock()
+			delete(c.told, n)
+			c.mu.Unlock()
 			if ended := c.counted[n]; ended != nil {
 				ended()
 				delete(c.counted, n)
@@ -262,23 +269,40 @@ func (c *Connector) RoundTrip(n hearth.Name, r *http.Request) (*http.Response, e
 		cancel()
 		return nil, c.broke(r.Context(), n, late, err)
 	}
-	if res.StatusCode == http.StatusNotFound && !c.stillDeployed(r.Context(), n) {
+	if fromGateway(res) {
+		_, _ = io.CopyN(io.Discard, res.Body, 64<<10) // so that the connection can be used again
 		_ = res.Body.Close()
 		cancel()
-		return nil, hearth.Errorf(hearth.Unavailable, "function %s is not deployed now", n)
+		c.unreached(n, res.StatusCode)
+		return nil, hearth.Errorf(hearth.Unavailable, "the gateway answered %d %s without the function's %s: function %s was not reached, "+
+			"or does not set that header", res.StatusCode, http.StatusText(res.StatusCode), chain.HeaderAnswer, n)
 	}
 	res.Body = &body{res.Body, cancel}
 	return res, nil
 }
 
-// stillDeployed asks the gateway: 404 may be the function's own answer, or mean that there is no function.
-func (c *Connector) stillDeployed(ctx context.Context, n hearth.Name) bool {
-	list, err := c.discover(ctx)
-	if err != nil {
-		return false
+// fromGateway tells whether an answer is of the gateway, as far as anybody can tell: it has a status that a gateway gives while
+// a function is away, starts or is replaced, and no mark of the function or of its watchdog. A stock gateway goes on to list a
+// function that it cannot reach, so asking it would not help.
+func fromGateway(res *http.Response) bool {
+	switch res.StatusCode {
+	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return res.Header.Get(chain.HeaderAnswer) == "" && res.Header.Get(chain.HeaderInternal) != "of-watchdog"
 	}
-	_, ok := list[n]
-	return ok
+	return false
+}
+
+// unreached logs that a function was not reached, but not with each message.
+func (c *Connector) unreached(n hearth.Name, status int) {
+	c.mu.Lock()
+	quiet := time.Since(c.told[n]) < tellEvery
+	if !quiet {
+		c.told[n] = time.Now()
+	}
+	c.mu.Unlock()
+	if !quiet {
+		c.cfg.Log.Warn("function not reached; its messages are tried again", "function", n.String(), "status", status)
+	}
 }
 
 // broke says what became of a call that got no answer.

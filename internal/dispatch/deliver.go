@@ -276,7 +276,7 @@ func (d *Dispatcher) callbackOf(n hearth.Name, e chain.Entry, attempt, most int,
 	if header == nil {
 		header = http.Header{}
 	}
-	for _, name := range []string{"Content-Length", "Connection", "Transfer-Encoding", chain.HeaderSettled, router.HeaderReplica} {
+	for _, name := range []string{"Content-Length", "Connection", "Transfer-Encoding", chain.HeaderSettled, chain.HeaderAnswer, router.HeaderReplica} {
 		header.Del(name)
 	}
 	header.Set(chain.HeaderCallID, e.CallID)

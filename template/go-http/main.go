@@ -294,6 +294,7 @@ func (w *watchdog) finish(rw http.ResponseWriter, r *http.Request, began time.Ti
 	for name, values := range a.Header {
 		rw.Header()[http.CanonicalHeaderKey(name)] = values
 	}
+	rw.Header().Set("X-Function-Answer", "true") // else a connector takes a 404 or 503 for the gateway's
 	took := time.Since(began)
 	rw.Header().Set("X-Duration-Seconds", strconv.FormatFloat(took.Seconds(), 'f', 6, 64))
 	if r.Method != http.MethodHead && status != http.StatusNoContent && status != http.StatusNotModified {
