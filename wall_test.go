@@ -1,5 +1,5 @@
 // Package hearth has no code. Its test guards the wall between the two houses of this project: the application (functions, bakery,
-// chain, template, cmd/bakery) and the platform (cmd/hearth, internal).
+// chain, template, cmd/bakery) and the platform (cmd/hearth, internal). Both may use cli, which knows neither.
 package hearth
 
 import (
@@ -57,6 +57,8 @@ func TestNoImportCrossesTheWall(t *testing.T) {
 			switch {
 			case within(name, "functions", "bakery", "chain", "template", "cmd/bakery"):
 				require.False(t, found && within(ours, "internal", "cmd/hearth"), "%s is of the application, and imports %s", name, imported)
+			case within(name, "cli"):
+				require.False(t, found && !within(ours, "cli"), "%s is of neither house, and imports %s", name, imported)
 			case within(name, "cmd/hearth", "internal"):
 				require.False(t, found && within(ours, "bakery", "functions", "cmd/bakery"), "%s is of the platform, and imports %s", name, imported)
 			}
@@ -82,7 +84,7 @@ func onlyInTests(t *testing.T, name string) bool {
 func TestApplicationStandsAlone(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	for _, name := range []string{"functions", "bakery", "chain", "template", filepath.Join("cmd", "bakery")} {
+	for _, name := range []string{"functions", "bakery", "chain", "cli", "template", filepath.Join("cmd", "bakery")} {
 		require.NoError(t, os.CopyFS(filepath.Join(dir, name), os.DirFS(name)))
 	}
 	for _, name := range []string{"go.mod", "go.sum", "stack.yml"} {
@@ -99,7 +101,7 @@ func TestApplicationStandsAlone(t *testing.T) {
 			}
 		}
 	}
-	for _, args := range [][]string{{"build", "./..."}, {"vet", "./..."}, {"test", "-vet=off", "./functions/...", "./bakery/...", "./chain/...", "./cmd/..."}} {
+	for _, args := range [][]string{{"build", "./..."}, {"vet", "./..."}, {"test", "-vet=off", "./functions/...", "./bakery/...", "./chain/...", "./cli/...", "./cmd/..."}} {
 		cmd := exec.CommandContext(t.Context(), "go", args...)
 		cmd.Dir = dir
 		// With the flags of the Makefile, so that nothing is compiled a second time for this.

@@ -4,17 +4,15 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/hearthfaas/hearth/bakery"
+	"github.com/hearthfaas/hearth/cli/terminal"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 )
 
 func newFloor(c *counter) *cobra.Command {
@@ -28,12 +26,11 @@ with --json, a line each time.`,
 		Example: "  bakery floor\n  bakery floor --once --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			out := cmd.OutOrStdout()
-			f, isFile := out.(*os.File)
-			live := isFile && term.IsTerminal(int(f.Fd()))
+			out := terminal.NewWriter(cmd.OutOrStdout(), nil)
+			live := out.IsTerminal()
 			if live && !c.json && !once {
-				_, _ = fmt.Fprint(out, "\x1b[?1049h\x1b[?25l") // another screen, without a cursor
-				defer func() { _, _ = fmt.Fprint(out, "\x1b[?25h\x1b[?1049l") }()
+				out.Control("\x1b[?1049h\x1b[?25l") // another screen, without a cursor
+				defer out.Control("\x1b[?25h\x1b[?1049l")
 			}
 			for {
 				floor, err := c.floor(cmd.Context())
@@ -48,17 +45,14 @@ with --json, a line each time.`,
 						return err
 					}
 				case live && !once:
-					width, height, err2 := term.GetSize(int(f.Fd()))
-					if err2 != nil {
-						width, height = 80, 24
-					}
+					width, height := out.Size()
 					text := ""
 					if err != nil {
 						text = "the bakery does not answer: " + err.Error()
 					} else {
 						text = drawFloor(floor, width)
 					}
-					_, _ = io.WriteString(out, screen(text, width, height))
+					out.Print(screen(string(out.Sprintf("%s", text)), width, height))
 				default:
 					_, _ = fmt.Fprint(out, drawFloor(floor, 100))
 				}
@@ -83,7 +77,7 @@ func (c *counter) floor(ctx context.Context) (bakery.Floor, error) {
 }
 
 // screen is text on a cleared terminal, cut to its size.
-func screen(text string, width, height int) string {
+func screen(text string, width, height int) terminal.Text {
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	var b strings.Builder
 	b.WriteString("\x1b[H")
@@ -97,7 +91,7 @@ func screen(text string, width, height int) string {
 		b.WriteString(line + "\x1b[K")
 	}
 	b.WriteString("\x1b[J")
-	return b.String()
+	return terminal.Text(b.String())
 }
 
 // drawFloor is the bakery as text of a width.

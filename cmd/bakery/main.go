@@ -12,44 +12,18 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
-	"text/tabwriter"
 
 	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/cli"
+	"github.com/hearthfaas/hearth/cli/terminal"
 	sdk "github.com/openfaas/go-sdk"
 	"github.com/spf13/cobra"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	err := newRoot().ExecuteContext(ctx)
-	var exit *exitError
-	switch {
-	case err == nil:
-	case errors.As(err, &exit):
-		if exit.error != nil {
-			fmt.Fprintf(os.Stderr, "bakery: %v\n", exit.error)
-		}
-		os.Exit(exit.code)
-	default:
-		fmt.Fprintf(os.Stderr, "bakery: %v\n", err)
-		os.Exit(1)
-	}
-}
+func main() { cli.Main(newRoot()) }
 
-// exitError ends the process with a code that scripts can tell from others.
-type exitError struct {
-	error
-	code int
-}
-
-const (
-	codeFailed  = 1 // also: the audit found a difference
-	codeWaiting = 3 // the order is not served yet
-)
+const codeWaiting = 3 // the order is not served yet
 
 func newRoot() *cobra.Command {
 	c := &counter{}
@@ -62,16 +36,15 @@ What only the manager may do needs the secret manager-key: in a file named by --
 default where hearth up has made it.
 
 Exit codes: 0 done, 1 failed (for audit: a difference), 3 the order is not served yet.`,
-		SilenceUsage:  true,
-		SilenceErrors: true,
-		Args:          cobra.NoArgs,
-		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	f := root.PersistentFlags()
 	f.StringVarP(&c.gateway, "gateway", "g", firstOf(os.Getenv("OPENFAAS_URL"), "http://127.0.0.1:8080"), "URL of the gateway ($OPENFAAS_URL)")
 	f.StringVar(&c.keyFile, "manager-key-file", firstOf(os.Getenv("MANAGER_KEY_FILE"), ".hearth/secrets/openfaas-fn/manager-key"), "file with the manager's key ($MANAGER_KEY_FILE)")
 	f.BoolVar(&c.json, "json", false, "print JSON")
 	root.AddCommand(newOrder(c), newMenu(c), newDisplay(c), newFridge(c), newRestock(c), newOrders(c), newCancel(c), newSpoil(c), newAudit(c), newFloor(c), newReplay(c), newOpen(c))
+	cli.Prepare(root)
 	return root
 }
 
@@ -207,10 +180,4 @@ func (c *counter) print(cmd *cobra.Command, v any, people func(io.Writer)) error
 }
 
 // table prints rows, the first of them the headers, in columns.
-func table(out io.Writer, rows [][]string) {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	for _, row := range rows {
-		_, _ = fmt.Fprintln(w, strings.Join(row, "\t"))
-	}
-	_ = w.Flush()
-}
+func table(out io.Writer, rows [][]string) { terminal.Table{Rows: rows}.Print(out) }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/bakery"
+	"github.com/hearthfaas/hearth/cli"
 	"github.com/spf13/cobra"
 )
 
@@ -45,7 +46,7 @@ func newOrder(c *counter) *cobra.Command {
 				return err
 			}
 			if wait > 0 && o.State != bakery.Served {
-				return &exitError{code: codeWaiting}
+				return &cli.ExitError{Code: codeWaiting}
 			}
 			return nil
 		},
@@ -254,7 +255,7 @@ func newAudit(c *counter) *cobra.Command {
 				return err
 			}
 			if !a.Balanced {
-				return &exitError{errors.New("the books do not balance"), codeFailed}
+				return errors.New("the books do not balance")
 			}
 			return nil
 		},

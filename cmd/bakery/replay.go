@@ -15,8 +15,8 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/bakery"
+	"github.com/hearthfaas/hearth/cli/terminal"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 )
 
 // replayConfig are the flags of bakery replay.
@@ -61,7 +61,7 @@ served, or the books do not balance.`,
 				return err
 			}
 			if report.Served != report.Orders || !report.Audit.Balanced {
-				return &exitError{errors.New("not every order was served, or the books do not balance"), codeFailed}
+				return errors.New("not every order was served, or the books do not balance")
 			}
 			return nil
 		},
@@ -157,20 +157,16 @@ func onMenu(menuOf map[string]string, menu bakery.Menu) error {
 
 // ticker shows progress: on a terminal in one line, else a line now and then.
 type ticker struct {
-	out      io.Writer
-	terminal bool
-	last     time.Time
+	out  *terminal.Writer
+	last time.Time
 }
 
-func newTicker(out io.Writer) *ticker {
-	f, ok := out.(*os.File)
-	return &ticker{out: out, terminal: ok && term.IsTerminal(int(f.Fd()))}
-}
+func newTicker(out io.Writer) *ticker { return &ticker{out: terminal.NewWriter(out, nil)} }
 
 func (t *ticker) say(text string) {
 	switch {
-	case t.terminal:
-		_, _ = fmt.Fprintf(t.out, "\r\x1b[K%s", text)
+	case t.out.IsTerminal():
+		t.out.Print("\r\x1b[K" + t.out.Sprintf("%s", text))
 	case time.Since(t.last) >= 5*time.Second:
 		_, _ = fmt.Fprintln(t.out, text)
 		t.last = time.Now()
@@ -178,9 +174,7 @@ func (t *ticker) say(text string) {
 }
 
 func (t *ticker) end() {
-	if t.terminal {
-		_, _ = fmt.Fprint(t.out, "\r\x1b[K")
-	}
+	t.out.Control("\r\x1b[K")
 }
 
 // listenForCallbacks serves callbacks, and returns the URL that the gateway is to call.

@@ -6,50 +6,31 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
-	"sync"
-	"text/tabwriter"
 	"time"
 
+	"github.com/hearthfaas/hearth/cli/terminal"
 	"github.com/hearthfaas/hearth/internal/redis"
-	"golang.org/x/term"
 )
 
 // A console tells people how a command goes on, a line at a time, with colour only on a terminal.
-type console struct {
-	mu     sync.Mutex
-	out    io.Writer
-	colour bool
-}
+type console struct{ out *terminal.Writer }
 
-func newConsole(out io.Writer) *console {
-	f, ok := out.(*os.File)
-	return &console{out: out, colour: ok && term.IsTerminal(int(f.Fd())) && os.Getenv("NO_COLOR") == ""}
-}
+func newConsole(out io.Writer) *console { return &console{terminal.NewWriter(out, nil)} }
 
-func (c *console) paint(code, text string) string {
-	if !c.colour {
-		return text
-	}
-	return "\x1b[" + code + "m" + text + "\x1b[0m"
-}
+func (c *console) paint(colour, text string) terminal.Text { return c.out.Paint(colour, text) }
 
 // step says what was done, and how long it took if that is worth saying.
 func (c *console) step(what string, took time.Duration, format string, args ...any) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	time := ""
+	var time terminal.Text
 	if took > 0 {
-		time = c.paint("2", "  "+seconds(took))
+		time = c.paint(terminal.Faint, "  "+seconds(took))
 	}
-	_, _ = fmt.Fprintf(c.out, "  %s %s%s\n", c.paint("36", fmt.Sprintf("%-8s", what)), fmt.Sprintf(format, args...), time)
+	c.say("  %s %s%s", c.paint(terminal.Cyan, fmt.Sprintf("%-8s", what)), c.out.Sprintf(format, args...), time)
 }
 
 // say prints a line as it is.
 func (c *console) say(format string, args ...any) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	_, _ = fmt.Fprintf(c.out, format+"\n", args...)
+	c.out.Print(c.out.Sprintf(format+"\n", args...))
 }
 
 func seconds(d time.Duration) string {
@@ -91,9 +72,5 @@ func openLog(state string, level slog.Level, console io.Writer, consoleLevel slo
 
 // table prints rows, the first of them the headers, in columns.
 func table(out io.Writer, rows [][]string) {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	for _, row := range rows {
-		_, _ = fmt.Fprintln(w, strings.Join(row, "\t"))
-	}
-	_ = w.Flush()
+	terminal.Table{Rows: rows}.Print(out)
 }

@@ -145,7 +145,7 @@ func newDeadShow(c *client) *cobra.Command {
 func showLetter(out io.Writer, l gateway.DeadLetter) {
 	line := func(name, value string) {
 		if value != "" {
-			_, _ = fmt.Fprintf(out, "%-10s %s\n", name, value)
+			_, _ = fmt.Fprintf(out, "%-10s %s\n", name, indented(value, 11))
 		}
 	}
 	line("queue", l.Queue)

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hearthfaas/hearth/cli/terminal"
 	"github.com/hearthfaas/hearth/internal/build"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/openfaas/faas-provider/types"
@@ -129,7 +130,7 @@ func (c *client) deployStack(ctx context.Context, stack *build.Stack, out *conso
 		}
 		if err != nil {
 			d.Reason = err.Error()
-			out.step("deploy", 0, "%s", out.paint("31", name+" is refused: "+d.Reason))
+			out.step("deploy", 0, "%s", out.paint(terminal.Red, name+" is refused: "+d.Reason))
 		} else if !wait {
 			out.step("deploy", 0, "%s", name)
 		}
@@ -146,7 +147,7 @@ func (c *client) deployStack(ctx context.Context, stack *build.Stack, out *conso
 		}
 		if err := c.awaitReady(ctx, hearth.Name{Function: d.Name, Namespace: d.Namespace}); err != nil {
 			d.Reason = err.Error()
-			out.step("deploy", time.Since(began), "%s", out.paint("31", d.Name+" "+d.Reason))
+			out.step("deploy", time.Since(began), "%s", out.paint(terminal.Red, d.Name+" "+d.Reason))
 			continue
 		}
 		d.Ready = true

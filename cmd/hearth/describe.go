@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hearthfaas/hearth/cli/terminal"
 	"github.com/hearthfaas/hearth/internal/gateway"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/meter"
@@ -99,7 +100,7 @@ func describe(out io.Writer, d description) {
 	console := newConsole(out)
 	line := func(name, value string) {
 		if value != "" {
-			_, _ = fmt.Fprintf(out, "%s %s\n", console.paint("36", fmt.Sprintf("%-12s", name)), value)
+			console.say("%s %s", console.paint(terminal.Cyan, fmt.Sprintf("%-12s", name)), indented(value, 13))
 		}
 	}
 	each := func(name string, values map[string]string) {
@@ -109,7 +110,8 @@ func describe(out io.Writer, d description) {
 	}
 	line("name", d.Name)
 	line("namespace", d.Namespace)
-	line("status", console.paint(map[string]string{"ready": "32", "failing": "31"}[d.State], d.State))
+	state := console.paint(map[string]string{"ready": terminal.Green, "failing": terminal.Red}[d.State], d.State)
+	console.say("%s %s", console.paint(terminal.Cyan, "status      "), state)
 	line("failing", d.Failing)
 	if r := d.Rollback; r != nil {
 		line("rolled back", fmt.Sprintf("from %s at %s: %s", r.Image, r.At.Local().Format(time.DateTime), r.Reason))
@@ -165,6 +167,11 @@ func resourcesText(r *types.FunctionResources) string {
 		}
 	}
 	return strings.Join(parts, ", ")
+}
+
+// indented keeps the further lines of a value behind its name, so that none looks like a line of ours.
+func indented(value string, columns int) string {
+	return strings.ReplaceAll(value, "\n", "\n"+strings.Repeat(" ", columns))
 }
 
 // oneLine keeps a message in its row of a table.

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/hearthfaas/hearth/cli/terminal"
 	"github.com/hearthfaas/hearth/internal/egress"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/meter"
@@ -165,9 +166,9 @@ func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n 
 		defer cancel()
 		force(cancel)
 		err = errors.Join(err, n.close(drain))
-		out.say("%s", out.paint("2", "stopped"))
+		out.say("%s", out.paint(terminal.Faint, "stopped"))
 	}()
-	ready := func() { out.say("%s  in %s", out.paint("32", "ready"), seconds(time.Since(began))) }
+	ready := func() { out.say("%s  in %s", out.paint(terminal.Green, "ready"), seconds(time.Since(began))) }
 	if err := then(ctx, n, out, ready); err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -181,10 +182,10 @@ func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n 
 	case !server.Durable():
 		kept = "what is queued ends with it"
 	}
-	out.say("%s", out.paint("2", "Ctrl-C ends it; "+kept))
+	out.say("%s", out.paint(terminal.Faint, "Ctrl-C ends it; "+kept))
 	select {
 	case <-ctx.Done():
-		out.say("\n%s", out.paint("2", fmt.Sprintf("draining for at most %v; Ctrl-C again ends it at once", c.Drain)))
+		out.say("\n%s", out.paint(terminal.Faint, fmt.Sprintf("draining for at most %v; Ctrl-C again ends it at once", c.Drain)))
 		return nil
 	case err := <-n.served:
 		return err
@@ -297,7 +298,7 @@ func (c serveConfig) startRedis(ctx context.Context, out *console, log *slog.Log
 		if server, err = redis.StartEmbedded(randomText()); err != nil {
 			return nil, "", err
 		}
-		out.step("redis", 0, "%s: %s, so queued work will not outlive this process", out.paint("33", "in memory"), reason)
+		out.step("redis", 0, "%s: %s, so queued work will not outlive this process", out.paint(terminal.Yellow, "in memory"), reason)
 		return server, server.URL, nil
 	}
 	if err != nil {
@@ -305,7 +306,7 @@ func (c serveConfig) startRedis(ctx context.Context, out *console, log *slog.Log
 	}
 	out.step("redis", time.Since(began), "%s", server.Description)
 	if c.Provider == "docker" {
-		out.step("redis", 0, "%s", out.paint("33", "containers cannot reach it: for functions that need Redis, give one with --redis"))
+		out.step("redis", 0, "%s", out.paint(terminal.Yellow, "containers cannot reach it: for functions that need Redis, give one with --redis"))
 	} else {
 		out.step("redis", 0, "export REDIS_URL=%s   before you deploy with faas-cli", server.URL)
 	}

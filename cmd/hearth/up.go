@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hearthfaas/hearth/cli/terminal"
 	"github.com/hearthfaas/hearth/internal/build"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	sdk "github.com/openfaas/go-sdk"
@@ -164,7 +165,7 @@ func (n *node) awaitReady(ctx context.Context, stack *build.Stack, out *console)
 				break
 			}
 			if load.Failing != "" {
-				out.step("deploy", 0, "%s", out.paint("31", name+" cannot start: "+load.Failing))
+				out.step("deploy", 0, "%s", out.paint(terminal.Red, name+" cannot start: "+load.Failing))
 				break
 			}
 			select {
@@ -184,7 +185,7 @@ func (c upConfig) onReady(ctx context.Context, n *node) error {
 	}
 	cmd := exec.CommandContext(ctx, "sh", "-c", c.OnReady)
 	cmd.Env = append(os.Environ(), "OPENFAAS_URL="+n.url(), "HEARTH_SECRETS="+n.secrets.Files.Dir)
-	cmd.Stdout, cmd.Stderr = c.Out, os.Stderr
+	cmd.Stdout, cmd.Stderr = terminal.NewWriter(c.Out, nil).Unwrap(), os.Stderr // the user's own: it may use the terminal
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("--on-ready %q: %w", c.OnReady, err)
 	}

@@ -1,0 +1,101 @@
+// Package cli is how the commands of this project behave alike: output that is safe on a terminal, and how a command ends. It has no
+// command of its own.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/hearthfaas/hearth/cli/terminal"
+	"github.com/spf13/cobra"
+)
+
+// Exit codes. A command may have more of its own.
+const (
+	CodeFailed      = 1
+	CodeInterrupted = 128 // plus the number of the signal, as shells have it
+)
+
+// An ExitError ends the process with a code that scripts can tell from others.
+type ExitError struct {
+	Err  error // nil if there is nothing to say
+	Code int
+}
+
+func (e *ExitError) Error() string {
+	if e.Err == nil {
+		return ""
+	}
+	return e.Err.Error()
+}
+
+func (e *ExitError) Unwrap() error { return e.Err }
+
+// interrupted is why the context of a command ended, if it was by a signal.
+type interrupted struct{ signal syscall.Signal }
+
+func (i interrupted) Error() string { return "interrupted" }
+
+// Prepare gives a root command what all commands have in common.
+func Prepare(root *cobra.Command) {
+	root.SilenceUsage, root.SilenceErrors = true, true
+	root.PersistentFlags().Bool("raw", false, "print control characters as they are, on a terminal too")
+	SetOutput(root, os.Stdout, os.Stderr)
+}
+
+// SetOutput makes a command print to out and errOut, without harm if they are terminals.
+func SetOutput(root *cobra.Command, out, errOut io.Writer) {
+	raw := func() bool {
+		raw, _ := root.PersistentFlags().GetBool("raw")
+		return raw
+	}
+	root.SetOut(terminal.NewWriter(out, raw))
+	root.SetErr(terminal.NewWriter(errOut, raw))
+}
+
+// Main runs a command that was prepared, and ends the process.
+func Main(root *cobra.Command) { os.Exit(run(root)) }
+
+func run(root *cobra.Command) int {
+	out, errOut := terminal.NewWriter(root.OutOrStdout(), nil), terminal.NewWriter(root.ErrOrStderr(), nil)
+	log.SetOutput(errOut) // of packages that know no other log
+	ctx, cancel := context.WithCancelCause(context.Background())
+	defer cancel(nil)
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		s := <-signals
+		signal.Stop(signals) // a second one ends the process at once
+		cancel(interrupted{s.(syscall.Signal)})
+	}()
+	err := root.ExecuteContext(ctx)
+	_ = out.Flush()
+	code, text := codeOf(ctx, err)
+	if text != "" {
+		_, _ = fmt.Fprintf(errOut, "%s: %s\n", root.Name(), text)
+	}
+	_ = errOut.Flush()
+	return code
+}
+
+// codeOf is the exit code for an error, and what is said about it.
+func codeOf(ctx context.Context, err error) (code int, text string) {
+	if err == nil {
+		return 0, ""
+	}
+	var stopped interrupted
+	if errors.As(context.Cause(ctx), &stopped) && (errors.Is(err, context.Canceled) || errors.As(err, &stopped)) {
+		return CodeInterrupted + int(stopped.signal), stopped.Error()
+	}
+	var exit *ExitError
+	if errors.As(err, &exit) {
+		return exit.Code, err.Error()
+	}
+	return CodeFailed, err.Error()
+}

@@ -1,0 +1,157 @@
+/*
+Package terminal prints what others wrote without letting it act on the terminal.
+
+A terminal obeys some of the characters that it is given: they move the cursor, set the clipboard, change the title, or hide text.
+Function names, log lines, answers, dead letters and error messages come from strangers, so a [Writer] prints such characters as
+escapes (\x1b, \u009b) whenever its output is a terminal. Into a file or a pipe it writes every byte as it is.
+
+The package also lays out tables that fit the terminal. It reads no input and knows nothing of functions or cookies.
+*/
+package terminal
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"reflect"
+	"sync"
+
+	"golang.org/x/term"
+)
+
+// Text is safe to print: it has no control characters but line feeds, tabs and colours of our own.
+type Text string
+
+// A Writer escapes control characters if it writes to a terminal. It may be used by several goroutines at once.
+type Writer struct {
+	out    io.Writer
+	file   *os.File // nil if out is no terminal
+	colour bool
+	raw    func() bool
+
+	mu   sync.Mutex
+	held []byte // the beginning of a character whose rest has not come yet
+}
+
+// NewWriter wraps out; a Writer is returned as it is. While raw, if it is not nil, returns true, nothing is escaped.
+func NewWriter(out io.Writer, raw func() bool) *Writer {
+	if w, ok := out.(*Writer); ok {
+		return w
+	}
+	w := &Writer{out: out, raw: raw}
+	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		w.file = f
+		w.colour = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	}
+	return w
+}
+
+// IsTerminal reports whether the output is a terminal.
+func (w *Writer) IsTerminal() bool { return w.file != nil }
+
+// Unwrap is the output itself, for a program that writes to it on its own.
+func (w *Writer) Unwrap() io.Writer { return w.out }
+
+// Size is the terminal's size in characters, or 0, 0 if the output is no terminal.
+func (w *Writer) Size() (width, height int) {
+	if w.file == nil {
+		return 0, 0
+	}
+	width, height, err := term.GetSize(int(w.file.Fd()))
+	if err != nil || width <= 0 {
+		return 80, 24
+	}
+	return width, height
+}
+
+func (w *Writer) escapes() bool { return w.file != nil && (w.raw == nil || !w.raw()) }
+
+// Write writes p, with its control characters escaped if the output is a terminal.
+func (w *Writer) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.escapes() {
+		return w.out.Write(p)
+	}
+	if len(w.held) == 0 && harmless(p) {
+		return w.out.Write(p)
+	}
+	text, rest := appendEscaped(nil, append(w.held, p...), false)
+	w.held = bytes.Clone(rest)
+	if _, err := w.out.Write(text); err != nil {
+		return 0, err
+	}
+	return len(p), nil
+}
+
+// Flush writes the beginning of a character whose rest never came.
+func (w *Writer) Flush() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.held) == 0 {
+		return nil
+	}
+	text, _ := appendEscaped(nil, w.held, true)
+	w.held = nil
+	_, err := w.out.Write(text)
+	return err
+}
+
+// Print writes text as it is.
+func (w *Writer) Print(text Text) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_, _ = io.WriteString(w.out, string(text))
+}
+
+// Control sends a control sequence of our own to a terminal, and nothing to anything else.
+func (w *Writer) Control(sequence string) {
+	if w.file != nil {
+		w.Print(Text(sequence))
+	}
+}
+
+// Sprintf formats text for this writer. What it is given besides Text and numbers is escaped if the output is a terminal.
+func (w *Writer) Sprintf(format string, args ...any) Text {
+	if w.escapes() {
+		safe := make([]any, len(args))
+		for i, arg := range args {
+			safe[i] = safely(arg)
+		}
+		args = safe
+	}
+	return Text(fmt.Sprintf(format, args...))
+}
+
+// safely is arg as Sprintf may print it.
+func safely(arg any) any {
+	switch arg.(type) {
+	case Text, nil:
+		return arg
+	case error, fmt.Stringer:
+		return Escape(fmt.Sprint(arg))
+	}
+	if kind := reflect.TypeOf(arg).Kind(); kind >= reflect.Bool && kind <= reflect.Complex128 {
+		return arg
+	}
+	return Escape(fmt.Sprint(arg))
+}
+
+// Colours, as Paint takes them.
+const (
+	Faint  = "2"
+	Red    = "31"
+	Green  = "32"
+	Yellow = "33"
+	Cyan   = "36"
+)
+
+// Paint is text in a colour, or without any where the output has none.
+func (w *Writer) Paint(colour, text string) Text {
+	t := w.Sprintf("%s", text)
+	if !w.colour || colour == "" {
+		return t
+	}
+	return "\x1b[" + Text(colour) + "m" + t + "\x1b[0m"
+}
