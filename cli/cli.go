@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"github.com/hearthfaas/hearth/cli/terminal"
 	"github.com/spf13/cobra"
@@ -74,7 +75,14 @@ func run(root *cobra.Command) int {
 		signal.Stop(signals) // a second one ends the process at once
 		cancel(interrupted{s.(syscall.Signal)})
 	}()
-	err := root.ExecuteContext(ctx)
+	ended := make(chan error, 1)
+	go func() { ended <- root.ExecuteContext(ctx) }()
+	var err error
+	select {
+	case err = <-ended:
+	case <-ctx.Done():
+		err = await(ctx, root, ended)
+	}
 	_ = out.Flush()
 	code, text := codeOf(ctx, err)
 	if text != "" {
@@ -82,6 +90,32 @@ func run(root *cobra.Command) int {
 	}
 	_ = errOut.Flush()
 	return code
+}
+
+// grace is for how long a command may go on after a signal, unless it drains.
+const grace = 2 * time.Second
+
+// drains is the annotation of a command that ends what it has begun, however long that takes.
+const drains = "drains"
+
+// Drains marks a command that takes its time to end after a signal, and does so by itself.
+func Drains(cmd *cobra.Command) *cobra.Command {
+	cmd.Annotations = map[string]string{drains: "true"}
+	return cmd
+}
+
+// await waits for a command after a signal: something may hang that knows no context, such as a file on a disk that is unavailable.
+func await(ctx context.Context, root *cobra.Command, ended <-chan error) error {
+	var tooLate <-chan time.Time
+	if cmd, _, err := root.Find(os.Args[1:]); err != nil || cmd.Annotations[drains] == "" {
+		tooLate = time.After(grace)
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-tooLate:
+		return ctx.Err()
+	}
 }
 
 // codeOf is the exit code for an error, and what is said about it.

@@ -67,6 +67,9 @@ is not ready in time.`,
 				steps = newConsole(io.Discard)
 			}
 			list := c.deployStack(ctx, stack, steps, !noWait)
+			if err := cmd.Context().Err(); err != nil {
+				return err
+			}
 			if c.json {
 				if err := c.print(cmd, list, nil); err != nil {
 					return err

@@ -12,14 +12,20 @@ import (
 	"testing"
 
 	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/cli"
 	"github.com/hearthfaas/hearth/cli/clitest"
+	"github.com/spf13/cobra"
 	"github.com/stretchr/testify/require"
 )
 
-// TestMain lets tests run this binary as hearth itself.
+// TestMain lets tests run this binary as hearth itself. With HEARTH_TEST_READY it says when a command begins.
 func TestMain(m *testing.M) {
 	if os.Getenv("HEARTH_TEST_COMMAND") != "" {
-		main()
+		root := newRoot()
+		if os.Getenv("HEARTH_TEST_READY") != "" {
+			root.PersistentPreRun = func(cmd *cobra.Command, _ []string) { _, _ = fmt.Fprintln(cmd.ErrOrStderr(), "ready") }
+		}
+		cli.Main(root)
 	}
 	os.Exit(m.Run())
 }

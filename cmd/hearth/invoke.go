@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/cli"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -164,7 +165,7 @@ func (i *invocation) request(ctx context.Context, cmd *cobra.Command, gateway st
 func (i *invocation) body(cmd *cobra.Command) (io.Reader, error) {
 	switch {
 	case i.file == "-":
-		return cmd.InOrStdin(), nil
+		return cli.Input(cmd.Context(), cmd.InOrStdin()), nil
 	case i.file != "":
 		f, err := os.Open(i.file)
 		if err != nil {
@@ -176,7 +177,7 @@ func (i *invocation) body(cmd *cobra.Command) (io.Reader, error) {
 	case slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodOptions}, strings.ToUpper(i.method)) || isTerminal(cmd.InOrStdin()):
 		return nil, nil
 	}
-	return cmd.InOrStdin(), nil
+	return cli.Input(cmd.Context(), cmd.InOrStdin()), nil
 }
 
 // unknown is the error of a call whose 404 is the gateway's own: there is no such function.

@@ -19,7 +19,7 @@ func newRoot() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(newUp(), newServe(), newBuild(), newImage(), newConnector(),
+	root.AddCommand(cli.Drains(newUp()), cli.Drains(newServe()), newBuild(), newImage(), cli.Drains(newConnector()),
 		newDeploy(), newList(), newDescribe(), newInvoke(), newLogs(), newSecret(), newScale(), newDelete(), newQueues(), newBill(), newDead(), newCancel(),
 		newPassword(), newHealth(), newVersion())
 	cli.Prepare(root)

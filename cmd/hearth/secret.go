@@ -13,9 +13,9 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/hearthfaas/hearth/cli"
 	"github.com/openfaas/faas-provider/types"
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 )
 
 func newSecret() *cobra.Command {
@@ -148,11 +148,9 @@ func readSecret(cmd *cobra.Command, file string, trim bool) ([]byte, error) {
 	case file != "" && file != "-":
 		value, err = os.ReadFile(file)
 	case isTerminal(in):
-		_, _ = fmt.Fprint(cmd.ErrOrStderr(), "value: ")
-		value, err = term.ReadPassword(int(in.(*os.File).Fd()))
-		_, _ = fmt.Fprintln(cmd.ErrOrStderr())
+		value, err = cli.ReadPassword(cmd.Context(), in.(*os.File), cmd.ErrOrStderr(), "value: ")
 	default:
-		value, err = io.ReadAll(in)
+		value, err = io.ReadAll(cli.Input(cmd.Context(), in))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read the value: %w", err)

@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/openfaas/faas-provider/types"
@@ -145,7 +146,14 @@ func (s *Stack) build(ctx context.Context, name, dir string, images Images) erro
 	cmd := exec.CommandContext(ctx, "sh", filepath.Join(built, "build.sh"), binary)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // static, whatever our own environment says: an image has no libc
 	cmd.Stdout, cmd.Stderr = &output, &output
+	// What build.sh has started ends with it: a compiler that goes on would keep us waiting for its output.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
+	cmd.WaitDelay = 5 * time.Second
 	if err := cmd.Run(); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		return fail(err, output.Bytes())
 	}
 	if err := images.Put(ctx, imageOf(f.Image), binary); err != nil {

@@ -1,6 +1,7 @@
 package build_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"os"
@@ -130,4 +131,26 @@ func TestTemplateTestsTheHandler(t *testing.T) {
 	out, err = run()
 	require.Error(t, err)
 	require.Contains(t, out, "on purpose")
+}
+
+// TestABuildEndsWithItsContext has a build.sh whose child goes on and holds the output.
+func TestABuildEndsWithItsContext(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "template/slow/build.sh", "touch \"$1.begun\"\nsleep 600\necho late\n")
+	write(t, "template/slow/template.yml", "language: slow\n")
+	write(t, "echo/handler", "x")
+	write(t, "stack.yml", "provider: {name: openfaas}\nfunctions:\n  echo: {lang: slow, handler: ./echo, image: echo}\n")
+	stack, err := build.Read("stack.yml")
+	require.NoError(t, err)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- stack.Build(ctx, "build", nil, &progress{ended: map[string]error{}}) }()
+	require.Eventually(t, func() bool { _, err := os.Stat("build/echo.bin.begun"); return err == nil }, time.Minute, 2*time.Millisecond)
+	cancel()
+	select {
+	case err := <-ended:
+		require.ErrorIs(t, err, context.Canceled)
+	case <-time.After(time.Minute):
+		t.Fatal("the build goes on")
+	}
 }
