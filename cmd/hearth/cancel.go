@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -11,18 +12,29 @@ import (
 
 func newCancel() *cobra.Command {
 	c := &client{}
-	var function string
+	var function, message string
 	cmd := &cobra.Command{
 		Use:   "cancel CALL-ID",
 		Short: "Take a queued call out of its queue, or break it off if it is under way",
-		Long: `A call is named by the X-Call-Id that its 202 brought. One under way is broken off: its function sees that its caller is gone,
-and may have done what it does all the same. There is no callback of a call that was cancelled.`,
+		Long: `A call is named by the X-Call-Id that its 202 brought. If several calls were queued with the same X-Call-Id, all of them are
+cancelled; --message names one of them, by the X-Message-Id that its 202 brought.
+
+A call under way is broken off: its function sees that its caller is gone, and may have done its work all the same. A cancelled call
+makes no callback, and its Idempotency-Key may be used again.`,
 		Example: "  hearth cancel 5f1cfe93-8f3a-4b3e-9d3a-7e2f0b1c2d3e\n  hearth cancel nightly-report --function report",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			path := "/async-function/" + url.PathEscape(args[0])
-			if function != "" {
-				path += "?function=" + url.QueryEscape(function)
+			if message != "" && function == "" {
+				return errors.New("--message needs --function: message ids are of one function")
+			}
+			path, query := "/async-function/"+url.PathEscape(args[0]), url.Values{}
+			for name, value := range map[string]string{"function": function, "message": message} {
+				if value != "" {
+					query.Set(name, value)
+				}
+			}
+			if len(query) > 0 {
+				path += "?" + query.Encode()
 			}
 			var out map[string]int
 			if err := c.do(cmd.Context(), http.MethodDelete, path, nil, &out); err != nil {
@@ -33,5 +45,6 @@ and may have done what it does all the same. There is no callback of a call that
 	}
 	c.flags(cmd)
 	cmd.Flags().StringVar(&function, "function", "", "the function that was called: spares a look through all queues")
+	cmd.Flags().StringVar(&message, "message", "", "only the call with this X-Message-Id; needs --function")
 	return cmd
 }

@@ -98,6 +98,9 @@ func (i *invocation) run(cmd *cobra.Command, c *client, n hearth.Name) error {
 	}
 	if i.async && res.StatusCode < http.StatusBadRequest {
 		id := res.Header.Get(chain.HeaderCallID)
+		if state := res.Header.Get("X-Call-State"); res.StatusCode == http.StatusOK && state != "" {
+			_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "the call was queued before, with the same Idempotency-Key, and is %s\n", state)
+		}
 		return c.print(cmd, map[string]string{"function": n.String(), "callId": id}, func(out io.Writer) { _, _ = fmt.Fprintln(out, id) })
 	}
 	out := cmd.OutOrStdout()

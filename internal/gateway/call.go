@@ -1,12 +1,8 @@
 package gateway
 
 import (
-	"context"
-	"errors"
-	"io"
 	"net/http"
 	"net/textproto"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,24 +10,18 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/hearthfaas/hearth/chain"
-	"github.com/hearthfaas/hearth/internal/egress"
 	"github.com/hearthfaas/hearth/internal/hearth"
-	"github.com/hearthfaas/hearth/internal/redis"
-	"github.com/hearthfaas/hearth/internal/router"
-	"github.com/hearthfaas/hearth/internal/tracing"
 )
 
 const (
 	headerStartTime = "X-Start-Time"
-	headerCallback  = "X-Callback-Url"
 
 	// maxReplay is how many bytes of a body are read before the call is sent, so that it can be sent to another replica when
 	// the first took nothing of it.
 	maxReplay = 64 << 10
 
-	maxCallID = 200 // bytes of an X-Call-Id that is kept
+	maxCallID = 200 // bytes of an X-Call-Id that is kept; a longer one is replaced
 
-	queueTimeout = 3 * time.Second  // for Redis to take a call; a stopped one says nothing, and its caller should not hang
 	bodyTimeout  = 30 * time.Second // for a body that is read before the call is made
 	writeTimeout = time.Minute      // for a caller to take the next part of an answer
 )
@@ -134,16 +124,15 @@ func lists(h http.Header, name, token string) bool {
 
 // HeadersFor are the headers that a function would be given of a call.
 func (g *Gateway) HeadersFor(r *http.Request) http.Header {
-	id, _ := callIDOf(r)
-	return g.headersOf(r, id, time.Now())
+	return g.headersOf(r, callIDOf(r), time.Now())
 }
 
-// callIDOf is the caller's X-Call-Id, or a new one.
-func callIDOf(r *http.Request) (id string, own bool) {
+// callIDOf is the caller's X-Call-Id, or a new one. It is a correlation id: several calls may have the same.
+func callIDOf(r *http.Request) string {
 	if id := r.Header.Get(chain.HeaderCallID); id != "" && len(id) <= maxCallID {
-		return id, true
+		return id
 	}
-	return uuid.NewString(), false
+	return uuid.NewString()
 }
 
 // contentTypeOf is what an answer without a type is said to be: the request's, as OpenFaaS has it.
@@ -152,110 +141,4 @@ func contentTypeOf(r *http.Request) []string {
 		return t
 	}
 	return []string{"text/plain; charset=utf-8"}
-}
-
-// enqueue is an async call.
-func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
-	target, _, _ := targetOf(r)
-	n, path, err := functionOf(target, "/async-function/")
-	if err != nil {
-		return err
-	}
-	if r.Method != http.MethodPost {
-		w.Header().Set("Allow", http.MethodPost)
-		chain.Problem{Status: http.StatusMethodNotAllowed, Title: "Method Not Allowed", Detail: "a function is called asynchronously with POST"}.Write(w)
-		return nil
-	}
-	f, ok := g.cfg.Registry.Function(n)
-	if !ok {
-		return router.NotFound(n)
-	}
-	at, err := deliverAt(r.Header, time.Now())
-	if err != nil {
-		return err
-	}
-	callback := r.Header.Get(headerCallback)
-	if callback != "" {
-		if err := checkCallback(callback); err != nil {
-			return err
-		}
-		ctx, cancel := context.WithTimeout(r.Context(), queueTimeout)
-		err := g.cfg.Registry.EnsureCallbacks(ctx, n, false)
-		cancel()
-		if err != nil {
-			return err
-		}
-	}
-	deadline := http.NewResponseController(w)
-	_ = deadline.SetReadDeadline(time.Now().Add(bodyTimeout))
-	body, tooLarge, err := readLimited(r, g.cfg.MaxAsyncBody)
-	if err != nil {
-		return hearth.Errorf(hearth.Invalid, "the body broke off, or took longer than %v", bodyTimeout)
-	}
-	_ = deadline.SetReadDeadline(time.Time{})
-	if tooLarge {
-		chain.Problem{Status: http.StatusRequestEntityTooLarge, Title: "Too large",
-			Detail: "a queued call may have " + strconv.FormatInt(g.cfg.MaxAsyncBody, 10) + " bytes; call the function synchronously, or put the body elsewhere"}.Write(w)
-		return nil
-	}
-	callID, own := callIDOf(r)
-	now := time.Now()
-	header := g.headersOf(r, callID, now)
-	for _, name := range []string{headerCallback, headerDelay, headerDeliverAt} {
-		delete(header, name)
-	}
-	delete(header, "Content-Length")
-	delete(header, "Content-Type") // the entry has it
-	delete(header, chain.HeaderCallID)
-	call := redis.Call{Key: r.Header.Get("Idempotency-Key"), Repeated: own, Entry: chain.Entry{Body: body, CallID: callID, Method: r.Method,
-		Query: r.URL.RawQuery, Header: header, Callback: callback, DeliverAt: at, Traceparent: r.Header.Get(chain.HeaderTraceparent), ContentType: r.Header.Get("Content-Type")}}
-	if path != "/" {
-		call.Path = path
-	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), queueTimeout)
-	defer cancel()
-	ctx, span := g.cfg.Tracer.Send(ctx, tracing.Message{Function: n, Stream: redis.CallsOf(n).Stream, CallID: callID})
-	call.Traceparent = span.Traceparent(call.Traceparent)
-	callID, err = g.cfg.Queue.Enqueue(ctx, n, call, f.QueueLimit(g.cfg.QueueLimit))
-	span.End(err)
-	if errors.Is(err, redis.ErrNoGroup) {
-		if _, ok := g.cfg.Registry.Function(n); !ok || !g.cfg.Registry.Deployed(ctx, n) {
-			return router.NotFound(n) // it was removed while the body came, perhaps by another hearth
-		}
-		return hearth.Errorf(hearth.Unavailable, "the queue of %s is lost from Redis: deploy the function again", n.Function)
-	}
-	if err != nil {
-		return err
-	}
-	g.cfg.Dispatch.Notify(n, redis.CallsOf(n))
-	w.Header()[chain.HeaderCallID] = []string{callID}
-	w.Header()[headerStartTime] = header[headerStartTime]
-	w.WriteHeader(http.StatusAccepted)
-	return nil
-}
-
-// checkCallback refuses at the door what could never be called.
-func checkCallback(text string) error {
-	u, err := url.Parse(text)
-	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
-		return hearth.Errorf(hearth.Invalid, "the %s is not an absolute http or https URL", headerCallback)
-	}
-	if err := egress.CheckHost(u.Hostname()); err != nil {
-		return hearth.Errorf(hearth.Invalid, "the %s cannot be called: %v", headerCallback, err)
-	}
-	return nil
-}
-
-func readLimited(r *http.Request, limit int64) (body []byte, tooLarge bool, err error) {
-	if r.ContentLength > limit {
-		return nil, true, nil
-	}
-	limited := io.LimitReader(r.Body, limit+1)
-	if r.ContentLength >= 0 {
-		body = make([]byte, r.ContentLength)
-		_, err = io.ReadFull(limited, body)
-		return body, false, err
-	}
-	body, err = io.ReadAll(limited)
-	return body, int64(len(body)) > limit, err
 }

@@ -2,14 +2,21 @@ package gateway
 
 import (
 	"net/http"
+	"regexp"
 	"strings"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
 )
 
+// messageID is the id of an entry of a stream.
+var messageID = regexp.MustCompile(`^[0-9]{1,20}-[0-9]{1,20}$`)
+
 // cancel takes a queued call out of its queue, or breaks it off if it is under way: DELETE /async-function/CALL-ID, with
 // ?function=NAME if the caller knows it, which spares a look through all queues. It makes no callback.
+//
+// A call id is the caller's, and several calls may have it: all of them are cancelled, and the answer says how many. With
+// ?function=NAME and ?message=ID, the X-Message-Id that came with the 202, that one alone is.
 //
 // It wants the operator's credentials: a caller may choose its call ids, so one could be guessed.
 // See https://docs.openfaas.com/reference/async/.
@@ -18,7 +25,14 @@ func (g *Gateway) cancel(w http.ResponseWriter, r *http.Request) error {
 	if id == "" || len(id) > maxCallID {
 		return hearth.Errorf(hearth.Invalid, "the path names no call: want /async-function/CALL-ID")
 	}
-	queues, err := g.selected(r.Context(), "", r.URL.Query().Get("function"))
+	function, message := r.URL.Query().Get("function"), r.URL.Query().Get("message")
+	switch {
+	case message != "" && function == "":
+		return hearth.Errorf(hearth.Invalid, "a message is of one function: say which, with ?function=NAME")
+	case message != "" && !messageID.MatchString(message):
+		return hearth.Errorf(hearth.Invalid, "the message is %.40q, want the X-Message-Id of a call, such as 1795437512656-0", message)
+	}
+	queues, err := g.selected(r.Context(), "", function)
 	if err != nil {
 		return err
 	}
@@ -28,7 +42,7 @@ func (g *Gateway) cancel(w http.ResponseWriter, r *http.Request) error {
 		if err != nil || q.sub != redis.CallsOf(n) {
 			continue
 		}
-		ids, letters, err := g.cfg.Queue.Cancel(r.Context(), n, id)
+		ids, letters, err := g.cfg.Queue.Cancel(r.Context(), n, id, message)
 		g.cfg.Dispatch.Cancelled(n, ids)
 		if err != nil {
 			return err

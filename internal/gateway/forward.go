@@ -32,7 +32,7 @@ func (g *Gateway) call(w http.ResponseWriter, r *http.Request) error {
 		chain.Problem{Status: http.StatusMethodNotAllowed, Title: "Method Not Allowed", Detail: "a function is called with one of " + methods}.Write(w)
 		return nil
 	}
-	callID, _ := callIDOf(r)
+	callID := callIDOf(r)
 	now := time.Now()
 	out := (&http.Request{Method: r.Method, URL: &url.URL{Opaque: path, RawQuery: query, ForceQuery: asked}, Header: g.headersOf(r, callID, now),
 		ContentLength: r.ContentLength}).WithContext(r.Context())

@@ -10,13 +10,13 @@ import (
 const cancelLook = 1000
 
 // Cancel takes all calls with a call id out of a function's own queue: those that wait, and those under way, whose answers then
-// count for nothing. It looks through the whole queue. It returns the entries' ids, and those of dead letters with that call id,
-// which it leaves alone.
-func (c *Client) Cancel(ctx context.Context, n hearth.Name, callID string) (cancelled, dead []string, err error) {
+// count for nothing. It looks through the whole queue, unless it is told the id of the only entry that is meant. It returns the
+// entries' ids, and those of dead letters with that call id, which it leaves alone.
+func (c *Client) Cancel(ctx context.Context, n hearth.Name, callID, only string) (cancelled, dead []string, err error) {
 	s := CallsOf(n)
 	keys, _ := counted(s)
 	for from := "-"; from != ""; {
-		got, err := cancelLua.Run(ctx, c.rdb, keys, s.Group, callID, from, cancelLook).Slice()
+		got, err := cancelLua.Run(ctx, c.rdb, keys, s.Group, callID, from, cancelLook, only).Slice()
 		if err != nil {
 			return cancelled, dead, away("look for the call in the queue of "+n.Function, err)
 		}

@@ -46,9 +46,17 @@ func TestOnceInAClusterIsSentOnce(t *testing.T) {
 	require.Equal(t, hearth.Unavailable, hearth.CodeOf(enqueue()))
 	require.Equal(t, 2, queued(), "it has run, and once")
 
+	// With a key it is sent again, and known as what was sent before.
+	cuts.Store(1)
+	keyed, err := c.Enqueue(ctx, n, Call{Key: "k", Entry: chain.Entry{Body: []byte("x"), CallID: "c"}}, hearth.QueueLimit{Length: 100, Bytes: 1 << 20})
+	require.NoError(t, err)
+	require.Equal(t, Queued, keyed.State)
+	require.False(t, keyed.Before, "it is no repeat: the caller has asked once")
+	require.Equal(t, 3, queued())
+
 	cuts.Store(1)
 	require.NoError(t, rdb.XAdd(ctx, &goredis.XAddArgs{Stream: calls.Stream, Values: []string{"body", "x"}}).Err())
-	require.Equal(t, 4, queued(), "go-redis would send it again")
+	require.Equal(t, 5, queued(), "go-redis would send it again")
 
 	// Also when several go together.
 	before := queued()

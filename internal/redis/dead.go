@@ -159,7 +159,7 @@ func (c *Client) Redrive(ctx context.Context, s chain.Subscription, ids []string
 	return n, away("redrive dead letters of "+s.Stream, err)
 }
 
-// Purge throws dead letters away. It returns how many of these ids were dead.
+// Purge throws dead letters away, and frees their Idempotency-Keys. It returns how many of these ids were dead.
 func (c *Client) Purge(ctx context.Context, s chain.Subscription, ids []string) (int, error) {
 	keys, _ := counted(s)
 	n, err := purgeLua.Run(ctx, c.rdb, keys, append([]any{s.Group}, anys(ids)...)...).Int()

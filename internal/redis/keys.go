@@ -40,7 +40,14 @@ func TopicOf(n hearth.Name, topic string) chain.Subscription {
 	return chain.Subscription{Stream: stream, Group: groupOf(n)}
 }
 
-// keyOnce remembers the call that an Idempotency-Key, or a call id, was used for.
+// keyKeys is a hash: the calls of a function that came with an Idempotency-Key, by the hash of that. queue.lua says more.
+func keyKeys(n hearth.Name) string { return fnTag(n) + ".calls:keys" }
+
+// keyEnded is a sorted set: until when the keys of calls that have ended are remembered.
+func keyEnded(n hearth.Name) string { return fnTag(n) + ".calls:ended" }
+
+// keyOnce is where versions before this one kept the call that an Idempotency-Key was used for. It is read as long as it may be
+// there, which is a day, and never written.
 func keyOnce(n hearth.Name, digest string) string { return fnTag(n) + ":once:" + digest }
 
 // keyBytes is how many bytes a function's own calls have together, as far as they are on the stream.

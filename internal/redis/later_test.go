@@ -79,7 +79,7 @@ func TestQueueIsBoundedInBytes(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "412", bytes())
 		require.NoError(t, enqueue())
-		cancelled, _, err := q.Cancel(t.Context(), fn, "c")
+		cancelled, _, err := q.Cancel(t.Context(), fn, "c", "")
 		require.NoError(t, err)
 		require.Len(t, cancelled, 2)
 		require.Empty(t, bytes(), "what is empty has none")
@@ -105,14 +105,25 @@ func TestCancel(t *testing.T) {
 				q.take(50)
 			}
 		}
-		cancelled, dead, err := q.Cancel(t.Context(), fn, "call-0")
+		last := q.raw.XRevRangeN(t.Context(), q.sub.Stream, "+", "-", 1).Val()[0].ID
+		for only, callID := range map[string]string{"1-1": "call-0", last: "call-1"} {
+			cancelled, _, err := q.Cancel(t.Context(), fn, callID, only)
+			require.NoError(t, err)
+			require.Empty(t, cancelled, "neither another id nor another call id is meant")
+		}
+		cancelled, dead, err := q.Cancel(t.Context(), fn, "call-0", "")
 		require.NoError(t, err)
 		require.Len(t, cancelled, 2, "one under way, and one that waits")
 		require.Empty(t, dead)
 		require.Equal(t, redis.Depth{Waiting: 1049, Leased: 49}, q.depth())
-		cancelled, _, err = q.Cancel(t.Context(), fn, "call-0")
+		cancelled, _, err = q.Cancel(t.Context(), fn, "call-0", "")
 		require.NoError(t, err)
 		require.Empty(t, cancelled)
+		third := q.raw.XRange(t.Context(), q.sub.Stream, "-", "+").Val()[2]
+		cancelled, _, err = q.Cancel(t.Context(), fn, third.Values["call-id"].(string), third.ID)
+		require.NoError(t, err)
+		require.Equal(t, []string{third.ID}, cancelled)
+		q.enqueueEntry(chain.Entry{Body: []byte("x"), CallID: "in its place"})
 
 		q.expire()
 		d := q.one()
@@ -120,7 +131,7 @@ func TestCancel(t *testing.T) {
 		require.NoError(t, err)
 		e, err := chain.ParseEntry(d.Fields)
 		require.NoError(t, err)
-		cancelled, dead, err = q.Cancel(t.Context(), fn, e.CallID)
+		cancelled, dead, err = q.Cancel(t.Context(), fn, e.CallID, "")
 		require.NoError(t, err)
 		require.Empty(t, cancelled)
 		require.Equal(t, []string{d.ID}, dead)
@@ -132,7 +143,7 @@ func TestCancelledCallIsToldToItsHolder(t *testing.T) {
 	servers(t, func(t *testing.T, q queue) {
 		q.enqueue("x")
 		d := q.one()
-		_, _, err := q.Cancel(t.Context(), fn, "c-x")
+		_, _, err := q.Cancel(t.Context(), fn, "c-x", "")
 		require.NoError(t, err)
 		require.Equal(t, []string{d.ID}, q.renew(d))
 		done, err := q.Settle(t.Context(), q.sub, d, nil)

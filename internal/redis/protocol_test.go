@@ -23,6 +23,16 @@ type world struct {
 	groups [maxGroups]group
 	alive  [2]bool // dispatchers
 	copied bool    // the second message is a copy of the first: never, but by a flaw
+
+	// Of a function's own calls there is more: they have one group, are settled by the dispatcher alone, and may be cancelled. Some
+	// come with an Idempotency-Key, always the same.
+	own   bool
+	key   uint8 // the message that the key belongs to, counted from 1; 0 if it is free
+	ended bool  // and that has been answered
+
+	// What has happened, of which Redis knows nothing.
+	keyed  [maxMessages]bool // came with the key
+	lapsed [maxMessages]bool // had been answered for so long that its key was forgotten
 }
 
 type group struct {
@@ -74,6 +84,16 @@ const (
 	undelivered = 2
 )
 
+// Answers to a call with the key.
+const (
+	accepted = 1
+	queued   = 10
+	inFlight = 11
+	delayed  = 12
+	dead     = 13
+	finished = 14
+)
+
 // A protocol is the scripts; flaw is what is wrong with them, if anything.
 type protocol struct{ flaw flaw }
 
@@ -118,7 +138,21 @@ func (p protocol) run(w world, s step) (world, int) {
 		}
 		e.purged = true
 		p.settle(&w, s)
+		w.release(s.message, p.flaw == purgeSpendsKey)
 		return w, 1
+	case ask:
+		return w, p.ask(&w)
+	case cancel:
+		if e.dead || !w.on[s.message] {
+			return w, 0
+		}
+		e.pending, e.purged, w.on[s.message] = false, true, false
+		e.forget()
+		w.release(s.message, p.flaw == cancelSpendsKey)
+		return w, 1
+	case lapse:
+		w.lapsed[w.key-1] = true
+		w.key, w.ended = 0, false
 	case expire:
 		e.lease = over
 	case ripen:
@@ -138,11 +172,64 @@ func (p protocol) run(w world, s step) (world, int) {
 	case sweep:
 		return w, p.sweep(g)
 	case stranger:
-		e = &g.entries[g.read]
-		e.pending, e.stray = true, true
-		g.read++
+		m := g.next(&w)
+		g.entries[m].pending, g.entries[m].stray = true, true
+		g.read = uint8(m) + 1
 	}
 	return w, 0
+}
+
+// next is the next message that a group has not been given; -1 if there is none.
+func (g *group) next(w *world) int {
+	for m := int(g.read); m < int(w.added); m++ {
+		if w.on[m] {
+			return m
+		}
+	}
+	return -1
+}
+
+// ask is a call with the key.
+func (p protocol) ask(w *world) int {
+	if state := w.known(); state != 0 {
+		return state
+	}
+	w.on[w.added], w.keyed[w.added] = true, true
+	w.added++
+	w.key, w.ended = w.added, false
+	return accepted
+}
+
+// known is what a call with the key is told of the one before; 0 if the key is free.
+func (w *world) known() int {
+	switch {
+	case w.key == 0:
+		return 0
+	case w.ended:
+		return finished
+	}
+	switch e := w.groups[0].entries[w.key-1]; {
+	case e.dead:
+		return dead
+	case e.lease != absent:
+		return inFlight
+	case e.due != absent || w.later[w.key-1]:
+		return delayed
+	case w.on[w.key-1]:
+		return queued
+	}
+	return 0
+}
+
+// release frees the key, if it is this message's. A flaw spends it: as if the message had been answered.
+func (w *world) release(m uint8, spends bool) {
+	switch {
+	case w.key != m+1:
+	case spends:
+		w.ended = true
+	default:
+		w.key = 0
+	}
 }
 
 func (e *entry) owner(t uint8) uint8 {
@@ -173,6 +260,9 @@ func (g *group) takeable(w *world, n int) (taken, parked []int) {
 		}
 	}
 	for m := int(g.read); m < int(w.added) && len(taken) < n; m++ {
+		if !w.on[m] && w.own { // it was cancelled
+			continue
+		}
 		if w.later[m] {
 			parked = append(parked, m)
 		} else {
@@ -224,6 +314,12 @@ func (p protocol) finish(w *world, s step) int {
 	}
 	p.settle(w, s)
 	w.effect(s)
+	if w.key == s.message+1 {
+		w.ended = true
+		if p.flaw == answerFreesKey {
+			w.key, w.ended = 0, false
+		}
+	}
 	return committed
 }
 
@@ -317,6 +413,9 @@ func (p protocol) bury(w *world, e *entry, s step) int {
 	e.buried |= bit(s.token)
 	if p.flaw == buryingAcks {
 		e.pending = false
+	}
+	if p.flaw == buryingFreesKey {
+		w.release(s.message, false)
 	}
 	return 1
 }

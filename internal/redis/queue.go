@@ -3,9 +3,7 @@ package redis
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"embed"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -14,7 +12,6 @@ import (
 
 	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/internal/hearth"
-	goredis "github.com/redis/go-redis/v9"
 )
 
 //go:embed lua/*.lua
@@ -23,6 +20,11 @@ var luaFiles embed.FS
 // lua reads a script that works on what is there, and puts before it what such scripts share.
 func lua(name string) *chain.Lua {
 	return chain.NewLua(chain.SettleLua+luaText("queue")+luaText(name), true)
+}
+
+// accepting is lua for a script that takes work on: a full Redis refuses it.
+func accepting(name string) *chain.Lua {
+	return chain.NewLua(chain.SettleLua+luaText("queue")+luaText(name), false)
 }
 
 func luaText(name string) string {
@@ -34,7 +36,7 @@ func luaText(name string) string {
 }
 
 var (
-	enqueueLua     = chain.NewLua(luaText("enqueue"), false) // a full Redis refuses it
+	enqueueLua     = accepting("enqueue")
 	takeLua        = lua("take")
 	finishLua      = lua("finish")
 	deferLua       = lua("defer")
@@ -59,81 +61,6 @@ var (
 // ErrNoGroup: the subscription's consumer group is not there, though it was made.
 var ErrNoGroup = errors.New("the consumer group is lost")
 
-// A Call is one to queue.
-type Call struct {
-	chain.Entry
-
-	// Key is the caller's Idempotency-Key: a call with the same key is queued once, and another call with it is refused.
-	Key string
-	// Repeated means that the call id came from the caller: the same call with it is queued once. Another call with the
-	// same id is another call.
-	Repeated bool
-}
-
-// remember is for how long a key is known.
-const remember = 24 * time.Hour
-
-// Enqueue puts a call on a function's own queue and returns the call's id, which is another one if the call was queued
-// before. When it returns, Redis has the call, as safe as its durability is.
-//
-// It returns ErrNoGroup if the function has no queue, an error of code Exhausted if that has reached the limit, Conflict if the key
-// was used for another call, and Unavailable if Redis is away or full; then the call may have been queued only if the connection broke.
-func (c *Client) Enqueue(ctx context.Context, n hearth.Name, call Call, limit hearth.QueueLimit) (callID string, err error) {
-	fields, err := call.Values()
-	if err != nil {
-		return "", err
-	}
-	keys, digest := []string{CallsOf(n).Stream, keyBytes(n), CallsOf(n).Keys()[3]}, ""
-	if call.Key != "" || call.Repeated {
-		digest = call.digest()
-		used := "key " + call.Key
-		if call.Key == "" {
-			used = "call " + call.CallID + " " + digest
-		}
-		keys = append(keys, keyOnce(n, hash(used)))
-	}
-	args := append([]any{limit.Length, limit.Bytes, digest, call.CallID, remember.Milliseconds(), CallsOf(n).Group}, fields...)
-	var cmd *goredis.Cmd
-	if c.embedded {
-		cmd = enqueueLua.Run(ctx, c.once, keys, args...)
-	} else {
-		cmd = c.together(keys[0]).run(ctx, enqueueLua, keys, args)
-	}
-	if digest != "" && chain.IsAway(cmd.Err()) { // its key makes it safe to repeat
-		cmd = enqueueLua.Run(ctx, c.rdb, keys, args...)
-	}
-	got, err := cmd.StringSlice()
-	if err != nil {
-		return "", away("queue the call of "+n.Function, err)
-	}
-	switch got[0] {
-	case "queued":
-		return call.CallID, nil
-	case "same":
-		return got[1], nil
-	case "nogroup":
-		return "", fmt.Errorf("%w: %s", ErrNoGroup, CallsOf(n))
-	case "other":
-		return "", hearth.Errorf(hearth.Conflict, "the Idempotency-Key was used for another call of %s: use another key", n.Function)
-	}
-	dead := ""
-	if got[3] != "0" {
-		dead = fmt.Sprintf(", %s of them dead letters", got[3])
-	}
-	return "", hearth.Errorf(hearth.Exhausted, "the queue of %s is full: it has %s calls of together %s bytes%s, and may have %d of together %d: try again later",
-		n.Function, got[1], got[2], dead, limit.Length, limit.Bytes)
-}
-
-// digest tells one call from another.
-func (c Call) digest() string {
-	return hash(strings.Join([]string{c.Method, c.Path, c.Query, string(c.Body)}, "\x00"))
-}
-
-func hash(s string) string {
-	sum := sha256.Sum256([]byte(s))
-	return hex.EncodeToString(sum[:16])
-}
-
 // A Delivery is an entry that was taken, and the lease on it.
 type Delivery struct {
 	ID      string
@@ -143,12 +70,25 @@ type Delivery struct {
 	Fields  []string // of the entry; nil if the entry is gone
 }
 
-// size is how many bytes were counted when the entry was accepted.
+// size is how many bytes were counted when the entry was accepted, as queue.size in queue.lua has it.
 func (d Delivery) size() (n int) {
 	for _, text := range d.Fields {
 		n += len(text)
 	}
+	if d.key() != "" {
+		n += sizeOfKey
+	}
 	return n
+}
+
+// key is the hash of the call's Idempotency-Key, or "".
+func (d Delivery) key() string {
+	for i := 0; i+1 < len(d.Fields); i += 2 {
+		if d.Fields[i] == fieldKey {
+			return d.Fields[i+1]
+		}
+	}
+	return ""
 }
 
 // A Batch is what Take took.
@@ -192,14 +132,14 @@ type Callback struct {
 	Entry chain.Entry
 }
 
-// counted are a subscription's keys, and that of its stream's bytes if it is a function's own calls: topics and callbacks have
-// no limit.
+// counted are a subscription's keys, and those of its bytes and Idempotency-Keys if it is a function's own calls: topics and
+// callbacks have no limit.
 func counted(s chain.Subscription) (keys []string, is bool) {
 	n, err := hearth.ParseName(s.Group)
 	if err != nil || s != CallsOf(n) {
 		return s.Keys(), false
 	}
-	return append(s.Keys(), keyBytes(n)), true
+	return append(s.Keys(), keyBytes(n), keyKeys(n), keyEnded(n)), true
 }
 
 // withCallback adds a callback, if there is one, to the keys and args of a script that may queue it.
@@ -241,10 +181,10 @@ func (c *Client) SettleAll(ctx context.Context, s chain.Subscription, list []Del
 
 func (c *Client) settle(ctx context.Context, s chain.Subscription, list []Delivery, cb *Callback) ([]int64, error) {
 	keys, own := counted(s)
-	args := make([]any, 0, 3+3*len(list))
+	args := make([]any, 0, 3+4*len(list))
 	args = append(args, s.Group, own, len(list))
 	for _, d := range list {
-		args = append(args, d.ID, d.Token, d.size())
+		args = append(args, d.ID, d.Token, d.size(), d.key())
 	}
 	keys, args, err := withCallback(cb, keys, args)
 	if err != nil {

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/chain"
-	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -177,36 +176,6 @@ func TestCallbackIsQueuedWithTheEnd(t *testing.T) {
 		_, err = q.Bury(t.Context(), q.sub, q.one(), redis.Failure{Reason: "no"}, cb)
 		require.NoError(t, err)
 		require.EqualValues(t, 2, q.raw.XLen(t.Context(), to.Stream).Val())
-	})
-}
-
-func TestEnqueueOncePerKey(t *testing.T) {
-	servers(t, func(t *testing.T, q queue) {
-		enqueue := func(key, callID, body string, repeated bool) (string, error) {
-			return q.Enqueue(t.Context(), fn, redis.Call{Entry: chain.Entry{Body: []byte(body), CallID: callID}, Key: key, Repeated: repeated}, hearth.QueueLimit{Length: 3, Bytes: 1 << 20})
-		}
-		id, err := enqueue("k", "c1", "x", false)
-		require.NoError(t, err)
-		require.Equal(t, "c1", id)
-		id, err = enqueue("k", "c2", "x", false)
-		require.NoError(t, err)
-		require.Equal(t, "c1", id, "the same call")
-		_, err = enqueue("k", "c3", "y", false)
-		require.Equal(t, hearth.Conflict, hearth.CodeOf(err))
-		for range 2 {
-			id, err = enqueue("", "c4", "x", true)
-			require.NoError(t, err)
-			require.Equal(t, "c4", id)
-		}
-		require.Equal(t, 2, q.depth().Waiting)
-		_, err = enqueue("", "c4", "y", true)
-		require.NoError(t, err, "the call id counts only together with the call")
-		require.Equal(t, 3, q.depth().Waiting)
-		_, err = enqueue("", "c5", "z", false)
-		require.Equal(t, hearth.Exhausted, hearth.CodeOf(err))
-		id, err = enqueue("k", "c6", "x", false)
-		require.NoError(t, err, "a full queue still knows its calls")
-		require.Equal(t, "c1", id)
 	})
 }
 

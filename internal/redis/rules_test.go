@@ -22,6 +22,8 @@ const (
 	lateSuccess   rule = "a late success is a success, also of a dead letter"
 	noForgery     rule = "nobody settles what was not delivered to them"
 	toldOnce      rule = "a delivery buries once, and so queues one callback"
+	oncePerKey    rule = "of the calls with one key, another runs only if the one before was taken back, or is forgotten"
+	toldTruly     rule = "a call with a known key is told what has become of the one before, which was not taken back"
 	noneForgotten rule = "in the end each entry has had its effect, or is a dead letter"
 	allRedriven   rule = "dead letters that are redriven have their effect in the end, once"
 )
@@ -53,6 +55,10 @@ const (
 	sweepsDead         flaw = "sweep does not look at dead"
 	untakeForgets      flaw = "untake forgets the token"
 	sweepsNothing      flaw = "sweep finds nothing"
+	answerFreesKey     flaw = "settling frees the key"
+	buryingFreesKey    flaw = "burying frees the key"
+	cancelSpendsKey    flaw = "a cancelled call spends its key"
+	purgeSpendsKey     flaw = "a purged call spends its key"
 )
 
 // flaws are the rules that each of them breaks: the search must find a trace for each.
@@ -80,6 +86,10 @@ var flaws = map[flaw][]rule{
 	sweepsDead:         {inOneSet},
 	sweepsNothing:      {noneForgotten},
 	untakeForgets:      {lateSuccess},
+	answerFreesKey:     {oncePerKey},
+	buryingFreesKey:    {oncePerKey},
+	cancelSpendsKey:    {toldTruly},
+	purgeSpendsKey:     {toldTruly},
 }
 
 // A judge tells whether a step keeps a rule: from what was, by the step, with the script's answer, to what is.
@@ -149,6 +159,27 @@ var rules = map[rule]judge{
 	toldOnce: func(was *world, s step, answer int, _ *world) bool {
 		return s.kind != bury || answer == 0 || was.entry(s).buried&bit(s.token) == 0
 	},
+	oncePerKey: func(was *world, s step, answer int, _ *world) bool {
+		return s.kind != ask || answer != accepted || was.all(func(_, m int, e entry) bool {
+			return !was.keyed[m] || e.purged || was.lapsed[m]
+		})
+	},
+	toldTruly: func(was *world, s step, answer int, _ *world) bool {
+		if s.kind != ask || answer == accepted {
+			return true
+		}
+		told := 0
+		was.all(func(_, m int, e entry) bool {
+			if was.keyed[m] && !e.purged && !was.lapsed[m] {
+				told++
+				if (answer == finished) != (e.effects > 0) || (answer == dead) != e.dead {
+					told = -maxMessages
+				}
+			}
+			return true
+		})
+		return told == 1
+	},
 }
 
 // endings tell whether all will be well, if nothing bad happens any more.
@@ -204,7 +235,7 @@ func (w *world) all(holds func(g, m int, e entry) bool) bool {
 // waits tells whether a group is not done with a message.
 func (w *world) waits(m int) bool {
 	for g := range w.used {
-		if !w.groups[g].delivered(m) || w.groups[g].entries[m].pending {
+		if e := w.groups[g].entries[m]; !w.groups[g].delivered(m) && !e.purged || e.pending {
 			return true
 		}
 	}
@@ -237,7 +268,11 @@ func (p protocol) fair(w world) world {
 			do(step{kind: take, group: g, n: maxMessages})
 			for m := range w.added {
 				if e := w.groups[g].entries[m]; e.lease == running && e.newest() != 0 {
-					do(step{kind: commit, group: g, message: m, token: e.newest()})
+					by := commit
+					if w.own {
+						by = finish
+					}
+					do(step{kind: by, group: g, message: m, token: e.newest()})
 				}
 			}
 		}

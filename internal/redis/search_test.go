@@ -97,10 +97,12 @@ func TestProtocol(t *testing.T) {
 		{messages: 1, groups: 1, tokens: 4, strangers: true, later: true},
 		{messages: 2, groups: 1, tokens: 2},
 		{messages: 1, groups: 2, tokens: 2},
+		{messages: 2, groups: 1, tokens: 1, own: true},
 	}
 	if len(chaintest.Seeds(t, 1)) >= 100 { // HEARTH_SEEDS: somebody has time, and memory
 		all = append(all, bounds{messages: 1, groups: 1, tokens: 5, strangers: true, later: true}, bounds{messages: 2, groups: 1, tokens: 2, strangers: true, later: true},
 			bounds{messages: 1, groups: 2, tokens: 2, strangers: true},
+			bounds{messages: 2, groups: 1, tokens: 2, own: true, later: true},
 			bounds{messages: 2, groups: 2, tokens: 1}, bounds{messages: 1, groups: 2, tokens: 3}, bounds{messages: 2, groups: 1, tokens: 3})
 	}
 	for _, b := range all {
@@ -118,6 +120,9 @@ func TestProtocol(t *testing.T) {
 func (wrong flaw) bounds() bounds {
 	if wrong == sweepsDue || wrong == sweepsDead || wrong == sweepsNothing {
 		return bounds{messages: 2, groups: 1, tokens: 1, strangers: true}
+	}
+	if wrong == answerFreesKey || wrong == buryingFreesKey || wrong == cancelSpendsKey || wrong == purgeSpendsKey {
+		return bounds{messages: 2, groups: 1, tokens: 1, own: true}
 	}
 	return bounds{messages: 1, groups: 2, tokens: 2}
 }

@@ -31,11 +31,15 @@ const (
 	sweep
 	stranger // somebody else reads the next message
 	complete // the second half of a commit: only of a flaw
+	ask      // a caller queues a call with the key
+	cancel   // somebody takes a call back
+	lapse    // the key of a call that was answered is forgotten
 )
 
 func (k kind) String() string {
 	return [...]string{"add", "add for later", "take", "finish", "commit", "commit by digest", "commit by a stranger", "retry", "busy", "break off", "bury", "renew",
-		"redrive", "purge", "lease runs out", "wait is over", "crash", "restart", "untake", "sweep", "stranger reads", "complete"}[k]
+		"redrive", "purge", "lease runs out", "wait is over", "crash", "restart", "untake", "sweep", "stranger reads", "complete",
+		"call with the key", "cancel", "the key is forgotten"}[k]
 }
 
 type step struct {
@@ -49,7 +53,7 @@ type step struct {
 
 func (s step) String() string {
 	switch s.kind {
-	case add, addLater:
+	case add, addLater, ask, lapse:
 		return s.kind.String()
 	case crash, restart:
 		return fmt.Sprintf("%v of dispatcher %d", s.kind, s.dispatcher)
@@ -69,6 +73,7 @@ func (s step) String() string {
 type bounds struct {
 	messages, groups, tokens uint8
 	strangers, later         bool
+	own                      bool // a function's own calls, which have one group
 }
 
 func (b bounds) String() string {
@@ -79,10 +84,13 @@ func (b bounds) String() string {
 	if b.later {
 		text += ", delays"
 	}
+	if b.own {
+		text += ", keys"
+	}
 	return text
 }
 
-func begin(b bounds) world { return world{used: b.groups, alive: [2]bool{true, true}} }
+func begin(b bounds) world { return world{used: b.groups, alive: [2]bool{true, true}, own: b.own} }
 
 // steps are those that can be made.
 func (b bounds) steps(w world) (all []step) {
@@ -91,6 +99,12 @@ func (b bounds) steps(w world) (all []step) {
 		if b.later {
 			all = append(all, step{kind: addLater})
 		}
+	}
+	if b.own && (w.added < b.messages || w.known() != 0) {
+		all = append(all, step{kind: ask})
+	}
+	if w.ended {
+		all = append(all, step{kind: lapse})
 	}
 	for d := range uint8(2) {
 		if !w.alive[d] {
@@ -118,11 +132,18 @@ func (b bounds) steps(w world) (all []step) {
 		if w.groups[g].read > 0 {
 			all = append(all, step{kind: sweep, group: g})
 		}
-		if b.strangers && w.groups[g].read < w.added {
+		if b.strangers && w.groups[g].next(&w) >= 0 {
 			all = append(all, step{kind: stranger, group: g})
 		}
 		for m := range w.added {
-			all = append(all, w.groups[g].entries[m].steps(step{group: g, message: m})...)
+			for _, s := range w.groups[g].entries[m].steps(step{group: g, message: m}) {
+				if !b.own || s.kind != commit && s.kind != digest && s.kind != forge { // chain commits messages of topics alone
+					all = append(all, s)
+				}
+			}
+			if b.own {
+				all = append(all, step{kind: cancel, group: g, message: m})
+			}
 		}
 	}
 	return all

@@ -34,9 +34,9 @@ func callsThatComeTogether(t *testing.T, q queue) {
 			if i%10 == 0 {
 				call.Key = "one key for all"
 			}
-			id, err := q.Enqueue(t.Context(), fn, call, hearth.QueueLimit{Length: 200, Bytes: 1 << 20})
+			known, err := q.Enqueue(t.Context(), fn, call, hearth.QueueLimit{Length: 200, Bytes: 1 << 20})
 			switch {
-			case err == nil && id != fmt.Sprint(i):
+			case err == nil && known.Before:
 				same.Add(1)
 			case err == nil:
 				queued.Add(1)

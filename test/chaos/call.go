@@ -12,7 +12,7 @@ const (
 	asyncOrder = "async order" // over the queue
 	once       = "once"        // an async call of the probe, asked once
 	keyed      = "keyed"       // one with an Idempotency-Key, asked until it is answered
-	identified = "identified"  // one with the client's X-Call-Id, likewise
+	identified = "identified"  // one with an X-Call-Id that all of these have, and a key of its own, likewise
 	delayed    = "delayed"     // one that is to be made later, likewise
 	withdrawn  = "withdrawn"   // one that is to be made later, and may be cancelled before
 	message    = "message"     // a message of a topic, put there by XADD

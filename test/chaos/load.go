@@ -182,7 +182,9 @@ func (l *load) probe(ctx context.Context, r *rand.Rand, c *call) {
 		header.Set("X-Delay", delay.String())
 		c.Callback = c.Callback && c.Kind == delayed
 	case identified:
-		header.Set(chain.HeaderCallID, fmt.Sprintf("chaos-%d-%d", l.w.cfg.Seed, c.N))
+		header.Set("Idempotency-Key", l.key(c))
+		header.Set(chain.HeaderCallID, fmt.Sprintf("chaos-%d", l.w.cfg.Seed))
+		c.Callback = false // which one it is of, its call id would not tell
 	default:
 		if c.Callback {
 			header.Set("X-Callback-Url", l.callback)

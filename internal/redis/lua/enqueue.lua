@@ -1,25 +1,45 @@
--- enqueue: accept a call, once for each key. KEYS: 1 stream  2 its bytes  3 its dead letters  4 what the key was used for, if
--- there is a key.
--- ARGV: 1 the most entries the stream may have  2 the most bytes  3 digest of the call  4 call id  5 ms to remember the key
--- 6 group  7 ... fields and values.
--- Returns {'queued', id} | {'same', the call id it was queued under} | {'other'} the key was used for another call
+-- enqueue: accept a call, once for each key. KEYS: the subscription; then 7 its bytes  8 its keys  9 its ended keys  10 what an earlier
+-- version noted of the key.
+-- ARGV: 1 the most entries the stream may have  2 the most bytes  3 group  4 the hash of the Idempotency-Key, '' if there is none
+-- 5 digest of the call  6 the request, random  7 call id  8 digest of the call as an earlier version made it  9 ... fields and values.
+-- Returns {'queued', id}, also if this very request was before, and its answer got lost
+-- | {'known', state, call id, id} the call was queued before | {'other'} the key was used for another call
 -- | {'full', entries, bytes, dead letters among them} | {'nogroup'} there is no queue.
-if KEYS[4] then
-  local was = redis.call('GET', KEYS[4])
+local key = ARGV[4]
+if key ~= '' then
+  local was = redis.call('HGET', KEYS[8], key)
   if was then
-    local digest, call = string.match(was, '^(%S+) (.*)$')
-    if digest == ARGV[3] then return {'same', call} end
-    return {'other'}
+    local digest, id, request, call = string.match(was, '^(%S+) (%S+) (%S+) (.*)$')
+    if request == ARGV[6] then return {'queued', id} end
+    local ends, state = redis.call('ZSCORE', KEYS[9], key), nil
+    if not ends then state = queue.state(KEYS, id) elseif tonumber(ends) > queue.now() then state = 'finished' end
+    if state then
+      if digest ~= ARGV[5] then return {'other'} end
+      return {'known', state, call, id}
+    end
+  else
+    was = redis.call('GET', KEYS[10])
+    if was then
+      local digest, call = string.match(was, '^(%S+) (.*)$')
+      if digest ~= ARGV[8] then return {'other'} end
+      return {'known', 'unknown', call, ''}
+    end
   end
 end
-local length, size = redis.call('XLEN', KEYS[1]), 0
-for i = 7, #ARGV do size = size + #ARGV[i] end
-local bytes = redis.call('INCRBY', KEYS[2], size)
-local id = length < tonumber(ARGV[1]) and bytes <= tonumber(ARGV[2]) and redis.call('XADD', KEYS[1], 'NOMKSTREAM', '*', unpack(ARGV, 7))
+local length, size = redis.call('XLEN', KEYS[1]), key ~= '' and queue.key_bytes or 0
+for i = 9, #ARGV do size = size + #ARGV[i] end
+local bytes = redis.call('INCRBY', KEYS[7], size)
+local id = length < tonumber(ARGV[1]) and bytes <= tonumber(ARGV[2]) and redis.call('XADD', KEYS[1], 'NOMKSTREAM', '*', unpack(ARGV, 9))
 if id then
-  if KEYS[4] then redis.call('SET', KEYS[4], ARGV[3] .. ' ' .. ARGV[4], 'PX', ARGV[5]) end
+  if key ~= '' then
+    queue.forget_keys(KEYS[8], KEYS[9], 0)
+    redis.call('HSET', KEYS[8], key, table.concat({ARGV[5], id, ARGV[6], ARGV[7]}, ' '))
+    redis.call('ZREM', KEYS[9], key)
+    redis.call('PERSIST', KEYS[8])
+    redis.call('PERSIST', KEYS[9])
+  end
   return {'queued', id}
 end
-if redis.call('DECRBY', KEYS[2], size) == 0 then redis.call('DEL', KEYS[2]) end
-if redis.pcall('XPENDING', KEYS[1], ARGV[6]).err then return {'nogroup'} end
-return {'full', tostring(length), string.format('%.0f', bytes - size), tostring(redis.call('ZCARD', KEYS[3]))}
+if redis.call('DECRBY', KEYS[7], size) == 0 then redis.call('DEL', KEYS[7]) end
+if redis.pcall('XPENDING', KEYS[1], ARGV[3]).err then return {'nogroup'} end
+return {'full', tostring(length), string.format('%.0f', bytes - size), tostring(redis.call('ZCARD', KEYS[4]))}

@@ -1,18 +1,18 @@
--- finish: settle calls that were answered. KEYS: the subscription; then the bytes of its stream, if they are counted; then the
--- stream of its callbacks, if there is one to make.
--- ARGV: 1 group  2 '1' if the bytes are counted: then the group is the stream's only one  3 how many calls, one if there is a
--- callback; then for each 4 id  5 token  6 bytes; then fields and values of the callback.
+-- finish: settle calls that were answered. KEYS: the subscription; then, if it is of a function's own calls, 7 its bytes  8 its keys
+-- 9 its ended keys; then the stream of its callbacks, if there is one to make.
+-- ARGV: 1 group  2 '1' if it is of own calls: then the group is the stream's only one  3 how many calls, one if there is a
+-- callback; then for each 4 id  5 token  6 bytes  7 the hash of its Idempotency-Key, or ''; then fields and values of the callback.
 -- Returns for each 1; 0 if it was settled before; -1 if the token is not known. A callback is queued only with 1.
 local group, counted, n = ARGV[1], ARGV[2] == '1', tonumber(ARGV[3])
 local results, ids, bytes = {}, {}, 0
-for i = 1, n do ids[i] = ARGV[1 + 3 * i] end
+for i = 1, n do ids[i] = ARGV[4 * i] end
 local issued = redis.call('HMGET', KEYS[5], unpack(ids))
 
 -- Those that are still pending, and known by their tokens: one command of each kind for all of them.
 local pending = {}
 for i, id in ipairs(ids) do
-  if settle.among(issued[i], ARGV[2 + 3 * i]) then
-    pending[#pending + 1], bytes, results[i] = id, bytes + tonumber(ARGV[3 + 3 * i]), 1
+  if settle.among(issued[i], ARGV[4 * i + 1]) then
+    pending[#pending + 1], bytes, results[i] = id, bytes + tonumber(ARGV[4 * i + 2]), 1
   else
     local standing = settle.standing(KEYS[1], group, id)
     if standing == 'settled' then settle.forget(KEYS, id) end
@@ -34,7 +34,11 @@ if #pending > 0 then
     for _, id in ipairs(pending) do settle.drop(KEYS[1], group, id) end
   end
   if acked < #pending and n == 1 then results[1] = 0 end
+  for i = 1, n do
+    local key = ARGV[4 * i + 3]
+    if counted and key ~= '' and results[i] == 1 then queue.remember(KEYS[8], KEYS[9], key, ids[i]) end
+  end
 end
-local callbacks = KEYS[counted and 8 or 7]
-if callbacks and results[1] == 1 then redis.call('XADD', callbacks, '*', unpack(ARGV, 4 + 3 * n)) end
+local callbacks = KEYS[counted and 10 or 7]
+if callbacks and results[1] == 1 then redis.call('XADD', callbacks, '*', unpack(ARGV, 4 + 4 * n)) end
 return results

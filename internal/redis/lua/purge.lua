@@ -1,11 +1,15 @@
--- purge: throw dead letters away. KEYS: the subscription; then the bytes of its stream, if they are counted.
+-- purge: throw dead letters away, and free their keys. KEYS: the subscription; then, if it is of a function's own calls, 7 its bytes
+-- 8 its keys  9 its ended keys.
 -- ARGV: 1 group, then ids. Returns how many it did.
 local n, bytes = 0, 0
 for i = 2, #ARGV do
   local id = ARGV[i]
   if redis.call('ZSCORE', KEYS[4], id) then
     local entry = KEYS[7] and redis.call('XRANGE', KEYS[1], id, id)[1]
-    if entry then bytes = bytes + queue.size(entry[2]) end
+    if entry then
+      bytes = bytes + queue.size(entry[2])
+      queue.free(KEYS[8], KEYS[9], entry[2], id)
+    end
     redis.call('XACK', KEYS[1], ARGV[1], id)
     settle.drop(KEYS[1], ARGV[1], id)
     settle.forget(KEYS, id)

@@ -1,5 +1,20 @@
 -- queue: what the scripts of a function's own calls share. Follows settle.lua.
-local queue = {}
+--
+-- A call with an Idempotency-Key is known by two more keys of its function:
+--   keys   hash KEY -> "DIGEST ID REQUEST CALL-ID": the call that the key was used for, its entry, and the request that queued it
+--   ended  zset KEY -> the ms until which a call that has ended is remembered
+-- A key that is not in ended belongs to a call that is on the stream. One whose entry is gone is free.
+local queue = {
+  window = 86400000,      -- ms for which a key outlives a call that has ended
+  most_remembered = 10000, -- keys of ended calls that one function has; beyond it the oldest are forgotten
+  key_bytes = 256,        -- what a key adds to the size of its call
+}
+
+-- now(): ms.
+function queue.now()
+  local t = redis.call('TIME')
+  return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+end
 
 -- uncount(key, stream, bytes): entries of so many bytes are gone. An empty stream has none, whatever was counted.
 function queue.uncount(key, stream, bytes)
@@ -8,9 +23,65 @@ end
 
 -- size(fields): the bytes of an entry, as they were counted when it was accepted.
 function queue.size(fields)
-  local n = 0
+  local n = queue.value(fields, 'key') and queue.key_bytes or 0
   for _, text in ipairs(fields) do n = n + #text end
   return n
+end
+
+-- value(fields, name): a field's value, or nil.
+function queue.value(fields, name)
+  for i = 1, #fields, 2 do
+    if fields[i] == name then return fields[i + 1] end
+  end
+end
+
+-- deliver_at(fields): the ms before which an entry must not be delivered. One that says it in a way that cannot be read is
+-- delivered, so that whoever reads it says what is wrong.
+function queue.deliver_at(fields)
+  local at = queue.value(fields, 'deliver-at')
+  return at and string.match(at, '^%d+$') and #at < 16 and tonumber(at) or 0
+end
+
+-- state(subscription's keys, id): what has become of an entry: 'queued', 'in-flight', 'delayed' or 'dead'; nil if it is gone.
+function queue.state(k, id)
+  if redis.call('ZSCORE', k[4], id) then return 'dead' end
+  if redis.call('ZSCORE', k[2], id) then return 'in-flight' end
+  if redis.call('ZSCORE', k[3], id) then return 'delayed' end
+  local entry = redis.call('XRANGE', k[1], id, id)[1]
+  return entry and (queue.deliver_at(entry[2]) > queue.now() and 'delayed' or 'queued')
+end
+
+-- belongs(keys, key, id): does the key belong to this entry? An entry that somebody else has added may name any key.
+function queue.belongs(keys, key, id)
+  return string.match(redis.call('HGET', keys, key) or '', '^%S+ (%S+)') == id
+end
+
+-- free(keys, ended, fields, id): an entry was taken back, so its key may be used again.
+function queue.free(keys, ended, fields, id)
+  local key = queue.value(fields, 'key')
+  if key and queue.belongs(keys, key, id) then
+    redis.call('HDEL', keys, key)
+    redis.call('ZREM', ended, key)
+  end
+end
+
+-- remember(keys, ended, key, id): a call has ended, so its key is known for a while longer.
+function queue.remember(keys, ended, key, id)
+  if not queue.belongs(keys, key, id) then return end
+  redis.call('ZADD', ended, queue.now() + queue.window, key)
+  queue.forget_keys(keys, ended, redis.call('ZCARD', ended) - queue.most_remembered)
+end
+
+-- forget_keys(keys, ended, n): forget some keys whose time is over, and the n oldest in any case, but not more than a few at once.
+-- Returns how many.
+function queue.forget_keys(keys, ended, n)
+  local old = redis.call('ZRANGEBYSCORE', ended, '-inf', queue.now(), 'LIMIT', 0, 20)
+  if n > #old then old = redis.call('ZRANGE', ended, 0, math.min(n, 1000) - 1) end
+  if #old > 0 then
+    redis.call('HDEL', keys, unpack(old))
+    redis.call('ZREM', ended, unpack(old))
+  end
+  return #old
 end
 
 -- note(failures, id, line): one more failed attempt of an entry. Of one that is redriven for ever, the latest are kept.

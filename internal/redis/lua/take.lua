@@ -29,14 +29,6 @@ local function hold(list)
 end
 
 redis.call('XPENDING', KEYS[1], group) -- an error if there is no such group
--- An entry may say before when it must not be delivered. One that says it in a way that cannot be read is delivered, so that
--- whoever reads it says what is wrong.
-local function deliver_at(fields)
-  for i = 1, #fields, 2 do
-    if fields[i] == 'deliver-at' then return string.match(fields[i + 1], '^%d+$') and #fields[i + 1] < 16 and tonumber(fields[i + 1]) or 0 end
-  end
-  return 0
-end
 
 for _, set in ipairs({KEYS[2], KEYS[3]}) do
   if room > 0 then
@@ -58,7 +50,7 @@ while room > 0 and drained == 0 and most_parked > 0 do
   local read = redis.call('XREADGROUP', 'GROUP', group, ARGV[2], 'COUNT', asked, 'STREAMS', KEYS[1], '>')
   local found, fresh = read and read[1][2] or {}, {}
   for _, entry in ipairs(found) do
-    local at = deliver_at(entry[2])
+    local at = queue.deliver_at(entry[2])
     if at > now then
       redis.call('ZADD', KEYS[3], at, entry[1])
       most_parked = most_parked - 1

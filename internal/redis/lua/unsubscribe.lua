@@ -1,4 +1,5 @@
--- unsubscribe: destroy a group and its notes. KEYS: the subscription; then the bytes of its stream, if they are counted. ARGV: 1 group  2 '1' if also when it has entries left.
+-- unsubscribe: destroy a group and its notes. KEYS: the subscription; then, if it is of a function's own calls, 7 its bytes  8 its keys
+-- 9 its ended keys. ARGV: 1 group  2 '1' if also when it has entries left.
 -- Returns 1; 0 if it has entries that it has not settled, and then nothing is done.
 local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])
 for _, g in ipairs(groups.err and {} or groups) do
@@ -14,6 +15,10 @@ if not groups.err then
   if #groups == 0 and redis.call('XLEN', KEYS[1]) == 0 then
     redis.call('DEL', KEYS[1])
     if KEYS[7] then redis.call('DEL', KEYS[7]) end
+    if KEYS[8] then -- what has ended is known as long as it would be, should the function come back
+      redis.call('PEXPIRE', KEYS[8], queue.window)
+      redis.call('PEXPIRE', KEYS[9], queue.window)
+    end
   end
 end
 return 1

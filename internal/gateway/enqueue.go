@@ -1,0 +1,183 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/internal/egress"
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/redis"
+	"github.com/hearthfaas/hearth/internal/router"
+	"github.com/hearthfaas/hearth/internal/tracing"
+)
+
+const (
+	headerCallback  = "X-Callback-Url"
+	headerKey       = "Idempotency-Key" // see draft-ietf-httpapi-idempotency-key-header
+	headerCallState = "X-Call-State"    // of an answer: a redis.State
+
+	maxKey = 255 // bytes of an Idempotency-Key
+
+	queueTimeout = 3 * time.Second // for Redis to take a call; a stopped one says nothing, and its caller should not hang
+)
+
+// enqueue is an async call.
+func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
+	target, _, _ := targetOf(r)
+	n, path, err := functionOf(target, "/async-function/")
+	if err != nil {
+		return err
+	}
+	if r.Method != http.MethodPost {
+		w.Header().Set("Allow", http.MethodPost)
+		chain.Problem{Status: http.StatusMethodNotAllowed, Title: "Method Not Allowed", Detail: "a function is called asynchronously with POST"}.Write(w)
+		return nil
+	}
+	f, ok := g.cfg.Registry.Function(n)
+	if !ok {
+		return router.NotFound(n)
+	}
+	at, err := deliverAt(r.Header, time.Now())
+	if err != nil {
+		return err
+	}
+	callback := r.Header.Get(headerCallback)
+	if callback != "" {
+		if err := checkCallback(callback); err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(r.Context(), queueTimeout)
+		err := g.cfg.Registry.EnsureCallbacks(ctx, n, false)
+		cancel()
+		if err != nil {
+			return err
+		}
+	}
+	deadline := http.NewResponseController(w)
+	_ = deadline.SetReadDeadline(time.Now().Add(bodyTimeout))
+	body, tooLarge, err := readLimited(r, g.cfg.MaxAsyncBody)
+	if err != nil {
+		return hearth.Errorf(hearth.Invalid, "the body broke off, or took longer than %v", bodyTimeout)
+	}
+	_ = deadline.SetReadDeadline(time.Time{})
+	if tooLarge {
+		chain.Problem{Status: http.StatusRequestEntityTooLarge, Title: "Too large",
+			Detail: "a queued call may have " + strconv.FormatInt(g.cfg.MaxAsyncBody, 10) + " bytes; call the function synchronously, or put the body elsewhere"}.Write(w)
+		return nil
+	}
+	callID := callIDOf(r)
+	key, err := keyOf(r.Header)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	header := g.headersOf(r, callID, now)
+	for _, name := range []string{headerCallback, headerDelay, headerDeliverAt} {
+		delete(header, name)
+	}
+	delete(header, "Content-Length")
+	delete(header, "Content-Type") // the entry has it
+	delete(header, chain.HeaderCallID)
+	call := redis.Call{Key: key, Entry: chain.Entry{
+		Body:        body,
+		CallID:      callID,
+		Method:      r.Method,
+		Query:       r.URL.RawQuery,
+		Header:      header,
+		Callback:    callback,
+		DeliverAt:   at,
+		Traceparent: r.Header.Get(chain.HeaderTraceparent),
+		ContentType: r.Header.Get("Content-Type"),
+	}}
+	if path != "/" {
+		call.Path = path
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), queueTimeout)
+	defer cancel()
+	ctx, span := g.cfg.Tracer.Send(ctx, tracing.Message{Function: n, Stream: redis.CallsOf(n).Stream, CallID: callID})
+	call.Traceparent = span.Traceparent(call.Traceparent)
+	queued, err := g.cfg.Queue.Enqueue(ctx, n, call, f.QueueLimit(g.cfg.QueueLimit))
+	span.End(err)
+	if errors.Is(err, redis.ErrNoGroup) {
+		if _, ok := g.cfg.Registry.Function(n); !ok || !g.cfg.Registry.Deployed(ctx, n) {
+			return router.NotFound(n) // it was removed while the body came, perhaps by another hearth
+		}
+		return hearth.Errorf(hearth.Unavailable, "the queue of %s is lost from Redis: deploy the function again", n.Function)
+	}
+	if err != nil {
+		return err
+	}
+	w.Header()[headerStartTime] = header[headerStartTime]
+	if !queued.Before {
+		g.cfg.Dispatch.Notify(n, redis.CallsOf(n))
+	}
+	accepted(w, n, queued)
+	return nil
+}
+
+// keyOf is a call's Idempotency-Key, or "".
+func keyOf(h http.Header) (string, error) {
+	values := h[headerKey]
+	switch {
+	case len(values) == 0:
+		return "", nil
+	case len(values) > 1:
+		return "", hearth.Errorf(hearth.Invalid, "the %s is given %d times: give one", headerKey, len(values))
+	case len(values[0]) > maxKey:
+		return "", hearth.Errorf(hearth.Invalid, "the %s has %d bytes, want at most %d", headerKey, len(values[0]), maxKey)
+	}
+	return values[0], nil
+}
+
+// accepted answers a call that was queued, now or before: with 202 as long as it is to be made, else with 200.
+func accepted(w http.ResponseWriter, n hearth.Name, queued redis.QueuedCall) {
+	header := w.Header()
+	header[chain.HeaderCallID] = []string{queued.CallID}
+	header[headerCallState] = []string{string(queued.State)}
+	if queued.ID != "" {
+		header[chain.HeaderMessageID] = []string{queued.ID}
+	}
+	switch queued.State {
+	case redis.Finished:
+		w.WriteHeader(http.StatusOK)
+	case redis.Dead:
+		header["Content-Type"] = []string{"text/plain; charset=utf-8"}
+		w.WriteHeader(http.StatusOK)
+		_, _ = fmt.Fprintf(w, "the call was given up: it is a dead letter of %s, and runs again only if an operator redrives it\n", n.Function)
+	default:
+		w.WriteHeader(http.StatusAccepted)
+	}
+}
+
+// checkCallback refuses at the door what could never be called.
+func checkCallback(text string) error {
+	u, err := url.Parse(text)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {
+		return hearth.Errorf(hearth.Invalid, "the %s is not an absolute http or https URL", headerCallback)
+	}
+	if err := egress.CheckHost(u.Hostname()); err != nil {
+		return hearth.Errorf(hearth.Invalid, "the %s cannot be called: %v", headerCallback, err)
+	}
+	return nil
+}
+
+func readLimited(r *http.Request, limit int64) (body []byte, tooLarge bool, err error) {
+	if r.ContentLength > limit {
+		return nil, true, nil
+	}
+	limited := io.LimitReader(r.Body, limit+1)
+	if r.ContentLength >= 0 {
+		body = make([]byte, r.ContentLength)
+		_, err = io.ReadFull(limited, body)
+		return body, false, err
+	}
+	body, err = io.ReadAll(limited)
+	return body, int64(len(body)) > limit, err
+}

@@ -1,0 +1,122 @@
+package redis
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strings"
+
+	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/internal/hearth"
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// A Call is one to queue.
+type Call struct {
+	chain.Entry
+
+	// Key is the caller's Idempotency-Key, if it has one: the same call with the same key is queued once, and another call with it is
+	// refused. The call id has no part in it.
+	Key string
+}
+
+// A State is what has become of a call that was queued.
+type State string
+
+// The states of a call.
+const (
+	Queued   State = "queued"    // it waits to be delivered
+	InFlight State = "in-flight" // it is being delivered
+	Delayed  State = "delayed"   // it waits for its time, or for a retry
+	Dead     State = "dead"      // it was given up: a dead letter
+	Finished State = "finished"  // it was answered
+
+	// Unknown is the state of a call whose Idempotency-Key was noted by a version before this one, which did not keep the state.
+	Unknown State = "unknown"
+)
+
+// A QueuedCall is one as Enqueue made or found it.
+type QueuedCall struct {
+	CallID string
+	ID     string // of its entry; "" if the state is Unknown
+	State  State
+	Before bool // another request queued it, with the same Idempotency-Key
+}
+
+const (
+	fieldKey  = "key" // of an entry: the hash of its Idempotency-Key
+	sizeOfKey = 256   // what a key adds to the size of its call, as in queue.lua
+)
+
+// Enqueue puts a call on a function's own queue, unless one with the same Idempotency-Key is known. When it returns, Redis has the
+// call, as safe as its durability is.
+//
+// A key is known as long as its call is queued, in flight, delayed or dead, and a day longer if that was answered. A call that is
+// cancelled or purged frees its key.
+//
+// It returns ErrNoGroup if the function has no queue, an error of code Exhausted if that has reached the limit, Unprocessable if the
+// key was used for another call, and Unavailable if Redis is away or full; then the call may have been queued only if the connection
+// broke. A call without a key is never sent to Redis twice, and one with a key is known there by the request that brings it.
+func (c *Client) Enqueue(ctx context.Context, n hearth.Name, call Call, limit hearth.QueueLimit) (QueuedCall, error) {
+	fields, err := call.Values()
+	if err != nil {
+		return QueuedCall{}, err
+	}
+	calls := CallsOf(n)
+	keys, _ := counted(calls)
+	key, digest, older := "", "", ""
+	if call.Key != "" {
+		key = hash(call.Key)
+		keys = append(keys, keyOnce(n, hash("key "+call.Key)))
+		digest, older = call.digests()
+		fields = append(fields, fieldKey, key)
+	}
+	args := append([]any{limit.Length, limit.Bytes, calls.Group, key, digest, rand.Text(), call.CallID, older}, fields...)
+	var cmd *goredis.Cmd
+	if c.embedded {
+		cmd = enqueueLua.Run(ctx, c.once, keys, args...)
+	} else {
+		cmd = c.together(keys[0]).run(ctx, enqueueLua, keys, args)
+	}
+	if key != "" && chain.IsAway(cmd.Err()) {
+		cmd = enqueueLua.Run(ctx, c.rdb, keys, args...)
+	}
+	got, err := cmd.StringSlice()
+	if err != nil {
+		return QueuedCall{}, away("queue the call of "+n.Function, err)
+	}
+	switch got[0] {
+	case "queued":
+		q := QueuedCall{CallID: call.CallID, ID: got[1], State: Queued}
+		if !call.DeliverAt.IsZero() {
+			q.State = Delayed
+		}
+		return q, nil
+	case "known":
+		return QueuedCall{CallID: got[2], ID: got[3], State: State(got[1]), Before: true}, nil
+	case "nogroup":
+		return QueuedCall{}, fmt.Errorf("%w: %s", ErrNoGroup, calls)
+	case "other":
+		return QueuedCall{}, hearth.Errorf(hearth.Unprocessable, "the Idempotency-Key was used for another call of %s: use another key", n.Function)
+	}
+	dead := ""
+	if got[3] != "0" {
+		dead = fmt.Sprintf(", %s of them dead letters", got[3])
+	}
+	return QueuedCall{}, hearth.Errorf(hearth.Exhausted,
+		"the queue of %s is full: it has %s calls of together %s bytes%s, and may have %d of together %d: try again later",
+		n.Function, got[1], got[2], dead, limit.Length, limit.Bytes)
+}
+
+// digests tell one call from another. The second is what versions before this one made of it.
+func (c Call) digests() (digest, older string) {
+	return hash(strings.Join([]string{c.Method, c.Path, c.Query, c.ContentType, c.Callback, string(c.Body)}, "\x00")),
+		hash(strings.Join([]string{c.Method, c.Path, c.Query, string(c.Body)}, "\x00"))
+}
+
+func hash(s string) string {
+	sum := sha256.Sum256([]byte(s))
+	return hex.EncodeToString(sum[:16])
+}
