@@ -6,10 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
-	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -50,14 +47,11 @@ is not ready in time.`,
 			if err := c.absolute(); err != nil {
 				return err
 			}
-			if err := os.Chdir(filepath.Dir(file)); err != nil { // what stack.yml names is beside it
-				return err
-			}
-			stack, err := build.Read(filepath.Base(file))
+			stack, err := openStack(file)
 			if err != nil {
 				return err
 			}
-			if stack.Names, err = matching(stack.Names, filter); err != nil {
+			if err := stack.Filter(filter); err != nil {
 				return err
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
@@ -89,7 +83,7 @@ is not ready in time.`,
 	}
 	c.flags(cmd)
 	f := cmd.Flags()
-	f.StringVarP(&file, "file", "f", "stack.yml", "the stack file")
+	addStackFlag(f, &file)
 	f.StringVar(&filter, "filter", "", "only functions whose name matches; * is any text")
 	f.BoolVar(&noWait, "no-wait", false, "do not wait until they are ready")
 	f.DurationVar(&timeout, "timeout", 5*time.Minute, "how long to wait, for all of them")
@@ -105,20 +99,6 @@ func (c *client) absolute() (err error) {
 	}
 	c.state, err = filepath.Abs(c.state)
 	return err
-}
-
-func matching(names []string, filter string) ([]string, error) {
-	if filter == "" {
-		return names, nil
-	}
-	if _, err := path.Match(filter, ""); err != nil {
-		return nil, fmt.Errorf("--filter %q: %w", filter, err)
-	}
-	names = slices.DeleteFunc(slices.Clone(names), func(name string) bool { ok, _ := path.Match(filter, name); return !ok })
-	if len(names) == 0 {
-		return nil, fmt.Errorf("--filter %q matches no function", filter)
-	}
-	return names, nil
 }
 
 // deployStack deploys all functions, and then waits for those that were taken.

@@ -298,8 +298,8 @@ func TestHearthWithoutTheImageLeavesQueuedCallsToTheOther(t *testing.T) {
 		res, text = b.do(http.MethodPost, "/function/probe?env=V", "")
 		return res.StatusCode == http.StatusServiceUnavailable
 	})
-	require.Contains(t, text, "the image test/only:here was not built on this machine")
-	require.Contains(t, log.String(), "the image test/only:here was not built on this machine")
+	require.Contains(t, text, "image test/only:here was not built on this machine")
+	require.Contains(t, log.String(), "image test/only:here was not built on this machine")
 	for i := range 40 {
 		res, _ := []*testNode{a, b}[i%2].do(http.MethodPost, "/async-function/probe", "x")
 		require.Equal(t, http.StatusAccepted, res.StatusCode)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -47,7 +48,7 @@ nothing running. State is kept in one directory, and a second start resumes with
 	}
 	f := cmd.Flags()
 	c.addFlags(f)
-	f.StringVarP(&c.File, "file", "f", "stack.yml", "the stack file")
+	addStackFlag(f, &c.File)
 	f.StringVar(&c.OnReady, "on-ready", "", "shell command to run once all functions are ready; it is given OPENFAAS_URL, and HEARTH_SECRETS, the directory of secrets")
 	f.BoolVar(&c.NoBuild, "no-build", false, "deploy the images that were built before")
 	return cmd
@@ -58,17 +59,17 @@ func up(ctx context.Context, c upConfig) (err error) {
 	if err := c.absolute(); err != nil {
 		return err
 	}
+	if c.File, err = build.Find(c.File); err != nil {
+		return err
+	}
 	if _, err := os.Stat(c.File); err != nil {
 		return fmt.Errorf("--file: %w", err)
 	}
 	if err := c.check(); err != nil {
 		return err
 	}
-	if err := os.Chdir(filepath.Dir(c.File)); err != nil { // what stack.yml names is beside it
-		return err
-	}
 	return serve(ctx, c.serveConfig, func(ctx context.Context, n *node, out *console, ready func()) error {
-		stack, err := build.Read(filepath.Base(c.File))
+		stack, err := openStack(c.File) // only now: serve has set REDIS_URL, which the file may name
 		if err != nil {
 			return err
 		}
@@ -84,7 +85,7 @@ func up(ctx context.Context, c upConfig) (err error) {
 func (n *node) bringUp(ctx context.Context, c upConfig, out *console, stack *build.Stack) error {
 	if !c.NoBuild {
 		out.step("build", 0, "%s", strings.Join(stack.Names, ", "))
-		if err := c.build(ctx, stack, c.State, out); err != nil {
+		if err := c.buildWhatCan(ctx, stack, out); err != nil {
 			return err
 		}
 	}
@@ -108,6 +109,25 @@ func (n *node) bringUp(ctx context.Context, c upConfig, out *console, stack *bui
 	}
 	out.step("deploy", time.Since(began), "%s", strings.Join(stack.Names, ", "))
 	n.say(out)
+	return nil
+}
+
+// buildWhatCan builds the stack's functions, and takes those that cannot be built out of it, so that the others run. It
+// returns an error if none is left.
+func (c upConfig) buildWhatCan(ctx context.Context, stack *build.Stack, out *console) error {
+	err := c.build(ctx, stack, c.State, out)
+	failures := build.Failures(err)
+	if err != nil && (ctx.Err() != nil || len(failures) == 0 || len(failures) == len(stack.Names)) {
+		return err
+	}
+	for _, f := range failures {
+		out.step("build", 0, "%s", out.paint("31", f.Error()))
+		stack.Names = slices.DeleteFunc(stack.Names, func(name string) bool { return name == f.Function })
+	}
+	if len(failures) > 0 {
+		out.step("build", 0, "%s", out.paint("31", fmt.Sprintf("%d of %d functions not built; the others start without them",
+			len(failures), len(failures)+len(stack.Names))))
+	}
 	return nil
 }
 

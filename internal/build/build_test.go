@@ -82,24 +82,32 @@ functions:
   bad: {lang: copy, handler: ./bad, image: "me/bad:1"}
   bare: {lang: bare, handler: ./good, image: me/bare}
   none: {image: me/none}
+  absent: {lang: absent, handler: ./good, image: me/absent}
   skipped: {lang: copy, handler: ./nowhere, image: me/skipped, skip_build: true}
 `)
 	stack, err := build.Read("stack.yml")
 	require.NoError(t, err)
-	require.Equal(t, []string{"bad", "bare", "good", "none", "skipped"}, stack.Names)
+	require.Equal(t, []string{"absent", "bad", "bare", "good", "none", "skipped"}, stack.Names)
 	images, p := process.Images{Dir: "images"}, &progress{ended: map[string]error{}}
 	err = stack.Build(t.Context(), "build", images, p)
 
 	var failure *build.Failure
 	require.ErrorAs(t, p.ended["bad"], &failure)
 	require.Contains(t, failure.Output, "handler.txt", "what build.sh said")
-	require.ErrorContains(t, p.ended["bare"], "has no build.sh, so it can only be built as a container: faas-cli build")
-	require.ErrorContains(t, p.ended["none"], "it has no lang or no handler in stack.yml")
+	require.ErrorContains(t, p.ended["bare"], `template bare has no build.sh, so it makes container images only: build it with "faas-cli build"`)
+	require.ErrorContains(t, p.ended["absent"], `there is no template/absent; fetch it with "faas-cli template store pull"`)
+	require.ErrorContains(t, p.ended["none"], "names no lang or no handler")
 	require.NoError(t, p.ended["good"], "one that fails does not stop the others")
 	require.NotContains(t, p.ended, "skipped")
-	for _, name := range []string{"bad", "bare", "none"} {
+	names := []string{"absent", "bad", "bare", "none"}
+	for _, name := range names {
 		require.True(t, errors.Is(err, p.ended[name]), name)
 	}
+	failed := []string{}
+	for _, f := range build.Failures(err) {
+		failed = append(failed, f.Function)
+	}
+	require.ElementsMatch(t, names, failed)
 	image, err := images.Find("me/good:latest")
 	require.NoError(t, err)
 	text, err := os.ReadFile(image.Path)
@@ -110,10 +118,133 @@ functions:
 func TestReadSaysWhatIsWrong(t *testing.T) {
 	t.Chdir(t.TempDir())
 	_, err := build.Read("stack.yml")
-	require.ErrorContains(t, err, "read stack.yml")
-	write(t, "stack.yml", "provider:\n  name: openfaas\n")
-	_, err = build.Read("stack.yml")
-	require.EqualError(t, err, "read stack.yml: it has no functions")
+	require.ErrorContains(t, err, "stack.yml: no such file")
+	for _, c := range []struct{ text, want string }{
+		{"provider: {name: openfaas}\n", "read stack.yml: it has no functions"},
+		{"functions: {a: {image: a}}\n", `provider.name is "", want openfaas`},
+		{"version: 9\nprovider: {name: openfaas}\nfunctions: {a: {image: a}}\n", `version is "9", want 1.0`},
+		{"provider: {name: openfaas}\nfunctions:\n  ../../x: {image: a}\n", `function name "../../x" is not valid`},
+		{"provider: {name: openfaas}\nfunctions:\n  a: {image: a, namespace: ..}\n", `function a: namespace ".." is not valid`},
+		{"provider: {name: openfaas}\nfunctions:\n  a: {image: a, lang: ../../x}\n", "function a: lang is"},
+		{"provider: {name: openfaas}\nfunctions:\n  a: {image: a, lang: ..}\n", "function a: lang is"},
+		{"provider: {name: openfaas}\nfunctions:\n  a:\n    image: ${a\n", "line 4: cannot evaluate ${a"},
+	} {
+		write(t, "stack.yml", c.text)
+		_, err := build.Read("stack.yml")
+		require.ErrorContains(t, err, c.want, c.text)
+	}
+}
+
+// A name that leads out of the project must be refused before any file is touched: a build context is removed first.
+func TestReadRefusesNamesThatLeadOutOfTheProject(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("NAME", "../precious")
+	write(t, "project/stack.yml", "provider: {name: openfaas}\nfunctions:\n  ${NAME}: {image: a, lang: copy, handler: .}\n")
+	write(t, "project/template/copy/build.sh", "exit 0")
+	write(t, "precious/file", "kept")
+	t.Chdir("project")
+	_, err := build.Read("stack.yml")
+	require.ErrorContains(t, err, "is not valid")
+	require.FileExists(t, "../precious/file")
+}
+
+func TestBuildRefusesAHandlerFolderOutsideOfTheTemplate(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "template/copy/build.sh", "touch ran")
+	write(t, "template/copy/template.yml", "language: copy\nhandler_folder: ../../out\n")
+	write(t, "good/handler.txt", "good")
+	write(t, "stack.yml", "provider: {name: openfaas}\nfunctions: {a: {image: a, lang: copy, handler: ./good}}\n")
+	stack, err := build.Read("stack.yml")
+	require.NoError(t, err)
+	err = stack.Build(t.Context(), "build", process.Images{Dir: "images"}, &progress{ended: map[string]error{}})
+	require.ErrorContains(t, err, `handler_folder of template copy is "../../out"`)
+	require.NoDirExists(t, "out")
+}
+
+func TestFindPrefersStackYaml(t *testing.T) {
+	t.Chdir(t.TempDir())
+	_, err := build.Find("")
+	require.EqualError(t, err, "there is no stack.yaml or stack.yml here; name the stack file with --file")
+	write(t, "stack.yml", "")
+	require.Equal(t, "stack.yml", found(t, ""))
+	write(t, "stack.yaml", "")
+	require.Equal(t, "stack.yaml", found(t, ""))
+	require.Equal(t, "other.yml", found(t, "other.yml"))
+}
+
+func found(t *testing.T, given string) string {
+	t.Helper()
+	file, err := build.Find(given)
+	require.NoError(t, err)
+	return file
+}
+
+func TestFilter(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "stack.yml", "provider: {name: openfaas}\nfunctions: {oven: {image: a, secrets: [s]}, oats: {image: a}, baker: {image: a}}\n")
+	for _, c := range []struct {
+		pattern string
+		want    []string
+		err     string
+	}{
+		{"", []string{"baker", "oats", "oven"}, ""},
+		{"o*", []string{"oats", "oven"}, ""},
+		{"oven", []string{"oven"}, ""},
+		{"x*", nil, `--filter "x*" matches none of baker, oats, oven`},
+		{"[", nil, `--filter "["`},
+	} {
+		stack, err := build.Read("stack.yml")
+		require.NoError(t, err)
+		err = stack.Filter(c.pattern)
+		if c.err != "" {
+			require.ErrorContains(t, err, c.err)
+			continue
+		}
+		require.NoError(t, err)
+		require.Equal(t, c.want, stack.Names)
+	}
+	stack, err := build.Read("stack.yml")
+	require.NoError(t, err)
+	require.NoError(t, stack.Filter("baker"))
+	require.Empty(t, stack.Secrets("openfaas-fn"), "secrets of a function that was left out")
+}
+
+// Compilers name files of the build context; people edit those of the project.
+func TestFailuresNameFilesOfTheProject(t *testing.T) {
+	t.Chdir(t.TempDir())
+	write(t, "template/copy/template.yml", "language: copy\n")
+	write(t, "template/copy/main.go", "")
+	write(t, "functions/oven/handler.go", "")
+	write(t, "functions/oven/inner/deep.py", "")
+	write(t, "bakery/tray.go", "")
+	write(t, "template/copy/build.sh", `cd "$(dirname "$0")"
+echo "./handler.go:12:3: undefined: x"
+echo "function/handler.go:13: undefined: y"
+echo "vet: ./inner/deep.py:4:1: z"
+echo "$PWD/function/handler.go:5 in a trace"
+echo "bakery/tray.go:7:1: w"
+echo "_watchdog/main.go:8:1: v"
+echo "/usr/lib/go/src/fmt/print.go:9: not ours"
+echo "see http://localhost:80 at 12:30:01"
+exit 1
+`)
+	write(t, "stack.yml", `
+provider: {name: openfaas}
+configuration: {copy: [bakery]}
+functions: {oven: {image: a, lang: copy, handler: ./functions/oven}}
+`)
+	stack, err := build.Read("stack.yml")
+	require.NoError(t, err)
+	err = stack.Build(t.Context(), "build", process.Images{Dir: "images"}, &progress{ended: map[string]error{}})
+	require.Equal(t, `functions/oven/handler.go:12:3: undefined: x
+functions/oven/handler.go:13: undefined: y
+vet: functions/oven/inner/deep.py:4:1: z
+functions/oven/handler.go:5 in a trace
+bakery/tray.go:7:1: w
+template/copy/main.go:8:1: v
+/usr/lib/go/src/fmt/print.go:9: not ours
+see http://localhost:80 at 12:30:01
+`, build.Failures(err)[0].Output)
 }
 
 // The Dockerfile has no test of its own, but what it runs has.
@@ -125,9 +256,15 @@ func TestTemplateTestsTheHandler(t *testing.T) {
 		return string(out), err
 	}
 	out, err := run()
-	require.NoError(t, err, "without tests: %s", out)
+	require.NoError(t, err, "the starter's own: %s", out)
+	require.NotContains(t, out, "left out")
 
-	write(t, filepath.Join(dir, "function", "handler_test.go"), "package function\n\nimport \"testing\"\n\nfunc TestFails(t *testing.T) { t.Fatal(\"on purpose\") }\n")
+	write(t, filepath.Join(dir, "function", "handler.go"), "package other\n\nfunc Other() {}\n")
+	out, err = run()
+	require.NoError(t, err, "without tests: %s", out)
+	require.Contains(t, out, "handler_test.go is still the starter's and was left out")
+
+	write(t, filepath.Join(dir, "function", "handler_test.go"), "package other\n\nimport \"testing\"\n\nfunc TestFails(t *testing.T) { t.Fatal(\"on purpose\") }\n")
 	out, err = run()
 	require.Error(t, err)
 	require.Contains(t, out, "on purpose")

@@ -51,7 +51,7 @@ func (i Images) Find(ref string) (Image, error) {
 	digest, err := os.ReadFile(filepath.Join(i.path(ref), "current"))
 	if err != nil {
 		return Image{}, hearth.Errorf(hearth.Invalid,
-			"the image %s was not built on this machine: functions run as processes here, so build it with: hearth build", ref)
+			"image %s was not built on this machine, where functions run as processes; build it with \"hearth build\", or start Hearth with --provider docker to run container images", ref)
 	}
 	return Image{Path: filepath.Join(i.path(ref), string(digest)), Digest: string(digest)}, nil
 }

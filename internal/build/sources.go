@@ -1,0 +1,58 @@
+package build
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// Sources says where the files of a build context came from. Compilers name files of the context, which is made anew at
+// each build; people want the file that they can edit.
+type sources struct {
+	context  string // the build context, as given to build.sh
+	overlay  string // the folder of the context that has the handler
+	handler  string // the handler's folder in the project
+	template string // the template's folder in the project
+}
+
+// position is a file, with or without folders, and a line: what compilers of most languages print.
+var position = regexp.MustCompile(`(^|[\s("'])((?:[\w.@+-]*/)*[\w@+-][\w.@+-]*\.\w+)(:\d+)`)
+
+// rewrite names the project's files in the output of build.sh. What is not a file of the project stays as it is.
+func (s sources) rewrite(output string) string {
+	return position.ReplaceAllStringFunc(output, func(found string) string {
+		part := position.FindStringSubmatch(found)
+		if file := s.project(part[2]); file != "" {
+			return part[1] + file + part[3]
+		}
+		return found
+	})
+}
+
+// project is the project's file for one that a compiler named: relative to the handler's folder of the context, relative
+// to the context, or absolute. It is "" if there is none.
+func (s sources) project(named string) string {
+	file := filepath.Clean(named)
+	if filepath.IsAbs(file) {
+		context, err := filepath.Abs(s.context)
+		if err != nil {
+			return ""
+		}
+		if file, err = filepath.Rel(context, file); err != nil || !filepath.IsLocal(file) {
+			return ""
+		}
+	}
+	inHandler := strings.TrimPrefix(file, filepath.Clean(s.overlay)+string(filepath.Separator))
+	for _, candidate := range []string{
+		filepath.Join(s.handler, inHandler),
+		inHandler, // copied by configuration.copy
+		filepath.Join(s.template, file),
+		filepath.Join(s.template, filepath.Base(file)), // the watchdog, which build.sh lays beside the handler
+	} {
+		if info, err := os.Stat(candidate); err == nil && info.Mode().IsRegular() {
+			return candidate
+		}
+	}
+	return ""
+}
