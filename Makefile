@@ -19,7 +19,7 @@ up: go ## run the bakery on this machine; ARGS are flags of hearth up
 	@sh scripts/redis.sh
 	@[ -x bin/hearth ] || echo "  build    hearth and bakery: the first time takes a minute or two"
 	@$(MAKE) --no-print-directory build
-	@exec bin/hearth up --callback-allow 127.0.0.1 --on-ready 'bin/bakery --manager-key-file "$${MANAGER_KEY_FILE:-$$HEARTH_SECRETS/openfaas-fn/manager-key}" open' $(ARGS)
+	@exec bin/hearth up --callback-allow 127.0.0.1:9000,127.0.0.1:9001 --on-ready 'bin/bakery --manager-key-file "$${MANAGER_KEY_FILE:-$$HEARTH_SECRETS/openfaas-fn/manager-key}" open' $(ARGS)
 
 build: go ## build hearth and bakery into bin/
 	@mkdir -p $(BIN)

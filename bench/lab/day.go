@@ -72,7 +72,7 @@ func (l *lab) play(ctx context.Context, h *house, t till, length time.Duration, 
 	var looks sync.WaitGroup
 	looks.Go(func() { failed = p.watch(looking, h) })
 	orders := filepath.Join(l.bed.State, "orders.csv")
-	args := []string{"replay", t.file, "--shops", fmt.Sprint(t.shops), "--speed", fmt.Sprint(t.speed), "--seed", fmt.Sprint(t.seed), "--no-restock", "--json",
+	args := []string{"replay", t.file, "--listen", "127.0.0.1:0", "--shops", fmt.Sprint(t.shops), "--speed", fmt.Sprint(t.speed), "--seed", fmt.Sprint(t.seed), "--no-restock", "--json",
 		"--orders", orders, "--patience", "20s"}
 	if t.day != "" {
 		args = append(args, "--day", t.day)

@@ -52,5 +52,5 @@ func TestDeployWaitsUntilAllIsReadyOrFailsWithTheReason(t *testing.T) {
 	require.Contains(t, text, "Bad_Name is refused: ")
 	n.says("env=V", "three")
 	_, err = n.run("deploy", "--filter", "nothing*")
-	require.ErrorContains(t, err, "matches no function")
+	require.ErrorContains(t, err, "matches none of")
 }

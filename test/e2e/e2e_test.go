@@ -144,7 +144,7 @@ func TestReplay(t *testing.T) {
 			continue
 		}
 		each := filepath.Join(t.TempDir(), "orders.csv")
-		out, code := r.bakery("replay", file, "--day", test.day, "--speed", "60000", "--shops", fmt.Sprint(test.shops), "--json", "--orders", each)
+		out, code := r.bakery("replay", file, "--listen", "127.0.0.1:0", "--day", test.day, "--speed", "60000", "--shops", fmt.Sprint(test.shops), "--json", "--orders", each)
 		require.Zero(t, code, out)
 		var report struct {
 			Orders, Served, Refused int
