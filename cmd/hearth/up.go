@@ -121,11 +121,11 @@ func (c upConfig) buildWhatCan(ctx context.Context, stack *build.Stack, out *con
 		return err
 	}
 	for _, f := range failures {
-		out.step("build", 0, "%s", out.paint("31", f.Error()))
+		out.step("build", 0, "%s", out.paint(terminal.Red, f.Error()))
 		stack.Names = slices.DeleteFunc(stack.Names, func(name string) bool { return name == f.Function })
 	}
 	if len(failures) > 0 {
-		out.step("build", 0, "%s", out.paint("31", fmt.Sprintf("%d of %d functions not built; the others start without them",
+		out.step("build", 0, "%s", out.paint(terminal.Red, fmt.Sprintf("%d of %d functions not built; the others start without them",
 			len(failures), len(failures)+len(stack.Names))))
 	}
 	return nil
