@@ -18,6 +18,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/metrics"
 	"github.com/hearthfaas/hearth/internal/redis"
+	"github.com/hearthfaas/hearth/internal/serverlog"
 	"github.com/hearthfaas/hearth/internal/tracing"
 	sdk "github.com/openfaas/go-sdk"
 	"github.com/spf13/cobra"
@@ -44,7 +45,9 @@ asynchronous_invocation, rebuild_interval. REDIS_URL names the Redis.`,
   gateway_url=http://gateway:8080 basic_auth=true REDIS_URL=redis://redis:6379 hearth connector --async`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cfg.Log = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
+			limited := serverlog.Limit(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
+			defer limited.Close()
+			cfg.Log = slog.New(limited)
 			redis.LogTo(cfg.Log)
 			var err error
 			if cfg.Backoff, err = hearth.ParseBackoff(backoff); err != nil {

@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/hearthfaas/hearth/cli/terminal"
 	"github.com/hearthfaas/hearth/internal/redis"
+	"github.com/hearthfaas/hearth/internal/serverlog"
 )
 
 // A console tells people how a command goes on, a line at a time, with colour only on a terminal.
@@ -49,13 +49,9 @@ func (c *console) End(function string, took time.Duration, err error) {
 	}
 }
 
-// openLog makes the log of a state directory: all of it in a file, and what people should see on the console too.
-func openLog(state string, level slog.Level, console io.Writer, consoleLevel slog.Level) (*slog.Logger, io.Closer, error) {
-	path := filepath.Join(state, "logs", "hearth.log")
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, nil, err
-	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+// openLog makes the log of a state directory: all of it in a file, and what people should see on the console too. It ends with close.
+func openLog(state string, level slog.Level, console io.Writer, consoleLevel slog.Level) (log *slog.Logger, close func(), err error) {
+	f, err := serverlog.Open(filepath.Join(state, "logs", "hearth.log"))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -65,9 +61,10 @@ func openLog(state string, level slog.Level, console io.Writer, consoleLevel slo
 		}
 		return a
 	}})
-	log := slog.New(slog.NewMultiHandler(slog.NewTextHandler(f, &slog.HandlerOptions{Level: level}), short))
+	limited := serverlog.Limit(slog.NewMultiHandler(slog.NewTextHandler(f, &slog.HandlerOptions{Level: level}), short))
+	log = slog.New(limited)
 	redis.LogTo(log)
-	return log, f, nil
+	return log, func() { limited.Close(); _ = f.Close() }, nil
 }
 
 // table prints rows, the first of them the headers, in columns.

@@ -15,10 +15,10 @@ func TestLogTakesAnAttributeOfAnyKindByAnyName(t *testing.T) {
 	t.Parallel()
 	state := t.TempDir()
 	var console bytes.Buffer
-	log, file, err := openLog(state, slog.LevelInfo, &console, slog.LevelInfo)
+	log, closeLog, err := openLog(state, slog.LevelInfo, &console, slog.LevelInfo)
 	require.NoError(t, err)
 	log.With("time", "noon", "level", 3, "msg", time.Second).Info("called by the clock", "time", 12)
-	require.NoError(t, file.Close())
+	closeLog()
 	require.Regexp(t, `^time=\d\d:\d\d:\d\d level=INFO msg="called by the clock" time=noon .*time=12\n$`, console.String())
 	text, err := os.ReadFile(filepath.Join(state, "logs", "hearth.log"))
 	require.NoError(t, err)

@@ -124,11 +124,11 @@ func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n 
 	if c.Verbose {
 		level = slog.LevelDebug
 	}
-	log, logFile, err := openLog(c.State, level, c.Err, c.LogLevel)
+	log, closeLog, err := openLog(c.State, level, c.Err, c.LogLevel)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = logFile.Close() }()
+	defer closeLog()
 	listener, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return portTaken(c.Listen, err)

@@ -111,6 +111,7 @@ func (s *Server) start() (exited chan struct{}, err error) {
 	} else if cut > 0 {
 		s.log.Warn("redis-server died while it wrote; what it had not told anybody is taken off its file", "bytes", cut)
 	}
+	putAside(filepath.Join(filepath.Dir(s.conf), "redis.log"))
 	cmd := exec.Command(s.path, s.conf)
 	cmd.ExtraFiles = []*os.File{s.lock}
 	if err := child.Start(cmd, syscall.SIGTERM); err != nil {
@@ -122,6 +123,15 @@ func (s *Server) start() (exited chan struct{}, err error) {
 	exited = make(chan struct{})
 	go func() { _ = cmd.Wait(); close(exited) }()
 	return exited, nil
+}
+
+// maxServerLog is how many bytes redis-server's log has before it is put aside at a start; one older is kept.
+const maxServerLog = 16 << 20
+
+func putAside(log string) {
+	if info, err := os.Stat(log); err == nil && info.Size() > maxServerLog {
+		_ = os.Rename(log, log+".1")
+	}
 }
 
 // supervise starts the server again when it dies, until Close.
