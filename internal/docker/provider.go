@@ -180,7 +180,7 @@ func (p *Provider) start(f hearth.Function, image Image, number int, asleep bool
 func (p *Provider) newReplica(f hearth.Function, image Image, number int, asleep bool, changed func()) *replica {
 	name := f.Name().String()
 	r := &replica{p: p, spec: f, image: image, number: number, changed: changed, log: p.cfg.Logs.File(name), slog: p.cfg.Log.With("function", name),
-		woken: make(chan struct{}), done: make(chan struct{})}
+		woken: make(chan struct{}), done: make(chan struct{}), calls: &hearth.Calls{}}
 	r.id = r.newID()
 	if !asleep {
 		close(r.woken)

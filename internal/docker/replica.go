@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	firstPause   = 100 * time.Millisecond // after the second crash; it doubles with each
+	firstPause   = 100 * time.Millisecond // after the second crash in a row; it doubles with each
 	longPause    = 5 * time.Minute        // as Kubernetes's CrashLoopBackOff
 	longEnough   = 10 * time.Second       // what ran for so long had not failed to start
 	engineAway   = time.Second            // between two tries to reach an engine that does not answer
@@ -37,6 +37,7 @@ type replica struct {
 	changed func()
 	log     *logs.File
 	slog    *slog.Logger
+	calls   *hearth.Calls
 
 	ctx  context.Context // ends when the replica is to end
 	stop context.CancelFunc
@@ -49,6 +50,7 @@ type replica struct {
 	address   string
 	accepting bool
 	ready     bool
+	proven    bool // it has been ready
 	failing   string
 	started   time.Time
 	lastLine  string
@@ -59,7 +61,7 @@ func (r *replica) State() hearth.Replica {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return hearth.Replica{ID: r.id, Revision: r.spec.Revision, Address: r.address, Started: r.started,
-		Accepting: r.accepting, Ready: r.ready, Failing: r.failing}
+		Accepting: r.accepting, Ready: r.ready, Failing: r.failing, Proven: r.proven, Calls: r.calls}
 }
 
 func (r *replica) Wake() {
@@ -99,7 +101,7 @@ func (r *replica) live(adopted *found) {
 	}()
 	crashes := 0
 	for r.ctx.Err() == nil {
-		began := time.Now()
+		began, answered := time.Now(), r.calls.Served()
 		var wasReady bool
 		var err error
 		if adopted != nil {
@@ -120,9 +122,10 @@ func (r *replica) live(adopted *found) {
 			pause(r.ctx, engineAway)
 			continue
 		}
-		if crashes++; wasReady && time.Since(began) > longEnough {
-			crashes = 1
+		if wasReady && (time.Since(began) > longEnough || r.calls.Served() != answered) {
+			crashes = 0 // it is made again at once
 		}
+		crashes++
 		r.slog.Warn("replica ended by itself", "replica", r.State().ID, "reason", err, "crashes", crashes)
 		switch {
 		case hearth.CodeOf(err) == hearth.Invalid: // it will not get better by itself
@@ -292,7 +295,7 @@ func (r *replica) freeze(alive context.Context, containerID string) bool {
 // thaw waits until a frozen container is to serve, and makes it.
 func (r *replica) thaw(alive context.Context, containerID string) error {
 	r.mu.Lock()
-	r.ready = true
+	r.ready, r.proven = true, true
 	r.mu.Unlock()
 	select {
 	case <-r.woken:
@@ -359,7 +362,7 @@ func ask(ctx context.Context, c *http.Client, url string, chosen bool) string {
 // up makes it known that the replica is ready, if it is to serve.
 func (r *replica) up() {
 	r.mu.Lock()
-	r.ready, r.failing = true, ""
+	r.ready, r.proven, r.failing = true, true, ""
 	select {
 	case <-r.woken:
 		r.accepting = true

@@ -62,4 +62,10 @@ type Replica struct {
 	Ready bool
 	// Failing is why it cannot start, or "". A provider says so only after it has tried more than once.
 	Failing string
+	// Proven means that it has been ready before, so that what is wrong now may pass.
+	Proven bool
+
+	// Calls counts the calls that the router gives it. A provider that lets the router's calls end before it ends the replica
+	// sets it; it stays the same as long as the replica lives.
+	Calls *Calls
 }

@@ -3,11 +3,15 @@ package process_test
 import (
 	"context"
 	"crypto/rand"
+	"io"
 	"log/slog"
+	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -16,6 +20,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/logs"
 	"github.com/hearthfaas/hearth/internal/process"
 	"github.com/hearthfaas/hearth/internal/providertest"
+	"github.com/hearthfaas/hearth/internal/router"
 	"github.com/hearthfaas/hearth/internal/secrets"
 	"github.com/stretchr/testify/require"
 )
@@ -184,4 +189,51 @@ func TestAVersionThatOnlyHangsIsGivenUp(t *testing.T) {
 	require.Equal(t, "it was not ready after 300ms", <-failed)
 	_, ok := p.Rollback(f.Name(), time.Now())
 	require.True(t, ok)
+}
+
+// TestCallsThatAProcessNeverAcceptedAreGivenToAnother: the process hangs, and is ended with calls in its socket.
+func TestCallsThatAProcessNeverAcceptedAreGivenToAnother(t *testing.T) {
+	t.Parallel()
+	state := t.TempDir()
+	images := process.Images{Dir: filepath.Join(state, "images")}
+	require.NoError(t, images.Put(t.Context(), "test/probe:latest", providertest.Probe(t)))
+	hangs := filepath.Join(t.TempDir(), "hangs")
+	require.NoError(t, os.WriteFile(hangs, []byte("#!/bin/sh\nexec sleep 600\n"), 0o700))
+	require.NoError(t, images.Put(t.Context(), "test/hangs:latest", hangs))
+	p, err := process.New(process.Config{State: state, Images: images, Secrets: secrets.Files{Dir: t.TempDir()}, Logs: &logs.Dir{Path: filepath.Join(state, "logs")}, Log: slog.New(slog.DiscardHandler)})
+	require.NoError(t, err)
+	t.Cleanup(func() { require.NoError(t, p.Close(context.Background())) })
+	r := router.New(router.Config{Hold: time.Minute})
+	p.Watch(r.Update)
+	apply := func(f hearth.Function) {
+		r.Set(f)
+		require.NoError(t, p.Apply(t.Context(), f))
+	}
+	load := func() router.Load { l, _ := r.Load(function("", 0).Name()); return l }
+	f := function("test/hangs:latest", 1)
+	f.EnvVars["exec_timeout"] = "1m"
+	apply(f)
+	var calls sync.WaitGroup
+	for range 5 {
+		calls.Go(func() {
+			req := &http.Request{Method: http.MethodPost, URL: &url.URL{Path: "/"}, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("dough")), ContentLength: 5}
+			res, err := r.RoundTrip(f.Name(), req.WithContext(context.Background()))
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			body, err := io.ReadAll(res.Body)
+			if string(body) != "dough" {
+				t.Error(string(body), err)
+			}
+			_ = res.Body.Close()
+		})
+	}
+	require.Eventually(t, func() bool { return load().InFlight == 5 }, 30*time.Second, time.Millisecond)
+	f.Replicas = 0
+	apply(f)
+	require.Eventually(t, func() bool { return load().Held == 5 }, 30*time.Second, time.Millisecond, "they have come back")
+	f.Image, f.Revision, f.Replicas, f.DeployedAt = "test/probe:latest", "r2", 1, time.Now()
+	apply(f)
+	calls.Wait()
 }

@@ -92,7 +92,7 @@ func (p *Provider) start(f hearth.Function, image Image, number int, _ bool, cha
 	name, files := f.Name().String(), filepath.Join(p.run, fmt.Sprint(p.next.Add(1)))
 	r := &replica{id: fmt.Sprintf("%s-%d", f.Service, number), revision: f.Revision, spec: f, binary: image.Path,
 		socket: files + ".sock", tmp: files + ".tmp", log: p.cfg.Logs.File(name), slog: p.cfg.Log.With("function", name),
-		accepting: true, done: make(chan struct{}), changed: changed}
+		accepting: true, done: make(chan struct{}), changed: changed, calls: &hearth.Calls{}}
 	listener, first, err := listen(r.socket)
 	if err != nil {
 		return nil, fmt.Errorf("start a replica of %s: %w", name, err)

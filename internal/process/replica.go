@@ -15,15 +15,16 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/hearthfaas/hearth/internal/backlog"
 	"github.com/hearthfaas/hearth/internal/child"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/logs"
 )
 
 const (
-	firstPause = 100 * time.Millisecond // after the second crash; it doubles with each
+	firstPause = 100 * time.Millisecond // after the second crash in a row; it doubles with each
 	longPause  = 10 * time.Second
-	longEnough = 10 * time.Second // what runs for so long had not failed to start
+	longEnough = 10 * time.Second // what is ready and runs for so long had not failed to start
 )
 
 // A replica is one copy of a function, over all processes that it takes to keep it running.
@@ -38,6 +39,7 @@ type replica struct {
 	log      *logs.File
 	slog     *slog.Logger
 	changed  func() // tells the provider; called without mu
+	calls    *hearth.Calls
 
 	stop context.CancelFunc // begins to end it
 	done chan struct{}      // closed when it is gone
@@ -45,6 +47,7 @@ type replica struct {
 	mu        sync.Mutex
 	accepting bool
 	ready     bool
+	proven    bool // it has been ready
 	failing   string
 	started   time.Time
 	lastLine  string
@@ -56,7 +59,7 @@ func (r *replica) State() hearth.Replica {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return hearth.Replica{ID: r.id, Revision: r.revision, Address: "unix://" + r.socket, Started: r.started,
-		Accepting: r.accepting, Ready: r.ready, Failing: r.failing}
+		Accepting: r.accepting, Ready: r.ready, Failing: r.failing, Proven: r.proven, Calls: r.calls}
 }
 
 func (r *replica) End() { r.stop() }
@@ -67,6 +70,7 @@ func (r *replica) Done() <-chan struct{} { return r.done }
 
 // Kill ends it at once.
 func (r *replica) Kill() {
+	r.stop()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.process != nil {
@@ -75,12 +79,15 @@ func (r *replica) Kill() {
 }
 
 // run keeps the replica running until ctx ends, and then ends it.
+//
+// A process that has answered calls, or was ready for long, and then ends by itself is started again at once. Calls wait in the
+// socket meanwhile. Only one that ends again and again without either is held back, longer each time.
 func (r *replica) run(ctx context.Context, listener *net.UnixListener, first net.Conn) {
 	defer func() { _ = os.RemoveAll(r.tmp); _ = os.Remove(r.socket) }()
-	crashes := 0
+	crashes := 0 // in a row
 	defer func() {
 		if listener != nil {
-			_ = listener.Close()
+			_ = backlog.Close(listener)
 		}
 		if first != nil {
 			_ = first.Close()
@@ -95,20 +102,21 @@ func (r *replica) run(ctx context.Context, listener *net.UnixListener, first net
 				continue
 			}
 		}
-		began := time.Now()
+		began, answered := time.Now(), r.calls.Served()
 		wasReady, why := r.once(ctx, listener, first)
 		first = nil
 		if ctx.Err() != nil {
 			return
 		}
-		if crashes++; wasReady && time.Since(began) > longEnough {
-			crashes = 1
+		if wasReady && (time.Since(began) > longEnough || r.calls.Served() != answered) {
+			crashes = 0
 		}
+		crashes++
 		r.slog.Warn("replica ended by itself", "replica", r.id, "reason", why, "crashes", crashes)
 		if crashes == 1 {
 			r.changed()
 		} else {
-			_ = listener.Close() // what queues there gets its answer now
+			_ = backlog.Close(listener) // another replica may take the calls that wait there
 			listener = nil
 			r.fail(why)
 			pause(ctx, min(firstPause<<min(crashes-2, 10), longPause))
@@ -257,7 +265,7 @@ func (r *replica) awaitReady(ctx context.Context, first net.Conn) {
 			_ = res.Body.Close()
 			if res.StatusCode == http.StatusOK || res.StatusCode == http.StatusTooManyRequests { // busy is ready
 				r.mu.Lock()
-				r.ready, r.accepting, r.failing = true, true, ""
+				r.ready, r.accepting, r.proven, r.failing = true, true, true, ""
 				r.mu.Unlock()
 				r.changed()
 				return

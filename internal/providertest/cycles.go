@@ -1,14 +1,17 @@
 package providertest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"net/http"
 	"net/url"
+	"os/exec"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"testing"
 	"time"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
@@ -36,7 +39,28 @@ type swing struct {
 
 // cyclesWithoutFailure takes a function to zero and up again, many times, while callers who wait for their answers (closed loop) and
 // callers who come by the clock (open loop) keep calling it. No call may fail.
-func cyclesWithoutFailure(s *subject) {
+func cyclesWithoutFailure(s *subject) { swings(s, cmp.Or(s.Cycles, allCycles)) }
+
+// cyclesOnABusyMachine is the same while eight other processes want all of the processor. So processes start late, and are ended before
+// they have accepted the calls that they were given.
+func cyclesOnABusyMachine(s *subject) {
+	keepBusy(s.t, 8)
+	swings(s, max(3, cmp.Or(s.Cycles, allCycles)/5))
+}
+
+// keepBusy starts processes that only take processor time, and ends them with the test. They end by themselves if the test is killed.
+func keepBusy(t *testing.T, processes int) {
+	for range processes {
+		loop := exec.Command("sh", "-c", "while kill -0 $PPID 2>/dev/null; do :; done")
+		require.NoError(t, loop.Start())
+		t.Cleanup(func() {
+			_ = loop.Process.Kill()
+			_ = loop.Wait()
+		})
+	}
+}
+
+func swings(s *subject, cycles int) {
 	m := &swing{s: s, ended: make(chan struct{}), f: s.function(0, func(f *hearth.Function) {
 		f.EnvVars["max_inflight"], f.EnvVars["write_timeout"] = "8", "2s"
 	})}
@@ -56,10 +80,6 @@ func cyclesWithoutFailure(s *subject) {
 		})
 	}
 	m.work.Go(m.byTheClock)
-	cycles := s.Cycles
-	if cycles == 0 {
-		cycles = allCycles
-	}
 	for i := range cycles {
 		require.NoError(s.t, m.scale(1+i%3, false))
 		m.awaitCalls(10)

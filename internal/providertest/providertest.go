@@ -49,6 +49,7 @@ func Run(t *testing.T, setup func(t *testing.T) Setup) {
 		"KeepsTheOldWhileTheNewCannotStart": keepsOld, "LetsCallsEndBeforeRemoving": drains, "RemovingNothingIsNoError": removesNothing,
 		"RollsBackWhatCannotGetReady": rollsBack, "HasNothingToRollBackFromOrTo": rollsBackNothing, "MeasuresWhatReplicasUse": measures,
 		"NoCallFailsWhileItGoesToZeroAndUp": cyclesWithoutFailure,
+		"NoCallFailsOnABusyMachine":         cyclesOnABusyMachine,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -3,7 +3,9 @@ Package replicaset keeps as many replicas of each function as its spec asks for.
 does not know what a replica is.
 
 Replicas of a replaced revision end when all of the new one are ready: so an update loses no call, and a new version that
-cannot start leaves the old one serving; that is told, and can be rolled back. Where a provider can put a replica to sleep, a function that should have none keeps
+cannot start leaves the old one serving; that is told, and can be rolled back. A replica that is not needed any more is ended in two
+steps: the watcher is told that it is gone, so that it is given no call, and it ends when the calls are over that it was given
+before. Where a provider can put a replica to sleep, a function that should have none keeps
 one asleep, which is woken instead of started; nobody is told of it before.
 */
 package replicaset
@@ -60,7 +62,7 @@ type Manager[Image any] struct {
 
 	mu        sync.Mutex
 	functions map[hearth.Name]*function[Image]
-	alive     map[Replica]hearth.Name // also those that are ending
+	alive     map[Replica]life // also those that are ending
 	watch     func(hearth.Name, []hearth.Replica)
 	failed    func(hearth.Name, string)
 	closed    bool
@@ -73,12 +75,19 @@ type function[Image any] struct {
 	image    Image
 	replicas []Replica // that serve, or will; of all revisions
 	standby  Replica   // that sleeps, or will; nil if there is none
+	retired  []Replica // that will be ended when the watcher has been told that they are gone
 	next     int       // numbers replicas
 
 	before  *version[Image] // the one before the present one
 	proven  *version[Image] // the last one that is known to get ready
 	applied int             // counts specs with another revision
 	failing string          // why the replicas of the present spec cannot get ready, though those of the proven one did
+}
+
+// life is what is known of a replica until it is gone.
+type life struct {
+	name  hearth.Name
+	drain time.Duration // how long it may take to end
 }
 
 // version is a spec, and the image that it had.
@@ -89,7 +98,7 @@ type version[Image any] struct {
 
 // New makes a manager without functions.
 func New[Image any](cfg Config[Image]) *Manager[Image] {
-	return &Manager[Image]{cfg: cfg, functions: map[hearth.Name]*function[Image]{}, alive: map[Replica]hearth.Name{}, watch: func(hearth.Name, []hearth.Replica) {},
+	return &Manager[Image]{cfg: cfg, functions: map[hearth.Name]*function[Image]{}, alive: map[Replica]life{}, watch: func(hearth.Name, []hearth.Replica) {},
 		failed: func(hearth.Name, string) {}}
 }
 
@@ -121,14 +130,14 @@ func (m *Manager[Image]) Apply(f hearth.Function, image Image, adopted ...Adopte
 	for _, a := range adopted {
 		fn.next++
 		r := a.Continue(fn.next, func() { m.changed(f.Name()) })
-		m.track(r, f.Name())
+		m.track(r, f)
 		switch {
 		case !a.Asleep:
 			fn.replicas = append(fn.replicas, r)
 		case fn.standby == nil:
 			fn.standby = r
 		default:
-			r.End()
+			fn.retire(r)
 		}
 	}
 	was := *fn
@@ -145,6 +154,7 @@ func (m *Manager[Image]) Apply(f hearth.Function, image Image, adopted ...Adopte
 		if was.spec.Service == "" { // it is new
 			m.end(fn)
 			delete(m.functions, f.Name())
+			m.tell(fn)
 			return err
 		}
 		fn.spec, fn.image, fn.before, fn.failing = was.spec, was.image, was.before, was.failing
@@ -160,7 +170,7 @@ func (m *Manager[Image]) Apply(f hearth.Function, image Image, adopted ...Adopte
 // end when all new ones are ready. m.mu is held.
 func (m *Manager[Image]) reconcile(fn *function[Image]) error {
 	if fn.standby != nil && fn.standby.State().Revision != fn.spec.Revision {
-		fn.standby.End()
+		fn.retire(fn.standby)
 		fn.standby = nil
 	}
 	var current, old []Replica
@@ -187,13 +197,11 @@ func (m *Manager[Image]) reconcile(fn *function[Image]) error {
 	}
 	for len(current) > fn.spec.Replicas {
 		last := len(current) - 1
-		current[last].End()
+		fn.retire(current[last])
 		current = current[:last]
 	}
 	if !slices.ContainsFunc(current, unready) {
-		for _, r := range old {
-			r.End()
-		}
+		fn.retire(old...)
 		old = nil
 		if len(current) > 0 {
 			fn.proven, fn.failing = &version[Image]{fn.spec, fn.image}, ""
@@ -202,7 +210,7 @@ func (m *Manager[Image]) reconcile(fn *function[Image]) error {
 		old = slices.DeleteFunc(old, func(r Replica) bool {
 			gone := unready(r)
 			if gone {
-				r.End()
+				fn.retire(r)
 			}
 			return gone
 		})
@@ -226,13 +234,13 @@ func (m *Manager[Image]) start(fn *function[Image], asleep bool) (Replica, error
 	if err != nil {
 		return nil, err
 	}
-	m.track(r, name)
+	m.track(r, fn.spec)
 	return r, nil
 }
 
 // track remembers a replica until it is gone. m.mu is held.
-func (m *Manager[Image]) track(r Replica, n hearth.Name) {
-	m.alive[r] = n
+func (m *Manager[Image]) track(r Replica, f hearth.Function) {
+	m.alive[r] = life{f.Name(), f.DrainTime()}
 	m.reaping.Go(func() {
 		<-r.Done()
 		m.mu.Lock()
@@ -261,7 +269,11 @@ func (m *Manager[Image]) changed(n hearth.Name) {
 	}
 }
 
-// tell tells the watcher what replicas there are; of a sleeping one only why it cannot start. m.mu is held.
+// retire takes replicas out of service. They end after the next tell.
+func (fn *function[Image]) retire(replicas ...Replica) { fn.retired = append(fn.retired, replicas...) }
+
+// tell tells the watcher what replicas there are; of a sleeping one only why it cannot start. Then it begins to end those that are
+// not there any more. m.mu is held.
 func (m *Manager[Image]) tell(fn *function[Image]) {
 	states := make([]hearth.Replica, 0, len(fn.replicas)+1)
 	for _, r := range fn.replicas {
@@ -273,15 +285,29 @@ func (m *Manager[Image]) tell(fn *function[Image]) {
 		}
 	}
 	m.watch(fn.spec.Name(), states)
+	for _, r := range fn.retired {
+		m.endAfterCalls(r)
+	}
+	fn.retired = nil
 }
 
-// end ends what a function has. m.mu is held.
-func (m *Manager[Image]) end(fn *function[Image]) {
-	for _, r := range fn.replicas {
+// endAfterCalls ends a replica when the calls are over that it was given. It is given no more. What takes long is left to the
+// replica, which lets it end as well: half of the time that it may take is for that. m.mu is held.
+func (m *Manager[Image]) endAfterCalls(r Replica) {
+	calls, drain := r.State().Calls, m.alive[r].drain
+	m.reaping.Go(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), drain/2)
+		defer cancel()
+		calls.Wait(ctx, r.Done())
 		r.End()
-	}
+	})
+}
+
+// end takes all that a function has out of service. m.mu is held.
+func (m *Manager[Image]) end(fn *function[Image]) {
+	fn.retire(fn.replicas...)
 	if fn.standby != nil {
-		fn.standby.End()
+		fn.retire(fn.standby)
 	}
 	fn.replicas, fn.standby = nil, nil
 }
@@ -297,8 +323,8 @@ func (m *Manager[Image]) Remove(ctx context.Context, n hearth.Name) error {
 	}
 	m.end(fn)
 	var ending []Replica // also those that were ending before
-	for r, name := range m.alive {
-		if name == n {
+	for r, life := range m.alive {
+		if life.name == n {
 			ending = append(ending, r)
 		}
 	}
@@ -328,7 +354,7 @@ func (m *Manager[Image]) Close(ctx context.Context) {
 	m.closed = true
 	var all []Replica
 	for r := range m.alive {
-		r.End()
+		r.End() // at once: nobody is told, and calls have ended before
 		all = append(all, r)
 	}
 	m.mu.Unlock()

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hearthfaas/hearth/internal/backlog"
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
@@ -31,7 +32,7 @@ type Open struct {
 	// watchdog has none either.
 	Stream bool
 
-	// Shed refuses the call if all replicas are busy and Config.MaxHeld calls wait for them already.
+	// Shed refuses the call if there is no free replica and Config.MaxHeld calls wait for one already.
 	Shed bool
 }
 
@@ -50,8 +51,10 @@ type answer struct {
 	up    *upload     // nil if the body was sent before the answer was read
 	stop  func() bool // the watch for the caller's leaving
 	whole bool        // it was read to its end
-	once  sync.Once
-	done  func()
+
+	endless bool // it has no time limit
+	once    sync.Once
+	done    func()
 }
 
 // exchange sends a call and reads the head of its answer.
@@ -74,9 +77,7 @@ func (t *transport) exchange(c *conn, req *http.Request, until time.Time, o Open
 		return nil, err
 	}
 	if req.Body == nil || small(req) {
-		if err := sendSmall(w, req); err != nil && !c.sent.Load() {
-			return nil, err
-		} // else it may have been answered before it was read
+		_ = sendSmall(w, req) // if it was not taken, that may have been answered
 	} else {
 		a.up = newUpload(c, w, req)
 	}
@@ -96,7 +97,7 @@ func (t *transport) exchange(c *conn, req *http.Request, until time.Time, o Open
 	if a.up != nil {
 		a.up.abandon() // if it still waits to be asked for
 	}
-	if a.StatusCode == http.StatusSwitchingProtocols || o.Stream && isStream(a.Header) && wantsStream(req.Header) {
+	if a.endless = a.StatusCode == http.StatusSwitchingProtocols || o.Stream && isStream(a.Header) && wantsStream(req.Header); a.endless {
 		_ = c.SetDeadline(time.Time{})
 		if req.Context().Err() != nil { // its watch may have come before
 			_ = c.SetDeadline(past)
@@ -149,6 +150,9 @@ func (a *answer) readHead(req *http.Request, o Open) error {
 		}
 	}
 }
+
+// notTaken tells that no process of the replica has accepted the call.
+func (a *answer) notTaken() bool { return backlog.NotTaken(a.StatusCode, a.Header) }
 
 func (a *answer) Read(p []byte) (int, error) {
 	n, err := a.body.Read(p)

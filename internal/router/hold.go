@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"syscall"
 	"time"
 
 	"github.com/hearthfaas/hearth/chain"
@@ -19,8 +20,11 @@ type grant struct {
 }
 
 const (
-	// avoid is for how long a replica that refused a connection is the last choice.
+	// avoid is for how long a replica that refused a connection is given no calls, unless it starts again.
 	avoid = time.Second
+
+	// avoidFull is the same for one whose socket has no place for another connection.
+	avoidFull = 20 * time.Millisecond
 
 	// fullFor is for how long a replica that said that it is full is given no more calls.
 	fullFor = 20 * time.Millisecond
@@ -32,34 +36,16 @@ const (
 	aheadAgain = time.Second
 )
 
-// rank is lower for a better choice, before the calls in flight are looked at.
-func (t *target) rank(now time.Time) int {
-	switch {
-	case !t.refused.IsZero() && now.Sub(t.refused) < avoid:
-		return 2
-	case !t.Ready:
-		return 1
-	}
-	return 0
-}
-
 // pick is the replica with the fewest calls in flight, of those that are ready if there are any. If there is none, full tells
 // whether it is only that they have as many calls as they take. Calls wait for one that is ready rather than go to one that starts:
 // they are given that one too when it is ready, and if it never is, they are not lost with it. fn.mu is held.
 func (fn *route) pick() (_ *target, full bool) {
 	var best *target
-	var bestRank int
-	var now time.Time
 	for _, t := range fn.replicas {
-		if !t.Accepting {
-			continue
-		}
-		if now.IsZero() && !t.refused.IsZero() {
-			now = time.Now()
-		}
-		rank := t.rank(now)
-		if best == nil || rank < bestRank || rank == bestRank && fn.callsOf(t) < fn.callsOf(best) {
-			best, bestRank = t, rank
+		switch {
+		case !t.Accepting, !t.avoid.IsZero() && time.Now().Before(t.avoid):
+		case best == nil, t.Ready && !best.Ready, t.Ready == best.Ready && fn.callsOf(t) < fn.callsOf(best):
+			best = t
 		}
 	}
 	if best != nil && fn.full(best) {
@@ -76,11 +62,15 @@ func (fn *route) callsOf(t *target) int {
 	return t.inflight
 }
 
-// full tells whether a replica takes no more calls now. fn.mu is held.
-func (fn *route) full(t *target) bool { return fn.limit > 0 && fn.callsOf(t) >= fn.limit }
+// full tells whether a replica takes no more calls now. One that starts holds no more than wait for one that is not there.
+// fn.mu is held.
+func (fn *route) full(t *target) bool {
+	return fn.limit > 0 && fn.callsOf(t) >= fn.limit || !t.Ready && t.inflight >= fn.cfg.MaxHeld
+}
 
 // take gives a replica a call. fn.mu is held.
 func (fn *route) take(t *target, now time.Time) {
+	t.given.Begin()
 	fn.count(now)
 	t.inflight++
 	fn.inflight++
@@ -134,7 +124,7 @@ func (fn *route) hopeless(full bool) error {
 	switch {
 	case full:
 		return nil
-	case fn.failing != "":
+	case fn.failing != "" && !fn.mayServe():
 		return hearth.Errorf(hearth.Unavailable, "function %s cannot start: %s", fn.name.Function, fn.failing)
 	case fn.removed:
 		return hearth.Errorf(hearth.NotFound, "function %s was removed", fn.name)
@@ -142,6 +132,17 @@ func (fn *route) hopeless(full bool) error {
 		return fn.wakeError
 	}
 	return nil
+}
+
+// mayServe tells whether a function that has a failing replica is worth waiting for: it has been ready before, or has another
+// replica. fn.mu is held.
+func (fn *route) mayServe() bool {
+	for _, t := range fn.replicas {
+		if t.Accepting || t.Proven {
+			return true
+		}
+	}
+	return false
 }
 
 // acquire finds a replica for a call, and waits for one until last. A call is held if no replica takes calls, or if all of these
@@ -155,9 +156,13 @@ func (fn *route) acquire(ctx context.Context, o Open, now, last time.Time) (*tar
 		}
 	}
 	_, full := fn.pick()
-	if full && o.Shed && fn.waiting.Len() >= fn.cfg.MaxHeld {
+	if held := fn.waiting.Len(); o.Shed && held >= fn.cfg.MaxHeld {
 		defer fn.mu.Unlock()
-		return nil, hearth.Errorf(hearth.Exhausted, "all replicas of function %s are busy, and %d calls wait for them already: try again later", fn.name.Function, fn.waiting.Len())
+		why := "all replicas of function %s are busy, and %d calls wait for them already: try again later"
+		if !full {
+			why = "function %s has no replica yet, and %d calls wait for one already: try again later"
+		}
+		return nil, hearth.Errorf(hearth.Exhausted, why, fn.name.Function, held)
 	}
 	given := make(chan grant, 1)
 	fn.count(time.Now())
@@ -211,38 +216,59 @@ func (fn *route) wait(ctx context.Context, given chan grant, at *list.Element, l
 	if err := ctx.Err(); errors.Is(err, context.Canceled) {
 		return nil, err
 	}
-	if _, full := fn.pick(); full {
+	if _, full := fn.pick(); full && fn.limit > 0 {
 		return nil, hearth.Errorf(hearth.Exhausted, "all replicas of function %s are busy with as many calls as its max_inflight allows, %d, and none ended in time", fn.name.Function, fn.limit)
 	}
-	return nil, hearth.Errorf(hearth.Unavailable, "function %s has no replica that takes calls: it was waited for in vain", fn.name.Function)
+	return nil, fn.inVain()
 }
 
 // refuse notes that a replica has refused a connection.
-func (fn *route) refuse(t *target) {
+func (fn *route) refuse(t *target, err error) {
 	fn.mu.Lock()
 	defer fn.mu.Unlock()
-	t.refused = time.Now()
-	if fn.limit > 0 { // the others may be full until then
-		time.AfterFunc(avoid, func() {
-			fn.mu.Lock()
-			defer fn.mu.Unlock()
-			fn.look()
-		})
+	if errors.Is(err, syscall.EAGAIN) { // as Linux answers for a Unix socket with a full backlog
+		fn.avoid(t, avoidFull)
+	} else {
+		fn.avoid(t, avoid)
 	}
 }
 
-// again tells whether a call is made again that a replica has refused, as it is full: it has a call that we think is over. The
-// call did not run, and is held like others that find all replicas full.
+// avoid gives a replica no calls for a while. fn.mu is held.
+func (fn *route) avoid(t *target, d time.Duration) {
+	t.avoid = time.Now().Add(d)
+	if t.looks {
+		return
+	}
+	t.looks = true
+	var look func()
+	look = func() {
+		fn.mu.Lock()
+		defer fn.mu.Unlock()
+		if left := time.Until(t.avoid); left > 0 { // it has refused another meanwhile
+			time.AfterFunc(left, look)
+			return
+		}
+		t.looks = false
+		fn.look()
+	}
+	time.AfterFunc(d, look)
+}
+
+// again tells whether a call is made again that did not run: no process of its replica has accepted it; or the replica has refused
+// it, as it is full with a call that we think is over. It is held like others that find no replica, or all of them full.
 func (fn *route) again(t *target, a *answer, req *http.Request, last time.Time) bool {
-	if a.StatusCode != http.StatusTooManyRequests || a.Header.Get(chain.HeaderInternal) == "" || !time.Now().Before(last) {
+	full := a.StatusCode == http.StatusTooManyRequests && a.Header.Get(chain.HeaderInternal) != ""
+	if !full && !a.notTaken() || !time.Now().Before(last) {
 		return false
 	}
 	fn.mu.Lock()
 	defer fn.mu.Unlock()
-	if fn.limit == 0 || !t.mayRun || !rewind(req) {
+	if full && (fn.limit == 0 || !t.mayRun) || !rewind(req) {
 		return false
 	}
-	if !t.saidFull {
+	if !full {
+		fn.avoid(t, avoid)
+	} else if !t.saidFull {
 		t.saidFull = true
 		time.AfterFunc(fullFor, func() {
 			fn.mu.Lock()

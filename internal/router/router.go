@@ -1,8 +1,8 @@
 /*
 Package router decides which replica takes a call, and carries the call there. A call for a function without a replica that
 takes calls is held while the function wakes. One for a function whose replicas have as many calls as they take is held until one of
-them is free, or there is another; who came first is given a place first. What is held has a deadline, and its answer says why it
-ended. The router never starts replicas because a call failed: it asks for one only when a call comes and there is none.
+them is free, or there is another; who came first is given a place first. A call that its replica did not take is held again. What is
+held has a deadline, and its answer says why it ended. The router never starts replicas because a call failed: it asks for one only when a call comes and there is none.
 
 It does not queue or retry calls that a function answered, and knows nothing of Redis: with Redis down, sync calls still work.
 */
@@ -26,7 +26,8 @@ type Config struct {
 	// Hold is how long a call waits for a replica that takes it. It is cut to the function's own timeout. Defaults to 30 s.
 	Hold time.Duration
 
-	// MaxHeld is how many calls of one function may wait for a free replica, if their callers wait too: more are refused at once.
+	// MaxHeld is how many calls of one function may wait for a free replica, or for the first one, if their callers wait too: more are
+	// refused at once. A replica that starts holds no more than so many either.
 	// Defaults to 1000.
 	MaxHeld int
 
@@ -94,14 +95,15 @@ type route struct {
 type target struct {
 	id        string
 	transport *transport
+	given     *hearth.Calls
 
 	// Under the route's lock:
 	hearth.Replica
 	inflight int
-	refused  time.Time // when it last refused a connection
+	avoid    time.Time // until when it is given no calls, as it refused one
+	looks    bool      // a timer is set to look then
 	saidFull bool      // just now: it has a call that we think is over
 	mayRun   bool      // it was left with a call once
-	wasReady bool      // once; a call that it breaks off may have run
 }
 
 // Set adds a function, or makes it known that it is another now.
@@ -161,13 +163,15 @@ func (fn *route) update(replicas []hearth.Replica) {
 	for _, state := range replicas {
 		t := known[state.ID]
 		if t == nil || t.Address != state.Address { // it may not have had one before it was accepting
-			t = &target{id: state.ID, transport: newTransport(state.Address)}
+			t = &target{id: state.ID, transport: newTransport(state.Address), given: state.Calls}
 		}
 		if known[state.ID] == t {
 			delete(known, state.ID)
 		}
+		if state.Ready && !t.Ready || !state.Started.Equal(t.Started) {
+			t.avoid = time.Time{} // it has started again
+		}
 		t.Replica = state
-		t.wasReady = t.wasReady || state.Ready
 		fn.replicas = append(fn.replicas, t)
 		if state.Failing != "" {
 			fn.failing = state.Failing
@@ -235,53 +239,85 @@ func (r *Router) Forward(n hearth.Name, req *http.Request, o Open) (*http.Respon
 }
 
 // send is Forward for a function that is there. That a call has ended is recorded here only if it was answered.
+//
+// A call that surely did not run is held again, and given to whichever replica is free first: its replica refused the connection, ended
+// before it had accepted it, or said that it was full.
 func (r *Router) send(fn *route, req *http.Request, o Open, began time.Time) (*http.Response, error) {
 	req.URL.Scheme, req.URL.Host = "http", fn.name.Function
 	fn.mu.Lock()
 	fn.calls++
 	fn.tellAhead(began)
 	timeout := fn.timeout
-	refused := 0
 	last := began.Add(min(r.cfg.Hold, timeout))
 	for now := began; ; now = time.Now() {
 		t, err := fn.acquire(req.Context(), o, now, last)
 		if err != nil {
 			return nil, err
 		}
+		t.transport.keepBody(req)
 		until := time.Now().Add(timeout + grace)
 		a, err := t.transport.roundTrip(req, until, o)
 		switch {
 		case err == nil && fn.again(t, a, req, last):
-			a.done = func() { fn.release(t, time.Now(), false) }
-			_, _ = io.Copy(io.Discard, io.LimitReader(a, maxHead)) // so that the connection can be used again
-			_ = a.Close()
+			fn.giveUp(t, a)
+		case err == nil && a.notTaken():
+			fn.giveUp(t, a)
+			return nil, fn.inVain()
 		case err == nil:
-			a.Header[HeaderReplica] = []string{t.id}
-			status := a.StatusCode
-			a.done = func() {
-				now := time.Now()
-				fn.release(t, now, !a.whole || status == http.StatusGatewayTimeout)
-				fn.recorder.Ended(status, now.Sub(began))
-			}
-			return a.Response, nil
+			return fn.answered(t, a, req, began), nil
 		default:
-			var dial *dialError
-			fn.release(t, time.Now(), !errors.As(err, &dial))
-			if dial != nil {
-				fn.refuse(t)
-				refused++
-			}
-			if dial == nil || refused > 3 || req.Context().Err() != nil || !rewind(req) { // else nothing was sent: another may take it
+			var unsent *unsentError
+			errors.As(err, &unsent)
+			fn.release(t, time.Now(), unsent == nil)
+			t.given.End()
+			if unsent == nil || req.Context().Err() != nil {
 				return nil, fn.broke(req.Context(), t, !time.Now().Before(until), err)
+			}
+			fn.refuse(t, err)
+			if !time.Now().Before(last) || !rewind(req) {
+				return nil, fn.inVain()
 			}
 		}
 		fn.mu.Lock()
 	}
 }
 
-// broke says what became of a call that a replica did not answer.
+// answered is a replica's answer as the caller is given it.
+func (fn *route) answered(t *target, a *answer, req *http.Request, began time.Time) *http.Response {
+	a.Header[HeaderReplica] = []string{t.id}
+	status := a.StatusCode
+	t.given.Answered()
+	if a.endless {
+		t.given.End() // nobody waits for its end before the replica ends
+	}
+	a.done = func() {
+		now := time.Now()
+		fn.release(t, now, !a.whole || status == http.StatusGatewayTimeout)
+		if !a.endless {
+			t.given.End()
+		}
+		fn.recorder.Ended(status, now.Sub(began))
+	}
+	return a.Response
+}
+
+// giveUp drops an answer that says that the call did not run.
+func (fn *route) giveUp(t *target, a *answer) {
+	a.done = func() {
+		fn.release(t, time.Now(), false)
+		t.given.End()
+	}
+	_, _ = io.Copy(io.Discard, io.LimitReader(a, maxHead)) // so that the connection can be used again
+	_ = a.Close()
+}
+
+// inVain is the error of a call that surely did not run.
+func (fn *route) inVain() error {
+	return hearth.Errorf(hearth.Unavailable, "function %s has no replica that takes calls: it was waited for in vain", fn.name.Function)
+}
+
+// broke says what became of a call that a replica was sent and did not answer.
 func (fn *route) broke(ctx context.Context, t *target, late bool, err error) error {
-	var dial *dialError
 	var invalid *hearth.Error
 	switch {
 	case late:
@@ -290,14 +326,6 @@ func (fn *route) broke(ctx context.Context, t *target, late bool, err error) err
 		return ctx.Err()
 	case errors.As(err, &invalid) && invalid.Code == hearth.Invalid:
 		return invalid
-	case errors.As(err, &dial):
-		return &hearth.Error{Code: hearth.Unavailable, Message: fmt.Sprintf("replica %s of function %s takes no calls", t.id, fn.name.Function), Err: err}
-	}
-	fn.mu.Lock()
-	started, failing := t.wasReady, fn.failing
-	fn.mu.Unlock()
-	if !started { // the call was waiting in its socket
-		return &hearth.Error{Code: hearth.Unavailable, Message: fmt.Sprintf("replica %s of function %s ended before it had started: %s", t.id, fn.name.Function, failing), Err: err}
 	}
 	return &hearth.Error{Code: hearth.BadGateway, Message: fmt.Sprintf("replica %s of function %s broke off: the call may have run", t.id, fn.name.Function), Err: err}
 }

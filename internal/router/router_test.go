@@ -271,7 +271,7 @@ func TestWakingIsTriedAgainAfterAFailure(t *testing.T) {
 
 func TestDeadAddressIsSkippedForAnother(t *testing.T) {
 	t.Parallel()
-	r := router.New(router.Config{Wake: func(hearth.Name) { t.Error("a failed dial must not start replicas") }})
+	r := router.New(router.Config{Hold: 50 * time.Millisecond, Wake: func(hearth.Name) { t.Error("a failed dial must not start replicas") }})
 	r.Set(function(2))
 	gone := hearth.Replica{ID: "gone", Address: "unix://" + filepath.Join(t.TempDir(), "nobody"), Accepting: true, Ready: true}
 	r.Update(oven, []hearth.Replica{gone})

@@ -11,6 +11,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
 const (
@@ -41,10 +43,10 @@ func newTransport(address string) *transport {
 	return &transport{network: network, address: addr}
 }
 
-// dialError: nothing was sent.
-type dialError struct{ error }
+// unsentError is of a call of which nothing was sent.
+type unsentError struct{ error }
 
-func (e *dialError) Unwrap() error { return e.error }
+func (e *unsentError) Unwrap() error { return e.error }
 
 // conn is a connection to a replica. It has one call at a time.
 type conn struct {
@@ -115,7 +117,7 @@ func (t *transport) get(ctx context.Context, until time.Time, fresh bool) (*conn
 	dialer := net.Dialer{Timeout: dialTimeout, Deadline: until}
 	nc, err := dialer.DialContext(ctx, t.network, t.address)
 	if err != nil {
-		return nil, &dialError{err}
+		return nil, &unsentError{err}
 	}
 	raw, err := nc.(syscall.Conn).SyscallConn()
 	if err == nil {
@@ -123,7 +125,7 @@ func (t *transport) get(ctx context.Context, until time.Time, fresh bool) (*conn
 	}
 	if err != nil {
 		_ = nc.Close()
-		return nil, &dialError{err}
+		return nil, &unsentError{err}
 	}
 	return &conn{Conn: nc, raw: raw, left: maxHead}, nil
 }
@@ -197,7 +199,15 @@ func (t *transport) roundTrip(req *http.Request, until time.Time, o Open) (*answ
 		if err == nil {
 			return res, nil
 		}
-		if !c.reused || c.got || c.sent.Load() && !safe(req.Method) || errors.Is(err, os.ErrDeadlineExceeded) || req.Context().Err() != nil || !rewind(req) {
+		sent := c.sent.Load()
+		if c.got || errors.Is(err, os.ErrDeadlineExceeded) || req.Context().Err() != nil || hearth.CodeOf(err) == hearth.Invalid {
+			return nil, err
+		}
+		switch {
+		case c.reused && (!sent || safe(req.Method)) && rewind(req):
+		case !sent:
+			return nil, &unsentError{err}
+		default:
 			return nil, err
 		}
 	}
@@ -211,6 +221,11 @@ func safe(method string) bool {
 func rewind(req *http.Request) bool {
 	if req.Body == nil {
 		return true
+	}
+	if k, ok := req.Body.(*keptBody); ok {
+		var again bool
+		req.Body, again = k.again()
+		return again
 	}
 	if req.GetBody == nil {
 		return false
