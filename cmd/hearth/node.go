@@ -137,7 +137,7 @@ func (n *node) open(ctx context.Context) (err error) {
 			},
 			Stable: cfg.Scaling.Window, Panic: cfg.Scaling.PanicWindow, Drain: cfg.Scaling.DrainGoal})
 	}
-	n.registry = registry.New(registry.Config{Queue: n.queue, Provider: n.provider, Router: n.router, Dispatch: n.dispatch, Log: cfg.Log, Instance: n.instance, Topics: !cfg.Plain, Cron: n.cron, Autoscale: n.scaler,
+	n.registry = registry.New(registry.Config{Queue: n.queue, Provider: n.provider, Router: n.router, Dispatch: n.dispatch, Log: cfg.Log, Instance: n.instance, Topics: !cfg.Plain, Cron: n.cron, Autoscale: n.scaler, Most: cfg.Scaling.Most,
 		SyncSecrets: n.secrets.Sync})
 	n.provider.Watch(n.registry.Updated)
 	n.provider.WatchRollouts(n.registry.RolloutFailed)

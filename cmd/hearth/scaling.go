@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/hearthfaas/hearth/internal/registry"
 	"github.com/spf13/pflag"
 )
 
@@ -13,12 +15,15 @@ type scalingConfig struct {
 	Window      time.Duration
 	PanicWindow time.Duration
 	DrainGoal   time.Duration
+	Most        registry.Most
 }
 
 func (c *scalingConfig) addFlags(f *pflag.FlagSet) {
 	f.BoolVar(&c.Off, "no-autoscale", false, "let nobody but operators change how many replicas a function has; a call still wakes one that sleeps")
 	f.DurationVar(&c.Window, "scale-window", 30*time.Second, "how long functions have to do less before they shrink")
 	f.DurationVar(&c.PanicWindow, "scale-panic-window", time.Second, "how long functions have to do more before they grow")
+	f.IntVar(&c.Most.Function, "max-replicas", 100, "most replicas of one function on this machine, whatever its labels say; 0 is no limit")
+	f.IntVar(&c.Most.All, "max-replicas-all", 1000, "most replicas of all functions together on this machine; one that sleeps is always given its first; 0 is no limit")
 	f.DurationVar(&c.DrainGoal, "drain-goal", time.Second, "within which time queued calls are to be worked off, by functions without labels for scaling")
 }
 
@@ -30,6 +35,9 @@ func (c scalingConfig) check() error {
 		if d.value < 10*time.Millisecond || d.value > time.Hour {
 			return fmt.Errorf("--%s is %v, want 10ms to 1h", d.name, d.value)
 		}
+	}
+	if c.Most.Function < 0 || c.Most.All < 0 {
+		return errors.New("--max-replicas and --max-replicas-all are whole numbers from 0, which is no limit")
 	}
 	if c.PanicWindow > c.Window {
 		return fmt.Errorf("--scale-panic-window is %v, longer than --scale-window, %v", c.PanicWindow, c.Window)

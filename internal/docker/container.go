@@ -10,9 +10,7 @@ import (
 	"maps"
 	"net/netip"
 	"os"
-	"path"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -54,6 +52,9 @@ var port = network.MustParsePort("8080/tcp")
 func (p *Provider) options(f hearth.Function, image Image, id string) client.ContainerCreateOptions {
 	env := f.Environment()
 	env["secret_mount_path"] = secretsDir
+	if _, set := env["port"]; set {
+		env["port"] = fmt.Sprint(port.Num()) // calls come to no other
+	}
 	var list []string
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		list = append(list, name+"="+env[name])
@@ -280,11 +281,9 @@ func ending(s *container.State, memory int64) string {
 
 // readyPath is what a container is asked whether it is ready, and whether the function itself chose it. Without a choice it
 // is what both watchdogs of OpenFaaS answer; the classic one would run the function for /_/ready.
-func readyPath(f hearth.Function) (path_ string, chosen bool) {
-	for _, name := range []string{"com.openfaas.ready.http.path", "com.openfaas.health.http.path"} {
-		if p := f.Annotation(name); p != "" {
-			return path.Join("/", strings.TrimSpace(p)), true
-		}
+func readyPath(f hearth.Function) (path string, chosen bool) {
+	if p, ok := f.Readiness(); ok {
+		return p.Path, true
 	}
 	return "/_/health", false
 }

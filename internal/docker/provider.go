@@ -142,6 +142,12 @@ func ownConnection(r *http.Request) error {
 // Info implements hearth.Provider.
 func (p *Provider) Info() (provider, orchestration string) { return "hearth", "docker" }
 
+// Capabilities implements hearth.Provider.
+func (p *Provider) Capabilities() hearth.Capabilities {
+	return hearth.Capabilities{Runs: "containers", Memory: "the container engine", CPU: "the container engine", Requests: true,
+		Command: true, ReadOnlyRoot: true, Overrides: map[string]string{"secret_mount_path": secretsDir, "port": "8080"}}
+}
+
 // Apply implements hearth.Provider.
 func (p *Provider) Apply(ctx context.Context, f hearth.Function) error {
 	if err := p.cfg.Secrets.Require(f); err != nil {

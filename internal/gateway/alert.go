@@ -47,7 +47,7 @@ func (g *Gateway) alert(w http.ResponseWriter, r *http.Request) error {
 		if f.Replicas == 0 || want == f.Replicas {
 			continue
 		}
-		if err := g.cfg.Registry.Scale(ctx, n, want); err != nil {
+		if err := g.cfg.Registry.ScaleFrom(ctx, n, f.Replicas, want); err != nil && hearth.CodeOf(err) != hearth.Conflict {
 			failed = append(failed, err)
 			continue
 		}

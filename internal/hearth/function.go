@@ -35,8 +35,8 @@ type Rollback struct {
 // Name is the function's name in its namespace.
 func (f Function) Name() Name { return Name{f.Service, f.Namespace} }
 
-// Labels and annotations that Hearth reads. All values are strings; one that cannot be read counts as absent, unless
-// Validate says otherwise. See https://docs.openfaas.com/architecture/autoscaling/ and /openfaas-pro/retries/.
+// Labels and annotations that Hearth reads. All values are strings; one that cannot be read counts as absent. Warnings tells
+// of OpenFaaS's then, and Validate refuses Hearth's own. See https://docs.openfaas.com/architecture/autoscaling/ and /openfaas-pro/retries/.
 const (
 	labelMin         = "com.openfaas.scale.min"
 	labelMax         = "com.openfaas.scale.max"
@@ -58,7 +58,11 @@ const (
 	annotationLength = "com.hearth.queue.length"
 	annotationBytes  = "com.hearth.queue.bytes"
 	annotationEmits  = "com.hearth.emits"
+	annotationFrom   = "com.hearth.topics.from"
 )
+
+// ownAnnotations are all that Hearth reads of its own. Any other with its prefix is warned of.
+var ownAnnotations = []string{annotationSpread, annotationMaxAge, annotationLength, annotationBytes, annotationEmits, annotationFrom, annotationWarm}
 
 // Defaults of a function that says nothing.
 const (
@@ -86,7 +90,7 @@ func (f Function) Annotation(name string) string {
 // Timeout is how long one call may take: the watchdog's exec_timeout.
 func (f Function) Timeout() time.Duration {
 	if d := duration(f.EnvVars["exec_timeout"]); d > 0 {
-		return d
+		return min(d, maxTimeout)
 	}
 	if f.EnvVars["exec_timeout"] == "0" || f.EnvVars["exec_timeout"] == "0s" {
 		return maxTimeout // the watchdog's "no limit" still needs an end
@@ -181,6 +185,21 @@ func (f Function) Emits() []string {
 		}
 	}
 	return topics
+}
+
+// SharesTopics tells whether two functions of different namespaces may use the same topics: one of them names the namespace of the other
+// in its annotation com.hearth.topics.from, a list with commas.
+func (f Function) SharesTopics(other Function) bool {
+	return slices.Contains(f.topicsFrom(), other.Namespace) || slices.Contains(other.topicsFrom(), f.Namespace)
+}
+
+func (f Function) topicsFrom() (namespaces []string) {
+	for n := range strings.SplitSeq(f.Annotation(annotationFrom), ",") {
+		if n = strings.TrimSpace(n); n != "" {
+			namespaces = append(namespaces, n)
+		}
+	}
+	return namespaces
 }
 
 // Schedule is when the clock calls the function: its annotation schedule, if its topics have cron-function among them; else it is

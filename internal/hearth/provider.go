@@ -36,6 +36,9 @@ type Provider interface {
 	// be told, and of a function without replicas, it is zero.
 	Usage(ctx context.Context, n Name) (Usage, error)
 
+	// Capabilities are what the provider can honour of a spec. They do not change while it runs.
+	Capabilities() Capabilities
+
 	// Info names the provider and what orchestrates it, as GET /system/info answers.
 	Info() (provider, orchestration string)
 

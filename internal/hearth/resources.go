@@ -15,17 +15,69 @@ type Resources struct {
 	MilliCPU int64 // thousandths of a core
 }
 
-// Limit is the most that a replica may use. A quantity that cannot be read is no limit.
-func (f Function) Limit() Resources { return resources(f.Limits) }
+// Limit is the most that a replica may use. A quantity that cannot be read is no limit, and one that is too low to start anything
+// with is raised.
+func (f Function) Limit() Resources {
+	r := resources(f.Limits)
+	if r.Memory > 0 {
+		r.Memory = max(r.Memory, minMemory)
+	}
+	if r.MilliCPU > 0 {
+		r.MilliCPU = max(r.MilliCPU, minCPU)
+	}
+	return r
+}
 
-// Request is what is kept for a replica when others want it too.
-func (f Function) Request() Resources { return resources(f.Requests) }
+// Request is what is kept for a replica when others want it too. It is at most the limit.
+func (f Function) Request() Resources {
+	r, limit := resources(f.Requests), f.Limit()
+	if limit.Memory > 0 {
+		r.Memory = min(r.Memory, limit.Memory)
+	}
+	if limit.MilliCPU > 0 {
+		r.MilliCPU = min(r.MilliCPU, limit.MilliCPU)
+	}
+	return r
+}
 
 func resources(r *types.FunctionResources) Resources {
 	if r == nil {
 		return Resources{}
 	}
-	return Resources{Memory: quantity(r.Memory, 1), MilliCPU: quantity(r.CPU, 1000)}
+	memory, _, _ := parseMemory(r.Memory)
+	return Resources{Memory: memory, MilliCPU: quantity(r.CPU, 1000)}
+}
+
+// dockerSize is a size as docker run has it, and stack files from the time of Docker Swarm, such as 40m or 128MB.
+var dockerSize = regexp.MustCompile(`(?i)^([0-9]+(?:\.[0-9]+)?) ?([kmgtp]?)(?:i?b)?$`)
+
+// parseMemory reads a Kubernetes quantity, or else a size as Docker has it; docker is true for one that Kubernetes reads differently,
+// or not at all. In it m is a megabyte: thousandths of a byte, as Kubernetes has it, are nobody's memory.
+func parseMemory(text string) (n int64, docker, ok bool) {
+	text = strings.TrimSpace(text)
+	if n, ok = parseQuantity(text, 1); ok && !strings.HasSuffix(text, "m") {
+		return n, false, true
+	}
+	m := dockerSize.FindStringSubmatch(text)
+	if m == nil {
+		return 0, false, false
+	}
+	unit := map[string]string{"": "", "k": "Ki", "m": "Mi", "g": "Gi", "t": "Ti", "p": "Pi"}[strings.ToLower(m[2])]
+	n, ok = parseQuantity(m[1]+unit, 1)
+	return n, ok, ok
+}
+
+// bytesText is a size for people, such as 128Mi.
+func bytesText(n int64) string {
+	for _, u := range [...]struct {
+		worth int64
+		name  string
+	}{{1 << 30, "Gi"}, {1 << 20, "Mi"}, {1 << 10, "Ki"}} {
+		if n >= u.worth && n%u.worth == 0 {
+			return strconv.FormatInt(n/u.worth, 10) + u.name
+		}
+	}
+	return strconv.FormatInt(n, 10)
 }
 
 // ParseBytes reads a size such as 64Mi or 1Gi, as limits of memory are written. It returns an error of code Invalid.

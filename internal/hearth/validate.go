@@ -16,18 +16,22 @@ import (
 // maxTimeout is the most that a call may take: what its lease is renewed for, and what exec_timeout 0 stands for.
 const maxTimeout = 24 * time.Hour
 
-// minMemory is the least that a limit may be: an engine starts no container with less.
-const minMemory = 6 << 20
+// The least that limits may be: an engine starts no container with less memory, and the kernel gives out processor time in
+// pieces of a millisecond in 100. A lower limit is raised.
+const (
+	minMemory = 6 << 20
+	minCPU    = 10 // thousandths of a core
+)
 
 // Validate returns an error of code Invalid that says what is wrong with a deployment, in words for whoever wrote the
-// stack.yml: the first thing, with the field's name. Unknown labels and annotations are nobody's fault; com.openfaas.retry's
-// fall back to the defaults, as documented for OpenFaaS.
+// stack.yml: the first thing, with the field's name. It refuses only what cannot work, or what is Hearth's own and can only be
+// misspelt. What works all the same is accepted, and Warnings says how.
 func Validate(d types.FunctionDeployment) error {
 	if err := (Name{d.Service, d.Namespace}).Validate(); err != nil {
 		return err
 	}
 	f := Function{FunctionDeployment: d}
-	for _, check := range []func(Function) error{validImage, validScale, validSchedule, validEnvironment, validTimeouts, validResources, validAnnotations, validLists} {
+	for _, check := range []func(Function) error{validImage, validScale, validSchedule, validEnvironment, validResources, validAnnotations, validLists} {
 		if err := check(f); err != nil {
 			return err
 		}
@@ -51,24 +55,6 @@ func validImage(f Function) error {
 }
 
 func validScale(f Function) error {
-	for _, l := range []struct {
-		name string
-		ok   func(string) bool
-		want string
-	}{
-		{labelMin, atLeast(0), "a whole number from 0"},
-		{labelMax, atLeast(1), "a whole number from 1"},
-		{labelFactor, func(v string) bool { n, err := strconv.Atoi(v); return err == nil && n >= 0 && n <= 100 }, "a whole number of percent, from 0 to 100"},
-		{labelTarget, positive, "a number above 0"},
-		{labelProportion, positive, "a number above 0, such as 0.9"},
-		{labelZero, func(v string) bool { _, err := strconv.ParseBool(v); return err == nil }, "true or false"},
-		{labelZeroAfter, isDuration, "a duration such as 15m"},
-		{labelDownWindow, isDuration, "a duration such as 5m"},
-	} {
-		if v := f.label(l.name); v != "" && !l.ok(v) {
-			return f.wrong("the label %s is %q, want %s", l.name, clip(v), l.want)
-		}
-	}
 	if f.MinReplicas() > f.MaxReplicas() {
 		return f.wrong("%s is %d, more than %s, %d", labelMin, f.MinReplicas(), labelMax, f.MaxReplicas())
 	}
@@ -82,32 +68,9 @@ func validSchedule(f Function) error {
 
 func validEnvironment(f Function) error {
 	for _, name := range slices.Sorted(maps.Keys(f.EnvVars)) {
-		if name == "" || strings.ContainsFunc(name, func(r rune) bool { return r == '=' || unicode.IsSpace(r) || unicode.IsControl(r) }) || strings.Contains(f.EnvVars[name], "\x00") {
-			return f.wrong("the environment variable %q cannot be set", clip(name))
+		if name == "" || strings.ContainsAny(name, "=\x00") || strings.Contains(f.EnvVars[name], "\x00") {
+			return f.wrong("the environment variable %q cannot be set: a name has no = in it, and no value has a zero byte", clip(name))
 		}
-	}
-	if v := f.EnvVars["max_inflight"]; v != "" && !atLeast(0)(v) {
-		return f.wrong("max_inflight is %q, want a whole number; 0 is no limit", clip(v))
-	}
-	return nil
-}
-
-// validTimeouts also refuses an answer that would be cut off. That is only sure where both timeouts are given: the default of
-// write_timeout is the watchdog's, of which there are several. See https://docs.openfaas.com/tutorials/expanded-timeouts/.
-func validTimeouts(f Function) error {
-	for _, name := range []string{"exec_timeout", "read_timeout", "write_timeout", "healthcheck_interval"} {
-		v := f.EnvVars[name]
-		switch d := duration(v); {
-		case v == "":
-		case d < 0:
-			return f.wrong("%s is %q, want seconds, or a duration such as 1m30s", name, clip(v))
-		case d > maxTimeout:
-			return f.wrong("%s is %s, want at most %.0fh", name, clip(v), maxTimeout.Hours())
-		}
-	}
-	exec, write := duration(f.EnvVars["exec_timeout"]), duration(f.EnvVars["write_timeout"])
-	if exec > 0 && write > 0 && write < exec {
-		return f.wrong("write_timeout is %s, less than exec_timeout, %s: a call that takes longer would lose its answer", clip(f.EnvVars["write_timeout"]), clip(f.EnvVars["exec_timeout"]))
 	}
 	return nil
 }
@@ -116,30 +79,27 @@ func validResources(f Function) error {
 	limits, requests := cmp.Or(f.Limits, &types.FunctionResources{}), cmp.Or(f.Requests, &types.FunctionResources{})
 	for _, q := range [...]struct {
 		field, text string
-		parts       float64
+		read        func(string) bool
 		such        string
 	}{
-		{"limits.memory", limits.Memory, 1, "128Mi"}, {"requests.memory", requests.Memory, 1, "128Mi"},
-		{"limits.cpu", limits.CPU, 1000, "500m or 0.5"}, {"requests.cpu", requests.CPU, 1000, "500m or 0.5"},
+		{"limits.memory", limits.Memory, isMemory, "128Mi"}, {"requests.memory", requests.Memory, isMemory, "128Mi"},
+		{"limits.cpu", limits.CPU, isCPU, "500m or 0.5"}, {"requests.cpu", requests.CPU, isCPU, "500m or 0.5"},
 	} {
-		switch _, ok := parseQuantity(q.text, q.parts); {
-		case q.text == "":
-		case !ok:
+		if q.text != "" && !q.read(q.text) {
 			return f.wrong("%s is %q, want a quantity such as %s", q.field, clip(q.text), q.such)
-		case q.parts == 1 && strings.HasSuffix(strings.TrimSpace(q.text), "m"):
-			return f.wrong("%s is %q, which is in thousandths of a byte: did you mean %sMi?", q.field, clip(q.text), strings.TrimSuffix(strings.TrimSpace(q.text), "m"))
 		}
 	}
-	limit, request := f.Limit(), f.Request()
-	switch {
-	case limit.Memory > 0 && limit.Memory < minMemory:
-		return f.wrong("limits.memory is %q, want at least 6Mi", clip(limits.Memory))
-	case limit.Memory > 0 && request.Memory > limit.Memory:
-		return f.wrong("requests.memory is %s, more than limits.memory, %s", clip(requests.Memory), clip(limits.Memory))
-	case limit.MilliCPU > 0 && request.MilliCPU > limit.MilliCPU:
-		return f.wrong("requests.cpu is %s, more than limits.cpu, %s", clip(requests.CPU), clip(limits.CPU))
-	}
 	return nil
+}
+
+func isMemory(text string) bool {
+	_, _, ok := parseMemory(text)
+	return ok
+}
+
+func isCPU(text string) bool {
+	_, ok := parseQuantity(text, 1000)
+	return ok
 }
 
 func validAnnotations(f Function) error {
@@ -166,6 +126,11 @@ func validAnnotations(f Function) error {
 			return f.wrong("the annotation %s has %d replicas, more than %s, %d", annotationWarm, w.replicas, labelMax, f.MaxReplicas())
 		}
 	}
+	for _, namespace := range f.topicsFrom() {
+		if !IsDNSLabel(namespace) {
+			return f.wrong("the annotation %s is %q, want namespaces with commas between them", annotationFrom, clip(f.Annotation(annotationFrom)))
+		}
+	}
 	for _, topic := range f.Emits() {
 		if _, err := chain.Stream(topic); err != nil {
 			return f.wrong("the annotation %s: %w", annotationEmits, err)
@@ -178,11 +143,6 @@ func validLists(f Function) error {
 	for _, secret := range f.Secrets {
 		if !IsSecretName(secret) {
 			return f.wrong("the secret name %q is not valid: want lower-case letters, digits, dashes and dots", clip(secret))
-		}
-	}
-	for _, c := range f.Constraints {
-		if strings.TrimSpace(c) == "" || strings.ContainsFunc(c, unicode.IsControl) {
-			return f.wrong("the constraint %q is not valid", clip(c))
 		}
 	}
 	for what, list := range map[string]*map[string]string{"label": f.Labels, "annotation": f.Annotations} {

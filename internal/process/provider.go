@@ -71,6 +71,12 @@ func New(cfg Config) (*Provider, error) {
 // Info implements hearth.Provider.
 func (p *Provider) Info() (provider, orchestration string) { return "hearth", "process" }
 
+// Capabilities implements hearth.Provider.
+func (p *Provider) Capabilities() hearth.Capabilities {
+	return hearth.Capabilities{Runs: "processes", Unlimited: "functions run as processes, and hearth has no control group for them",
+		Overrides: map[string]string{"TMPDIR": "", "secret_mount_path": "", "LISTEN_FDS": "", child.Marker: ""}}
+}
+
 // Apply implements hearth.Provider.
 func (p *Provider) Apply(_ context.Context, f hearth.Function) error {
 	spec, image, ok := p.Get(f.Name())

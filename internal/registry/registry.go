@@ -66,6 +66,9 @@ type Config struct {
 	// Cron calls functions by the clock. It is nil without Topics: for a stock gateway, a connector does that too.
 	Cron *cron.Scheduler
 
+	// Most bounds the replicas that functions may have here. Defaults to no bound.
+	Most Most
+
 	// Autoscale scales functions, by ScaleFrom. It is nil if nobody but operators does.
 	Autoscale *autoscale.Autoscaler
 }
@@ -158,6 +161,12 @@ func (r *Registry) Deploy(ctx context.Context, d types.FunctionDeployment, updat
 	f := hearth.Function{FunctionDeployment: d, CreatedAt: now.Truncate(time.Second), DeployedAt: now, Revision: revision(d)}
 	f.Replicas = r.limit(f, f.MinReplicas())
 	n := f.Name()
+	if err := r.fits(f); err != nil {
+		return err
+	}
+	if err := r.ownTopics(f); err != nil {
+		return err
+	}
 
 	e, end, err := r.begin(ctx, n)
 	if err != nil {

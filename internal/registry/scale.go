@@ -17,9 +17,12 @@ func (r *Registry) Scale(ctx context.Context, n hearth.Name, replicas int) error
 	return r.scale(ctx, n, replicas, func(hearth.Function) bool { return true })
 }
 
-// ScaleFrom is Scale for a decision that was made about a function with so many replicas. It returns an error of code Conflict if it
-// has others by now.
+// ScaleFrom is Scale for a decision that was made about a function with so many replicas, and goes as far as there may be replicas. It
+// returns an error of code Conflict if the function has others by now.
 func (r *Registry) ScaleFrom(ctx context.Context, n hearth.Name, from, to int) error {
+	if f, ok := r.Function(n); ok && to > from {
+		to = max(from, r.limit(f, to))
+	}
 	return r.scale(ctx, n, to, func(f hearth.Function) bool { return f.Replicas == from })
 }
 
@@ -42,7 +45,8 @@ func (r *Registry) scale(ctx context.Context, n hearth.Name, replicas int, still
 		return hearth.Errorf(hearth.Conflict, "function %s has %d replicas by now", n.Function, f.Replicas)
 	}
 	if replicas < 0 || replicas != r.limit(f, replicas) {
-		return hearth.Errorf(hearth.Invalid, "function %s cannot have %d replicas: want 0 to %d", n.Function, replicas, r.limit(f, replicas))
+		return hearth.Errorf(hearth.Invalid, "function %s cannot have %d replicas: want 0 to %d. Its label com.openfaas.scale.max and hearth's flags --max-replicas and --max-replicas-all say so",
+			n.Function, replicas, r.limit(f, max(replicas, 0)))
 	}
 	f.Replicas = replicas
 	r.cfg.Router.Set(f)
@@ -122,13 +126,6 @@ func (r *Registry) asleep(topics []string) (names []hearth.Name) {
 		}
 	}
 	return names
-}
-
-func (r *Registry) limit(f hearth.Function, replicas int) int {
-	if !r.cfg.Topics {
-		return min(replicas, 1)
-	}
-	return min(replicas, f.MaxReplicas())
 }
 
 // Updated is told by the provider what replicas a function has.

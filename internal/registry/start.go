@@ -56,6 +56,10 @@ func (r *Registry) Start(ctx context.Context) error {
 		}
 	}
 	for _, e := range functions {
+		replicas := r.limit(e.spec, e.spec.Replicas) // the bounds may be others than when it was deployed
+		r.mu.Lock()
+		e.spec.Replicas = replicas
+		r.mu.Unlock()
 		if err := r.run(ctx, e.spec, e.callbacks); err != nil {
 			r.mu.Lock()
 			e.broken, e.spec.Replicas = true, 0
