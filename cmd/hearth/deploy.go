@@ -26,6 +26,8 @@ type deployed struct {
 	Namespace string `json:"namespace"`
 	Ready     bool   `json:"ready"`
 	Reason    string `json:"reason,omitempty"` // why it is not
+
+	Warnings []string `json:"warnings,omitempty"` // what of its spec has no effect, or another than one may expect
 }
 
 func newDeploy() *cobra.Command {
@@ -109,7 +111,10 @@ func (c *client) deployStack(ctx context.Context, stack *build.Stack, out *conso
 		f, err := stack.Deployment(name)
 		if err == nil {
 			d.Namespace = firstOf(f.Namespace, hearth.DefaultNamespace)
-			err = c.deploy(ctx, f)
+			d.Warnings, err = c.deploy(ctx, f)
+		}
+		for _, text := range d.Warnings {
+			out.step("warning", 0, "%s: %s", name, text)
 		}
 		if err != nil {
 			d.Reason = err.Error()
@@ -139,13 +144,29 @@ func (c *client) deployStack(ctx context.Context, stack *build.Stack, out *conso
 	return list
 }
 
-// deploy updates a function, or makes it if it is not there.
-func (c *client) deploy(ctx context.Context, d types.FunctionDeployment) error {
-	err := c.do(ctx, http.MethodPut, "/system/functions", d, nil)
+// deploy updates a function, or makes it if it is not there. It returns what the gateway warns of.
+func (c *client) deploy(ctx context.Context, d types.FunctionDeployment) (warnings []string, err error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	res, err := c.send(ctx, http.MethodPut, "/system/functions", d)
 	if statusOf(err) == http.StatusNotFound {
-		err = c.do(ctx, http.MethodPost, "/system/functions", d, nil)
+		res, err = c.send(ctx, http.MethodPost, "/system/functions", d)
 	}
-	return err
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	return warningsOf(res.Header), nil
+}
+
+// warningsOf are the texts of the headers Warning of an answer, such as 299 hearth "a text".
+func warningsOf(h http.Header) (list []string) {
+	for _, value := range h.Values("Warning") {
+		if _, text, ok := strings.Cut(value, " \""); ok {
+			list = append(list, strings.NewReplacer(`\\`, `\`, `\"`, `"`).Replace(strings.TrimSuffix(text, `"`)))
+		}
+	}
+	return list
 }
 
 // awaitReady waits until a function has its replicas, and none of another version. After an update it looks twice: while one is

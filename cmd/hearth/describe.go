@@ -116,6 +116,9 @@ func describe(out io.Writer, d description) {
 	if r := d.Rollback; r != nil {
 		line("rolled back", fmt.Sprintf("from %s at %s: %s", r.Image, r.At.Local().Format(time.DateTime), r.Reason))
 	}
+	for _, text := range d.Warnings {
+		line("warning", text)
+	}
 	line("replicas", fmt.Sprintf("%d of %d ready", d.AvailableReplicas, d.Replicas))
 	line("invocations", fmt.Sprintf("%.0f", d.InvocationCount))
 	if u := d.Usage; u != nil {
@@ -143,6 +146,7 @@ func describe(out io.Writer, d description) {
 	}
 	line("limits", resourcesText(d.Limits))
 	line("requests", resourcesText(d.Requests))
+	line("enforced", d.Enforced)
 	line("constraints", strings.Join(d.Constraints, ", "))
 	if d.ReadOnlyRootFilesystem {
 		line("root", "read only")

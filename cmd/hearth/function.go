@@ -20,6 +20,8 @@ type function struct {
 	Updating bool             `json:"updating,omitempty"`
 	Failing  string           `json:"failing,omitempty"`
 	Rollback *hearth.Rollback `json:"rollback,omitempty"`
+	Warnings []string         `json:"warnings,omitempty"`
+	Enforced string           `json:"enforced,omitempty"`
 }
 
 // state is how a function is, in a word or two.

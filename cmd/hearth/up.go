@@ -101,7 +101,7 @@ func (n *node) bringUp(ctx context.Context, c upConfig, out *console, stack *bui
 		}
 	}
 	began := time.Now()
-	if err := n.deploy(ctx, stack); err != nil {
+	if err := n.deploy(ctx, stack, out); err != nil {
 		return err
 	}
 	if err := n.awaitReady(ctx, stack, out); err != nil {
@@ -141,7 +141,7 @@ func (n *node) say(out *console) {
 }
 
 // deploy deploys the stack as faas-cli does: over the gateway's API, updating first.
-func (n *node) deploy(ctx context.Context, stack *build.Stack) error {
+func (n *node) deploy(ctx context.Context, stack *build.Stack, out *console) error {
 	gateway, err := url.Parse(n.url())
 	if err != nil {
 		return err
@@ -158,6 +158,9 @@ func (n *node) deploy(ctx context.Context, stack *build.Stack) error {
 		}
 		if err != nil {
 			return fmt.Errorf("deploy %s: %w", name, err)
+		}
+		for _, text := range hearth.Warnings(hearth.Function{FunctionDeployment: d}, n.registry.Capabilities()) {
+			out.step("warning", 0, "%s: %s", name, text)
 		}
 	}
 	return nil

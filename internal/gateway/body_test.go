@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/logs"
 	"github.com/openfaas/faas-provider/types"
 	"github.com/stretchr/testify/require"
 )
@@ -27,11 +28,15 @@ func FuzzDeployBody(f *testing.F) {
 		read := func(body []byte) (d types.FunctionDeployment, err error) {
 			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "/system/functions", bytes.NewReader(body))
 			require.NoError(t, err)
-			return d, readJSON(r, &d)
+			in, err := readInput(r)
+			if err != nil {
+				return d, err
+			}
+			d, _, err = deployment(in)
+			return d, err
 		}
 		d, err := read(body)
 		if err == nil {
-			d.Namespace = namespaceOf(d.Namespace)
 			err = hearth.Validate(d)
 		}
 		if err != nil {
@@ -66,20 +71,25 @@ func FuzzLogQuery(f *testing.F) {
 	f.Add("name=oven&tail=10&tail=many&follow=maybe")
 	f.Add("name=../../secret-key&since=1")
 	f.Add("name=a;b&&=%zz")
+	f.Add("name=oven&Name=baker")
 	f.Fuzz(func(t *testing.T, query string) {
-		values := (&url.URL{RawQuery: query}).Query()
-		n, q, err := logQuery(values)
+		in, err := readInput(&http.Request{Body: http.NoBody, URL: &url.URL{RawQuery: query}})
+		var n hearth.Name
+		var q logs.Query
+		if err == nil {
+			n, q, err = logQuery(in)
+		}
 		if err != nil {
-			require.Equal(t, http.StatusUnprocessableEntity, statusOf(err))
+			require.Contains(t, []int{http.StatusBadRequest, http.StatusUnprocessableEntity}, statusOf(err))
 			require.Less(t, len(hearth.MessageOf(err)), 300)
 			return
 		}
 		require.NotEmpty(t, n.Function)
 		require.NotEmpty(t, n.Namespace)
-		if said := values["tail"]; len(said) == 0 {
+		if said := in.query["tail"]; len(said) == 0 {
 			require.Zero(t, q.Tail)
 		}
-		if said := values["since"]; len(said) == 0 {
+		if said := in.query["since"]; len(said) == 0 {
 			require.True(t, q.Since.IsZero())
 		}
 	})

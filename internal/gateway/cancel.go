@@ -25,8 +25,18 @@ func (g *Gateway) cancel(w http.ResponseWriter, r *http.Request) error {
 	if id == "" || len(id) > maxCallID {
 		return hearth.Errorf(hearth.Invalid, "the path names no call: want /async-function/CALL-ID")
 	}
-	function, message := r.URL.Query().Get("function"), r.URL.Query().Get("message")
+	in, err := readInput(r)
+	if err != nil {
+		return err
+	}
+	message, err := in.value("message", "", "message")
+	if err != nil {
+		return err
+	}
+	function, err := in.queueOwner()
 	switch {
+	case err != nil:
+		return err
 	case message != "" && function == "":
 		return hearth.Errorf(hearth.Invalid, "a message is of one function: say which, with ?function=NAME")
 	case message != "" && !messageID.MatchString(message):

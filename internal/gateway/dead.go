@@ -34,16 +34,19 @@ const maxListed = 1000
 
 // listDead lists dead letters, oldest first: ?function=, ?queue=, ?limit=.
 func (g *Gateway) listDead(w http.ResponseWriter, r *http.Request) error {
-	query := r.URL.Query()
+	in, err := readInput(r)
+	if err != nil {
+		return err
+	}
 	limit := 100
-	if text := query.Get("limit"); text != "" {
+	if text := in.last("limit"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > maxListed {
 			return hearth.Errorf(hearth.Invalid, "the limit is %.20q, want a whole number from 1 to %d", text, maxListed)
 		}
 		limit = n
 	}
-	s, err := selectionOf(query)
+	s, err := selectionOf(in)
 	if err != nil {
 		return err
 	}
@@ -96,7 +99,11 @@ func redacted(callback string) string {
 
 // exportDead writes all dead letters that a selection means, each with its call, one line of JSON for each.
 func (g *Gateway) exportDead(w http.ResponseWriter, r *http.Request) error {
-	s, err := selectionOf(r.URL.Query())
+	in, err := readInput(r)
+	if err != nil {
+		return err
+	}
+	s, err := selectionOf(in)
 	if err != nil {
 		return err
 	}

@@ -3,9 +3,10 @@ package gateway
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"io"
+	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -27,25 +28,11 @@ func writeJSON(w http.ResponseWriter, status int, v any) error {
 
 // readJSON reads a body. Unknown fields are a newer client's, and ignored.
 func readJSON(r *http.Request, v any) error {
-	body, err := io.ReadAll(r.Body)
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
-		return hearth.Errorf(hearth.Invalid, "the body is larger than %d bytes", tooLarge.Limit)
-	}
+	in, err := readInput(r)
 	if err != nil {
-		return hearth.Errorf(hearth.Invalid, "the body broke off")
+		return err
 	}
-	if err := json.Unmarshal(body, v); err != nil {
-		var kind *json.UnmarshalTypeError
-		if errors.As(err, &kind) && kind.Field != "" {
-			return hearth.Errorf(hearth.Invalid, "the field %s is a JSON %s, which it cannot be", kind.Field, kind.Value)
-		}
-		if kind != nil {
-			return hearth.Errorf(hearth.Invalid, "the body is a JSON %s, want an object", kind.Value)
-		}
-		return hearth.Errorf(hearth.Invalid, "the body is not JSON of the right form: %v", err)
-	}
-	return nil
+	return in.decode(v)
 }
 
 func namespaceOf(name string) string {
@@ -62,24 +49,44 @@ type status struct {
 	Updating bool             `json:"updating,omitempty"`
 	Failing  string           `json:"failing,omitempty"`
 	Rollback *hearth.Rollback `json:"rollback,omitempty"`
+
+	// Of one function only:
+	Warnings []string `json:"warnings,omitempty"` // what of its spec has no effect here, or another than one may expect
+	Enforced string   `json:"enforced,omitempty"` // what enforces its limits
 }
 
 func (g *Gateway) list(w http.ResponseWriter, r *http.Request) error {
+	in, err := readInput(r)
+	if err != nil {
+		return err
+	}
+	namespace, err := in.namespace()
+	if err != nil {
+		return err
+	}
 	list := []status{}
-	for _, f := range g.cfg.Registry.Functions(namespaceOf(r.URL.Query().Get("namespace"))) {
+	for _, f := range g.cfg.Registry.Functions(namespace) {
 		list = append(list, g.statusOf(f))
 	}
 	return writeJSON(w, http.StatusOK, list)
 }
 
 func (g *Gateway) status(w http.ResponseWriter, r *http.Request) error {
-	n := hearth.Name{Function: r.PathValue("name"), Namespace: namespaceOf(r.URL.Query().Get("namespace"))}
+	in, err := readInput(r)
+	if err != nil {
+		return err
+	}
+	n, _, err := in.function(r.PathValue("name"))
+	if err != nil {
+		return err
+	}
 	f, ok := g.cfg.Registry.Function(n)
 	if !ok {
 		return router.NotFound(n)
 	}
-	s := g.statusOf(f)
-	if measure, _ := strconv.ParseBool(r.URL.Query().Get("usage")); measure {
+	s, can := g.statusOf(f), g.cfg.Registry.Capabilities()
+	s.Warnings, s.Enforced = hearth.Warnings(f, can), can.Enforcement(f)
+	if measure, _ := strconv.ParseBool(in.last("usage")); measure {
 		u, err := g.cfg.Provider.Usage(r.Context(), n)
 		if err != nil {
 			return err
@@ -105,13 +112,54 @@ func toTheEnd(r *http.Request) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(r.Context()), 10*time.Minute)
 }
 
+// specFields are those of a deployment besides the names, and notSpec those that a client may have from a function's status.
+var (
+	specFields = []string{"image", "envProcess", "envVars", "constraints", "secrets", "labels", "annotations", "limits", "requests", "readOnlyRootFilesystem"}
+	notSpec    = []string{"availableReplicas", "invocationCount", "createdAt", "usage", "updating", "failing", "rollback", "warnings", "enforced"}
+)
+
+// deployment reads a spec, and warns of what is in the request and not in the spec.
+func deployment(in *input) (d types.FunctionDeployment, warnings []string, err error) {
+	if len(in.text) == 0 {
+		return d, nil, hearth.Errorf(hearth.Invalid, "the body is not JSON: it is empty, want a function")
+	}
+	if err := in.fields(&d, specFields...); err != nil {
+		return d, nil, err
+	}
+	n, err := in.theFunction("")
+	if err != nil {
+		return d, nil, err
+	}
+	d.Service, d.Namespace = n.Function, n.Namespace
+	in.know(notSpec...)
+	warnings = in.warnUnknown()
+	for _, field := range []string{"limits", "requests"} {
+		resources := map[string]json.RawMessage{}
+		for _, raw := range in.body[field] {
+			_ = json.Unmarshal(raw, &resources)
+		}
+		for _, name := range slices.Sorted(maps.Keys(resources)) {
+			switch fold(name) {
+			case "memory", "cpu", "nvidia.com/gpu", "amd.com/gpu", "intel.com/gpu":
+			default:
+				warnings = append(warnings, fmt.Sprintf("%s.%.80s has no effect: this hearth does not know it", field, name))
+			}
+		}
+	}
+	return d, warnings, nil
+}
+
 // deploy creates with POST and replaces with PUT. faas-cli sends PUT first, and POST when that is answered with 404.
 func (g *Gateway) deploy(w http.ResponseWriter, r *http.Request) error {
-	var d types.FunctionDeployment
-	if err := readJSON(r, &d); err != nil {
+	in, err := readInput(r)
+	if err != nil {
 		return err
 	}
-	if err := g.needsNamespace(r.Context(), namespaceOf(d.Namespace)); err != nil {
+	d, warnings, err := deployment(in)
+	if err != nil {
+		return err
+	}
+	if err := g.needsNamespace(r.Context(), d.Namespace); err != nil {
 		return err
 	}
 	update := r.Method == http.MethodPut
@@ -120,6 +168,11 @@ func (g *Gateway) deploy(w http.ResponseWriter, r *http.Request) error {
 	if err := g.cfg.Registry.Deploy(ctx, d, update); err != nil {
 		return err
 	}
+	warnings = append(warnings, hearth.Warnings(hearth.Function{FunctionDeployment: d}, g.cfg.Registry.Capabilities())...)
+	for _, text := range warnings {
+		g.cfg.Log.Info("deployed with a warning", "function", d.Service+"."+d.Namespace, "warning", text)
+	}
+	warn(w, warnings)
 	if update {
 		w.WriteHeader(http.StatusOK)
 	} else {
@@ -129,34 +182,53 @@ func (g *Gateway) deploy(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (g *Gateway) remove(w http.ResponseWriter, r *http.Request) error {
-	var d types.DeleteFunctionRequest
-	if err := readJSON(r, &d); err != nil {
+	in, err := readInput(r)
+	if err != nil {
 		return err
 	}
-	if d.FunctionName == "" {
-		return hearth.Errorf(hearth.Invalid, "the functionName is missing")
+	n, err := in.theFunction("")
+	if err != nil {
+		return err
+	}
+	if err := in.strict(); err != nil {
+		return err
 	}
 	ctx, cancel := toTheEnd(r)
 	defer cancel()
-	if err := g.cfg.Registry.Delete(ctx, hearth.Name{Function: d.FunctionName, Namespace: namespaceOf(d.Namespace)}); err != nil {
+	if err := g.cfg.Registry.Delete(ctx, n); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusOK)
 	return nil
 }
 
+// scale wants a number: one that is left out is not zero.
 func (g *Gateway) scale(w http.ResponseWriter, r *http.Request) error {
-	var s types.ScaleServiceRequest
-	if err := readJSON(r, &s); err != nil {
+	in, err := readInput(r)
+	if err != nil {
 		return err
 	}
-	if s.ServiceName != "" && s.ServiceName != r.PathValue("name") {
-		return hearth.Errorf(hearth.Invalid, "the path says %s and the body %s", r.PathValue("name"), s.ServiceName)
+	n, err := in.theFunction(r.PathValue("name"))
+	if err != nil {
+		return err
 	}
-	n := hearth.Name{Function: r.PathValue("name"), Namespace: namespaceOf(s.Namespace)}
+	text, err := in.value("number of replica", "", "replicas")
+	if err != nil {
+		return err
+	}
+	if text == "" {
+		return hearth.Errorf(hearth.Invalid, "the field replicas is missing: how many is function %s to have?", n.Function)
+	}
+	replicas, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		return hearth.Errorf(hearth.Invalid, "the field replicas is %.40q, want a whole number from 0", text)
+	}
+	if err := in.strict(); err != nil {
+		return err
+	}
 	ctx, cancel := toTheEnd(r)
 	defer cancel()
-	if err := g.cfg.Registry.Scale(ctx, n, int(min(s.Replicas, 1<<20))); err != nil {
+	if err := g.cfg.Registry.Scale(ctx, n, int(min(replicas, 1<<20))); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusAccepted)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"net/url"
 	"strconv"
 	"time"
 
@@ -20,7 +19,11 @@ const maxFollowers = 100
 // functionLogs tells what a function has printed: a line of JSON for each, as it comes.
 // See https://docs.openfaas.com/architecture/logs-provider/.
 func (g *Gateway) functionLogs(w http.ResponseWriter, r *http.Request) error {
-	n, q, err := logQuery(r.URL.Query())
+	in, err := readInput(r)
+	if err != nil {
+		return err
+	}
+	n, q, err := logQuery(in)
 	if err != nil {
 		return err
 	}
@@ -54,26 +57,23 @@ func (g *Gateway) functionLogs(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// logQuery reads a query of logs. Of a key that is there twice, the last counts.
-func logQuery(values url.Values) (n hearth.Name, q logs.Query, err error) {
-	get := func(key string) string {
-		if all := values[key]; len(all) > 0 {
-			return all[len(all)-1]
-		}
-		return ""
+// logQuery reads a query of logs. Of a key that is there twice, the last counts, unless it says whose logs are meant.
+func logQuery(in *input) (n hearth.Name, q logs.Query, err error) {
+	n, named, err := in.function("")
+	if err != nil {
+		return n, q, err
 	}
-	if get("name") == "" {
+	if !named {
 		return n, q, hearth.Errorf(hearth.Unprocessable, "the name of the function is missing: want ?name=NAME")
 	}
-	n = hearth.Name{Function: get("name"), Namespace: namespaceOf(get("namespace"))}
-	q.Replica = get("instance")
-	q.Follow, _ = strconv.ParseBool(get("follow"))
-	if text := get("tail"); text != "" {
+	q.Replica = in.last("instance")
+	q.Follow, _ = strconv.ParseBool(in.last("follow"))
+	if text := in.last("tail"); text != "" {
 		if q.Tail, err = strconv.Atoi(text); err != nil {
 			return n, q, hearth.Errorf(hearth.Unprocessable, "tail is %.40q, want a number of lines; -1 is all", text)
 		}
 	}
-	if text := get("since"); text != "" {
+	if text := in.last("since"); text != "" {
 		if q.Since, err = time.Parse(time.RFC3339, text); err != nil {
 			return n, q, hearth.Errorf(hearth.Unprocessable, "since is %.40q, want a time as 2026-01-02T15:04:05Z", text)
 		}

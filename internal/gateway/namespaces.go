@@ -68,14 +68,23 @@ func (g *Gateway) showNamespace(w http.ResponseWriter, r *http.Request) error {
 // changeNamespace reads a namespace from the body, and lets do make it so.
 func (g *Gateway) changeNamespace(w http.ResponseWriter, r *http.Request, status int, do func(context.Context, types.FunctionNamespace) error) error {
 	var ns types.FunctionNamespace
-	if err := readJSON(r, &ns); err != nil {
+	in, err := readInput(r)
+	if err != nil {
 		return err
 	}
-	if path := r.PathValue("namespace"); path != "" {
-		if ns.Name != "" && ns.Name != path {
-			return hearth.Errorf(hearth.Invalid, "the path says %.80s and the body %.80s", path, ns.Name)
+	if err := in.fields(&ns, "labels", "annotations"); err != nil {
+		return err
+	}
+	if ns.Name, err = in.value("namespace", r.PathValue("namespace"), "name", "namespace"); err != nil {
+		return err
+	}
+	switch {
+	case r.Method == http.MethodDelete:
+		if err := in.strict(); err != nil {
+			return err
 		}
-		ns.Name = path
+	case r.Method == http.MethodPut && len(in.text) == 0:
+		return hearth.Errorf(hearth.Invalid, "the body is empty, want the labels and annotations that the namespace is to have")
 	}
 	if !hearth.IsDNSLabel(ns.Name) {
 		return badNamespace(ns.Name)
@@ -86,6 +95,7 @@ func (g *Gateway) changeNamespace(w http.ResponseWriter, r *http.Request, status
 		return err
 	}
 	g.cfg.Log.Info("changed a namespace", "namespace", ns.Name, "method", r.Method)
+	warn(w, in.warnUnknown())
 	w.WriteHeader(status)
 	return nil
 }

@@ -100,7 +100,19 @@ func (g *Gateway) selected(ctx context.Context, queue, function string) ([]Queue
 }
 
 func (g *Gateway) queues(w http.ResponseWriter, r *http.Request) error {
-	list, err := g.selected(r.Context(), r.URL.Query().Get("queue"), r.URL.Query().Get("function"))
+	in, err := readInput(r)
+	if err != nil {
+		return err
+	}
+	queue, err := in.value("queue", "", "queue")
+	if err != nil {
+		return err
+	}
+	function, err := in.queueOwner()
+	if err != nil {
+		return err
+	}
+	list, err := g.selected(r.Context(), queue, function)
 	if err != nil {
 		return err
 	}

@@ -13,7 +13,14 @@ import (
 
 // listSecrets never tells a value: there is no way to read one back.
 func (g *Gateway) listSecrets(w http.ResponseWriter, r *http.Request) error {
-	namespace := namespaceOf(r.URL.Query().Get("namespace"))
+	in, err := readInput(r)
+	if err != nil {
+		return err
+	}
+	namespace, err := in.namespace()
+	if err != nil {
+		return err
+	}
 	names, err := g.cfg.Secrets.List(r.Context(), namespace)
 	if err != nil {
 		return err
@@ -35,10 +42,11 @@ func (g *Gateway) updateSecret(w http.ResponseWriter, r *http.Request) error {
 
 func (g *Gateway) putSecret(w http.ResponseWriter, r *http.Request, done string, status int,
 	put func(ctx context.Context, namespace, name string, value []byte) error) error {
-	var s types.Secret
-	if err := readJSON(r, &s); err != nil {
+	in, s, err := readSecret(r)
+	if err != nil {
 		return err
 	}
+	warnings := in.warnUnknown()
 	value := valueOf(s)
 	switch {
 	case len(value) == 0:
@@ -46,18 +54,36 @@ func (g *Gateway) putSecret(w http.ResponseWriter, r *http.Request, done string,
 	case len(s.RawValue) == 0 && strings.ContainsRune(s.Value, utf8.RuneError): // as faas-cli secret update sends bytes that are no text
 		return hearth.Errorf(hearth.Invalid, "the value had bytes that are no text, and this client has lost them: want them in rawValue, as faas-cli secret create --replace --from-file sends them")
 	}
-	namespace := namespaceOf(s.Namespace)
 	ctx, cancel := toTheEnd(r)
 	defer cancel()
-	if err := g.needsNamespace(ctx, namespace); err != nil {
+	if err := g.needsNamespace(ctx, s.Namespace); err != nil {
 		return err
 	}
-	if err := put(ctx, namespace, s.Name, value); err != nil {
+	if err := put(ctx, s.Namespace, s.Name, value); err != nil {
 		return err
 	}
-	g.cfg.Log.Info(done, "secret", s.Name, "namespace", namespace)
+	g.cfg.Log.Info(done, "secret", s.Name, "namespace", s.Namespace)
+	warn(w, warnings)
 	w.WriteHeader(status)
 	return nil
+}
+
+// readSecret reads a secret, with its namespace.
+func readSecret(r *http.Request) (in *input, s types.Secret, err error) {
+	if in, err = readInput(r); err != nil {
+		return in, s, err
+	}
+	if err = in.fields(&s, "value", "rawValue"); err != nil {
+		return in, s, err
+	}
+	if s.Name, err = in.value("secret", "", secretNames...); err != nil {
+		return in, s, err
+	}
+	s.Namespace, err = in.namespace()
+	if err == nil && s.Name == "" {
+		err = hearth.Errorf(hearth.Invalid, "the secret's name is missing")
+	}
+	return in, s, err
 }
 
 // valueOf is what a client wants kept. faas-cli --from-file sends both: the trimmed text, which is lossy for bytes that are no
@@ -71,11 +97,14 @@ func valueOf(s types.Secret) []byte {
 
 // deleteSecret leaves those that functions use: a replica that starts later would not find it.
 func (g *Gateway) deleteSecret(w http.ResponseWriter, r *http.Request) error {
-	var s types.Secret
-	if err := readJSON(r, &s); err != nil {
+	in, s, err := readSecret(r)
+	if err != nil {
 		return err
 	}
-	namespace := namespaceOf(s.Namespace)
+	if err := in.strict(); err != nil {
+		return err
+	}
+	namespace := s.Namespace
 	var users []string
 	for _, f := range g.cfg.Registry.Functions(namespace) {
 		if slices.Contains(f.Secrets, s.Name) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,22 +25,40 @@ type selection struct {
 	Reason   string    `json:"reason"` // a part of the last failure's reason, in any case
 }
 
-// selectionOf reads one from a query, with the same names.
-func selectionOf(query url.Values) (s selection, err error) {
-	s = selection{Queue: query.Get("queue"), Function: query.Get("function"), Reason: query.Get("reason")}
-	if text := query.Get("status"); text != "" {
-		if s.Status, err = strconv.Atoi(text); err != nil {
-			return s, hearth.Errorf(hearth.Invalid, "the status is %.20q, want a number such as 500", text)
+// selectionOf reads one, from the body or the query. It returns an error of code Invalid for a part that is not known: without it,
+// more letters would be meant.
+func selectionOf(in *input) (s selection, err error) {
+	if err = in.fields(&s, "ids", "all"); err != nil {
+		return s, err
+	}
+	if s.Queue, err = in.value("queue", "", "queue"); err != nil {
+		return s, err
+	}
+	if s.Reason, err = in.value("reason", "", "reason"); err != nil {
+		return s, err
+	}
+	status, err := in.value("status", "", "status")
+	if err != nil {
+		return s, err
+	}
+	if status != "" {
+		if s.Status, err = strconv.Atoi(status); err != nil {
+			return s, hearth.Errorf(hearth.Invalid, "the status is %.20q, want a number such as 500", status)
 		}
 	}
 	for name, at := range map[string]*time.Time{"before": &s.Before, "after": &s.After} {
-		if text := query.Get(name); text != "" {
+		text, err := in.value("time", "", name)
+		if err != nil {
+			return s, err
+		}
+		if text != "" {
 			if *at, err = time.Parse(time.RFC3339Nano, text); err != nil {
 				return s, hearth.Errorf(hearth.Invalid, "%s is %.40q, want a time such as 2026-11-05T18:30:00Z", name, text)
 			}
 		}
 	}
-	return s, nil
+	s.Function, err = in.queueOwner()
+	return s, err
 }
 
 // means tells whether a dead letter is meant, as far as it shows it by itself.
@@ -108,11 +125,17 @@ func (g *Gateway) purge(w http.ResponseWriter, r *http.Request) error {
 // each does something with the dead letters that are meant, some at a time. Those that are buried while it is under way are
 // left alone.
 func (g *Gateway) each(w http.ResponseWriter, r *http.Request, what string, do func(context.Context, Queue, []string) (int, error)) error {
-	var s selection
-	if err := readJSON(r, &s); err != nil {
+	in, err := readInput(r)
+	if err != nil {
+		return err
+	}
+	s, err := selectionOf(in)
+	if err != nil {
 		return err
 	}
 	switch {
+	case len(in.query["ids"])+len(in.query["all"]) > 0:
+		return hearth.Errorf(hearth.Invalid, "ids and all belong into the body")
 	case s.All == (len(s.IDs) > 0):
 		return hearth.Errorf(hearth.Invalid, "say which dead letters are meant: either ids, or all")
 	case len(s.IDs) > 0 && s.Queue == "":

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"net/http"
-	"net/url"
 	"time"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
@@ -11,7 +10,11 @@ import (
 
 // usage answers what functions used, and what it costs.
 func (g *Gateway) usage(w http.ResponseWriter, r *http.Request) error {
-	q, err := usageQuery(r.URL.Query())
+	in, err := readInput(r)
+	if err != nil {
+		return err
+	}
+	q, err := usageQuery(in)
 	if err != nil {
 		return err
 	}
@@ -22,21 +25,27 @@ func (g *Gateway) usage(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, report)
 }
 
-func usageQuery(query url.Values) (q meter.Query, err error) {
-	q = meter.Query{Namespace: query.Get("namespace"), By: query.Get("by")}
-	if name := query.Get("function"); name != "" {
-		n, err := hearth.ParseName(name)
-		if err != nil {
+// usageQuery reads a query of usage. A namespace alone means all functions in it, and neither means all.
+func usageQuery(in *input) (q meter.Query, err error) {
+	n, named, err := in.function("")
+	if err != nil {
+		return q, err
+	}
+	if named {
+		if err := n.Validate(); err != nil {
 			return q, err
 		}
 		q.Function = n.String()
+	} else if q.Namespace, err = in.value("namespace", "", namespaceNames...); err != nil {
+		return q, err
 	}
+	q.By = in.last("by")
 	for name, at := range map[string]*time.Time{"from": &q.From, "to": &q.To} {
-		if *at, err = instant(query.Get(name)); err != nil {
-			return q, hearth.Errorf(hearth.Invalid, "%s is %.40q, want a day such as 2026-11-05, or a time such as 2026-11-05T18:00:00Z", name, query.Get(name))
+		if *at, err = instant(in.last(name)); err != nil {
+			return q, hearth.Errorf(hearth.Invalid, "%s is %.40q, want a day such as 2026-11-05, or a time such as 2026-11-05T18:00:00Z", name, in.last(name))
 		}
 	}
-	return q, nil
+	return q, in.strict()
 }
 
 // instant reads a day, whose beginning in UTC it is, or a time.

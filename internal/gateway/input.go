@@ -1,0 +1,304 @@
+package gateway
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/hearthfaas/hearth/internal/hearth"
+)
+
+// An input is what a request of the management API says, wherever its client says it: in the path, the query or the body, with names in
+// any case. OpenFaaS's clients do not agree on a place, and what is looked for in one place only is silently ignored in another: then a
+// default takes its place, and something is done to another function than the one that was named. So all places are read, and
+// where they contradict each other the request is refused.
+type input struct {
+	text   []byte                       // the body
+	body   map[string][]json.RawMessage // its fields, by folded name
+	query  map[string][]string          // by folded name
+	spelt  map[string]string            // how the client spells a folded name
+	looked map[string]bool              // the folded names that somebody has looked for
+}
+
+// Names under which clients send the same thing.
+var (
+	functionNames  = []string{"functionName", "function", "serviceName", "service", "name"}
+	secretNames    = []string{"name", "secretName", "secret"}
+	namespaceNames = []string{"namespace"}
+)
+
+// fold makes one of a name in different cases, as encoding/json does.
+func fold(name string) string { return strings.ToLower(strings.ToUpper(name)) }
+
+// readInput reads a request. It returns an error of code Invalid for a body that is no JSON object.
+func readInput(r *http.Request) (*input, error) {
+	text, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxSystemBody))
+	var tooLarge *http.MaxBytesError
+	if errors.As(err, &tooLarge) {
+		return nil, hearth.Errorf(hearth.Invalid, "the body is larger than %d bytes", tooLarge.Limit)
+	}
+	if err != nil {
+		return nil, hearth.Errorf(hearth.Invalid, "the body broke off")
+	}
+	in := &input{text: bytes.TrimSpace(text), body: map[string][]json.RawMessage{}, query: map[string][]string{}, spelt: map[string]string{}, looked: map[string]bool{}}
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, hearth.Errorf(hearth.Invalid, "the query cannot be read: %v", err)
+	}
+	for name, values := range query {
+		in.query[fold(name)] = append(in.query[fold(name)], values...)
+		in.spelt[fold(name)] = name
+	}
+	if len(in.text) == 0 {
+		return in, nil
+	}
+	if err := in.decode(&map[string]json.RawMessage{}); err != nil {
+		return nil, err
+	}
+	d := json.NewDecoder(bytes.NewReader(in.text))
+	_, _ = d.Token() // the brace
+	for d.More() {   // not from the map above: a name that is there twice is in it once
+		var value json.RawMessage
+		name, err := d.Token()
+		if err == nil {
+			err = d.Decode(&value)
+		}
+		if err != nil {
+			return nil, hearth.Errorf(hearth.Invalid, "the body is not JSON of the right form: %v", err)
+		}
+		key := fold(name.(string))
+		if !bytes.Equal(value, []byte("null")) {
+			in.body[key] = append(in.body[key], value)
+		}
+		in.spelt[key] = name.(string)
+	}
+	return in, in.twice()
+}
+
+// twice returns an error if a field of the body is there twice, with different values: decoding would take the last one.
+func (in *input) twice() error {
+	for _, key := range slices.Sorted(maps.Keys(in.body)) {
+		for _, value := range in.body[key] {
+			if !bytes.Equal(compact(value), compact(in.body[key][0])) {
+				return hearth.Errorf(hearth.Invalid, "the body has the field %.80s twice, with different values", in.spelt[key])
+			}
+		}
+	}
+	return nil
+}
+
+func compact(value json.RawMessage) []byte {
+	var out bytes.Buffer
+	if json.Compact(&out, value) != nil {
+		return value
+	}
+	return out.Bytes()
+}
+
+// decode reads the body into a value.
+func (in *input) decode(v any) error {
+	err := json.Unmarshal(in.text, v)
+	var kind *json.UnmarshalTypeError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &kind) && kind.Field != "":
+		return hearth.Errorf(hearth.Invalid, "the field %s is a JSON %s, which it cannot be", kind.Field, kind.Value)
+	case kind != nil:
+		return hearth.Errorf(hearth.Invalid, "the body is a JSON %s, want an object", kind.Value)
+	}
+	return hearth.Errorf(hearth.Invalid, "the body is not JSON of the right form: %v", err)
+}
+
+// fields reads the body into a value, whose fields are known from here on. Without a body it is left as it is.
+func (in *input) fields(v any, known ...string) error {
+	in.know(known...)
+	if len(in.text) == 0 {
+		return nil
+	}
+	return in.decode(v)
+}
+
+// know says that fields and parts of the query are of this endpoint.
+func (in *input) know(names ...string) {
+	for _, name := range names {
+		in.looked[fold(name)] = true
+	}
+}
+
+// value is what the request says under any of some names; "" if it says nothing. An empty value is one that is not there. It returns an
+// error of code Invalid that shows both where the request contradicts itself. path is what the path says, or "".
+func (in *input) value(what, path string, names ...string) (string, error) {
+	in.know(names...)
+	value, from := path, "the path"
+	also := func(other, place string) error {
+		switch {
+		case other == "" || other == value:
+		case value == "":
+			value, from = other, place
+		default:
+			return hearth.Errorf(hearth.Invalid, "the request names two %ss: %.80q in %s, and %.80q in %s", what, value, from, other, place)
+		}
+		return nil
+	}
+	for _, name := range names {
+		key := fold(name)
+		for _, raw := range in.body[key] {
+			text, err := scalar(raw)
+			if err != nil {
+				return "", hearth.Errorf(hearth.Invalid, "the field %.80s is %v, want the %s", in.spelt[key], err, what)
+			}
+			if err := also(text, "the field "+in.spelt[key]); err != nil {
+				return "", err
+			}
+		}
+		for _, text := range in.query[key] {
+			if err := also(text, "the query's "+in.spelt[key]); err != nil {
+				return "", err
+			}
+		}
+	}
+	return value, nil
+}
+
+// scalar is a JSON string, number or boolean as text.
+func scalar(raw json.RawMessage) (string, error) {
+	var text string
+	if json.Unmarshal(raw, &text) == nil {
+		return text, nil
+	}
+	if raw[0] == '{' || raw[0] == '[' {
+		return "", errors.New("no single value")
+	}
+	return string(raw), nil
+}
+
+// last is what the query says under a name; of several values the last counts.
+func (in *input) last(name string) string {
+	in.know(name)
+	if all := in.query[fold(name)]; len(all) > 0 {
+		return all[len(all)-1]
+	}
+	return ""
+}
+
+// namespace is the namespace that the request is about: the default one if it names none.
+func (in *input) namespace() (string, error) {
+	namespace, err := in.value("namespace", "", namespaceNames...)
+	return namespaceOf(namespace), err
+}
+
+// function is the function that the request is about: its name, and the namespace that is named with it, after a dot, or by itself. named
+// is false if the request names none.
+func (in *input) function(path string) (n hearth.Name, named bool, err error) {
+	full, err := in.value("function", "", functionNames...)
+	if err != nil {
+		return n, false, err
+	}
+	separate, err := in.value("namespace", "", namespaceNames...)
+	if err != nil {
+		return n, false, err
+	}
+	for _, text := range []string{path, full} {
+		if text == "" {
+			continue
+		}
+		function, namespace, _ := strings.Cut(text, ".")
+		if n.Function != "" && n.Function != function {
+			return n, false, hearth.Errorf(hearth.Invalid, "the path says %.80s, and the request %.80s", path, full)
+		}
+		n.Function = function
+		if namespace == "" {
+			continue
+		}
+		if separate != "" && separate != namespace {
+			return n, false, hearth.Errorf(hearth.Invalid, "the request names two namespaces: %.80q with the function, and %.80q", namespace, separate)
+		}
+		separate = namespace
+	}
+	n.Namespace = namespaceOf(separate)
+	return n, n.Function != "", nil
+}
+
+// theFunction is function for an endpoint that needs one. It returns an error of code Invalid if none is named, or the name cannot be one.
+func (in *input) theFunction(path string) (hearth.Name, error) {
+	n, named, err := in.function(path)
+	if err != nil {
+		return n, err
+	}
+	if !named {
+		return n, hearth.Errorf(hearth.Invalid, "the functionName is missing")
+	}
+	return n, n.Validate()
+}
+
+// queueOwner is the function whose queues are meant, with its namespace; "" for those of all functions. It returns an error of code Invalid for
+// what is not known: without it, more would be meant.
+func (in *input) queueOwner() (string, error) {
+	n, named, err := in.function("")
+	switch {
+	case err != nil:
+		return "", err
+	case named:
+		return n.String(), errors.Join(n.Validate(), in.strict())
+	case len(in.body["namespace"]) > 0 || len(in.query["namespace"]) > 0:
+		return "", hearth.Errorf(hearth.Invalid, "the request names a namespace, and no function in it")
+	}
+	return "", in.strict()
+}
+
+// unknown are the fields and parts of the query that nobody has looked for, as the client spells them.
+func (in *input) unknown() (names []string) {
+	for _, key := range slices.Sorted(maps.Keys(in.spelt)) {
+		if !in.looked[key] {
+			names = append(names, in.spelt[key])
+		}
+	}
+	return names
+}
+
+// strict returns an error of code Invalid if the request says something that is not known here. It is for what removes or ends things: what
+// is not understood may say which.
+func (in *input) strict() error {
+	if names := in.unknown(); len(names) > 0 {
+		return hearth.Errorf(hearth.Invalid, "nothing was done, since the request says %.80q, which is not known here and may mean something else", names[0])
+	}
+	return nil
+}
+
+// warnUnknown warns of each field that is not known, for requests that are carried out all the same.
+func (in *input) warnUnknown() (list []string) {
+	for _, name := range in.unknown() {
+		list = append(list, fmt.Sprintf("%.80q has no effect: this hearth does not know it", name))
+	}
+	return list
+}
+
+// maxWarnings is how many warnings an answer has, and maxWarning the length of one: clients bound headers.
+const (
+	maxWarnings = 20
+	maxWarning  = 300
+)
+
+// warn adds warnings to the head of an answer. See RFC 7234, section 5.5: 299 is a miscellaneous persistent warning.
+func warn(w http.ResponseWriter, list []string) {
+	for _, text := range list[:min(len(list), maxWarnings)] {
+		plain := strings.Map(func(r rune) rune {
+			if r < ' ' || r > '~' {
+				return '?'
+			}
+			return r
+		}, text)
+		if len(plain) > maxWarning {
+			plain = plain[:maxWarning-3] + "..."
+		}
+		w.Header().Add("Warning", `299 hearth "`+strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(plain)+`"`)
+	}
+}
