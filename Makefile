@@ -36,26 +36,39 @@ go:
 
 lint: export CGO_ENABLED = 0
 lint: export GOFLAGS = $(LEAN)
-lint: go ## check the format, vet, run the linters, and check that all of it compiles on macOS too
+lint: go bin/tools/gotestsum ## check the format, vet, run the linters, and check that all of it compiles on macOS too
 	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "not gofmt'd: $$unformatted"; exit 1; }
-	go vet ./...
-	cd template/go-http && go vet ./...
-	cd bench && go vet ./...
-	go build -modfile=tools/go.mod -o bin/tools/ honnef.co/go/tools/cmd/staticcheck golang.org/x/tools/cmd/deadcode
-	bin/tools/staticcheck ./...
-	@for os in linux darwin; do echo "GOOS=$$os bin/tools/deadcode -test ./..."; \
+	@echo "go vet, in three modules"
+	@go vet ./...
+	@cd template/go-http && go vet ./...
+	@cd bench && go vet ./...
+	@echo "staticcheck"
+	@bin/tools/staticcheck ./...
+	@for os in linux darwin; do echo "deadcode for $$os"; \
 		dead=$$(GOOS=$$os bin/tools/deadcode -test ./...) || exit 1; [ -z "$$dead" ] || { echo "$$dead"; exit 1; }; done
 
-# Vetted by lint. Never cached: go test does not know that a test depends on binaries which it builds itself.
+# All tools are built by one command, again whenever a version changes.
+bin/tools/gotestsum: tools/go.mod tools/go.sum
+	@echo "building the linters and the test runner"
+	@CGO_ENABLED=0 GOFLAGS='$(LEAN)' go build -modfile=tools/go.mod -o bin/tools/ \
+		honnef.co/go/tools/cmd/staticcheck golang.org/x/tools/cmd/deadcode gotest.tools/gotestsum
+	@touch $@
+
+# A line for each package, the output of failed tests only, and a summary. Vetted by lint. Never cached: go test does not
+# know that a test depends on binaries which it builds itself. The time limit of a package is for a machine that is busy.
+RUN_TESTS = CGO_ENABLED=1 $(TESTS_IN) bin/tools/gotestsum --format pkgname --format-hide-empty-pkg -- \
+	-race -vet=off -count=1 -timeout 30m -gcflags=all=-dwarf=false
+
 test: go ## install what the tests lack, lint, and run all tests with the race detector
 	@sh scripts/deps.sh redis-server gcc
 	@$(MAKE) --no-print-directory lint
-	CGO_ENABLED=1 go test -race -vet=off -count=1 -gcflags=all=-dwarf=false ./...
+	@$(RUN_TESTS) ./...
 
 # One package at a time: one of them restarts the engine.
-test-docker: go ## run the tests that need containers, with a Docker engine of their own (root on Linux; skipped elsewhere)
+test-docker: TESTS_IN = ENGINE_NEEDS="docker-registry docker-compose prometheus" sh scripts/engine.sh
+test-docker: go bin/tools/gotestsum ## run the tests that need containers, with a Docker engine of their own (root on Linux; skipped elsewhere)
 	@sh scripts/deps.sh redis-server gcc
-	CGO_ENABLED=1 ENGINE_NEEDS="docker-registry docker-compose prometheus" sh scripts/engine.sh go test -race -vet=off -count=1 -p 1 -timeout 5m -gcflags=all=-dwarf=false ./internal/docker ./test/docker
+	@$(RUN_TESTS) -p 1 ./internal/docker ./test/docker
 
 chaos: go ## kill, stop, cut, fill and break everything under load for minutes, and prove that nothing is lost or done twice; ARGS are flags of chaos
 	@sh scripts/deps.sh redis-server

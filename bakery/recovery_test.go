@@ -113,7 +113,7 @@ func TestLateTrayIsWrittenOffWhenItsCustomerLooks(t *testing.T) {
 		_, ok := b.Take(bakery.TopicBake)
 		require.True(t, ok, "and it is lost")
 		b.Config.Patience = time.Hour
-		require.Eventually(t, func() bool { return find(t, b, o.ID).State == bakery.Baking && b.Balanced().Trays["spoiled"] == 1 }, 5*time.Second, time.Millisecond)
+		require.Eventually(t, func() bool { return find(t, b, o.ID).State == bakery.Baking && b.Balanced().Trays["spoiled"] == 1 }, time.Minute, time.Millisecond)
 		work(t, b)
 		require.Equal(t, bakery.Served, find(t, b, o.ID).State)
 	})

@@ -180,7 +180,7 @@ func (r *replica) get(target string) int {
 
 func eventually(t *testing.T, condition func() bool) {
 	t.Helper()
-	require.Eventually(t, condition, 10*time.Second, time.Millisecond)
+	require.Eventually(t, condition, time.Minute, time.Millisecond)
 }
 
 func TestStrangersHandlerIsCalled(t *testing.T) {

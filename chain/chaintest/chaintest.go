@@ -19,7 +19,11 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/hearthfaas/hearth/chain"
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/logging"
 )
+
+// go-redis prints a line for each failed dial. A test that takes a Redis away would print hundreds, which say nothing more.
+func init() { logging.Disable() }
 
 // databases is how many tests of one binary may have a Redis, one after the other or at once.
 const databases = 4096

@@ -59,7 +59,7 @@ func (n *testNode) end() {
 		return
 	}
 	n.closed = true
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	require.NoError(n.t, n.close(ctx))
 }
@@ -67,7 +67,7 @@ func (n *testNode) end() {
 func (n *testNode) clientFor(user, password string) *sdk.Client {
 	u, err := url.Parse(n.url())
 	require.NoError(n.t, err)
-	return sdk.NewClient(u, &sdk.BasicAuth{Username: user, Password: password}, &http.Client{Transport: n.self.Transport, Timeout: 20 * time.Second})
+	return sdk.NewClient(u, &sdk.BasicAuth{Username: user, Password: password}, &http.Client{Transport: n.self.Transport, Timeout: time.Minute})
 }
 
 // callbacksHere lets callbacks go to where tests listen for them.
@@ -134,5 +134,5 @@ func (n *testNode) system(method, path string, in, out any) int {
 
 func eventually(t *testing.T, condition func() bool) {
 	t.Helper()
-	require.Eventually(t, condition, 20*time.Second, 2*time.Millisecond)
+	require.Eventually(t, condition, time.Minute, 2*time.Millisecond)
 }

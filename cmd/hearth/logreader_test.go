@@ -85,7 +85,7 @@ func logsOf(t *testing.T, g *growingLog, lines int, args ...string) (out, errOut
 	t.Helper()
 	server := httptest.NewServer(g)
 	t.Cleanup(server.Close)
-	ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
 	o, e := &untilLines{lines: lines, stop: stop}, &bytes.Buffer{}
 	root := newRoot()
@@ -163,7 +163,7 @@ func TestLogsOfARunningFunctionAreFollowedUntilCtrlC(t *testing.T) {
 		require.NoError(t, err)
 		return strings.Contains(text, "one\n") && strings.Contains(text, "two\n")
 	})
-	ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
 	seen := make(chan string, 100)
 	done := make(chan error, 1)

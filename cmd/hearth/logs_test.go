@@ -78,11 +78,11 @@ func TestLogsOverREST(t *testing.T) {
 	}
 
 	began := time.Now()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	require.NoError(t, n.node.close(ctx))
 	n.closed = true
-	require.Less(t, time.Since(began), 15*time.Second, "who follows does not keep hearth from ending")
+	require.Less(t, time.Since(began), 45*time.Second, "who follows does not keep hearth from ending")
 	for range lines { // until it is closed
 	}
 }

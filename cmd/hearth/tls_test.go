@@ -75,7 +75,7 @@ func trusting(t *testing.T, certFile string, http2 bool) *http.Client {
 	require.True(t, roots.AppendCertsFromPEM(text))
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}, ForceAttemptHTTP2: http2}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: 20 * time.Second}
+	return &http.Client{Transport: transport, Timeout: time.Minute}
 }
 
 func TestTLSWithBothVersionsOfHTTP(t *testing.T) {

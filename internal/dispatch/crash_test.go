@@ -99,7 +99,7 @@ func (s *stage) play(t *testing.T, c cut) (hit bool) {
 	if s.story.then != nil {
 		s.story.then(s)
 	}
-	require.Eventually(t, s.quiet, 20*time.Second, 5*time.Millisecond)
+	require.Eventually(t, s.quiet, time.Minute, 5*time.Millisecond)
 	close(over)
 	next.Wait()
 	s.stop()

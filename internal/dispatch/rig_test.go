@@ -157,7 +157,7 @@ func (r *rig) settled(s chain.Subscription) {
 
 func eventually(t *testing.T, condition func() bool) {
 	t.Helper()
-	require.Eventually(t, condition, 20*time.Second, 2*time.Millisecond)
+	require.Eventually(t, condition, time.Minute, 2*time.Millisecond)
 }
 
 func servers(t *testing.T, test func(t *testing.T, r *rig)) {

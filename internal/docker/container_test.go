@@ -66,7 +66,7 @@ func watch(t *testing.T, change ...func(*docker.Config)) *watched {
 		if t.Failed() {
 			t.Log(w.ours(t), log.String())
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		require.NoError(t, w.Provider.Close(ctx))
 		require.Empty(t, w.ours(t), "nothing is left behind")
@@ -328,5 +328,5 @@ func TestEngineRestart(t *testing.T) {
 	}
 	w.apply(function(1, func(f *hearth.Function) { f.Service = "sleeper" }))
 	require.Empty(t, w.ask(w.await("sleeper", ready(1))[0], ""))
-	require.Eventually(t, func() bool { return len(w.ours(t)) == 3 }, 30*time.Second, 100*time.Millisecond, "no container is left of before")
+	require.Eventually(t, func() bool { return len(w.ours(t)) == 3 }, time.Minute, 100*time.Millisecond, "no container is left of before")
 }

@@ -113,7 +113,7 @@ type line struct {
 }
 
 // patience is how long a test waits for what must come.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // dial opens a connection and says something. A bare \n in it becomes \r\n.
 func (f *front) dial(text string) *line {

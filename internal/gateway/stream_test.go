@@ -275,11 +275,11 @@ func TestLargeBodiesTakeNoMemory(t *testing.T) {
 		came = sha256.New()
 		_, _ = io.Copy(came, r.Body)
 		_, _ = io.Copy(w, io.LimitReader(&pattern{}, size))
-	})
+	}, "exec_timeout", "10m") // a busy machine takes more than the default
 	for _, length := range []int64{size, -1} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 		req, err := http.NewRequestWithContext(ctx, "POST", f.url(""), io.LimitReader(&pattern{}, size))
 		require.NoError(t, err)
 		req.ContentLength = length
@@ -308,7 +308,7 @@ func TestSlowReaderGetsAll(t *testing.T) {
 	f := serving(t, func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = io.Copy(w, io.LimitReader(&pattern{}, size))
 		close(done)
-	})
+	}, "exec_timeout", "10m")
 	l := f.dial("GET /function/echo HTTP/1.1\nHost: h\nConnection: close\n\n")
 	res := l.head()
 	select {

@@ -63,7 +63,7 @@ func awaitReady(t *testing.T, p hearth.Provider, f hearth.Function) hearth.Repli
 	select {
 	case r := <-told:
 		return r
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("no replica got ready")
 		return hearth.Replica{}
 	}
@@ -81,8 +81,8 @@ func TestOutputIsCapturedLineByLine(t *testing.T) {
 	for _, text := range []string{"first", "second", strings.Repeat("x", 100_000)} {
 		require.NoError(t, post(t, replica, "print="+text))
 	}
-	require.Eventually(t, func() bool { return strings.Contains(logged(), " stdout second\n") }, 10*time.Second, time.Millisecond)
-	require.Eventually(t, func() bool { return strings.Count(logged(), "x") == 100_000 }, 10*time.Second, time.Millisecond, "long lines are cut, not lost")
+	require.Eventually(t, func() bool { return strings.Contains(logged(), " stdout second\n") }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool { return strings.Count(logged(), "x") == 100_000 }, time.Minute, time.Millisecond, "long lines are cut, not lost")
 	for line := range strings.Lines(logged()) {
 		require.Regexp(t, `^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z probe-1 (stdout|stderr) .*\n$`, line)
 	}
@@ -142,7 +142,7 @@ func TestStartThatFailsLeavesNothing(t *testing.T) {
 	require.Error(t, s.Provider.Apply(t.Context(), other))
 	require.NoError(t, os.Rename(filepath.Join(state, "away"), filepath.Join(state, "run")))
 	require.NoError(t, s.Provider.Apply(t.Context(), function(s.Image, 1)), "it goes on as before")
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	require.NoError(t, s.Provider.Close(ctx))
 	require.NoError(t, ctx.Err())
@@ -164,7 +164,7 @@ func TestCloseDoesNotWaitLongerThanItMay(t *testing.T) {
 	select {
 	case err := <-ended:
 		require.NoError(t, err)
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatal("it waits for a call that takes an hour")
 	}
 }

@@ -75,7 +75,7 @@ func call(ctx context.Context, r *router.Router, body string) (string, error) {
 
 func eventually(t *testing.T, condition func() bool) {
 	t.Helper()
-	require.Eventually(t, condition, 10*time.Second, time.Millisecond)
+	require.Eventually(t, condition, time.Minute, time.Millisecond)
 }
 
 func TestCallGoesToAReplicaAndBack(t *testing.T) {

@@ -42,7 +42,7 @@ func TestMain(m *testing.M) {
 
 func eventually(t *testing.T, condition func() bool) {
 	t.Helper()
-	require.Eventually(t, condition, 20*time.Second, 5*time.Millisecond)
+	require.Eventually(t, condition, time.Minute, 5*time.Millisecond)
 }
 
 // running is a hearth that was started by a test.
@@ -103,7 +103,7 @@ func (r *running) interrupt() {
 	select {
 	case err := <-r.Done:
 		require.NoError(r.t, err, r.Output())
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		r.t.Fatal("it does not end")
 	}
 	r.leftNothing()
