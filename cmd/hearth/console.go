@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	stdlog "log"
 	"log/slog"
 	"path/filepath"
 	"time"
@@ -64,6 +65,8 @@ func openLog(state string, level slog.Level, console io.Writer, consoleLevel slo
 	limited := serverlog.Limit(slog.NewMultiHandler(slog.NewTextHandler(f, &slog.HandlerOptions{Level: level}), short))
 	log = slog.New(limited)
 	redis.LogTo(log)
+	stdlog.SetFlags(0) // libraries that print, such as faas-provider's log handler, are of interest to us alone
+	stdlog.SetOutput(slog.NewLogLogger(log.Handler(), slog.LevelDebug).Writer())
 	return log, func() { limited.Close(); _ = f.Close() }, nil
 }
 
