@@ -64,10 +64,11 @@ test: go ## install what the tests lack, lint, and run all tests with the race d
 	@$(MAKE) --no-print-directory lint
 	@$(RUN_TESTS) ./...
 
-# One package at a time: one of them restarts the engine.
+# One package at a time: one of them restarts the engine. Modules are fetched before, as the engine's network has no way out.
 test-docker: TESTS_IN = ENGINE_NEEDS="docker-registry docker-compose prometheus" sh scripts/engine.sh
 test-docker: go bin/tools/gotestsum ## run the tests that need containers, with a Docker engine of their own (root on Linux; skipped elsewhere)
 	@sh scripts/deps.sh redis-server gcc
+	@go mod download
 	@$(RUN_TESTS) -p 1 ./internal/docker ./test/docker
 
 chaos: go ## kill, stop, cut, fill and break everything under load for minutes, and prove that nothing is lost or done twice; ARGS are flags of chaos
@@ -77,7 +78,7 @@ chaos: go ## kill, stop, cut, fill and break everything under load for minutes, 
 bench: go ## install what measuring lacks, measure, and print one table; ARGS are flags of bench
 	@sh scripts/deps.sh redis-server wrk
 	@$(MAKE) --no-print-directory build
-	@cd bench && ENGINE=optional sh ../scripts/engine.sh go run . $(ARGS)
+	@cd bench && go mod download && go build $(LEAN) -o ../bin/bench . && ENGINE=optional sh ../scripts/engine.sh ../bin/bench $(ARGS)
 
 lab: go ## the same day in a monolith, a fixed fleet and autoscaled functions: writes docs/lab, in 20 minutes; ARGS='-quick' takes two
 	@sh scripts/deps.sh redis-server

@@ -8,6 +8,8 @@ for name; do
 	gcc) command -v clang >/dev/null 2>&1 && continue; package="gcc libc6-dev" ;; # the race detector links with it
 	dockerd) package="docker.io iptables apparmor" ;; # an engine on a kernel with AppArmor wants its parser
 	docker) package=$(apt-cache show docker-cli >/dev/null 2>&1 && echo docker-cli || echo docker.io) ;;
+	ip) package=iproute2 ;;
+	unshare | setpriv) package=util-linux ;;
 	*) package=$name ;;
 	esac
 	missing="$missing $name" packages="$packages $package"

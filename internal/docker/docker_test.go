@@ -34,7 +34,12 @@ func engine(t *testing.T) *client.Client {
 	return api
 }
 
-const probeImage = "test/probe:latest"
+const (
+	probeImage = "test/probe:latest"
+
+	patience  = 3 * time.Minute       // for what a busy machine does in its time
+	pollEvery = 20 * time.Millisecond // each look asks the engine, which has more to do
+)
 
 var imageOnce sync.Once
 

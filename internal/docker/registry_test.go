@@ -55,7 +55,7 @@ func startRegistry(t *testing.T, api *client.Client) *privateRegistry {
 			_ = res.Body.Close()
 		}
 		return err == nil && res.StatusCode == http.StatusUnauthorized
-	}, 20*time.Second, 10*time.Millisecond)
+	}, patience, pollEvery)
 	return &privateRegistry{t, address, api}
 }
 

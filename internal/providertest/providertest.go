@@ -28,7 +28,7 @@ type Setup struct {
 }
 
 // patience is how long a test waits for what must happen.
-const patience = 60 * time.Second
+const patience = 3 * time.Minute
 
 // subject is a provider under test, and what it told.
 type subject struct {

@@ -17,12 +17,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/containerd/errdefs"
 	"github.com/hearthfaas/hearth/internal/build"
 	"github.com/moby/moby/client"
 	"github.com/openfaas/faas-provider/types"
 	sdk "github.com/openfaas/go-sdk"
 	"github.com/stretchr/testify/require"
 )
+
+// patience is for what a busy machine does in its time.
+const patience = 3 * time.Minute
 
 // composed is the compose file, up.
 type composed struct {
@@ -73,7 +77,8 @@ func composeUp(t *testing.T) *composed {
 	port, metrics := freePort(t), freePort(t)
 	c := &composed{t: t, api: api, root: filepath.Join(filepath.Dir(here), "..", ".."), gateway: "http://127.0.0.1:" + port, metrics: "http://127.0.0.1:" + metrics,
 		env: append(os.Environ(), "HEARTH_PORT="+port, "PROMETHEUS_PORT="+metrics, "DOCKER_SOCKET="+strings.TrimPrefix(os.Getenv("DOCKER_HOST"), "unix://"),
-			"REDIS_IMAGE=hearth-test/redis", "PROMETHEUS_IMAGE=hearth-test/prometheus", "VERSION=test", "ARCHS="+runtime.GOARCH)}
+			"REDIS_IMAGE=hearth-test/redis", "PROMETHEUS_IMAGE=hearth-test/prometheus", "VERSION=test", "ARCHS="+runtime.GOARCH,
+			"COMPOSE_HTTP_TIMEOUT=600")} // docker-compose 1 gives up after one minute
 	hostImage(t, api, "hearth-test/redis:latest", []string{`VOLUME /data`}, "redis-server", "redis-cli")
 	hostImage(t, api, "hearth-test/prometheus:latest", []string{`ENTRYPOINT ["/usr/bin/prometheus"]`, `VOLUME /prometheus`}, "prometheus")
 	c.run("make", "images", "VERSION=test", "ARCHS="+runtime.GOARCH)
@@ -94,7 +99,7 @@ func composeUp(t *testing.T) *composed {
 	c.password = strings.TrimSpace(c.compose("exec", "-T", "hearth", "/hearth", "password"))
 	u, err := url.Parse(c.gateway)
 	require.NoError(t, err)
-	c.client = sdk.NewClient(u, &sdk.BasicAuth{Username: "admin", Password: c.password}, &http.Client{Timeout: time.Minute})
+	c.client = sdk.NewClient(u, &sdk.BasicAuth{Username: "admin", Password: c.password}, &http.Client{Timeout: patience})
 	return c
 }
 
@@ -105,7 +110,7 @@ func (c *composed) awaitHealthy() {
 		list, err := c.api.ContainerList(context.Background(), client.ContainerListOptions{
 			Filters: make(client.Filters).Add("label", "com.docker.compose.project=hearthtest").Add("health", "healthy")})
 		return err == nil && len(list.Items) == 2 // hearth and Redis have one
-	}, time.Minute, 50*time.Millisecond)
+	}, patience, 50*time.Millisecond)
 }
 
 // functions are the containers of a function, by id, with their states.
@@ -126,7 +131,7 @@ func (c *composed) awaitReplicas(name string, n uint64) {
 	require.Eventually(c.t, func() bool {
 		f, err := c.client.GetFunction(context.Background(), name, "")
 		return err == nil && f.Replicas == n && f.AvailableReplicas == n
-	}, time.Minute, 20*time.Millisecond, "%s has not %d replicas", name, n)
+	}, patience, 20*time.Millisecond, "%s has not %d replicas", name, n)
 }
 
 // bakery runs the bakery's own command against the gateway.
@@ -159,7 +164,7 @@ func TestComposeServesACookie(t *testing.T) {
 	}
 
 	c.bakery("restock")
-	require.Contains(t, c.bakery("order", "--wait=1m", "--customer", "Ada", "chocolate-chip=12"), "served")
+	require.Contains(t, c.bakery("order", "--wait=3m", "--customer", "Ada", "chocolate-chip=12"), "served")
 	c.bakery("audit")
 
 	// One role alone grows, sleeps and wakes.
@@ -174,8 +179,8 @@ func TestComposeServesACookie(t *testing.T) {
 			}
 		}
 		return len(c.functions("oven")) == 1
-	}, time.Minute, 20*time.Millisecond, "it sleeps")
-	require.Contains(t, c.bakery("order", "--wait=1m", "--customer", "Grace", "chocolate-chip=24"), "served")
+	}, patience, 20*time.Millisecond, "it sleeps")
+	require.Contains(t, c.bakery("order", "--wait=3m", "--customer", "Grace", "chocolate-chip=24"), "served")
 	c.awaitReplicas("oven", 1)
 
 	// A hearth that is killed finds its functions as they were.
@@ -196,20 +201,19 @@ func TestComposeServesACookie(t *testing.T) {
 			}
 		}
 		return len(now) == 1
-	}, time.Minute, 20*time.Millisecond, "it is replaced")
+	}, patience, 20*time.Millisecond, "it is replaced")
 	c.awaitReplicas("cashier", 1)
-	require.Contains(t, c.bakery("order", "--wait=1m", "--customer", "Linus", "scone=12"), "served")
+	require.Contains(t, c.bakery("order", "--wait=3m", "--customer", "Linus", "scone=12"), "served")
 	c.bakery("audit")
 
-	require.Eventually(t, c.scraped, time.Minute, 100*time.Millisecond, "Prometheus has seen the cashier's calls")
+	require.Eventually(t, c.scraped, patience, 100*time.Millisecond, "Prometheus has seen the cashier's calls")
 
 	c.compose("down", "-t", "30")
 	for _, name := range stack.Names {
 		require.Empty(t, c.functions(name), "nothing is left behind")
 	}
-	networks, err := c.api.NetworkList(t.Context(), client.NetworkListOptions{Filters: make(client.Filters).Add("name", "hearth")})
-	require.NoError(t, err)
-	require.Empty(t, networks.Items)
+	_, err = c.api.NetworkInspect(t.Context(), "hearth", client.NetworkInspectOptions{})
+	require.True(t, errdefs.IsNotFound(err), "the network is gone: %v", err)
 
 	// What was deployed and queued comes back with the volumes.
 	c.compose("up", "-d")
