@@ -45,6 +45,7 @@ type client struct {
 	user     string
 	password string // file
 	json     bool
+	redis    string // URL; instead of a gateway
 
 	stateNamed func() bool
 }
@@ -102,12 +103,9 @@ func (c *client) send(ctx context.Context, method, path string, in any) (*http.R
 	if err != nil {
 		return nil, fmt.Errorf("--gateway: %w", err)
 	}
-	if err := c.authenticate(req); err != nil {
-		return nil, err
-	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := c.roundTrip(req)
 	if err != nil {
-		return nil, unanswered(err)
+		return nil, err
 	}
 	if res.StatusCode < http.StatusMultipleChoices {
 		return res, nil
@@ -125,6 +123,21 @@ func (c *client) send(ctx context.Context, method, path string, in any) (*http.R
 		return nil, &refusal{res.StatusCode, problem.Detail}
 	}
 	return nil, &refusal{res.StatusCode, firstOf(strings.TrimSpace(string(text)), "the gateway answered "+res.Status)}
+}
+
+// roundTrip asks the gateway, or what stands for one on a Redis.
+func (c *client) roundTrip(req *http.Request) (*http.Response, error) {
+	if c.redis != "" {
+		return c.onRedis(req)
+	}
+	if err := c.authenticate(req); err != nil {
+		return nil, err
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return nil, unanswered(err)
+	}
+	return res, nil
 }
 
 // unanswered says why a request has no answer.

@@ -29,6 +29,7 @@ A dead letter is named by its queue and its id. A queue is called FUNCTION:TOPIC
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	c.flags(cmd)
+	c.redisFlag(cmd)
 	cmd.AddCommand(newDeadList(c), newDeadShow(c), newDeadExport(c),
 		newDeadEach(c, "redrive", "Give dead letters all their attempts again", "redriven"),
 		newDeadEach(c, "purge", "Throw dead letters away for good", "purged"))

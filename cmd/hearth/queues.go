@@ -35,5 +35,6 @@ func newQueues() *cobra.Command {
 		},
 	}
 	c.flags(cmd)
+	c.redisFlag(cmd)
 	return cmd
 }

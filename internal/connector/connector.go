@@ -143,7 +143,6 @@ func (c *Connector) refresh(ctx context.Context) error {
 	for n, f := range list {
 		was, known := before[n]
 		if known && c.serves[n] && slices.Equal(was.subs, f.subs) && reflect.DeepEqual(was.spec.FunctionDeployment, f.spec.FunctionDeployment) {
-			c.dispatch.RoomMade(n)
 			continue
 		}
 		var bare []chain.Subscription
@@ -183,6 +182,7 @@ func (c *Connector) refresh(ctx context.Context) error {
 			c.cfg.Log.Info("the function is gone; its messages wait", "function", n.String())
 		}
 	}
+	c.dispatch.LookAgain() // there may be more room, and hearth dead redrives without telling us
 	return errors.Join(failed...)
 }
 

@@ -91,36 +91,38 @@ func (g *stockGateway) calls() string {
 	return strings.Join(g.attempts, " ")
 }
 
-// deliver puts one message on the topic and runs a connector until it is settled or dead. It returns the dead letters.
-func deliver(t *testing.T, g *stockGateway) []redis.DeadLetter {
+// run runs a connector until the test ends, with one message on the topic. It returns the queue, and a function that waits until
+// nothing is to be done.
+func run(t *testing.T, g *stockGateway) (queue *redis.Client, await func()) {
 	t.Helper()
 	raw := chaintest.Redis(t)
 	queue, err := redis.Open(t.Context(), chaintest.URL(raw))
 	require.NoError(t, err)
-	defer func() { _ = queue.Close() }()
 	u, err := url.Parse(g.URL)
 	require.NoError(t, err)
-	c := connector.New(connector.Config{Gateway: u, Queue: queue, Log: slog.New(slog.DiscardHandler), Instance: "me",
-		Rebuild: 50 * time.Millisecond})
-	ctx, stop := context.WithCancel(t.Context())
+	c := connector.New(connector.Config{Gateway: u, Queue: queue, Log: slog.New(slog.DiscardHandler), Instance: "me", Rebuild: 50 * time.Millisecond})
+	ctx, stop := context.WithCancel(context.Background())
 	ended := make(chan struct{})
 	go func() { defer close(ended); c.Run(ctx, 10*time.Second) }()
-	defer func() { stop(); <-ended; http.DefaultClient.CloseIdleConnections(); g.CloseClientConnections() }()
+	t.Cleanup(func() { stop(); <-ended; g.CloseClientConnections(); _ = queue.Close() })
 	chaintest.Put(t, raw, "bakery.dough", "{}")
-	var depth redis.Depth
-	require.Eventually(t, func() bool {
-		depths, err := queue.Depths(t.Context(), []chain.Subscription{sub})
-		if err != nil || g.calls() == "" {
-			return false
-		}
-		depth = depths[0]
-		return depth.Waiting+depth.Leased+depth.Due == 0
-	}, 30*time.Second, 2*time.Millisecond)
+	return queue, func() {
+		t.Helper()
+		require.Eventually(t, func() bool {
+			depths, err := queue.Depths(t.Context(), []chain.Subscription{sub})
+			return err == nil && g.calls() != "" && depths[0].Waiting+depths[0].Leased+depths[0].Due == 0
+		}, 30*time.Second, 2*time.Millisecond)
+	}
+}
+
+// letters are the dead letters of the topic.
+func letters(t *testing.T, queue *redis.Client) []redis.DeadLetter {
+	t.Helper()
 	ids, err := queue.DeadIDs(t.Context(), sub, time.Time{}, time.Time{})
 	require.NoError(t, err)
-	letters, err := queue.DeadLettersOf(t.Context(), sub, ids)
+	list, err := queue.DeadLettersOf(t.Context(), sub, ids)
 	require.NoError(t, err)
-	return letters
+	return list
 }
 
 func TestAnswersOfTheGatewayAreNoAttempts(t *testing.T) {
@@ -144,14 +146,16 @@ func TestAnswersOfTheGatewayAreNoAttempts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			g := newStockGateway(t, map[string]string{"com.openfaas.retry.attempts": "3", "com.openfaas.retry.min_wait": "5ms", "com.openfaas.retry.max_wait": "10ms"}, test.script)
-			letters := deliver(t, g)
+			queue, await := run(t, g)
+			await()
 			require.Equal(t, test.calls, g.calls())
+			dead := letters(t, queue)
 			if test.reason == "" {
-				require.Empty(t, letters)
+				require.Empty(t, dead)
 				return
 			}
-			require.Len(t, letters, 1)
-			require.Equal(t, test.reason, letters[0].Reason())
+			require.Len(t, dead, 1)
+			require.Equal(t, test.reason, dead[0].Reason())
 		})
 	}
 }
@@ -159,8 +163,26 @@ func TestAnswersOfTheGatewayAreNoAttempts(t *testing.T) {
 func TestWhatIsNeverReachedIsBuriedByAge(t *testing.T) {
 	t.Parallel()
 	g := newStockGateway(t, map[string]string{"com.hearth.max-age": "300ms"}, []answer{byGateway(404)})
-	letters := deliver(t, g)
-	require.Len(t, letters, 1)
-	require.Contains(t, letters[0].Reason(), "it could not be delivered for 300ms: the gateway answered 404 Not Found without the function's X-Function-Answer")
+	queue, await := run(t, g)
+	await()
+	dead := letters(t, queue)
+	require.Len(t, dead, 1)
+	require.Contains(t, dead[0].Reason(), "it could not be delivered for 300ms: the gateway answered 404 Not Found without the function's X-Function-Answer")
 	require.NotContains(t, g.calls(), "2", "no attempt was counted")
+}
+
+// TestRedrivenByAnotherProcessIsDelivered: hearth dead redrive --redis tells the connector nothing.
+func TestRedrivenByAnotherProcessIsDelivered(t *testing.T) {
+	t.Parallel()
+	g := newStockGateway(t, map[string]string{}, []answer{byFunction(404), byFunction(200)})
+	queue, await := run(t, g)
+	await()
+	dead := letters(t, queue)
+	require.Len(t, dead, 1)
+	n, err := queue.Redrive(t.Context(), sub, []string{dead[0].ID})
+	require.NoError(t, err)
+	require.Equal(t, 1, n)
+	await()
+	require.Equal(t, "1 1", g.calls())
+	require.Empty(t, letters(t, queue))
 }

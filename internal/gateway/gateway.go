@@ -124,12 +124,7 @@ func (g *Gateway) routes() http.Handler {
 		system("PUT "+path+"/{namespace}", g.updateNamespace)
 		system("DELETE "+path+"/{namespace}", g.deleteNamespace)
 	}
-	system("GET /system/dead-letters", g.listDead)
-	system("GET /system/dead-letters/{queue}/{id}", g.showDead)
-	system("GET /system/dead-letters/export", g.exportDead)
-	system("POST /system/dead-letters/redrive", g.redrive)
-	system("POST /system/dead-letters/purge", g.purge)
-	system("GET /system/queues", g.queues)
+	g.queueRoutes(system)
 	mux.Handle("GET /system/usage", g.guard.protect(g.problems(g.usage)))
 	system("GET /ui/{$}", g.ui)
 	mux.Handle("GET /{$}", http.RedirectHandler("/ui/", http.StatusFound))
@@ -149,6 +144,27 @@ func (g *Gateway) routes() http.Handler {
 			others.ServeHTTP(w, r)
 		}
 	})
+}
+
+// queueRoutes are those that need Redis and nothing else; see QueueAPI.
+func (g *Gateway) queueRoutes(handle func(pattern string, h func(http.ResponseWriter, *http.Request) error)) {
+	handle("GET /system/dead-letters", g.listDead)
+	handle("GET /system/dead-letters/{queue}/{id}", g.showDead)
+	handle("GET /system/dead-letters/export", g.exportDead)
+	handle("POST /system/dead-letters/redrive", g.redrive)
+	handle("POST /system/dead-letters/purge", g.purge)
+	handle("GET /system/queues", g.queues)
+}
+
+// QueueAPI is the part of the management API for queues and dead letters, of a Redis that no gateway of ours serves: that of a
+// connector. Every queue counts as deployed, as this Redis does not say. It asks for no password.
+func QueueAPI(queue *redis.Client, log *slog.Logger) http.Handler {
+	g := &Gateway{cfg: Config{Queue: queue, Log: log}}
+	mux := http.NewServeMux()
+	g.queueRoutes(func(pattern string, h func(http.ResponseWriter, *http.Request) error) {
+		mux.Handle(pattern, plainErrors(log, h))
+	})
+	return mux
 }
 
 // Serve serves on a listener until Shutdown.

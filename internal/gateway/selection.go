@@ -109,7 +109,7 @@ const readAtOnce = 50
 func (g *Gateway) redrive(w http.ResponseWriter, r *http.Request) error {
 	return g.each(w, r, "redriven", func(ctx context.Context, q Queue, ids []string) (int, error) {
 		n, err := g.cfg.Queue.Redrive(ctx, q.sub, ids)
-		if name, err := hearth.ParseName(q.sub.Group); err == nil {
+		if name, err := hearth.ParseName(q.sub.Group); err == nil && g.cfg.Dispatch != nil { // else a connector will look
 			g.cfg.Dispatch.Notify(name, q.sub)
 		}
 		return n, err

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/hearthfaas/hearth/internal/gateway"
+	"github.com/spf13/cobra"
+)
+
+// redisFlag lets a command work on a Redis that no gateway of Hearth's serves, as that of hearth connector.
+func (c *client) redisFlag(cmd *cobra.Command) {
+	cmd.PersistentFlags().StringVar(&c.redis, "redis", "",
+		"URL of the Redis of a hearth connector, instead of a gateway; it does not say which functions are deployed")
+}
+
+// onRedis answers a request as a gateway on that Redis would.
+func (c *client) onRedis(req *http.Request) (*http.Response, error) {
+	queue, err := openRedis(req.Context(), c.redis, 5*time.Second, slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	ours, theirs := net.Pipe()
+	served := &onlyConn{conn: theirs, closed: make(chan struct{})}
+	go func() {
+		defer func() { _ = queue.Close() }()
+		log := slog.New(slog.DiscardHandler) // the answer says what went wrong
+		server := &http.Server{Handler: gateway.QueueAPI(queue, log), ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+		_ = server.Serve(served)
+	}()
+	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) { return ours, nil }}
+	req.URL.Scheme, req.URL.Host = "http", "redis"
+	return transport.RoundTrip(req)
+}
+
+// onlyConn is a listener with one connection. Its Accept fails when that is closed.
+type onlyConn struct {
+	conn   net.Conn
+	given  bool
+	once   sync.Once
+	closed chan struct{}
+}
+
+func (l *onlyConn) Accept() (net.Conn, error) {
+	if !l.given {
+		l.given = true
+		return &watchedConn{l.conn, l}, nil
+	}
+	<-l.closed
+	return nil, io.EOF
+}
+
+func (l *onlyConn) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.conn.Close()
+}
+
+func (l *onlyConn) Addr() net.Addr { return l.conn.LocalAddr() }
+
+type watchedConn struct {
+	net.Conn
+	l *onlyConn
+}
+
+func (c *watchedConn) Close() error { return c.l.Close() }
