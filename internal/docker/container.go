@@ -42,7 +42,9 @@ const (
 	maxProcesses = 512
 	// defaultMemory is for a function without a limit of its own, so that none can take the machine's.
 	defaultMemory = 1 << 30
-	secretsDir    = "/var/openfaas/secrets"
+	// leastMemory is what Docker wants a limit to be at least.
+	leastMemory = 6 << 20
+	secretsDir  = "/var/openfaas/secrets"
 )
 
 // port is where a function takes calls. See https://docs.openfaas.com/reference/workloads/.
@@ -78,6 +80,9 @@ func (p *Provider) options(f hearth.Function, image Image, id string) client.Con
 			NanoCPUs:          limit.MilliCPU * 1e6, CPUShares: request.MilliCPU * 1024 / 1000,
 			PidsLimit: &processes,
 		},
+	}
+	if p.cpus > 0 { // a limit above what there is limits nothing, but Docker refuses it
+		host.NanoCPUs = min(host.NanoCPUs, int64(p.cpus)*1e9)
 	}
 	if len(f.Secrets) > 0 { // a volume without a name: it goes with the container
 		host.Mounts = []mount.Mount{{Type: mount.TypeVolume, Target: secretsDir}}

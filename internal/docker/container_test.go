@@ -3,9 +3,11 @@ package docker_test
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -20,6 +22,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/docker"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/providertest"
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 	"github.com/openfaas/faas-provider/types"
 	"github.com/stretchr/testify/require"
@@ -87,7 +90,7 @@ func (w *watched) replicas(name string) []hearth.Replica {
 
 func (w *watched) await(name string, condition func([]hearth.Replica) bool) []hearth.Replica {
 	w.t.Helper()
-	require.Eventually(w.t, func() bool { return condition(w.replicas(name)) }, time.Minute, 5*time.Millisecond, "%+v", w.replicas(name))
+	require.Eventually(w.t, func() bool { return condition(w.replicas(name)) }, patience, pollEvery, "%+v", w.replicas(name))
 	return w.replicas(name)
 }
 
@@ -159,7 +162,7 @@ func TestSecretReachesRunningContainers(t *testing.T) {
 	w.apply(function(0, granted, func(f *hearth.Function) { f.Service = "sleeper" }))
 	w.apply(function(1, func(f *hearth.Function) { f.Service = "other" }))
 	replicas, other := w.await("probe", ready(2)), w.await("other", ready(1))[0]
-	require.Eventually(t, func() bool { return slices.Contains(slices.Collect(maps.Values(w.ours(t))), "paused") }, time.Minute, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return slices.Contains(slices.Collect(maps.Values(w.ours(t))), "paused") }, patience, pollEvery)
 	require.NoError(t, w.cfg.Secrets.Put("openfaas-fn", "one", []byte("new")))
 	require.NoError(t, w.Provider.(*docker.Provider).SecretChanged(t.Context(), "openfaas-fn", "one"))
 	w.apply(function(1, granted, func(f *hearth.Function) { f.Service = "sleeper" }))
@@ -219,7 +222,7 @@ func TestWhatCannotBeRemovedIsLater(t *testing.T) {
 	require.Contains(t, w.log.String(), "a container could not be removed, and will be later")
 	require.Equal(t, map[string]string{"/hearth-" + r.ID: "removing"}, w.ours(t))
 	immutable("-i")
-	require.Eventually(t, func() bool { return len(w.ours(t)) == 0 }, time.Minute, 20*time.Millisecond)
+	require.Eventually(t, func() bool { return len(w.ours(t)) == 0 }, patience, pollEvery)
 }
 
 func TestAsleepIsFrozenAndWakes(t *testing.T) {
@@ -231,7 +234,7 @@ func TestAsleepIsFrozenAndWakes(t *testing.T) {
 		return len(states) == 1 && states[0] == "paused"
 	}
 	for range 2 {
-		require.Eventually(t, frozen, time.Minute, 5*time.Millisecond)
+		require.Eventually(t, frozen, patience, pollEvery)
 		require.Empty(t, w.replicas("probe"), "nobody is told of what sleeps")
 		w.apply(function(3, func(f *hearth.Function) { f.Secrets = []string{"one"} }))
 		first := w.replicas("probe")[0]
@@ -240,7 +243,7 @@ func TestAsleepIsFrozenAndWakes(t *testing.T) {
 		w.await("probe", ready(3))
 		w.apply(function(0, func(f *hearth.Function) { f.Secrets = []string{"one"} }))
 	}
-	require.Eventually(t, frozen, time.Minute, 5*time.Millisecond)
+	require.Eventually(t, frozen, patience, pollEvery)
 }
 
 func TestImageThatWillNotStartSaysWhy(t *testing.T) {
@@ -268,6 +271,89 @@ func TestImageThatWillNotStartSaysWhy(t *testing.T) {
 	}
 	w.apply(function(1, func(f *hearth.Function) { f.Service, f.Revision = "listens", "r2" }))
 	w.await("listens", ready(1))
+}
+
+// TestWhatTheEngineWouldRefuseIsTheCallersFault: such a deployment is answered with 400 and the reason, whatever the pull policy.
+func TestWhatTheEngineWouldRefuseIsTheCallersFault(t *testing.T) {
+	t.Parallel()
+	for _, policy := range []docker.PullPolicy{docker.PullNever, docker.PullIfNotPresent, docker.PullAlways} {
+		w := watch(t, func(c *docker.Config) { c.Pull = policy })
+		for _, ref := range []string{"Upper/Case:1", "two words", "a:b:c", "http://registry/image", "image@sha256:short", "-x", ""} {
+			err := w.Provider.Apply(t.Context(), function(1, func(f *hearth.Function) { f.Image = ref }))
+			require.Equal(t, hearth.Invalid, hearth.CodeOf(err), "%s: %q: %v", policy, ref, err)
+			require.ErrorContains(t, err, "is not an image reference")
+		}
+		err := w.Provider.Apply(t.Context(), function(1, func(f *hearth.Function) { f.Limits = &types.FunctionResources{Memory: "1Mi"} }))
+		require.Equal(t, hearth.Invalid, hearth.CodeOf(err), err)
+		require.ErrorContains(t, err, "limits.memory is 1048576 bytes, and Docker wants at least 6 MiB")
+		require.Empty(t, w.replicas("probe"))
+	}
+	w := watch(t)
+	w.apply(function(1, func(f *hearth.Function) { f.Limits = &types.FunctionResources{CPU: "1000"} }))
+	w.await("probe", ready(1)) // more CPUs than there are is no limit
+}
+
+// TestImageEndsAsStockPlatformsWantIt runs a function's image as faasd does, which sets nothing: after SIGTERM an idle one is gone
+// within 5 s, and a call under way gets its answer.
+func TestImageEndsAsStockPlatformsWantIt(t *testing.T) {
+	t.Parallel()
+	api := engine(t)
+	giveImage(t)
+	network, err := api.NetworkCreate(t.Context(), "hearth-stock-"+strings.ToLower(rand.Text()[:8]), client.NetworkCreateOptions{Driver: "bridge"})
+	require.NoError(t, err)
+	t.Cleanup(func() { _, _ = api.NetworkRemove(context.Background(), network.ID, client.NetworkRemoveOptions{}) })
+	start := func() (id, url string) {
+		made, err := api.ContainerCreate(t.Context(), client.ContainerCreateOptions{
+			Config:     &container.Config{Image: probeImage, Env: []string{"exec_timeout=60s", "read_timeout=60s", "write_timeout=60s", "max_inflight=1"}},
+			HostConfig: &container.HostConfig{NetworkMode: container.NetworkMode(network.ID), Tmpfs: map[string]string{"/tmp": ""}}})
+		require.NoError(t, err)
+		t.Cleanup(func() {
+			_, _ = api.ContainerRemove(context.Background(), made.ID, client.ContainerRemoveOptions{Force: true})
+		})
+		_, err = api.ContainerStart(t.Context(), made.ID, client.ContainerStartOptions{})
+		require.NoError(t, err)
+		c, err := api.ContainerInspect(t.Context(), made.ID, client.ContainerInspectOptions{})
+		require.NoError(t, err)
+		for _, n := range c.Container.NetworkSettings.Networks {
+			url = "http://" + n.IPAddress.String() + ":8080/"
+		}
+		require.Eventually(t, func() bool { return get(url) == http.StatusOK }, patience, pollEvery)
+		return made.ID, url
+	}
+	end := func(id string) (took time.Duration, code int) {
+		_, err := api.ContainerKill(t.Context(), id, client.ContainerKillOptions{Signal: "TERM"})
+		require.NoError(t, err)
+		began := time.Now()
+		select {
+		case gone := <-api.ContainerWait(t.Context(), id, client.ContainerWaitOptions{}).Result:
+			return time.Since(began), int(gone.StatusCode)
+		case <-time.After(patience):
+			t.Fatal("it does not end")
+		}
+		return 0, 0
+	}
+	idle, _ := start()
+	took, code := end(idle)
+	require.Less(t, took, 5*time.Second)
+	require.Zero(t, code)
+
+	busy, url := start()
+	answered := make(chan int, 1)
+	go func() { answered <- get(url + "?sleep=4s") }()
+	require.Eventually(t, func() bool { return get(url+"_/ready") == http.StatusTooManyRequests }, patience, pollEvery, "the call is there")
+	_, code = end(busy)
+	require.Zero(t, code)
+	require.Equal(t, http.StatusOK, <-answered)
+}
+
+func get(url string) (status int) {
+	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	res, err := c.Get(url)
+	if err != nil {
+		return 0
+	}
+	_ = res.Body.Close()
+	return res.StatusCode
 }
 
 func TestStrangersAreNotTouched(t *testing.T) {
@@ -303,7 +389,7 @@ func TestEngineRestart(t *testing.T) {
 	w.apply(function(0, func(f *hearth.Function) { f.Service = "sleeper" }))
 	w.await("probe", ready(2))
 	// An engine that is ended in the middle of making a container leaves a mount, and cannot remove that container any more.
-	require.Eventually(t, func() bool { return slices.Contains(slices.Collect(maps.Values(w.ours(t))), "paused") }, time.Minute, 5*time.Millisecond)
+	require.Eventually(t, func() bool { return slices.Contains(slices.Collect(maps.Values(w.ours(t))), "paused") }, patience, pollEvery)
 	pidOf := func() int {
 		text, _ := os.ReadFile(os.Getenv("HEARTH_TEST_ENGINE"))
 		pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
@@ -316,7 +402,7 @@ func TestEngineRestart(t *testing.T) {
 	require.Eventually(t, func() bool {
 		_, err := w.api.Ping(t.Context(), client.PingOptions{})
 		return err == nil && pidOf() != pid && pidOf() != 0
-	}, time.Minute, 10*time.Millisecond)
+	}, patience, pollEvery)
 	w.await("probe", func(list []hearth.Replica) bool {
 		running := w.ours(t)
 		return ready(2)(list) && list[0].ID != before[0].ID && list[1].ID != before[1].ID &&
@@ -328,5 +414,5 @@ func TestEngineRestart(t *testing.T) {
 	}
 	w.apply(function(1, func(f *hearth.Function) { f.Service = "sleeper" }))
 	require.Empty(t, w.ask(w.await("sleeper", ready(1))[0], ""))
-	require.Eventually(t, func() bool { return len(w.ours(t)) == 3 }, time.Minute, 100*time.Millisecond, "no container is left of before")
+	require.Eventually(t, func() bool { return len(w.ours(t)) == 3 }, patience, pollEvery, "no container is left of before")
 }

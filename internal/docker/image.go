@@ -81,6 +81,9 @@ type pull struct {
 // Invalid if there is no such image, Unavailable if its registry cannot be asked, and ctx's cause if that ends first; then it
 // is fetched on.
 func (i *Images) find(ctx context.Context, ref string, fresh bool) (Image, error) {
+	if _, err := reference.ParseAnyReference(ref); err != nil {
+		return Image{}, noName(ref, err)
+	}
 	if !fresh || i.policy != PullAlways {
 		image, err := i.inspect(ctx, ref)
 		if !errdefs.IsNotFound(err) {
@@ -121,6 +124,9 @@ func (i *Images) inspect(ctx context.Context, ref string) (Image, error) {
 		if away(err) {
 			return Image{}, hearth.Errorf(hearth.Unavailable, "the Docker engine does not answer: %w", err)
 		}
+		if errdefs.IsInvalidArgument(err) {
+			return Image{}, noName(ref, err)
+		}
 		return Image{}, fmt.Errorf("look for the image %s: %w", ref, err)
 	}
 	image := Image{Ref: ref, ID: found.ID}
@@ -130,13 +136,17 @@ func (i *Images) inspect(ctx context.Context, ref string) (Image, error) {
 	return image, nil
 }
 
+func noName(ref string, err error) error {
+	return hearth.Errorf(hearth.Invalid, "%.200q is not an image reference, such as registry.example.com/you/oven:1.0: %v", ref, err)
+}
+
 // pull fetches an image, with the credentials that docker login has left for its registry.
 func (i *Images) pull(ref string) (Image, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), pullLimit)
 	defer cancel()
 	named, err := reference.ParseNormalizedNamed(ref)
-	if err != nil {
-		return Image{}, hearth.Errorf(hearth.Invalid, "%q is no image's name: %v", ref, err)
+	if err != nil { // it is an id, which no registry knows
+		return Image{}, noName(ref, err)
 	}
 	domain := reference.Domain(named)
 	auth, err := credentials(domain)

@@ -76,6 +76,7 @@ type Provider struct {
 	images *Images
 	events *events
 	began  time.Time
+	cpus   int // of the engine's machine; 0 if it does not say
 
 	stopReaping func() // returns when it has ended
 
@@ -103,6 +104,11 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 		return nil, err
 	}
 	p := &Provider{cfg: cfg, api: api, began: time.Now().UTC(), left: map[string]bool{}, alive: map[*replica]bool{}}
+	info, err := api.Info(ctx, client.InfoOptions{})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("ask the Docker engine about itself: %w", err), api.Close())
+	}
+	p.cpus = info.Info.NCPU
 	p.images = &Images{api: api, policy: cfg.Pull, log: cfg.Log}
 	p.Manager = replicaset.New(replicaset.Config[Image]{Start: p.start, Standby: cfg.Asleep != Nothing, Log: cfg.Log})
 	if err := p.ensureNetwork(ctx); err != nil {
@@ -156,12 +162,23 @@ func (p *Provider) Apply(ctx context.Context, f hearth.Function) error {
 	spec, image, ok := p.Get(f.Name())
 	if !ok || !spec.DeployedAt.Equal(f.DeployedAt) {
 		var err error
+		if err = p.possible(f); err != nil {
+			return err
+		}
 		if image, err = p.resolve(ctx, f); err != nil {
 			return err
 		}
 	}
 	f.Revision += "-" + image.tag()
 	return p.Manager.Apply(f, image, p.adopt(f, image)...)
+}
+
+// possible refuses what the engine would refuse for each container.
+func (p *Provider) possible(f hearth.Function) error {
+	if limit := f.Limit().Memory; limit > 0 && limit < leastMemory && f.DeployedAt.After(p.began) {
+		return hearth.Errorf(hearth.Invalid, "function %s: limits.memory is %d bytes, and Docker wants at least %d MiB", f.Name(), limit, leastMemory>>20)
+	}
+	return nil
 }
 
 // resolve finds a function's image. One that takes long to fetch is not waited for.

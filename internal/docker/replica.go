@@ -159,6 +159,9 @@ func (r *replica) once() (wasReady bool, err error) {
 	containerID, err := r.p.create(ctx, r.spec, r.image, id)
 	if err != nil {
 		r.p.discard(ctx, containerName(id)) // the engine may have made it, and not come to say so
+		if errdefs.IsInvalidArgument(err) { // by what its function says, which does not change
+			return false, hearth.Errorf(hearth.Invalid, "its container could not be created: %v", err)
+		}
 		return false, fmt.Errorf("its container could not be created: %w", err)
 	}
 	if r.p.cfg.Asleep == Prepared {
