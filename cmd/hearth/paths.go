@@ -4,22 +4,48 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 )
 
 // shortPath is a path for a Unix socket, which the kernel wants to be short: the path itself, or one in the directory for
-// temporary files that is always the same for it.
-func shortPath(path string) string {
-	const longest = 100
+// temporary files, always the same for it while nobody else takes that.
+func shortPath(path string) (string, error) {
+	const longest, tries = 100, 100
 	if len(path) <= longest {
-		return path
+		return path, nil
 	}
 	sum := sha256.Sum256([]byte(path))
 	dir := filepath.Join(os.TempDir(), "hearth-"+hex.EncodeToString(sum[:6]))
-	_ = os.MkdirAll(dir, 0o700)
-	return filepath.Join(dir, filepath.Base(path))
+	for i := range tries {
+		name := dir
+		if i > 0 {
+			name += fmt.Sprint("-", i)
+		}
+		if err := os.Mkdir(name, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return "", fmt.Errorf("make a directory for a socket: %w", err)
+		}
+		if private(name) {
+			return filepath.Join(name, filepath.Base(path)), nil
+		}
+	}
+	return "", fmt.Errorf("make a directory for a socket: somebody else has %s and %d more names; use a shorter --state, or remove them", dir, tries-1)
+}
+
+// private tells whether a directory is this user's, and nobody else may look into it. Anybody may have made one of that name in /tmp, or
+// a link to elsewhere.
+func private(dir string) bool {
+	info, err := os.Lstat(dir)
+	if err != nil || !info.IsDir() || info.Mode().Perm() != 0o700 {
+		return false
+	}
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(owner.Uid) == os.Geteuid()
 }
 
 // relative is a path as seen from here, if that is shorter.

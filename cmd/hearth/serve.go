@@ -283,7 +283,10 @@ func (c serveConfig) startRedis(ctx context.Context, out *console, log *slog.Log
 		given = os.Getenv("REDIS_URL")
 	}
 	dir := filepath.Join(c.State, "redis")
-	socket := shortPath(filepath.Join(dir, "redis.sock"))
+	socket, err := shortPath(filepath.Join(dir, "redis.sock"))
+	if err != nil {
+		return nil, "", err
+	}
 	if given != "" && given != redis.PrivateURL(socket) { // that is said for faas-cli, and may be in the environment here too
 		u, err := url.Parse(given)
 		if err != nil {
