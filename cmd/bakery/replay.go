@@ -41,8 +41,11 @@ func newReplay(c *counter) *cobra.Command {
 		Short: "Replay a day of a real bakery's sales",
 		Long: `Replays one day of a till's file: CSV with the columns Date, Time, Transaction, Item, in which a transaction is an order and a
 row is one piece. Orders come at the recorded times, sped up, whether the bakery keeps up or not, by async calls with a
-callback. With --shops, each order comes once from each of so many shops, up to 10 bakery minutes later. Hearth makes callbacks
-to a private address only if --callback-allow names it. make up allows 127.0.0.1:9001, the default of --listen.
+callback. With --shops, each order comes once from each of so many shops, up to 10 bakery minutes later.
+
+The gateway must reach the address of --listen. Where its queue runs in a container, as on faasd, that is the address of its
+bridge: --listen 10.62.0.1:9001. Hearth makes callbacks to a private address only if --callback-allow names it; make up allows
+127.0.0.1:9001, the default of --listen.
 
 What the bakery does not bake is skipped, counted and named. The fridge is restocked as needed.
 
@@ -74,7 +77,7 @@ served, or the books do not balance.`,
 	f.StringVar(&r.items, "items", "", "JSON file with the cookie for each item of the till (default a built-in one)")
 	f.BoolVar(&r.noRestock, "no-restock", false, "do not restock the fridge")
 	f.DurationVar(&r.patience, "patience", time.Minute, "how long to wait, after the last order came, without any being served")
-	f.StringVar(&r.listen, "listen", "127.0.0.1:9001", "address to listen on for callbacks; make up allows callbacks to the default")
+	f.StringVar(&r.listen, "listen", "127.0.0.1:9001", "address to listen on for callbacks, which the gateway's queue must reach; make up allows callbacks to the default")
 	f.StringVar(&r.orders, "orders", "", "also write each order to this CSV file: when it came, and how long it waited")
 	f.StringVar(&r.callback, "callback-url", "", "URL of that address as the gateway sees it (default http://ADDRESS)")
 	return cmd

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -121,9 +122,21 @@ func (r *run) play(ctx context.Context, say func(string)) error {
 		return err
 	}
 	if r.open() > 0 && !r.heard.Load() {
-		return fmt.Errorf("no callback came to %s: the gateway must be able to reach it, and Hearth makes callbacks to a private address only if it was started with --callback-allow", r.callback)
+		return noCallback(r.callback)
 	}
 	return nil
+}
+
+// noCallback says what to do about callbacks that do not come.
+func noCallback(callback string) error {
+	if u, err := url.Parse(callback); err == nil {
+		if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
+			return fmt.Errorf("no callback came to %s, which only programs of this machine reach that are in no container: where the gateway's queue runs in one, "+
+				"as on faasd, listen on the address of its bridge (on faasd, --listen 10.62.0.1:9001). A Hearth of this machine wants --callback-allow 127.0.0.1:9001", callback)
+		}
+	}
+	return fmt.Errorf("no callback came to %s: the machine of the gateway's queue must reach that address. If it is Hearth's and the address is a private one, "+
+		"start Hearth with --callback-allow", callback)
 }
 
 func sleepUntil(ctx context.Context, at time.Time) error {

@@ -1,0 +1,21 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// TestMissingCallbacksNameWhatHelps: on faasd the queue runs in a container, and there is no flag of Hearth's to blame.
+func TestMissingCallbacksNameWhatHelps(t *testing.T) {
+	t.Parallel()
+	for callback, want := range map[string]string{
+		"http://127.0.0.1:4000": "(on faasd, --listen 10.62.0.1:9001)",
+		"http://localhost:4000": "(on faasd, --listen 10.62.0.1:9001)",
+		"http://[::1]:4000":     "(on faasd, --listen 10.62.0.1:9001)",
+		"http://10.62.0.1:4000": "the machine of the gateway's queue must reach that address",
+		"http://my-laptop:4000": "If it is Hearth's and the address is a private one",
+	} {
+		require.ErrorContains(t, noCallback(callback), want)
+	}
+}
