@@ -9,7 +9,7 @@ LEAN  := -trimpath -gcflags=all=-dwarf=false
 BUILD := CGO_ENABLED=0 go build $(LEAN) -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
 BIN   ?= bin
 
-.PHONY: help up build images test test-docker chaos lint bench lab sim fuzz clean go
+.PHONY: help up build images test test-docker chaos lint bench lab sim fuzz notices clean go
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -94,6 +94,9 @@ fuzz: go ## run each fuzz test for FUZZTIME
 		for name in $$(sed -nE 's/^func (Fuzz[A-Za-z0-9]*).*/\1/p' $$target); do \
 			echo "$$name in $$(dirname $$target)"; go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 20x ./$$(dirname $$target) || exit 1; \
 		done; done
+
+notices: go ## write anew the licence texts that hearth licenses and bakery licenses print, after a change of go.mod
+	HEARTH_WRITE_NOTICES=1 go test -count=1 -run TestNoticesAreOfWhatIsLinked ./internal/notices
 
 clean: ## remove everything that was built and kept: queued calls and the bakery's books too
 	@if [ -f .hearth/lock ] && kill -0 $$(sed -nE 's/.*"pid":([0-9]+).*/\1/p' .hearth/lock) 2>/dev/null; then \

@@ -43,7 +43,7 @@ Exit codes: 0 done, 1 failed (for audit: a difference), 3 the order is not serve
 	f.StringVarP(&c.gateway, "gateway", "g", firstOf(os.Getenv("OPENFAAS_URL"), "http://127.0.0.1:8080"), "URL of the gateway ($OPENFAAS_URL)")
 	f.StringVar(&c.keyFile, "manager-key-file", firstOf(os.Getenv("MANAGER_KEY_FILE"), ".hearth/secrets/openfaas-fn/manager-key"), "file with the manager's key ($MANAGER_KEY_FILE)")
 	f.BoolVar(&c.json, "json", false, "print JSON")
-	root.AddCommand(newOrder(c), newMenu(c), newDisplay(c), newFridge(c), newRestock(c), newOrders(c), newCancel(c), newSpoil(c), newAudit(c), newFloor(c), newReplay(c), newOpen(c))
+	root.AddCommand(newOrder(c), newMenu(c), newDisplay(c), newFridge(c), newRestock(c), newOrders(c), newCancel(c), newSpoil(c), newAudit(c), newFloor(c), newReplay(c), newOpen(c), newLicenses())
 	cli.Prepare(root)
 	return root
 }

@@ -21,7 +21,7 @@ func newRoot() *cobra.Command {
 	}
 	root.AddCommand(cli.Drains(newUp()), cli.Drains(newServe()), newBuild(), newImage(), cli.Drains(newConnector()),
 		newDeploy(), newList(), newDescribe(), newInvoke(), newLogs(), newSecret(), newScale(), newDelete(), newQueues(), newBill(), newDead(), newCancel(),
-		newPassword(), newHealth(), newVersion())
+		newPassword(), newHealth(), newLicenses(), newVersion())
 	cli.Prepare(root)
 	return root
 }

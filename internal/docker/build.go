@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
+	"github.com/hearthfaas/hearth/internal/notices"
 )
 
 // certificates are those of the authorities that this machine trusts, where Linux distributions keep them.
@@ -53,7 +54,7 @@ func (i *Images) Put(ctx context.Context, ref, binary string) error {
 }
 
 // Make makes a program an image, and gives it to the engine. It needs no builder and no base image: the image has the binary,
-// /tmp, and this machine's certificates of authorities. GOARCH says what the binary was built for. The same binary makes the
+// /tmp, this machine's certificates of authorities, and the licences of a Go binary's modules. GOARCH says what the binary was built for. The same binary makes the
 // same image.
 func (i *Images) Make(ctx context.Context, ref string, program Program) error {
 	image, err := imageOf(program, cmp.Or(os.Getenv("GOARCH"), runtime.GOARCH))
@@ -130,8 +131,29 @@ func layerOf(p Program) ([]byte, error) {
 			return nil, err
 		}
 	}
+	if text := licences(p.Binary); text != nil {
+		if err := add(tar.Header{Name: "licenses/", Typeflag: tar.TypeDir, Mode: 0o755}, nil); err != nil {
+			return nil, err
+		}
+		if err := add(tar.Header{Name: "licenses/third-party.txt", Typeflag: tar.TypeReg, Mode: 0o644}, text); err != nil {
+			return nil, err
+		}
+	}
 	if err := add(tar.Header{Name: strings.TrimPrefix(p.Entrypoint, "/"), Typeflag: tar.TypeReg, Mode: 0o755}, program); err != nil {
 		return nil, err
 	}
 	return out.Bytes(), w.Close()
+}
+
+// licences are the texts of what is linked into a binary; nil if it is not Go's, or was not built on this machine.
+func licences(binary string) []byte {
+	modules, err := notices.OfBinary(binary)
+	if err != nil {
+		return nil
+	}
+	text, err := notices.Text(modules)
+	if err != nil {
+		return nil
+	}
+	return text
 }

@@ -3,14 +3,15 @@
 #
 #   sh build.sh [OUTPUT]     OUTPUT is ./handler by default
 #   sh build.sh --test       runs the handler's tests instead
+#   sh build.sh --licenses FILE   writes the licence texts of Go and of the modules that are linked, instead
 #
 # The handler's package is the root of the module in ./function, whatever that is called. The Dockerfile runs this, and so
 # does "hearth build". Only what the function imports is fetched.
 set -eu
 cd "$(dirname "$0")"
-output=${1:-handler}
+output=${1:-handler} file=${2:-}
 case $output in
-/* | --test) ;;
+/* | --test | --licenses) ;;
 *) output=$PWD/$output ;;
 esac
 
@@ -36,4 +37,14 @@ sed "s|\"handler/function\"|\"$module\"|" ../main.go >_watchdog/main.go.new
 # An unchanged file keeps its time, so that nothing is compiled again.
 if cmp -s _watchdog/main.go.new _watchdog/main.go; then rm _watchdog/main.go.new; else mv _watchdog/main.go.new _watchdog/main.go; fi
 
+if [ "$output" = --licenses ]; then
+	mkdir -p "$(dirname "$file")"
+	dirs=$(go list "$@" -deps -f '{{with .Module}}{{if not .Main}}{{.Dir}}{{end}}{{end}}' ./_watchdog | sort -u)
+	[ $mod = mod ] || dirs=$(find vendor -type d | sort)
+	{ go env GOROOT && echo "$dirs"; } | while read -r dir; do
+		find "$dir" -maxdepth 1 -type f \( -iname 'licen[cs]e*' -o -iname 'copying*' -o -iname 'notice*' -o -iname 'patents*' \) |
+			while read -r text; do printf '%s\n\n' "== $text" && cat "$text" && echo; done
+	done >"$file"
+	exit
+fi
 go build "$@" -ldflags "-s -w" -o "$output" ./_watchdog

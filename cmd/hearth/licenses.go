@@ -1,0 +1,25 @@
+package main
+
+import (
+	_ "embed"
+	"io"
+
+	"github.com/spf13/cobra"
+)
+
+// thirdParty are the licence texts of what is linked into this binary. make notices writes them.
+//
+//go:embed third-party.txt
+var thirdParty string
+
+func newLicenses() *cobra.Command {
+	return &cobra.Command{
+		Use:   "licenses",
+		Short: "Print the licences of the software in this program",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := io.WriteString(cmd.OutOrStdout(), thirdParty)
+			return err
+		},
+	}
+}
