@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
+	"os"
 	"sync"
 	"time"
 
@@ -16,12 +18,26 @@ import (
 // redisFlag lets a command work on a Redis that no gateway of Hearth's serves, as that of hearth connector.
 func (c *client) redisFlag(cmd *cobra.Command) {
 	cmd.PersistentFlags().StringVar(&c.redis, "redis", "",
-		"URL of the Redis of a hearth connector, instead of a gateway; it does not say which functions are deployed")
+		"URL of the Redis of a hearth connector, instead of a gateway; $REDISCLI_AUTH has its password, if the URL has none")
+}
+
+// withPassword is a Redis URL with redis-cli's password, which is better kept out of the table of processes.
+func withPassword(address string) string {
+	password := os.Getenv("REDISCLI_AUTH")
+	u, err := url.Parse(address)
+	if err != nil || password == "" {
+		return address
+	}
+	if _, has := u.User.Password(); has {
+		return address
+	}
+	u.User = url.UserPassword(u.User.Username(), password)
+	return u.String()
 }
 
 // onRedis answers a request as a gateway on that Redis would.
 func (c *client) onRedis(req *http.Request) (*http.Response, error) {
-	queue, err := openRedis(req.Context(), c.redis, 5*time.Second, slog.New(slog.DiscardHandler))
+	queue, err := openRedis(req.Context(), withPassword(c.redis), 5*time.Second, slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}

@@ -64,3 +64,17 @@ func TestQueuesAndDeadLettersStraightOnRedis(t *testing.T) {
 	_, err = run("dead", "list", "--queue", "oven:nothing")
 	require.ErrorContains(t, err, "there is no queue")
 }
+
+// TestPasswordOfRedisIsInNoArgument is not parallel, as it changes the environment.
+func TestPasswordOfRedisIsInNoArgument(t *testing.T) {
+	t.Setenv("REDISCLI_AUTH", "p@ss word")
+	for address, want := range map[string]string{
+		"redis://10.62.0.1:6379":        "redis://:p%40ss%20word@10.62.0.1:6379",
+		"redis://me@10.62.0.1:6379/2":   "redis://me:p%40ss%20word@10.62.0.1:6379/2",
+		"redis://:other@10.62.0.1:6379": "redis://:other@10.62.0.1:6379",
+	} {
+		require.Equal(t, want, withPassword(address))
+	}
+	t.Setenv("REDISCLI_AUTH", "")
+	require.Equal(t, "redis://10.62.0.1:6379", withPassword("redis://10.62.0.1:6379"))
+}
