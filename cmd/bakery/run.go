@@ -132,11 +132,10 @@ func noCallback(callback string) error {
 	if u, err := url.Parse(callback); err == nil {
 		if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
 			return fmt.Errorf("no callback came to %s, which only programs of this machine reach that are in no container: where the gateway's queue runs in one, "+
-				"as on faasd, listen on the address of its bridge (on faasd, --listen 10.62.0.1:9001). A Hearth of this machine wants --callback-allow 127.0.0.1:9001", callback)
+				"as on faasd, listen on the address of its bridge (on faasd, --listen 10.62.0.1:9001). A Hearth of this machine wants --callback-allow %s", callback, u.Host)
 		}
 	}
-	return fmt.Errorf("no callback came to %s: the machine of the gateway's queue must reach that address. If it is Hearth's and the address is a private one, "+
-		"start Hearth with --callback-allow", callback)
+	return fmt.Errorf("no callback came to %s: the machine of the gateway's queue must reach that address; Hearth calls a private one only with --callback-allow", callback)
 }
 
 func sleepUntil(ctx context.Context, at time.Time) error {

@@ -14,7 +14,7 @@ func TestMissingCallbacksNameWhatHelps(t *testing.T) {
 		"http://localhost:4000": "(on faasd, --listen 10.62.0.1:9001)",
 		"http://[::1]:4000":     "(on faasd, --listen 10.62.0.1:9001)",
 		"http://10.62.0.1:4000": "the machine of the gateway's queue must reach that address",
-		"http://my-laptop:4000": "If it is Hearth's and the address is a private one",
+		"http://my-laptop:4000": "only with --callback-allow",
 	} {
 		require.ErrorContains(t, noCallback(callback), want)
 	}
