@@ -13,14 +13,14 @@ native=$(docker version --format '{{.Server.Arch}}' 2>/dev/null) || {
 	exit 1
 }
 for arch in $archs; do
-	GOARCH=$arch make --no-print-directory build BIN="$dir"
+	GOOS=linux GOARCH=$arch make --no-print-directory build BIN="$dir"
 	# root, for the engine's socket; see docker-compose.yml for what it may not.
 	GOARCH=$arch bin/hearth image "$prefix/hearth:$version-$arch" "$dir/hearth" --user 0:0 --workdir /var/lib/hearth \
 		--arg serve --arg --listen --arg 0.0.0.0:8080 \
 		--label org.opencontainers.image.title=Hearth --label org.opencontainers.image.licenses=MIT --label org.opencontainers.image.version="$version" \
 		--label org.opencontainers.image.source=https://github.com/hearthfaas/hearth \
 		--label "org.opencontainers.image.description=Serverless functions on hardware you own"
-	GOARCH=$arch TAG=$version-$arch bin/hearth build --provider docker
+	GOOS=linux GOARCH=$arch TAG=$version-$arch bin/hearth build --provider docker
 done
 case " $archs " in *" $native "*)
 	for name in hearth cashier baker oven server; do
