@@ -132,6 +132,7 @@ func sendSmall(w *bufio.Writer, req *http.Request) error {
 
 // upload sends a body in a goroutine of its own, while the answer is read.
 type upload struct {
+	body  io.Reader     // the request may have been given another by the time that this is read to its end
 	asked chan struct{} // the replica wants the body
 	over  chan struct{} // it has answered without it
 	once  sync.Once
@@ -144,7 +145,7 @@ type upload struct {
 var copies = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
 
 func newUpload(c *conn, w *bufio.Writer, req *http.Request) *upload {
-	u := &upload{done: make(chan struct{})}
+	u := &upload{done: make(chan struct{}), body: req.Body}
 	if strings.EqualFold(req.Header.Get("Expect"), "100-continue") {
 		u.asked, u.over = make(chan struct{}), make(chan struct{})
 	}
@@ -213,7 +214,7 @@ func (u *upload) send(w *bufio.Writer, req *http.Request) (whole bool, err error
 		out = chunks
 	}
 	for left := req.ContentLength; ; {
-		n, err := req.Body.Read(*buffer)
+		n, err := u.body.Read(*buffer)
 		if err == io.EOF {
 			u.read.Store(true)
 		}
