@@ -206,7 +206,7 @@ func (a *Autoscaler) decide(n hearth.Name, l router.Load, waiting int, now time.
 		fn.busy = now
 	}
 	fn.samples = fn.samples.add(sampleOf(l, fn.cpu, now), a.cfg.Stable)
-	s := Stats{Present: fn.spec.Replicas, Failing: l.Failing != "", Warm: fn.warm,
+	s := Stats{Present: fn.spec.Replicas, Failing: l.Failing != "" && !l.Proven, Warm: fn.warm,
 		Stable: fn.samples.average(a.cfg.Stable), Panic: fn.samples.average(a.cfg.Panic),
 		Waiting: waiting + l.Held, InFlight: l.InFlight, Ending: l.Ending, RunTime: fn.samples.runTime(a.cfg.Stable), Concurrency: fn.spec.Concurrency(),
 		Busy: fn.busy, Highest: fn.wanted.highest()}

@@ -105,6 +105,18 @@ func TestGrowsWithinTicksOfARushAndShrinksAfterIt(t *testing.T) {
 	require.Equal(t, 1, r.spec.Replicas, "a stable window, and a panic window, after the last call")
 }
 
+// TestAFunctionThatCrashesMayGrow: another replica serves while one is down. One that has never been ready cannot grow: the next
+// replicas would fail as well.
+func TestAFunctionThatCrashesMayGrow(t *testing.T) {
+	t.Parallel()
+	for proven, want := range map[bool][]int{true: {5, 10}, false: {1, 1}} {
+		r := newRig(t, 1)
+		r.load.Failing, r.load.Proven = "exit code 2", proven
+		r.tick(2, 1, 0)
+		require.Equal(t, want, r.tick(2, 4, 400), "proven: %v", proven)
+	}
+}
+
 func TestSleepsAfterTheIdleTimeAndIsNotLookedAtThen(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1, "zero", "true", "zero-duration", "2s")

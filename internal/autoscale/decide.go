@@ -11,7 +11,7 @@ import (
 // Stats are what is known of a function at one moment.
 type Stats struct {
 	Present int  // replicas that there should be; 0 is asleep
-	Failing bool // one of them cannot start
+	Failing bool // none has ever been ready, and one cannot start
 	Warm    int  // the fewest that there should be by the clock, now
 
 	Stable, Panic Average       // over the two windows

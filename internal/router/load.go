@@ -14,7 +14,8 @@ type Load struct {
 	Held      int    // that wait for a replica
 	Known     int    // replicas, of all revisions
 	Available int    // of these, that are ready
-	Failing   string // why none is
+	Failing   string // why one of them cannot start
+	Proven    bool   // one has been ready before, so another may help
 
 	// What time was spent on, since the function was deployed or this hearth began: a mean is the difference of two.
 	ReplicaTime time.Duration // that its replicas have lived, together
@@ -87,6 +88,7 @@ func (fn *route) load() Load {
 		if t.Ready {
 			l.Available++
 		}
+		l.Proven = l.Proven || t.Ready || t.Proven
 	}
 	return l
 }

@@ -94,7 +94,7 @@ func TestCallGoesToAReplicaAndBack(t *testing.T) {
 	require.Equal(t, load.BusyTime, load.LoadTime, "it did not wait")
 	require.Greater(t, load.ReplicaTime, load.BusyTime)
 	load.ReplicaTime, load.BusyTime, load.LoadTime = 0, 0, 0
-	require.Equal(t, router.Load{Calls: 1, Known: 1, Available: 1}, load)
+	require.Equal(t, router.Load{Calls: 1, Known: 1, Available: 1, Proven: true}, load)
 }
 
 func TestReplicaGetsItsAddressWhenItIsReady(t *testing.T) {
