@@ -80,7 +80,7 @@ bench: go ## install what measuring lacks, measure, and print one table; ARGS ar
 	@$(MAKE) --no-print-directory build
 	@cd bench && go mod download && go build $(LEAN) -o ../bin/bench . && ENGINE=optional sh ../scripts/engine.sh ../bin/bench $(ARGS)
 
-lab: go ## the same day in a monolith, a fixed fleet and autoscaled functions: writes docs/lab, in 20 minutes; ARGS='-quick' takes two
+lab: go ## the same day in a monolith, a fixed fleet and autoscaled functions: writes docs/lab, in 20 minutes; ARGS='-quick' takes ten
 	@sh scripts/deps.sh redis-server
 	@$(MAKE) --no-print-directory build
 	@cd bench && go build $(LEAN) -o ../bin/lab ./lab && exec ../bin/lab $(ARGS)

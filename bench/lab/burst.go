@@ -28,14 +28,15 @@ type burstPlay struct {
 	Recovered bool
 }
 
-// burstSpeed makes a second of a bake of chocolate chip cookies.
-const burstSpeed = 720
+// burstSpeed makes half a second of a bake of chocolate chip cookies. With the 90 orders or so before the rush that count,
+// that is a baseline which a delay of another half second would double: the aim can be missed.
+const burstSpeed = 1440
 
 // tillSpeed is how fast the burst's file is played: its times are whole seconds, and so 1/60 s.
 const tillSpeed = 60
 
 func (l *lab) burst(ctx context.Context) (*burst, error) {
-	b := &burst{Rate: 2, Times: 10, Starts: l.phase(15 * time.Second), Ends: l.phase(25 * time.Second), Ended: l.phase(30 * time.Second)}
+	b := &burst{Rate: 4, Times: 10, Starts: l.phase(30 * time.Second), Ends: l.phase(45 * time.Second), Ended: l.phase(60 * time.Second)}
 	file := filepath.Join(l.bed.State, "burst.csv")
 	if err := b.write(file, l.day.seed); err != nil {
 		return nil, err

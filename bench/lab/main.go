@@ -47,7 +47,7 @@ func main() {
 	flag.Float64Var(&l.speed, "speed", 600, "how much faster than the clock a day goes")
 	flag.Uint64Var(&l.day.seed, "seed", 1, "seed of the shops' offsets, and of all that is random here")
 	flag.StringVar(&l.bed.Fsync, "fsync", "always", "durability of each Redis: always or everysec")
-	flag.BoolVar(&l.quick, "quick", false, "a minute or two, for development: fewer runs, shorter, and figures that say little")
+	flag.BoolVar(&l.quick, "quick", false, "about ten minutes, for development: fewer and shorter runs, whose figures say little")
 	flag.StringVar(&l.only, "only", "", "one part: day, burst or claims")
 	flag.StringVar(&l.out, "out", "", "directory for the results (default docs/lab; .hearth/lab/out with -quick or -only)")
 	flag.Parse()

@@ -1,102 +1,13 @@
 package main
 
 import (
-	"bytes"
-	"image/color"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
-	"gonum.org/v1/plot"
-	"gonum.org/v1/plot/font"
 	"gonum.org/v1/plot/plotter"
-	"gonum.org/v1/plot/plotutil"
-	"gonum.org/v1/plot/vg"
-	"gonum.org/v1/plot/vg/draw"
 )
-
-// A curve is a line, or points, of a plot.
-type curve struct {
-	name   string
-	points plotter.XYs
-	marks  bool // points, joined by a thin line
-	names  []string
-}
-
-// drawing is what one plot shows.
-type drawing struct {
-	file, title, x, y string
-	log               bool // the y axis
-	curves            []curve
-}
-
-// save draws it as SVG.
-func (d drawing) save(dir string) error {
-	plot.DefaultFont = font.Font{Typeface: "Liberation", Variant: "Sans"}
-	plotter.DefaultFont = plot.DefaultFont
-	p := plot.New()
-	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = d.title, d.x, d.y
-	p.BackgroundColor = color.White // pages are dark, too
-	p.Legend.Top, p.Legend.Left, p.Legend.Padding, p.Legend.XOffs = true, true, vg.Points(2), vg.Points(4)
-	p.Add(plotter.NewGrid())
-	for i, c := range d.curves {
-		if len(c.points) == 0 {
-			continue
-		}
-		line, err := plotter.NewLine(c.points)
-		if err != nil {
-			return err
-		}
-		line.Color, line.Width = plotutil.Color(i), vg.Points(1.2)
-		if !c.marks {
-			p.Add(line)
-			p.Legend.Add(c.name, line)
-			continue
-		}
-		line.Width, line.Dashes = vg.Points(.6), plotutil.Dashes(1)
-		marks, err := plotter.NewScatter(c.points)
-		if err != nil {
-			return err
-		}
-		marks.Color, marks.Shape, marks.Radius = plotutil.Color(i), draw.CircleGlyph{}, vg.Points(3)
-		labels, err := plotter.NewLabels(plotter.XYLabels{XYs: c.points, Labels: c.names})
-		if err != nil {
-			return err
-		}
-		labels.Offset = vg.Point{X: vg.Points(5), Y: vg.Points(3 - 14*float64(i%2))}
-		p.Add(line, marks, labels)
-		p.Legend.Add(c.name, marks)
-	}
-	if d.log {
-		p.Y.Max *= math.Pow(p.Y.Max/p.Y.Min, .08*float64(len(d.curves)))
-		p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
-	} else {
-		p.Y.Max += (p.Y.Max - p.Y.Min) * .08 * float64(len(d.curves)) // where the legend is
-	}
-	p.X.Max += (p.X.Max - p.X.Min) * .02
-	if d.marked() {
-		p.X.Max += (p.X.Max - p.X.Min) * .15 // for the names of the points
-	}
-	canvas, err := p.WriterTo(22*vg.Centimeter, 12*vg.Centimeter, "svg")
-	if err != nil {
-		return err
-	}
-	var svg bytes.Buffer
-	if _, err := canvas.WriteTo(&svg); err != nil {
-		return err
-	}
-	// Who has not got the font has one that is as wide.
-	text := bytes.ReplaceAll(svg.Bytes(), []byte("font-family:Liberation Sans"), []byte("font-family:Liberation Sans,Arial,Helvetica,sans-serif"))
-	return os.WriteFile(filepath.Join(dir, d.file), text, 0o644)
-}
-
-// marked tells whether it has points with names.
-func (d drawing) marked() bool {
-	return slices.ContainsFunc(d.curves, func(c curve) bool { return c.marks })
-}
 
 // minutes are the bakery's own, of a time by the clock.
 func (l *lab) minutes(d time.Duration) float64 { return d.Minutes() * l.speed }
@@ -145,8 +56,8 @@ const timeOfDay = "minutes since the first order"
 
 // drawDay draws what a comparison found.
 func (l *lab) drawDay(c *comparison) error {
-	backlog := drawing{file: "backlog.svg", title: "Trays that wait for an oven", x: timeOfDay, y: "trays"}
-	waits := drawing{file: "waits.svg", title: "How long customers wait", x: "minutes until an order was served", y: "% of the orders"}
+	backlog := drawing{file: "backlog.svg", title: "Trays waiting for an oven", x: timeOfDay, y: "trays"}
+	waits := drawing{file: "waits.svg", title: "How long customers wait", x: "minutes until an order was served", y: "% of the orders", top: 100}
 	trade := drawing{file: "curve.svg", title: "What a short wait costs", x: "replica-seconds of the open shop", y: "p99 wait, minutes of the bakery", log: true}
 	for _, name := range []string{monolithMean, monolithPeak, fleetMean, fleetPeak, autoscaled} {
 		p := c.of(name)
@@ -166,8 +77,8 @@ func (l *lab) drawDay(c *comparison) error {
 		}
 		trade.curves = append(trade.curves, one)
 	}
-	ovens := drawing{file: "replicas.svg", title: "Ovens that there are, and that the day needs", x: timeOfDay, y: "ovens", curves: []curve{
-		l.over("needed, by one who knows the arrivals", spans(c.Probe.began, c.Length, step, baking(c.Probe.trays)), func(v float64) float64 { return math.Ceil(v / racks) }),
+	ovens := drawing{file: "replicas.svg", title: "Ovens running, and ovens that the day needs", x: timeOfDay, y: "ovens", curves: []curve{
+		l.over("needed, knowing the arrivals", spans(c.Probe.began, c.Length, step, baking(c.Probe.trays)), func(v float64) float64 { return math.Ceil(v / racks) }),
 		l.replicasOf(c.of(autoscaled), autoscaled, "oven"), l.replicasOf(c.of(fleetMean), fleetMean, "oven"), l.replicasOf(c.of(fleetPeak), fleetPeak, "oven"),
 	}}
 	for _, d := range []drawing{backlog, waits, trade, ovens} {
@@ -183,7 +94,8 @@ func (c *comparison) backlog(p *play) series { return spans(p.began, c.Length, s
 
 // drawBurst draws the 99th percentile of each second, and the ovens.
 func (l *lab) drawBurst(b *burst) error {
-	d := drawing{file: "burst.svg", title: "Ten times the orders, for a while", x: "seconds", y: "p99 wait of the orders of each second, ms", log: true}
+	d := drawing{file: "burst.svg", title: "Ten times the orders, for a while", x: "seconds", y: "p99 wait of the orders of each second, ms", log: true,
+		mark: span{"the rush", b.Starts.Seconds(), b.Ends.Seconds()}}
 	for _, p := range b.Plays {
 		c := curve{name: p.Name}
 		for at := time.Duration(0); at < b.Ended; at += time.Second {
