@@ -99,7 +99,7 @@ func (c *client) send(ctx context.Context, method, path string, in any) (*http.R
 		}
 		body = bytes.NewReader(text)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.gateway, "/")+path, body)
+	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.base(), "/")+path, body)
 	if err != nil {
 		return nil, fmt.Errorf("--gateway: %w", err)
 	}
@@ -139,6 +139,9 @@ func (c *client) roundTrip(req *http.Request) (*http.Response, error) {
 	}
 	return res, nil
 }
+
+// base is the URL of the management API. That of a hearth on this machine may be at its admin address only; its state directory says so.
+func (c *client) base() string { return firstOf(apiOf(c.state, c.gateway), c.gateway) }
 
 // unanswered says why a request has no answer.
 func unanswered(err error) error {

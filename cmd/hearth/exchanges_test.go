@@ -101,6 +101,9 @@ func (n *testNode) send(where string, ask message) (*http.Response, string) {
 		} else {
 			req.Header.Set(h[0], h[1])
 		}
+		if h[0] == "Host" {
+			req.Host = h[1]
+		}
 	}
 	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	defer client.CloseIdleConnections()

@@ -100,10 +100,18 @@ func (n *testNode) available(name string) uint64 {
 // do sends a request to the gateway, with headers in turn with their values.
 func (n *testNode) do(method, path, body string, headers ...string) (*http.Response, string) {
 	n.t.Helper()
-	req, err := http.NewRequestWithContext(n.t.Context(), method, n.url()+path, strings.NewReader(body))
+	return n.doAt(n.url(), method, path, body, headers...)
+}
+
+// doAt is do at another address.
+func (n *testNode) doAt(base, method, path, body string, headers ...string) (*http.Response, string) {
+	n.t.Helper()
+	req, err := http.NewRequestWithContext(n.t.Context(), method, base+path, strings.NewReader(body))
 	require.NoError(n.t, err)
 	for i := 0; i < len(headers); i += 2 {
-		req.Header.Set(headers[i], headers[i+1])
+		if req.Header.Set(headers[i], headers[i+1]); headers[i] == "Host" {
+			req.Host = headers[i+1]
+		}
 	}
 	res, err := n.self.Do(req)
 	require.NoError(n.t, err)

@@ -23,6 +23,7 @@ type holder struct {
 	PID     int       `json:"pid"`
 	Address string    `json:"address"`
 	Since   time.Time `json:"since"`
+	API     string    `json:"api,omitempty"` // URL of the management API, if it is not at Address
 }
 
 // lockState takes the lock of a state directory. It returns an error of code Conflict that says who has it.
@@ -56,8 +57,8 @@ func lockState(dir string) (*stateLock, error) {
 }
 
 // say writes who holds the lock.
-func (l *stateLock) say(address string) error {
-	text, err := json.Marshal(holder{os.Getpid(), address, time.Now().UTC().Truncate(time.Second)})
+func (l *stateLock) say(h holder) error {
+	text, err := json.Marshal(h)
 	if err != nil {
 		return err
 	}

@@ -36,6 +36,8 @@ type nodeConfig struct {
 	// RedisPatience is for how long a Redis that does not answer yet is waited for.
 	RedisPatience time.Duration
 	Listener      net.Listener
+	AdminListener net.Listener // nil: there is no admin address
+	Admin         adminConfig
 	TLS           *certificate // nil: plain HTTP
 	Plain         bool         // stand in for a stock gateway
 	NoAuth        bool
@@ -72,16 +74,31 @@ type node struct {
 
 // startNode opens Redis, brings back what was deployed, and serves.
 func startNode(ctx context.Context, cfg nodeConfig) (*node, error) {
-	n := &node{cfg: cfg, self: http.DefaultClient, served: make(chan error, 1)}
+	n := &node{cfg: cfg, self: http.DefaultClient, served: make(chan error, 2)}
 	if err := n.open(ctx); err != nil {
 		return nil, errors.Join(err, n.close(ctx))
 	}
-	listener := cfg.Listener
+	listener, admin := cfg.Listener, cfg.AdminListener
 	if cfg.TLS != nil {
-		listener, n.self = cfg.TLS.listen(listener), cfg.TLS.client(listener.Addr())
+		n.self = cfg.TLS.client(n.apiListener().Addr())
+		listener = cfg.TLS.listen(listener)
+		if admin != nil {
+			admin = cfg.TLS.listen(admin)
+		}
 	}
 	go func() { n.served <- n.gateway.Serve(listener) }()
+	if admin != nil {
+		go func() { n.served <- n.gateway.ServeAdmin(admin) }()
+	}
 	return n, nil
+}
+
+// apiListener is where the management API is for programs.
+func (n *node) apiListener() net.Listener {
+	if n.cfg.Admin.Only {
+		return n.cfg.AdminListener
+	}
+	return n.cfg.Listener
 }
 
 func (n *node) open(ctx context.Context) (err error) {
@@ -142,7 +159,7 @@ func (n *node) open(ctx context.Context) (err error) {
 	n.provider.Watch(n.registry.Updated)
 	n.provider.WatchRollouts(n.registry.RolloutFailed)
 	n.gateway = gateway.New(gateway.Config{Registry: n.registry, Router: n.router, Queue: n.queue, Dispatch: n.dispatch, Provider: n.provider, Secrets: n.secrets, Logs: printed,
-		Log: cfg.Log, Credentials: n.credentials, Version: versionText(), Plain: cfg.Plain, Usage: n.meter.Report, Metrics: numbers.Handler(), Served: numbers.Served, Tracer: n.tracer,
+		Log: cfg.Log, Credentials: n.credentials, Origin: cfg.Admin.origin(cfg.TLS), Admin: n.adminURL(), AdminOnly: cfg.Admin.Only, Version: versionText(), Plain: cfg.Plain, Usage: n.meter.Report, Metrics: numbers.Handler(), Served: numbers.Served, Tracer: n.tracer,
 		QueueLimit: cfg.Queue.limit()})
 	state := metrics.State{Functions: n.registry.All, Load: n.router.Load, Queues: n.gateway.AllQueues, Used: n.meter.Since}
 	if n.cron != nil {
@@ -217,11 +234,25 @@ func addrPortOf(a net.Addr) netip.AddrPort {
 }
 
 // url is where the gateway is.
-func (n *node) url() string {
-	if n.cfg.TLS != nil {
-		return "https://" + n.cfg.TLS.host(n.cfg.Listener.Addr())
+func (n *node) url() string { return urlOf(n.cfg.Listener.Addr(), n.cfg.TLS) }
+
+// apiURL is where the management API is for programs.
+func (n *node) apiURL() string { return urlOf(n.apiListener().Addr(), n.cfg.TLS) }
+
+// adminURL is the admin address, or "".
+func (n *node) adminURL() string {
+	if n.cfg.AdminListener == nil {
+		return ""
 	}
-	return "http://" + reachable(n.cfg.Listener.Addr())
+	return urlOf(n.cfg.AdminListener.Addr(), n.cfg.TLS)
+}
+
+// urlOf is how somebody on this machine reaches an address.
+func urlOf(a net.Addr, cert *certificate) string {
+	if cert != nil {
+		return "https://" + cert.host(a)
+	}
+	return "http://" + reachable(a)
 }
 
 // reachable is an address as somebody on this machine reaches it.

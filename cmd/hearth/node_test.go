@@ -184,7 +184,7 @@ func TestOnlyTheOperatorOperates(t *testing.T) {
 			require.NoError(t, err)
 			_ = res.Body.Close()
 			require.Equal(t, http.StatusUnauthorized, res.StatusCode, path)
-			require.Equal(t, `Basic realm="Restricted"`, res.Header.Get("WWW-Authenticate"))
+			require.Equal(t, `Basic realm="Hearth operator", charset="UTF-8"`, res.Header.Get("WWW-Authenticate"))
 		}
 	}
 	res, _ := n.do(http.MethodGet, "/healthz", "")

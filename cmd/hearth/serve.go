@@ -28,6 +28,7 @@ type serveConfig struct {
 	providerConfig
 	State     string
 	Listen    string
+	Admin     adminConfig
 	Redis     string
 	Fsync     string
 	MaxMemory string
@@ -63,6 +64,7 @@ with faas-cli. This is what a service or a container runs; hearth up builds and 
 ` + redisHelp,
 		Example: `  hearth serve --state /var/lib/hearth
   REDIS_URL=redis://redis:6379 hearth serve --listen 0.0.0.0:8080
+  hearth serve --listen 0.0.0.0:8080 --admin-listen 127.0.0.1:8081 --allowed-host functions.example.com
   hearth serve --listen :8443 --tls-cert /etc/hearth/fullchain.pem --tls-key /etc/hearth/privkey.pem`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -88,6 +90,7 @@ func (c *serveConfig) addFlags(f *pflag.FlagSet) {
 	c.providerConfig.addFlags(f)
 	f.StringVar(&c.State, "state", ".hearth", "directory for everything that is kept")
 	f.StringVar(&c.Listen, "listen", "127.0.0.1:8080", "address of the gateway")
+	c.Admin.addFlags(f)
 	f.StringVar(&c.Redis, "redis", "", "URL of a Redis to use, instead of a private one (default $REDIS_URL)")
 	f.StringVar(&c.Fsync, "fsync", "always", "when the private Redis writes to disk: always; or everysec, which may lose the last second's calls, 202 or not, when the machine or Redis dies")
 	f.StringVar(&c.MaxMemory, "redis-memory", "1gb", "most memory of the private Redis; when it is full, new calls get 503 and none is lost")
@@ -110,6 +113,10 @@ func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n 
 	if err := c.allowCallbacks(); err != nil {
 		return err
 	}
+	if err := c.Admin.fromEnvironment(); err != nil {
+		return err
+	}
+	c.Admin.own(c.Listen, c.Admin.Listen)
 	prices, err := c.prices()
 	if err != nil {
 		return err
@@ -131,16 +138,27 @@ func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n 
 	defer closeLog()
 	listener, err := net.Listen("tcp", c.Listen)
 	if err != nil {
-		return portTaken(c.Listen, err)
+		return portTaken("--listen", c.Listen, err)
 	}
 	defer func() { _ = listener.Close() }()
+	var admin net.Listener
+	if c.Admin.Listen != "" {
+		if admin, err = net.Listen("tcp", c.Admin.Listen); err != nil {
+			return portTaken("--admin-listen", c.Admin.Listen, err)
+		}
+		defer func() { _ = admin.Close() }()
+	}
 	var cert *certificate
 	if c.TLSCert != "" {
 		if cert, err = loadCertificate(c.TLSCert, c.TLSKey, log); err != nil {
 			return err
 		}
 	}
-	if err := lock.say(listener.Addr().String()); err != nil {
+	held := holder{PID: os.Getpid(), Address: listener.Addr().String(), Since: time.Now().UTC().Truncate(time.Second)}
+	if c.Admin.Only {
+		held.API = urlOf(admin.Addr(), cert)
+	}
+	if err := lock.say(held); err != nil {
 		return err
 	}
 
@@ -156,7 +174,7 @@ func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n 
 			return err
 		}
 	}
-	n, err := startNode(ctx, nodeConfig{State: c.State, Provider: c.providerConfig, RedisURL: redisURL, RedisPatience: redisPatience, Listener: listener, TLS: cert, Plain: c.Plain, NoAuth: c.NoAuth, Log: log,
+	n, err := startNode(ctx, nodeConfig{State: c.State, Provider: c.providerConfig, RedisURL: redisURL, RedisPatience: redisPatience, Listener: listener, AdminListener: admin, Admin: c.Admin, TLS: cert, Plain: c.Plain, NoAuth: c.NoAuth, Log: log,
 		Backoff: hearth.Backoff(c.Backoff), Queue: c.Queue, Scaling: c.Scaling, Prices: prices, CallbackAllow: c.CallbackAllow})
 	if err != nil {
 		return err
@@ -216,12 +234,11 @@ func (c serveConfig) check() error {
 	if (c.TLSCert == "") != (c.TLSKey == "") {
 		return errors.New("--tls-cert and --tls-key are two halves: give both, or none")
 	}
-	host, _, err := net.SplitHostPort(c.Listen)
-	if err != nil {
-		return fmt.Errorf("--listen is %q, want an address such as 127.0.0.1:8080", c.Listen)
+	if err := checkListen("--listen", c.Listen, c.NoAuth); err != nil {
+		return err
 	}
-	if ip := net.ParseIP(host); c.NoAuth && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
-		return fmt.Errorf("--no-auth is only for loopback addresses, and --listen is %s", c.Listen)
+	if err := c.Admin.check(c.NoAuth); err != nil {
+		return err
 	}
 	if _, err := hearth.ParseBackoff(c.Backoff); err != nil {
 		return fmt.Errorf("--retry-backoff: %w", err)
@@ -257,7 +274,19 @@ func (c *serveConfig) allowCallbacks() error {
 	return nil
 }
 
-func portTaken(address string, err error) error {
+// checkListen refuses what is no address, and one that others reach, if no password keeps them out.
+func checkListen(flag, address string, noAuth bool) error {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("%s is %q, want an address such as 127.0.0.1:8080", flag, address)
+	}
+	if ip := net.ParseIP(host); noAuth && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return fmt.Errorf("--no-auth is only for loopback addresses, and %s is %s", flag, address)
+	}
+	return nil
+}
+
+func portTaken(flag, address string, err error) error {
 	if !errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("listen on %s: %w", address, err)
 	}
@@ -265,7 +294,7 @@ func portTaken(address string, err error) error {
 	if who == "" {
 		who = "another process"
 	}
-	return hearth.Errorf(hearth.Conflict, "%s is taken by %s: end that, or choose another address with --listen", address, who)
+	return hearth.Errorf(hearth.Conflict, "%s is taken by %s: end that, or choose another address with %s", address, who, flag)
 }
 
 // force ends the draining when the user asks a second time.

@@ -98,6 +98,13 @@ func (c *certificate) host(address net.Addr) string {
 	return address.String()
 }
 
+// covers tells whether the certificate is for a name.
+func (c *certificate) covers(name string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.current.Leaf.VerifyHostname(name) == nil
+}
+
 // client is for calls of this hearth to itself. It trusts this certificate and no other, whatever names it is for.
 func (c *certificate) client(address net.Addr) *http.Client {
 	return &http.Client{Transport: &http.Transport{

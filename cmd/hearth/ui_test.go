@@ -12,12 +12,12 @@ import (
 
 func TestThePageShowsFunctionsAndQueuesAndNothingThatTheyPutInIt(t *testing.T) {
 	t.Parallel()
-	n := newTestNode(t)
+	n := newTestNode(t, adminAddress(t))
 	n.deploy("probe")
 	n.deploy("broken", func(d *types.FunctionDeployment) { d.EnvVars["FAIL_START"] = "<script>alert(1)</script>" })
 	page := func() string {
 		login := base64.StdEncoding.EncodeToString([]byte(n.credentials.User + ":" + n.credentials.Password))
-		_, text := n.do(http.MethodGet, "/ui/", "", "Authorization", "Basic "+login)
+		_, text := n.doAt(n.adminURL(), http.MethodGet, "/ui/", "", "Authorization", "Basic "+login)
 		return text
 	}
 	eventually(t, func() bool {

@@ -134,15 +134,18 @@ func (c upConfig) buildWhatCan(ctx context.Context, stack *build.Stack, out *con
 // say tells how to reach the gateway.
 func (n *node) say(out *console) {
 	out.step("gateway", 0, "%s", n.url())
+	if admin := n.adminURL(); admin != "" {
+		out.step("admin", 0, "%s/ui/", admin)
+	}
 	if !n.cfg.NoAuth {
-		out.step("login", 0, "faas-cli login --gateway %s --password-stdin < %s", n.url(), relative(filepath.Join(n.cfg.State, "basic-auth-password")))
+		out.step("login", 0, "faas-cli login --gateway %s --password-stdin < %s", n.apiURL(), relative(filepath.Join(n.cfg.State, "basic-auth-password")))
 	}
 	out.step("logs", 0, "%s", relative(filepath.Join(n.cfg.State, "logs")))
 }
 
 // deploy deploys the stack as faas-cli does: over the gateway's API, updating first.
 func (n *node) deploy(ctx context.Context, stack *build.Stack, out *console) error {
-	gateway, err := url.Parse(n.url())
+	gateway, err := url.Parse(n.apiURL())
 	if err != nil {
 		return err
 	}

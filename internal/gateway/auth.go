@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/hearthfaas/hearth/internal/origin"
 )
 
 // Credentials are the operator's. The zero Credentials let everybody in.
@@ -55,19 +57,40 @@ func LoadCredentials(dir string) (c Credentials, made bool, err error) {
 	return c, made, nil
 }
 
+// realm is what a browser keeps the operator's password for, besides the origin. No answer of a function may name it.
+const realm = "Hearth operator"
+
 // A guard lets only the operator through, and lets nobody guess quickly.
 type guard struct {
 	credentials Credentials
+	origin      origin.Guard
 	failures    failures
 }
 
-// protect lets only the operator through, and no page in the operator's browser. Who has no credentials to show does not guess.
-func (g *guard) protect(next http.Handler) http.Handler {
+// programs lets the operator's programs through. It is for the gateway's address, where functions' pages are at home.
+func (g *guard) programs(next http.Handler) http.Handler {
+	return g.asked(g.origin.Program, g.operator(origin.Challenge, next))
+}
+
+// pages lets the operator's programs and own pages through. It is for the admin address.
+func (g *guard) pages(next http.Handler) http.Handler {
+	return g.asked(g.origin.Page, g.operator(func(*http.Request) bool { return true }, next))
+}
+
+// asked refuses requests that are not of the right origin.
+func (g *guard) asked(check func(*http.Request) error, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if scripted(r) {
-			http.Error(w, "a page in a browser may not use this: use faas-cli, hearth, or another client", http.StatusForbidden)
+		if err := check(r); err != nil {
+			http.Error(w, err.Error(), http.StatusForbidden)
 			return
 		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// operator wants the operator's password, and asks for it with a challenge where that is safe. Who has no credentials to show does not guess.
+func (g *guard) operator(challenge func(*http.Request) bool, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if g.credentials == (Credentials{}) {
 			next.ServeHTTP(w, r)
 			return
@@ -83,7 +106,9 @@ func (g *guard) protect(next http.Handler) http.Handler {
 			if shown {
 				g.failures.add(from, time.Now())
 			}
-			w.Header().Set("WWW-Authenticate", `Basic realm="Restricted"`)
+			if challenge(r) {
+				w.Header().Set("WWW-Authenticate", `Basic realm="`+realm+`", charset="UTF-8"`)
+			}
 			http.Error(w, "unauthorized: log in with faas-cli login, or send basic auth", http.StatusUnauthorized)
 			return
 		}

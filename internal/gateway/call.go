@@ -68,6 +68,7 @@ func (g *Gateway) headersOf(r *http.Request, callID string, now time.Time) http.
 	if !g.cfg.Plain {
 		dropDelivery(h)
 	}
+	g.dropPassword(h)
 	h[chain.HeaderCallID] = []string{callID}
 	h[headerStartTime] = []string{strconv.FormatInt(now.UnixNano(), 10)}
 	if _, ok := h["X-Forwarded-Host"]; !ok {

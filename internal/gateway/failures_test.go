@@ -14,7 +14,7 @@ import (
 func TestWrongPasswordsFromOneAddressAreSlowedDown(t *testing.T) {
 	t.Parallel()
 	g := &guard{credentials: Credentials{"admin", "right"}}
-	h := g.protect(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }))
+	h := g.programs(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }))
 	try := func(from, password string) (status int, header http.Header) {
 		r := httptest.NewRequest(http.MethodGet, "/system/functions", nil)
 		r.RemoteAddr = from

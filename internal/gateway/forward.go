@@ -32,6 +32,9 @@ func (g *Gateway) call(w http.ResponseWriter, r *http.Request) error {
 		chain.Problem{Status: http.StatusMethodNotAllowed, Title: "Method Not Allowed", Detail: "a function is called with one of " + methods}.Write(w)
 		return nil
 	}
+	if wideWorker(r, target, "/function/") {
+		return hearth.Errorf(hearth.Invalid, "a service worker of /function/NAME would answer for all functions: serve its script below, at /function/NAME/")
+	}
 	callID := callIDOf(r)
 	now := time.Now()
 	out := (&http.Request{Method: r.Method, URL: &url.URL{Opaque: path, RawQuery: query, ForceQuery: asked}, Header: g.headersOf(r, callID, now),
@@ -67,6 +70,7 @@ func (g *Gateway) call(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	dropHops(res.Header)
+	dropClaims(res.Header)
 	for name, values := range res.Header {
 		header[name] = values
 	}
@@ -84,6 +88,7 @@ func (g *Gateway) call(w http.ResponseWriter, r *http.Request) error {
 	body.closing(w)
 	w.WriteHeader(res.StatusCode)
 	copyBody(w, res)
+	dropClaims(res.Trailer)
 	for name, values := range res.Trailer {
 		if !slices.Contains(announced, name) {
 			name = http.TrailerPrefix + name // net/http's way to say that there is one
@@ -97,6 +102,7 @@ func (g *Gateway) call(w http.ResponseWriter, r *http.Request) error {
 func early(w http.ResponseWriter, status int, h http.Header) {
 	header := w.Header()
 	dropHops(h)
+	dropClaims(h)
 	for name, values := range h {
 		header[name] = values
 	}
@@ -108,6 +114,7 @@ func early(w http.ResponseWriter, status int, h http.Header) {
 type sent struct {
 	io.ReadCloser // nil if it was read before
 	from, to      *http.Request
+	clean         func(http.Header) // of what is not for functions
 
 	mu  sync.Mutex
 	all bool
@@ -119,6 +126,7 @@ func (b *sent) Read(p []byte) (int, error) {
 		for name := range b.to.Trailer { // what was announced
 			b.to.Trailer[name] = b.from.Trailer[name]
 		}
+		b.clean(b.to.Trailer)
 		b.mu.Lock()
 		b.all = true
 		b.mu.Unlock()
@@ -170,7 +178,7 @@ func (g *Gateway) giveBody(w http.ResponseWriter, out, r *http.Request) (*sent, 
 		return body, nil
 	}
 	_ = control.EnableFullDuplex()
-	body.ReadCloser, body.from, body.to = r.Body, r, out
+	body.ReadCloser, body.from, body.to, body.clean = r.Body, r, out, g.dropPassword
 	for name := range r.Trailer {
 		if out.Trailer == nil {
 			out.Trailer = http.Header{}
@@ -231,6 +239,7 @@ func (g *Gateway) switched(w http.ResponseWriter, r *http.Request, res *http.Res
 	_ = caller.SetDeadline(time.Time{})
 	protocol := res.Header["Upgrade"]
 	dropHops(res.Header)
+	dropClaims(res.Header)
 	delete(res.Header, router.HeaderReplica)
 	res.Header["Connection"], res.Header["Upgrade"] = []string{"Upgrade"}, protocol
 	res.Header[chain.HeaderCallID], res.Header[headerStartTime] = []string{callID}, start

@@ -17,6 +17,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/logs"
 	"github.com/hearthfaas/hearth/internal/meter"
+	"github.com/hearthfaas/hearth/internal/origin"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/hearthfaas/hearth/internal/registry"
 	"github.com/hearthfaas/hearth/internal/router"
@@ -37,6 +38,13 @@ type Config struct {
 
 	Credentials Credentials
 	Version     string
+
+	// Origin says which requests for the operator are looked at.
+	Origin origin.Guard
+	// Admin is the URL of the admin address, which ServeAdmin serves, as people on this machine reach it. Defaults to none.
+	Admin string
+	// AdminOnly leaves the management API and the metrics to the admin address.
+	AdminOnly bool
 
 	// Usage tells what functions used.
 	Usage func(context.Context, meter.Query) (meter.Report, error)
@@ -69,6 +77,7 @@ const (
 type Gateway struct {
 	cfg      Config
 	server   *http.Server
+	admin    *http.Server
 	draining atomic.Bool
 	guard    *guard
 	sockets  sync.WaitGroup // calls that speak another protocol now, which net/http has forgotten
@@ -89,19 +98,29 @@ func New(cfg Config) *Gateway {
 	if cfg.QueueLimit == (hearth.QueueLimit{}) {
 		cfg.QueueLimit = hearth.DefaultQueueLimit
 	}
-	g := &Gateway{cfg: cfg, guard: &guard{credentials: cfg.Credentials}}
+	g := &Gateway{cfg: cfg, guard: &guard{credentials: cfg.Credentials, origin: cfg.Origin}}
 	g.calls, g.abort = context.WithCancel(context.Background())
 	g.streams, g.end = context.WithCancel(g.calls)
-	g.server = &http.Server{BaseContext: func(net.Listener) context.Context { return g.calls }, MaxHeaderBytes: maxHeader, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout,
-		ErrorLog: slog.NewLogLogger(cfg.Log.Handler(), slog.LevelDebug)}
-	g.server.Handler = g.routes()
+	g.server, g.admin = g.serve(g.routes()), g.serve(g.adminRoutes())
 	return g
 }
 
-func (g *Gateway) routes() http.Handler {
-	mux := http.NewServeMux()
+// serve is an HTTP server with the gateway's limits.
+func (g *Gateway) serve(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler:           h,
+		BaseContext:       func(net.Listener) context.Context { return g.calls },
+		MaxHeaderBytes:    maxHeader,
+		ReadHeaderTimeout: readHeaderTimeout,
+		IdleTimeout:       idleTimeout,
+		ErrorLog:          slog.NewLogLogger(g.cfg.Log.Handler(), slog.LevelDebug),
+	}
+}
+
+// management adds the API for the operator to a mux, behind protect.
+func (g *Gateway) management(mux *http.ServeMux, protect func(http.Handler) http.Handler) {
 	system := func(pattern string, h func(http.ResponseWriter, *http.Request) error) {
-		mux.Handle(pattern, g.guard.protect(plainErrors(g.cfg.Log, h)))
+		mux.Handle(pattern, protect(plainErrors(g.cfg.Log, h)))
 	}
 	system("GET /system/functions", g.list)
 	system("POST /system/functions", g.deploy)
@@ -125,13 +144,26 @@ func (g *Gateway) routes() http.Handler {
 		system("DELETE "+path+"/{namespace}", g.deleteNamespace)
 	}
 	g.queueRoutes(system)
-	mux.Handle("GET /system/usage", g.guard.protect(g.problems(g.usage)))
-	system("GET /ui/{$}", g.ui)
-	mux.Handle("GET /{$}", http.RedirectHandler("/ui/", http.StatusFound))
+	mux.Handle("GET /system/usage", protect(g.problems(g.usage)))
+}
+
+// routes are those of the gateway's address: functions, for everybody; and the management API, for the operator's programs.
+func (g *Gateway) routes() http.Handler {
+	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", g.healthz)
-	mux.Handle("GET /metrics", g.cfg.Metrics)
-	call, enqueue, others := g.traced("/function/", g.problems(g.call)), g.traced("/async-function/", g.problems(g.enqueue)), g.counted(mux)
-	cancel := g.guard.protect(g.problems(g.cancel))
+	mux.HandleFunc("GET /ui/{$}", g.elsewhere)
+	mux.Handle("GET /{$}", http.RedirectHandler("/ui/", http.StatusFound))
+	cancel := g.guard.programs(g.problems(g.cancel))
+	if g.cfg.AdminOnly {
+		cancel = http.HandlerFunc(g.elsewhere)
+		mux.Handle("/system/", cancel)
+		mux.Handle("/metrics", cancel)
+	} else {
+		g.management(mux, g.guard.programs)
+		mux.Handle("GET /metrics", g.cfg.Metrics)
+	}
+	call, enqueue, others := g.traced("/function/", g.problems(g.call)), g.traced("/async-function/", g.problems(g.enqueue)), isolated(g.counted(mux))
+	cancel = isolated(cancel)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch { // before the mux, which would clean the function's own part of the path
 		case strings.HasPrefix(r.URL.Path, "/function/"):
@@ -167,12 +199,17 @@ func QueueAPI(queue *redis.Client, log *slog.Logger) http.Handler {
 	return mux
 }
 
-// Serve serves on a listener until Shutdown.
-func (g *Gateway) Serve(l net.Listener) error {
-	if err := g.server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-		return err
+// Serve serves the gateway's address on a listener until Shutdown.
+func (g *Gateway) Serve(l net.Listener) error { return untilClosed(g.server.Serve(l)) }
+
+// ServeAdmin serves the admin address on a listener until Shutdown.
+func (g *Gateway) ServeAdmin(l net.Listener) error { return untilClosed(g.admin.Serve(l)) }
+
+func untilClosed(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
 	}
-	return nil
+	return err
 }
 
 // Shutdown takes no new calls, and waits for those that it has until ctx ends; then it breaks them off, and says so to their
@@ -181,6 +218,9 @@ func (g *Gateway) Shutdown(ctx context.Context) {
 	g.draining.Store(true)
 	g.end()
 	defer g.abort()
+	admin := make(chan struct{})
+	go func() { defer close(admin); end(ctx, g.admin) }()
+	defer func() { <-admin }()
 	if g.server.Shutdown(ctx) == nil && g.socketsEnd(ctx) {
 		return
 	}
@@ -188,8 +228,13 @@ func (g *Gateway) Shutdown(ctx context.Context) {
 	g.sockets.Wait()
 	last, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	if err := g.server.Shutdown(last); err != nil {
-		_ = g.server.Close()
+	end(last, g.server)
+}
+
+// end shuts a server down, and closes what it serves still when ctx ends.
+func end(ctx context.Context, s *http.Server) {
+	if err := s.Shutdown(ctx); err != nil {
+		_ = s.Close()
 	}
 }
 

@@ -18,8 +18,7 @@ var page string
 
 var pageTemplate = template.Must(template.New("ui").Parse(page))
 
-// ui is where OpenFaaS has its portal: a page without a script, which shows what there is and changes nothing. It is sandboxed, so that no
-// function's page, which is of the same origin, can read it.
+// ui is where OpenFaaS has its portal: a page without a script, which shows what there is and changes nothing.
 func (g *Gateway) ui(w http.ResponseWriter, r *http.Request) error {
 	_, runsAs := g.cfg.Provider.Info()
 	view := struct {
@@ -46,18 +45,7 @@ func (g *Gateway) ui(w http.ResponseWriter, r *http.Request) error {
 	}
 	h := w.Header()
 	h.Set("Content-Type", "text/html; charset=utf-8")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; form-action 'none'; base-uri 'none'; sandbox")
-	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", policy+"; style-src 'unsafe-inline'")
 	_, _ = w.Write(out.Bytes())
 	return nil
-}
-
-// scripted tells whether a page in a browser asks, and not its user, who has typed an address: the browser would send the operator's password
-// along, whosever page it is, and functions' pages are of this origin too. https://www.w3.org/TR/fetch-metadata/
-func scripted(r *http.Request) bool {
-	mode := r.Header.Get("Sec-Fetch-Mode")
-	if mode == "" { // an old browser, or https is not spoken, or it is no browser
-		return r.Header.Get("Origin") != ""
-	}
-	return mode != "navigate" || r.Header.Get("Sec-Fetch-Dest") != "document" || (r.Method != http.MethodGet && r.Method != http.MethodHead)
 }

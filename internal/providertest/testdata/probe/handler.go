@@ -2,9 +2,12 @@
 package function
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -58,6 +61,17 @@ func Handle(r handler.Request) (handler.Response, error) {
 			return answer("none")
 		}
 		return answer(string(text))
+	case query.Has("page"): // an answer as it is written in a file of the directory PAGES
+		text, err := os.ReadFile(filepath.Join(os.Getenv("PAGES"), query.Get("page")))
+		if err != nil {
+			return handler.Response{}, err
+		}
+		res, err := http.ReadResponse(bufio.NewReader(bytes.NewReader(text)), nil)
+		if err != nil {
+			return handler.Response{}, err
+		}
+		body, err := io.ReadAll(res.Body)
+		return handler.Response{StatusCode: res.StatusCode, Header: res.Header, Body: body}, err
 	case query.Has("write"): // a file, and tells whether it could
 		if err := os.WriteFile(query.Get("write"), r.Body, 0o600); err != nil {
 			return answer(err.Error())

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/hearthfaas/hearth/internal/origin"
+	"github.com/spf13/pflag"
+)
+
+// allowedHostEnv is what the flag defaults to: a container is given its environment more easily than flags.
+const allowedHostEnv = "HEARTH_ALLOWED_HOST"
+
+// adminConfig are the flags that say where the operator is served, and whom.
+type adminConfig struct {
+	Listen string
+	Only   bool
+	Hosts  origin.Hosts
+}
+
+func (c *adminConfig) addFlags(f *pflag.FlagSet) {
+	f.StringVar(&c.Listen, "admin-listen", "", "address of an own origin for the operator, such as 127.0.0.1:8081: the page /ui/, the management API and the metrics, and no functions (default none: then there is no page)")
+	f.BoolVar(&c.Only, "admin-only-there", false, "keep the management API and the metrics off the gateway's address; faas-cli then needs --gateway with the admin address")
+	f.Var(&c.Hosts, origin.Flag, "name under which the management API answers, besides addresses, localhost, names without a dot, and the certificate's; *.example.com for all below; repeat it, or divide by commas (default $"+allowedHostEnv+")")
+}
+
+// fromEnvironment takes from the environment what the flags do not say.
+func (c *adminConfig) fromEnvironment() error {
+	if len(c.Hosts) > 0 {
+		return nil
+	}
+	if err := c.Hosts.Set(os.Getenv(allowedHostEnv)); err != nil {
+		return fmt.Errorf("%s: %w", allowedHostEnv, err)
+	}
+	return nil
+}
+
+func (c *adminConfig) check(noAuth bool) error {
+	if c.Listen == "" {
+		if c.Only {
+			return errors.New("--admin-only-there needs --admin-listen, which says where")
+		}
+		return nil
+	}
+	return checkListen("--admin-listen", c.Listen, noAuth)
+}
+
+// own takes for ours what the flags call our addresses, and this machine's name.
+func (c *adminConfig) own(addresses ...string) {
+	for _, address := range addresses {
+		if host, _, err := net.SplitHostPort(address); err == nil {
+			_ = c.Hosts.Set(host) // one that is no name is nobody's Host header
+		}
+	}
+	if name, err := os.Hostname(); err == nil {
+		_ = c.Hosts.Set(name)
+	}
+}
+
+// origin is what the gateway is told of names.
+func (c *adminConfig) origin(cert *certificate) origin.Guard {
+	g := origin.Guard{Hosts: c.Hosts}
+	if cert != nil {
+		g.Known = cert.covers
+	}
+	return g
+}
+
+// apiOf is where the hearth that has a state directory, and whose gateway has this URL, serves the management API; or "" if that is at the
+// gateway, or there is no such hearth.
+func apiOf(state, gateway string) string {
+	text, err := os.ReadFile(filepath.Join(state, "lock"))
+	if err != nil {
+		return ""
+	}
+	var h holder
+	if json.Unmarshal(text, &h) != nil || h.API == "" {
+		return ""
+	}
+	u, err := url.Parse(gateway)
+	if err != nil || !sameEndpoint(u, h.Address) {
+		return ""
+	}
+	return h.API
+}
+
+// sameEndpoint tells whether a URL is likely that of a listener on this machine.
+func sameEndpoint(u *url.URL, listener string) bool {
+	host, port, err := net.SplitHostPort(listener)
+	if err != nil || u.Port() != port {
+		return false
+	}
+	ip, asked := net.ParseIP(host), net.ParseIP(u.Hostname())
+	loopback := u.Hostname() == "localhost" || asked != nil && asked.IsLoopback()
+	return strings.EqualFold(host, u.Hostname()) || ip != nil && asked != nil && ip.Equal(asked) || loopback && ip != nil && (ip.IsLoopback() || ip.IsUnspecified())
+}

@@ -1,0 +1,159 @@
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"net"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/openfaas/faas-provider/types"
+	"github.com/stretchr/testify/require"
+)
+
+func (n *testNode) login() string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(n.credentials.User+":"+n.credentials.Password))
+}
+
+func TestTheAdminAddressIsAnOriginWithoutFunctions(t *testing.T) {
+	t.Parallel()
+	n := newTestNode(t, adminAddress(t))
+	n.deploy("probe")
+	for _, tt := range []struct {
+		method, path string
+		header       []string
+		status       int
+	}{
+		{"GET", "/ui/", []string{"Authorization", n.login()}, 200},
+		{"GET", "/ui/", nil, 401},
+		{"GET", "/ui/", []string{"Authorization", n.login(), "Sec-Fetch-Site", "none"}, 200},
+		{"GET", "/ui/", []string{"Authorization", n.login(), "Sec-Fetch-Site", "same-site"}, 403},
+		{"GET", "/ui/", []string{"Authorization", n.login(), "Service-Worker-Navigation-Preload", "true"}, 403},
+		{"GET", "/system/functions", []string{"Authorization", n.login(), "Service-Worker", "script"}, 403},
+		{"GET", "/system/functions", []string{"Authorization", n.login(), "Sec-Fetch-Site", "same-origin"}, 200},
+		{"GET", "/system/functions", []string{"Authorization", n.login(), "Origin", n.url()}, 403},
+		{"GET", "/system/functions", []string{"Authorization", n.login(), "Origin", n.adminURL()}, 200},
+		{"GET", "/system/functions", []string{"Authorization", n.login(), "Host", "rebind.example"}, 403},
+		{"GET", "/metrics", []string{"Host", "rebind.example"}, 403},
+		{"GET", "/metrics", nil, 200},
+		{"GET", "/healthz", []string{"Host", "rebind.example"}, 200},
+		{"PATCH", "/system/functions", nil, 405},
+		{"POST", "/function/probe", nil, 404},
+		{"POST", "/async-function/probe", nil, 404},
+		{"DELETE", "/async-function/some-call", nil, 401},
+		{"DELETE", "/async-function/some-call", []string{"Authorization", n.login()}, 404},
+		{"GET", "/nothing", nil, 404},
+	} {
+		res, text := n.doAt(n.adminURL(), tt.method, tt.path, "", tt.header...)
+		require.Equal(t, tt.status, res.StatusCode, "%s %s %v: %s", tt.method, tt.path, tt.header, text)
+		require.Contains(t, res.Header.Get("Content-Security-Policy"), "sandbox", tt.path)
+		require.Equal(t, "same-origin", res.Header.Get("Cross-Origin-Opener-Policy"), tt.path)
+		require.Equal(t, "DENY", res.Header.Get("X-Frame-Options"), tt.path)
+		require.Equal(t, "nosniff", res.Header.Get("X-Content-Type-Options"), tt.path)
+	}
+	res, text := n.do(http.MethodGet, "/ui/", "")
+	require.Equal(t, http.StatusNotFound, res.StatusCode)
+	require.Contains(t, text, n.adminURL()+"/ui/")
+}
+
+func TestTheAPIIsOnlyAtTheAdminAddressIfSaidSo(t *testing.T) {
+	t.Parallel()
+	n := newTestNode(t, adminAddress(t), func(c *nodeConfig) { c.Admin.Only = true })
+	for _, path := range []string{"/system/functions", "/system/info", "/metrics", "/ui/"} {
+		res, text := n.do(http.MethodGet, path, "", "Authorization", n.login())
+		require.Equal(t, http.StatusNotFound, res.StatusCode, path)
+		require.Contains(t, text, n.adminURL()+path)
+	}
+	res, _ := n.do(http.MethodDelete, "/async-function/some-call", "", "Authorization", n.login())
+	require.Equal(t, http.StatusNotFound, res.StatusCode)
+
+	lock, err := lockState(n.cfg.State) // as hearth up and serve do
+	require.NoError(t, err)
+	defer lock.release()
+	require.NoError(t, lock.say(holder{Address: n.cfg.Listener.Addr().String(), API: n.apiURL()}))
+	_, err = run(t, "list", "--gateway", n.url(), "--state", n.cfg.State)
+	require.NoError(t, err, "the command finds the API")
+	_, err = run(t, "list", "--gateway", n.url(), "--state", t.TempDir(), "--password-file", filepath.Join(n.cfg.State, "basic-auth-password"))
+	require.ErrorContains(t, err, "admin address", "without the state directory it cannot")
+}
+
+func TestWhoseAPIAStateDirectoryKnows(t *testing.T) {
+	t.Parallel()
+	for gateway, same := range map[string]bool{"http://127.0.0.1:8080": true, "http://localhost:8080": true, "https://[::1]:8080/": true,
+		"http://127.0.0.1:9090": false, "http://10.0.0.1:8080": false, "http://hearth.example:8080": false, "http://127.0.0.1": false} {
+		u, err := url.Parse(gateway)
+		require.NoError(t, err)
+		require.Equal(t, same, sameEndpoint(u, "127.0.0.1:8080"), gateway)
+	}
+}
+
+// TestAFunctionIsNotGivenTheOperatorsPassword, in whatever form somebody sends it there by mistake, synchronously or queued.
+func TestAFunctionIsNotGivenTheOperatorsPassword(t *testing.T) {
+	t.Parallel()
+	recorded := filepath.Join(t.TempDir(), "record")
+	n := newTestNode(t)
+	n.deploy("probe", func(d *types.FunctionDeployment) { d.EnvVars["RECORD"] = recorded })
+	plain := n.credentials.User + ":" + n.credentials.Password
+	for _, form := range []string{n.login(), strings.Replace(n.login(), "Basic", "bASIC", 1), strings.Replace(n.login(), " ", "   ", 1), strings.TrimRight(n.login(), "="),
+		"Bearer " + n.credentials.Password, "bearer " + n.credentials.Password, "Token " + n.credentials.Password, n.credentials.Password,
+		"Basic " + base64.StdEncoding.EncodeToString([]byte("typo:"+n.credentials.Password)), "Bearer " + base64.RawURLEncoding.EncodeToString([]byte(plain))} {
+		for _, kind := range []string{"/function/", "/async-function/"} {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, n.url()+kind+"probe", nil)
+			require.NoError(t, err)
+			req.Header["Authorization"] = []string{form, "Bearer its-own"}
+			require.Equal(t, []string{"Bearer its-own"}, n.gateway.HeadersFor(req)["Authorization"], form)
+			req.Header["Authorization"] = []string{form}
+			require.NotContains(t, n.gateway.HeadersFor(req), "Authorization", form)
+		}
+	}
+	res, _ := n.do(http.MethodPost, "/function/probe", "x", "Authorization", n.login())
+	require.Equal(t, http.StatusOK, res.StatusCode)
+	res, _ = n.do(http.MethodPost, "/async-function/probe", "x", "Authorization", n.login())
+	require.Equal(t, http.StatusAccepted, res.StatusCode)
+	var text []byte
+	eventually(t, func() bool { text, _ = os.ReadFile(recorded); return bytes.Count(text, []byte(`"method"`)) == 2 })
+	require.NotContains(t, string(text), "Basic")
+}
+
+// TestFetchInNodeIsAProgram with the real one, where there is one. TestExchanges has what it sends.
+func TestFetchInNodeIsAProgram(t *testing.T) {
+	t.Parallel()
+	node, err := exec.LookPath("node")
+	if err != nil {
+		t.Skip("there is no Node here")
+	}
+	n := newTestNode(t, adminAddress(t))
+	n.deploy("probe")
+	for _, base := range []string{n.url(), n.adminURL()} {
+		script := `for (const [path, method, body] of [["/system/functions", "GET"], ["/system/scale-function/probe", "POST", "{\"replicas\":1}"]]) {
+			const r = await fetch(process.argv[1] + path, {method, body, headers: {authorization: process.argv[2]}}); console.log(r.status) }`
+		out, err := exec.Command(node, "--input-type=module", "-e", script, base, n.login()).CombinedOutput()
+		require.NoError(t, err, string(out))
+		require.Equal(t, "200\n202\n", string(out))
+	}
+}
+
+func TestFlagsOfTheAdminAddress(t *testing.T) {
+	t.Parallel()
+	c := serveConfig{providerConfig: providerConfig{Provider: "process"}, Listen: "127.0.0.1:0", Fsync: "always"}
+	c.Admin.Only = true
+	require.ErrorContains(t, c.check(), "--admin-only-there needs --admin-listen")
+	c.Admin.Listen = "8081"
+	require.ErrorContains(t, c.check(), "--admin-listen is \"8081\"")
+	c.Admin.Listen, c.NoAuth = "0.0.0.0:8081", true
+	require.ErrorContains(t, c.check(), "--admin-listen is 0.0.0.0:8081")
+
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer func() { _ = taken.Close() }()
+	_, err = run(t, "serve", "--state", t.TempDir(), "--listen", "127.0.0.1:0", "--admin-listen", taken.Addr().String())
+	require.ErrorContains(t, err, "choose another address with --admin-listen")
+	var own adminConfig
+	own.own("hearth.office.example:8080", "127.0.0.1:8081", "[::1]:1", ":8080")
+	require.Contains(t, own.Hosts, "hearth.office.example")
+}

@@ -1,0 +1,133 @@
+package gateway
+
+import (
+	"encoding/base64"
+	"fmt"
+	"net/http"
+	"net/textproto"
+	"strings"
+)
+
+// adminRoutes are those of the admin address: the management API and the page, for the operator's programs and browser. It has no
+// functions, so that whatever a browser keeps for its origin is the operator's alone.
+func (g *Gateway) adminRoutes() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/healthz", g.healthz)
+	mux.Handle("GET /ui/{$}", g.guard.pages(plainErrors(g.cfg.Log, g.ui)))
+	mux.Handle("GET /{$}", g.guard.asked(g.guard.origin.Page, http.RedirectHandler("/ui/", http.StatusFound)))
+	mux.Handle("GET /metrics", g.guard.asked(g.guard.origin.Page, g.cfg.Metrics))
+	mux.HandleFunc("/function/", called)
+	g.management(mux, g.guard.pages)
+	cancel, others := g.guard.pages(g.problems(g.cancel)), g.counted(mux)
+	return isolated(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch async := strings.HasPrefix(r.URL.Path, "/async-function/"); {
+		case async && r.Method == http.MethodDelete:
+			cancel.ServeHTTP(w, r)
+		case async:
+			called(w, r)
+		default:
+			others.ServeHTTP(w, r)
+		}
+	}))
+}
+
+// called tells who calls a function at the admin address where it is.
+func called(w http.ResponseWriter, _ *http.Request) {
+	http.Error(w, "functions are not called at the admin address, but at the gateway's own", http.StatusNotFound)
+}
+
+// elsewhere says where what is not at the gateway's address is.
+func (g *Gateway) elsewhere(w http.ResponseWriter, r *http.Request) {
+	text := "this is at the admin address, which this hearth has none of: start it with --admin-listen 127.0.0.1:8081"
+	if g.cfg.Admin != "" {
+		text = fmt.Sprintf("this is at the admin address: %s%s on the machine of this hearth", g.cfg.Admin, r.URL.Path)
+	}
+	http.Error(w, text, http.StatusNotFound)
+}
+
+// policy lets a page do nothing.
+const policy = "default-src 'none'; frame-ancestors 'none'; form-action 'none'; base-uri 'none'; sandbox"
+
+// isolated makes answers for the operator of no use to other pages: they can neither frame, open, embed nor read them.
+func isolated(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", policy)
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("X-Frame-Options", "DENY")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "same-origin")
+		h.Set("Cache-Control", "no-store")
+		next.ServeHTTP(w, r)
+	})
+}
+
+// dropPassword removes the operator's password from what a function is given: whoever sends it to the wrong address has not told it
+// to whoever wrote the function.
+func (g *Gateway) dropPassword(h http.Header) {
+	for name, values := range h {
+		if !spelt(name, "Authorization") {
+			continue
+		}
+		var kept []string
+		for _, v := range values {
+			if !g.cfg.Credentials.shownIn(v) {
+				kept = append(kept, v)
+			}
+		}
+		if delete(h, name); len(kept) > 0 {
+			h[name] = kept
+		}
+	}
+}
+
+// spelt tells whether a header has a name, also in a spelling that CGI and WSGI do not tell from it.
+func spelt(header, name string) bool {
+	return header == name || strings.EqualFold(strings.ReplaceAll(header, "_", "-"), name)
+}
+
+// shownIn tells whether an Authorization header has the password: as Basic with whatever user, as a bearer's token, or bare.
+func (c Credentials) shownIn(value string) bool {
+	if c.Password == "" {
+		return false
+	}
+	value = textproto.TrimString(value)
+	shown := same(value, c.Password)
+	if i := strings.IndexAny(value, " \t"); i >= 0 {
+		value = textproto.TrimString(value[i:])
+		shown |= same(value, c.Password)
+	}
+	for _, encoding := range []*base64.Encoding{base64.RawStdEncoding, base64.RawURLEncoding} {
+		if text, err := encoding.DecodeString(strings.TrimRight(value, "=")); err == nil {
+			_, password, _ := strings.Cut(string(text), ":")
+			shown |= same(password, c.Password) | same(textproto.TrimString(password), c.Password)
+		}
+	}
+	return shown == 1
+}
+
+// dropClaims removes from a function's answer what would speak for all of the origin: its pages are of the same one as those of other
+// functions. A challenge of our realm would ask a browser for the operator's password.
+func dropClaims(h http.Header) {
+	delete(h, "Service-Worker-Allowed")
+	values, ok := h["Www-Authenticate"]
+	if !ok {
+		return
+	}
+	var kept []string
+	for _, v := range values {
+		if plain := strings.ReplaceAll(v, `\`, ""); !strings.Contains(strings.ToLower(plain), strings.ToLower(realm)) {
+			kept = append(kept, v)
+		}
+	}
+	if delete(h, "Www-Authenticate"); len(kept) > 0 {
+		h["Www-Authenticate"] = kept
+	}
+}
+
+// wideWorker tells whether a browser asks for the script of a service worker that would answer in place of other functions: what it
+// may answer for is the directory that the script is in, and for /function/NAME that is all functions'.
+func wideWorker(r *http.Request, path, prefix string) bool {
+	return r.Header["Service-Worker"] != nil && !strings.Contains(strings.TrimPrefix(path, prefix), "/")
+}

@@ -1,0 +1,66 @@
+package origin
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strings"
+)
+
+// Flag is the flag of hearth that fills Hosts. Refusals name it.
+const Flag = "allowed-host"
+
+// Hosts are names that requests for the operator may be sent to, besides those that no stranger can have: in lower case, and
+// "*.example.com" for all names below one. It is a flag's value: each Set adds a list with commas.
+type Hosts []string
+
+// Set adds names. If one cannot be read, none is added.
+func (h *Hosts) Set(list string) error {
+	var more Hosts
+	for name := range strings.SplitSeq(list, ",") {
+		if name = strings.TrimSuffix(strings.ToLower(strings.TrimSpace(name)), "."); name == "" {
+			continue
+		}
+		u, err := url.Parse("http://" + strings.TrimPrefix(name, "*."))
+		if err != nil || u.Host == "" || u.Port() != "" || u.Hostname() != strings.TrimPrefix(name, "*.") || strings.Contains(u.Host, "*") {
+			return fmt.Errorf("%q is not the name of a host, want one such as functions.example.com or *.example.com, without a port", name)
+		}
+		more = append(more, name)
+	}
+	*h = append(*h, more...)
+	return nil
+}
+
+// String is the list, as Set reads it.
+func (h *Hosts) String() string { return strings.Join(*h, ",") }
+
+// Type is pflag's name for the value.
+func (h *Hosts) Type() string { return "host" }
+
+// allows tells whether a Host header may be answered. A page can only be given our address under a name that its owner controls in
+// DNS. Nobody controls an address, localhost, or a name without a dot, which public DNS does not have.
+func (h *Hosts) allows(host string) bool {
+	name := nameOf(host)
+	if _, err := netip.ParseAddr(name); err == nil {
+		return true
+	}
+	if name == "localhost" || strings.HasSuffix(name, ".localhost") || !strings.Contains(name, ".") {
+		return true
+	}
+	for _, allowed := range *h {
+		below, wild := strings.CutPrefix(allowed, "*")
+		if name == allowed || wild && strings.HasSuffix(name, below) && len(name) > len(below) {
+			return true
+		}
+	}
+	return false
+}
+
+// nameOf is a Host header without its port, brackets and the dot of the root, in lower case.
+func nameOf(host string) string {
+	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
+		host = host[:i]
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	return strings.ToLower(strings.TrimSuffix(host, "."))
+}

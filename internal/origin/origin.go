@@ -1,0 +1,117 @@
+/*
+Package origin keeps the operator's rights out of web pages that are not the operator's own.
+
+A browser sends a password that it has asked for once along with each request of the same origin, whosever page makes it.
+Functions answer at the gateway's origin, so nothing there may be worth a browser's password:
+
+	the gateway's address  answers programs on the management API, and no browser (Guard.Program)
+	the admin address      has no functions; it answers the operator's browser, and only pages of its own (Guard.Page)
+
+Both refuse names that they do not know: a page of a stranger could otherwise give its own name our address (DNS rebinding), and be
+of our origin then.
+
+What a browser says of a page is in https://www.w3.org/TR/fetch-metadata/. It is said over https and to loopback addresses. Over plain
+http to others there is only Origin, which a plain GET of the same origin lacks, and Referer, which a page can leave out.
+
+The package does not check passwords, and does not care for calls of functions, which are for everybody.
+*/
+package origin
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strings"
+)
+
+var (
+	errBrowser = errors.New("this address does not answer browsers, since functions' pages are of the same origin: " +
+		"use faas-cli, hearth, or the admin address (--admin-listen)")
+	errWorker    = errors.New("service workers are not served here")
+	errOtherSite = errors.New("another site's page may not use or open this: type the address, or use a bookmark")
+)
+
+// Guard decides which requests for the operator may be looked at. Its zero value allows only names that no stranger can have.
+type Guard struct {
+	// Hosts are further names.
+	Hosts Hosts
+	// Known tells of other names that are ours, such as a certificate's. It may be nil.
+	Known func(name string) bool
+}
+
+// Program is nil if a request can be a program's, and was not made by a browser. faas-cli, curl and Go say nothing of pages; fetch in Node
+// says Sec-Fetch-Mode: cors, and nothing besides.
+func (g *Guard) Program(r *http.Request) error {
+	if err := g.host(r); err != nil {
+		return err
+	}
+	if browses(r) {
+		return errBrowser
+	}
+	return nil
+}
+
+// Page is nil if a request is a program's, or was made by the user of a browser or by one of our own pages.
+func (g *Guard) Page(r *http.Request) error {
+	if err := g.host(r); err != nil {
+		return err
+	}
+	if worker(r) {
+		return errWorker
+	}
+	for _, site := range r.Header["Sec-Fetch-Site"] {
+		if site != "none" && site != "same-origin" {
+			return errOtherSite
+		}
+	}
+	for _, origin := range r.Header["Origin"] {
+		if !sameHost(origin, r.Host) {
+			return fmt.Errorf("a page of the origin %.100q may not use this", origin)
+		}
+	}
+	for _, from := range r.Header["Referer"] {
+		if !sameHost(from, r.Host) {
+			return errOtherSite
+		}
+	}
+	return nil
+}
+
+// Challenge tells whether a request may be told to show a password. A browser would ask its user for one, and keep it for the origin.
+func Challenge(r *http.Request) bool {
+	return !browses(r) && !strings.HasPrefix(r.UserAgent(), "Mozilla/")
+}
+
+// host refuses a name that may be a stranger's.
+func (g *Guard) host(r *http.Request) error {
+	if r.Host == "" || g.Hosts.allows(r.Host) || g.Known != nil && g.Known(nameOf(r.Host)) {
+		return nil
+	}
+	return fmt.Errorf("the management API does not answer to the name %.200q: if it is yours, start hearth with --%s %.200s", nameOf(r.Host), Flag, nameOf(r.Host))
+}
+
+// worker tells whether a service worker is installed, or asks in a page's place.
+func worker(r *http.Request) bool {
+	return r.Header["Service-Worker"] != nil || r.Header["Service-Worker-Navigation-Preload"] != nil
+}
+
+// browses tells whether a browser made a request.
+func browses(r *http.Request) bool {
+	for _, name := range []string{"Sec-Fetch-Site", "Sec-Fetch-Dest", "Sec-Fetch-User", "Origin", "Referer"} {
+		if r.Header[name] != nil {
+			return true
+		}
+	}
+	if mode := r.Header.Get("Sec-Fetch-Mode"); mode != "" && mode != "cors" || worker(r) {
+		return true
+	}
+	// Where browsers say nothing of the page, they still say who they are, as some programs do too, and what their user reads.
+	return strings.HasPrefix(r.UserAgent(), "Mozilla/") && (r.Header["Accept-Language"] != nil || strings.Contains(r.Header.Get("Accept"), "text/html"))
+}
+
+// sameHost tells whether a URL is of a host, and of its port. The scheme may differ: TLS may end at a proxy.
+func sameHost(text, host string) bool {
+	u, err := url.Parse(text)
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && host != "" && strings.EqualFold(u.Host, host)
+}
