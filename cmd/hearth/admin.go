@@ -10,38 +10,54 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/hearthfaas/hearth/internal/forwarded"
 	"github.com/hearthfaas/hearth/internal/origin"
 	"github.com/spf13/pflag"
 )
 
-// allowedHostEnv is what the flag defaults to: a container is given its environment more easily than flags.
-const allowedHostEnv = "HEARTH_ALLOWED_HOST"
+// What two flags default to: a container is given its environment more easily than flags.
+const (
+	allowedHostEnv  = "HEARTH_ALLOWED_HOST"
+	trustedProxyEnv = "HEARTH_TRUSTED_PROXY"
+)
 
-// adminConfig are the flags that say where the operator is served, and whom.
+// adminConfig are the flags that say where the operator is served, and who is let in.
 type adminConfig struct {
 	Listen string
 	Only   bool
 	Hosts  origin.Hosts
+
+	Proxies        forwarded.Proxies
+	MaxConnections int // 0: what the limit of open files allows
 }
 
 func (c *adminConfig) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.Listen, "admin-listen", "", "address of an own origin for the operator, such as 127.0.0.1:8081: the page /ui/, the management API and the metrics, and no functions (default none: then there is no page)")
 	f.BoolVar(&c.Only, "admin-only-there", false, "keep the management API and the metrics off the gateway's address; faas-cli then needs --gateway with the admin address")
 	f.Var(&c.Hosts, origin.Flag, "name under which the management API answers, besides addresses, localhost, names without a dot, and the certificate's; *.example.com for all below; repeat it, or divide by commas (default $"+allowedHostEnv+")")
+	f.Var(&c.Proxies, forwarded.Flag, "address or range of proxies whose X-Forwarded-For is believed, such as 127.0.0.1 or 10.0.0.0/8; repeat it, or divide by commas (default $"+trustedProxyEnv+")")
+	f.IntVar(&c.MaxConnections, "max-connections", 0, "most connections of the gateway's address; one address has at most a quarter of them, loopback and trusted proxies apart (default: what the limit of open files allows)")
 }
 
 // fromEnvironment takes from the environment what the flags do not say.
 func (c *adminConfig) fromEnvironment() error {
-	if len(c.Hosts) > 0 {
-		return nil
+	if len(c.Hosts) == 0 {
+		if err := c.Hosts.Set(os.Getenv(allowedHostEnv)); err != nil {
+			return fmt.Errorf("%s: %w", allowedHostEnv, err)
+		}
 	}
-	if err := c.Hosts.Set(os.Getenv(allowedHostEnv)); err != nil {
-		return fmt.Errorf("%s: %w", allowedHostEnv, err)
+	if len(c.Proxies) == 0 {
+		if err := c.Proxies.Set(os.Getenv(trustedProxyEnv)); err != nil {
+			return fmt.Errorf("%s: %w", trustedProxyEnv, err)
+		}
 	}
 	return nil
 }
 
 func (c *adminConfig) check(noAuth bool) error {
+	if c.MaxConnections < 0 {
+		return fmt.Errorf("--max-connections is %d, want a number above 0", c.MaxConnections)
+	}
 	if c.Listen == "" {
 		if c.Only {
 			return errors.New("--admin-only-there needs --admin-listen, which says where")

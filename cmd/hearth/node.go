@@ -78,17 +78,12 @@ func startNode(ctx context.Context, cfg nodeConfig) (*node, error) {
 	if err := n.open(ctx); err != nil {
 		return nil, errors.Join(err, n.close(ctx))
 	}
-	listener, admin := cfg.Listener, cfg.AdminListener
 	if cfg.TLS != nil {
 		n.self = cfg.TLS.client(n.apiListener().Addr())
-		listener = cfg.TLS.listen(listener)
-		if admin != nil {
-			admin = cfg.TLS.listen(admin)
-		}
 	}
-	go func() { n.served <- n.gateway.Serve(listener) }()
-	if admin != nil {
-		go func() { n.served <- n.gateway.ServeAdmin(admin) }()
+	go func() { n.served <- n.gateway.Serve(cfg.Listener) }()
+	if cfg.AdminListener != nil {
+		go func() { n.served <- n.gateway.ServeAdmin(cfg.AdminListener) }()
 	}
 	return n, nil
 }
@@ -159,7 +154,8 @@ func (n *node) open(ctx context.Context) (err error) {
 	n.provider.Watch(n.registry.Updated)
 	n.provider.WatchRollouts(n.registry.RolloutFailed)
 	n.gateway = gateway.New(gateway.Config{Registry: n.registry, Router: n.router, Queue: n.queue, Dispatch: n.dispatch, Provider: n.provider, Secrets: n.secrets, Logs: printed,
-		Log: cfg.Log, Credentials: n.credentials, Origin: cfg.Admin.origin(cfg.TLS), Admin: n.adminURL(), AdminOnly: cfg.Admin.Only, Version: versionText(), Plain: cfg.Plain, Usage: n.meter.Report, Metrics: numbers.Handler(), Served: numbers.Served, Tracer: n.tracer,
+		Log: cfg.Log, Credentials: n.credentials, Origin: cfg.Admin.origin(cfg.TLS), Admin: n.adminURL(), AdminOnly: cfg.Admin.Only,
+		Proxies: cfg.Admin.Proxies, TLS: cfg.TLS.serverConfig(), MaxConnections: cfg.Admin.MaxConnections, Version: versionText(), Plain: cfg.Plain, Usage: n.meter.Report, Metrics: numbers.Handler(), Served: numbers.Served, Tracer: n.tracer,
 		QueueLimit: cfg.Queue.limit()})
 	state := metrics.State{Functions: n.registry.All, Load: n.router.Load, Queues: n.gateway.AllQueues, Used: n.meter.Since}
 	if n.cron != nil {

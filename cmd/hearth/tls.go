@@ -76,9 +76,12 @@ func sameFile(a, b os.FileInfo) bool {
 	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
 }
 
-// listen puts TLS in front of a listener. net/http speaks HTTP/2 with those who choose it.
-func (c *certificate) listen(l net.Listener) net.Listener {
-	return tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, GetCertificate: c.get})
+// serverConfig is how servers speak TLS, or nil without a certificate. net/http speaks HTTP/2 with those who choose it.
+func (c *certificate) serverConfig() *tls.Config {
+	if c == nil {
+		return nil
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, GetCertificate: c.get}
 }
 
 // host is how people reach an address by this certificate: by the address, if the certificate is for it, or by its first name.

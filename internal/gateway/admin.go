@@ -19,7 +19,7 @@ func (g *Gateway) adminRoutes() http.Handler {
 	mux.HandleFunc("/function/", called)
 	g.management(mux, g.guard.pages)
 	cancel, others := g.guard.pages(g.problems(g.cancel)), g.counted(mux)
-	return isolated(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return isolated(attended(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch async := strings.HasPrefix(r.URL.Path, "/async-function/"); {
 		case async && r.Method == http.MethodDelete:
 			cancel.ServeHTTP(w, r)
@@ -28,7 +28,7 @@ func (g *Gateway) adminRoutes() http.Handler {
 		default:
 			others.ServeHTTP(w, r)
 		}
-	}))
+	})))
 }
 
 // called tells who calls a function at the admin address where it is.

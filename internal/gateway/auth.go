@@ -7,12 +7,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
+	"github.com/hearthfaas/hearth/internal/forwarded"
+	"github.com/hearthfaas/hearth/internal/inbound"
 	"github.com/hearthfaas/hearth/internal/origin"
 )
 
@@ -64,8 +67,14 @@ const realm = "Hearth operator"
 type guard struct {
 	credentials Credentials
 	origin      origin.Guard
+	proxies     forwarded.Proxies
+	log         *slog.Logger
 	failures    failures
+	refused     inbound.Seldom // said in the log
 }
+
+// strong is from how many bytes on a password cannot be guessed, however often somebody tries. Hearth's own has 26.
+const strong = 20
 
 // programs lets the operator's programs through. It is for the gateway's address, where functions' pages are at home.
 func (g *guard) programs(next http.Handler) http.Handler {
@@ -96,15 +105,22 @@ func (g *guard) operator(challenge func(*http.Request) bool, next http.Handler) 
 			return
 		}
 		user, password, shown := r.BasicAuth()
-		from := originOf(r.RemoteAddr)
-		if shown && !g.failures.allow(from, time.Now()) {
+		right := same(user, g.credentials.User)&same(password, g.credentials.Password) == 1
+		client := g.proxies.Client(r)
+		from, now := inbound.NetworkOf(client), time.Now()
+		// Who guesses must not lock the operator out: neither from where the operator has been, nor if guessing is hopeless.
+		if shown && !g.failures.allow(from, now) && !(right && (len(g.credentials.Password) >= strong || g.failures.trusts(from))) {
+			if missed, due := g.refused.Due(now); due {
+				g.log.Warn("login attempts refused", "address", client.String(), "before", missed)
+			}
 			w.Header().Set("Retry-After", "1")
 			http.Error(w, "too many wrong passwords came from this address: try again in a second", http.StatusTooManyRequests)
 			return
 		}
-		if same(user, g.credentials.User)&same(password, g.credentials.Password) != 1 {
+		if !right {
 			if shown {
-				g.failures.add(from, time.Now())
+				g.failures.add(from, now)
+				g.log.Warn("failed login", "address", client.String(), "peer", r.RemoteAddr)
 			}
 			if challenge(r) {
 				w.Header().Set("WWW-Authenticate", `Basic realm="`+realm+`", charset="UTF-8"`)
@@ -112,6 +128,7 @@ func (g *guard) operator(challenge func(*http.Request) bool, next http.Handler) 
 			http.Error(w, "unauthorized: log in with faas-cli login, or send basic auth", http.StatusUnauthorized)
 			return
 		}
+		g.failures.trust(from, now)
 		next.ServeHTTP(w, r)
 	})
 }

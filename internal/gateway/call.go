@@ -27,7 +27,7 @@ const (
 )
 
 // hopByHop are headers that speak of one connection only; RFC 9110, 7.6.1.
-var hopByHop = []string{"Connection", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}
+var hopByHop = []string{"Connection", "Http2-Settings", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}
 
 // targetOf is the path and the query of a request as they were sent. Those of net/url are the same to it, but not to a function that
 // reads them byte for byte.
@@ -71,18 +71,7 @@ func (g *Gateway) headersOf(r *http.Request, callID string, now time.Time) http.
 	g.dropPassword(h)
 	h[chain.HeaderCallID] = []string{callID}
 	h[headerStartTime] = []string{strconv.FormatInt(now.UnixNano(), 10)}
-	if _, ok := h["X-Forwarded-Host"]; !ok {
-		h["X-Forwarded-Host"] = []string{r.Host}
-	}
-	if _, ok := h["X-Forwarded-For"]; !ok {
-		h["X-Forwarded-For"] = []string{r.RemoteAddr}
-	}
-	if _, ok := h["X-Forwarded-Proto"]; !ok {
-		h["X-Forwarded-Proto"] = []string{"http"}
-		if r.TLS != nil {
-			h["X-Forwarded-Proto"] = []string{"https"}
-		}
-	}
+	g.cfg.Proxies.WriteHeaders(h, r)
 	return h
 }
 

@@ -18,21 +18,35 @@ const (
 type failures struct {
 	mu   sync.Mutex
 	from map[netip.Prefix]time.Time // when the budget of an address is full again
+	good map[netip.Prefix]time.Time // when the right password last came from an address
 }
 
-// originOf is where a connection comes from: the address, or of IPv6 the network, of which one caller has all addresses.
-func originOf(remote string) netip.Prefix {
-	at, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return netip.Prefix{}
+// trust notes that the right password came from there. The addresses that are remembered are the last ones.
+func (f *failures) trust(from netip.Prefix, now time.Time) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.good == nil {
+		f.good = map[netip.Prefix]time.Time{}
 	}
-	addr := at.Addr().Unmap().WithZone("")
-	bits := 32
-	if addr.Is6() {
-		bits = 64
+	f.good[from] = now
+	if len(f.good) <= failureOrigins {
+		return
 	}
-	p, _ := addr.Prefix(bits)
-	return p
+	oldest := from
+	for origin, at := range f.good {
+		if at.Before(f.good[oldest]) {
+			oldest = origin
+		}
+	}
+	delete(f.good, oldest)
+}
+
+// trusts tells whether the right password has come from there.
+func (f *failures) trusts(from netip.Prefix) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	_, ok := f.good[from]
+	return ok
 }
 
 // known is the origin whose budget counts. f.mu is held.

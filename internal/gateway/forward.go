@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -45,9 +46,10 @@ func (g *Gateway) call(w http.ResponseWriter, r *http.Request) error {
 	if lists(r.Header, "Te", "trailers") {
 		out.Header["Te"] = []string{"trailers"}
 	}
-	open := router.Open{Stream: true, Shed: true, Upgrade: r.ContentLength == 0 && r.Header.Get("Upgrade") != "" && lists(r.Header, "Connection", "upgrade")}
+	protocols := upgradesOf(r)
+	open := router.Open{Stream: true, Shed: true, Upgrade: protocols != ""}
 	if open.Upgrade {
-		out.Header["Connection"], out.Header["Upgrade"] = []string{"Upgrade"}, r.Header["Upgrade"]
+		out.Header["Connection"], out.Header["Upgrade"] = []string{"Upgrade"}, []string{protocols}
 	}
 	if r.ProtoAtLeast(1, 1) {
 		open.Early = func(status int, h http.Header) { early(w, status, h) }
@@ -103,11 +105,31 @@ func early(w http.ResponseWriter, status int, h http.Header) {
 	header := w.Header()
 	dropHops(h)
 	dropClaims(h)
+	kept := maps.Clone(header)
 	for name, values := range h {
 		header[name] = values
 	}
 	w.WriteHeader(status)
 	clear(header)
+	maps.Copy(header, kept)
+}
+
+// upgradesOf are the protocols that a caller offers to switch to, and a function may choose from. A version of HTTP is not among them: what is
+// said by it would pass through unread, with whatever headers it has (RFC 9110, 7.8, lets a server ignore the offer, and RFC 9113 has
+// withdrawn h2c). Nor is TLS, which ends here.
+func upgradesOf(r *http.Request) string {
+	if r.ContentLength != 0 || !lists(r.Header, "Connection", "upgrade") {
+		return ""
+	}
+	var kept []string
+	for protocol := range strings.SplitSeq(strings.Join(r.Header["Upgrade"], ","), ",") {
+		protocol = strings.TrimSpace(protocol)
+		name, _, _ := strings.Cut(strings.ToLower(protocol), "/")
+		if name != "" && name != "http" && name != "tls" && !strings.HasPrefix(name, "h2") && !strings.HasPrefix(name, "h3") {
+			kept = append(kept, protocol)
+		}
+	}
+	return strings.Join(kept, ", ")
 }
 
 // sent is a call's body while it is sent.
@@ -162,10 +184,11 @@ func (b *sent) end(w http.ResponseWriter) {
 // replica asks. One that is sent as it comes may take as long as the call may.
 func (g *Gateway) giveBody(w http.ResponseWriter, out, r *http.Request) (*sent, error) {
 	body := &sent{}
+	control := http.NewResponseController(w)
 	if r.ContentLength == 0 {
+		_ = control.SetReadDeadline(time.Time{})
 		return body, nil
 	}
-	control := http.NewResponseController(w)
 	if r.ContentLength > 0 && r.ContentLength <= maxReplay && r.Header["Expect"] == nil {
 		small := make([]byte, r.ContentLength)
 		_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
@@ -177,6 +200,7 @@ func (g *Gateway) giveBody(w http.ResponseWriter, out, r *http.Request) (*sent, 
 		out.Body, _ = out.GetBody()
 		return body, nil
 	}
+	_ = control.SetReadDeadline(time.Time{})
 	_ = control.EnableFullDuplex()
 	body.ReadCloser, body.from, body.to, body.clean = r.Body, r, out, g.dropPassword
 	for name := range r.Trailer {

@@ -2,10 +2,12 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"runtime"
 	"strings"
 	"sync"
@@ -14,7 +16,9 @@ import (
 
 	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/internal/dispatch"
+	"github.com/hearthfaas/hearth/internal/forwarded"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/inbound"
 	"github.com/hearthfaas/hearth/internal/logs"
 	"github.com/hearthfaas/hearth/internal/meter"
 	"github.com/hearthfaas/hearth/internal/origin"
@@ -45,6 +49,12 @@ type Config struct {
 	Admin string
 	// AdminOnly leaves the management API and the metrics to the admin address.
 	AdminOnly bool
+	// Proxies are trusted to say who they speak for. Defaults to none.
+	Proxies forwarded.Proxies
+	// TLS is spoken at both addresses. Defaults to plain HTTP.
+	TLS *tls.Config
+	// MaxConnections is how many connections the gateway's address may have. Defaults to what the limit of open files allows.
+	MaxConnections int
 
 	// Usage tells what functions used.
 	Usage func(context.Context, meter.Query) (meter.Report, error)
@@ -69,6 +79,8 @@ type Config struct {
 const (
 	maxHeader         = 64 << 10
 	readHeaderTimeout = 10 * time.Second
+	readTimeout       = 30 * time.Second // of all of a request; calls have times of their own for their bodies
+	maxAdmin          = 128              // connections of the admin address
 	idleTimeout       = 2 * time.Minute
 	maxSystemBody     = 1 << 20
 )
@@ -98,7 +110,7 @@ func New(cfg Config) *Gateway {
 	if cfg.QueueLimit == (hearth.QueueLimit{}) {
 		cfg.QueueLimit = hearth.DefaultQueueLimit
 	}
-	g := &Gateway{cfg: cfg, guard: &guard{credentials: cfg.Credentials, origin: cfg.Origin}}
+	g := &Gateway{cfg: cfg, guard: &guard{credentials: cfg.Credentials, origin: cfg.Origin, proxies: cfg.Proxies, log: cfg.Log}}
 	g.calls, g.abort = context.WithCancel(context.Background())
 	g.streams, g.end = context.WithCancel(g.calls)
 	g.server, g.admin = g.serve(g.routes()), g.serve(g.adminRoutes())
@@ -108,10 +120,12 @@ func New(cfg Config) *Gateway {
 // serve is an HTTP server with the gateway's limits.
 func (g *Gateway) serve(h http.Handler) *http.Server {
 	return &http.Server{
-		Handler:           h,
+		Handler:           inbound.Serve(h),
 		BaseContext:       func(net.Listener) context.Context { return g.calls },
+		ConnContext:       inbound.Context,
 		MaxHeaderBytes:    maxHeader,
 		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
 		IdleTimeout:       idleTimeout,
 		ErrorLog:          slog.NewLogLogger(g.cfg.Log.Handler(), slog.LevelDebug),
 	}
@@ -162,8 +176,8 @@ func (g *Gateway) routes() http.Handler {
 		g.management(mux, g.guard.programs)
 		mux.Handle("GET /metrics", g.cfg.Metrics)
 	}
-	call, enqueue, others := g.traced("/function/", g.problems(g.call)), g.traced("/async-function/", g.problems(g.enqueue)), isolated(g.counted(mux))
-	cancel = isolated(cancel)
+	call, enqueue, others := g.traced("/function/", g.problems(g.call)), g.traced("/async-function/", g.problems(g.enqueue)), isolated(attended(g.counted(mux)))
+	cancel = isolated(attended(cancel))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch { // before the mux, which would clean the function's own part of the path
 		case strings.HasPrefix(r.URL.Path, "/function/"):
@@ -200,10 +214,25 @@ func QueueAPI(queue *redis.Client, log *slog.Logger) http.Handler {
 }
 
 // Serve serves the gateway's address on a listener until Shutdown.
-func (g *Gateway) Serve(l net.Listener) error { return untilClosed(g.server.Serve(l)) }
+func (g *Gateway) Serve(l net.Listener) error {
+	return untilClosed(g.server.Serve(g.limited(l, g.cfg.MaxConnections)))
+}
 
-// ServeAdmin serves the admin address on a listener until Shutdown.
-func (g *Gateway) ServeAdmin(l net.Listener) error { return untilClosed(g.admin.Serve(l)) }
+// ServeAdmin serves the admin address on a listener until Shutdown. Its connections are counted apart, so that the operator gets in when
+// the gateway's address is full.
+func (g *Gateway) ServeAdmin(l net.Listener) error {
+	return untilClosed(g.admin.Serve(g.limited(l, min(maxAdmin, max(inbound.Most()/4, 1)))))
+}
+
+// limited bounds the connections of a listener, and speaks TLS on them if that is wanted.
+func (g *Gateway) limited(l net.Listener, most int) net.Listener {
+	l = inbound.Listen(l, inbound.Config{Max: most, Plain: g.cfg.TLS == nil, Log: g.cfg.Log,
+		Exempt: func(a netip.Addr) bool { return a.IsLoopback() || g.cfg.Proxies.Trust(a) }})
+	if g.cfg.TLS != nil {
+		l = tls.NewListener(l, g.cfg.TLS)
+	}
+	return l
+}
 
 func untilClosed(err error) error {
 	if errors.Is(err, http.ErrServerClosed) {

@@ -119,11 +119,14 @@ ok`)
 		"X-Forwarded-For": {me}, "X-Forwarded-Host": {"shop.example:81"}, "X-Forwarded-Proto": {"http"},
 	}, h)
 
-	_, text = f.do("GET", "", nil, "X-Forwarded-For", "1.2.3.4", "X-Forwarded-For", "5.6.7.8", "X-Forwarded-Host", "other", "X-Forwarded-Proto", "https", "User-Agent", "own", "X-Call-Id", "mine")
+	_, text = f.do("GET", "", nil, "X-Forwarded-For", "1.2.3.4", "X-Forwarded-For", "5.6.7.8", "X-Forwarded-Host", "other", "X-Forwarded-Proto", "https", "X-Real-Ip", "1.2.3.4",
+		"Forwarded", "for=1.2.3.4", "User-Agent", "own", "X-Call-Id", "mine")
 	h = seen(t, text)
-	require.Equal(t, []string{"1.2.3.4", "5.6.7.8"}, h["X-Forwarded-For"], "a proxy in front knows better")
-	require.Equal(t, []string{"other"}, h["X-Forwarded-Host"])
-	require.Equal(t, []string{"https"}, h["X-Forwarded-Proto"])
+	require.Regexp(t, `^127\.0\.0\.1:\d+$`, h.Get("X-Forwarded-For"), "who is no trusted proxy speaks for itself only")
+	require.Equal(t, []string{f.addr}, h["X-Forwarded-Host"])
+	require.Equal(t, []string{"http"}, h["X-Forwarded-Proto"])
+	require.NotContains(t, h, "X-Real-Ip")
+	require.NotContains(t, h, "Forwarded")
 	require.Equal(t, []string{"own"}, h["User-Agent"])
 	require.Equal(t, []string{"mine"}, h["X-Call-Id"])
 	require.NotContains(t, h, "Accept-Encoding", "what was not asked for is not asked for")

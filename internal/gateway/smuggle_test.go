@@ -49,7 +49,7 @@ func TestRequestsThatSmuggle(t *testing.T) {
 		"a chunk too short":   {"POST /function/echo/x HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\n\n", "1\nok\n0\n\n", 0, ""},
 		"a chunk size signed": {"POST /function/echo/x HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\n\n", "+2\nok\n0\n\n", 0, ""},
 		"a chunk size of 17":  {"POST /function/echo/x HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\n\n", "10000000000000002\nok\n0\n\n", 0, ""},
-		"HTTP/1.0 chunked":    {"POST /function/echo/x HTTP/1.0\nHost: h\nTransfer-Encoding: chunked\n\n", "2\nok\n0\n\n", -1, ""},
+		"HTTP/1.0 chunked":    {"POST /function/echo/x HTTP/1.0\nHost: h\nConnection: keep-alive\nTransfer-Encoding: chunked\n\n", "2\nok\n0\n\n", 400, ""},
 		"HTTP/0.9":            {"GET /function/echo/x\n\n", "", 400, ""},
 		"HTTP/3.7":            {"GET /function/echo/x HTTP/3.7\nHost: h\n\n", "", 505, ""},
 		"no host":             {"GET /function/echo/x HTTP/1.1\n\n", "", 400, ""},
@@ -115,6 +115,46 @@ func TestRequestsThatSmuggle(t *testing.T) {
 				require.Empty(t, seen)
 			}
 		})
+	}
+}
+
+// TestALengthThatIsSaidTwiceEndsTheConnection: who sits in between may have obeyed the other one.
+func TestALengthThatIsSaidTwiceEndsTheConnection(t *testing.T) {
+	t.Parallel()
+	f := serving(t, func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusEarlyHints)
+		_, _ = io.WriteString(w, "hi")
+	})
+	const next = "GET /function/echo HTTP/1.1\r\nHost: h\r\n\r\n"
+	for name, head := range map[string]string{
+		"in this order":  "Content-Length: 12\nTransfer-Encoding: chunked\n",
+		"in the other":   "Transfer-Encoding: chunked\nContent-Length: 12\n",
+		"in other cases": "transfer-encoding:chunked\ncONTENT-lENGTH:\t12 \n",
+	} {
+		for _, path := range []string{"/function/echo", "/healthz"} {
+			l := f.dial("POST " + path + " HTTP/1.1\nHost: h\n" + head + "\n2\nok\n0\n\n")
+			res := l.head()
+			for ; res.StatusCode == 103; res = l.head() {
+			}
+			require.Equal(t, 200, res.StatusCode, name)
+			require.True(t, res.Close, "%s: %s", name, path)
+			_, err := io.Copy(io.Discard, res.Body)
+			require.NoError(t, err)
+			_, _ = io.WriteString(l, next)
+			require.Empty(t, l.end(), "%s: it must not be read as another request", name)
+		}
+	}
+	l := f.dial("POST /function/echo HTTP/1.0\nConnection: keep-alive\nTransfer-Encoding: chunked\nContent-Length: 3\n\nabc")
+	res, _ := l.answer()
+	require.Equal(t, http.StatusBadRequest, res.StatusCode)
+	l.end()
+	l = f.dial("")
+	for range 3 { // said once, it may come as often as it likes
+		l.say(crlf("POST /function/echo HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\n\n2;x=\"y\"\nok\n0\nSum: 1\n\n"))
+		res := l.head()
+		require.Equal(t, 103, res.StatusCode)
+		res, _ = l.answer()
+		require.False(t, res.Close)
 	}
 }
 

@@ -146,6 +146,25 @@ func TestUpgradeThatNobodyAskedFor(t *testing.T) {
 	}
 }
 
+// TestAnUpgradeToHTTP2IsIgnored: through one, a caller would speak to the replica past the gateway, with any header.
+func TestAnUpgradeToHTTP2IsIgnored(t *testing.T) {
+	t.Parallel()
+	f := serving(t, func(w http.ResponseWriter, r *http.Request) {
+		for _, name := range []string{"Upgrade", "Connection", "Http2-Settings"} {
+			_, _ = io.WriteString(w, name+"="+r.Header.Get(name)+";")
+		}
+	})
+	for header, want := range map[string]string{
+		"Connection: Upgrade, HTTP2-Settings\nUpgrade: h2c\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\n":            "Upgrade=;Connection=;Http2-Settings=;",
+		"Connection: upgrade\nUpgrade: H2C , HTTP/2.0, TLS/1.2, h2-17\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\n": "Upgrade=;Connection=;Http2-Settings=;",
+		"Connection: Upgrade\nUpgrade: h2c, websocket\n":                                                           "Upgrade=websocket;Connection=Upgrade;Http2-Settings=;",
+	} {
+		res, text := f.dial("GET /function/echo HTTP/1.1\nHost: h\n" + header + "\n").answer()
+		require.Equal(t, http.StatusOK, res.StatusCode, header)
+		require.Equal(t, want, text, header)
+	}
+}
+
 // idle waits until no call is under way.
 func (f *front) idle() {
 	f.t.Helper()

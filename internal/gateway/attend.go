@@ -1,0 +1,49 @@
+package gateway
+
+import (
+	"io"
+	"net/http"
+	"time"
+)
+
+// attended serves what is no call: the request has to come within the server's time, and what it asks for may take longer than that. An
+// answer that nobody reads is given up.
+func attended(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		control := http.NewResponseController(w)
+		if r.ContentLength == 0 {
+			_ = control.SetReadDeadline(time.Time{})
+		} else {
+			r.Body = &awaited{r.Body, control}
+		}
+		next.ServeHTTP(&patientWriter{w, control}, r)
+	})
+}
+
+// awaited is a body that has a time to come in.
+type awaited struct {
+	io.ReadCloser
+	control *http.ResponseController
+}
+
+func (b *awaited) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == io.EOF {
+		_ = b.control.SetReadDeadline(time.Time{}) // else the connection, and with it the request, would end when it is over
+	}
+	return n, err
+}
+
+// patientWriter writes as long as its client reads now and then.
+type patientWriter struct {
+	http.ResponseWriter
+	control *http.ResponseController
+}
+
+func (w *patientWriter) Write(p []byte) (int, error) {
+	_ = w.control.SetWriteDeadline(time.Now().Add(writeTimeout))
+	return w.ResponseWriter.Write(p)
+}
+
+// Unwrap is for http.ResponseController.
+func (w *patientWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }

@@ -1,0 +1,169 @@
+package inbound
+
+import (
+	"bytes"
+	"strconv"
+	"strings"
+	"sync/atomic"
+)
+
+// maxLine is how much of a line is kept: what is longer is neither a length nor an encoding that anybody sends in good faith.
+const maxLine = 256
+
+// A framing reads along what comes on a connection of HTTP/1, and finds requests whose length is said twice. net/http obeys
+// Transfer-Encoding, and does not tell that there was a Content-Length too; but somebody in between may have obeyed the other, so
+// where the next request begins is in doubt, and the connection must end (RFC 9112, 6.1).
+type framing struct {
+	twice atomic.Bool // a request had both, or what came cannot be followed
+	old   atomic.Bool // a request of HTTP/1.0 had Transfer-Encoding, which means nothing there
+
+	at    part
+	skip  int64 // bytes of a body, or of a chunk
+	line  []byte
+	long  bool // the line is longer than what is kept
+	first bool // the head's first line was read
+	http0 bool // it says HTTP/1.0
+	te    bool
+	cl    bool
+	size  int64
+	named bool // the line before was of one of both
+}
+
+type part int
+
+const (
+	head part = iota
+	body
+	chunkSize
+	chunkData
+	chunkEnd
+	trailer
+	lost // it cannot be followed any more
+)
+
+// read is given all that comes, in order.
+func (f *framing) read(p []byte) {
+	for len(p) > 0 && f.at != lost {
+		if f.at == body || f.at == chunkData {
+			n := min(f.skip, int64(len(p)))
+			p = p[n:]
+			if f.skip -= n; f.skip > 0 {
+				return
+			}
+			if f.at == chunkData {
+				f.at = chunkEnd
+			} else {
+				f.begin()
+			}
+			continue
+		}
+		end := bytes.IndexByte(p, '\n')
+		if end < 0 {
+			f.keep(p)
+			return
+		}
+		f.keep(p[:end])
+		p = p[end+1:]
+		f.ended(bytes.TrimSuffix(f.line, []byte("\r")))
+		f.line, f.long = f.line[:0], false
+	}
+}
+
+// keep adds to the line: of the first one its end, which has the version, and of others their beginning.
+func (f *framing) keep(p []byte) {
+	f.long = f.long || len(f.line)+len(p) > maxLine
+	if f.at == head && !f.first {
+		f.line = append(f.line, p[max(0, len(p)-maxLine):]...)
+		if over := len(f.line) - maxLine; over > 0 {
+			f.line = append(f.line[:0], f.line[over:]...)
+		}
+		return
+	}
+	f.line = append(f.line, p[:min(len(p), maxLine-len(f.line))]...)
+}
+
+// begin is before a request.
+func (f *framing) begin() {
+	f.at, f.first, f.http0, f.te, f.cl, f.size, f.named = head, false, false, false, false, 0, false
+}
+
+// ended is given a line.
+func (f *framing) ended(line []byte) {
+	switch f.at {
+	case head:
+		switch {
+		case !f.first && len(line) == 0: // before a request
+		case !f.first:
+			f.first, f.http0 = true, bytes.HasSuffix(line, []byte("HTTP/1.0"))
+		case len(line) > 0:
+			f.field(line)
+		default:
+			f.headEnded()
+		}
+	case chunkSize:
+		digits, _, _ := strings.Cut(string(line), ";")
+		n, err := strconv.ParseInt(strings.TrimRight(digits, " \t"), 16, 64)
+		switch {
+		case err != nil || n < 0:
+			f.lose()
+		case n == 0:
+			f.at = trailer
+		default:
+			f.at, f.skip = chunkData, n
+		}
+	case chunkEnd:
+		if f.at = chunkSize; len(line) > 0 {
+			f.lose()
+		}
+	case trailer:
+		if len(line) == 0 {
+			f.begin()
+		}
+	}
+}
+
+// field is a header's line.
+func (f *framing) field(line []byte) {
+	if line[0] == ' ' || line[0] == '\t' { // a fold
+		if f.named {
+			f.lose()
+		}
+		return
+	}
+	name, value, _ := bytes.Cut(line, []byte(":"))
+	length, encoding := bytes.EqualFold(name, []byte("Content-Length")), bytes.EqualFold(name, []byte("Transfer-Encoding"))
+	f.named = length || encoding
+	f.te, f.cl = f.te || encoding, f.cl || length
+	if f.named && f.long {
+		f.lose()
+	}
+	if length {
+		var err error
+		if f.size, err = strconv.ParseInt(string(bytes.Trim(value, " \t")), 10, 64); err != nil || f.size < 0 {
+			f.lose()
+		}
+	}
+}
+
+func (f *framing) headEnded() {
+	switch {
+	case f.te && f.http0:
+		f.old.Store(true)
+		f.at = lost
+	case f.te:
+		if f.cl {
+			f.twice.Store(true)
+		}
+		f.at = chunkSize
+	case f.size > 0:
+		f.at, f.skip = body, f.size
+	default:
+		f.begin()
+	}
+}
+
+// lose ends the reading along: what is not understood is taken for the worst.
+func (f *framing) lose() {
+	f.at = lost
+	f.twice.Store(true)
+}

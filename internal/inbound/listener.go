@@ -1,0 +1,281 @@
+/*
+Package inbound keeps the connections of those who call: how many there are, and of whom, and which of them say twice how long a request
+is.
+
+Each connection costs a file, and the process has so many. When there are as many connections as there may be, one that serves no request is
+closed in favour of the new one: of whoever has most of these, the one that has waited longest. Only if all serve is the new one refused. So
+whoever opens many and says nothing shuts nobody out but himself.
+
+The package does not read requests for anybody: it looks on as they come, since net/http does not tell what it has corrected.
+*/
+package inbound
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Config says how many connections there may be.
+type Config struct {
+	// Max is how many in all. Defaults to Most().
+	Max int
+	// PerAddress is how many of one address, or of one network of IPv6. Defaults to a quarter of Max.
+	PerAddress int
+	// Exempt tells which addresses stand for many callers, or for this machine, and have no limit of their own. It may be nil.
+	Exempt func(netip.Addr) bool
+	// Plain tells that what comes is HTTP/1 that can be read along, and not TLS.
+	Plain bool
+	// Log is told when connections are refused, or cannot be accepted.
+	Log *slog.Logger
+}
+
+// A Listener has connections of type *Conn.
+type Listener struct {
+	net.Listener
+	cfg Config
+
+	failing, refusing Seldom
+
+	mu   sync.Mutex
+	all  int
+	from map[netip.Prefix]map[*Conn]struct{}
+}
+
+// Listen limits a listener.
+func Listen(l net.Listener, cfg Config) *Listener {
+	if cfg.Max == 0 {
+		cfg.Max = Most()
+	}
+	if cfg.PerAddress == 0 {
+		cfg.PerAddress = max(cfg.Max/4, 1)
+	}
+	return &Listener{Listener: l, cfg: cfg, from: map[netip.Prefix]map[*Conn]struct{}{}}
+}
+
+// Most is how many connections this process can have: each may need another file for a replica, and Redis, logs and replicas need some besides.
+func Most() int {
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
+		return 1024
+	}
+	n := int(min(files.Cur, 1<<20))
+	return min(max((n-max(n/4, 64))/2, 16), 50_000)
+}
+
+// Accept waits for the next connection that may be.
+func (l *Listener) Accept() (net.Conn, error) {
+	for {
+		nc, err := l.Listener.Accept()
+		if err != nil {
+			if !errors.Is(err, net.ErrClosed) {
+				l.failed(err)
+			}
+			return nil, err
+		}
+		if c := l.admit(nc); c != nil {
+			return c, nil
+		}
+	}
+}
+
+// failed is told that a connection could not be accepted. net/http tries again, more and more slowly; a file that is free helps at once.
+func (l *Listener) failed(err error) {
+	if missed, due := l.failing.Due(time.Now()); due {
+		l.cfg.Log.Error("could not accept a connection", "error", err, "before", missed)
+	}
+	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
+		l.mu.Lock()
+		gone := l.evict(nil)
+		l.mu.Unlock()
+		if gone != nil {
+			_ = gone.Conn.Close()
+		}
+	}
+}
+
+// admit makes room for a connection, or refuses it.
+func (l *Listener) admit(nc net.Conn) *Conn {
+	c := &Conn{Conn: nc, listener: l, from: Network(nc.RemoteAddr().String())}
+	c.idle.Store(time.Now().UnixNano())
+	var gone *Conn
+	limit := ""
+	l.mu.Lock()
+	if mine := l.from[c.from]; len(mine) >= l.cfg.PerAddress && !(l.cfg.Exempt != nil && l.cfg.Exempt(c.from.Addr())) {
+		limit, gone = "per_address", l.evict(mine)
+	} else if l.all >= l.cfg.Max {
+		limit, gone = "max", l.evict(nil)
+	}
+	refused := limit != "" && gone == nil
+	if !refused {
+		if l.from[c.from] == nil {
+			l.from[c.from] = map[*Conn]struct{}{}
+		}
+		l.from[c.from][c] = struct{}{}
+		l.all++
+	}
+	l.mu.Unlock()
+	if limit != "" {
+		if missed, due := l.refusing.Due(time.Now()); due {
+			l.cfg.Log.Warn("too many connections", "address", c.from.Addr().String(), "limit", limit, "refused", refused,
+				"max", l.cfg.Max, "per_address", l.cfg.PerAddress, "before", missed)
+		}
+	}
+	if gone != nil {
+		_ = gone.Conn.Close()
+	}
+	if !refused {
+		return c
+	}
+	if l.cfg.Plain {
+		_ = nc.SetWriteDeadline(time.Now().Add(time.Second))
+		_, _ = io.WriteString(nc, "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n")
+	}
+	_ = nc.Close()
+	return nil
+}
+
+// evict takes one connection that serves nothing off the list: of these, or of the address that has most of them. It is the caller's to
+// close. l.mu is held.
+func (l *Listener) evict(of map[*Conn]struct{}) *Conn {
+	var found *Conn
+	most := 0
+	look := func(conns map[*Conn]struct{}) {
+		var oldest *Conn
+		n := 0
+		for c := range conns {
+			if c.serving.Load() > 0 {
+				continue
+			}
+			n++
+			if oldest == nil || c.idle.Load() < oldest.idle.Load() {
+				oldest = c
+			}
+		}
+		if n > most {
+			found, most = oldest, n
+		}
+	}
+	if of != nil {
+		look(of)
+	} else {
+		for _, conns := range l.from {
+			if len(conns) > most {
+				look(conns)
+			}
+		}
+	}
+	if found != nil {
+		l.forget(found)
+	}
+	return found
+}
+
+// forget takes a connection off the list. l.mu is held.
+func (l *Listener) forget(c *Conn) {
+	mine := l.from[c.from]
+	if _, ok := mine[c]; !ok {
+		return
+	}
+	l.all--
+	if delete(mine, c); len(mine) == 0 {
+		delete(l.from, c.from)
+	}
+}
+
+// A Conn is one connection.
+type Conn struct {
+	net.Conn
+	listener *Listener
+	from     netip.Prefix
+	serving  atomic.Int32 // requests
+	idle     atomic.Int64 // since when there are none
+	framing  framing
+}
+
+func (c *Conn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if c.listener.cfg.Plain {
+		c.framing.read(p[:n])
+	}
+	return n, err
+}
+
+// CloseWrite is net/http's, which lets a client read the answer to a request that it has not sent to its end.
+func (c *Conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+// Close closes the connection, whose place is free then.
+func (c *Conn) Close() error {
+	c.listener.mu.Lock()
+	c.listener.forget(c)
+	c.listener.mu.Unlock()
+	return c.Conn.Close()
+}
+
+type key struct{}
+
+// Context is http.Server's ConnContext: Serve finds the connection by it.
+func Context(ctx context.Context, nc net.Conn) context.Context {
+	if t, ok := nc.(*tls.Conn); ok {
+		nc = t.NetConn()
+	}
+	if c, ok := nc.(*Conn); ok {
+		return context.WithValue(ctx, key{}, c)
+	}
+	return ctx
+}
+
+// Serve tells a connection that it serves, and ends those whose requests are framed in two ways: RFC 9112, 6.1.
+func Serve(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c, ok := r.Context().Value(key{}).(*Conn); ok {
+			c.serving.Add(1)
+			defer func() { c.idle.Store(time.Now().UnixNano()); c.serving.Add(-1) }()
+			if c.framing.old.Load() {
+				w.Header().Set("Connection", "close")
+				http.Error(w, "HTTP/1.0 has no Transfer-Encoding", http.StatusBadRequest)
+				return
+			}
+			// What TLS hides is taken for the worst.
+			hidden := r.TLS != nil && r.ProtoMajor == 1 && (len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1))
+			if c.framing.twice.Load() || hidden {
+				w.Header().Set("Connection", "close")
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// Network is where an address and port are: the address, or of IPv6 the network, of which one caller has all addresses.
+func Network(remote string) netip.Prefix {
+	at, err := netip.ParseAddrPort(remote)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	return NetworkOf(at.Addr())
+}
+
+// NetworkOf is Network of an address.
+func NetworkOf(addr netip.Addr) netip.Prefix {
+	addr = addr.Unmap().WithZone("")
+	bits := 32
+	if addr.Is6() {
+		bits = 64
+	}
+	p, _ := addr.Prefix(bits)
+	return p
+}
