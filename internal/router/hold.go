@@ -4,6 +4,7 @@ import (
 	"container/list"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"syscall"
 	"time"
@@ -125,7 +126,11 @@ func (fn *route) hopeless(full bool) error {
 	case full:
 		return nil
 	case fn.failing != "" && !fn.mayServe():
-		return hearth.Errorf(hearth.Unavailable, "function %s cannot start: %s", fn.name.Function, fn.failing)
+		return &hearth.Error{ // the reason may have a line of the function's log, which is the operator's
+			Code:    hearth.Unavailable,
+			Message: fmt.Sprintf("function %s cannot start; hearth describe tells its operator why", fn.name.Function),
+			Err:     errors.New(fn.failing),
+		}
 	case fn.removed:
 		return hearth.Errorf(hearth.NotFound, "function %s was removed", fn.name)
 	case fn.wakeError != nil && time.Since(fn.wokenAt) < wakeAgain:

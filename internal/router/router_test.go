@@ -227,7 +227,7 @@ func TestHeldCallEndsWithAReason(t *testing.T) {
 	}{
 		"nobody came":     {router.Config{Hold: 50 * time.Millisecond}, func(*router.Router, func()) {}, hearth.Unavailable, "waited for in vain"},
 		"it was removed":  {router.Config{}, func(r *router.Router, _ func()) { r.Delete(oven) }, hearth.NotFound, "removed"},
-		"it cannot start": {router.Config{}, func(r *router.Router, _ func()) { r.Update(oven, []hearth.Replica{{Failing: "no flour"}}) }, hearth.Unavailable, "no flour"},
+		"it cannot start": {router.Config{}, func(r *router.Router, _ func()) { r.Update(oven, []hearth.Replica{{Failing: "no flour"}}) }, hearth.Unavailable, "cannot start"},
 		"no waking":       {router.Config{}, func(r *router.Router, _ func()) { r.WakeFailed(oven, hearth.Errorf(hearth.Invalid, "no image")) }, hearth.Unavailable, "no image"},
 		"the caller left": {router.Config{}, func(_ *router.Router, cancel func()) { cancel() }, hearth.Internal, "context canceled"},
 	}
@@ -245,6 +245,7 @@ func TestHeldCallEndsWithAReason(t *testing.T) {
 			err := <-failed
 			require.Equal(t, tt.code, hearth.CodeOf(err), err)
 			require.ErrorContains(t, err, tt.says)
+			require.NotContains(t, hearth.MessageOf(err), "no flour", "what the function has printed is for its operator")
 		})
 	}
 }
