@@ -35,6 +35,11 @@ func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	cors := g.corsOf(r, n)
+	if cors.preflight(w, r, http.MethodPost) {
+		return nil
+	}
+	cors.apply(w.Header())
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
 		chain.Problem{Status: http.StatusMethodNotAllowed, Title: "Method Not Allowed", Detail: "a function is called asynchronously with POST"}.Write(w)

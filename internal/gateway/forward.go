@@ -26,6 +26,11 @@ func (g *Gateway) call(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	cors := g.corsOf(r, n)
+	if cors.preflight(w, r, methods) {
+		return nil
+	}
+	cors.apply(w.Header())
 	switch r.Method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
 	default:
@@ -76,6 +81,7 @@ func (g *Gateway) call(w http.ResponseWriter, r *http.Request) error {
 	for name, values := range res.Header {
 		header[name] = values
 	}
+	cors.apply(header)
 	delete(header, router.HeaderReplica)
 	delete(header, chain.HeaderSettled)
 	header[chain.HeaderCallID] = []string{callID}

@@ -59,10 +59,11 @@ const (
 	annotationBytes  = "com.hearth.queue.bytes"
 	annotationEmits  = "com.hearth.emits"
 	annotationFrom   = "com.hearth.topics.from"
+	annotationCORS   = "com.hearth.cors"
 )
 
 // ownAnnotations are all that Hearth reads of its own. Any other with its prefix is warned of.
-var ownAnnotations = []string{annotationSpread, annotationMaxAge, annotationLength, annotationBytes, annotationEmits, annotationFrom, annotationWarm}
+var ownAnnotations = []string{annotationSpread, annotationMaxAge, annotationLength, annotationBytes, annotationEmits, annotationFrom, annotationCORS, annotationWarm}
 
 // Defaults of a function that says nothing.
 const (

@@ -131,6 +131,11 @@ func validAnnotations(f Function) error {
 			return f.wrong("the annotation %s is %q, want namespaces with commas between them", annotationFrom, clip(f.Annotation(annotationFrom)))
 		}
 	}
+	for _, o := range f.Origins() {
+		if !isOrigin(o) {
+			return f.wrong("the annotation %s has %q, want * or origins such as https://shop.example.com, divided by commas", annotationCORS, clip(o))
+		}
+	}
 	for _, topic := range f.Emits() {
 		if _, err := chain.Stream(topic); err != nil {
 			return f.wrong("the annotation %s: %w", annotationEmits, err)

@@ -1,0 +1,86 @@
+package gateway
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/internal/hearth"
+)
+
+// preflightAge is for how many seconds a browser need not ask again.
+const preflightAge = "600"
+
+// cors is what a browser is told of who may read a function's answer, if the function leaves that to its annotation. Credentials
+// are never allowed: cookies and passwords are kept for the origin, which all functions share. See https://fetch.spec.whatwg.org/#http-cors-protocol.
+type cors struct {
+	asked, allowed bool
+	origin         string // that is allowed, or hearth.AnyOrigin
+}
+
+// corsOf looks a function's annotation up, if a page asks.
+func (g *Gateway) corsOf(r *http.Request, n hearth.Name) (c cors) {
+	origin := r.Header.Get("Origin")
+	if origin == "" || g.cfg.Registry == nil {
+		return c
+	}
+	f, ok := g.cfg.Registry.Function(n)
+	if !ok {
+		return c
+	}
+	allowed := f.Origins()
+	switch {
+	case len(allowed) == 0:
+	case slices.Contains(allowed, hearth.AnyOrigin):
+		c = cors{true, true, hearth.AnyOrigin}
+	default:
+		c = cors{true, slices.Contains(allowed, strings.ToLower(origin)), origin}
+	}
+	return c
+}
+
+// preflight answers the question that a browser asks before a call, in the function's place: it is not woken for that. It tells
+// whether there was one.
+func (c cors) preflight(w http.ResponseWriter, r *http.Request, methods string) bool {
+	if !c.asked || r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
+		return false
+	}
+	c.apply(w.Header())
+	if !c.allowed {
+		chain.Problem{
+			Status: http.StatusForbidden,
+			Title:  http.StatusText(http.StatusForbidden),
+			Detail: "the function is not for pages of this origin: its annotation com.hearth.cors has others",
+		}.Write(w)
+		return true
+	}
+	h := w.Header()
+	h.Set("Access-Control-Allow-Methods", methods)
+	if asked := r.Header["Access-Control-Request-Headers"]; len(asked) > 0 {
+		h.Set("Access-Control-Allow-Headers", strings.Join(asked, ", "))
+	}
+	h.Set("Access-Control-Max-Age", preflightAge)
+	h.Add("Vary", "Access-Control-Request-Method, Access-Control-Request-Headers")
+	w.WriteHeader(http.StatusNoContent)
+	return true
+}
+
+// apply puts it on an answer, in place of what the function says of it.
+func (c cors) apply(h http.Header) {
+	if !c.asked {
+		return
+	}
+	for name := range h {
+		if strings.HasPrefix(name, "Access-Control-") {
+			delete(h, name)
+		}
+	}
+	if c.origin != hearth.AnyOrigin && !lists(h, "Vary", "Origin") {
+		h["Vary"] = append(slices.Clip(h["Vary"]), "Origin")
+	}
+	if c.allowed {
+		h["Access-Control-Allow-Origin"] = []string{c.origin}
+		h["Access-Control-Expose-Headers"] = []string{"*"}
+	}
+}
