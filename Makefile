@@ -19,7 +19,7 @@ up: go ## run the bakery on this machine; ARGS are flags of hearth up
 	@sh scripts/redis.sh
 	@[ -x bin/hearth ] || echo "  build    hearth and bakery: the first time takes a minute or two"
 	@$(MAKE) --no-print-directory build
-	@exec bin/hearth up --callback-allow 127.0.0.1:9000,127.0.0.1:9001 --on-ready 'bin/bakery --manager-key-file "$${MANAGER_KEY_FILE:-$$HEARTH_SECRETS/openfaas-fn/manager-key}" open' $(ARGS)
+	@exec bin/hearth up --admin-listen 127.0.0.1:8081 --callback-allow 127.0.0.1:9000,127.0.0.1:9001 --on-ready 'bin/bakery --manager-key-file "$${MANAGER_KEY_FILE:-$$HEARTH_SECRETS/openfaas-fn/manager-key}" open' $(ARGS)
 
 build: go ## build hearth and bakery into bin/
 	@mkdir -p $(BIN)
@@ -61,6 +61,7 @@ RUN_TESTS = CGO_ENABLED=1 $(TESTS_IN) bin/tools/gotestsum --format pkgname --for
 
 test: go ## install what the tests lack, lint, and run all tests with the race detector
 	@sh scripts/deps.sh redis-server gcc
+	@sh scripts/deps.sh chromium || echo "there is no Chromium: the test that attacks the operator's browser is skipped"
 	@$(MAKE) --no-print-directory lint
 	@$(RUN_TESTS) ./...
 

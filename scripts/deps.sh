@@ -6,6 +6,7 @@ for name; do
 	command -v "$name" >/dev/null 2>&1 && continue
 	case $name in
 	gcc) command -v clang >/dev/null 2>&1 && continue; package="gcc libc6-dev" ;; # the race detector links with it
+	chromium) for other in chromium-browser google-chrome chromium-headless-shell; do command -v $other >/dev/null 2>&1 && continue 2; done; package=chromium ;;
 	dockerd) package="docker.io iptables apparmor" ;; # an engine on a kernel with AppArmor wants its parser
 	docker) package=$(apt-cache show docker-cli >/dev/null 2>&1 && echo docker-cli || echo docker.io) ;;
 	ip) package=iproute2 ;;

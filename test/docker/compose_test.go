@@ -76,7 +76,7 @@ func composeUp(t *testing.T) *composed {
 	_, here, _, _ := runtime.Caller(0)
 	port, metrics := freePort(t), freePort(t)
 	c := &composed{t: t, api: api, root: filepath.Join(filepath.Dir(here), "..", ".."), gateway: "http://127.0.0.1:" + port, metrics: "http://127.0.0.1:" + metrics,
-		env: append(os.Environ(), "HEARTH_PORT="+port, "PROMETHEUS_PORT="+metrics, "DOCKER_SOCKET="+strings.TrimPrefix(os.Getenv("DOCKER_HOST"), "unix://"),
+		env: append(os.Environ(), "HEARTH_PORT="+port, "HEARTH_ADMIN_PORT="+freePort(t), "PROMETHEUS_PORT="+metrics, "DOCKER_SOCKET="+strings.TrimPrefix(os.Getenv("DOCKER_HOST"), "unix://"),
 			"REDIS_IMAGE=hearth-test/redis", "PROMETHEUS_IMAGE=hearth-test/prometheus", "VERSION=test", "ARCHS="+runtime.GOARCH,
 			"COMPOSE_HTTP_TIMEOUT=600")} // docker-compose 1 gives up after one minute
 	hostImage(t, api, "hearth-test/redis:latest", []string{`VOLUME /data`}, "redis-server", "redis-cli")
