@@ -49,14 +49,17 @@ func TestWrongPasswordsFromOneAddressAreSlowedDown(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, status)
 }
 
+// network is where an address and port are.
+func network(at string) netip.Prefix { return inbound.NetworkOf(netip.MustParseAddrPort(at).Addr()) }
+
 func TestABudgetOfFailuresFillsAgainAndIsBounded(t *testing.T) {
 	t.Parallel()
 	var f failures
 	now := time.Now()
-	one := inbound.Network("[2001:db8::1]:1")
-	require.Equal(t, one, inbound.Network("[2001:db8::2]:2"), "a network of IPv6 is one caller's")
-	require.NotEqual(t, inbound.Network("192.0.2.1:1"), inbound.Network("192.0.2.2:1"))
-	require.Equal(t, inbound.Network("192.0.2.1:1"), inbound.Network("[::ffff:192.0.2.1]:1"))
+	one := network("[2001:db8::1]:1")
+	require.Equal(t, one, network("[2001:db8::2]:2"), "a network of IPv6 is one caller's")
+	require.NotEqual(t, network("192.0.2.1:1"), network("192.0.2.2:1"))
+	require.Equal(t, network("192.0.2.1:1"), network("[::ffff:192.0.2.1]:1"))
 	for range failureBurst {
 		require.True(t, f.allow(one, now))
 		f.add(one, now)
@@ -69,8 +72,8 @@ func TestABudgetOfFailuresFillsAgainAndIsBounded(t *testing.T) {
 		f.add(netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 32), now)
 	}
 	require.LessOrEqual(t, len(f.from), failureOrigins+1)
-	require.False(t, f.allow(inbound.Network("198.51.100.1:1"), now), "those beyond share a budget")
-	require.True(t, f.allow(inbound.Network("198.51.100.1:1"), now.Add(3*failureOrigins*failureRefill)))
+	require.False(t, f.allow(network("198.51.100.1:1"), now), "those beyond share a budget")
+	require.True(t, f.allow(network("198.51.100.1:1"), now.Add(3*failureOrigins*failureRefill)))
 }
 
 // TestWhoGuessesLocksNobodyOut: the operator comes from the same address, and gets in.

@@ -105,12 +105,14 @@ func (l *Listener) failed(err error) {
 
 // admit makes room for a connection, or refuses it.
 func (l *Listener) admit(nc net.Conn) *Conn {
-	c := &Conn{Conn: nc, listener: l, from: Network(nc.RemoteAddr().String())}
+	at, _ := netip.ParseAddrPort(nc.RemoteAddr().String())
+	peer := at.Addr().Unmap().WithZone("")
+	c := &Conn{Conn: nc, listener: l, from: NetworkOf(peer)}
 	c.idle.Store(time.Now().UnixNano())
 	var gone *Conn
 	limit := ""
 	l.mu.Lock()
-	if mine := l.from[c.from]; len(mine) >= l.cfg.PerAddress && !(l.cfg.Exempt != nil && l.cfg.Exempt(c.from.Addr())) {
+	if mine := l.from[c.from]; len(mine) >= l.cfg.PerAddress && !(l.cfg.Exempt != nil && l.cfg.Exempt(peer)) {
 		limit, gone = "per_address", l.evict(mine)
 	} else if l.all >= l.cfg.Max {
 		limit, gone = "max", l.evict(nil)
@@ -126,7 +128,7 @@ func (l *Listener) admit(nc net.Conn) *Conn {
 	l.mu.Unlock()
 	if limit != "" {
 		if missed, due := l.refusing.Due(time.Now()); due {
-			l.cfg.Log.Warn("too many connections", "address", c.from.Addr().String(), "limit", limit, "refused", refused,
+			l.cfg.Log.Warn("too many connections", "address", peer.String(), "limit", limit, "refused", refused,
 				"max", l.cfg.Max, "per_address", l.cfg.PerAddress, "before", missed)
 		}
 	}
@@ -260,16 +262,7 @@ func Serve(next http.Handler) http.Handler {
 	})
 }
 
-// Network is where an address and port are: the address, or of IPv6 the network, of which one caller has all addresses.
-func Network(remote string) netip.Prefix {
-	at, err := netip.ParseAddrPort(remote)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	return NetworkOf(at.Addr())
-}
-
-// NetworkOf is Network of an address.
+// NetworkOf is where an address is: the address itself, or of IPv6 the network, of which one caller has all addresses.
 func NetworkOf(addr netip.Addr) netip.Prefix {
 	addr = addr.Unmap().WithZone("")
 	bits := 32
