@@ -12,8 +12,9 @@ func newImage() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "image TAG BINARY",
 		Short: "Make a Docker image of a static binary",
-		Long: `Gives the Docker engine an image that has a static binary, /tmp, this machine's certificates of authorities, and nothing else. No
-builder is needed, and no base image. GOARCH says what the binary was built for, if not for this machine.`,
+		Long: `Gives the Docker engine an image that has a static binary, /tmp, this machine's certificates of authorities, the licences of
+what a Go binary is linked with, and nothing else. No builder is needed, and no base image. GOARCH says what the binary was
+built for, if not for this machine.`,
 		Example: `  hearth image example.com/mailer:v1 ./mailer
   GOARCH=arm64 hearth image example.com/mailer:v1-arm64 ./mailer --label org.opencontainers.image.version=v1`,
 		Args: cobra.ExactArgs(2),

@@ -140,8 +140,29 @@ func (c *composed) bakery(args ...string) string {
 	return c.run(filepath.Join(c.root, "bin", "bakery"), append([]string{"--gateway", c.gateway}, args...)...)
 }
 
+// requireSafe looks at what the compose file promises before anything is deployed: no service can take all of
+// the machine's memory, and what is wrong with a deployment is the caller's fault.
+func (c *composed) requireSafe() {
+	c.t.Helper()
+	services := strings.Fields(c.compose("ps", "-q"))
+	require.Len(c.t, services, 3)
+	for _, id := range services {
+		inspected, err := c.api.ContainerInspect(c.t.Context(), id, client.ContainerInspectOptions{})
+		require.NoError(c.t, err)
+		require.NotZero(c.t, inspected.Container.HostConfig.Memory, inspected.Container.Name)
+	}
+	for _, name := range []string{"hearth", "oven"} {
+		id := strings.TrimSpace(c.run("docker", "create", "hearthfaas/"+name+":test"))
+		require.Contains(c.t, c.run("sh", "-c", "docker cp "+id+":/licenses/third-party.txt - && docker rm "+id), "github.com/redis/go-redis", name)
+	}
+	status, err := c.client.Deploy(c.t.Context(), types.FunctionDeployment{Service: "wrong", Image: "Upper/Case:1"})
+	require.ErrorContains(c.t, err, "is not an image reference")
+	require.Equal(c.t, http.StatusBadRequest, status)
+}
+
 func TestComposeServesACookie(t *testing.T) {
 	c := composeUp(t)
+	c.requireSafe()
 	keyFile := filepath.Join(t.TempDir(), "manager-key")
 	require.NoError(t, os.WriteFile(keyFile, []byte("a key for the manager"), 0o600))
 	c.env = append(c.env, "MANAGER_KEY_FILE="+keyFile)
