@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httputil"
+	"net/textproto"
 	"strconv"
 	"strings"
 	"sync"
@@ -34,6 +35,7 @@ func writeHead(w *bufio.Writer, req *http.Request, upgrade bool) error {
 	}
 	line(w, req.Method, " ", target, " HTTP/1.1\r\nHost: ", req.URL.Host, "\r\n")
 	for name, values := range req.Header {
+		name = textproto.CanonicalMIMEHeaderKey(name) // a replica does not tell one case from another
 		switch name {
 		case "Host", "Content-Length", "Transfer-Encoding", "Trailer":
 			continue
