@@ -206,15 +206,15 @@ func (h *Hearth) PostMany(ctx context.Context, path, body string, times, clients
 // Queued is how many entries are on all queues.
 func (h *Hearth) Queued(ctx context.Context) (int, error) {
 	var queues []struct {
-		Queue                      string
-		Waiting, Leased, Due, Dead int
+		Queue                               string
+		Waiting, Leased, Due, Delayed, Dead int
 	}
 	if _, err := h.Do(ctx, http.MethodGet, "/system/queues", "", &queues); err != nil {
 		return 0, err
 	}
 	n := 0
 	for _, q := range queues {
-		if n += q.Waiting + q.Leased + q.Due; q.Dead > 0 {
+		if n += q.Waiting + q.Leased + q.Due + q.Delayed; q.Dead > 0 {
 			return 0, fmt.Errorf("%d dead letters in %s", q.Dead, q.Queue)
 		}
 	}

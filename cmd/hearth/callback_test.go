@@ -53,7 +53,7 @@ func (n *testNode) ended() {
 		n.system(http.MethodGet, "/system/queues?function=probe", nil, &queues)
 		for _, q := range queues {
 			require.Zero(n.t, q.Dead, q.Name)
-			if q.Waiting+q.Leased+q.Due > 0 {
+			if q.Waiting+q.Leased+q.Due+q.Delayed > 0 {
 				return false
 			}
 		}

@@ -47,7 +47,7 @@ the command says how much that is.`,
 					break
 				}
 				for _, q := range queues {
-					if q.Waiting+q.Leased+q.Due+q.Dead > 0 {
+					if q.Waiting+q.Leased+q.Due+q.Delayed+q.Dead > 0 {
 						d.Queues = append(d.Queues, q)
 					}
 				}
@@ -69,7 +69,7 @@ func sayDeleted(out io.Writer, done []deleted) {
 		_, _ = fmt.Fprintf(out, "removed %s\n", d.Name)
 		for _, q := range d.Queues {
 			var left []string
-			if n := q.Waiting + q.Leased + q.Due; n > 0 {
+			if n := q.Waiting + q.Leased + q.Due + q.Delayed; n > 0 {
 				left = append(left, fmt.Sprintf("%d to do, for when it is deployed again", n))
 			}
 			if q.Dead > 0 {

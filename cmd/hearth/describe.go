@@ -129,7 +129,7 @@ func describe(out io.Writer, d description) {
 		line("cold starts", coldStartsText(t.ColdStarts))
 	}
 	for _, q := range d.Queues {
-		line("queue", fmt.Sprintf("%s: %d waiting, %d leased, %d due, %d dead", q.Name, q.Waiting, q.Leased, q.Due, q.Dead))
+		line("queue", fmt.Sprintf("%s: %d waiting, %d leased, %d due, %d delayed, %d dead", q.Name, q.Waiting, q.Leased, q.Due, q.Delayed, q.Dead))
 	}
 	line("image", d.Image)
 	line("process", d.EnvProcess)

@@ -85,10 +85,10 @@ func TestDescribeTellsAllThatIsKnownAndNoValueOfASecret(t *testing.T) {
 	})
 	res, _ := n.do(http.MethodPost, "/async-function/probe", "", "X-Delay", "1h")
 	require.Equal(t, http.StatusAccepted, res.StatusCode)
-	eventually(t, func() bool { return n.available("probe") == 1 && n.oneQueue("probe").Due == 1 })
+	eventually(t, func() bool { return n.available("probe") == 1 && n.oneQueue("probe").Delayed == 1 })
 	text, err := n.run("describe", "probe")
 	require.NoError(t, err)
-	for _, want := range []string{`name +probe`, `status +ready`, `replicas +1 of 1 ready`, `queue +probe:calls: 0 waiting, 0 leased, 1 due, 0 dead`, `queue +probe:shop.opened`,
+	for _, want := range []string{`name +probe`, `status +ready`, `replicas +1 of 1 ready`, `queue +probe:calls: 0 waiting, 0 leased, 0 due, 1 delayed, 0 dead`, `queue +probe:shop.opened`,
 		`image +` + probeImage, `url +` + n.url() + `/function/probe`, `label +tier=front`, `annotation +topic=shop.opened`, `env +COLOUR=blue`, `secret +manager-key`} {
 		require.Regexp(t, want, text)
 	}
@@ -158,7 +158,7 @@ func TestDeleteSaysWhatItLeavesInQueues(t *testing.T) {
 		res, _ := n.do(http.MethodPost, "/async-function/probe"+query, "", headers...)
 		require.Equal(t, http.StatusAccepted, res.StatusCode)
 	}
-	eventually(t, func() bool { q := n.oneQueue("probe"); return q.Dead == 1 && q.Due == 1 && q.Waiting+q.Leased == 0 })
+	eventually(t, func() bool { q := n.oneQueue("probe"); return q.Dead == 1 && q.Delayed == 1 && q.Waiting+q.Leased == 0 })
 	text, err := n.run("delete", "probe")
 	require.NoError(t, err)
 	require.Contains(t, text, "removed probe\n  probe:calls keeps 1 to do, for when it is deployed again, and 1 dead letters: hearth dead list --queue probe:calls")

@@ -74,7 +74,7 @@ func TestAnAsyncInvokePrintsTheCallIDThatCancelTakes(t *testing.T) {
 	id, err := n.runWith("body", "invoke", "probe", "--async", "--delay", "1h", "--header", "X-Call-Id: in-an-hour")
 	require.NoError(t, err)
 	require.Equal(t, "in-an-hour\n", id)
-	eventually(t, func() bool { return n.oneQueue("probe").Due == 1 })
+	eventually(t, func() bool { return n.oneQueue("probe").Delayed == 1 })
 	text, err := n.run("cancel", "in-an-hour")
 	require.NoError(t, err)
 	require.Equal(t, "cancelled 1\n", text)

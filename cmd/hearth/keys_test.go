@@ -126,5 +126,5 @@ func TestARepeatIsToldWhatHasBecomeOfItsCall(t *testing.T) {
 	}
 	var queue []gateway.Queue
 	require.Equal(t, http.StatusOK, n.system(http.MethodGet, "/system/queues?queue=probe:calls", nil, &queue))
-	require.Zero(t, queue[0].Waiting+queue[0].Due)
+	require.Zero(t, queue[0].Waiting+queue[0].Due+queue[0].Delayed)
 }

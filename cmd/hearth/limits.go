@@ -2,20 +2,26 @@ package main
 
 import (
 	"fmt"
+	"time"
 
+	"github.com/hearthfaas/hearth/internal/gateway"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/spf13/pflag"
 )
 
-// queueLimits are the flags that bound the queue of one function.
+// queueLimits are the flags that bound what the callers of one function can make Redis keep.
 type queueLimits struct {
-	length int
-	bytes  string
+	length        int
+	bytes         string
+	maxDelay      time.Duration
+	callbackBytes string
 }
 
 func (q *queueLimits) addFlags(f *pflag.FlagSet) {
-	f.IntVar(&q.length, "queue-length", hearth.DefaultQueueLimit.Length, "most calls that the queue of one function may hold, dead letters among them; more are answered with 429")
+	f.IntVar(&q.length, "queue-length", hearth.DefaultQueueLimit.Length, "most queued calls and callbacks of one function, dead letters among them; more calls are answered with 429")
 	f.StringVar(&q.bytes, "queue-bytes", "256Mi", "most bytes that they may have together, such as 64Mi or 1Gi")
+	f.DurationVar(&q.maxDelay, "max-delay", gateway.DefaultMaxDelay, "longest delay of a queued call, by X-Delay or X-Deliver-At; a longer one is answered with 400")
+	f.StringVar(&q.callbackBytes, "callback-bytes", defaultCallbackBytes, "most bytes of an answer that a callback brings; a longer answer is cut, and its callback has X-Function-Truncated: true")
 }
 
 func (q queueLimits) check() error {
@@ -25,7 +31,25 @@ func (q queueLimits) check() error {
 	if _, err := hearth.ParseBytes(q.bytes); err != nil {
 		return fmt.Errorf("--queue-bytes: %w", err)
 	}
+	if q.maxDelay < time.Second || q.maxDelay > maxMaxDelay {
+		return fmt.Errorf("--max-delay is %v, want from 1s to %v", q.maxDelay, maxMaxDelay)
+	}
+	if n, err := hearth.ParseBytes(q.callbackBytes); err != nil || n > maxCallbackBytes {
+		return fmt.Errorf("--callback-bytes is %q, want bytes such as 6Mi, at most 256Mi", q.callbackBytes)
+	}
 	return nil
+}
+
+const (
+	defaultCallbackBytes = "6Mi"
+	maxCallbackBytes     = 256 << 20 // Redis keeps no value of more than 512 MB
+	maxMaxDelay          = 366 * 24 * time.Hour
+)
+
+// callback is what --callback-bytes says, once it was checked; 0 if it says nothing.
+func (q queueLimits) callback() int64 {
+	n, _ := hearth.ParseBytes(q.callbackBytes)
+	return n
 }
 
 // limit is what they say, once they were checked.

@@ -134,7 +134,7 @@ func (n *node) open(ctx context.Context) (err error) {
 	n.dispatch = dispatch.New(dispatch.Config{Queue: n.queue, Log: cfg.Log, Instance: n.instance, Plain: cfg.Plain, Backoff: cfg.Backoff, Delivered: func(name hearth.Name, d dispatch.Delivered) {
 		numbers.Delivered(name, d)
 		n.meter.Delivered(name, d)
-	}, Tracer: n.tracer,
+	}, Tracer: n.tracer, QueueLimit: cfg.Queue.limit(), CallbackBytes: cfg.Queue.callback(),
 		Callbacks: egress.NewClient(egress.Config{Allow: cfg.CallbackAllow, Gateway: addrPortOf(cfg.Listener.Addr())}),
 		EnsureCallbacks: func(ctx context.Context, name hearth.Name, again bool) error {
 			return n.registry.EnsureCallbacks(ctx, name, again)
@@ -156,7 +156,11 @@ func (n *node) open(ctx context.Context) (err error) {
 	n.gateway = gateway.New(gateway.Config{Registry: n.registry, Router: n.router, Queue: n.queue, Dispatch: n.dispatch, Provider: n.provider, Secrets: n.secrets, Logs: printed,
 		Log: cfg.Log, Credentials: n.credentials, Origin: cfg.Admin.origin(cfg.TLS), Admin: n.adminURL(), AdminOnly: cfg.Admin.Only,
 		Proxies: cfg.Admin.Proxies, TLS: cfg.TLS.serverConfig(), MaxConnections: cfg.Admin.MaxConnections, Version: versionText(), Plain: cfg.Plain, Usage: n.meter.Report, Metrics: numbers.Handler(), Served: numbers.Served, Tracer: n.tracer,
-		QueueLimit: cfg.Queue.limit()})
+		QueueLimit: cfg.Queue.limit(), MaxDelay: cfg.Queue.maxDelay,
+		Rate: func(name hearth.Name) hearth.Rate {
+			f, _ := n.registry.Function(name)
+			return f.Rate()
+		}})
 	state := metrics.State{Functions: n.registry.All, Load: n.router.Load, Queues: n.gateway.AllQueues, Used: n.meter.Since}
 	if n.cron != nil {
 		state.Schedules = n.cron.States

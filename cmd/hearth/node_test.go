@@ -374,7 +374,7 @@ func TestRestartBringsEverythingBack(t *testing.T) {
 	eventually(t, func() bool {
 		var queues []gateway.Queue
 		n.system(http.MethodGet, "/system/queues?queue=probe:calls", nil, &queues)
-		return queues[0].Waiting+queues[0].Leased+queues[0].Due+queues[0].Dead == 0
+		return queues[0].Waiting+queues[0].Leased+queues[0].Due+queues[0].Delayed+queues[0].Dead == 0
 	})
 	res, text := n.do(http.MethodPost, "/function/asleep", "hi")
 	require.Equal(t, http.StatusOK, res.StatusCode)

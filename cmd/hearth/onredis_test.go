@@ -46,14 +46,14 @@ func TestQueuesAndDeadLettersStraightOnRedis(t *testing.T) {
 		args []string
 		want string
 	}{
-		{[]string{"queues"}, `oven:bakery.dough +0 +0 +0 +3`},
+		{[]string{"queues"}, `oven:bakery.dough +0 +0 +0 +0 +3`},
 		{[]string{"dead", "list"}, "answered 404 Not Found"},
 		{[]string{"dead", "list", "--status", "500"}, "no dead letters"},
 		{[]string{"dead", "show", "oven:bakery.dough", ids[0]}, "body +flour"},
 		{[]string{"dead", "export"}, `(?s)"queue":"oven:bakery.dough".*\n.*"queue":.*\n.*"queue":`},
 		{[]string{"dead", "redrive", "oven:bakery.dough", ids[0]}, "redriven 1"},
 		{[]string{"dead", "purge", "--all", "--status", "404"}, "purged 2"},
-		{[]string{"queues"}, `oven:bakery.dough +0 +0 +1 +0`},
+		{[]string{"queues"}, `oven:bakery.dough +0 +0 +1 +0 +0`},
 	} {
 		out, err := run(test.args...)
 		require.NoError(t, err, test.args)

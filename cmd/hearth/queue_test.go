@@ -33,7 +33,7 @@ func TestDelayedCallIsMadeAtItsTime(t *testing.T) {
 	require.Equal(t, http.StatusAccepted, res.StatusCode)
 	res, _ = n.do(http.MethodPost, "/async-function/probe", "", "X-Deliver-At", time.Now().Add(time.Hour).Format(time.RFC3339))
 	require.Equal(t, http.StatusAccepted, res.StatusCode)
-	eventually(t, func() bool { q := n.oneQueue("probe"); return q.Due == 1 && q.Waiting+q.Leased == 0 })
+	eventually(t, func() bool { q := n.oneQueue("probe"); return q.Delayed == 1 && q.Waiting+q.Leased+q.Due == 0 })
 	require.GreaterOrEqual(t, time.Since(began), 400*time.Millisecond)
 	f, err := n.client.GetFunctions(t.Context(), "")
 	require.NoError(t, err)
@@ -52,7 +52,7 @@ func TestCancelledCallIsNotMadeOrIsBrokenOff(t *testing.T) {
 	require.Equal(t, http.StatusAccepted, res.StatusCode)
 	res, _ = n.do(http.MethodPost, "/async-function/probe?sleep=1m", "")
 	running := res.Header.Get("X-Call-Id")
-	eventually(t, func() bool { q := n.oneQueue("probe"); return q.Due == 1 && q.Leased == 1 })
+	eventually(t, func() bool { q := n.oneQueue("probe"); return q.Delayed == 1 && q.Leased == 1 })
 
 	res, _ = n.do(http.MethodDelete, "/async-function/"+running, "")
 	require.Equal(t, http.StatusUnauthorized, res.StatusCode, "a call id is no secret")

@@ -167,7 +167,7 @@ func TestChangesByBothAtOnce(t *testing.T) {
 	a.put("{shop}.t2")
 	eventually(t, func() bool {
 		for _, q := range a.queuesOf("probe") {
-			if q.Waiting+q.Leased+q.Due > 0 {
+			if q.Waiting+q.Leased+q.Due+q.Delayed > 0 {
 				return false
 			}
 		}
@@ -306,7 +306,7 @@ func TestHearthWithoutTheImageLeavesQueuedCallsToTheOther(t *testing.T) {
 	}
 	eventually(t, func() bool {
 		q := a.queuesOf("probe")
-		return len(q) == 1 && q[0].Waiting+q[0].Leased+q[0].Due+q[0].Dead == 0
+		return len(q) == 1 && q[0].Waiting+q[0].Leased+q[0].Due+q[0].Delayed+q[0].Dead == 0
 	})
 	f, err := b.client.GetFunction(t.Context(), "probe", "")
 	require.NoError(t, err)

@@ -110,7 +110,7 @@ func run(t *testing.T, g *stockGateway) (queue *redis.Client, await func()) {
 		t.Helper()
 		require.Eventually(t, func() bool {
 			depths, err := queue.Depths(t.Context(), []chain.Subscription{sub})
-			return err == nil && g.calls() != "" && depths[0].Waiting+depths[0].Leased+depths[0].Due == 0
+			return err == nil && g.calls() != "" && depths[0].Waiting+depths[0].Leased+depths[0].Due+depths[0].Delayed == 0
 		}, 30*time.Second, 2*time.Millisecond)
 	}
 }

@@ -122,7 +122,7 @@ func (s *stage) quiet() bool {
 	require.NoError(s.t, err)
 	dead := 0
 	for _, d := range depths {
-		if d.Waiting+d.Leased+d.Due > 0 {
+		if d.Waiting+d.Leased+d.Due+d.Delayed > 0 {
 			return false
 		}
 		dead += d.Dead

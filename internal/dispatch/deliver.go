@@ -18,15 +18,22 @@ import (
 
 	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/internal/egress"
+	"github.com/hearthfaas/hearth/internal/headers"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/hearthfaas/hearth/internal/router"
 	"github.com/hearthfaas/hearth/internal/tracing"
 )
 
+// DefaultCallbackBytes is how many bytes of an answer go into a callback by default: as many as AWS Lambda lets an answer have.
+const DefaultCallbackBytes = 6 << 20
+
 const (
-	maxAnswer  = 6 << 20 // bytes of an answer that go into a callback; what is longer is cut
-	maxExcerpt = 1 << 10 // bytes of an answer that a dead letter keeps
+	maxRead    = 64 << 10 // bytes that are read of an answer that nobody is told
+	maxRest    = 6 << 20  // bytes that are read and thrown away, so that the connection can be used again
+	maxExcerpt = 1 << 10  // bytes of an answer that a dead letter keeps
+
+	headerTruncated = "X-Function-Truncated" // of a callback whose body is not all of the answer
 )
 
 // An answer is what a call returned.
@@ -36,6 +43,9 @@ type answer struct {
 	header  http.Header
 	body    []byte
 	took    time.Duration
+
+	cut    bool // there was more of the body
+	broken bool // it broke off, so what there is of it is no answer
 }
 
 // errCancelled is the cause of a call's end whose entry was taken from the queue.
@@ -54,6 +64,9 @@ func (d *Dispatcher) deliver(ctx context.Context, f hearth.Function, s Subscript
 	err := error(hearth.Errorf(hearth.Invalid, "the entry is gone from its stream"))
 	if del.Fields != nil {
 		e, err = chain.ParseEntry(del.Fields)
+	}
+	if err == nil {
+		e.Header, err = d.headersOf(e, s, callback)
 	}
 	switch {
 	case err != nil: // it will not get better
@@ -112,6 +125,21 @@ func (d *Dispatcher) deliver(ctx context.Context, f hearth.Function, s Subscript
 		return -1
 	}
 	return d.do(v, f, s, del, e, got)
+}
+
+// headersOf are the headers that a call or a callback of an entry is made with. The entry may be from anybody who may write to Redis.
+func (d *Dispatcher) headersOf(e chain.Entry, s Subscription, callback bool) (http.Header, error) {
+	h, err := headers.OfEntry(e.Header)
+	if err != nil || callback || d.cfg.Plain {
+		return h, err
+	}
+	topic, scheduled := h.Get(chain.HeaderTopic), h.Get(chain.HeaderScheduleTime)
+	headers.DropDelivery(h)
+	if topic == chain.TopicCron && s.Topic == "" {
+		h.Set(chain.HeaderTopic, topic)
+		h.Set(chain.HeaderScheduleTime, scheduled)
+	}
+	return h, nil
 }
 
 // waited is for how long an entry lay on its stream before it was taken the first time. The id of an entry begins with the ms at which
@@ -208,9 +236,7 @@ func (d *Dispatcher) call(ctx context.Context, f hearth.Function, s Subscription
 		req.URL.Path, req.URL.RawPath = p, path
 	}
 	req.URL.RawQuery = e.Query
-	if e.Header != nil {
-		req.Header = maps.Clone(e.Header)
-	}
+	req.Header = maps.Clone(e.Header)
 	if e.ContentType != "" {
 		req.Header.Set("Content-Type", e.ContentType)
 	} else if req.Header.Get("Content-Type") == "" {
@@ -231,11 +257,15 @@ func (d *Dispatcher) call(ctx context.Context, f hearth.Function, s Subscription
 	}
 	began := time.Now()
 	res, err := d.target.RoundTrip(f.Name(), req)
-	return d.read(res, err, began)
+	limit := int64(maxRead)
+	if e.Callback != "" {
+		limit = d.cfg.CallbackBytes
+	}
+	return d.read(res, err, began, limit)
 }
 
-// read reads an answer, and tells whether the call reached the function.
-func (d *Dispatcher) read(res *http.Response, err error, began time.Time) answer {
+// read reads an answer up to a limit, and tells whether the call reached the function.
+func (d *Dispatcher) read(res *http.Response, err error, began time.Time, limit int64) answer {
 	if err != nil {
 		code := hearth.CodeOf(err)
 		never := code == hearth.Unavailable || code == hearth.Exhausted || code == hearth.NotFound || errors.Is(err, context.Canceled) && d.calls.Err() != nil
@@ -253,11 +283,16 @@ func (d *Dispatcher) read(res *http.Response, err error, began time.Time) answer
 		return a
 	}
 	defer func() { _ = res.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
-	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, maxAnswer)) // so that the connection can be used again
-	a := answer{header: res.Header, body: body, took: time.Since(began), outcome: outcome{reached: true, status: res.StatusCode,
+	body, err := io.ReadAll(io.LimitReader(res.Body, limit+1))
+	cut := int64(len(body)) > limit
+	if cut {
+		body = body[:limit]
+		_, err = io.Copy(io.Discard, io.LimitReader(res.Body, maxRest))
+	}
+	a := answer{header: res.Header, body: body, cut: cut, took: time.Since(began), outcome: outcome{reached: true, status: res.StatusCode,
 		internal: res.Header.Get(chain.HeaderInternal) != "", retryAfter: res.Header.Get("Retry-After")}}
 	if err != nil {
+		a.broken = true
 		a.outcome = outcome{reached: true, status: http.StatusBadGateway, internal: true, reason: fmt.Sprintf("the answer broke off: %v", err)}
 	}
 	if res.StatusCode >= http.StatusBadRequest {
@@ -269,15 +304,22 @@ func (d *Dispatcher) read(res *http.Response, err error, began time.Time) answer
 	return a
 }
 
-// callbackOf is the callback of a call that was answered, or given up.
+// callbackOf is the callback of a call that was answered, or given up. It has the answer as far as the limit goes. Of a call that was not
+// answered (the function crashed, took too long, or was never reached), and of an answer that broke off, it has no body, and only the
+// platform's own headers.
 // See https://docs.openfaas.com/reference/async/#callback-request-headers.
 func (d *Dispatcher) callbackOf(n hearth.Name, e chain.Entry, attempt, most int, got answer) *redis.Callback {
-	header := maps.Clone(got.header)
-	if header == nil {
-		header = http.Header{}
+	header, body := maps.Clone(got.header), got.body
+	if header == nil || got.broken {
+		header, body = http.Header{chain.HeaderInternal: {"proxy"}}, nil
 	}
-	for _, name := range []string{"Content-Length", "Connection", "Transfer-Encoding", chain.HeaderSettled, chain.HeaderAnswer, router.HeaderReplica} {
+	headers.DropHops(header)
+	for _, name := range []string{"Content-Length", chain.HeaderSettled, chain.HeaderAnswer, router.HeaderReplica, headerTruncated} {
 		header.Del(name)
+	}
+	if got.cut && !got.broken {
+		header.Set(headerTruncated, "true")
+		d.cfg.Log.Warn("cut the body of a callback", "function", n.String(), "call_id", e.CallID, "limit_bytes", d.cfg.CallbackBytes)
 	}
 	header.Set(chain.HeaderCallID, e.CallID)
 	header.Set("X-Duration-Seconds", strconv.FormatFloat(got.took.Seconds(), 'f', 6, 64))
@@ -288,7 +330,7 @@ func (d *Dispatcher) callbackOf(n hearth.Name, e chain.Entry, attempt, most int,
 	if start := e.Header.Get("X-Start-Time"); start != "" {
 		header.Set("X-Start-Time", start)
 	}
-	return &redis.Callback{Of: n, Entry: chain.Entry{Body: got.body, Header: header, CallID: e.CallID, Callback: e.Callback, Traceparent: e.Traceparent}}
+	return &redis.Callback{Of: n, Entry: chain.Entry{Body: body, Header: header, CallID: e.CallID, Callback: e.Callback, Traceparent: e.Traceparent}}
 }
 
 // callBack makes a callback.
@@ -297,9 +339,7 @@ func (d *Dispatcher) callBack(ctx context.Context, e chain.Entry) answer {
 	if err != nil {
 		return answer{outcome: outcome{reached: true, status: http.StatusUnprocessableEntity, reason: "the callback URL cannot be called"}}
 	}
-	if e.Header != nil {
-		req.Header = e.Header
-	}
+	req.Header = e.Header
 	if e.Traceparent != "" {
 		req.Header.Set(chain.HeaderTraceparent, e.Traceparent)
 	}
@@ -320,7 +360,7 @@ func (d *Dispatcher) callBack(ctx context.Context, e chain.Entry) answer {
 		}
 		return answer{outcome: outcome{reached: true, status: http.StatusBadGateway, internal: true, reason: reason}}
 	}
-	return d.read(res, nil, began)
+	return d.read(res, nil, began, maxRead)
 }
 
 // detailOf is what a problem document says, RFC 9457, or "".

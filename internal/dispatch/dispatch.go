@@ -34,6 +34,14 @@ type Config struct {
 	// addresses only.
 	Callbacks *http.Client
 
+	// CallbackBytes is how many bytes of an answer go into a callback. What is longer is cut, and the callback says so. Defaults to
+	// DefaultCallbackBytes.
+	CallbackBytes int64
+
+	// QueueLimit is how much one function's queue may hold, if its annotations say nothing else: while its callbacks have as many bytes,
+	// no more of its calls are made. Defaults to hearth.DefaultQueueLimit.
+	QueueLimit hearth.QueueLimit
+
 	// Backoff is how the waits before retries are spread, of functions that do not say so themselves. Defaults to equal, which keeps at least half of each.
 	Backoff hearth.Backoff
 
@@ -98,6 +106,12 @@ func New(cfg Config, target Target) *Dispatcher {
 	}
 	if cfg.Callbacks == nil {
 		cfg.Callbacks = egress.NewClient(egress.Config{})
+	}
+	if cfg.CallbackBytes == 0 {
+		cfg.CallbackBytes = DefaultCallbackBytes
+	}
+	if cfg.QueueLimit == (hearth.QueueLimit{}) {
+		cfg.QueueLimit = hearth.DefaultQueueLimit
 	}
 	if cfg.Backoff == "" {
 		cfg.Backoff = hearth.BackoffEqual

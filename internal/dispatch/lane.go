@@ -51,6 +51,7 @@ type queue struct {
 	missing   bool        // its group was not there when it was looked at last
 	removed   bool
 	lost      bool // the answer of a take was lost, and what it leased with it
+	full      bool // nothing is taken, since its callbacks have reached their limit
 }
 
 // set makes the lane's queues these, and returns those that are no more.
@@ -181,9 +182,17 @@ func (l *lane) run() {
 			l.failed(q, err)
 			continue
 		}
-		b, err := l.d.cfg.Queue.Take(l.d.ctx, sub, n, lease, l.d.cfg.Instance)
+		b, err := l.take(sub, n, lease)
 		if err != nil {
 			l.failed(q, err)
+			continue
+		}
+		l.watchCallbacks(q, b)
+		if b.Held {
+			l.mu.Lock()
+			l.sooner(q, b.Next)
+			l.mu.Unlock()
+			l.d.watch.remove(sub)
 			continue
 		}
 		l.mu.Lock()
@@ -203,6 +212,29 @@ func (l *lane) run() {
 			l.d.watch.remove(sub)
 		}
 	}
+}
+
+// take takes of a subscription; of the function's own calls only while its callbacks are within their limit.
+func (l *lane) take(s chain.Subscription, n int, lease time.Duration) (redis.Batch, error) {
+	if s != redis.CallsOf(l.name) {
+		return l.d.cfg.Queue.Take(l.d.ctx, s, n, lease, l.d.cfg.Instance)
+	}
+	l.mu.Lock()
+	limit := l.spec.QueueLimit(l.d.cfg.QueueLimit)
+	l.mu.Unlock()
+	return l.d.cfg.Queue.TakeCalls(l.d.ctx, l.name, n, lease, l.d.cfg.Instance, limit.Bytes)
+}
+
+// watchCallbacks says when callbacks hold up the function's calls, and when they were thrown away.
+func (l *lane) watchCallbacks(q *queue, b redis.Batch) {
+	log := l.d.cfg.Log.With("function", l.name.String())
+	if b.Dropped > 0 {
+		log.Warn("dropped dead callbacks to make room", "count", b.Dropped)
+	}
+	if b.Held && !q.full { // only the lane's own goroutine sets it
+		log.Warn("callbacks have reached the limit of their function; its queued calls wait until some are delivered or given up")
+	}
+	q.full = b.Held
 }
 
 // lease outlasts the function's timeout, and the wait for a replica before it. l.mu is held.

@@ -82,6 +82,7 @@ type rig struct {
 	raw   goredis.UniversalClient
 	fns   *functions
 	d     *dispatch.Dispatcher
+	cfg   dispatch.Config
 	spec  hearth.Function
 }
 
@@ -96,7 +97,7 @@ func newRig(t *testing.T, raw goredis.UniversalClient, change ...func(*dispatch.
 	for _, c := range change {
 		c(&cfg)
 	}
-	r.d = dispatch.New(cfg, r.fns)
+	r.cfg, r.d = cfg, dispatch.New(cfg, r.fns)
 	r.d.Start()
 	t.Cleanup(func() { r.stop(); _ = queue.Close() })
 	annotations := map[string]string{"com.openfaas.retry.min_wait": "5ms", "com.openfaas.retry.max_wait": "20ms", "com.openfaas.retry.attempts": "3"}

@@ -3,13 +3,13 @@ package gateway
 import (
 	"net/http"
 	"net/textproto"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/internal/headers"
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
@@ -25,9 +25,6 @@ const (
 	bodyTimeout  = 30 * time.Second // for a body that is read before the call is made
 	writeTimeout = time.Minute      // for a caller to take the next part of an answer
 )
-
-// hopByHop are headers that speak of one connection only; RFC 9110, 7.6.1.
-var hopByHop = []string{"Connection", "Http2-Settings", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade"}
 
 // targetOf is the path and the query of a request as they were sent. Those of net/url are the same to it, but not to a function that
 // reads them byte for byte.
@@ -64,39 +61,15 @@ func (g *Gateway) headersOf(r *http.Request, callID string, now time.Time) http.
 	for name, values := range r.Header {
 		h[name] = values
 	}
-	dropHops(h)
+	headers.DropHops(h)
 	if !g.cfg.Plain {
-		dropDelivery(h)
+		headers.DropDelivery(h)
 	}
 	g.dropPassword(h)
 	h[chain.HeaderCallID] = []string{callID}
 	h[headerStartTime] = []string{strconv.FormatInt(now.UnixNano(), 10)}
 	g.cfg.Proxies.WriteHeaders(h, r)
 	return h
-}
-
-// dropHops removes what speaks of one connection only, or is said to by its Connection header.
-func dropHops(h http.Header) {
-	for _, listed := range h["Connection"] {
-		for name := range strings.SplitSeq(listed, ",") {
-			delete(h, textproto.CanonicalMIMEHeaderKey(textproto.TrimString(name)))
-		}
-	}
-	for _, name := range hopByHop {
-		delete(h, name)
-	}
-}
-
-// dropDelivery removes what only a dispatcher may set, also in a spelling that CGI and WSGI do not tell from it.
-func dropDelivery(h http.Header) {
-	for _, name := range chain.DeliveryHeaders {
-		delete(h, name)
-	}
-	for name := range h {
-		if strings.Contains(name, "_") && slices.Contains(chain.DeliveryHeaders, textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(name, "_", "-"))) {
-			delete(h, name)
-		}
-	}
 }
 
 // lists tells whether a header lists a token, in any case; RFC 9110, 5.6.1.

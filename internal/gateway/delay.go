@@ -13,12 +13,10 @@ import (
 const (
 	headerDelay     = "X-Delay"
 	headerDeliverAt = "X-Deliver-At"
-
-	longestDelay = 366 * 24 * time.Hour
 )
 
-// deliverAt is the time before which a call must not be made; zero for at once.
-func deliverAt(h http.Header, now time.Time) (time.Time, error) {
+// deliverAt is the time before which a call must not be made; zero for at once. It is not further away than longest.
+func deliverAt(h http.Header, now time.Time, longest time.Duration) (time.Time, error) {
 	delay, at := h.Get(headerDelay), h.Get(headerDeliverAt)
 	var when time.Time
 	switch {
@@ -38,8 +36,8 @@ func deliverAt(h http.Header, now time.Time) (time.Time, error) {
 			return when, hearth.Errorf(hearth.Invalid, "the %s is %.40q, want a time such as 2026-11-05T18:30:00Z, or seconds since 1970", headerDeliverAt, at)
 		}
 	}
-	if when.After(now.Add(longestDelay)) {
-		return when, hearth.Errorf(hearth.Invalid, "the call is to be made in more than %d days: that is too far away", longestDelay/(24*time.Hour))
+	if when.After(now.Add(longest)) {
+		return when, hearth.Errorf(hearth.Invalid, "the call is to be made in more than %v: that is too far away; the operator sets the limit with --max-delay", longest)
 	}
 	if !when.After(now) {
 		return time.Time{}, nil

@@ -29,13 +29,15 @@ func TestDeliverAt(t *testing.T) {
 		"a negative delay":       {delay: "-1s", err: "want a duration"},
 		"words":                  {delay: "soon", err: "want a duration"},
 		"a date only":            {at: "2026-11-06", err: "want a time"},
-		"too far away":           {delay: "10000h", err: "too far away"},
+		"a day":                  {delay: "24h", want: 24 * time.Hour},
+		"more than a day":        {delay: "86401", err: "--max-delay"},
+		"a time too far away":    {at: "2026-11-06T18:00:01Z", err: "--max-delay"},
 		"a year that is no year": {at: "99999999999999", err: "want a time"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			at, err := deliverAt(http.Header{headerDelay: {tt.delay}, headerDeliverAt: {tt.at}}, now)
+			at, err := deliverAt(http.Header{headerDelay: {tt.delay}, headerDeliverAt: {tt.at}}, now, 24*time.Hour)
 			if tt.err != "" {
 				require.ErrorContains(t, err, tt.err)
 				return
@@ -56,9 +58,9 @@ func FuzzDeliverAt(f *testing.F) {
 	f.Add("9223372036", "1")
 	f.Fuzz(func(t *testing.T, delay, at string) {
 		now := time.Unix(1_800_000_000, 0)
-		when, err := deliverAt(http.Header{headerDelay: {delay}, headerDeliverAt: {at}}, now)
+		when, err := deliverAt(http.Header{headerDelay: {delay}, headerDeliverAt: {at}}, now, 24*time.Hour)
 		if err == nil && !when.IsZero() {
-			require.True(t, when.After(now) && !when.After(now.Add(longestDelay)), when)
+			require.True(t, when.After(now) && !when.After(now.Add(24*time.Hour)), when)
 		}
 	})
 }

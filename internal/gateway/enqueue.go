@@ -49,12 +49,18 @@ func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return router.NotFound(n)
 	}
-	at, err := deliverAt(r.Header, time.Now())
+	if !g.withinRate(w, r, n) {
+		return nil
+	}
+	at, err := deliverAt(r.Header, time.Now(), g.cfg.MaxDelay)
 	if err != nil {
 		return err
 	}
 	callback := r.Header.Get(headerCallback)
 	if callback != "" {
+		if !f.Callbacks() {
+			return hearth.Errorf(hearth.Invalid, "the function %s makes no callbacks: call it without %s", n.Function, headerCallback)
+		}
 		if err := checkCallback(callback); err != nil {
 			return err
 		}
@@ -120,6 +126,9 @@ func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	w.Header()[headerStartTime] = header[headerStartTime]
+	if queued.Dropped > 0 {
+		g.cfg.Log.Warn("dropped dead callbacks to make room", "function", n.String(), "count", queued.Dropped)
+	}
 	if !queued.Before {
 		g.cfg.Dispatch.Notify(n, redis.CallsOf(n))
 	}

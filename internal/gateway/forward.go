@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/internal/headers"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/router"
 )
@@ -40,6 +41,9 @@ func (g *Gateway) call(w http.ResponseWriter, r *http.Request) error {
 	}
 	if wideWorker(r, target, "/function/") {
 		return hearth.Errorf(hearth.Invalid, "a service worker of /function/NAME would answer for all functions: serve its script below, at /function/NAME/")
+	}
+	if !g.withinRate(w, r, n) {
+		return nil
 	}
 	callID := callIDOf(r)
 	now := time.Now()
@@ -76,7 +80,7 @@ func (g *Gateway) call(w http.ResponseWriter, r *http.Request) error {
 		g.switched(w, r, res, callID, out.Header[headerStartTime])
 		return nil
 	}
-	dropHops(res.Header)
+	headers.DropHops(res.Header)
 	dropClaims(res.Header)
 	for name, values := range res.Header {
 		header[name] = values
@@ -109,7 +113,7 @@ func (g *Gateway) call(w http.ResponseWriter, r *http.Request) error {
 // early passes a 1xx answer on, whose headers are not those of the answer.
 func early(w http.ResponseWriter, status int, h http.Header) {
 	header := w.Header()
-	dropHops(h)
+	headers.DropHops(h)
 	dropClaims(h)
 	kept := maps.Clone(header)
 	for name, values := range h {
@@ -216,7 +220,7 @@ func (g *Gateway) giveBody(w http.ResponseWriter, out, r *http.Request) (*sent, 
 		out.Trailer[name] = nil
 	}
 	if !g.cfg.Plain {
-		dropDelivery(out.Trailer)
+		headers.DropDelivery(out.Trailer)
 	}
 	out.Body = body
 	return body, nil
@@ -268,7 +272,7 @@ func (g *Gateway) switched(w http.ResponseWriter, r *http.Request, res *http.Res
 	defer func() { _ = caller.Close() }()
 	_ = caller.SetDeadline(time.Time{})
 	protocol := res.Header["Upgrade"]
-	dropHops(res.Header)
+	headers.DropHops(res.Header)
 	dropClaims(res.Header)
 	delete(res.Header, router.HeaderReplica)
 	res.Header["Connection"], res.Header["Upgrade"] = []string{"Upgrade"}, protocol

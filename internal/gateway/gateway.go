@@ -70,6 +70,10 @@ type Config struct {
 
 	// MaxAsyncBody is how many bytes the body of a queued call may have. Defaults to 1 MiB.
 	MaxAsyncBody int64
+	// Rate is how often one caller may call a function. Defaults to no limit.
+	Rate func(hearth.Name) hearth.Rate
+	// MaxDelay is for how long a queued call may wait for its time. Defaults to DefaultMaxDelay.
+	MaxDelay time.Duration
 	// QueueLimit is how much one function's queue may hold, if its annotations say nothing else. Defaults to
 	// hearth.DefaultQueueLimit.
 	QueueLimit hearth.QueueLimit
@@ -85,6 +89,9 @@ const (
 	maxSystemBody     = 1 << 20
 )
 
+// DefaultMaxDelay is for how long a queued call may wait for its time, by default.
+const DefaultMaxDelay = 24 * time.Hour
+
 // Gateway is an HTTP server.
 type Gateway struct {
 	cfg      Config
@@ -92,6 +99,7 @@ type Gateway struct {
 	admin    *http.Server
 	draining atomic.Bool
 	guard    *guard
+	rates    rates
 	sockets  sync.WaitGroup // calls that speak another protocol now, which net/http has forgotten
 
 	calls context.Context // below all calls: ends when the drain has taken too long
@@ -106,6 +114,12 @@ type Gateway struct {
 func New(cfg Config) *Gateway {
 	if cfg.MaxAsyncBody == 0 {
 		cfg.MaxAsyncBody = 1 << 20
+	}
+	if cfg.Rate == nil {
+		cfg.Rate = func(hearth.Name) hearth.Rate { return hearth.Rate{} }
+	}
+	if cfg.MaxDelay == 0 {
+		cfg.MaxDelay = DefaultMaxDelay
 	}
 	if cfg.QueueLimit == (hearth.QueueLimit{}) {
 		cfg.QueueLimit = hearth.DefaultQueueLimit
@@ -200,6 +214,7 @@ func (g *Gateway) queueRoutes(handle func(pattern string, h func(http.ResponseWr
 	handle("POST /system/dead-letters/redrive", g.redrive)
 	handle("POST /system/dead-letters/purge", g.purge)
 	handle("GET /system/queues", g.queues)
+	handle("POST /system/queues/purge", g.purgeQueue)
 }
 
 // QueueAPI is the part of the management API for queues and dead letters, of a Redis that no gateway of ours serves: that of a

@@ -124,3 +124,46 @@ func (g *Gateway) queues(w http.ResponseWriter, r *http.Request) error {
 	}
 	return writeJSON(w, http.StatusOK, list)
 }
+
+// purgeQueue throws away calls of one queue that nobody works on: {"queue": "NAME:calls", "queued": true, "delayed": true}. Dead letters
+// have a request of their own.
+func (g *Gateway) purgeQueue(w http.ResponseWriter, r *http.Request) error {
+	in, err := readInput(r)
+	if err != nil {
+		return err
+	}
+	var what struct {
+		Queued  bool `json:"queued"`
+		Delayed bool `json:"delayed"`
+	}
+	if err := in.fields(&what, "queued", "delayed"); err != nil {
+		return err
+	}
+	name, err := in.value("queue", "", "queue")
+	if err != nil {
+		return err
+	}
+	function, err := in.queueOwner()
+	switch {
+	case err != nil:
+		return err
+	case len(in.query["queued"])+len(in.query["delayed"]) > 0:
+		return hearth.Errorf(hearth.Invalid, "queued and delayed belong into the body")
+	case name == "":
+		return hearth.Errorf(hearth.Invalid, "say which queue to purge, such as NAME:calls")
+	case !what.Queued && !what.Delayed:
+		return hearth.Errorf(hearth.Invalid, "say what to purge: queued, delayed, or both")
+	}
+	queues, err := g.selected(r.Context(), name, function)
+	if err != nil {
+		return err
+	}
+	done, err := g.cfg.Queue.Clear(r.Context(), queues[0].sub, what.Queued, what.Delayed)
+	if done.Queued+done.Delayed > 0 {
+		g.cfg.Log.Info("purged a queue", "queue", queues[0].Name, "queued", done.Queued, "delayed", done.Delayed)
+	}
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, done)
+}

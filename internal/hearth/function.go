@@ -60,6 +60,8 @@ const (
 	annotationEmits  = "com.hearth.emits"
 	annotationFrom   = "com.hearth.topics.from"
 	annotationCORS   = "com.hearth.cors"
+	annotationBack   = "com.hearth.callbacks"
+	annotationRate   = "com.hearth.rate"
 )
 
 // ownAnnotations are all that Hearth reads of its own. Any other with its prefix is warned of.
@@ -290,9 +292,9 @@ func (f Function) Retry() RetryPolicy {
 	return p
 }
 
-// A QueueLimit is how much the queue of one function's own calls may hold, dead letters among it. What is more is refused.
+// A QueueLimit is how much one function's own calls and their callbacks may take, dead letters among them. What is more is refused.
 type QueueLimit struct {
-	Length int   // calls
+	Length int   // calls and callbacks
 	Bytes  int64 // of all their fields
 }
 
@@ -308,6 +310,48 @@ func (f Function) QueueLimit(l QueueLimit) QueueLimit {
 		l.Bytes = n
 	}
 	return l
+}
+
+// Callbacks tells whether a queued call of the function may have a callback: unless its annotation com.hearth.callbacks says false.
+func (f Function) Callbacks() bool {
+	is, err := strconv.ParseBool(f.Annotation(annotationBack))
+	return err != nil || is
+}
+
+// A Rate is how often one caller may call a function.
+type Rate struct {
+	Calls int // 0 is no limit
+	Per   time.Duration
+}
+
+var rateUnits = map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour}
+
+// ParseRate reads one such as 10/s, 600/m or 5000/h. It returns an error of code Invalid.
+func ParseRate(text string) (Rate, error) {
+	calls, unit, _ := strings.Cut(text, "/")
+	n, err := strconv.Atoi(calls)
+	if err != nil || n < 1 || n > 1_000_000 || rateUnits[unit] == 0 {
+		return Rate{}, Errorf(Invalid, "the rate is %q, want calls per second, minute or hour, such as 10/s, 600/m or 5000/h", clip(text))
+	}
+	return Rate{n, rateUnits[unit]}, nil
+}
+
+func (r Rate) String() string {
+	for unit, per := range rateUnits {
+		if per == r.Per {
+			return fmt.Sprintf("%d/%s", r.Calls, unit)
+		}
+	}
+	return "any number of"
+}
+
+// Rate is how often one caller may call the function: its annotation com.hearth.rate. Without it there is no limit.
+func (f Function) Rate() Rate {
+	if text := f.Annotation(annotationRate); text != "" {
+		r, _ := ParseRate(text)
+		return r
+	}
+	return Rate{}
 }
 
 func statusCodes(list string) []int {

@@ -112,6 +112,8 @@ func validAnnotations(f Function) error {
 		{annotationMaxAge, func(v string) bool { return duration(v) > 0 }, "a duration such as 24h"},
 		{annotationLength, atLeast(1), "a whole number of calls"},
 		{annotationBytes, func(v string) bool { _, err := ParseBytes(v); return err == nil }, "bytes such as 64Mi"},
+		{annotationBack, func(v string) bool { _, err := strconv.ParseBool(v); return err == nil }, "true or false"},
+		{annotationRate, func(v string) bool { _, err := ParseRate(v); return err == nil }, "calls per second, minute or hour, such as 10/s"},
 	} {
 		if v := f.Annotation(a.name); v != "" && !a.ok(v) {
 			return f.wrong("the annotation %s is %q, want %s", a.name, clip(v), a.want)

@@ -3,11 +3,13 @@ package redis
 import (
 	"context"
 
+	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
-// cancelLook is how many entries one script looks at: so many take Redis about a millisecond, in which it does nothing else.
-const cancelLook = 1000
+// lookAtOnce is how many entries one script looks at: so many small ones take Redis about a millisecond, in which it does nothing
+// else. Of large ones it looks at fewer.
+const lookAtOnce = 1000
 
 // Cancel takes all calls with a call id out of a function's own queue: those that wait, and those under way, whose answers then
 // count for nothing. It looks through the whole queue, unless it is told the id of the only entry that is meant. It returns the
@@ -16,7 +18,7 @@ func (c *Client) Cancel(ctx context.Context, n hearth.Name, callID, only string)
 	s := CallsOf(n)
 	keys, _ := counted(s)
 	for from := "-"; from != ""; {
-		got, err := cancelLua.Run(ctx, c.rdb, keys, s.Group, callID, from, cancelLook, only).Slice()
+		got, err := cancelLua.Run(ctx, c.rdb, keys, s.Group, callID, from, lookAtOnce, only).Slice()
 		if err != nil {
 			return cancelled, dead, away("look for the call in the queue of "+n.Function, err)
 		}
@@ -25,6 +27,36 @@ func (c *Client) Cancel(ctx context.Context, n hearth.Name, callID, only string)
 		dead = appendStrings(dead, got[2])
 	}
 	return cancelled, dead, nil
+}
+
+// Cleared is how many calls Clear took.
+type Cleared struct {
+	Queued  int `json:"queued"`  // they could have been delivered at once, or waited for a retry
+	Delayed int `json:"delayed"` // they waited for their time
+}
+
+// Clear takes calls that nobody works on out of a function's own queue, or its callbacks: those that are queued, those that are
+// delayed, or both. It leaves dead letters, calls in flight, and what is queued after it has begun.
+func (c *Client) Clear(ctx context.Context, s chain.Subscription, queued, delayed bool) (done Cleared, err error) {
+	keys, kind := counted(s)
+	if kind == "" {
+		return done, hearth.Errorf(hearth.Invalid, "%s is a topic: its messages belong to the functions that put them there", s.Stream)
+	}
+	newest, err := c.rdb.XRevRangeN(ctx, s.Stream, "+", "-", 1).Result()
+	if err != nil || len(newest) == 0 {
+		return done, away("look at "+s.Stream, err)
+	}
+	flag := map[bool]string{true: "1"}
+	for from := "-"; from != ""; {
+		got, err := clearLua.Run(ctx, c.rdb, keys, s.Group, from, newest[0].ID, lookAtOnce, flag[queued], flag[delayed]).Slice()
+		if err != nil {
+			return done, away("clear "+s.Stream, err)
+		}
+		from = got[0].(string)
+		done.Queued += int(got[1].(int64))
+		done.Delayed += int(got[2].(int64))
+	}
+	return done, nil
 }
 
 func appendStrings(list []string, got any) []string {

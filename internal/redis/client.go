@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/internal/hearth"
@@ -21,6 +22,10 @@ type Client struct {
 	once scripts                 // never does
 
 	accepting sync.Map // WatchKey -> *together: calls that are being queued, as far as they go to one server
+	memory    sync.Map // address of a server of a cluster, or "" -> *memory
+
+	making sync.Mutex // room in memory
+	made   time.Time  // when that was tried last
 
 	single   *goredis.Client        // once, if it is one server
 	cluster  *goredis.ClusterClient // rdb, if it is a cluster

@@ -13,6 +13,7 @@ type Depth struct {
 	Waiting int `json:"waiting"` // not yet taken; with several groups, an upper bound
 	Leased  int `json:"leased"`  // being worked on
 	Due     int `json:"due"`     // waiting for a retry
+	Delayed int `json:"delayed"` // waiting for their time
 	Dead    int `json:"dead"`
 
 	Oldest float64 `json:"oldest_seconds"` // for how long the first of those not yet taken has waited; 0 if there is none
@@ -57,11 +58,11 @@ func (c *Client) counts(ctx context.Context, subs []chain.Subscription) ([]Depth
 		return depths, nil
 	}
 	pipe := c.rdb.Pipeline()
-	type counts struct{ length, leased, due, dead *goredis.IntCmd }
+	type counts struct{ length, leased, due, dead, delivered *goredis.IntCmd }
 	all := make([]counts, len(subs))
 	for i, s := range subs {
 		k := s.Keys()
-		all[i] = counts{pipe.XLen(ctx, k[0]), pipe.ZCard(ctx, k[1]), pipe.ZCard(ctx, k[2]), pipe.ZCard(ctx, k[3])}
+		all[i] = counts{pipe.XLen(ctx, k[0]), pipe.ZCard(ctx, k[1]), pipe.ZCard(ctx, k[2]), pipe.ZCard(ctx, k[3]), pipe.HLen(ctx, k[4])}
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, away("measure queues", err)
@@ -69,6 +70,8 @@ func (c *Client) counts(ctx context.Context, subs []chain.Subscription) ([]Depth
 	for i, n := range all {
 		d := Depth{Leased: int(n.leased.Val()), Due: int(n.due.Val()), Dead: int(n.dead.Val())}
 		d.Waiting = max(0, int(n.length.Val())-d.Leased-d.Due-d.Dead)
+		d.Delayed = min(d.Due, max(0, d.Leased+d.Due+d.Dead-int(n.delivered.Val()))) // what was never delivered is noted nowhere else
+		d.Due -= d.Delayed
 		depths[i] = d
 	}
 	return depths, nil

@@ -27,7 +27,11 @@ its id is in exactly one of three sorted sets:
   - Settling deletes the entry, unless another group still needs it: nothing that is done stays.
   - With one group, what waits is XLEN less what is pending, exactly.
   - Groups begin at 0 and are never silently made anew: what a lost one had done would be done again.
-  - A full Redis drains: only scripts that accept work are refused.
+  - A full Redis drains: only scripts that accept work are refused, and those before the last tenth of its memory is used (memory.go).
+  - A call with an Idempotency-Key is known as long as it is on the stream, and a day after its answer. Who cancels or purges it frees
+    the key, in the same script.
+  - All that callers make Redis keep is counted in the same script that keeps it: the bytes of calls, of what is noted of their failures,
+    and of callbacks.
 
 # When a piece dies
 

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/hearthfaas/hearth/chain"
@@ -43,6 +44,8 @@ type QueuedCall struct {
 	ID     string // of its entry; "" if the state is Unknown
 	State  State
 	Before bool // another request queued it, with the same Idempotency-Key
+
+	Dropped int // callbacks that were given up, and thrown away to make room
 }
 
 const (
@@ -56,6 +59,9 @@ const (
 // A key is known as long as its call is queued, in flight, delayed or dead, and a day longer if that was answered. A call that is
 // cancelled or purged frees its key.
 //
+// Calls and callbacks of a function have one limit, which is at most half of Redis's memory; callbacks that were given up make room for
+// calls. The last tenth of that memory is for other things than calls.
+//
 // It returns ErrNoGroup if the function has no queue, an error of code Exhausted if that has reached the limit, Unprocessable if the
 // key was used for another call, and Unavailable if Redis is away or full; then the call may have been queued only if the connection
 // broke. A call without a key is never sent to Redis twice, and one with a key is known there by the request that brings it.
@@ -65,13 +71,24 @@ func (c *Client) Enqueue(ctx context.Context, n hearth.Name, call Call, limit he
 		return QueuedCall{}, err
 	}
 	calls := CallsOf(n)
-	keys, _ := counted(calls)
+	keys := withCallbacks(n)
 	key, digest, older := "", "", ""
 	if call.Key != "" {
 		key = hash(call.Key)
 		keys = append(keys, keyOnce(n, hash("key "+call.Key)))
 		digest, older = call.digests()
 		fields = append(fields, fieldKey, key)
+	}
+	ok, most := c.room(ctx, keys[0], size(fields)+perCall)
+	if most > 0 {
+		limit.Bytes = min(limit.Bytes, most)
+	}
+	full := &hearth.Error{Code: hearth.Unavailable, Message: "Redis is full: could not queue the call of " + n.Function}
+	switch {
+	case !ok && key == "":
+		return QueuedCall{}, full
+	case !ok:
+		limit.Length = 0 // it is still told of a call that was queued before
 	}
 	args := append([]any{limit.Length, limit.Bytes, calls.Group, key, digest, rand.Text(), call.CallID, older}, fields...)
 	var cmd *goredis.Cmd
@@ -90,6 +107,7 @@ func (c *Client) Enqueue(ctx context.Context, n hearth.Name, call Call, limit he
 	switch got[0] {
 	case "queued":
 		q := QueuedCall{CallID: call.CallID, ID: got[1], State: Queued}
+		q.Dropped, _ = strconv.Atoi(got[2])
 		if !call.DeliverAt.IsZero() {
 			q.State = Delayed
 		}
@@ -101,13 +119,32 @@ func (c *Client) Enqueue(ctx context.Context, n hearth.Name, call Call, limit he
 	case "other":
 		return QueuedCall{}, hearth.Errorf(hearth.Unprocessable, "the Idempotency-Key was used for another call of %s: use another key", n.Function)
 	}
-	dead := ""
-	if got[3] != "0" {
-		dead = fmt.Sprintf(", %s of them dead letters", got[3])
+	if !ok {
+		return QueuedCall{}, full
 	}
 	return QueuedCall{}, hearth.Errorf(hearth.Exhausted,
-		"the queue of %s is full: it has %s calls of together %s bytes%s, and may have %d of together %d: try again later",
-		n.Function, got[1], got[2], dead, limit.Length, limit.Bytes)
+		"the queue of %s is full: it has %s calls of together %s bytes%s%s, and may have %d of together %d: try again later",
+		n.Function, got[1], got[2], among(got[3], "dead letters"), among(got[4], "callbacks"), limit.Length, limit.Bytes)
+}
+
+// size is how many bytes fields and values have.
+func size(fields []any) (n int64) {
+	for _, f := range fields {
+		switch text := f.(type) {
+		case string:
+			n += int64(len(text))
+		case []byte:
+			n += int64(len(text))
+		}
+	}
+	return n
+}
+
+func among(n, what string) string {
+	if n == "0" {
+		return ""
+	}
+	return fmt.Sprintf(", %s of them %s", n, what)
 }
 
 // digests tell one call from another. The second is what versions before this one made of it.

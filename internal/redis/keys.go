@@ -50,8 +50,11 @@ func keyEnded(n hearth.Name) string { return fnTag(n) + ".calls:ended" }
 // there, which is a day, and never written.
 func keyOnce(n hearth.Name, digest string) string { return fnTag(n) + ":once:" + digest }
 
-// keyBytes is how many bytes a function's own calls have together, as far as they are on the stream.
+// keyBytes is how many bytes a function's own calls have together, with what is noted of their failures.
 func keyBytes(n hearth.Name) string { return fnTag(n) + ".calls:bytes" }
+
+// keyCallbackBytes is that of its callbacks.
+func keyCallbackBytes(n hearth.Name) string { return fnTag(n) + ".callbacks:bytes" }
 
 // keyCron is a hash: a function's schedule, when the function was created, since when the schedule counts, the last of its times
 // that is done with, and the id of the call for that. Times are in ms.

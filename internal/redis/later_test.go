@@ -32,7 +32,7 @@ func TestDelayedCallIsNotTakenBeforeItsTime(t *testing.T) {
 		require.Equal(t, "past", body(t, b.Deliveries[1]))
 		b = q.take(1)
 		require.Empty(t, b.Deliveries)
-		require.Equal(t, redis.Depth{Leased: 2, Due: 3}, q.depth())
+		require.Equal(t, redis.Depth{Leased: 2, Delayed: 3}, q.depth())
 		require.LessOrEqual(t, b.Next, time.Minute, "the leases run out first")
 		q.expire()
 		b = q.take(10)

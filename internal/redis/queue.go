@@ -50,6 +50,8 @@ var (
 	unsubscribeLua = lua("unsubscribe")
 	oldestLua      = lua("oldest")
 	cancelLua      = lua("cancel")
+	clearLua       = lua("clear")
+	roomLua        = lua("room")
 	saveLua        = chain.NewLua(luaText("change"), false)
 	tellLua        = lua("change")
 	scaledLua      = lua("scaled")
@@ -97,6 +99,9 @@ type Batch struct {
 	Next       time.Duration // until something else may be taken without anything new coming; negative if nothing will
 	Drained    bool          // nothing waits now
 	Last       string        // the id up to which the group has read, if drained
+
+	Held    bool // nothing is taken before callbacks are delivered: they have reached their limit
+	Dropped int  // callbacks that were given up, and thrown away to make room
 }
 
 // Take leases up to n entries of a subscription: those whose lease ran out, those whose time to retry has come, and new
@@ -105,14 +110,25 @@ type Batch struct {
 //
 // It returns ErrNoGroup if the group is not there.
 func (c *Client) Take(ctx context.Context, s chain.Subscription, n int, lease time.Duration, instance string) (Batch, error) {
-	got, err := takeLua.Run(ctx, c.once, s.Keys(), s.Group, consumer, n, lease.Milliseconds(), instance, rand.Text()).Slice()
+	keys, _ := counted(s)
+	return c.take(ctx, s, keys, n, lease, instance, "")
+}
+
+// TakeCalls is Take for a function's own calls, as long as its callbacks have less than so many bytes.
+func (c *Client) TakeCalls(ctx context.Context, name hearth.Name, n int, lease time.Duration, instance string, callbackBytes int64) (Batch, error) {
+	return c.take(ctx, CallsOf(name), withCallbacks(name), n, lease, instance, callbackBytes)
+}
+
+func (c *Client) take(ctx context.Context, s chain.Subscription, keys []string, n int, lease time.Duration, instance string, callbackBytes any) (Batch, error) {
+	got, err := takeLua.Run(ctx, c.once, keys, s.Group, consumer, n, lease.Milliseconds(), instance, rand.Text(), callbackBytes).Slice()
 	if err != nil {
 		if strings.HasPrefix(err.Error(), "NOGROUP") || strings.Contains(err.Error(), "NOGROUP") {
 			return Batch{}, fmt.Errorf("%w: %s", ErrNoGroup, s)
 		}
 		return Batch{}, away("take from "+s.Stream, err)
 	}
-	b := Batch{Next: time.Duration(got[1].(int64)) * time.Millisecond, Drained: got[2].(int64) == 1, Last: got[3].(string)}
+	b := Batch{Next: time.Duration(got[1].(int64)) * time.Millisecond, Drained: got[2].(int64) == 1, Last: got[3].(string),
+		Held: got[2].(int64) == 2, Dropped: int(got[4].(int64))}
 	for _, item := range got[0].([]any) {
 		e := item.([]any)
 		d := Delivery{ID: e[0].(string), Attempt: int(e[1].(int64)), Since: time.UnixMilli(e[2].(int64)), Token: e[3].(string)}
@@ -132,14 +148,27 @@ type Callback struct {
 	Entry chain.Entry
 }
 
-// counted are a subscription's keys, and those of its bytes and Idempotency-Keys if it is a function's own calls: topics and
-// callbacks have no limit.
-func counted(s chain.Subscription) (keys []string, is bool) {
+// counted are a subscription's keys, and those of what else is kept of it: its bytes, if it is of a function's own calls or of its
+// callbacks, and the Idempotency-Keys of calls. kind is how scripts tell them apart; "" is a topic, which has no limit.
+func counted(s chain.Subscription) (keys []string, kind string) {
 	n, err := hearth.ParseName(s.Group)
-	if err != nil || s != CallsOf(n) {
-		return s.Keys(), false
+	if err != nil {
+		return s.Keys(), ""
 	}
-	return append(s.Keys(), keyBytes(n), keyKeys(n), keyEnded(n)), true
+	switch s {
+	case CallsOf(n):
+		return append(s.Keys(), keyBytes(n), keyKeys(n), keyEnded(n)), "calls"
+	case CallbacksOf(n):
+		return append(s.Keys(), keyCallbackBytes(n)), "callbacks"
+	}
+	return s.Keys(), ""
+}
+
+// withCallbacks are the keys of a function's own calls, and those of its callbacks.
+func withCallbacks(n hearth.Name) []string {
+	keys, _ := counted(CallsOf(n))
+	callbacks, _ := counted(CallbacksOf(n))
+	return append(keys, callbacks...)
 }
 
 // withCallback adds a callback, if there is one, to the keys and args of a script that may queue it.
@@ -148,7 +177,7 @@ func withCallback(cb *Callback, keys []string, args []any) ([]string, []any, err
 		return keys, args, nil
 	}
 	fields, err := cb.Entry.Values()
-	return append(keys, CallbacksOf(cb.Of).Stream), append(args, fields...), err
+	return append(keys, CallbacksOf(cb.Of).Stream, keyCallbackBytes(cb.Of)), append(args, fields...), err
 }
 
 // errForeignToken is one that was never issued for the entry.
@@ -180,9 +209,9 @@ func (c *Client) SettleAll(ctx context.Context, s chain.Subscription, list []Del
 }
 
 func (c *Client) settle(ctx context.Context, s chain.Subscription, list []Delivery, cb *Callback) ([]int64, error) {
-	keys, own := counted(s)
+	keys, kind := counted(s)
 	args := make([]any, 0, 3+4*len(list))
-	args = append(args, s.Group, own, len(list))
+	args = append(args, s.Group, kind, len(list))
 	for _, d := range list {
 		args = append(args, d.ID, d.Token, d.size(), d.key())
 	}
@@ -225,7 +254,8 @@ func (c *Client) BreakOff(ctx context.Context, s chain.Subscription, d Delivery)
 }
 
 func (c *Client) giveBack(ctx context.Context, s chain.Subscription, d Delivery, wait time.Duration, what string) (bool, error) {
-	n, err := deferLua.Run(ctx, c.rdb, s.Keys(), s.Group, d.ID, d.Token, wait.Milliseconds(), what).Int()
+	keys, _ := counted(s)
+	n, err := deferLua.Run(ctx, c.rdb, keys, s.Group, d.ID, d.Token, wait.Milliseconds(), what).Int()
 	return n == 1, away("give back "+d.ID+" of "+s.Stream, err)
 }
 
@@ -235,7 +265,8 @@ func (c *Client) Bury(ctx context.Context, s chain.Subscription, d Delivery, why
 	if err != nil {
 		return false, err
 	}
-	keys, args, err := withCallback(cb, s.Keys(), []any{s.Group, d.ID, d.Token, string(line)})
+	keys, kind := counted(s)
+	keys, args, err := withCallback(cb, keys, []any{s.Group, d.ID, d.Token, string(line), kind})
 	if err != nil {
 		return false, err
 	}
@@ -267,7 +298,8 @@ func (c *Client) Untake(ctx context.Context, s chain.Subscription, instance stri
 
 // Reclaim ends all leases of an instance that is known to be dead: its own former life.
 func (c *Client) Reclaim(ctx context.Context, s chain.Subscription, instance string) (int, error) {
-	n, err := reclaimLua.Run(ctx, c.rdb, s.Keys(), instance).Int()
+	keys, _ := counted(s)
+	n, err := reclaimLua.Run(ctx, c.rdb, keys, instance).Int()
 	return n, away("reclaim leases of "+s.Stream, err)
 }
 

@@ -23,8 +23,8 @@ import (
 
 // A depth is what hearth queues tells of a queue.
 type depth struct {
-	Queue                      string
-	Waiting, Leased, Due, Dead int
+	Queue                               string
+	Waiting, Leased, Due, Delayed, Dead int
 }
 
 // untilSettled waits until nothing is under way any more, and redrives what is dead. It does nothing else: everything must
@@ -60,7 +60,7 @@ func (w *world) underWay(ctx context.Context) (string, error) {
 				return "", err
 			}
 		}
-		if q.Waiting+q.Leased+q.Due+q.Dead > 0 {
+		if q.Waiting+q.Leased+q.Due+q.Delayed+q.Dead > 0 {
 			busy = append(busy, fmt.Sprintf("%s: %d waiting, %d leased, %d due, %d dead", q.Queue, q.Waiting, q.Leased, q.Due, q.Dead))
 		}
 	}

@@ -1,16 +1,17 @@
--- enqueue: accept a call, once for each key. KEYS: the subscription; then 7 its bytes  8 its keys  9 its ended keys  10 what an earlier
--- version noted of the key.
--- ARGV: 1 the most entries the stream may have  2 the most bytes  3 group  4 the hash of the Idempotency-Key, '' if there is none
+-- enqueue: accept a call, once for each key. KEYS: the subscription; then 7 its bytes  8 its keys  9 its ended keys
+-- 10 to 15 the subscription of its callbacks  16 their bytes  17 what an earlier version noted of the key, if there is one.
+-- Calls and callbacks have one limit. When it is reached, callbacks that were given up make room, the oldest first.
+-- ARGV: 1 the most entries they may have  2 the most bytes  3 group  4 the hash of the Idempotency-Key, '' if there is none
 -- 5 digest of the call  6 the request, random  7 call id  8 digest of the call as an earlier version made it  9 ... fields and values.
--- Returns {'queued', id}, also if this very request was before, and its answer got lost
+-- Returns {'queued', id, how many callbacks made room}, also if this very request was before, and its answer got lost
 -- | {'known', state, call id, id} the call was queued before | {'other'} the key was used for another call
--- | {'full', entries, bytes, dead letters among them} | {'nogroup'} there is no queue.
+-- | {'full', entries, bytes, dead letters, callbacks, of them} | {'nogroup'} there is no queue.
 local key = ARGV[4]
 if key ~= '' then
   local was = redis.call('HGET', KEYS[8], key)
   if was then
     local digest, id, request, call = string.match(was, '^(%S+) (%S+) (%S+) (.*)$')
-    if request == ARGV[6] then return {'queued', id} end
+    if request == ARGV[6] then return {'queued', id, '0'} end
     local ends, state = redis.call('ZSCORE', KEYS[9], key), nil
     if not ends then state = queue.state(KEYS, id) elseif tonumber(ends) > queue.now() then state = 'finished' end
     if state then
@@ -18,7 +19,7 @@ if key ~= '' then
       return {'known', state, call, id}
     end
   else
-    was = redis.call('GET', KEYS[10])
+    was = redis.call('GET', KEYS[17])
     if was then
       local digest, call = string.match(was, '^(%S+) (.*)$')
       if digest ~= ARGV[8] then return {'other'} end
@@ -26,10 +27,21 @@ if key ~= '' then
     end
   end
 end
-local length, size = redis.call('XLEN', KEYS[1]), key ~= '' and queue.key_bytes or 0
+local size = key ~= '' and queue.key_bytes or 0
 for i = 9, #ARGV do size = size + #ARGV[i] end
-local bytes = redis.call('INCRBY', KEYS[7], size)
-local id = length < tonumber(ARGV[1]) and bytes <= tonumber(ARGV[2]) and redis.call('XADD', KEYS[1], 'NOMKSTREAM', '*', unpack(ARGV, 9))
+local callbacks = {unpack(KEYS, 10, 15)}
+local most, most_bytes = tonumber(ARGV[1]), tonumber(ARGV[2])
+local bytes, made_room, length, waiting, held = redis.call('INCRBY', KEYS[7], size), 0, 0, 0, 0
+local function fits()
+  length, waiting, held = redis.call('XLEN', KEYS[1]), redis.call('XLEN', KEYS[10]), tonumber(redis.call('GET', KEYS[16]) or '0')
+  return length + waiting < most and bytes + held <= most_bytes
+end
+local room = fits()
+if not room and waiting > 0 and most > 0 then
+  made_room = queue.drop_dead(callbacks, KEYS[16], ARGV[3], length + waiting + 1 - most, bytes + held - most_bytes)
+  room = made_room > 0 and fits()
+end
+local id = room and redis.call('XADD', KEYS[1], 'NOMKSTREAM', '*', unpack(ARGV, 9))
 if id then
   if key ~= '' then
     queue.forget_keys(KEYS[8], KEYS[9], 0)
@@ -38,8 +50,8 @@ if id then
     redis.call('PERSIST', KEYS[8])
     redis.call('PERSIST', KEYS[9])
   end
-  return {'queued', id}
+  return {'queued', id, tostring(made_room)}
 end
 if redis.call('DECRBY', KEYS[7], size) == 0 then redis.call('DEL', KEYS[7]) end
 if redis.pcall('XPENDING', KEYS[1], ARGV[3]).err then return {'nogroup'} end
-return {'full', tostring(length), string.format('%.0f', bytes - size), tostring(redis.call('ZCARD', KEYS[4]))}
+return {'full', tostring(length + waiting), string.format('%.0f', bytes - size + held), tostring(redis.call('ZCARD', KEYS[4])), tostring(waiting)}

@@ -1,9 +1,9 @@
 -- finish: settle calls that were answered. KEYS: the subscription; then, if it is of a function's own calls, 7 its bytes  8 its keys
--- 9 its ended keys; then the stream of its callbacks, if there is one to make.
--- ARGV: 1 group  2 '1' if it is of own calls: then the group is the stream's only one  3 how many calls, one if there is a
--- callback; then for each 4 id  5 token  6 bytes  7 the hash of its Idempotency-Key, or ''; then fields and values of the callback.
+-- 9 its ended keys; if it is of callbacks, 7 their bytes; then the stream of callbacks and its bytes, if there is one to make.
+-- ARGV: 1 group  2 'calls' or 'callbacks' if it is of those: then the group is the stream's only one; else ''  3 how many calls, one
+-- if there is a callback; then for each 4 id  5 token  6 bytes  7 the hash of its Idempotency-Key, or ''; then fields and values of the callback.
 -- Returns for each 1; 0 if it was settled before; -1 if the token is not known. A callback is queued only with 1.
-local group, counted, n = ARGV[1], ARGV[2] == '1', tonumber(ARGV[3])
+local group, counted, own, n = ARGV[1], ARGV[2] ~= '', ARGV[2] == 'calls', tonumber(ARGV[3])
 local results, ids, bytes = {}, {}, 0
 for i = 1, n do ids[i] = ARGV[4 * i] end
 local issued = redis.call('HMGET', KEYS[5], unpack(ids))
@@ -26,19 +26,23 @@ if #pending > 0 then
     redis.call('ZREM', KEYS[4], unpack(pending))
   end
   redis.call('HDEL', KEYS[5], unpack(pending))
-  redis.call('HDEL', KEYS[6], unpack(pending))
+  local notes = 0
+  if redis.call('EXISTS', KEYS[6]) == 1 then
+    for _, id in ipairs(counted and pending or {}) do notes = notes + redis.call('HSTRLEN', KEYS[6], id) end
+    redis.call('HDEL', KEYS[6], unpack(pending))
+  end
   if counted or #redis.call('XINFO', 'GROUPS', KEYS[1]) == 1 then
     local dropped = redis.call('XDEL', KEYS[1], unpack(pending))
-    if counted and dropped > 0 then queue.uncount(KEYS[7], KEYS[1], math.floor(bytes * dropped / #pending)) end
+    if counted then queue.uncount(KEYS[7], KEYS[1], math.floor(bytes * dropped / #pending) + notes) end
   else
     for _, id in ipairs(pending) do settle.drop(KEYS[1], group, id) end
   end
   if acked < #pending and n == 1 then results[1] = 0 end
   for i = 1, n do
     local key = ARGV[4 * i + 3]
-    if counted and key ~= '' and results[i] == 1 then queue.remember(KEYS[8], KEYS[9], key, ids[i]) end
+    if own and key ~= '' and results[i] == 1 then queue.remember(KEYS[8], KEYS[9], key, ids[i]) end
   end
 end
-local callbacks = KEYS[counted and 10 or 7]
-if callbacks and results[1] == 1 then redis.call('XADD', callbacks, '*', unpack(ARGV, 4 + 4 * n)) end
+local at = own and 10 or 7
+if #ARGV > 3 + 4 * n and results[1] == 1 then queue.call_back(KEYS[at], KEYS[at + 1], {unpack(ARGV, 4 + 4 * n)}) end
 return results

@@ -1,5 +1,5 @@
--- purge: throw dead letters away, and free their keys. KEYS: the subscription; then, if it is of a function's own calls, 7 its bytes
--- 8 its keys  9 its ended keys.
+-- purge: throw dead letters away, and free their keys. KEYS: the subscription; then 7 its bytes, if they are counted; then, if it is of
+-- a function's own calls, 8 its keys  9 its ended keys.
 -- ARGV: 1 group, then ids. Returns how many it did.
 local n, bytes = 0, 0
 for i = 2, #ARGV do
@@ -7,8 +7,8 @@ for i = 2, #ARGV do
   if redis.call('ZSCORE', KEYS[4], id) then
     local entry = KEYS[7] and redis.call('XRANGE', KEYS[1], id, id)[1]
     if entry then
-      bytes = bytes + queue.size(entry[2])
-      queue.free(KEYS[8], KEYS[9], entry[2], id)
+      bytes = bytes + queue.weight(KEYS, id, entry[2])
+      if KEYS[8] then queue.free(KEYS[8], KEYS[9], entry[2], id) end
     end
     redis.call('XACK', KEYS[1], ARGV[1], id)
     settle.drop(KEYS[1], ARGV[1], id)

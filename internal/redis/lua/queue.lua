@@ -84,15 +84,52 @@ function queue.forget_keys(keys, ended, n)
   return #old
 end
 
--- note(failures, id, line): one more failed attempt of an entry. Of one that is redriven for ever, the latest are kept.
-function queue.note(failures, id, line)
-  local text = (redis.call('HGET', failures, id) or '') .. line .. '\n'
-  if #text > 131072 then text = string.match(string.sub(text, -65536), '\n(.+)$') or line .. '\n' end
-  redis.call('HSET', failures, id, text)
+-- weight(subscription's keys, id, fields): all that is counted of an entry: its size, and what is noted of its failures.
+function queue.weight(k, id, fields)
+  return queue.size(fields) + redis.call('HSTRLEN', k[6], id)
 end
 
--- lapsed(subscription's keys, id, ms, reason): an attempt ended then, and nobody can tell how.
-function queue.lapsed(k, id, ms, reason)
+-- note(subscription's keys, bytes, id, line): one more failed attempt of an entry. Of one that is redriven for ever, the latest are
+-- kept. bytes is where the subscription's bytes are counted; nil if they are not.
+function queue.note(k, bytes, id, line)
+  local was = redis.call('HGET', k[6], id) or ''
+  local text = was .. line .. '\n'
+  if #text > 131072 then text = string.match(string.sub(text, -65536), '\n(.+)$') or line .. '\n' end
+  redis.call('HSET', k[6], id, text)
+  if bytes then redis.call('INCRBY', bytes, #text - #was) end
+end
+
+-- lapsed(subscription's keys, bytes, id, ms, reason): an attempt ended then, and nobody can tell how.
+function queue.lapsed(k, bytes, id, ms, reason)
   local attempt = string.match(redis.call('HGET', k[5], id) or '', '^%d+')
-  if attempt then queue.note(k[6], id, string.format('{"attempt":%s,"ms":%.0f,"reason":"%s"}', attempt, ms, reason)) end
+  if attempt then queue.note(k, bytes, id, string.format('{"attempt":%s,"ms":%.0f,"reason":"%s"}', attempt, ms, reason)) end
+end
+
+-- call_back(stream, bytes, fields): queue a callback. It is counted, and never refused: its call has been made.
+function queue.call_back(stream, bytes, fields)
+  redis.call('XADD', stream, '*', unpack(fields))
+  redis.call('INCRBY', bytes, queue.size(fields))
+end
+
+-- drop_dead(the callbacks' keys, bytes, group, n, size): throw away callbacks that were given up, the oldest first, until there are n
+-- fewer, and so many bytes less, or none is left, but at most a hundred at once. Returns how many.
+function queue.drop_dead(k, bytes, group, n, size)
+  local dropped, freed = 0, 0
+  for _, id in ipairs(redis.call('ZRANGE', k[4], 0, 99)) do
+    if dropped >= n and freed >= size then break end
+    local entry = redis.call('XRANGE', k[1], id, id)[1]
+    if entry then freed = freed + queue.weight(k, id, entry[2]) end
+    redis.call('XACK', k[1], group, id)
+    redis.call('XDEL', k[1], id)
+    settle.forget(k, id)
+    dropped = dropped + 1
+  end
+  if dropped > 0 then queue.uncount(bytes, k[1], freed) end
+  return dropped
+end
+
+-- look_at(subscription's keys, bytes, most): how many entries to look at in one script, so that they have a few megabytes at most.
+function queue.look_at(k, bytes, most)
+  local size = tonumber(redis.call('GET', bytes) or '0') / math.max(1, redis.call('XLEN', k[1]))
+  return math.floor(math.max(1, math.min(most, 4194304 / math.max(1, size))))
 end

@@ -1,7 +1,11 @@
--- take: lease what may be worked on now. KEYS: the subscription. ARGV: 1 group  2 consumer  3 how many  4 lease in ms
--- 5 instance  6 a random seed for the tokens.
--- Returns {entries, next, drained, last}: entries {id, attempt, since, token, fields or false}; next, the ms until something
--- else may be taken, -1 if nothing will; drained, 1 if nothing waits; last, the id up to which the group has read, if drained.
+-- take: lease what may be worked on now. KEYS: the subscription; then 7 its bytes, if they are counted; then, if it is of a function's
+-- own calls, 8 its keys  9 its ended keys  10 to 15 the subscription of its callbacks  16 their bytes.
+-- ARGV: 1 group  2 consumer  3 how many  4 lease in ms  5 instance  6 a random seed for the tokens  7 the most bytes that its callbacks
+-- may have; '' if there is no limit. When they have more, those that were given up are thrown away, and else nothing is taken:
+-- each call that ends may leave one more.
+-- Returns {entries, next, drained, last, callbacks that were thrown away}: entries {id, attempt, since, token, fields or false};
+-- next, the ms until something else may be taken, -1 if nothing will; drained, 1 if nothing waits, 2 if there are too many callbacks;
+-- last, the id up to which the group has read, if drained.
 -- Errors NOGROUP if there is no such group.
 local t = redis.call('TIME')
 local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
@@ -30,13 +34,23 @@ end
 
 redis.call('XPENDING', KEYS[1], group) -- an error if there is no such group
 
+local made_room = 0
+if ARGV[7] ~= '' then
+  local over = tonumber(redis.call('GET', KEYS[16]) or '0') - tonumber(ARGV[7])
+  if over >= 0 then
+    made_room = queue.drop_dead({unpack(KEYS, 10, 15)}, KEYS[16], group, 0, over + 1)
+    over = tonumber(redis.call('GET', KEYS[16]) or '0') - tonumber(ARGV[7])
+  end
+  if over >= 0 then return {{}, 1000, 2, '0-0', made_room} end
+end
+
 for _, set in ipairs({KEYS[2], KEYS[3]}) do
   if room > 0 then
     local again = {}
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', set, '-inf', now, 'LIMIT', 0, room)) do
       local ended = tonumber(redis.call('ZSCORE', set, id))
       redis.call('ZREM', set, id)
-      if set == KEYS[2] and ended > 0 then queue.lapsed(KEYS, id, ended, 'its lease ran out, and nobody had told how it ended') end
+      if set == KEYS[2] and ended > 0 then queue.lapsed(KEYS, KEYS[7], id, ended, 'its lease ran out, and nobody had told how it ended') end
       local entry = redis.call('XRANGE', KEYS[1], id, id)[1]
       again[#again + 1] = {id, entry and entry[2]}
     end
@@ -76,4 +90,4 @@ if drained == 1 then
     if field(g, 'name') == group then last = field(g, 'last-delivered-id') end
   end
 end
-return {entries, next, drained, last}
+return {entries, next, drained, last, made_room}

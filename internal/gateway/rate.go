@@ -1,0 +1,105 @@
+package gateway
+
+import (
+	"fmt"
+	"math"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/internal/hearth"
+)
+
+// maxCallers is how many callers' rates are known at once, of all functions. With more, those that have not called for longest are
+// forgotten first: that is what they would have been allowed anyway.
+const maxCallers = 20_000
+
+// rates are the token buckets of callers: one for each caller and function.
+type rates struct {
+	mu      sync.Mutex
+	buckets map[rateKey]bucket
+}
+
+type rateKey struct {
+	function hearth.Name
+	caller   netip.Prefix
+}
+
+// A bucket is full of tokens at a time, and has a part of one less for each call before that.
+type bucket struct{ full time.Time }
+
+// take takes a token. left is how many there are then; wait is until there is one, if there was none, else until all are there.
+func (rs *rates) take(key rateKey, rate hearth.Rate, now time.Time) (ok bool, left int, wait time.Duration) {
+	rs.mu.Lock()
+	defer rs.mu.Unlock()
+	each := rate.Per / time.Duration(rate.Calls)
+	b := rs.buckets[key]
+	if b.full.Before(now) {
+		b.full = now
+	}
+	full := b.full.Add(each)
+	if over := full.Sub(now) - each*time.Duration(rate.Calls); over > 0 {
+		return false, 0, over
+	}
+	if rs.buckets == nil {
+		rs.buckets = map[rateKey]bucket{}
+	}
+	rs.buckets[key] = bucket{full}
+	if len(rs.buckets) > maxCallers {
+		rs.forget(now)
+	}
+	missing := full.Sub(now)
+	return true, rate.Calls - int((missing+each-1)/each), missing
+}
+
+// forget drops buckets that are full again, and if that does not help, any of them until a tenth is free. rs.mu is held.
+func (rs *rates) forget(now time.Time) {
+	for key, b := range rs.buckets {
+		if !b.full.After(now) {
+			delete(rs.buckets, key)
+		}
+	}
+	for key := range rs.buckets {
+		if len(rs.buckets) <= maxCallers/10*9 {
+			return
+		}
+		delete(rs.buckets, key)
+	}
+}
+
+// withinRate tells whether a caller may call a function now, as its annotation says, and says so in the answer's headers. If it may not,
+// it has answered.
+// See https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/.
+func (g *Gateway) withinRate(w http.ResponseWriter, r *http.Request, n hearth.Name) bool {
+	rate := g.cfg.Rate(n)
+	if rate.Calls == 0 {
+		return true
+	}
+	ok, left, wait := g.rates.take(rateKey{n, callerOf(g.cfg.Proxies.Client(r))}, rate, time.Now())
+	seconds := strconv.Itoa(int(math.Ceil(wait.Seconds())))
+	w.Header()["RateLimit-Policy"] = []string{fmt.Sprintf(`"caller";q=%d;w=%d`, rate.Calls, int(rate.Per.Seconds()))}
+	w.Header()["RateLimit"] = []string{fmt.Sprintf(`"caller";r=%d;t=%s`, left, seconds)}
+	if ok {
+		return true
+	}
+	chain.Problem{
+		Status:     http.StatusTooManyRequests,
+		Title:      "Too many calls",
+		Detail:     fmt.Sprintf("a caller may call %s %s times: try again in %s s", n.Function, rate, seconds),
+		RetryAfter: seconds,
+		Internal:   "proxy",
+	}.Write(w)
+	return false
+}
+
+// callerOf is who a rate counts for: an IPv4 address, or the /64 that an IPv6 address belongs to, as one customer has that much.
+func callerOf(addr netip.Addr) netip.Prefix {
+	bits := 32
+	if addr = addr.Unmap().WithZone(""); addr.Is6() {
+		bits = 64
+	}
+	return netip.PrefixFrom(addr, bits).Masked()
+}
