@@ -22,6 +22,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(cli.Drains(newUp()), cli.Drains(newServe()), newBuild(), newImage(), cli.Drains(newConnector()),
 		newDeploy(), newList(), newDescribe(), newInvoke(), newLogs(), newSecret(), newScale(), newDelete(), newQueues(), newBill(), newDead(), newCancel(),
 		newPassword(), newHealth(), newLicenses(), newVersion())
+	selectSomething(root)
 	cli.Prepare(root)
 	return root
 }
