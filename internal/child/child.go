@@ -16,7 +16,11 @@ const Marker = "HEARTH_STATE"
 //
 // The signal follows the thread that forked and not the process, so all children are forked by one thread that never ends.
 // See PR_SET_PDEATHSIG in prctl(2).
-func Start(cmd *exec.Cmd, onOurDeath syscall.Signal) error {
+func Start(cmd *exec.Cmd, onOurDeath syscall.Signal) error { return StartWith(cmd, onOurDeath, nil) }
+
+// StartWith is Start with something to do on the thread that forks, just before it does; what around returns is called just after. A child
+// inherits from that thread. around may be nil.
+func StartWith(cmd *exec.Cmd, onOurDeath syscall.Signal, around func() (leave func(), err error)) error {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}
 	}
@@ -24,7 +28,17 @@ func Start(cmd *exec.Cmd, onOurDeath syscall.Signal) error {
 	setDeathSignal(cmd.SysProcAttr, onOurDeath)
 	forking.Do(func() { go fork() })
 	done := make(chan error)
-	forks <- func() { done <- cmd.Start() }
+	forks <- func() {
+		if around != nil {
+			leave, err := around()
+			if err != nil {
+				done <- err
+				return
+			}
+			defer leave()
+		}
+		done <- cmd.Start()
+	}
 	return <-done
 }
 

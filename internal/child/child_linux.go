@@ -6,14 +6,28 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 )
 
 func fork() {
 	runtime.LockOSThread() // for good
+	ownMask.Store(syscall.Unshare(syscall.CLONE_FS) == nil)
 	for f := range forks {
 		f()
 	}
+}
+
+// ownMask tells that the thread that forks has a umask of its own: else it has the whole process's.
+var ownMask atomic.Bool
+
+// WithUmask is for StartWith: the child has this umask, whatever ours is.
+func WithUmask(mask int) (leave func(), err error) {
+	if !ownMask.Load() {
+		return func() {}, nil
+	}
+	ours := syscall.Umask(mask)
+	return func() { syscall.Umask(ours) }, nil
 }
 
 func setDeathSignal(attr *syscall.SysProcAttr, signal syscall.Signal) { attr.Pdeathsig = signal }

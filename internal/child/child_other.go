@@ -16,6 +16,9 @@ func fork() {
 	}
 }
 
+// WithUmask does nothing: elsewhere a umask is the whole process's.
+func WithUmask(int) (leave func(), err error) { return func() {}, nil }
+
 // setDeathSignal: only Linux has a parent-death signal; elsewhere Sweep ends what is left at the next start.
 func setDeathSignal(*syscall.SysProcAttr, syscall.Signal) {}
 
