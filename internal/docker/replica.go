@@ -16,6 +16,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/logs"
+	"github.com/hearthfaas/hearth/internal/probe"
 	"github.com/moby/moby/client"
 )
 
@@ -243,9 +244,23 @@ func (r *replica) serve(containerID, address string, adopted *found, died <-chan
 			return true, err
 		}
 	}
+	unhealthy, probed := make(chan string, 1), make(chan struct{})
+	go func() { defer close(probed); r.probe(alive, address, unhealthy) }()
+	sick := ""
 	select {
 	case <-died:
+	case sick = <-unhealthy:
 	case <-r.ctx.Done():
+	}
+	end()
+	<-probed // else it might say that the replica is ready again
+	switch {
+	case sick != "":
+		wasReady = r.State().Ready
+		r.down()
+		r.changed()
+		return wasReady, errors.New(sick) // and its container is removed
+	case r.ctx.Err() != nil:
 		idle := adopted == nil && !r.State().Ready // it never had a call; and a process that has just begun may not heed a SIGTERM yet
 		r.down()                                   // the router is told by whoever ended it
 		grace := 1
@@ -276,6 +291,22 @@ func (r *replica) serve(containerID, address string, adopted *found, died <-chan
 		r.p.events.synced(r.ctx)
 	}
 	return wasReady, errors.New(ending(c.Container.State, c.Container.HostConfig.Memory))
+}
+
+// probe asks a container that serves whether it still is ready and alive, if its function says so.
+func (r *replica) probe(alive context.Context, address string, unhealthy chan<- string) {
+	client := probe.Client(func(ctx context.Context) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "tcp", strings.TrimPrefix(address, "http://"))
+	})
+	probe.Run(alive, r.spec, client, func(ready bool) {
+		r.slog.Info("replica changed its readiness", "replica", r.State().ID, "ready", ready)
+		if ready {
+			r.up()
+			return
+		}
+		r.down()
+		r.changed()
+	}, func(why string) { unhealthy <- why })
 }
 
 // freeze puts a container to sleep that is ready and not to serve yet. It returns whether it did.
@@ -354,7 +385,7 @@ func ask(ctx context.Context, c *http.Client, url string, chosen bool) string {
 	defer func() { _ = res.Body.Close() }()
 	_, _ = io.CopyN(io.Discard, res.Body, 4096)
 	switch {
-	case res.StatusCode < 300, res.StatusCode == http.StatusTooManyRequests: // busy is ready
+	case res.StatusCode < http.StatusBadRequest && chosen, res.StatusCode < 300, res.StatusCode == http.StatusTooManyRequests: // busy is ready
 		return ""
 	case !chosen && (res.StatusCode == http.StatusNotFound || res.StatusCode == http.StatusMethodNotAllowed):
 		return "" // it has no watchdog, and serves HTTP

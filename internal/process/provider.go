@@ -3,6 +3,8 @@ package process
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -11,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/hearthfaas/hearth/internal/cgroup"
 	"github.com/hearthfaas/hearth/internal/child"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/logs"
@@ -40,6 +43,9 @@ type Provider struct {
 	cfg  Config
 	run  string       // for sockets and temporary files
 	next atomic.Int64 // numbers sockets
+
+	groups    *cgroup.Root // nil if processes cannot be limited
+	unlimited string       // why not
 }
 
 var _ hearth.Provider = (*Provider)(nil)
@@ -50,7 +56,14 @@ func New(cfg Config) (*Provider, error) {
 		cfg.Log.Info("ended processes that were left behind", "count", n)
 	}
 	cfg.Images.Prune()
-	p := &Provider{cfg: cfg, run: filepath.Join(cfg.State, "run")}
+	p := &Provider{cfg: cfg, run: filepath.Join(cfg.State, "run"), unlimited: "a controller of control groups is missing here"}
+	sum := sha256.Sum256([]byte(cfg.State))
+	groups, err := cgroup.Open("hearth-" + hex.EncodeToString(sum[:6]))
+	if err != nil {
+		p.unlimited = "functions run as processes, and no control groups can be made for them: " + err.Error()
+		cfg.Log.Info("limits of functions are not enforced", "reason", err)
+	}
+	p.groups = groups
 	p.Manager = replicaset.New(replicaset.Config[Image]{Start: p.start, RolloutWithin: cmp.Or(cfg.RolloutWithin, time.Minute), Log: cfg.Log})
 	if err := os.RemoveAll(p.run); err != nil {
 		return nil, fmt.Errorf("clear %s: %w", p.run, err)
@@ -73,8 +86,18 @@ func (p *Provider) Info() (provider, orchestration string) { return "hearth", "p
 
 // Capabilities implements hearth.Provider.
 func (p *Provider) Capabilities() hearth.Capabilities {
-	return hearth.Capabilities{Runs: "processes", Unlimited: "functions run as processes, and hearth has no control group for them",
+	c := hearth.Capabilities{Runs: "processes", Unlimited: p.unlimited,
 		Overrides: map[string]string{"TMPDIR": "", "secret_mount_path": "", "LISTEN_FDS": "", child.Marker: ""}}
+	if p.groups != nil {
+		c.Requests = p.groups.Memory() && p.groups.CPU()
+		if p.groups.Memory() {
+			c.Memory = p.groups.Kind()
+		}
+		if p.groups.CPU() {
+			c.CPU = p.groups.Kind()
+		}
+	}
+	return c
 }
 
 // Apply implements hearth.Provider.
@@ -111,6 +134,10 @@ func (p *Provider) start(f hearth.Function, image Image, number int, _ bool, cha
 		return nil, err
 	}
 	r.env = environment(f, r.tmp, granted, p.cfg.State)
+	limit, request := f.Limit(), f.Request()
+	if limits := (cgroup.Limits{Memory: limit.Memory, MilliCPU: limit.MilliCPU, MemoryRequest: request.Memory, CPURequest: request.MilliCPU}); p.groups != nil && limits != (cgroup.Limits{}) {
+		r.group = func() (*cgroup.Group, error) { return p.groups.New(filepath.Base(files), limits) }
+	}
 	var ctx context.Context
 	ctx, r.stop = context.WithCancel(context.Background())
 	go func() {
@@ -134,16 +161,19 @@ func (p *Provider) grant(f hearth.Function, dir string) error {
 	return nil
 }
 
-// environment is a process's: little of ours, and what the function is given by any provider.
+// environment is a process's: little of ours, and what the function is given by any provider. The zone is UTC, as in containers.
 func environment(f hearth.Function, tmp, secrets, state string) []string {
-	set := map[string]string{"PATH": os.Getenv("PATH"), "HOME": tmp, "LANG": os.Getenv("LANG"), "TZ": os.Getenv("TZ")}
+	set := map[string]string{"HOME": tmp, "TZ": "UTC"}
+	for _, name := range []string{"PATH", "LANG"} {
+		if value, ok := os.LookupEnv(name); ok {
+			set[name] = value
+		}
+	}
 	maps.Copy(set, f.Environment())
 	maps.Copy(set, map[string]string{"TMPDIR": tmp, "secret_mount_path": secrets, child.Marker: state, "LISTEN_FDS": "1"})
 	env := make([]string, 0, len(set))
 	for name, value := range set {
-		if value != "" {
-			env = append(env, name+"="+value)
-		}
+		env = append(env, name+"="+value)
 	}
 	return env
 }
@@ -158,5 +188,8 @@ func (p *Provider) Remove(ctx context.Context, n hearth.Name) error {
 func (p *Provider) Close(ctx context.Context) error {
 	p.Manager.Close(ctx)
 	p.cfg.Logs.CloseAll()
+	if p.groups != nil {
+		p.groups.Close()
+	}
 	return os.RemoveAll(p.run)
 }

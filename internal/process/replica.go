@@ -16,9 +16,11 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/internal/backlog"
+	"github.com/hearthfaas/hearth/internal/cgroup"
 	"github.com/hearthfaas/hearth/internal/child"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/logs"
+	"github.com/hearthfaas/hearth/internal/probe"
 )
 
 const (
@@ -40,6 +42,7 @@ type replica struct {
 	slog     *slog.Logger
 	changed  func() // tells the provider; called without mu
 	calls    *hearth.Calls
+	group    func() (*cgroup.Group, error) // makes one for a process; nil if nothing is limited
 
 	stop context.CancelFunc // begins to end it
 	done chan struct{}      // closed when it is gone
@@ -51,6 +54,7 @@ type replica struct {
 	failing   string
 	started   time.Time
 	lastLine  string
+	unhealthy string // why its process is killed
 	process   *os.Process
 }
 
@@ -143,9 +147,17 @@ func pause(ctx context.Context, d time.Duration) {
 // once runs one process until it ends. It returns whether it got ready, and why it ended.
 func (r *replica) once(ctx context.Context, listener *net.UnixListener, first net.Conn) (wasReady bool, why string) {
 	r.mu.Lock()
-	r.lastLine = "" // before it prints
+	r.lastLine, r.unhealthy = "", "" // before it prints
 	r.mu.Unlock()
-	cmd, outputs, err := r.start(listener)
+	var group *cgroup.Group
+	if r.group != nil {
+		var err error
+		if group, err = r.group(); err != nil {
+			return false, fmt.Sprintf("could not be limited: %v", err)
+		}
+		defer group.Remove()
+	}
+	cmd, outputs, err := r.start(listener, group)
 	if err != nil {
 		return false, fmt.Sprintf("could not be started: %v", err)
 	}
@@ -156,7 +168,7 @@ func (r *replica) once(ctx context.Context, listener *net.UnixListener, first ne
 
 	alive, ended := context.WithCancel(context.Background())
 	checked := make(chan struct{})
-	go func() { defer close(checked); r.awaitReady(alive, first) }()
+	go func() { defer close(checked); r.attend(alive, first) }()
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -180,6 +192,12 @@ func (r *replica) once(ctx context.Context, listener *net.UnixListener, first ne
 	if err != nil {
 		why = err.Error()
 	}
+	switch {
+	case r.unhealthy != "":
+		why = r.unhealthy
+	case group != nil && group.Kills() > 0:
+		why = fmt.Sprintf("it was killed, as it used more than its memory limit of %d MiB", r.spec.Limit().Memory>>20)
+	}
 	if r.lastLine != "" {
 		why += ": " + r.lastLine
 	}
@@ -187,7 +205,7 @@ func (r *replica) once(ctx context.Context, listener *net.UnixListener, first ne
 }
 
 // start starts the process with its end of the socket, and reads what it prints.
-func (r *replica) start(listener *net.UnixListener) (*exec.Cmd, *outputs, error) {
+func (r *replica) start(listener *net.UnixListener, group *cgroup.Group) (*exec.Cmd, *outputs, error) {
 	socket, err := listener.File()
 	if err != nil {
 		return nil, nil, err
@@ -222,11 +240,57 @@ func (r *replica) start(listener *net.UnixListener) (*exec.Cmd, *outputs, error)
 			})
 		})
 	}
-	err = child.Start(cmd, syscall.SIGKILL)
+	err = startIn(group, cmd)
 	for _, p := range pipes {
 		_ = p.Close()
 	}
 	return cmd, outputs, err
+}
+
+// startIn starts a process with the umask that containers have, in a group unless that is nil.
+func startIn(group *cgroup.Group, cmd *exec.Cmd) error {
+	if group == nil {
+		return child.StartWith(cmd, syscall.SIGKILL, func() (func(), error) { return child.WithUmask(0o022) })
+	}
+	err := child.StartWith(cmd, syscall.SIGKILL, func() (func(), error) {
+		leave, err := group.Around()
+		if err != nil {
+			return nil, err
+		}
+		restore, err := child.WithUmask(0o022)
+		return func() { restore(); leave() }, err
+	})
+	if err != nil {
+		return err
+	}
+	if err := group.Started(cmd.Process.Pid); err != nil {
+		child.Kill(cmd.Process.Pid)
+		_ = cmd.Wait()
+		return err
+	}
+	return nil
+}
+
+// attend waits until a process is ready, and then asks it whether it still is, if its function says so.
+func (r *replica) attend(alive context.Context, first net.Conn) {
+	if !r.awaitReady(alive, first) {
+		return
+	}
+	client := probe.Client(func(ctx context.Context) (net.Conn, error) { return (&net.Dialer{}).DialContext(ctx, "unix", r.socket) })
+	probe.Run(alive, r.spec, client, func(ready bool) {
+		r.mu.Lock()
+		r.ready, r.accepting = ready, ready
+		r.mu.Unlock()
+		r.slog.Info("replica changed its readiness", "replica", r.id, "ready", ready)
+		r.changed()
+	}, func(why string) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.process != nil && alive.Err() == nil {
+			r.unhealthy = why
+			child.Kill(r.process.Pid)
+		}
+	})
 }
 
 // outputs are the pipes of a process.
@@ -244,9 +308,14 @@ func (o *outputs) wait(atMost time.Duration) {
 	o.reading.Wait()
 }
 
-// awaitReady asks once for /_/ready: the question queues in the socket, and is answered when the process serves. first is a
-// connection that was made before any call could come, so that a new process is known to be ready before it runs one.
-func (r *replica) awaitReady(ctx context.Context, first net.Conn) {
+// awaitReady asks once for /_/ready, or the path that the function has chosen: the question queues in the socket, and is answered when the
+// process serves. first is a connection that was made before any call could come, so that a new process is known to be ready before
+// it runs one. It returns false if ctx ended before.
+func (r *replica) awaitReady(ctx context.Context, first net.Conn) bool {
+	path := "/_/ready"
+	if p, ok := r.spec.Readiness(); ok {
+		path = p.Path
+	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			if c := first; c != nil {
@@ -256,23 +325,24 @@ func (r *replica) awaitReady(ctx context.Context, first net.Conn) {
 			return (&net.Dialer{}).DialContext(ctx, "unix", r.socket)
 		}}}
 	for ctx.Err() == nil {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://function/_/ready", nil)
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://function"+path, nil)
 		if err != nil {
-			return
+			return false
 		}
 		res, err := client.Do(req)
 		if err == nil {
 			_ = res.Body.Close()
-			if res.StatusCode == http.StatusOK || res.StatusCode == http.StatusTooManyRequests { // busy is ready
+			if res.StatusCode < http.StatusBadRequest || res.StatusCode == http.StatusTooManyRequests { // busy is ready
 				r.mu.Lock()
 				r.ready, r.accepting, r.proven, r.failing = true, true, true, ""
 				r.mu.Unlock()
 				r.changed()
-				return
+				return true
 			}
 		}
 		pause(ctx, 50*time.Millisecond) // it serves, and says that it is not ready yet
 	}
+	return false
 }
 
 // end ends a process: SIGTERM, for as long as it may drain, then SIGKILL.

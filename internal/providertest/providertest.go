@@ -48,6 +48,8 @@ func Run(t *testing.T, setup func(t *testing.T) Setup) {
 		"StartsCrashedReplicasAgain": restarts, "SaysWhyAFunctionCannotStart": saysWhy, "ReplacesRevisionsWithoutAFailedCall": replaces,
 		"KeepsTheOldWhileTheNewCannotStart": keepsOld, "LetsCallsEndBeforeRemoving": drains, "RemovingNothingIsNoError": removesNothing,
 		"RollsBackWhatCannotGetReady": rollsBack, "HasNothingToRollBackFromOrTo": rollsBackNothing, "MeasuresWhatReplicasUse": measures,
+		"StartsProcessesAlike": startsAlike, "EndsAReplicaOverItsMemoryLimit": limitsMemory, "LimitsProcessorTime": limitsCPU,
+		"TakesAReplicaThatIsNotReadyOutOfUse": asksReady, "ReplacesAReplicaThatIsNotHealthy": asksHealth,
 		"NoCallFailsWhileItGoesToZeroAndUp": cyclesWithoutFailure,
 		"NoCallFailsOnABusyMachine":         cyclesOnABusyMachine,
 	} {

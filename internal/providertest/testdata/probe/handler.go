@@ -11,12 +11,19 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
 	"time"
 
 	handler "github.com/openfaas/templates-sdk/go-http"
 )
 
-var hogged [][]byte
+var (
+	hogged  [][]byte
+	toggled sync.Map // what is the other way round than at the start
+)
 
 func init() {
 	if why := os.Getenv("FAIL_START"); why != "" {
@@ -33,6 +40,38 @@ func record(r handler.Request) error {
 	}
 	defer func() { _ = f.Close() }()
 	return json.NewEncoder(f).Encode(map[string]any{"method": r.Method, "header": r.Header, "body": r.Body})
+}
+
+func processorTime() time.Duration {
+	var u syscall.Rusage
+	_ = syscall.Getrusage(syscall.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// started tells the arguments, the working directory, the umask, the time zone, whether it can write into its temporary directory, and the
+// signals that are blocked or ignored.
+func started() string {
+	dir, err := os.Getwd()
+	if err != nil {
+		return err.Error()
+	}
+	mask := syscall.Umask(0)
+	syscall.Umask(mask)
+	f, err := os.CreateTemp("", "probe-")
+	if err == nil {
+		_ = f.Close()
+		_ = os.Remove(f.Name())
+	}
+	zone, _ := time.Now().Zone()
+	text := fmt.Sprintf("arguments %d\nabsolute %t\numask %03o\nzone %s\ntemporary %v\n", len(os.Args)-1, filepath.IsAbs(dir), mask, zone, err == nil)
+	status, _ := os.ReadFile("/proc/self/status")
+	for _, line := range strings.Split(string(status), "\n") {
+		name, value, _ := strings.Cut(line, ":")
+		if set, err := strconv.ParseUint(strings.TrimSpace(value), 16, 64); err == nil && (name == "SigBlk" || name == "SigIgn") {
+			text += fmt.Sprintf("%s term %t\n", name, set&(1<<(uint(syscall.SIGTERM)-1)) != 0)
+		}
+	}
+	return text
 }
 
 // Handle does what its query says.
@@ -55,6 +94,29 @@ func Handle(r handler.Request) (handler.Response, error) {
 	switch {
 	case query.Has("env"):
 		return answer(os.Getenv(query.Get("env")))
+	case query.Has("lookup"): // an environment variable, and whether there is one
+		value, ok := os.LookupEnv(query.Get("lookup"))
+		return answer(fmt.Sprintf("%t %s", ok, value))
+	case query.Has("process"): // what it was started with
+		return answer(started())
+	case query.Has("work"): // for so long; answers with the processor time that it has had, in milliseconds
+		d, err := time.ParseDuration(query.Get("work"))
+		if err != nil {
+			return handler.Response{}, err
+		}
+		before := processorTime()
+		for end := time.Now().Add(d); time.Now().Before(end); {
+		}
+		return answer(fmt.Sprint((processorTime() - before).Milliseconds()))
+	case query.Has("toggle"):
+		name := query.Get("toggle")
+		if _, on := toggled.LoadAndDelete(name); !on {
+			toggled.Store(name, true)
+		}
+	case query.Has("unless"): // an answer to a probe
+		if _, on := toggled.Load(query.Get("unless")); on {
+			return handler.Response{StatusCode: 503}, nil
+		}
 	case query.Has("secret"):
 		text, err := os.ReadFile(filepath.Join(os.Getenv("secret_mount_path"), query.Get("secret")))
 		if err != nil {
