@@ -32,11 +32,17 @@ type adminConfig struct {
 }
 
 func (c *adminConfig) addFlags(f *pflag.FlagSet) {
-	f.StringVar(&c.Listen, "admin-listen", "", "address of an own origin for the operator, such as 127.0.0.1:8081: the page /ui/, the management API and the metrics, and no functions (default none: then there is no page)")
-	f.BoolVar(&c.Only, "admin-only-there", false, "keep the management API and the metrics off the gateway's address; faas-cli then needs --gateway with the admin address")
-	f.Var(&c.Hosts, origin.Flag, "name under which the management API answers, besides addresses, localhost, names without a dot, and the certificate's; *.example.com for all below; repeat it, or divide by commas (default $"+allowedHostEnv+")")
-	f.Var(&c.Proxies, forwarded.Flag, "address or range of proxies whose X-Forwarded-For is believed, such as 127.0.0.1 or 10.0.0.0/8; repeat it, or divide by commas (default $"+trustedProxyEnv+")")
-	f.IntVar(&c.MaxConnections, "max-connections", 0, "most connections of the gateway's address; one address has at most a quarter of them, loopback and trusted proxies apart (default: what the limit of open files allows)")
+	f.StringVar(&c.Listen, "admin-listen", "", "address for the operator alone, such as 127.0.0.1:8081: the page /ui/, "+
+		"the management API and the metrics, but no functions (default: none, and no page)")
+	f.BoolVar(&c.Only, "admin-only-there", false, "keep the management API and the metrics off the gateway's address; "+
+		"faas-cli then needs --gateway with the admin address")
+	f.Var(&c.Hosts, origin.Flag, "name under which the management API answers, besides addresses, localhost, "+
+		"names without a dot and those of the certificate; *.example.com for all below; "+
+		"repeat it, or separate by commas (default $"+allowedHostEnv+")")
+	f.Var(&c.Proxies, forwarded.Flag, "address or range of proxies whose X-Forwarded-For is believed, "+
+		"such as 127.0.0.1 or 10.0.0.0/8; repeat it, or separate by commas (default $"+trustedProxyEnv+")")
+	f.IntVar(&c.MaxConnections, "max-connections", 0, "limit of connections to the gateway's address; one client address "+
+		"has at most a quarter of them, loopback and trusted proxies apart (default: from the limit of open files)")
 }
 
 // fromEnvironment takes from the environment what the flags do not say.
@@ -88,8 +94,8 @@ func (c *adminConfig) origin(cert *certificate) origin.Guard {
 	return g
 }
 
-// apiOf is where the hearth that has a state directory, and whose gateway has this URL, serves the management API; or "" if that is at the
-// gateway, or there is no such hearth.
+// apiOf is where the hearth that has a state directory, and whose gateway has this URL, serves the management
+// API; or "" if that is at the gateway, or there is no such hearth.
 func apiOf(state, gateway string) string {
 	text, err := os.ReadFile(filepath.Join(state, "lock"))
 	if err != nil {
@@ -114,5 +120,8 @@ func sameEndpoint(u *url.URL, listener string) bool {
 	}
 	ip, asked := net.ParseIP(host), net.ParseIP(u.Hostname())
 	loopback := u.Hostname() == "localhost" || asked != nil && asked.IsLoopback()
-	return strings.EqualFold(host, u.Hostname()) || ip != nil && asked != nil && ip.Equal(asked) || loopback && ip != nil && (ip.IsLoopback() || ip.IsUnspecified())
+	if strings.EqualFold(host, u.Hostname()) || ip != nil && ip.Equal(asked) {
+		return true
+	}
+	return loopback && ip != nil && (ip.IsLoopback() || ip.IsUnspecified())
 }

@@ -92,7 +92,8 @@ func TestWhoseAPIAStateDirectoryKnows(t *testing.T) {
 	}
 }
 
-// TestAFunctionIsNotGivenTheOperatorsPassword, in whatever form somebody sends it there by mistake, synchronously or queued.
+// TestAFunctionIsNotGivenTheOperatorsPassword, in whatever form somebody sends it there by mistake,
+// synchronously or queued.
 func TestAFunctionIsNotGivenTheOperatorsPassword(t *testing.T) {
 	t.Parallel()
 	recorded := filepath.Join(t.TempDir(), "record")

@@ -62,7 +62,8 @@ func newBrowser(t *testing.T) *browser {
 	return &browser{t, ctx}
 }
 
-// visit types an address, and returns the page's title. The browser shows nothing when no password is entered that is asked for.
+// visit types an address, and returns the page's title. The browser shows nothing when no password is entered
+// that is asked for.
 func (b *browser) visit(address string) string {
 	b.t.Helper()
 	if err := chromedp.Do(b.ctx, chromedp.Navigate(address)); err != nil {
@@ -110,8 +111,9 @@ func adminAddress(t *testing.T) func(*nodeConfig) {
 	}
 }
 
-// TestNoPageOfAFunctionHasTheOperatorsRights: the operator logs in once with a real browser, and then visits a function that is hostile. On
-// loopback, where browsers say whose page asks, and over plain http to a name, where they do not.
+// TestNoPageOfAFunctionHasTheOperatorsRights: the operator logs in once with a real browser, and then visits
+// a function that is hostile. On loopback, where browsers say whose page asks, and over plain http to a name,
+// where they do not.
 func TestNoPageOfAFunctionHasTheOperatorsRights(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t)

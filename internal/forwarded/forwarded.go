@@ -1,8 +1,9 @@
 /*
 Package forwarded knows who a request is from when it came through proxies, and tells functions so.
 
-Whoever connects can write any X-Forwarded-For. So only what a proxy that is trusted has said counts, and of its list only the part that
-trusted proxies have written: from the end up to the first address that is not one of theirs.
+Whoever connects can write any X-Forwarded-For. So only what a proxy that is trusted has said counts, and of
+its list only the part that trusted proxies have written: from the end up to the first address that is not one
+of theirs.
 */
 package forwarded
 
@@ -24,7 +25,8 @@ const (
 	protoHeader = "X-Forwarded-Proto"
 )
 
-// Proxies are the addresses of proxies that are trusted to say who they speak for. It is a flag's value: each Set adds a list with commas.
+// Proxies are the addresses of proxies that are trusted to say who they speak for. It is a flag's value: each
+// Set adds a list with commas.
 type Proxies []netip.Prefix
 
 // Set adds addresses and ranges. If one cannot be read, none is added.
@@ -65,7 +67,8 @@ func (p Proxies) Trust(addr netip.Addr) bool {
 	return slices.ContainsFunc(p, func(prefix netip.Prefix) bool { return prefix.Contains(addr) })
 }
 
-// Client is the address that a request is from, as far as that is known. It is the zero Addr for one that did not come over the network.
+// Client is the address that a request is from, as far as that is known. It is the zero Addr for one that did
+// not come over the network.
 func (p Proxies) Client(r *http.Request) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil || !p.Trust(peer.Addr()) {
@@ -102,8 +105,8 @@ func parse(text string) (netip.Addr, error) {
 	return netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(text, "["), "]"))
 }
 
-// WriteHeaders makes headers say who a request is from. The address of the peer is the last of X-Forwarded-For. What a peer says of others, and
-// is no trusted proxy, is dropped.
+// WriteHeaders makes headers say who a request is from. The address of the peer is the last of
+// X-Forwarded-For. What a peer says of others, and is no trusted proxy, is dropped.
 func (p Proxies) WriteHeaders(h http.Header, r *http.Request) {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	trusted := err == nil && p.Trust(peer.Addr())
@@ -128,7 +131,8 @@ func (p Proxies) WriteHeaders(h http.Header, r *http.Request) {
 	}
 }
 
-// claims are headers by which proxies, and those who pose as one, say who a request is from, besides X-Forwarded-…
+// claims are headers by which proxies, and those who pose as one, say who a request is from, besides
+// X-Forwarded-…
 var claims = []string{"Forwarded", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip"}
 
 // claim tells whether a header is one of them, also in a spelling that CGI and WSGI do not tell from it.

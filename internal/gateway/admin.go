@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// adminRoutes are those of the admin address: the management API and the page, for the operator's programs and browser. It has no
-// functions, so that whatever a browser keeps for its origin is the operator's alone.
+// adminRoutes are those of the admin address: the management API and the page, for the operator's programs
+// and browser. It has no functions, so that whatever a browser keeps for its origin is the operator's alone.
 func (g *Gateway) adminRoutes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", g.healthz)
@@ -33,14 +33,16 @@ func (g *Gateway) adminRoutes() http.Handler {
 
 // called tells who calls a function at the admin address where it is.
 func called(w http.ResponseWriter, _ *http.Request) {
-	http.Error(w, "functions are not called at the admin address, but at the gateway's own", http.StatusNotFound)
+	const text = "functions are not called at the admin address, but at the gateway's own"
+	http.Error(w, text, http.StatusNotFound)
 }
 
 // elsewhere says where what is not at the gateway's address is.
 func (g *Gateway) elsewhere(w http.ResponseWriter, r *http.Request) {
-	text := "this is at the admin address, which this hearth has none of: start it with --admin-listen 127.0.0.1:8081"
+	text := "this is at the admin address, and this hearth has none: start it with --admin-listen 127.0.0.1:8081"
 	if g.cfg.Admin != "" {
-		text = fmt.Sprintf("this is at the admin address: %s%s on the machine of this hearth", g.cfg.Admin, r.URL.Path)
+		text = fmt.Sprintf("this is at the admin address: %s%s on the machine of this hearth",
+			g.cfg.Admin, r.URL.Path)
 	}
 	http.Error(w, text, http.StatusNotFound)
 }
@@ -48,7 +50,8 @@ func (g *Gateway) elsewhere(w http.ResponseWriter, r *http.Request) {
 // policy lets a page do nothing.
 const policy = "default-src 'none'; frame-ancestors 'none'; form-action 'none'; base-uri 'none'; sandbox"
 
-// isolated makes answers for the operator of no use to other pages: they can neither frame, open, embed nor read them.
+// isolated makes answers for the operator of no use to other pages: they can neither frame, open, embed nor
+// read them.
 func isolated(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -63,8 +66,8 @@ func isolated(next http.Handler) http.Handler {
 	})
 }
 
-// dropPassword removes the operator's password from what a function is given: whoever sends it to the wrong address has not told it
-// to whoever wrote the function.
+// dropPassword removes the operator's password from what a function is given: whoever sends it to the wrong
+// address has not told it to whoever wrote the function.
 func (g *Gateway) dropPassword(h http.Header) {
 	for name, values := range h {
 		if !spelt(name, "Authorization") {
@@ -87,7 +90,8 @@ func spelt(header, name string) bool {
 	return header == name || strings.EqualFold(strings.ReplaceAll(header, "_", "-"), name)
 }
 
-// shownIn tells whether an Authorization header has the password: as Basic with whatever user, as a bearer's token, or bare.
+// shownIn tells whether an Authorization header has the password: as Basic with whatever user, as a bearer's
+// token, or bare.
 func (c Credentials) shownIn(value string) bool {
 	if c.Password == "" {
 		return false
@@ -107,8 +111,9 @@ func (c Credentials) shownIn(value string) bool {
 	return shown == 1
 }
 
-// dropClaims removes from a function's answer what would speak for all of the origin: its pages are of the same one as those of other
-// functions. A challenge of our realm would ask a browser for the operator's password.
+// dropClaims removes from a function's answer what would speak for all of the origin: its pages are of the
+// same one as those of other functions. A challenge of our realm would ask a browser for the operator's
+// password.
 func dropClaims(h http.Header) {
 	delete(h, "Service-Worker-Allowed")
 	values, ok := h["Www-Authenticate"]
@@ -117,7 +122,8 @@ func dropClaims(h http.Header) {
 	}
 	var kept []string
 	for _, v := range values {
-		if plain := strings.ReplaceAll(v, `\`, ""); !strings.Contains(strings.ToLower(plain), strings.ToLower(realm)) {
+		plain := strings.ToLower(strings.ReplaceAll(v, `\`, ""))
+		if !strings.Contains(plain, strings.ToLower(realm)) {
 			kept = append(kept, v)
 		}
 	}
@@ -126,8 +132,9 @@ func dropClaims(h http.Header) {
 	}
 }
 
-// wideWorker tells whether a browser asks for the script of a service worker that would answer in place of other functions: what it
-// may answer for is the directory that the script is in, and for /function/NAME that is all functions'.
+// wideWorker tells whether a browser asks for the script of a service worker that would answer in place of
+// other functions: what it may answer for is the directory that the script is in, and for /function/NAME that
+// is all functions'.
 func wideWorker(r *http.Request, path, prefix string) bool {
 	return r.Header["Service-Worker"] != nil && !strings.Contains(strings.TrimPrefix(path, prefix), "/")
 }

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// attended serves what is no call: the request has to come within the server's time, and what it asks for may take longer than that. An
-// answer that nobody reads is given up.
+// attended serves what is no call: the request has to come within the server's time, and what it asks for may
+// take longer than that. An answer that nobody reads is given up.
 func attended(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)
@@ -29,7 +29,8 @@ type awaited struct {
 func (b *awaited) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err == io.EOF {
-		_ = b.control.SetReadDeadline(time.Time{}) // else the connection, and with it the request, would end when it is over
+		// else the connection, and with it the request, would end when it is over
+		_ = b.control.SetReadDeadline(time.Time{})
 	}
 	return n, err
 }

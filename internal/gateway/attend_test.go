@@ -14,7 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestARequestHasATimeToCome also where no call is made: one that says a length and sends nothing ends. What has come takes its time.
+// TestARequestHasATimeToCome also where no call is made: one that says a length and sends nothing ends. What
+// has come takes its time.
 func TestARequestHasATimeToCome(t *testing.T) {
 	t.Parallel()
 	took := make(chan error, 1)

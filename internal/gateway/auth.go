@@ -31,8 +31,8 @@ const (
 	passwordFile = "basic-auth-password"
 )
 
-// LoadCredentials reads the credentials of a directory, and makes them first if they are not there: user admin, and a
-// random password. made tells which.
+// LoadCredentials reads the credentials of a directory, and makes them first if they are not there: user
+// admin, and a random password. made tells which.
 func LoadCredentials(dir string) (c Credentials, made bool, err error) {
 	read := func(name, fallback string) (string, error) {
 		path := filepath.Join(dir, name)
@@ -60,7 +60,8 @@ func LoadCredentials(dir string) (c Credentials, made bool, err error) {
 	return c, made, nil
 }
 
-// realm is what a browser keeps the operator's password for, besides the origin. No answer of a function may name it.
+// realm is what a browser keeps the operator's password for, besides the origin. No answer of a function may
+// name it.
 const realm = "Hearth operator"
 
 // A guard lets only the operator through, and lets nobody guess quickly.
@@ -73,10 +74,12 @@ type guard struct {
 	refused     inbound.Seldom // said in the log
 }
 
-// strong is from how many bytes on a password cannot be guessed, however often somebody tries. Hearth's own has 26.
+// strong is from how many bytes on a password cannot be guessed, however often somebody tries. Hearth's own
+// has 26.
 const strong = 20
 
-// programs lets the operator's programs through. It is for the gateway's address, where functions' pages are at home.
+// programs lets the operator's programs through. It is for the gateway's address, where functions' pages are
+// at home.
 func (g *guard) programs(next http.Handler) http.Handler {
 	return g.asked(g.origin.Program, g.operator(origin.Challenge, next))
 }
@@ -97,7 +100,8 @@ func (g *guard) asked(check func(*http.Request) error, next http.Handler) http.H
 	})
 }
 
-// operator wants the operator's password, and asks for it with a challenge where that is safe. Who has no credentials to show does not guess.
+// operator wants the operator's password, and asks for it with a challenge where that is safe. Who has no
+// credentials to show does not guess.
 func (g *guard) operator(challenge func(*http.Request) bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if g.credentials == (Credentials{}) {
@@ -108,13 +112,16 @@ func (g *guard) operator(challenge func(*http.Request) bool, next http.Handler) 
 		right := same(user, g.credentials.User)&same(password, g.credentials.Password) == 1
 		client := g.proxies.Client(r)
 		from, now := inbound.NetworkOf(client), time.Now()
-		// Who guesses must not lock the operator out: neither from where the operator has been, nor if guessing is hopeless.
-		if shown && !g.failures.allow(from, now) && !(right && (len(g.credentials.Password) >= strong || g.failures.trusts(from))) {
+		// Who guesses must not lock the operator out: neither from where the operator has been, nor if
+		// guessing is hopeless.
+		letIn := right && (len(g.credentials.Password) >= strong || g.failures.trusts(from))
+		if shown && !letIn && !g.failures.allow(from, now) {
 			if missed, due := g.refused.Due(now); due {
 				g.log.Warn("login attempts refused", "address", client.String(), "before", missed)
 			}
 			w.Header().Set("Retry-After", "1")
-			http.Error(w, "too many wrong passwords came from this address: try again in a second", http.StatusTooManyRequests)
+			http.Error(w, "too many wrong passwords came from this address: try again in a second",
+				http.StatusTooManyRequests)
 			return
 		}
 		if !right {

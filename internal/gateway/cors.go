@@ -12,8 +12,9 @@ import (
 // preflightAge is for how many seconds a browser need not ask again.
 const preflightAge = "600"
 
-// cors is what a browser is told of who may read a function's answer, if the function leaves that to its annotation. Credentials
-// are never allowed: cookies and passwords are kept for the origin, which all functions share. See https://fetch.spec.whatwg.org/#http-cors-protocol.
+// cors is what a browser is told of who may read a function's answer, if the function leaves that to its
+// annotation. Credentials are never allowed: cookies and passwords are kept for the origin, which all
+// functions share. See https://fetch.spec.whatwg.org/#http-cors-protocol.
 type cors struct {
 	asked, allowed bool
 	origin         string // that is allowed, or hearth.AnyOrigin
@@ -40,8 +41,8 @@ func (g *Gateway) corsOf(r *http.Request, n hearth.Name) (c cors) {
 	return c
 }
 
-// preflight answers the question that a browser asks before a call, in the function's place: it is not woken for that. It tells
-// whether there was one.
+// preflight answers the question that a browser asks before a call, in the function's place: it is not woken
+// for that. It tells whether there was one.
 func (c cors) preflight(w http.ResponseWriter, r *http.Request, methods string) bool {
 	if !c.asked || r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
 		return false

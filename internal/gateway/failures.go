@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// How fast one address may try passwords: a burst, and then so many a second. A password that Hearth has made, of 128 random bits,
-// needs no such limit; one that a person has chosen does.
+// How fast one address may try passwords: a burst, and then so many a second. A password that Hearth has
+// made, of 128 random bits, needs no such limit; one that a person has chosen does.
 const (
 	failureBurst   = 10
 	failureRefill  = time.Second

@@ -9,8 +9,8 @@ import (
 // AnyOrigin allows the pages of all origins.
 const AnyOrigin = "*"
 
-// Origins are those whose pages may call the function from a browser and read its answers: its annotation com.hearth.cors, a list with
-// commas, or AnyOrigin. Without it, that is left to the function.
+// Origins are those whose pages may call the function from a browser and read its answers: its annotation
+// com.hearth.cors, a list with commas, or AnyOrigin. Without it, that is left to the function.
 func (f Function) Origins() []string {
 	var origins []string
 	for o := range strings.SplitSeq(f.Annotation(annotationCORS), ",") {
@@ -27,5 +27,6 @@ func isOrigin(text string) bool {
 		return true
 	}
 	u, err := url.Parse(text)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" && text == u.Scheme+"://"+u.Host && !strings.Contains(u.Host, "*")
+	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != "" &&
+		!strings.Contains(u.Host, "*") && text == u.Scheme+"://"+u.Host
 }

@@ -7,12 +7,14 @@ import (
 	"sync/atomic"
 )
 
-// maxLine is how much of a line is kept: what is longer is neither a length nor an encoding that anybody sends in good faith.
+// maxLine is how much of a line is kept: what is longer is neither a length nor an encoding that anybody
+// sends in good faith.
 const maxLine = 256
 
-// A framing reads along what comes on a connection of HTTP/1, and finds requests whose length is said twice. net/http obeys
-// Transfer-Encoding, and does not tell that there was a Content-Length too; but somebody in between may have obeyed the other, so
-// where the next request begins is in doubt, and the connection must end (RFC 9112, 6.1).
+// A framing reads along what comes on a connection of HTTP/1, and finds requests whose length is said twice.
+// net/http obeys Transfer-Encoding, and does not tell that there was a Content-Length too; but somebody in
+// between may have obeyed the other, so where the next request begins is in doubt, and the connection must
+// end (RFC 9112, 6.1).
 type framing struct {
 	twice atomic.Bool // a request had both, or what came cannot be followed
 	old   atomic.Bool // a request of HTTP/1.0 had Transfer-Encoding, which means nothing there
@@ -131,7 +133,8 @@ func (f *framing) field(line []byte) {
 		return
 	}
 	name, value, _ := bytes.Cut(line, []byte(":"))
-	length, encoding := bytes.EqualFold(name, []byte("Content-Length")), bytes.EqualFold(name, []byte("Transfer-Encoding"))
+	length := bytes.EqualFold(name, []byte("Content-Length"))
+	encoding := bytes.EqualFold(name, []byte("Transfer-Encoding"))
 	f.named = length || encoding
 	f.te, f.cl = f.te || encoding, f.cl || length
 	if f.named && f.long {
@@ -139,7 +142,8 @@ func (f *framing) field(line []byte) {
 	}
 	if length {
 		var err error
-		if f.size, err = strconv.ParseInt(string(bytes.Trim(value, " \t")), 10, 64); err != nil || f.size < 0 {
+		f.size, err = strconv.ParseInt(string(bytes.Trim(value, " \t")), 10, 64)
+		if err != nil || f.size < 0 {
 			f.lose()
 		}
 	}

@@ -59,7 +59,8 @@ func listen(t *testing.T) net.Listener {
 	return l
 }
 
-// say opens a connection and says something. It returns the first bytes of the answer, as many as the text has that is wanted.
+// say opens a connection and says something. It returns the first bytes of the answer, as many as the text
+// has that is wanted.
 func say(t *testing.T, l net.Listener, text string) net.Conn {
 	t.Helper()
 	c, err := net.Dial("tcp", l.Addr().String())
@@ -163,7 +164,8 @@ func TestMostIsWithinTheLimitOfFiles(t *testing.T) {
 	require.LessOrEqual(t, uint64(2*inbound.Most()), max(files.Cur, 32), "each may need one for its replica too")
 }
 
-// TestEndsOfConnections: which requests end their connection, as another reader may have read them in another way.
+// TestEndsOfConnections: which requests end their connection, as another reader may have read them in another
+// way.
 func TestEndsOfConnections(t *testing.T) {
 	t.Parallel()
 	const chunks = "5\r\nhello\r\n0\r\n\r\n"

@@ -1,12 +1,14 @@
 /*
-Package inbound keeps the connections of those who call: how many there are, and of whom, and which of them say twice how long a request
-is.
+Package inbound keeps the connections of those who call: how many there are, and of whom, and which of them
+say twice how long a request is.
 
-Each connection costs a file, and the process has so many. When there are as many connections as there may be, one that serves no request is
-closed in favour of the new one: of whoever has most of these, the one that has waited longest. Only if all serve is the new one refused. So
-whoever opens many and says nothing shuts nobody out but himself.
+Each connection costs a file, and the process has so many. When there are as many connections as there may be,
+one that serves no request is closed in favour of the new one: of whoever has most of these, the one that has
+waited longest. Only if all serve is the new one refused. So whoever opens many and says nothing shuts nobody
+out but himself.
 
-The package does not read requests for anybody: it looks on as they come, since net/http does not tell what it has corrected.
+The package does not read requests for anybody: it looks on as they come, since net/http does not tell what it
+has corrected.
 */
 package inbound
 
@@ -31,7 +33,8 @@ type Config struct {
 	Max int
 	// PerAddress is how many of one address, or of one network of IPv6. Defaults to a quarter of Max.
 	PerAddress int
-	// Exempt tells which addresses stand for many callers, or for this machine, and have no limit of their own. It may be nil.
+	// Exempt tells which addresses stand for many callers, or for this machine, and have no limit of their
+	// own. It may be nil.
 	Exempt func(netip.Addr) bool
 	// Plain tells that what comes is HTTP/1 that can be read along, and not TLS.
 	Plain bool
@@ -62,7 +65,8 @@ func Listen(l net.Listener, cfg Config) *Listener {
 	return &Listener{Listener: l, cfg: cfg, from: map[netip.Prefix]map[*Conn]struct{}{}}
 }
 
-// Most is how many connections this process can have: each may need another file for a replica, and Redis, logs and replicas need some besides.
+// Most is how many connections this process can have: each may need another file for a replica, and Redis,
+// logs and replicas need some besides.
 func Most() int {
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
@@ -88,7 +92,8 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// failed is told that a connection could not be accepted. net/http tries again, more and more slowly; a file that is free helps at once.
+// failed is told that a connection could not be accepted. net/http tries again, more and more slowly; a file
+// that is free helps at once.
 func (l *Listener) failed(err error) {
 	if missed, due := l.failing.Due(time.Now()); due {
 		l.cfg.Log.Error("could not accept a connection", "error", err, "before", missed)
@@ -102,6 +107,8 @@ func (l *Listener) failed(err error) {
 		}
 	}
 }
+
+const refusal = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
 
 // admit makes room for a connection, or refuses it.
 func (l *Listener) admit(nc net.Conn) *Conn {
@@ -128,8 +135,8 @@ func (l *Listener) admit(nc net.Conn) *Conn {
 	l.mu.Unlock()
 	if limit != "" {
 		if missed, due := l.refusing.Due(time.Now()); due {
-			l.cfg.Log.Warn("too many connections", "address", peer.String(), "limit", limit, "refused", refused,
-				"max", l.cfg.Max, "per_address", l.cfg.PerAddress, "before", missed)
+			l.cfg.Log.Warn("too many connections", "address", peer.String(), "limit", limit,
+				"refused", refused, "max", l.cfg.Max, "per_address", l.cfg.PerAddress, "before", missed)
 		}
 	}
 	if gone != nil {
@@ -140,14 +147,14 @@ func (l *Listener) admit(nc net.Conn) *Conn {
 	}
 	if l.cfg.Plain {
 		_ = nc.SetWriteDeadline(time.Now().Add(time.Second))
-		_, _ = io.WriteString(nc, "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n")
+		_, _ = io.WriteString(nc, refusal)
 	}
 	_ = nc.Close()
 	return nil
 }
 
-// evict takes one connection that serves nothing off the list: of these, or of the address that has most of them. It is the caller's to
-// close. l.mu is held.
+// evict takes one connection that serves nothing off the list: of these, or of the address that has most of
+// them. It is the caller's to close. l.mu is held.
 func (l *Listener) evict(of map[*Conn]struct{}) *Conn {
 	var found *Conn
 	most := 0
@@ -241,7 +248,8 @@ func Context(ctx context.Context, nc net.Conn) context.Context {
 	return ctx
 }
 
-// Serve tells a connection that it serves, and ends those whose requests are framed in two ways: RFC 9112, 6.1.
+// Serve tells a connection that it serves, and ends those whose requests are framed in two ways: RFC 9112,
+// 6.1.
 func Serve(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, ok := r.Context().Value(key{}).(*Conn); ok {
@@ -253,7 +261,8 @@ func Serve(next http.Handler) http.Handler {
 				return
 			}
 			// What TLS hides is taken for the worst.
-			hidden := r.TLS != nil && r.ProtoMajor == 1 && (len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1))
+			odd := len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1)
+			hidden := r.TLS != nil && r.ProtoMajor == 1 && odd
 			if c.framing.twice.Load() || hidden {
 				w.Header().Set("Connection", "close")
 			}
@@ -262,7 +271,8 @@ func Serve(next http.Handler) http.Handler {
 	})
 }
 
-// NetworkOf is where an address is: the address itself, or of IPv6 the network, of which one caller has all addresses.
+// NetworkOf is where an address is: the address itself, or of IPv6 the network, of which one caller has all
+// addresses.
 func NetworkOf(addr netip.Addr) netip.Prefix {
 	addr = addr.Unmap().WithZone("")
 	bits := 32

@@ -10,8 +10,9 @@ import (
 // Flag is the flag of hearth that fills Hosts. Refusals name it.
 const Flag = "allowed-host"
 
-// Hosts are names that requests for the operator may be sent to, besides those that no stranger can have: in lower case, and
-// "*.example.com" for all names below one. It is a flag's value: each Set adds a list with commas.
+// Hosts are names that requests for the operator may be sent to, besides those that no stranger can have: in
+// lower case, and "*.example.com" for all names below one. It is a flag's value: each Set adds a list with
+// commas.
 type Hosts []string
 
 // Set adds names. If one cannot be read, none is added.
@@ -21,9 +22,11 @@ func (h *Hosts) Set(list string) error {
 		if name = strings.TrimSuffix(strings.ToLower(strings.TrimSpace(name)), "."); name == "" {
 			continue
 		}
-		u, err := url.Parse("http://" + strings.TrimPrefix(name, "*."))
-		if err != nil || u.Host == "" || u.Port() != "" || u.Hostname() != strings.TrimPrefix(name, "*.") || strings.Contains(u.Host, "*") {
-			return fmt.Errorf("%q is not the name of a host, want one such as functions.example.com or *.example.com, without a port", name)
+		bare := strings.TrimPrefix(name, "*.")
+		u, err := url.Parse("http://" + bare)
+		if err != nil || bare == "" || u.Port() != "" || u.Hostname() != bare || strings.Contains(bare, "*") {
+			return fmt.Errorf("%q is no host name, want one such as functions.example.com or *.example.com, "+
+				"without a port", name)
 		}
 		more = append(more, name)
 	}
@@ -37,8 +40,9 @@ func (h *Hosts) String() string { return strings.Join(*h, ",") }
 // Type is pflag's name for the value.
 func (h *Hosts) Type() string { return "host" }
 
-// allows tells whether a Host header may be answered. A page can only be given our address under a name that its owner controls in
-// DNS. Nobody controls an address, localhost, or a name without a dot, which public DNS does not have.
+// allows tells whether a Host header may be answered. A page can only be given our address under a name that
+// its owner controls in DNS. Nobody controls an address, localhost, or a name without a dot, which public DNS
+// does not have.
 func (h *Hosts) allows(host string) bool {
 	name := nameOf(host)
 	if _, err := netip.ParseAddr(name); err == nil {

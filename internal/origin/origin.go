@@ -1,17 +1,18 @@
 /*
 Package origin keeps the operator's rights out of web pages that are not the operator's own.
 
-A browser sends a password that it has asked for once along with each request of the same origin, whosever page makes it.
-Functions answer at the gateway's origin, so nothing there may be worth a browser's password:
+A browser sends a password that it has asked for once along with each request of the same origin, whosever
+page makes it. Functions answer at the gateway's origin, so nothing there may be worth a browser's password:
 
 	the gateway's address  answers programs on the management API, and no browser (Guard.Program)
-	the admin address      has no functions; it answers the operator's browser, and only pages of its own (Guard.Page)
+	the admin address      has no functions; it answers the operator's browser, and only its own pages (Guard.Page)
 
-Both refuse names that they do not know: a page of a stranger could otherwise give its own name our address (DNS rebinding), and be
-of our origin then.
+Both refuse names that they do not know: a page of a stranger could otherwise give its own name our address
+(DNS rebinding), and be of our origin then.
 
-What a browser says of a page is in https://www.w3.org/TR/fetch-metadata/. It is said over https and to loopback addresses. Over plain
-http to others there is only Origin, which a plain GET of the same origin lacks, and Referer, which a page can leave out.
+What a browser says of a page is in https://www.w3.org/TR/fetch-metadata/. It is said over https and to
+loopback addresses. Over plain http to others there is only Origin, which a plain GET of the same origin
+lacks, and Referer, which a page can leave out.
 
 The package does not check passwords, and does not care for calls of functions, which are for everybody.
 */
@@ -26,13 +27,15 @@ import (
 )
 
 var (
-	errBrowser = errors.New("this address does not answer browsers, since functions' pages are of the same origin: " +
-		"use faas-cli, hearth, or the admin address (--admin-listen)")
+	errBrowser = errors.New("this address does not answer browsers, since functions' pages are of " +
+		"the same origin: use faas-cli, hearth, or the admin address (--admin-listen)")
 	errWorker    = errors.New("service workers are not served here")
-	errOtherSite = errors.New("another site's page may not use or open this: type the address, or use a bookmark")
+	errOtherSite = errors.New("another site's page may not use or open this: type the address, " +
+		"or use a bookmark")
 )
 
-// Guard decides which requests for the operator may be looked at. Its zero value allows only names that no stranger can have.
+// Guard decides which requests for the operator may be looked at. Its zero value allows only names that no
+// stranger can have.
 type Guard struct {
 	// Hosts are further names.
 	Hosts Hosts
@@ -40,8 +43,8 @@ type Guard struct {
 	Known func(name string) bool
 }
 
-// Program is nil if a request can be a program's, and was not made by a browser. faas-cli, curl and Go say nothing of pages; fetch in Node
-// says Sec-Fetch-Mode: cors, and nothing besides.
+// Program is nil if a request can be a program's, and was not made by a browser. faas-cli, curl and Go say
+// nothing of pages; fetch in Node says Sec-Fetch-Mode: cors, and nothing besides.
 func (g *Guard) Program(r *http.Request) error {
 	if err := g.host(r); err != nil {
 		return err
@@ -78,7 +81,8 @@ func (g *Guard) Page(r *http.Request) error {
 	return nil
 }
 
-// Challenge tells whether a request may be told to show a password. A browser would ask its user for one, and keep it for the origin.
+// Challenge tells whether a request may be told to show a password. A browser would ask its user for one, and
+// keep it for the origin.
 func Challenge(r *http.Request) bool {
 	return !browses(r) && !strings.HasPrefix(r.UserAgent(), "Mozilla/")
 }
@@ -88,7 +92,9 @@ func (g *Guard) host(r *http.Request) error {
 	if r.Host == "" || g.Hosts.allows(r.Host) || g.Known != nil && g.Known(nameOf(r.Host)) {
 		return nil
 	}
-	return fmt.Errorf("the management API does not answer to the name %.200q: if it is yours, start hearth with --%s %.200s", nameOf(r.Host), Flag, nameOf(r.Host))
+	name := nameOf(r.Host)
+	return fmt.Errorf("the management API does not answer to the name %.200q: if it is yours, "+
+		"start hearth with --%s %.200s", name, Flag, name)
 }
 
 // worker tells whether a service worker is installed, or asks in a page's place.
@@ -106,12 +112,15 @@ func browses(r *http.Request) bool {
 	if mode := r.Header.Get("Sec-Fetch-Mode"); mode != "" && mode != "cors" || worker(r) {
 		return true
 	}
-	// Where browsers say nothing of the page, they still say who they are, as some programs do too, and what their user reads.
-	return strings.HasPrefix(r.UserAgent(), "Mozilla/") && (r.Header["Accept-Language"] != nil || strings.Contains(r.Header.Get("Accept"), "text/html"))
+	// Where browsers say nothing of the page, they still say who they are, as some programs do too, and what
+	// their user reads.
+	reads := r.Header["Accept-Language"] != nil || strings.Contains(r.Header.Get("Accept"), "text/html")
+	return reads && strings.HasPrefix(r.UserAgent(), "Mozilla/")
 }
 
 // sameHost tells whether a URL is of a host, and of its port. The scheme may differ: TLS may end at a proxy.
 func sameHost(text, host string) bool {
 	u, err := url.Parse(text)
-	return err == nil && (u.Scheme == "http" || u.Scheme == "https") && host != "" && strings.EqualFold(u.Host, host)
+	return err == nil && host != "" && (u.Scheme == "http" || u.Scheme == "https") &&
+		strings.EqualFold(u.Host, host)
 }
