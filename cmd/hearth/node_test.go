@@ -381,7 +381,8 @@ func TestRestartBringsEverythingBack(t *testing.T) {
 	require.Equal(t, "hi", text)
 }
 
-func TestFunctionThatCannotStartSaysWhy(t *testing.T) {
+// TestOnlyTheOperatorIsToldWhyAFunctionCannotStart: the reason has a line that the function has printed.
+func TestOnlyTheOperatorIsToldWhyAFunctionCannotStart(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("probe", func(d *types.FunctionDeployment) { d.EnvVars["FAIL_START"] = "the oven is cold" })
@@ -390,7 +391,11 @@ func TestFunctionThatCannotStartSaysWhy(t *testing.T) {
 	eventually(t, func() bool {
 		res, text = n.do(http.MethodPost, "/function/probe", "")
 		require.Equal(t, http.StatusServiceUnavailable, res.StatusCode)
-		return strings.Contains(text, "the oven is cold")
+		require.NotContains(t, text, "the oven is cold")
+		return strings.Contains(text, "cannot start")
 	})
 	require.NotEmpty(t, res.Header.Get("X-Openfaas-Internal"))
+	var status struct{ Failing string }
+	require.Equal(t, http.StatusOK, n.system(http.MethodGet, "/system/function/probe", nil, &status))
+	require.Contains(t, status.Failing, "the oven is cold")
 }
