@@ -21,6 +21,9 @@ func Client(dial func(context.Context) (net.Conn, error)) *http.Client {
 		Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }}}
 }
 
+// userAgent is one whose requests OpenFaaS's watchdogs and templates do not write into the function's log.
+const userAgent = "kube-probe/hearth"
+
 // Ask asks once. It returns why the answer is no success, or "".
 func Ask(ctx context.Context, c *http.Client, path string, timeout time.Duration) string {
 	asking, cancel := context.WithTimeout(ctx, timeout)
@@ -29,6 +32,7 @@ func Ask(ctx context.Context, c *http.Client, path string, timeout time.Duration
 	if err != nil {
 		return err.Error()
 	}
+	req.Header.Set("User-Agent", userAgent)
 	res, err := c.Do(req)
 	switch {
 	case errors.Is(err, context.DeadlineExceeded):

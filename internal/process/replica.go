@@ -194,9 +194,9 @@ func (r *replica) once(ctx context.Context, listener *net.UnixListener, first ne
 	}
 	switch {
 	case r.unhealthy != "":
-		why = r.unhealthy
+		return wasReady, r.unhealthy
 	case group != nil && group.Kills() > 0:
-		why = fmt.Sprintf("it was killed, as it used more than its memory limit of %d MiB", r.spec.Limit().Memory>>20)
+		return wasReady, fmt.Sprintf("it was killed, as it used more than its memory limit of %d MiB", r.spec.Limit().Memory>>20)
 	}
 	if r.lastLine != "" {
 		why += ": " + r.lastLine
