@@ -19,6 +19,7 @@ type Capabilities struct {
 	Placement    bool // constraints choose a machine
 	GPU          bool // GPUs can be asked for
 
+	Cores       int // that a replica can have at most; 0 is not known
 	MaxReplicas int // of one function; 0 is no bound
 
 	// Overrides are environment variables that the provider sets itself, with their values; "" is a value that varies.

@@ -132,6 +132,9 @@ func warnCPU(f Function, c Capabilities) (list []string) {
 	if n := resources(f.Limits).MilliCPU; n > 0 && n < minCPU {
 		list = append(list, fmt.Sprintf("limits.cpu is %q: the limit is %dm, the least that the kernel enforces", clip(limits.CPU), minCPU))
 	}
+	if most := int64(c.Cores) * 1000; most > 0 && f.Limit().MilliCPU > most {
+		list = append(list, fmt.Sprintf("limits.cpu is %q, and the machine has %d cores: a replica gets no more", clip(limits.CPU), c.Cores))
+	}
 	if f.Limit().MilliCPU > 0 && c.CPU == "" {
 		list = append(list, "limits.cpu is not enforced: "+c.Unlimited)
 	}

@@ -117,6 +117,11 @@ func TestWhatAProviderCannotDoIsWarnedOf(t *testing.T) {
 		"GPUs in limits or requests have no effect: no device is given to the function",
 	}, hearth.Warnings(f, few))
 	f = function(nil, nil, nil)
+	f.Limits = &types.FunctionResources{CPU: "4"}
+	small := everything
+	small.Cores = 2
+	require.Equal(t, []string{`limits.cpu is "4", and the machine has 2 cores: a replica gets no more`}, hearth.Warnings(f, small))
+	f = function(nil, nil, nil)
 	f.EnvProcess = "./handler"
 	require.Empty(t, hearth.Warnings(f, nothing), "what hearth deploy takes from the template")
 }

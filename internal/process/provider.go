@@ -10,6 +10,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"sync/atomic"
 	"time"
 
@@ -86,7 +87,7 @@ func (p *Provider) Info() (provider, orchestration string) { return "hearth", "p
 
 // Capabilities implements hearth.Provider.
 func (p *Provider) Capabilities() hearth.Capabilities {
-	c := hearth.Capabilities{Runs: "processes", Unlimited: p.unlimited,
+	c := hearth.Capabilities{Runs: "processes", Unlimited: p.unlimited, Cores: runtime.NumCPU(),
 		Overrides: map[string]string{"TMPDIR": "", "secret_mount_path": "", "LISTEN_FDS": "", child.Marker: ""}}
 	if p.groups != nil {
 		c.Requests = p.groups.Memory() && p.groups.CPU()
