@@ -65,7 +65,8 @@ const (
 )
 
 // ownAnnotations are all that Hearth reads of its own. Any other with its prefix is warned of.
-var ownAnnotations = []string{annotationSpread, annotationMaxAge, annotationLength, annotationBytes, annotationEmits, annotationFrom, annotationCORS, annotationWarm}
+var ownAnnotations = []string{annotationSpread, annotationMaxAge, annotationLength, annotationBytes, annotationEmits, annotationFrom, annotationCORS,
+	annotationBack, annotationRate, annotationWarm}
 
 // Defaults of a function that says nothing.
 const (
