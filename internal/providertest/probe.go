@@ -2,6 +2,7 @@ package providertest
 
 import (
 	"fmt"
+	"hash/crc32"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,7 +24,8 @@ func Probe(t testing.TB) string {
 var probe = sync.OnceValues(func() (string, error) {
 	_, here, _, _ := runtime.Caller(0)
 	root := filepath.Join(filepath.Dir(here), "..", "..")
-	dir := filepath.Join(os.TempDir(), fmt.Sprintf("hearth-probe-%d", os.Getuid()))
+	sum := crc32.ChecksumIEEE([]byte(root)) // another checkout may have another probe
+	dir := filepath.Join(os.TempDir(), fmt.Sprintf("hearth-probe-%d-%08x", os.Getuid(), sum))
 	lock, err := lockFile(dir + ".lock") // test binaries run at once, and share what they build
 	if err != nil {
 		return "", err
