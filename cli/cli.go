@@ -1,5 +1,5 @@
-// Package cli is how the commands of this project behave alike: output that is safe on a terminal, and how a command ends. It has no
-// command of its own.
+// Package cli is how the commands of this project behave alike: output that is safe on a terminal, what is said about a command line
+// that makes no sense, the flag for the gateway, and how a command ends. It has no command of its own.
 package cli
 
 import (
@@ -20,6 +20,7 @@ import (
 // Exit codes. A command may have more of its own.
 const (
 	CodeFailed      = 1
+	CodeUsage       = 2   // a command line that makes no sense: nothing was done
 	CodeInterrupted = 128 // plus the number of the signal, as shells have it
 )
 
@@ -43,10 +44,12 @@ type interrupted struct{ signal syscall.Signal }
 
 func (i interrupted) Error() string { return "interrupted" }
 
-// Prepare gives a root command what all commands have in common.
+// Prepare gives a root command what all commands have in common. Its subcommands have been added.
 func Prepare(root *cobra.Command) {
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.PersistentFlags().Bool("raw", false, "print control characters as they are, on a terminal too")
+	root.SetFlagErrorFunc(explainFlag)
+	explainUsage(root)
 	SetOutput(root, os.Stdout, os.Stderr)
 }
 

@@ -53,11 +53,11 @@ func (t Table) Print(out io.Writer) {
 		line := ""
 		for j, cell := range row {
 			if len(row) == 1 {
-				line = shorten(cell, limit)
+				line = Shorten(cell, limit)
 				break
 			}
 			if limit > 0 {
-				cell = shorten(cell, widths[j])
+				cell = Shorten(cell, widths[j])
 			}
 			line += cell + strings.Repeat(" ", widths[j]+gap-columns(cell))
 		}
@@ -87,8 +87,8 @@ func (t Table) fit(widths []int, limit int) {
 	}
 }
 
-// shorten cuts s to so many columns, of which the last shows that it was cut; 0 is no limit.
-func shorten(s string, limit int) string {
+// Shorten cuts s to so many columns, of which the last shows that it was cut; 0 is no limit.
+func Shorten(s string, limit int) string {
 	if limit <= 0 || columns(s) <= limit {
 		return s
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/csv"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/hearthfaas/hearth/cli/terminal"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/meter"
 	"github.com/spf13/cobra"
@@ -17,12 +19,14 @@ import (
 func newBill() *cobra.Command {
 	c := &client{}
 	var namespace, from, to, by string
-	var asCSV bool
+	var asCSV, wide bool
 	cmd := &cobra.Command{
-		Use:   "bill [FUNCTION[.NAMESPACE]]",
-		Short: "Show what functions used, and what it costs",
-		Long: `Shows what functions used: calls, how long they were under way (BUSY) and how long replicas lived, both together over all calls and
-replicas, busy time times the limit of memory (GB-S), cold starts and how long they were held, and how long queued calls waited.
+		Use:     "bill [FUNCTION[.NAMESPACE]]",
+		Aliases: []string{"usage"},
+		Short:   "Show what functions used and what it costs",
+		Long: `Shows what functions used: CALLS; BUSY, how long calls were in flight, summed over all of them; REPLICAS, how long replicas lived, summed
+likewise; GB-S, busy time times the memory limit; COLD starts; and WAIT, how long queued calls waited on average. --wide also shows failed
+cold starts, for how long cold starts held calls (p50, p99), and the longest wait.
 
 The cost is by the prices that hearth was started with (--prices), by default those of AWS Lambda. Whole hours count, in UTC.`,
 		Example: `  hearth bill
@@ -58,10 +62,13 @@ The cost is by the prices that hearth was started with (--prices), by default th
 			if err := c.do(cmd.Context(), http.MethodGet, "/system/usage?"+query.Encode(), nil, &report); err != nil {
 				return err
 			}
+			if err := c.billed(cmd.Context(), query, report); err != nil {
+				return err
+			}
 			if asCSV {
 				return billCSV(cmd.OutOrStdout(), report)
 			}
-			return c.print(cmd, report, func(out io.Writer) { bill(out, report) })
+			return c.print(cmd, report, func(out io.Writer) { bill(out, report, wide) })
 		},
 	}
 	c.flags(cmd)
@@ -72,9 +79,25 @@ The cost is by the prices that hearth was started with (--prices), by default th
 	f.StringVar(&to, "to", "", "up to this day or time, likewise (default now)")
 	f.StringVar(&by, "by", meter.ByTotal, "a row for each function and: hour, day, or total")
 	f.BoolVar(&asCSV, "csv", false, "print CSV: seconds, GB-seconds, milliseconds and the prices' currency")
+	f.BoolVarP(&wide, "wide", "w", false, "print more columns, which need more than 80 characters")
 	cmd.MarkFlagsMutuallyExclusive("csv", "json")
 	_ = cmd.RegisterFlagCompletionFunc("by", cobra.FixedCompletions([]string{meter.ByHour, meter.ByDay, meter.ByTotal}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
+}
+
+// billed returns an error if nothing was used because there is no such function or namespace. One that was removed still has a bill.
+func (c *client) billed(ctx context.Context, query url.Values, report meter.Report) error {
+	if len(report.Rows) > 0 {
+		return nil
+	}
+	if function := query.Get("function"); function != "" {
+		n, err := hearth.ParseName(function)
+		if err == nil {
+			_, err = c.function(ctx, n)
+		}
+		return err
+	}
+	return c.knowsNamespace(ctx, query.Get("namespace"))
 }
 
 // moment is a time as the API takes it, of one that people write: a day, a time, or for how long ago.
@@ -94,15 +117,25 @@ func moment(text string, now time.Time) (string, error) {
 }
 
 // bill prints a table of what was used.
-func bill(out io.Writer, r meter.Report) {
+func bill(out io.Writer, r meter.Report, wide bool) {
 	const layout = "2006-01-02 15:04"
 	_, _ = fmt.Fprintf(out, "%s to %s UTC\n\n", r.From.Format(layout), r.To.Format(layout))
 	if len(r.Rows) == 0 {
 		_, _ = fmt.Fprintln(out, "nothing was used")
 		return
 	}
-	rows := [][]string{{"FUNCTION", "CALLS", "BUSY", "REPLICAS", "GB-S", "COLD", "FAILED", "P50", "P99", "QUEUE WAIT", r.Prices.Currency}}
-	for _, row := range r.Rows {
+	table := terminal.Table{Rows: [][]string{{"FUNCTION", "CALLS", "BUSY", "REPLICAS", "GB-S", "COLD", "WAIT", r.Prices.Currency}}}
+	if wide {
+		table.Rows[0] = append(table.Rows[0], "FAILED", "COLD P50", "COLD P99", "LONGEST WAIT")
+	}
+	for i := 1; i < len(table.Rows[0]); i++ {
+		table.Whole = append(table.Whole, i)
+	}
+	period := map[string]string{meter.ByDay: time.DateOnly, meter.ByHour: layout}[r.By]
+	for i, row := range r.Rows {
+		if period != "" && (i == 0 || !row.Start.Equal(r.Rows[i-1].Start)) {
+			table.Rows = append(table.Rows, []string{row.Start.Format(period)})
+		}
 		name := row.Function
 		if n, err := hearth.ParseName(row.Function); err == nil {
 			name = shortName(n)
@@ -110,23 +143,13 @@ func bill(out io.Writer, r meter.Report) {
 		if row.MemoryAssumed {
 			name += " *"
 		}
-		rows = append(rows, billRow(name, row))
+		table.Rows = append(table.Rows, billRow(name, row, wide))
 	}
-	rows = append(rows, billRow("total", r.Total))
-	if r.By != meter.ByTotal {
-		when := map[string]string{meter.ByDay: time.DateOnly, meter.ByHour: layout}[r.By]
-		for i := range rows {
-			at := ""
-			switch {
-			case i == 0:
-				at = "TIME"
-			case i <= len(r.Rows):
-				at = r.Rows[i-1].Start.Format(when)
-			}
-			rows[i] = append([]string{at}, rows[i]...)
-		}
+	if period != "" {
+		table.Rows = append(table.Rows, []string{"all of it"})
 	}
-	table(out, rows)
+	table.Rows = append(table.Rows, billRow("total", r.Total, wide))
+	table.Print(out)
 	_, _ = fmt.Fprintf(out, "\nprices: %s", r.Prices.Name)
 	if r.Prices.AsOf != "" {
 		_, _ = fmt.Fprintf(out, ", as of %s", r.Prices.AsOf)
@@ -136,21 +159,34 @@ func bill(out io.Writer, r meter.Report) {
 	}
 	_, _ = fmt.Fprintln(out)
 	if r.Total.MemoryAssumed {
-		_, _ = fmt.Fprintf(out, "* has no limit of memory, and counts as %d MB\n", r.DefaultMemory)
+		_, _ = fmt.Fprintf(out, "* has no memory limit and counts as %d MB\n", r.DefaultMemory)
 	}
 }
 
-func billRow(name string, r meter.Row) []string {
+func billRow(name string, r meter.Row, wide bool) []string {
 	ms := func(n uint64) string { return seconds(time.Duration(n) * time.Millisecond) }
-	p50, p99, wait := "", "", ""
+	wait, longest := "-", "-"
+	if r.QueueWait.Count > 0 {
+		wait, longest = ms(uint64(r.QueueWait.Mean)), ms(r.QueueWait.Longest)
+	}
+	row := []string{name, strconv.FormatUint(r.Calls, 10), amount(r.BusySeconds), amount(r.ReplicaSeconds), brief(r.GBSeconds, 3),
+		strconv.FormatUint(r.ColdStarts.Count, 10), wait, brief(r.Cost.Total, 6)}
+	if !wide {
+		return row
+	}
+	p50, p99 := "-", "-"
 	if r.ColdStarts.Count > r.ColdStarts.Failed {
 		p50, p99 = ms(r.ColdStarts.P50), ms(r.ColdStarts.P99)
 	}
-	if r.QueueWait.Count > 0 {
-		wait = ms(uint64(r.QueueWait.Mean)) + ", " + ms(r.QueueWait.Longest) + " at most"
+	return append(row, strconv.FormatUint(r.ColdStarts.Failed, 10), p50, p99, longest)
+}
+
+// brief is a number with so many decimals, and with two if it is large: with all of them a table would not fit 80 columns.
+func brief(v float64, decimals int) string {
+	if v >= 100 {
+		decimals = 2
 	}
-	return []string{name, strconv.FormatUint(r.Calls, 10), amount(r.BusySeconds), amount(r.ReplicaSeconds), fmt.Sprintf("%.3f", r.GBSeconds),
-		strconv.FormatUint(r.ColdStarts.Count, 10), strconv.FormatUint(r.ColdStarts.Failed, 10), p50, p99, wait, fmt.Sprintf("%.6f", r.Cost.Total)}
+	return strconv.FormatFloat(v, 'f', decimals, 64)
 }
 
 // amount is a number of seconds, for people.

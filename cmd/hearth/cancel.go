@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/hearthfaas/hearth/cli"
 	"github.com/spf13/cobra"
 )
 
@@ -38,9 +39,9 @@ makes no callback, and its Idempotency-Key may be used again.`,
 			}
 			var out map[string]int
 			if err := c.do(cmd.Context(), http.MethodDelete, path, nil, &out); err != nil {
-				return err
+				return c.explainQueue(cmd.Context(), deadFilter{function: function}, err)
 			}
-			return c.print(cmd, out, func(w io.Writer) { _, _ = fmt.Fprintf(w, "cancelled %d\n", out["cancelled"]) })
+			return c.print(cmd, out, func(w io.Writer) { _, _ = fmt.Fprintf(w, "cancelled %s\n", cli.Count(out["cancelled"], "call")) })
 		},
 	}
 	c.flags(cmd)

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/cli"
 	"github.com/spf13/cobra"
 )
 
@@ -47,13 +48,15 @@ type client struct {
 	json     bool
 	redis    string // URL; instead of a gateway
 
-	stateNamed func() bool
+	stateNamed, gatewayNamed func() bool
+	fromFile                 bool // the gateway is that of a stack file
 }
 
 // flags are those of every command that speaks to a gateway.
 func (c *client) flags(cmd *cobra.Command) {
 	f := cmd.PersistentFlags()
-	f.StringVarP(&c.gateway, "gateway", "g", firstOf(os.Getenv("OPENFAAS_URL"), "http://127.0.0.1:8080"), "URL of the gateway ($OPENFAAS_URL)")
+	cli.GatewayFlag(f, &c.gateway, "g")
+	c.gatewayNamed = func() bool { return f.Changed("gateway") || os.Getenv("OPENFAAS_URL") != "" }
 	f.StringVar(&c.state, "state", ".hearth", "state directory of a hearth on this machine, whose credentials are used")
 	c.stateNamed = func() bool { return f.Changed("state") }
 	f.StringVar(&c.user, "user", "admin", "user, with --password-file")
@@ -99,9 +102,12 @@ func (c *client) send(ctx context.Context, method, path string, in any) (*http.R
 		}
 		body = bytes.NewReader(text)
 	}
+	if _, err := cli.GatewayURL(c.gateway); err != nil {
+		return nil, fmt.Errorf("OPENFAAS_URL: %w", err) // the flag was checked
+	}
 	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(c.base(), "/")+path, body)
 	if err != nil {
-		return nil, fmt.Errorf("--gateway: %w", err)
+		return nil, fmt.Errorf("ask the gateway: %w", err)
 	}
 	res, err := c.roundTrip(req)
 	if err != nil {
@@ -167,6 +173,9 @@ func (c *client) authenticate(req *http.Request) error {
 		req.SetBasicAuth(user, password)
 		return nil
 	}
+	if c.fromFile && !c.ownState() {
+		return nil // a stack file, which somebody else may have written, cannot ask for our password
+	}
 	text, err := os.ReadFile(filepath.Join(c.state, "basic-auth-password"))
 	if err != nil {
 		return nil // perhaps the gateway wants none
@@ -199,7 +208,5 @@ func (c *client) print(cmd *cobra.Command, v any, people func(io.Writer)) error 
 		people(cmd.OutOrStdout())
 		return nil
 	}
-	e := json.NewEncoder(cmd.OutOrStdout())
-	e.SetIndent("", "  ")
-	return e.Encode(v)
+	return cli.WriteJSON(cmd.OutOrStdout(), v)
 }

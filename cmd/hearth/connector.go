@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hearthfaas/hearth/cli"
 	"github.com/hearthfaas/hearth/internal/connector"
 	"github.com/hearthfaas/hearth/internal/gateway"
 	"github.com/hearthfaas/hearth/internal/hearth"
@@ -57,7 +58,7 @@ asynchronous_invocation, rebuild_interval. REDIS_URL names the Redis.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&gatewayURL, "gateway", firstOf(os.Getenv("gateway_url"), os.Getenv("OPENFAAS_URL"), "http://127.0.0.1:8080"), "URL of the gateway ($gateway_url, $OPENFAAS_URL)")
+	f.StringVar(&gatewayURL, "gateway", firstOf(os.Getenv("gateway_url"), os.Getenv("OPENFAAS_URL"), cli.DefaultGateway), "URL of the gateway ($gateway_url, $OPENFAAS_URL)")
 	f.StringVar(&redisURL, "redis", "", "URL of Redis (default $REDIS_URL)")
 	f.StringVar(&secrets, "secrets", secretsFromEnv(), "directory with the files basic-auth-user and basic-auth-password ($secret_mount_path, if $basic_auth is true)")
 	f.StringVar(&instance, "instance", "", "name of this connector, the same after a restart; no two at once may share it (default the host's name)")
@@ -72,8 +73,11 @@ asynchronous_invocation, rebuild_interval. REDIS_URL names the Redis.`,
 
 func runConnector(ctx context.Context, cfg connector.Config, gatewayURL, redisURL, secrets, instance, metricsAt string, drain time.Duration) error {
 	var err error
-	if cfg.Gateway, err = url.Parse(gatewayURL); err != nil || cfg.Gateway.Host == "" {
-		return fmt.Errorf("--gateway is %q, want a URL such as http://127.0.0.1:8080", gatewayURL)
+	if gatewayURL, err = cli.GatewayURL(gatewayURL); err != nil {
+		return fmt.Errorf("--gateway or gateway_url: %w", err)
+	}
+	if cfg.Gateway, err = url.Parse(gatewayURL); err != nil {
+		return fmt.Errorf("--gateway or gateway_url: %w", err)
 	}
 	if redisURL = firstOf(redisURL, os.Getenv("REDIS_URL")); redisURL == "" {
 		return errors.New("no Redis: give --redis or REDIS_URL")

@@ -14,23 +14,32 @@ import (
 )
 
 // A console tells people how a command goes on, a line at a time, with colour only on a terminal.
-type console struct{ out *terminal.Writer }
+type console struct {
+	out    *terminal.Writer
+	builds progress
+}
 
-func newConsole(out io.Writer) *console { return &console{terminal.NewWriter(out, nil)} }
+func newConsole(out io.Writer) *console { return &console{out: terminal.NewWriter(out, nil)} }
 
 func (c *console) paint(colour, text string) terminal.Text { return c.out.Paint(colour, text) }
 
 // step says what was done, and how long it took if that is worth saying.
 func (c *console) step(what string, took time.Duration, format string, args ...any) {
+	c.clearProgress()
+	c.out.Print(c.line(what, took, format, args...) + "\n")
+}
+
+func (c *console) line(what string, took time.Duration, format string, args ...any) terminal.Text {
 	var time terminal.Text
 	if took > 0 {
 		time = c.paint(terminal.Faint, "  "+seconds(took))
 	}
-	c.say("  %s %s%s", c.paint(terminal.Cyan, fmt.Sprintf("%-8s", what)), c.out.Sprintf(format, args...), time)
+	return c.out.Sprintf("  %s %s%s", c.paint(terminal.Cyan, fmt.Sprintf("%-8s", what)), c.out.Sprintf(format, args...), time)
 }
 
 // say prints a line as it is.
 func (c *console) say(format string, args ...any) {
+	c.clearProgress()
 	c.out.Print(c.out.Sprintf(format+"\n", args...))
 }
 
@@ -39,15 +48,6 @@ func seconds(d time.Duration) string {
 		return fmt.Sprintf("%d ms", d.Milliseconds())
 	}
 	return fmt.Sprintf("%.1f s", d.Seconds())
-}
-
-// Begin and End implement build.Progress.
-func (c *console) Begin(string) {}
-
-func (c *console) End(function string, took time.Duration, err error) {
-	if err == nil {
-		c.step("build", took, "%s", function)
-	}
 }
 
 // openLog makes the log of a state directory: all of it in a file, and what people should see on the console too. It ends with close.

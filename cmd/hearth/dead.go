@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,27 +13,33 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/hearthfaas/hearth/cli"
+	"github.com/hearthfaas/hearth/cli/terminal"
 	"github.com/hearthfaas/hearth/internal/gateway"
+	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/spf13/cobra"
 )
 
 func newDead() *cobra.Command {
 	c := &client{}
+	list := newDeadList(c)
 	cmd := &cobra.Command{
-		Use:   "dead",
-		Short: "Look at dead letters: calls that were given up",
-		Long: `A call that used up its attempts, or failed in a way that would come again, becomes a dead letter. It keeps its place in its
-queue, so redriving it cannot double it.
+		Use:     "dead",
+		Aliases: []string{"dead-letters", "dlq"},
+		Short:   "Inspect, redrive and purge dead letters",
+		Long: `A message that used up its attempts, or failed permanently, becomes a dead letter: kept with the reason until you redrive or purge
+it. It keeps its place in its queue, so redriving it cannot double it.
 
 A dead letter is named by its queue and its id. A queue is called FUNCTION:TOPIC, FUNCTION:calls or FUNCTION:callbacks.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Example: "  hearth dead list\n  hearth dead redrive --all --function oven",
+		Args:    cobra.NoArgs,
+		RunE:    listIfPlural("dead-letters", list),
 	}
 	c.flags(cmd)
 	c.redisFlag(cmd)
-	cmd.AddCommand(newDeadList(c), newDeadShow(c), newDeadExport(c),
-		newDeadEach(c, "redrive", "Give dead letters all their attempts again", "redriven"),
-		newDeadEach(c, "purge", "Throw dead letters away for good", "purged"))
+	cmd.AddCommand(list, newDeadShow(c), newDeadExport(c),
+		newDeadEach(c, "redrive", "Queue dead letters again, with all their attempts", "redriven"),
+		newDeadEach(c, "purge", "Delete dead letters for good", "purged"))
 	return cmd
 }
 
@@ -48,8 +55,8 @@ func (f *deadFilter) flags(cmd *cobra.Command, prefix string) {
 	cmd.Flags().StringVar(&f.function, "function", "", prefix+"only of this function")
 	cmd.Flags().StringVar(&f.reason, "reason", "", prefix+"only those whose last failure says this")
 	cmd.Flags().IntVar(&f.status, "status", 0, prefix+"only those whose last answer had this status")
-	cmd.Flags().DurationVar(&f.older, "older", 0, prefix+"only those buried longer ago than this")
-	cmd.Flags().DurationVar(&f.newer, "newer", 0, prefix+"only those buried within this time")
+	cmd.Flags().DurationVar(&f.older, "older", 0, prefix+"only those dead for longer than this")
+	cmd.Flags().DurationVar(&f.newer, "newer", 0, prefix+"only those dead for less than this")
 }
 
 // values are what the flags say, as the API names it.
@@ -88,20 +95,20 @@ func newDeadList(c *client) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			query := filter.query()
 			query.Set("limit", strconv.Itoa(limit))
-			var list []gateway.DeadLetter
+			list := []gateway.DeadLetter{}
 			if err := c.do(cmd.Context(), http.MethodGet, "/system/dead-letters?"+query.Encode(), nil, &list); err != nil {
-				return err
+				return c.explainQueue(cmd.Context(), filter, err)
 			}
 			return c.print(cmd, list, func(out io.Writer) {
 				if len(list) == 0 {
 					_, _ = fmt.Fprintln(out, "no dead letters")
 					return
 				}
-				rows := [][]string{{"QUEUE", "ID", "BURIED", "ATTEMPTS", "REASON"}}
+				rows := [][]string{{"QUEUE", "ID", "DEAD SINCE", "ATTEMPTS", "REASON"}}
 				for _, l := range list {
-					rows = append(rows, []string{l.Queue, l.ID, l.Buried.Local().Format(time.DateTime), strconv.Itoa(l.Attempts), l.Reason})
+					rows = append(rows, []string{l.Queue, l.ID, l.Buried.Local().Format("01-02 15:04:05"), strconv.Itoa(l.Attempts), l.Reason})
 				}
-				table(out, rows)
+				terminal.Table{Rows: rows, Whole: []int{1, 2, 3}}.Print(out)
 			})
 		},
 	}
@@ -136,7 +143,7 @@ func newDeadShow(c *client) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var l gateway.DeadLetter
 			if err := c.do(cmd.Context(), http.MethodGet, "/system/dead-letters/"+url.PathEscape(args[0])+"/"+url.PathEscape(args[1]), nil, &l); err != nil {
-				return err
+				return c.explainQueue(cmd.Context(), deadFilter{queue: args[0]}, err)
 			}
 			return c.print(cmd, l, func(out io.Writer) { showLetter(out, l) })
 		},
@@ -152,7 +159,7 @@ func showLetter(out io.Writer, l gateway.DeadLetter) {
 	line("queue", l.Queue)
 	line("id", l.ID)
 	line("queued", l.Queued.Local().Format(time.DateTime))
-	line("buried", l.Buried.Local().Format(time.DateTime))
+	line("dead since", l.Buried.Local().Format(time.DateTime))
 	line("reason", l.Reason)
 	line("call id", l.CallID)
 	target := l.Path
@@ -171,7 +178,7 @@ func showLetter(out io.Writer, l gateway.DeadLetter) {
 	}
 	body := string(l.Body)
 	if !utf8.ValidString(body) {
-		body = fmt.Sprintf("%d bytes that are no text; --json has them", len(l.Body))
+		body = fmt.Sprintf("%d bytes that are not text; see them with --json", len(l.Body))
 	}
 	line("body", body)
 	for _, f := range l.Failures {
@@ -182,6 +189,25 @@ func showLetter(out io.Writer, l gateway.DeadLetter) {
 		line("attempt", fmt.Sprintf("%d at %s%s: %s", f.Attempt, f.At.Local().Format(time.DateTime), by, f.Reason))
 		line("", f.Body)
 	}
+}
+
+// explainQueue suggests the names that a wrong one may mean. Other errors are left as they are.
+func (c *client) explainQueue(ctx context.Context, filter deadFilter, err error) error {
+	if statusOf(err) != http.StatusNotFound {
+		return err
+	}
+	if n, parseErr := hearth.ParseName(filter.function); filter.function != "" && parseErr == nil {
+		return c.explain(ctx, n, err)
+	}
+	list, listErr := c.queues(ctx, "")
+	if filter.queue == "" || listErr != nil || slices.ContainsFunc(list, func(q queue) bool { return q.Name == filter.queue }) {
+		return err
+	}
+	var names []string
+	for _, q := range list {
+		names = append(names, q.Name)
+	}
+	return &refusal{http.StatusNotFound, fmt.Sprintf("there is no queue %s; %s", filter.queue, meant(filter.queue, names, "hearth queues lists them"))}
 }
 
 // newDeadEach makes redrive and purge, which mean dead letters in the same way.
@@ -197,11 +223,11 @@ func newDeadEach(c *client, name, short, done string) *cobra.Command {
 			in, meant := map[string]any{"all": all}, filter.values(time.Now())
 			switch {
 			case all && len(args) > 0:
-				return errors.New("give either --all, or a queue and ids")
+				return &cli.ExitError{Code: cli.CodeUsage, Err: errors.New("give either --all, or a queue and ids")}
 			case !all && len(args) < 2:
-				return errors.New("give a queue and ids, or --all")
+				return &cli.ExitError{Code: cli.CodeUsage, Err: errors.New("give a queue and ids, or --all")}
 			case !all && len(meant) > 0:
-				return errors.New("flags that choose among dead letters go with --all")
+				return &cli.ExitError{Code: cli.CodeUsage, Err: errors.New("flags that choose among dead letters go with --all")}
 			case !all:
 				in["queue"], in["ids"] = args[0], args[1:]
 			}
@@ -213,9 +239,12 @@ func newDeadEach(c *client, name, short, done string) *cobra.Command {
 			}
 			var out map[string]int
 			if err := c.do(cmd.Context(), http.MethodPost, "/system/dead-letters/"+name, in, &out); err != nil {
-				return err
+				if !all {
+					return c.explainQueue(cmd.Context(), deadFilter{queue: args[0]}, err)
+				}
+				return c.explainQueue(cmd.Context(), filter, err)
 			}
-			return c.print(cmd, out, func(w io.Writer) { _, _ = fmt.Fprintf(w, "%s %d\n", done, out[done]) })
+			return c.print(cmd, out, func(w io.Writer) { _, _ = fmt.Fprintf(w, "%s %s\n", done, cli.Count(out[done], "dead letter")) })
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "all of them, or all that the other flags mean")

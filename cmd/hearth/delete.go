@@ -6,16 +6,16 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/hearthfaas/hearth/internal/gateway"
+	"github.com/hearthfaas/hearth/cli"
 	"github.com/openfaas/faas-provider/types"
 	"github.com/spf13/cobra"
 )
 
 // deleted is what a delete has left.
 type deleted struct {
-	Name      string          `json:"name"`
-	Namespace string          `json:"namespace"`
-	Queues    []gateway.Queue `json:"queues"` // that are not empty, and stay
+	Name      string  `json:"name"`
+	Namespace string  `json:"namespace"`
+	Queues    []queue `json:"queues"` // that are not empty, and stay
 }
 
 func newDelete() *cobra.Command {
@@ -23,7 +23,7 @@ func newDelete() *cobra.Command {
 	var namespace string
 	cmd := &cobra.Command{
 		Use:     "delete NAME[.NAMESPACE]...",
-		Aliases: []string{"rm", "remove"},
+		Aliases: []string{"rm", "remove", "undeploy"},
 		Short:   "Remove functions",
 		Long: `Removes functions, without asking. What was accepted for one is kept: it runs when a function of that name is deployed again, and
 the command says how much that is.`,
@@ -41,13 +41,13 @@ the command says how much that is.`,
 				if failed = c.explain(cmd.Context(), n, err); failed != nil {
 					break
 				}
-				d := deleted{Name: n.Function, Namespace: n.Namespace, Queues: []gateway.Queue{}}
+				d := deleted{Name: n.Function, Namespace: n.Namespace, Queues: []queue{}}
 				queues, err := c.queuesOf(cmd.Context(), n)
 				if failed = err; failed != nil {
 					break
 				}
 				for _, q := range queues {
-					if q.Waiting+q.Leased+q.Due+q.Delayed+q.Dead > 0 {
+					if q.Queued+q.InFlight+q.Delayed+q.Dead > 0 {
 						d.Queues = append(d.Queues, q)
 					}
 				}
@@ -69,11 +69,11 @@ func sayDeleted(out io.Writer, done []deleted) {
 		_, _ = fmt.Fprintf(out, "removed %s\n", d.Name)
 		for _, q := range d.Queues {
 			var left []string
-			if n := q.Waiting + q.Leased + q.Due + q.Delayed; n > 0 {
-				left = append(left, fmt.Sprintf("%d to do, for when it is deployed again", n))
+			if n := q.Queued + q.InFlight + q.Delayed; n > 0 {
+				left = append(left, cli.Count(n, "call")+" for its next deployment")
 			}
 			if q.Dead > 0 {
-				left = append(left, fmt.Sprintf("%d dead letters: hearth dead list --queue %s", q.Dead, q.Name))
+				left = append(left, fmt.Sprintf("%s: hearth dead list --queue %s", cli.Count(q.Dead, "dead letter"), q.Name))
 			}
 			_, _ = fmt.Fprintf(out, "  %s keeps %s\n", q.Name, strings.Join(left, ", and "))
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hearthfaas/hearth/cli"
 	"github.com/hearthfaas/hearth/cli/terminal"
 	"github.com/hearthfaas/hearth/internal/build"
 	"github.com/hearthfaas/hearth/internal/hearth"
@@ -25,9 +26,9 @@ type deployed struct {
 	Name      string `json:"name"`
 	Namespace string `json:"namespace"`
 	Ready     bool   `json:"ready"`
-	Reason    string `json:"reason,omitempty"` // why it is not
+	Reason    string `json:"reason"` // why it is not
 
-	Warnings []string `json:"warnings,omitempty"` // what of its spec has no effect, or another than one may expect
+	Warnings []string `json:"warnings"` // what of its spec has no effect, or another than one may expect
 }
 
 func newDeploy() *cobra.Command {
@@ -38,7 +39,10 @@ func newDeploy() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "deploy",
 		Short: "Deploy the functions of a stack.yml to a gateway, and wait until they are ready",
-		Long: `Deploys the functions of a stack.yml as faas-cli deploy does: one that is there is updated. Their images must be there already, from
+		Long: `Deploys to the gateway of --gateway, else of OPENFAAS_URL, else of the stack file (provider.gateway), else of this machine. A gateway that
+only the stack file names gets the credentials that faas-cli login has stored for it, and no others unless it is on this machine.
+
+Deploys the functions of a stack.yml as faas-cli deploy does: one that is there is updated. Their images must be there already, from
 hearth build or a registry. Then it waits until each has its replicas. The exit code is 1 if one is refused, cannot start, is rolled back or
 is not ready in time.`,
 		Example: `  hearth deploy
@@ -54,6 +58,9 @@ is not ready in time.`,
 				return err
 			}
 			if err := stack.Filter(filter); err != nil {
+				return err
+			}
+			if err := c.gatewayOf(stack); err != nil {
 				return err
 			}
 			ctx, cancel := context.WithTimeout(cmd.Context(), timeout)
@@ -78,7 +85,7 @@ is not ready in time.`,
 				}
 			}
 			if failed > 0 {
-				return fmt.Errorf("%d of %d functions are not deployed as they should be", failed, len(list))
+				return fmt.Errorf("%d of %s failed", failed, cli.Count(len(list), "function"))
 			}
 			return nil
 		},
@@ -90,6 +97,21 @@ is not ready in time.`,
 	f.BoolVar(&noWait, "no-wait", false, "do not wait until they are ready")
 	f.DurationVar(&timeout, "timeout", 5*time.Minute, "how long to wait, for all of them")
 	return cmd
+}
+
+// gatewayOf takes the gateway of the stack file, if neither the flag nor the environment names one.
+func (c *client) gatewayOf(stack *build.Stack) error {
+	given := stack.Gateway()
+	if given == "" || c.gatewayNamed() {
+		return nil
+	}
+	gateway, err := cli.GatewayURL(given)
+	if err != nil {
+		return fmt.Errorf("provider.gateway of the stack file: %w", err)
+	}
+	c.fromFile = gateway != c.gateway
+	c.gateway = gateway
+	return nil
 }
 
 // absolute keeps the meaning of paths from before the directory is changed.

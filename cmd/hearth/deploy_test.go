@@ -41,14 +41,14 @@ func TestDeployWaitsUntilAllIsReadyOrFailsWithTheReason(t *testing.T) {
 
 	writeStack(t, dir, "FAIL_START: no flour today", "probe", "newcomer")
 	text, err = n.run("deploy")
-	require.EqualError(t, err, "2 of 2 functions are not deployed as they should be")
+	require.EqualError(t, err, "2 of 2 functions failed")
 	require.Regexp(t, `probe was rolled back: .*no flour today`, text)
 	require.Regexp(t, `newcomer cannot start: .*no flour today`, text)
 	n.says("env=V", "two")
 
 	writeStack(t, dir, "V: three", "probe", "Bad_Name")
 	text, err = n.run("deploy", "--no-wait")
-	require.EqualError(t, err, "1 of 2 functions are not deployed as they should be")
+	require.EqualError(t, err, "1 of 2 functions failed")
 	require.Contains(t, text, "Bad_Name is refused: ")
 	n.says("env=V", "three")
 	_, err = n.run("deploy", "--filter", "nothing*")

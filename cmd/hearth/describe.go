@@ -11,8 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hearthfaas/hearth/cli"
 	"github.com/hearthfaas/hearth/cli/terminal"
-	"github.com/hearthfaas/hearth/internal/gateway"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/meter"
 	"github.com/openfaas/faas-provider/types"
@@ -22,21 +22,22 @@ import (
 // description is all that is known of a function.
 type description struct {
 	function
-	State    string          `json:"state"` // ready, starting, updating, asleep or failing
-	URL      string          `json:"url"`
-	AsyncURL string          `json:"asyncUrl"`
-	Queues   []gateway.Queue `json:"queues"`
-	Today    *meter.Row      `json:"today,omitempty"` // what it used since midnight, in UTC
+	State    string     `json:"state"` // ready, starting, updating, asleep or failing
+	URL      string     `json:"url"`
+	AsyncURL string     `json:"async_url"`
+	Queues   []queue    `json:"queues"`
+	Today    *meter.Row `json:"today"` // what it used since midnight, in UTC
 }
 
 func newDescribe() *cobra.Command {
 	c := &client{}
 	var namespace string
 	cmd := &cobra.Command{
-		Use:   "describe NAME[.NAMESPACE]",
-		Short: "Show all that is known of a function",
-		Long: `Shows a function as it was deployed, and how it is: its replicas, what is in its queues, why it cannot start, and what it was rolled
-back from. Secrets are named, and never shown.`,
+		Use:     "describe NAME[.NAMESPACE]",
+		Aliases: []string{"inspect"},
+		Short:   "Show everything about a function",
+		Long: `Shows a function as it was deployed and its status: replicas, queues, why it cannot start, and what it was rolled back from. Secrets
+are named and never shown.`,
 		Example:           "  hearth describe oven\n  hearth describe oven.staging --json",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: c.completeFunctions,
@@ -65,16 +66,6 @@ back from. Secrets are named, and never shown.`,
 	c.flags(cmd)
 	withNamespace(cmd, c, &namespace)
 	return cmd
-}
-
-// queuesOf are the queues of a function; none if the gateway knows no queues, as OpenFaaS's does not.
-func (c *client) queuesOf(ctx context.Context, n hearth.Name) ([]gateway.Queue, error) {
-	list := []gateway.Queue{}
-	err := c.do(ctx, http.MethodGet, "/system/queues?function="+url.QueryEscape(n.String()), nil, &list)
-	if statusOf(err) == http.StatusNotFound {
-		return list, nil
-	}
-	return list, err
 }
 
 // today is what a function used since midnight, in UTC; nil if the gateway does not meter, as OpenFaaS's does not.
@@ -125,11 +116,11 @@ func describe(out io.Writer, d description) {
 		line("usage", fmt.Sprintf("CPU %.0fm, memory %.1f MiB", u.CPU, u.TotalMemoryBytes/(1<<20)))
 	}
 	if t := d.Today; t != nil {
-		line("today", fmt.Sprintf("%d calls, busy %s, replicas %s, %.3f GB-s", t.Calls, amount(t.BusySeconds), amount(t.ReplicaSeconds), t.GBSeconds))
+		line("today", fmt.Sprintf("%s, busy %s, replicas %s, %.3f GB-s", cli.Count(t.Calls, "call"), amount(t.BusySeconds), amount(t.ReplicaSeconds), t.GBSeconds))
 		line("cold starts", coldStartsText(t.ColdStarts))
 	}
 	for _, q := range d.Queues {
-		line("queue", fmt.Sprintf("%s: %d waiting, %d leased, %d due, %d delayed, %d dead", q.Name, q.Waiting, q.Leased, q.Due, q.Delayed, q.Dead))
+		line("queue", fmt.Sprintf("%s: %d queued (%d retrying), %d in flight, %d delayed, %d dead", q.Name, q.Queued, q.Retrying, q.InFlight, q.Delayed, q.Dead))
 	}
 	line("image", d.Image)
 	line("process", d.EnvProcess)

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/agnivade/levenshtein"
+	"github.com/hearthfaas/hearth/cli"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/openfaas/faas-provider/types"
 	"github.com/spf13/cobra"
@@ -96,6 +96,9 @@ func (c *client) explain(ctx context.Context, n hearth.Name, err error) error {
 	if statusOf(err) != http.StatusNotFound {
 		return err
 	}
+	if unknown := c.knowsNamespace(ctx, n.Namespace); unknown != nil {
+		return unknown
+	}
 	list, listErr := c.functions(ctx, n.Namespace)
 	if listErr != nil {
 		return err
@@ -108,12 +111,35 @@ func (c *client) explain(ctx context.Context, n hearth.Name, err error) error {
 		names = append(names, shortName(hearth.Name{Function: f.Name, Namespace: n.Namespace}))
 	}
 	hint := "; hearth list tells which there are"
-	if near := nearest(shortName(n), names); len(near) > 0 {
+	if near := cli.Nearest(shortName(n), names); len(near) > 0 {
 		hint = "; did you mean " + strings.Join(near, " or ") + "?"
 	} else if elsewhere := c.elsewhere(ctx, n); elsewhere != "" {
 		hint = "; there is " + elsewhere
 	}
 	return &refusal{http.StatusNotFound, fmt.Sprintf("there is no function %s in the namespace %s%s", n.Function, n.Namespace, hint)}
+}
+
+// knowsNamespace returns an error that suggests others if there is no such namespace. A gateway that has none is not asked.
+func (c *client) knowsNamespace(ctx context.Context, name string) error {
+	if name == "" {
+		return nil
+	}
+	list, err := c.namespaces(ctx)
+	switch {
+	case statusOf(err) == http.StatusNotFound, slices.Contains(list, name):
+		return nil
+	case err != nil:
+		return err
+	}
+	return &refusal{http.StatusNotFound, fmt.Sprintf("there is no namespace %s; %s", name, meant(name, list, "hearth namespace list shows them"))}
+}
+
+// meant suggests names like a wrong one, or else says where to look.
+func meant(name string, names []string, orElse string) string {
+	if near := cli.Nearest(name, names); len(near) > 0 {
+		return "did you mean " + strings.Join(near, " or ") + "?"
+	}
+	return orElse
 }
 
 // elsewhere is a function of the same name in another namespace.
@@ -129,22 +155,4 @@ func (c *client) elsewhere(ctx context.Context, n hearth.Name) string {
 		}
 	}
 	return ""
-}
-
-// nearest are up to three names that a misspelt one may mean, the nearest first.
-func nearest(name string, names []string) []string {
-	distance := func(other string) int {
-		if strings.HasPrefix(other, name) {
-			return 0
-		}
-		return levenshtein.ComputeDistance(name, other)
-	}
-	var near []string
-	for _, other := range names {
-		if d := distance(other); d < len(name) && d <= max(2, len(name)/3) { // 2: letters that changed places
-			near = append(near, other)
-		}
-	}
-	slices.SortStableFunc(near, func(a, b string) int { return distance(a) - distance(b) })
-	return near[:min(3, len(near))]
 }

@@ -88,7 +88,7 @@ func TestDescribeTellsAllThatIsKnownAndNoValueOfASecret(t *testing.T) {
 	eventually(t, func() bool { return n.available("probe") == 1 && n.oneQueue("probe").Delayed == 1 })
 	text, err := n.run("describe", "probe")
 	require.NoError(t, err)
-	for _, want := range []string{`name +probe`, `status +ready`, `replicas +1 of 1 ready`, `queue +probe:calls: 0 waiting, 0 leased, 0 due, 1 delayed, 0 dead`, `queue +probe:shop.opened`,
+	for _, want := range []string{`name +probe`, `status +ready`, `replicas +1 of 1 ready`, `queue +probe:calls: 0 queued \(0 retrying\), 0 in flight, 1 delayed, 0 dead`, `queue +probe:shop.opened`,
 		`image +` + probeImage, `url +` + n.url() + `/function/probe`, `label +tier=front`, `annotation +topic=shop.opened`, `env +COLOUR=blue`, `secret +manager-key`} {
 		require.Regexp(t, want, text)
 	}
@@ -161,7 +161,7 @@ func TestDeleteSaysWhatItLeavesInQueues(t *testing.T) {
 	eventually(t, func() bool { q := n.oneQueue("probe"); return q.Dead == 1 && q.Delayed == 1 && q.Waiting+q.Leased == 0 })
 	text, err := n.run("delete", "probe")
 	require.NoError(t, err)
-	require.Contains(t, text, "removed probe\n  probe:calls keeps 1 to do, for when it is deployed again, and 1 dead letters: hearth dead list --queue probe:calls")
+	require.Contains(t, text, "removed probe\n  probe:calls keeps 1 call for its next deployment, and 1 dead letter: hearth dead list --queue probe:calls")
 	_, err = n.run("describe", "probe")
 	require.ErrorContains(t, err, "there is no function probe")
 }

@@ -7,11 +7,10 @@ import (
 	"fmt"
 	"net"
 	"net/http"
-	"net/url"
-	"os"
 	"strings"
 	"time"
 
+	"github.com/hearthfaas/hearth/cli"
 	"github.com/spf13/cobra"
 )
 
@@ -31,21 +30,23 @@ others use.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return health(cmd.Context(), gateway) },
 	}
-	cmd.Flags().StringVarP(&gateway, "gateway", "g", firstOf(os.Getenv("OPENFAAS_URL"), "http://127.0.0.1:8080"), "URL of the gateway ($OPENFAAS_URL)")
+	cli.GatewayFlag(cmd.Flags(), &gateway, "g")
 	return cmd
 }
 
 func health(ctx context.Context, gateway string) error {
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
-	u, err := url.Parse(gateway)
-	if err != nil || u.Host == "" {
-		return fmt.Errorf("--gateway is %q, want a URL such as http://127.0.0.1:8080", gateway)
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, strings.TrimSuffix(gateway, "/")+"/healthz", nil)
+	gateway, err := cli.GatewayURL(gateway)
 	if err != nil {
-		return fmt.Errorf("--gateway: %w", err)
+		return fmt.Errorf("OPENFAAS_URL: %w", err)
 	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, gateway+"/healthz", nil)
+	if err != nil {
+		return fmt.Errorf("ask the gateway: %w", err)
+	}
+	u := *req.URL
+	u.Path = strings.TrimSuffix(u.Path, "/healthz")
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}
 	if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
 		transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true} // nothing secret is sent, and nothing is believed but that it lives

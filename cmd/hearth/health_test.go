@@ -38,6 +38,6 @@ func TestHealthTellsWhatIsWrong(t *testing.T) {
 	t.Cleanup(func() { _ = silent.Close() })
 	_, err = run(t, "health", "--gateway", "http://"+silent.Addr().String())
 	require.ErrorContains(t, err, "did not answer in 3s")
-	_, err = run(t, "health", "--gateway", "nonsense")
-	require.ErrorContains(t, err, "want a URL")
+	_, err = run(t, "health", "--gateway", "ftp://nonsense")
+	require.ErrorContains(t, err, "is no address of a gateway")
 }

@@ -31,8 +31,9 @@ type invocation struct {
 func newInvoke() *cobra.Command {
 	c, i := &client{}, &invocation{}
 	cmd := &cobra.Command{
-		Use:   "invoke NAME[.NAMESPACE]",
-		Short: "Call a function, or queue a call",
+		Use:     "invoke NAME[.NAMESPACE]",
+		Aliases: []string{"call"},
+		Short:   "Call a function, or queue a call",
 		Long: `Calls a function and prints its answer as it comes. The body is read from standard input, unless --data or --file has it, or standard
 input is a terminal. No credentials are sent: functions are public.
 
@@ -101,7 +102,7 @@ func (i *invocation) run(cmd *cobra.Command, c *client, n hearth.Name) error {
 		if state := res.Header.Get("X-Call-State"); res.StatusCode == http.StatusOK && state != "" {
 			_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "the call was queued before, with the same Idempotency-Key, and is %s\n", state)
 		}
-		return c.print(cmd, map[string]string{"function": n.String(), "callId": id}, func(out io.Writer) { _, _ = fmt.Fprintln(out, id) })
+		return c.print(cmd, map[string]string{"function": n.String(), "call_id": id}, func(out io.Writer) { _, _ = fmt.Fprintln(out, id) })
 	}
 	out := cmd.OutOrStdout()
 	if i.include {
@@ -119,9 +120,9 @@ func (i *invocation) run(cmd *cobra.Command, c *client, n hearth.Name) error {
 }
 
 func (i *invocation) request(ctx context.Context, cmd *cobra.Command, gateway string, n hearth.Name) (*http.Request, error) {
-	to := strings.TrimSuffix(gateway, "/") + "/function/"
+	to := gateway + "/function/"
 	if i.async {
-		to = strings.TrimSuffix(gateway, "/") + "/async-function/"
+		to = gateway + "/async-function/"
 	}
 	to += n.String()
 	if i.path != "" {

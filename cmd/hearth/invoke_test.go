@@ -77,8 +77,11 @@ func TestAnAsyncInvokePrintsTheCallIDThatCancelTakes(t *testing.T) {
 	eventually(t, func() bool { return n.oneQueue("probe").Delayed == 1 })
 	text, err := n.run("cancel", "in-an-hour")
 	require.NoError(t, err)
-	require.Equal(t, "cancelled 1\n", text)
-	var queued struct{ CallID, Function string }
+	require.Equal(t, "cancelled 1 call\n", text)
+	var queued struct {
+		CallID   string `json:"call_id"`
+		Function string
+	}
 	n.runJSON(&queued, "invoke", "probe", "--async", "-d", "x")
 	require.NotEmpty(t, queued.CallID)
 	require.Equal(t, "probe.openfaas-fn", queued.Function)

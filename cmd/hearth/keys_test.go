@@ -37,7 +37,7 @@ func TestACallThatWasTakenBackMayBeQueuedAgain(t *testing.T) {
 		require.Equal(t, "delayed", state)
 		out, err := n.run("cancel", callID)
 		require.NoError(t, err)
-		require.Equal(t, "cancelled 1\n", out)
+		require.Equal(t, "cancelled 1 call\n", out)
 		status, state, _, _ = n.queueCall("x", id, "c")
 		require.Equal(t, http.StatusAccepted, status)
 		require.Equal(t, "queued", state)
@@ -57,7 +57,7 @@ func TestACallThatWasTakenBackMayBeQueuedAgain(t *testing.T) {
 	require.Equal(t, 3, n.probed())
 	out, err := n.run("dead", "purge", "--all", "--function", "probe")
 	require.NoError(t, err)
-	require.Equal(t, "purged 1\n", out)
+	require.Equal(t, "purged 1 dead letter\n", out)
 	status, text = fails()
 	require.Equal(t, http.StatusAccepted, status, text)
 	eventually(t, func() bool { return n.probed() == 4 })
@@ -92,12 +92,12 @@ func TestDistinctCallsWithOneCallIDAllRun(t *testing.T) {
 	require.ErrorContains(t, err, "--function")
 	out, err := n.run("cancel", "c", "--function", "probe", "--message", messages[1])
 	require.NoError(t, err)
-	require.Equal(t, "cancelled 1\n", out)
+	require.Equal(t, "cancelled 1 call\n", out)
 	_, err = n.run("cancel", "other", "--function", "probe", "--message", messages[0])
 	require.ErrorContains(t, err, "no call")
 	out, err = n.run("cancel", "c")
 	require.NoError(t, err)
-	require.Equal(t, "cancelled 2\n", out)
+	require.Equal(t, "cancelled 2 calls\n", out)
 }
 
 // TestARepeatIsToldWhatHasBecomeOfItsCall with its first call id, and nothing runs for it.

@@ -14,13 +14,16 @@ func newList() *cobra.Command {
 	var all, quiet bool
 	cmd := &cobra.Command{
 		Use:     "list",
-		Aliases: []string{"ls"},
-		Short:   "List the functions, and how they are",
-		Long: `Lists the functions of a namespace, or of all. REPLICAS are those that are ready, of those that are wanted: 0/0 is a function that
-sleeps until it is called.`,
+		Aliases: []string{"ls", "functions", "ps"},
+		Short:   "List functions and their status",
+		Long: `Lists the functions of a namespace, or of all. REPLICAS are the ready ones out of the wanted ones: 0/0 is a function at zero, which
+starts with its next call. On a terminal, long cells are shortened to its width; a pipe gets them whole.`,
 		Example: "  hearth list\n  hearth list --all-namespaces\n  hearth list --json | jq -r '.[] | select(.failing) | .name'",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := c.knowsNamespace(cmd.Context(), namespace); err != nil {
+				return err
+			}
 			namespaces := []string{namespace}
 			if all {
 				var err error

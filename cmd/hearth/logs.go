@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hearthfaas/hearth/cli"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/openfaas/faas-provider/logs"
 	"github.com/spf13/cobra"
@@ -53,8 +54,9 @@ func newLogs() *cobra.Command {
 	l := &logReader{client: c}
 	var namespace string
 	cmd := &cobra.Command{
-		Use:   "logs NAME[.NAMESPACE]",
-		Short: "Print what a function has written to its log",
+		Use:     "logs NAME[.NAMESPACE]",
+		Aliases: []string{"log"},
+		Short:   "Print the log of a function",
 		Long: `Prints the log of all replicas of a function. With --follow it goes on until Ctrl-C, also when the gateway ends its answer or is
 restarted.`,
 		Example: `  hearth logs oven
@@ -208,7 +210,7 @@ func (l *logReader) remember(line logLine, at time.Time) {
 
 func (l *logReader) print(m logs.Message) error {
 	if l.client.json {
-		return json.NewEncoder(l.out).Encode(m)
+		return cli.WriteJSONLine(l.out, m)
 	}
 	text := strings.TrimRight(m.Text, "\r\n")
 	if l.prefix {

@@ -20,7 +20,7 @@ func newRoot() *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.AddCommand(cli.Drains(newUp()), cli.Drains(newServe()), newBuild(), newImage(), cli.Drains(newConnector()),
-		newDeploy(), newList(), newDescribe(), newInvoke(), newLogs(), newSecret(), newScale(), newDelete(), newQueues(), newBill(), newDead(), newCancel(),
+		newDeploy(), newList(), newDescribe(), newInvoke(), newLogs(), newSecret(), newNamespace(), newScale(), newDelete(), newQueues(), newBill(), newDead(), newCancel(),
 		newPassword(), newHealth(), newLicenses(), newVersion())
 	selectSomething(root)
 	cli.Prepare(root)
@@ -41,13 +41,22 @@ func versionText() string {
 }
 
 func newVersion() *cobra.Command {
-	return &cobra.Command{
-		Use:   "version",
-		Short: "Print the version",
-		Args:  cobra.NoArgs,
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "version",
+		Short:   "Print the version",
+		Example: "  hearth version\n  hearth version --json",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if asJSON {
+				return cli.WriteJSON(cmd.OutOrStdout(), struct {
+					Version string `json:"version"`
+				}{versionText()})
+			}
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), "hearth", versionText())
 			return err
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
 }

@@ -134,10 +134,10 @@ func TestDeadLettersAreChosenExportedRedrivenAndPurged(t *testing.T) {
 
 	text, err = n.run("dead", "purge", "--all", "--status", "422")
 	require.NoError(t, err)
-	require.Equal(t, "purged 1\n", text)
+	require.Equal(t, "purged 1 dead letter\n", text)
 	text, err = n.run("dead", "redrive", "--all", "--function", "probe", "--reason", "502")
 	require.NoError(t, err)
-	require.Equal(t, "redriven 1\n", text)
+	require.Equal(t, "redriven 1 dead letter\n", text)
 	eventually(t, func() bool { return n.oneQueue("probe").Dead == 2 })
 	require.Len(t, list("--reason", "502")[0].Failures, 4, "those before the redrive among them")
 	_, err = n.run("dead", "purge", "probe:calls", "1-1", "--status", "500")

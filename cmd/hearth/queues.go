@@ -1,44 +1,47 @@
 package main
 
 import (
-	"bufio"
-	"errors"
-	"fmt"
+	"context"
 	"io"
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 
-	"github.com/hearthfaas/hearth/cli"
+	"github.com/hearthfaas/hearth/cli/terminal"
 	"github.com/hearthfaas/hearth/internal/gateway"
-	"github.com/hearthfaas/hearth/internal/redis"
+	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/spf13/cobra"
 )
+
+// queue is a queue and how many of its messages are in each state.
+type queue struct {
+	Name     string  `json:"queue"`
+	Function string  `json:"function"` // with its namespace
+	Deployed bool    `json:"deployed"`
+	Queued   int     `json:"queued"`   // to be delivered, those included that wait for a retry
+	Retrying int     `json:"retrying"` // of these, those that failed and wait for their next attempt
+	InFlight int     `json:"in_flight"`
+	Delayed  int     `json:"delayed"` // until their time
+	Dead     int     `json:"dead"`
+	Oldest   float64 `json:"oldest_seconds"` // how long the first queued one has waited
+}
 
 func newQueues() *cobra.Command {
 	c := &client{}
 	cmd := &cobra.Command{
 		Use:     "queues",
-		Short:   "List the queues, and what is in them",
+		Aliases: []string{"queue"},
+		Short:   "List the queues and how many messages each has",
+		Long: `Lists the queues. QUEUED messages wait to be delivered; RETRYING says how many of them failed and wait for their next attempt. IN FLIGHT
+ones are being worked on. DELAYED ones wait for their time, as X-Delay says. DEAD ones are dead letters: see hearth dead.`,
 		Example: "  hearth queues\n  hearth queues --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var list []gateway.Queue
-			if err := c.do(cmd.Context(), http.MethodGet, "/system/queues", nil, &list); err != nil {
+			list, err := c.queues(cmd.Context(), "")
+			if err != nil {
 				return err
 			}
-			return c.print(cmd, list, func(out io.Writer) {
-				rows := [][]string{{"QUEUE", "WAITING", "LEASED", "DUE", "DELAYED", "DEAD", ""}}
-				for _, q := range list {
-					note := ""
-					if !q.Deployed {
-						note = "its function is not deployed"
-					}
-					rows = append(rows, []string{q.Name, strconv.Itoa(q.Waiting), strconv.Itoa(q.Leased), strconv.Itoa(q.Due), strconv.Itoa(q.Delayed), strconv.Itoa(q.Dead), note})
-				}
-				table(out, rows)
-			})
+			return c.print(cmd, list, func(out io.Writer) { showQueues(out, list) })
 		},
 	}
 	c.flags(cmd)
@@ -47,67 +50,41 @@ func newQueues() *cobra.Command {
 	return cmd
 }
 
-func newQueuesPurge(c *client) *cobra.Command {
-	var queued, delayed, yes bool
-	cmd := &cobra.Command{
-		Use:   "purge NAME",
-		Short: "Throw away the queued and delayed calls of a function",
-		Long: `Throws away calls that nobody works on: --queued those that may be delivered now or wait for a retry, --delayed those whose time has
-not come; without either, both. Their Idempotency-Keys may be used again, and they make no callbacks.
-
-NAME is a function, or one of its queues: FUNCTION:calls or FUNCTION:callbacks. Calls in flight go on (see hearth cancel), and dead
-letters stay (see hearth dead purge). Messages of topics belong to the functions that put them there, and cannot be purged.`,
-		Example: "  hearth queues purge report\n  hearth queues purge report --delayed --yes\n  hearth queues purge report:callbacks --yes",
-		Args:    cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			name := args[0]
-			if !strings.Contains(name, ":") {
-				name += ":calls"
-			}
-			if !queued && !delayed {
-				queued, delayed = true, true
-			}
-			if !yes {
-				if err := c.confirmPurge(cmd, name, queued, delayed); err != nil {
-					return err
-				}
-			}
-			var out redis.Cleared
-			in := map[string]any{"queue": name, "queued": queued, "delayed": delayed}
-			if err := c.do(cmd.Context(), http.MethodPost, "/system/queues/purge", in, &out); err != nil {
-				return err
-			}
-			return c.print(cmd, out, func(w io.Writer) {
-				_, _ = fmt.Fprintf(w, "purged %d queued and %d delayed\n", out.Queued, out.Delayed)
-			})
-		},
+// queues are the queues of a function, or all.
+func (c *client) queues(ctx context.Context, function string) ([]queue, error) {
+	path := "/system/queues"
+	if function != "" {
+		path += "?function=" + url.QueryEscape(function)
 	}
-	cmd.Flags().BoolVar(&queued, "queued", false, "only calls that may be delivered now, or wait for a retry")
-	cmd.Flags().BoolVar(&delayed, "delayed", false, "only calls whose time has not come")
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
-	return cmd
+	var told []gateway.Queue
+	if err := c.do(ctx, http.MethodGet, path, nil, &told); err != nil {
+		return nil, err
+	}
+	list := []queue{}
+	for _, q := range told {
+		list = append(list, queue{Name: q.Name, Function: q.Function, Deployed: q.Deployed,
+			Queued: q.Waiting + q.Due, Retrying: q.Due, InFlight: q.Leased, Delayed: q.Delayed, Dead: q.Dead, Oldest: q.Oldest})
+	}
+	return list, nil
 }
 
-// confirmPurge says how many calls would be thrown away, and asks.
-func (c *client) confirmPurge(cmd *cobra.Command, name string, queued, delayed bool) error {
-	var list []gateway.Queue
-	if err := c.do(cmd.Context(), http.MethodGet, "/system/queues?queue="+url.QueryEscape(name), nil, &list); err != nil {
-		return err
+// queuesOf are the queues of a function; none if the gateway knows no queues, as OpenFaaS's does not.
+func (c *client) queuesOf(ctx context.Context, n hearth.Name) ([]queue, error) {
+	list, err := c.queues(ctx, n.String())
+	if statusOf(err) == http.StatusNotFound {
+		return []queue{}, nil
 	}
-	var parts []string
-	if queued {
-		parts = append(parts, fmt.Sprintf("%d queued", list[0].Waiting+list[0].Due))
-	}
-	if delayed {
-		parts = append(parts, fmt.Sprintf("%d delayed", list[0].Delayed))
-	}
-	_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "throw away %s of %s for good? [y/N] ", strings.Join(parts, " and "), name)
-	answer, err := bufio.NewReader(cli.Input(cmd.Context(), cmd.InOrStdin())).ReadString('\n')
-	if text := strings.ToLower(strings.TrimSpace(answer)); text != "y" && text != "yes" {
-		if err != nil && !errors.Is(err, io.EOF) {
-			return err
+	return list, err
+}
+
+func showQueues(out io.Writer, list []queue) {
+	rows := [][]string{{"QUEUE", "QUEUED", "RETRYING", "IN FLIGHT", "DELAYED", "DEAD", ""}}
+	for _, q := range list {
+		note := ""
+		if !q.Deployed {
+			note = "function not deployed"
 		}
-		return errors.New("nothing was purged: answer y, or give --yes")
+		rows = append(rows, []string{q.Name, strconv.Itoa(q.Queued), strconv.Itoa(q.Retrying), strconv.Itoa(q.InFlight), strconv.Itoa(q.Delayed), strconv.Itoa(q.Dead), note})
 	}
-	return nil
+	terminal.Table{Rows: rows, Whole: []int{1, 2, 3, 4, 5}}.Print(out)
 }

@@ -7,15 +7,23 @@ import (
 	"net/url"
 	"strconv"
 
+	"github.com/hearthfaas/hearth/cli"
 	"github.com/spf13/cobra"
 )
+
+// scaled is what a function was scaled to.
+type scaled struct {
+	Name      string `json:"name"`
+	Namespace string `json:"namespace"`
+	Replicas  uint64 `json:"replicas"`
+}
 
 func newScale() *cobra.Command {
 	c := &client{}
 	var namespace string
 	cmd := &cobra.Command{
 		Use:               "scale NAME[.NAMESPACE] REPLICAS",
-		Short:             "Set how many replicas a function has; with 0 it sleeps until it is called",
+		Short:             "Set how many replicas a function has; 0 scales it to zero until its next call",
 		Example:           "  hearth scale oven 4\n  hearth scale oven.staging 0",
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: c.completeFunctions,
@@ -26,13 +34,16 @@ func newScale() *cobra.Command {
 			}
 			replicas, err := strconv.ParseUint(args[1], 10, 20)
 			if err != nil {
-				return fmt.Errorf("%q replicas: want a whole number", args[1])
+				return &cli.ExitError{Code: cli.CodeUsage, Err: fmt.Errorf("REPLICAS is %q, want a whole number from 0", args[1])}
 			}
 			in := map[string]any{"serviceName": n.Function, "namespace": n.Namespace, "replicas": replicas}
+			done := scaled{n.Function, n.Namespace, replicas}
 			if err := c.do(cmd.Context(), http.MethodPost, "/system/scale-function/"+url.PathEscape(n.Function), in, nil); err != nil {
 				return c.explain(cmd.Context(), n, err)
 			}
-			return c.print(cmd, in, func(out io.Writer) { _, _ = fmt.Fprintf(out, "%s has %d replicas\n", n.Function, replicas) })
+			return c.print(cmd, done, func(out io.Writer) {
+				_, _ = fmt.Fprintf(out, "%s has %s\n", n.Function, cli.Count(replicas, "replica"))
+			})
 		},
 	}
 	c.flags(cmd)

@@ -14,22 +14,30 @@ import (
 	"unicode/utf8"
 
 	"github.com/hearthfaas/hearth/cli"
+	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/openfaas/faas-provider/types"
 	"github.com/spf13/cobra"
 )
 
 func newSecret() *cobra.Command {
 	c := &client{}
+	var namespace string
+	list := newSecretList(c, &namespace)
 	cmd := &cobra.Command{
-		Use:   "secret",
-		Short: "List, make, change and delete the secrets of functions",
-		Long: `A function reads its secrets from files. Their values go in only: nothing prints one, and none is taken from the command line, where
-every user of the machine could read it.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		Use:     "secret",
+		Aliases: []string{"secrets"},
+		Short:   "List, create, update and delete the secrets of functions",
+		Long: `A function reads its secrets from files. Nothing prints the value of one, and none is taken from the command line, where every user of
+the machine could read it. "hearth secrets" lists them.`,
+		Example: "  hearth secrets\n  openssl rand -hex 16 | hearth secret create manager-key",
+		Args:    cobra.NoArgs,
+		RunE:    listIfPlural("secrets", list),
 	}
 	c.flags(cmd)
-	cmd.AddCommand(newSecretList(c), newSecretPut(c, "create", "Make a secret", http.MethodPost), newSecretPut(c, "update", "Give a secret another value", http.MethodPut), newSecretDelete(c))
+	cmd.PersistentFlags().StringVarP(&namespace, "namespace", "n", "", "the namespace (default "+hearth.DefaultNamespace+")")
+	_ = cmd.RegisterFlagCompletionFunc("namespace", c.completeNamespaces)
+	cmd.AddCommand(list, newSecretPut(c, &namespace, "create", "Create a secret", http.MethodPost),
+		newSecretPut(c, &namespace, "update", "Give a secret another value", http.MethodPut), newSecretDelete(c, &namespace))
 	return cmd
 }
 
@@ -49,24 +57,26 @@ func (c *client) secrets(ctx context.Context, namespace string) ([]types.Secret,
 // secretUse is a secret, and the functions that are given it.
 type secretUse struct {
 	Name      string   `json:"name"`
-	Namespace string   `json:"namespace,omitempty"`
-	UsedBy    []string `json:"usedBy"`
+	Namespace string   `json:"namespace"`
+	UsedBy    []string `json:"used_by"`
 }
 
-func newSecretList(c *client) *cobra.Command {
-	var namespace string
-	cmd := &cobra.Command{
+func newSecretList(c *client, namespace *string) *cobra.Command {
+	return &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
 		Short:   "List the secrets, and the functions that use them",
 		Example: "  hearth secret list\n  hearth secret list -n staging --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			secrets, err := c.secrets(cmd.Context(), namespace)
+			if err := c.knowsNamespace(cmd.Context(), *namespace); err != nil {
+				return err
+			}
+			secrets, err := c.secrets(cmd.Context(), *namespace)
 			if err != nil {
 				return err
 			}
-			functions, err := c.functions(cmd.Context(), namespace)
+			functions, err := c.functions(cmd.Context(), *namespace)
 			if err != nil {
 				return err
 			}
@@ -93,13 +103,11 @@ func newSecretList(c *client) *cobra.Command {
 			})
 		},
 	}
-	withNamespace(cmd, c, &namespace)
-	return cmd
 }
 
 // newSecretPut makes create and update.
-func newSecretPut(c *client, name, short, method string) *cobra.Command {
-	var namespace, file, literal string
+func newSecretPut(c *client, namespace *string, name, short, method string) *cobra.Command {
+	var file, literal string
 	var trim, replace bool
 	cmd := &cobra.Command{
 		Use:   name + " NAME",
@@ -116,18 +124,17 @@ text is taken off, as faas-cli does; --trim=false keeps it. Bytes that are no te
 			if err != nil {
 				return err
 			}
-			s := types.Secret{Name: args[0], Namespace: namespace, RawValue: value}
+			s := types.Secret{Name: args[0], Namespace: *namespace, RawValue: value}
 			err = c.do(cmd.Context(), method, "/system/secrets", s, nil)
 			if statusOf(err) == http.StatusConflict && replace {
 				err = c.do(cmd.Context(), http.MethodPut, "/system/secrets", s, nil)
 			}
 			if err != nil {
-				return c.explainSecret(cmd.Context(), args[0], namespace, err)
+				return c.explainSecret(cmd.Context(), args[0], *namespace, err)
 			}
-			return c.print(cmd, types.Secret{Name: args[0], Namespace: namespace}, func(out io.Writer) { _, _ = fmt.Fprintf(out, "%sd %s\n", name, args[0]) })
+			return c.print(cmd, secretName(args[0], *namespace), func(out io.Writer) { _, _ = fmt.Fprintf(out, "%sd %s\n", name, args[0]) })
 		},
 	}
-	withNamespace(cmd, c, &namespace)
 	cmd.Flags().StringVar(&file, "from-file", "", "file with the value; - is standard input")
 	cmd.Flags().StringVar(&literal, "from-literal", "", "")
 	_ = cmd.Flags().MarkHidden("from-literal")
@@ -164,9 +171,8 @@ func readSecret(cmd *cobra.Command, file string, trim bool) ([]byte, error) {
 	return value, nil
 }
 
-func newSecretDelete(c *client) *cobra.Command {
-	var namespace string
-	cmd := &cobra.Command{
+func newSecretDelete(c *client, namespace *string) *cobra.Command {
+	return &cobra.Command{
 		Use:               "delete NAME",
 		Aliases:           []string{"rm", "remove"},
 		Short:             "Delete a secret that no function uses",
@@ -174,19 +180,30 @@ func newSecretDelete(c *client) *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: c.completeSecret,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s := types.Secret{Name: args[0], Namespace: namespace}
+			s := types.Secret{Name: args[0], Namespace: *namespace}
 			if err := c.do(cmd.Context(), http.MethodDelete, "/system/secrets", s, nil); err != nil {
-				return c.explainSecret(cmd.Context(), args[0], namespace, err)
+				return c.explainSecret(cmd.Context(), args[0], *namespace, err)
 			}
-			return c.print(cmd, s, func(out io.Writer) { _, _ = fmt.Fprintf(out, "deleted %s\n", args[0]) })
+			return c.print(cmd, secretName(args[0], *namespace), func(out io.Writer) { _, _ = fmt.Fprintf(out, "deleted %s\n", args[0]) })
 		},
 	}
-	withNamespace(cmd, c, &namespace)
-	return cmd
+}
+
+// secretName is a secret without its value.
+func secretName(name, namespace string) any {
+	return struct {
+		Name      string `json:"name"`
+		Namespace string `json:"namespace"`
+	}{name, firstOf(namespace, hearth.DefaultNamespace)}
 }
 
 // explainSecret says of a secret that is not there which ones are that the user may have meant.
 func (c *client) explainSecret(ctx context.Context, name, namespace string, err error) error {
+	if status := statusOf(err); status == http.StatusNotFound || status == http.StatusBadRequest {
+		if unknown := c.knowsNamespace(ctx, namespace); unknown != nil {
+			return unknown
+		}
+	}
 	if statusOf(err) != http.StatusNotFound {
 		return err
 	}
@@ -198,8 +215,5 @@ func (c *client) explainSecret(ctx context.Context, name, namespace string, err 
 	for _, s := range list {
 		names = append(names, s.Name)
 	}
-	if near := nearest(name, names); len(near) > 0 {
-		return &refusal{http.StatusNotFound, err.Error() + "; did you mean " + strings.Join(near, " or ") + "?"}
-	}
-	return err
+	return &refusal{http.StatusNotFound, err.Error() + "; " + meant(name, names, "hearth secret list shows them")}
 }

@@ -181,3 +181,6 @@ func resources(r *stack.FunctionResources) *types.FunctionResources {
 	}
 	return &types.FunctionResources{Memory: r.Memory, CPU: r.CPU}
 }
+
+// Gateway is the gateway that the stack file names, or "".
+func (s *Stack) Gateway() string { return s.services.Provider.GatewayURL }

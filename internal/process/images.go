@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
@@ -23,7 +24,13 @@ type Image struct {
 	Digest string // of its content
 }
 
-func (i Images) path(ref string) string { return filepath.Join(i.Dir, url.PathEscape(ref)) }
+// path is where an image is. One without a tag has the tag latest, as everywhere.
+func (i Images) path(ref string) string {
+	if name := ref[strings.LastIndex(ref, "/")+1:]; !strings.ContainsAny(name, ":@") {
+		ref += ":latest"
+	}
+	return filepath.Join(i.Dir, url.PathEscape(ref))
+}
 
 // Put makes a binary an image. It takes the place of an older one at once, whose binary stays for the replicas that have it.
 func (i Images) Put(_ context.Context, ref, binary string) error {

@@ -104,6 +104,24 @@ func TestOrphansOfAnEarlierLifeAreEnded(t *testing.T) {
 	require.NoDirExists(t, filepath.Join(state, "run", "7.tmp"))
 }
 
+func TestAnImageWithoutATagIsTheLatest(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	images := process.Images{Dir: filepath.Join(dir, "images")}
+	path := filepath.Join(dir, "binary")
+	require.NoError(t, os.WriteFile(path, []byte("x"), 0o700))
+	for _, ref := range []string{"echo", "registry:5000/a/echo"} {
+		require.NoError(t, images.Put(t.Context(), ref+":latest", path))
+		untagged, err := images.Find(ref)
+		require.NoError(t, err)
+		tagged, err := images.Find(ref + ":latest")
+		require.NoError(t, err)
+		require.Equal(t, tagged, untagged)
+		_, err = images.Find(ref + ":v1")
+		require.Error(t, err)
+	}
+}
+
 func TestImagesAreReplacedAtOnce(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

@@ -1,0 +1,51 @@
+package cli
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+
+	"github.com/spf13/pflag"
+)
+
+// DefaultGateway is where a gateway on this machine listens.
+const DefaultGateway = "http://127.0.0.1:8080"
+
+// GatewayFlag adds --gateway, with the default of $OPENFAAS_URL. shorthand may be "".
+func GatewayFlag(f *pflag.FlagSet, target *string, shorthand string) {
+	*target = DefaultGateway
+	if env := os.Getenv("OPENFAAS_URL"); env != "" {
+		*target = env
+		if u, err := GatewayURL(env); err == nil {
+			*target = u
+		}
+	}
+	f.VarP((*gatewayValue)(target), "gateway", shorthand, "URL of the gateway ($OPENFAAS_URL)")
+}
+
+// GatewayURL is a gateway's address with its scheme, which is http unless it is given, and without a slash at its end.
+func GatewayURL(text string) (string, error) {
+	address := strings.TrimSpace(text)
+	if !strings.Contains(address, "://") {
+		address = "http://" + address
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return "", fmt.Errorf("%q is no address of a gateway; want a URL such as %s, or HOST:PORT", text, DefaultGateway)
+	}
+	return strings.TrimRight(address, "/"), nil
+}
+
+type gatewayValue string
+
+func (g *gatewayValue) String() string { return string(*g) }
+func (g *gatewayValue) Type() string   { return "URL" }
+
+func (g *gatewayValue) Set(text string) error {
+	u, err := GatewayURL(text)
+	if err == nil {
+		*g = gatewayValue(u)
+	}
+	return err
+}

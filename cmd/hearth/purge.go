@@ -1,0 +1,81 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/hearthfaas/hearth/cli"
+	"github.com/hearthfaas/hearth/internal/gateway"
+	"github.com/hearthfaas/hearth/internal/redis"
+	"github.com/spf13/cobra"
+)
+
+func newQueuesPurge(c *client) *cobra.Command {
+	var queued, delayed, yes bool
+	cmd := &cobra.Command{
+		Use:   "purge NAME",
+		Short: "Throw away the queued and delayed calls of a function",
+		Long: `Throws away calls that nobody works on: --queued those that may be delivered now or wait for a retry, --delayed those whose time has
+not come; without either, both. Their Idempotency-Keys may be used again, and they make no callbacks.
+
+NAME is a function, or one of its queues: FUNCTION:calls or FUNCTION:callbacks. Calls in flight go on (see hearth cancel), and dead
+letters stay (see hearth dead purge). Messages of topics belong to the functions that put them there, and cannot be purged.`,
+		Example: "  hearth queues purge report\n  hearth queues purge report --delayed --yes\n  hearth queues purge report:callbacks --yes",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			name := args[0]
+			if !strings.Contains(name, ":") {
+				name += ":calls"
+			}
+			if !queued && !delayed {
+				queued, delayed = true, true
+			}
+			if !yes {
+				if err := c.confirmPurge(cmd, name, queued, delayed); err != nil {
+					return err
+				}
+			}
+			var out redis.Cleared
+			in := map[string]any{"queue": name, "queued": queued, "delayed": delayed}
+			if err := c.do(cmd.Context(), http.MethodPost, "/system/queues/purge", in, &out); err != nil {
+				return c.explainQueue(cmd.Context(), deadFilter{queue: name}, err)
+			}
+			return c.print(cmd, out, func(w io.Writer) {
+				_, _ = fmt.Fprintf(w, "purged %d queued and %d delayed\n", out.Queued, out.Delayed)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&queued, "queued", false, "only calls that may be delivered now, or wait for a retry")
+	cmd.Flags().BoolVar(&delayed, "delayed", false, "only calls whose time has not come")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	return cmd
+}
+
+// confirmPurge says how many calls would be thrown away, and asks.
+func (c *client) confirmPurge(cmd *cobra.Command, name string, queued, delayed bool) error {
+	var list []gateway.Queue
+	if err := c.do(cmd.Context(), http.MethodGet, "/system/queues?queue="+url.QueryEscape(name), nil, &list); err != nil {
+		return c.explainQueue(cmd.Context(), deadFilter{queue: name}, err)
+	}
+	var parts []string
+	if queued {
+		parts = append(parts, fmt.Sprintf("%d queued", list[0].Waiting+list[0].Due))
+	}
+	if delayed {
+		parts = append(parts, fmt.Sprintf("%d delayed", list[0].Delayed))
+	}
+	_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "throw away %s of %s for good? [y/N] ", strings.Join(parts, " and "), name)
+	answer, err := bufio.NewReader(cli.Input(cmd.Context(), cmd.InOrStdin())).ReadString('\n')
+	if text := strings.ToLower(strings.TrimSpace(answer)); text != "y" && text != "yes" {
+		if err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		return errors.New("nothing was purged: answer y, or give --yes")
+	}
+	return nil
+}
