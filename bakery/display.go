@@ -70,6 +70,7 @@ type Floor struct {
 	Orders  map[string]int `json:"orders"` // by state; those that ended, since the bakery first opened
 	Trays   map[string]int `json:"trays"`  // likewise
 	Racks   []Rack         `json:"racks"`  // what is in the ovens, the longest there first
+	Ovens   int            `json:"ovens"`  // that have something in a rack
 	Fridge  map[string]int `json:"fridge"` // grams by ingredient
 	Display []Shelf        `json:"display"`
 	Missing map[string]int `json:"missing"` // pieces that open orders lack, by cookie
@@ -81,6 +82,7 @@ type Floor struct {
 type Rack struct {
 	Tray    string `json:"tray"`
 	Cookie  string `json:"cookie"`
+	Oven    string `json:"oven"` // which, by the host and process that it is
 	SinceMS int64  `json:"since_ms"`
 	NeedsMS int64  `json:"needs_ms"`
 }
@@ -92,6 +94,7 @@ type trayRecord struct {
 	Cookie string `json:"cookie"`
 	Size   int    `json:"size"`
 	State  string `json:"state"`
+	Oven   string `json:"oven"` // that it is or was in
 	stages
 	Deadline int64          `json:"deadline"`
 	Used     map[string]int `json:"used"` // grams, once it is mixed
@@ -141,9 +144,14 @@ func Look(ctx context.Context) (Floor, error) {
 		f.Trays[t.State]++
 		if t.State == "in_oven" {
 			recipe, _ := c.Menu.Find(t.Cookie)
-			f.Racks = append(f.Racks, Rack{t.ID, t.Cookie, s.now - t.InOven, c.BakeTime(recipe).Milliseconds()})
+			f.Racks = append(f.Racks, Rack{t.ID, t.Cookie, t.Oven, s.now - t.InOven, c.BakeTime(recipe).Milliseconds()})
 		}
 	}
+	ovens := map[string]bool{}
+	for _, r := range f.Racks {
+		ovens[r.Oven] = true
+	}
+	f.Ovens = len(ovens)
 	f.Display = shelvesOf(s.trays)
 	sort.SliceStable(f.Racks, func(i, j int) bool { return f.Racks[i].SinceMS > f.Racks[j].SinceMS })
 	return f, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/hearthfaas/hearth/chain"
@@ -34,14 +35,21 @@ type trayArgs struct {
 	Tray   string         `json:"tray"`
 	Cookie string         `json:"cookie,omitempty"`
 	Recipe map[string]int `json:"recipe,omitempty"`
+	Oven   string         `json:"oven,omitempty"`
 }
+
+// thisOven is the oven that this process is: a replica is one oven.
+var thisOven = func() string {
+	host, _ := os.Hostname()
+	return fmt.Sprintf("%s/%d", host, os.Getpid())
+}()
 
 // Mixed is the commit of the baker: the ingredients leave the fridge and the dough goes to the oven. If the fridge is short
 // the tray is parked; if it is not owed any more it is withdrawn; if its cookie is not on the menu any more, the orders
 // that wait for it are refused.
 func Mixed(ctx context.Context, a Asked) chain.Commit {
 	recipe, _ := config(ctx).Menu.Find(a.Cookie)
-	return chain.Commit{Script: mixScript, Args: trayArgs{common(ctx), a.Tray, a.Cookie, recipe.Ingredients}}
+	return chain.Commit{Script: mixScript, Args: trayArgs{args: common(ctx), Tray: a.Tray, Cookie: a.Cookie, Recipe: recipe.Ingredients}}
 }
 
 // Bake bakes a tray: it returns when the time of its recipe has passed since the tray first went into an oven, so a tray
@@ -59,7 +67,7 @@ func Bake(ctx context.Context, d Dough) error {
 		State string `json:"state"`
 		Since int64  `json:"since"` // ms
 	}
-	if _, err := apply(ctx, bakeScript, trayArgs{args: common(ctx), Tray: d.Tray, Cookie: d.Cookie}, &in); err != nil {
+	if _, err := apply(ctx, bakeScript, trayArgs{args: common(ctx), Tray: d.Tray, Cookie: d.Cookie, Oven: thisOven}, &in); err != nil {
 		return err
 	}
 	if in.State != "in_oven" {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -11,16 +10,20 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/bakery"
+	"github.com/hearthfaas/hearth/cli"
 	"github.com/hearthfaas/hearth/cli/terminal"
 	"github.com/spf13/cobra"
 )
+
+// floorWidth is how wide the screen is where there is no terminal.
+const floorWidth = 80
 
 func newFloor(c *counter) *cobra.Command {
 	var every time.Duration
 	var once bool
 	cmd := &cobra.Command{
 		Use:   "floor",
-		Short: "Watch the bakery: orders, trays, racks, fridge and display",
+		Short: "Watch the bakery: orders, trays, ovens, fridge and display",
 		Long: `Shows the whole bakery in one live screen. Ctrl-C ends it. Without a terminal, or with --once, it prints the screen once;
 with --json, a line each time.`,
 		Example: "  bakery floor\n  bakery floor --once --json",
@@ -41,7 +44,7 @@ with --json, a line each time.`,
 					}
 					return err
 				case c.json:
-					if err := json.NewEncoder(out).Encode(floor); err != nil {
+					if err := cli.WriteJSONLine(out, floor); err != nil {
 						return err
 					}
 				case live && !once:
@@ -54,7 +57,7 @@ with --json, a line each time.`,
 					}
 					out.Print(screen(string(out.Sprintf("%s", text)), width, height))
 				default:
-					_, _ = fmt.Fprint(out, drawFloor(floor, 100))
+					_, _ = fmt.Fprint(out, drawFloor(floor, floorWidth))
 				}
 				if once || !live && !c.json {
 					return nil
@@ -101,13 +104,12 @@ func drawFloor(f bakery.Floor, width int) string {
 	o, t := f.Orders, f.Trays
 	print("THE BAKERY  %s", time.UnixMilli(f.Now).Format("15:04:05"))
 	print("")
-	print("orders   %5d baking  %5d ready  %7d served  %5d cancelled  %5d refused", o[bakery.Baking], o[bakery.ReadyTo], o[bakery.Served], o[bakery.Cancelled], o[bakery.Refused])
-	print("trays    %5d asked   %5d parked %7d mixed   %5d in ovens   %5d baked    %5d on display", t["asked"], t["parked"], t["mixed"], t["in_oven"], t["baked"], t["on_display"])
-	print("         %5d sold    %5d withdrawn  %3d spoiled", t["sold"], t["withdrawn"], t["spoiled"])
+	b.WriteString(cells("orders", width, o, bakery.Baking, bakery.ReadyTo, bakery.Served, bakery.Cancelled, bakery.Refused))
+	b.WriteString(cells("trays", width, t, "asked", "parked", "mixed", "in_oven", "baked", "on_display", "sold", "withdrawn", "spoiled"))
 	print("")
-	print("RACKS    %d in use", len(f.Racks))
+	print("OVENS    %d at work, %s in use", f.Ovens, cli.Count(len(f.Racks), "rack"))
 	for _, r := range f.Racks {
-		print("  %-7s %-18s %s %4.1f of %.1f s", r.Tray, r.Cookie, bar(float64(r.SinceMS), float64(r.NeedsMS), 20), float64(r.SinceMS)/1000, float64(r.NeedsMS)/1000)
+		print("  %-7s %-18s %s %4.1f of %.1f s", r.Tray, terminal.Shorten(r.Cookie, 18), bar(float64(r.SinceMS), float64(r.NeedsMS), 20), float64(r.SinceMS)/1000, float64(r.NeedsMS)/1000)
 	}
 	print("")
 	print("DISPLAY")
@@ -131,6 +133,23 @@ func drawFloor(f bakery.Floor, width int) string {
 	}
 	b.WriteString(flow(stock, width))
 	return b.String()
+}
+
+// cells are numbers by state, in columns that stay where they are while the numbers change.
+func cells(title string, width int, numbers map[string]int, states ...string) string {
+	const first, cell = 7, 18
+	var b strings.Builder
+	perLine := max(1, (width-first)/cell)
+	for i, state := range states {
+		switch {
+		case i == 0:
+			_, _ = fmt.Fprintf(&b, "%-*s", first, title)
+		case i%perLine == 0:
+			_, _ = fmt.Fprintf(&b, "\n%-*s", first, "")
+		}
+		_, _ = fmt.Fprintf(&b, "%6d %-*s", numbers[state], cell-7, strings.ReplaceAll(state, "_", " "))
+	}
+	return strings.ReplaceAll(b.String(), " \n", "\n") + "\n"
 }
 
 // bar is a gauge of so many cells.

@@ -35,12 +35,13 @@ func newRoot() *cobra.Command {
 What only the manager may do needs the secret manager-key: in a file named by --manager-key-file or MANAGER_KEY_FILE, by
 default where hearth up has made it.
 
-Exit codes: 0 done, 1 failed (for audit: a difference), 3 the order is not served yet.`,
+Exit codes: 0 done, 1 failed (for audit: a difference), 2 the command line makes no sense, 3 the order is not served yet, 130
+Ctrl-C, 143 SIGTERM.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	f := root.PersistentFlags()
-	f.StringVarP(&c.gateway, "gateway", "g", firstOf(os.Getenv("OPENFAAS_URL"), "http://127.0.0.1:8080"), "URL of the gateway ($OPENFAAS_URL)")
+	cli.GatewayFlag(f, &c.gateway, "g")
 	f.StringVar(&c.keyFile, "manager-key-file", firstOf(os.Getenv("MANAGER_KEY_FILE"), ".hearth/secrets/openfaas-fn/manager-key"), "file with the manager's key ($MANAGER_KEY_FILE)")
 	f.BoolVar(&c.json, "json", false, "print JSON")
 	root.AddCommand(newOrder(c), newMenu(c), newDisplay(c), newFridge(c), newRestock(c), newOrders(c), newCancel(c), newSpoil(c), newAudit(c), newFloor(c), newReplay(c), newOpen(c), newLicenses())
@@ -106,9 +107,12 @@ func (c *counter) do(ctx context.Context, call call, out any) (status int, err e
 
 func (c *counter) send(ctx context.Context, call call) (*http.Response, error) {
 	if c.client == nil {
+		if _, err := cli.GatewayURL(c.gateway); err != nil {
+			return nil, fmt.Errorf("OPENFAAS_URL: %w", err) // the flag was checked
+		}
 		u, err := url.Parse(c.gateway)
-		if err != nil || u.Host == "" {
-			return nil, fmt.Errorf("--gateway is %q, want a URL such as http://127.0.0.1:8080", c.gateway)
+		if err != nil {
+			return nil, err
 		}
 		transport := http.DefaultTransport.(*http.Transport).Clone()
 		transport.MaxIdleConnsPerHost = 128
@@ -174,9 +178,7 @@ func (c *counter) print(cmd *cobra.Command, v any, people func(io.Writer)) error
 		people(cmd.OutOrStdout())
 		return nil
 	}
-	e := json.NewEncoder(cmd.OutOrStdout())
-	e.SetIndent("", "  ")
-	return e.Encode(v)
+	return cli.WriteJSON(cmd.OutOrStdout(), v)
 }
 
 // table prints rows, the first of them the headers, in columns.

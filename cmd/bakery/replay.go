@@ -49,8 +49,10 @@ bridge: --listen 10.62.0.1:9001. Hearth makes callbacks to a private address onl
 
 What the bakery does not bake is skipped, counted and named. The fridge is restocked as needed.
 
-The JSON has the keys orders, served, refused, skipped, waits, trays, leftover and audit. Exits with 1 if an order was not
-served, or the books do not balance.`,
+An order that the bakery turns down is refused; one that gets no answer (a connection error) or a 5xx is failed.
+
+The JSON has the keys orders, served, refused, failed, open, skipped, waits, trays, leftover and audit, among others. Exits with 1 if an
+order was not served, or the books do not balance.`,
 		Example: `  bakery replay cmd/bakery/testdata/made-up-days.csv --speed 6000
   bakery replay sales.csv --day 2016-11-05 --speed 600 --shops 20 --json`,
 		Args: cobra.ExactArgs(1),

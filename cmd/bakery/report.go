@@ -19,6 +19,7 @@ type report struct {
 	Orders    int       `json:"orders"`  // that came
 	Served    int       `json:"served"`  //
 	Refused   int       `json:"refused"` // by the cashier, or because their cookie left the menu
+	Failed    int       `json:"failed"`  // connection errors, and answers 5xx: nobody refused them
 	Open      int       `json:"open"`    // not ended when patience did
 	Skipped   skipped   `json:"skipped"` // what the bakery does not bake, in the recorded day
 	Malformed []badLine `json:"malformed,omitempty"`
@@ -29,6 +30,7 @@ type report struct {
 	Audit    bakery.Audit   `json:"audit"`
 
 	Refusals map[string]int `json:"refusals,omitempty"` // by reason
+	Failures map[string]int `json:"failures,omitempty"` // likewise
 	Seconds  float64        `json:"seconds"`            // from the first order to the last one's end, by the clock on the wall
 }
 
@@ -75,7 +77,7 @@ func (r *run) report(ctx context.Context) (*report, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	rep := &report{Trays: map[string]int{}, Leftover: map[string]int{}, Refusals: map[string]int{}, Audit: audit}
+	rep := &report{Trays: map[string]int{}, Leftover: map[string]int{}, Refusals: map[string]int{}, Failures: map[string]int{}, Audit: audit}
 	var all []time.Duration
 	end := r.began
 	for _, p := range r.placed {
@@ -90,6 +92,9 @@ func (r *run) report(ctx context.Context) (*report, error) {
 		case bakery.Refused, bakery.Cancelled:
 			rep.Refused++
 			rep.Refusals[p.refusal]++
+		case failed:
+			rep.Failed++
+			rep.Failures[p.refusal]++
 		default:
 			rep.Open++
 		}
@@ -135,9 +140,12 @@ func (r *run) writeOrders(path string) error {
 // show prints the report for people.
 func (r *report) show(out io.Writer) {
 	print := func(format string, args ...any) { _, _ = fmt.Fprintf(out, format+"\n", args...) }
-	print("orders    %d: %d served, %d refused, %d open, in %.1f s", r.Orders, r.Served, r.Refused, r.Open, r.Seconds)
+	print("orders    %d: %d served, %d refused, %d failed, %d open, in %.1f s", r.Orders, r.Served, r.Refused, r.Failed, r.Open, r.Seconds)
 	for _, reason := range sortedKeys(r.Refusals) {
 		print("          %d refused: %s", r.Refusals[reason], reason)
+	}
+	for _, reason := range sortedKeys(r.Failures) {
+		print("          %d failed: %s", r.Failures[reason], reason)
 	}
 	m, w := r.Waits.BakeryMinutes, r.Waits.WallMS
 	print("waits     p50 %.1f  p95 %.1f  p99 %.1f  max %.1f bakery minutes", m.P50, m.P95, m.P99, m.Max)

@@ -154,9 +154,10 @@ func (r *run) send(ctx context.Context, i int) {
 	a := r.arrivals[i]
 	header := http.Header{"Idempotency-Key": {fmt.Sprintf("replay-%s-%d", r.id, i)}, "X-Callback-Url": {fmt.Sprintf("%s/%d", r.callback, i)}}
 	body := map[string]any{"customer": fmt.Sprintf("shop %d, order %s", a.shop, a.sale.transaction), "items": a.sale.items}
+	var status int
 	var err error
 	for try := range 5 {
-		if _, err = r.c.do(ctx, call{function: "cashier", method: http.MethodPost, body: body, header: header, async: true}, nil); err == nil {
+		if status, err = r.c.do(ctx, call{function: "cashier", method: http.MethodPost, body: body, header: header, async: true}, nil); err == nil {
 			return
 		}
 		if sleepUntil(ctx, time.Now().Add(time.Duration(100<<try)*time.Millisecond)) != nil {
@@ -165,7 +166,18 @@ func (r *run) send(ctx context.Context, i int) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.placed[i].state, r.placed[i].refusal = bakery.Refused, err.Error()
+	r.placed[i].state, r.placed[i].refusal = outcome(status), err.Error()
+}
+
+// failed is the state of an order that nobody refused: its call got no answer, or that of a server that cannot do it now.
+const failed = "failed"
+
+// outcome is the state of an order whose call ended with a status, or 0 for none, that is no success.
+func outcome(status int) string {
+	if status == 0 || status >= http.StatusInternalServerError {
+		return failed
+	}
+	return bakery.Refused
 }
 
 // calledBack is told the cashier's answer to an order: the order itself, or why there is none.
@@ -187,11 +199,11 @@ func (r *run) calledBack(w http.ResponseWriter, req *http.Request) {
 	defer r.mu.Unlock()
 	p := r.placed[i]
 	if !strings.HasPrefix(status, "2") {
-		p.state, p.refusal = bakery.Refused, said(atoi(status), body)
+		p.state, p.refusal = outcome(atoi(status)), said(atoi(status), body)
 		return
 	}
 	if json.Unmarshal(body, &o) != nil || o.ID == "" {
-		p.state, p.refusal = bakery.Refused, "the callback has no order"
+		p.state, p.refusal = failed, "the callback has no order"
 		return
 	}
 	p.order = o.ID
@@ -213,7 +225,7 @@ func (r *run) note(p *placed, o bakery.Order) {
 }
 
 func (p *placed) ended() bool {
-	return p.state == bakery.Served || p.state == bakery.Refused || p.state == bakery.Cancelled
+	return p.state == bakery.Served || p.state == bakery.Refused || p.state == bakery.Cancelled || p.state == failed
 }
 
 // open is how many orders have come and not ended.
@@ -270,7 +282,7 @@ func (r *run) lookAt(ctx context.Context, ids []string) {
 func (r *run) progress() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	came, served, refused := 0, 0, 0
+	came, served, refused, unmade := 0, 0, 0, 0
 	for _, p := range r.placed {
 		if !p.due.IsZero() {
 			came++
@@ -280,13 +292,16 @@ func (r *run) progress() string {
 			served++
 		case bakery.Refused:
 			refused++
+		case failed:
+			unmade++
 		}
 	}
 	clock := r.arrivals[0].sale.at
 	if !r.began.IsZero() {
 		clock = clock.Add(time.Duration(float64(time.Since(r.began)) * r.cfg.speed))
 	}
-	return fmt.Sprintf("%s  %d of %d orders came, %d open, %d served, %d refused", clock.Format("2006-01-02 15:04"), came, len(r.placed), came-served-refused, served, refused)
+	return fmt.Sprintf("%s  %d of %d orders came, %d open, %d served, %d refused, %d failed",
+		clock.Format("2006-01-02 15:04"), came, len(r.placed), came-served-refused-unmade, served, refused, unmade)
 }
 
 // keepStocked restocks the fridge when it runs low.
