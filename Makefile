@@ -6,7 +6,7 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo deve
 # All that is built has the flags that functions are built with, and the linters' too: so what they share is compiled once.
 # What debuggers read is not made, as -s -w would drop it: that saves a sixth of the time of a first build.
 LEAN  := -trimpath -gcflags=all=-dwarf=false
-BUILD := CGO_ENABLED=0 go build $(LEAN) -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
+BUILD := CGO_ENABLED=0 sh scripts/progress.sh 'hearth and bakery' $(LEAN) -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
 BIN   ?= bin
 
 .PHONY: help up build images test test-docker chaos lint bench lab sim fuzz notices clean go

@@ -1,0 +1,33 @@
+#!/bin/sh
+# Runs a go build and shows every 2 s how far it is, since a first one takes minutes:
+#
+#   sh scripts/progress.sh "hearth and bakery" -o bin/ ./cmd/hearth
+#
+# The build's own output is shown only if it fails. A build of less than 2 s says nothing.
+set -eu
+what=$1
+shift
+log=$(mktemp)
+(
+	seconds=0
+	while sleep 2; do
+		seconds=$((seconds + 2))
+		line="  build    compiling $what: $(wc -l <"$log" | tr -d ' ') packages, $seconds s"
+		if [ -t 1 ]; then printf '\r\033[K%s' "$line"; else echo "$line"; fi
+	done
+) &
+reporter=$!
+finish() {
+	kill "$reporter" 2>/dev/null || true
+	wait "$reporter" 2>/dev/null || true
+	if [ -t 1 ]; then printf '\r\033[K'; fi
+	rm -f "$log"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+go build -v "$@" >"$log" 2>&1 || { # -v: a line for each package that is compiled
+	status=$?
+	cat "$log" >&2
+	exit "$status"
+}
