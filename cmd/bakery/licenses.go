@@ -14,9 +14,10 @@ var thirdParty string
 
 func newLicenses() *cobra.Command {
 	return &cobra.Command{
-		Use:   "licenses",
-		Short: "Print the licences of the software in this program",
-		Args:  cobra.NoArgs,
+		Use:     "licenses",
+		Example: "  bakery licenses | less",
+		Short:   "Print the licences of the software in this program",
+		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := io.WriteString(cmd.OutOrStdout(), thirdParty)
 			return err

@@ -35,7 +35,7 @@ func TestDeployWaitsUntilAllIsReadyOrFailsWithTheReason(t *testing.T) {
 	writeStack(t, dir, "V: two", "probe", "other")
 	var list []deployed
 	n.runJSON(&list, "deploy", "-f", filepath.Join(dir, "stack.yml"))
-	require.Equal(t, []deployed{{Name: "other", Namespace: "openfaas-fn", Ready: true}, {Name: "probe", Namespace: "openfaas-fn", Ready: true}}, list)
+	require.Equal(t, []deployed{{Name: "other", Namespace: "openfaas-fn", Ready: true, Warnings: []string{}}, {Name: "probe", Namespace: "openfaas-fn", Ready: true, Warnings: []string{}}}, list)
 	_, text = n.do("POST", "/function/probe?env=V", "")
 	require.Equal(t, "two", text, "no replica of the version before is left")
 
