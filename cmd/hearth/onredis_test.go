@@ -53,7 +53,7 @@ func TestQueuesAndDeadLettersStraightOnRedis(t *testing.T) {
 		{[]string{"dead", "export"}, `(?s)"queue":"oven:bakery.dough".*\n.*"queue":.*\n.*"queue":`},
 		{[]string{"dead", "redrive", "oven:bakery.dough", ids[0]}, "redriven 1"},
 		{[]string{"dead", "purge", "--all", "--status", "404"}, "purged 2"},
-		{[]string{"queues"}, `oven:bakery.dough +0 +0 +1 +0 +0`},
+		{[]string{"queues"}, `oven:bakery.dough +1 +1 +0 +0 +0`},
 	} {
 		out, err := run(test.args...)
 		require.NoError(t, err, test.args)
