@@ -150,7 +150,8 @@ func keyOf(h http.Header) (string, error) {
 	return values[0], nil
 }
 
-// accepted answers a call that was queued, now or before: with 202 as long as it is to be made, else with 200.
+// accepted answers a call that was queued, now or before: with 202 as long as it is to be made, else with
+// 200.
 func accepted(w http.ResponseWriter, n hearth.Name, queued redis.QueuedCall) {
 	header := w.Header()
 	header[chain.HeaderCallID] = []string{queued.CallID}

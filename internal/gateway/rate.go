@@ -13,8 +13,8 @@ import (
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
-// maxCallers is how many callers' rates are known at once, of all functions. With more, those that have not called for longest are
-// forgotten first: that is what they would have been allowed anyway.
+// maxCallers is how many callers' rates are known at once, of all functions. With more, some are forgotten, and
+// may call as if for the first time: those that have not called lately first.
 const maxCallers = 20_000
 
 // rates are the token buckets of callers: one for each caller and function.
@@ -31,7 +31,8 @@ type rateKey struct {
 // A bucket is full of tokens at a time, and has a part of one less for each call before that.
 type bucket struct{ full time.Time }
 
-// take takes a token. left is how many there are then; wait is until there is one, if there was none, else until all are there.
+// take takes a token. left is how many there are then; wait is until there is one, if there was none, else
+// until all are there.
 func (rs *rates) take(key rateKey, rate hearth.Rate, now time.Time) (ok bool, left int, wait time.Duration) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
@@ -55,7 +56,8 @@ func (rs *rates) take(key rateKey, rate hearth.Rate, now time.Time) (ok bool, le
 	return true, rate.Calls - int((missing+each-1)/each), missing
 }
 
-// forget drops buckets that are full again, and if that does not help, any of them until a tenth is free. rs.mu is held.
+// forget drops buckets that are full again, and if that does not help, any of them until a tenth is free.
+// rs.mu is held.
 func (rs *rates) forget(now time.Time) {
 	for key, b := range rs.buckets {
 		if !b.full.After(now) {
@@ -70,9 +72,9 @@ func (rs *rates) forget(now time.Time) {
 	}
 }
 
-// withinRate tells whether a caller may call a function now, as its annotation says, and says so in the answer's headers. If it may not,
-// it has answered.
-// See https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/.
+// withinRate tells whether a caller may call a function now, as its annotation says, and says so in the
+// answer's headers. If it may not, it has answered. See
+// https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/.
 func (g *Gateway) withinRate(w http.ResponseWriter, r *http.Request, n hearth.Name) bool {
 	rate := g.cfg.Rate(n)
 	if rate.Calls == 0 {
@@ -95,7 +97,8 @@ func (g *Gateway) withinRate(w http.ResponseWriter, r *http.Request, n hearth.Na
 	return false
 }
 
-// callerOf is who a rate counts for: an IPv4 address, or the /64 that an IPv6 address belongs to, as one customer has that much.
+// callerOf is who a rate counts for: an IPv4 address, or the /64 that an IPv6 address belongs to, as one
+// customer has that much.
 func callerOf(addr netip.Addr) netip.Prefix {
 	bits := 32
 	if addr = addr.Unmap().WithZone(""); addr.Is6() {

@@ -27,8 +27,8 @@ var (
 	}
 )
 
-// OfEntry are the headers of a stream entry under their canonical names, without framing and hops. Whoever may write to Redis has
-// chosen them. It returns an error if one of them cannot be sent.
+// OfEntry are the headers of a stream entry under their canonical names, without framing and hops. Whoever
+// may write to Redis has chosen them. It returns an error if one of them cannot be sent.
 func OfEntry(h http.Header) (http.Header, error) {
 	out := make(http.Header, len(h)+8)
 	for name, values := range h {
@@ -50,7 +50,8 @@ func OfEntry(h http.Header) (http.Header, error) {
 	return out, nil
 }
 
-// DropHops removes what speaks of one connection only, or is said to by its Connection header. Names must be canonical.
+// DropHops removes what speaks of one connection only, or is said to by its Connection header. Names must be
+// canonical.
 func DropHops(h http.Header) {
 	for _, listed := range h["Connection"] {
 		for name := range strings.SplitSeq(listed, ",") {
@@ -62,8 +63,8 @@ func DropHops(h http.Header) {
 	}
 }
 
-// DropDelivery removes what only a dispatcher may set, also in a spelling that CGI and WSGI do not tell from it. Names must be
-// canonical, but for those.
+// DropDelivery removes what only a dispatcher may set, also in a spelling that CGI and WSGI do not tell from
+// it. Names must be canonical, but for those.
 func DropDelivery(h http.Header) {
 	for _, name := range chain.DeliveryHeaders {
 		delete(h, name)

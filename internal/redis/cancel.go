@@ -7,13 +7,14 @@ import (
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
-// lookAtOnce is how many entries one script looks at: so many small ones take Redis about a millisecond, in which it does nothing
-// else. Of large ones it looks at fewer.
+// lookAtOnce is how many entries one script looks at: so many small ones take Redis about a millisecond, in
+// which it does nothing else. Of large ones it looks at fewer.
 const lookAtOnce = 1000
 
-// Cancel takes all calls with a call id out of a function's own queue: those that wait, and those under way, whose answers then
-// count for nothing. It looks through the whole queue, unless it is told the id of the only entry that is meant. It returns the
-// entries' ids, and those of dead letters with that call id, which it leaves alone.
+// Cancel takes all calls with a call id out of a function's own queue: those that wait, and those under way,
+// whose answers then count for nothing. It looks through the whole queue, unless it is told the id of the
+// only entry that is meant. It returns the entries' ids, and those of dead letters with that call id, which
+// it leaves alone.
 func (c *Client) Cancel(ctx context.Context, n hearth.Name, callID, only string) (cancelled, dead []string, err error) {
 	s := CallsOf(n)
 	keys, _ := counted(s)
@@ -35,8 +36,9 @@ type Cleared struct {
 	Delayed int `json:"delayed"` // they waited for their time
 }
 
-// Clear takes calls that nobody works on out of a function's own queue, or its callbacks: those that are queued, those that are
-// delayed, or both. It leaves dead letters, calls in flight, and what is queued after it has begun.
+// Clear takes calls that nobody works on out of a function's own queue, or its callbacks: those that are
+// queued, those that are delayed, or both. It leaves dead letters, calls in flight, and what is queued after
+// it has begun.
 func (c *Client) Clear(ctx context.Context, s chain.Subscription, queued, delayed bool) (done Cleared, err error) {
 	keys, kind := counted(s)
 	if kind == "" {

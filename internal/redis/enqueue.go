@@ -18,8 +18,8 @@ import (
 type Call struct {
 	chain.Entry
 
-	// Key is the caller's Idempotency-Key, if it has one: the same call with the same key is queued once, and another call with it is
-	// refused. The call id has no part in it.
+	// Key is the caller's Idempotency-Key, if it has one: the same call with the same key is queued once, and
+	// another call with it is refused. The call id has no part in it.
 	Key string
 }
 
@@ -34,7 +34,8 @@ const (
 	Dead     State = "dead"      // it was given up: a dead letter
 	Finished State = "finished"  // it was answered
 
-	// Unknown is the state of a call whose Idempotency-Key was noted by a version before this one, which did not keep the state.
+	// Unknown is the state of a call whose Idempotency-Key was noted by a version before this one, which did
+	// not keep the state.
 	Unknown State = "unknown"
 )
 
@@ -53,18 +54,19 @@ const (
 	sizeOfKey = 256   // what a key adds to the size of its call, as in queue.lua
 )
 
-// Enqueue puts a call on a function's own queue, unless one with the same Idempotency-Key is known. When it returns, Redis has the
-// call, as safe as its durability is.
+// Enqueue puts a call on a function's own queue, unless one with the same Idempotency-Key is known. When it
+// returns, Redis has the call, as safe as its durability is.
 //
-// A key is known as long as its call is queued, in flight, delayed or dead, and a day longer if that was answered. A call that is
-// cancelled or purged frees its key.
+// A key is known as long as its call is queued, in flight, delayed or dead, and a day longer if that was
+// answered. A call that is cancelled or purged frees its key.
 //
-// Calls and callbacks of a function have one limit, which is at most half of Redis's memory; callbacks that were given up make room for
-// calls. The last tenth of that memory is for other things than calls.
+// Calls and callbacks of a function have one limit, which is at most half of Redis's memory; callbacks that
+// were given up make room for calls. The last tenth of that memory is for other things than calls.
 //
-// It returns ErrNoGroup if the function has no queue, an error of code Exhausted if that has reached the limit, Unprocessable if the
-// key was used for another call, and Unavailable if Redis is away or full; then the call may have been queued only if the connection
-// broke. A call without a key is never sent to Redis twice, and one with a key is known there by the request that brings it.
+// It returns ErrNoGroup if the function has no queue, an error of code Exhausted if that has reached the
+// limit, Unprocessable if the key was used for another call, and Unavailable if Redis is away or full; then
+// the call may have been queued only if the connection broke. A call without a key is never sent to Redis
+// twice, and one with a key is known there by the request that brings it.
 func (c *Client) Enqueue(ctx context.Context, n hearth.Name, call Call, limit hearth.QueueLimit) (QueuedCall, error) {
 	fields, err := call.Values()
 	if err != nil {

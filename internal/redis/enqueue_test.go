@@ -201,6 +201,25 @@ func TestKeysOfEndedCallsAreBounded(t *testing.T) {
 	})
 }
 
+// TestKeysWithoutCallsAreForgotten: of calls that a version before this one has settled, or that somebody has trimmed away.
+func TestKeysWithoutCallsAreForgotten(t *testing.T) {
+	servers(t, func(t *testing.T, q queue) {
+		q.ask(keyed("ended", "c", "x"))
+		_, err := q.Settle(t.Context(), q.sub, q.one(), nil)
+		require.NoError(t, err)
+		for i := range 1200 {
+			q.ask(keyed(fmt.Sprint("k", i), "c", "x"))
+		}
+		require.NoError(t, q.raw.XTrimMaxLen(t.Context(), q.sub.Stream, 1).Err())
+		require.Equal(t, [2]int64{1201, 1}, q.keys())
+		_, err = q.Sweep(t.Context(), q.sub, time.Minute)
+		require.NoError(t, err)
+		require.Equal(t, [2]int64{2, 1}, q.keys())
+		require.True(t, q.ask(keyed("ended", "c", "x")).Before)
+		require.True(t, q.ask(keyed("k1199", "c", "x")).Before)
+	})
+}
+
 // TestKeyOfTheVersionBeforeIsRead: a call that was queued before an upgrade is not queued again.
 func TestKeyOfTheVersionBeforeIsRead(t *testing.T) {
 	servers(t, func(t *testing.T, q queue) {

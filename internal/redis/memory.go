@@ -11,8 +11,8 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// Redis refuses what accepts work when it has reached its maxmemory, and so it would refuse to keep a spec or a secret too. So calls
-// are refused before: the last tenth is for the platform's own writes.
+// Redis refuses what accepts work when it has reached its maxmemory, and so it would refuse to keep a spec or
+// a secret too. So calls are refused before: the last tenth is for the platform's own writes.
 const (
 	reserved = 10                     // percent of a Redis's memory that no call may use
 	perCall  = 512                    // bytes that a call takes besides its fields, about
@@ -34,7 +34,8 @@ func (m *memory) fits(size int64) bool {
 	return m.most == 0 || m.used+m.since+size <= m.most-m.most/100*reserved
 }
 
-// admit counts a call of so many bytes, if there is room for it. most is what the server may use in all; 0 is no limit.
+// admit counts a call of so many bytes, if there is room for it. most is what the server may use in all; 0 is
+// no limit.
 func (m *memory) admit(size int64, measure func() (used, most int64, err error)) (ok bool, most int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -57,9 +58,9 @@ func (m *memory) admit(size int64, measure func() (used, most int64, err error))
 	return ok, m.most
 }
 
-// room tells whether Redis has room for a call of so many bytes, and how many bytes one function may have at most: half of all.
-// If there is no room, it is made: of each function, keys of calls that have ended are forgotten, and callbacks that were given up are
-// thrown away, the oldest first.
+// room tells whether Redis has room for a call of so many bytes, and how many bytes one function may have at
+// most: half of all. If there is no room, it is made: of each function, keys of calls that have ended are
+// forgotten, and callbacks that were given up are thrown away, the oldest first.
 func (c *Client) room(ctx context.Context, key string, size int64) (ok bool, most int64) {
 	if c.embedded {
 		return true, 0

@@ -305,6 +305,7 @@ func (c *Client) Reclaim(ctx context.Context, s chain.Subscription, instance str
 
 // Sweep leases the entries that are pending and in none of the sets, and returns how many there were.
 func (c *Client) Sweep(ctx context.Context, s chain.Subscription, lease time.Duration) (int, error) {
-	n, err := sweepLua.Run(ctx, c.rdb, s.Keys(), s.Group, lease.Milliseconds()).Int()
+	keys, _ := counted(s)
+	n, err := sweepLua.Run(ctx, c.rdb, keys, s.Group, lease.Milliseconds()).Int()
 	return n, away("sweep "+s.Stream, err)
 }

@@ -1,5 +1,6 @@
 -- bury: give an entry up. It stays pending. KEYS, and ARGV 5: as in finish.lua.
--- ARGV: 1 group  2 id  3 token  4 the failure as a line of JSON  5 'calls', 'callbacks' or ''  6 ... fields and values of the callback.
+-- ARGV: 1 group  2 id  3 token  4 the failure as a line of JSON  5 'calls', 'callbacks' or ''  6 ... fields
+-- and values of the callback.
 -- Returns 1; 0 if it is not pending, or the token is not the newest.
 local id = ARGV[2]
 if settle.standing(KEYS[1], ARGV[1], id) ~= 'pending' or not settle.holds(KEYS[5], id, ARGV[3]) then return 0 end

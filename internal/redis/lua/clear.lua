@@ -1,6 +1,8 @@
--- clear: take what nobody works on out of a function's own calls or callbacks, some entries at a time, and free its keys.
--- KEYS: as in purge.lua, with 7. ARGV: 1 group  2 the id to begin behind, or '-'  3 the last id to look at  4 how many entries to look at,
--- at most  5 '1' for those that may be delivered now, or wait for a retry  6 '1' for those whose time has not come.
+-- clear: take what nobody works on out of a function's own calls or callbacks, some entries at a time, and
+-- free its keys.
+-- KEYS: as in purge.lua, with 7. ARGV: 1 group  2 the id to begin behind, or '-'  3 the last id to look at  4
+-- how many entries to look at, at most  5 '1' for those that may be delivered now, or wait for a retry  6 '1'
+-- for those whose time has not come.
 -- Returns {the id to go on behind, '' at the end; how many of the first kind; and of the second}.
 local from = ARGV[2] == '-' and '-' or '(' .. ARGV[2]
 local count = queue.look_at(KEYS, KEYS[7], tonumber(ARGV[4]))

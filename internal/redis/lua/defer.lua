@@ -1,6 +1,7 @@
--- defer: give a leased entry back, to be taken again later. KEYS: the subscription; then 7 its bytes, if they are counted. ARGV: 1 group  2 id  3 token  4 ms to wait
--- 5 what came of it: 'busy', the call never reached the function; 'broken', we broke it off, and it may still commit: both were
--- no attempt; else the failure as a line of JSON.
+-- defer: give a leased entry back, to be taken again later. KEYS: the subscription; then 7 its bytes, if they
+-- are counted. ARGV: 1 group  2 id  3 token  4 ms to wait 5 what came of it: 'busy', the call never reached
+-- the function; 'broken', we broke it off, and it may still commit: both were no attempt; else the failure as
+-- a line of JSON.
 -- Returns 1; 0 if it is not pending, or the token is not the newest.
 local id, token = ARGV[2], ARGV[3]
 if settle.standing(KEYS[1], ARGV[1], id) ~= 'pending' or not settle.holds(KEYS[5], id, token) then return 0 end

@@ -1,9 +1,12 @@
--- enqueue: accept a call, once for each key. KEYS: the subscription; then 7 its bytes  8 its keys  9 its ended keys
--- 10 to 15 the subscription of its callbacks  16 their bytes  17 what an earlier version noted of the key, if there is one.
--- Calls and callbacks have one limit. When it is reached, callbacks that were given up make room, the oldest first.
--- ARGV: 1 the most entries they may have  2 the most bytes  3 group  4 the hash of the Idempotency-Key, '' if there is none
--- 5 digest of the call  6 the request, random  7 call id  8 digest of the call as an earlier version made it  9 ... fields and values.
--- Returns {'queued', id, how many callbacks made room}, also if this very request was before, and its answer got lost
+-- enqueue: accept a call, once for each key. KEYS: the subscription; then 7 its bytes  8 its keys  9 its
+-- ended keys 10 to 15 the subscription of its callbacks  16 their bytes  17 what an earlier version noted of
+-- the key, if there is one. Calls and callbacks have one limit. When it is reached, callbacks that were given
+-- up make room, the oldest first.
+-- ARGV: 1 the most entries they may have  2 the most bytes  3 group  4 the hash of the Idempotency-Key, '' if
+-- there is none 5 digest of the call  6 the request, random  7 call id  8 digest of the call as an earlier
+-- version made it  9 ... fields and values.
+-- Returns {'queued', id, how many callbacks made room}, also if this very request was before, and its answer
+-- got lost
 -- | {'known', state, call id, id} the call was queued before | {'other'} the key was used for another call
 -- | {'full', entries, bytes, dead letters, callbacks, of them} | {'nogroup'} there is no queue.
 local key = ARGV[4]

@@ -1,8 +1,11 @@
--- finish: settle calls that were answered. KEYS: the subscription; then, if it is of a function's own calls, 7 its bytes  8 its keys
--- 9 its ended keys; if it is of callbacks, 7 their bytes; then the stream of callbacks and its bytes, if there is one to make.
--- ARGV: 1 group  2 'calls' or 'callbacks' if it is of those: then the group is the stream's only one; else ''  3 how many calls, one
--- if there is a callback; then for each 4 id  5 token  6 bytes  7 the hash of its Idempotency-Key, or ''; then fields and values of the callback.
--- Returns for each 1; 0 if it was settled before; -1 if the token is not known. A callback is queued only with 1.
+-- finish: settle calls that were answered. KEYS: the subscription; then, if it is of a function's own calls,
+-- 7 its bytes  8 its keys 9 its ended keys; if it is of callbacks, 7 their bytes; then the stream of
+-- callbacks and its bytes, if there is one to make.
+-- ARGV: 1 group  2 'calls' or 'callbacks' if it is of those: then the group is the stream's only one; else ''
+-- 3 how many calls, one if there is a callback; then for each 4 id  5 token  6 bytes  7 the hash of its
+-- Idempotency-Key, or ''; then fields and values of the callback.
+-- Returns for each 1; 0 if it was settled before; -1 if the token is not known. A callback is queued only
+-- with 1.
 local group, counted, own, n = ARGV[1], ARGV[2] ~= '', ARGV[2] == 'calls', tonumber(ARGV[3])
 local results, ids, bytes = {}, {}, 0
 for i = 1, n do ids[i] = ARGV[4 * i] end

@@ -1,5 +1,5 @@
--- purge: throw dead letters away, and free their keys. KEYS: the subscription; then 7 its bytes, if they are counted; then, if it is of
--- a function's own calls, 8 its keys  9 its ended keys.
+-- purge: throw dead letters away, and free their keys. KEYS: the subscription; then 7 its bytes, if they are
+-- counted; then, if it is of a function's own calls, 8 its keys  9 its ended keys.
 -- ARGV: 1 group, then ids. Returns how many it did.
 local n, bytes = 0, 0
 for i = 2, #ARGV do

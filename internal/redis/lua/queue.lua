@@ -16,7 +16,8 @@ function queue.now()
   return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
 end
 
--- uncount(key, stream, bytes): entries of so many bytes are gone. An empty stream has none, whatever was counted.
+-- uncount(key, stream, bytes): entries of so many bytes are gone. An empty stream has none, whatever was
+-- counted.
 function queue.uncount(key, stream, bytes)
   if redis.call('DECRBY', key, bytes) <= 0 or redis.call('XLEN', stream) == 0 then redis.call('DEL', key) end
 end
@@ -35,14 +36,15 @@ function queue.value(fields, name)
   end
 end
 
--- deliver_at(fields): the ms before which an entry must not be delivered. One that says it in a way that cannot be read is
--- delivered, so that whoever reads it says what is wrong.
+-- deliver_at(fields): the ms before which an entry must not be delivered. One that says it in a way that
+-- cannot be read is delivered, so that whoever reads it says what is wrong.
 function queue.deliver_at(fields)
   local at = queue.value(fields, 'deliver-at')
   return at and string.match(at, '^%d+$') and #at < 16 and tonumber(at) or 0
 end
 
--- state(subscription's keys, id): what has become of an entry: 'queued', 'in-flight', 'delayed' or 'dead'; nil if it is gone.
+-- state(subscription's keys, id): what has become of an entry: 'queued', 'in-flight', 'delayed' or 'dead';
+-- nil if it is gone.
 function queue.state(k, id)
   if redis.call('ZSCORE', k[4], id) then return 'dead' end
   if redis.call('ZSCORE', k[2], id) then return 'in-flight' end
@@ -51,7 +53,8 @@ function queue.state(k, id)
   return entry and (queue.deliver_at(entry[2]) > queue.now() and 'delayed' or 'queued')
 end
 
--- belongs(keys, key, id): does the key belong to this entry? An entry that somebody else has added may name any key.
+-- belongs(keys, key, id): does the key belong to this entry? An entry that somebody else has added may name
+-- any key.
 function queue.belongs(keys, key, id)
   return string.match(redis.call('HGET', keys, key) or '', '^%S+ (%S+)') == id
 end
@@ -72,7 +75,8 @@ function queue.remember(keys, ended, key, id)
   queue.forget_keys(keys, ended, redis.call('ZCARD', ended) - queue.most_remembered)
 end
 
--- forget_keys(keys, ended, n): forget some keys whose time is over, and the n oldest in any case, but not more than a few at once.
+-- forget_keys(keys, ended, n): forget some keys whose time is over, and the n oldest in any case, but not
+-- more than a few at once.
 -- Returns how many.
 function queue.forget_keys(keys, ended, n)
   local old = redis.call('ZRANGEBYSCORE', ended, '-inf', queue.now(), 'LIMIT', 0, 20)
@@ -84,13 +88,30 @@ function queue.forget_keys(keys, ended, n)
   return #old
 end
 
--- weight(subscription's keys, id, fields): all that is counted of an entry: its size, and what is noted of its failures.
+-- drop_orphans(keys of own calls): forget keys whose calls are gone and have not ended, as after an XTRIM by
+-- hand, or when an earlier version of this has settled them. With more keys than calls there must be some.
+function queue.drop_orphans(k)
+  if redis.call('HLEN', k[8]) <= redis.call('ZCARD', k[9]) + redis.call('XLEN', k[1]) then return end
+  local cursor = '0'
+  for _ = 1, 20 do
+    local some = redis.call('HSCAN', k[8], cursor, 'COUNT', 500)
+    cursor = some[1]
+    for i = 1, #some[2], 2 do
+      local id = string.match(some[2][i + 1], '^%S+ (%S+)')
+      if not redis.call('ZSCORE', k[9], some[2][i]) and not (id and queue.state(k, id)) then redis.call('HDEL', k[8], some[2][i]) end
+    end
+    if cursor == '0' then return end
+  end
+end
+
+-- weight(subscription's keys, id, fields): all that is counted of an entry: its size, and what is noted of
+-- its failures.
 function queue.weight(k, id, fields)
   return queue.size(fields) + redis.call('HSTRLEN', k[6], id)
 end
 
--- note(subscription's keys, bytes, id, line): one more failed attempt of an entry. Of one that is redriven for ever, the latest are
--- kept. bytes is where the subscription's bytes are counted; nil if they are not.
+-- note(subscription's keys, bytes, id, line): one more failed attempt of an entry. Of one that is redriven
+-- for ever, the latest are kept. bytes is where the subscription's bytes are counted; nil if they are not.
 function queue.note(k, bytes, id, line)
   local was = redis.call('HGET', k[6], id) or ''
   local text = was .. line .. '\n'
@@ -105,14 +126,16 @@ function queue.lapsed(k, bytes, id, ms, reason)
   if attempt then queue.note(k, bytes, id, string.format('{"attempt":%s,"ms":%.0f,"reason":"%s"}', attempt, ms, reason)) end
 end
 
--- call_back(stream, bytes, fields): queue a callback. It is counted, and never refused: its call has been made.
+-- call_back(stream, bytes, fields): queue a callback. It is counted, and never refused: its call has been
+-- made.
 function queue.call_back(stream, bytes, fields)
   redis.call('XADD', stream, '*', unpack(fields))
   redis.call('INCRBY', bytes, queue.size(fields))
 end
 
--- drop_dead(the callbacks' keys, bytes, group, n, size): throw away callbacks that were given up, the oldest first, until there are n
--- fewer, and so many bytes less, or none is left, but at most a hundred at once. Returns how many.
+-- drop_dead(the callbacks' keys, bytes, group, n, size): throw away callbacks that were given up, the oldest
+-- first, until there are n fewer, and so many bytes less, or none is left, but at most a hundred at once.
+-- Returns how many.
 function queue.drop_dead(k, bytes, group, n, size)
   local dropped, freed = 0, 0
   for _, id in ipairs(redis.call('ZRANGE', k[4], 0, 99)) do
@@ -128,7 +151,8 @@ function queue.drop_dead(k, bytes, group, n, size)
   return dropped
 end
 
--- look_at(subscription's keys, bytes, most): how many entries to look at in one script, so that they have a few megabytes at most.
+-- look_at(subscription's keys, bytes, most): how many entries to look at in one script, so that they have a
+-- few megabytes at most.
 function queue.look_at(k, bytes, most)
   local size = tonumber(redis.call('GET', bytes) or '0') / math.max(1, redis.call('XLEN', k[1]))
   return math.floor(math.max(1, math.min(most, 4194304 / math.max(1, size))))

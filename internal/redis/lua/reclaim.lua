@@ -1,5 +1,5 @@
--- reclaim: end the leases of an instance, which is known to be dead. KEYS: the subscription; then 7 its bytes, if they are
--- counted. ARGV: 1 instance.
+-- reclaim: end the leases of an instance, which is known to be dead. KEYS: the subscription; then 7 its
+-- bytes, if they are counted. ARGV: 1 instance.
 -- Returns how many.
 local t = redis.call('TIME')
 local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)

@@ -1,5 +1,8 @@
--- sweep: lease pending entries that are in none of the three sets. KEYS: the subscription. ARGV: 1 group  2 lease in ms.
+-- sweep: lease pending entries that are in none of the three sets, and forget keys without calls. KEYS: the
+-- subscription; then, if it is of a function's own calls, 7 its bytes  8 its keys  9 its ended keys. ARGV: 1
+-- group  2 lease in ms.
 -- Returns how many there were.
+if KEYS[8] then queue.drop_orphans(KEYS) end
 local pending = redis.pcall('XPENDING', KEYS[1], ARGV[1])
 if pending.err or pending[1] == 0 then return 0 end
 local noted = redis.call('ZCARD', KEYS[2]) + redis.call('ZCARD', KEYS[3]) + redis.call('ZCARD', KEYS[4])

@@ -1,11 +1,12 @@
--- take: lease what may be worked on now. KEYS: the subscription; then 7 its bytes, if they are counted; then, if it is of a function's
--- own calls, 8 its keys  9 its ended keys  10 to 15 the subscription of its callbacks  16 their bytes.
--- ARGV: 1 group  2 consumer  3 how many  4 lease in ms  5 instance  6 a random seed for the tokens  7 the most bytes that its callbacks
--- may have; '' if there is no limit. When they have more, those that were given up are thrown away, and else nothing is taken:
--- each call that ends may leave one more.
--- Returns {entries, next, drained, last, callbacks that were thrown away}: entries {id, attempt, since, token, fields or false};
--- next, the ms until something else may be taken, -1 if nothing will; drained, 1 if nothing waits, 2 if there are too many callbacks;
--- last, the id up to which the group has read, if drained.
+-- take: lease what may be worked on now. KEYS: the subscription; then 7 its bytes, if they are counted; then,
+-- if it is of a function's own calls, 8 its keys  9 its ended keys  10 to 15 the subscription of its
+-- callbacks  16 their bytes.
+-- ARGV: 1 group  2 consumer  3 how many  4 lease in ms  5 instance  6 a random seed for the tokens  7 the
+-- most bytes that its callbacks may have; '' if there is no limit. When they have more, those that were given
+-- up are thrown away, and else nothing is taken: each call that ends may leave one more.
+-- Returns {entries, next, drained, last, callbacks that were thrown away}: entries {id, attempt, since,
+-- token, fields or false}; next, the ms until something else may be taken, -1 if nothing will; drained, 1 if
+-- nothing waits, 2 if there are too many callbacks; last, the id up to which the group has read, if drained.
 -- Errors NOGROUP if there is no such group.
 local t = redis.call('TIME')
 local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)

@@ -1,5 +1,6 @@
 -- unsubscribe: destroy a group and its notes. KEYS: the subscription; then 7 its bytes, if they are counted;
--- then, if it is of a function's own calls, 8 its keys  9 its ended keys. ARGV: 1 group  2 '1' if also when it has entries left.
+-- then, if it is of a function's own calls, 8 its keys  9 its ended keys. ARGV: 1 group  2 '1' if also when
+-- it has entries left.
 -- Returns 1; 0 if it has entries that it has not settled, and then nothing is done.
 local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])
 for _, g in ipairs(groups.err and {} or groups) do
