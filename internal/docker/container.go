@@ -54,9 +54,6 @@ var port = network.MustParsePort("8080/tcp")
 func (p *Provider) options(f hearth.Function, image Image, id string) client.ContainerCreateOptions {
 	env := f.Environment()
 	env["secret_mount_path"] = secretsDir
-	if _, set := env["port"]; set {
-		env["port"] = fmt.Sprint(port.Num()) // calls come to no other
-	}
 	var list []string
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		list = append(list, name+"="+env[name])

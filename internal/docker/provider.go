@@ -151,7 +151,7 @@ func (p *Provider) Info() (provider, orchestration string) { return "hearth", "d
 // Capabilities implements hearth.Provider.
 func (p *Provider) Capabilities() hearth.Capabilities {
 	return hearth.Capabilities{Runs: "containers", Memory: "the container engine", CPU: "the container engine", Requests: true,
-		Command: true, ReadOnlyRoot: true, Cores: p.cpus, Overrides: map[string]string{"secret_mount_path": secretsDir, "port": "8080"}}
+		Command: true, ReadOnlyRoot: true, Cores: p.cpus, Overrides: map[string]string{"secret_mount_path": secretsDir}}
 }
 
 // Apply implements hearth.Provider.
