@@ -1,12 +1,16 @@
 package chain_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log"
 	"net"
 	"net/http"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -251,6 +255,29 @@ func TestRedisAwayIsNotTheStepsFault(t *testing.T) {
 	answer := call(t, adder, m.Request(chain.WithRedis(t.Context(), rdb)))
 	require.Equal(t, http.StatusServiceUnavailable, answer.StatusCode)
 	require.NotEmpty(t, answer.Header.Get(chain.HeaderInternal))
+}
+
+// TestErrorsOfAStepAreLogged, on one line each: the answer goes to the dispatcher, and the operator reads the function's log.
+func TestErrorsOfAStepAreLogged(t *testing.T) { // not parallel: the log is the process's
+	var logged bytes.Buffer
+	log.SetOutput(&logged)
+	defer log.SetOutput(os.Stderr)
+	for body, want := range map[string]string{
+		`{"by":13}`:  `attempt 1: The step failed: "bad luck"`,
+		`{"by":14}`:  `attempt 1: Cannot be done: "never"`,
+		`{"by":-1}`:  `attempt 1: Refused: "by is negative"`,
+		`{"by":"x"}`: `attempt 1: Malformed message: "message `,
+	} {
+		ctx, _, m := pending(t, chaintest.Mini(t), body)
+		logged.Reset()
+		call(t, adder, m.Request(ctx))
+		require.Contains(t, logged.String(), "message "+m.ID+" of test.add, "+want)
+		require.Equal(t, 1, strings.Count(logged.String(), "\n"))
+	}
+	ctx, _, m := pending(t, chaintest.Mini(t), `{"by":1}`)
+	logged.Reset()
+	call(t, adder, m.Request(ctx))
+	require.Empty(t, logged.String())
 }
 
 func TestNetworkErrorOfAStepIsAFailureOfTheStep(t *testing.T) {

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log"
 	"net/http"
+	"strconv"
 
 	handler "github.com/openfaas/templates-sdk/go-http"
 )
@@ -30,7 +32,7 @@ func (p *permanent) Unwrap() error { return p.error }
 //	500  the step failed, also by a network error of its own, or the commit did
 //	503  Redis is away; with HeaderInternal, since the function had no chance
 //
-// all errors as application/problem+json. The 4xx are final: the dispatcher makes dead letters of them.
+// all errors as application/problem+json, and logs each. The 4xx are final: the dispatcher makes dead letters of them.
 //
 // The topic is checked here, when the chain is declared: Handle panics if Stream does.
 func Handle[M any](topic string, step func(context.Context, M) (Commit, error)) func(handler.Request) (handler.Response, error) {
@@ -51,8 +53,8 @@ func Handle[M any](topic string, step func(context.Context, M) (Commit, error)) 
 		}
 		var message M
 		if err := json.Unmarshal(r.Body, &message); err != nil {
-			return Problem{Status: http.StatusBadRequest, Title: "Malformed message",
-				Detail: fmt.Sprintf("message %s of %s: %v", d.ID, topic, err)}.Response(), nil
+			return failed(d, Problem{Status: http.StatusBadRequest, Title: "Malformed message",
+				Detail: fmt.Sprintf("message %s of %s: %v", d.ID, topic, err)}), nil
 		}
 		ctx := r.Context()
 		if ctx == nil {
@@ -60,15 +62,15 @@ func Handle[M any](topic string, step func(context.Context, M) (Commit, error)) 
 		}
 		rdb, err := Redis(ctx)
 		if err != nil {
-			return failure(err).Response(), nil
+			return failed(d, failure(err)), nil
 		}
 		commit, err := step(ctx, message)
 		if err != nil {
-			return failure(err).Response(), nil
+			return failed(d, failure(err)), nil
 		}
 		reply, done, err := commit.Settle(ctx, rdb, d, r.Body)
 		if err != nil {
-			return failure(err).Response(), nil
+			return failed(d, failure(err)), nil
 		}
 		if done {
 			reply = json.RawMessage(`{"done":"before"}`)
@@ -76,6 +78,12 @@ func Handle[M any](topic string, step func(context.Context, M) (Commit, error)) 
 		return handler.Response{StatusCode: http.StatusOK, Body: reply,
 			Header: http.Header{"Content-Type": {"application/json"}, HeaderSettled: {d.ID}}}, nil
 	}
+}
+
+// failed logs why a delivery failed, and makes the answer of it.
+func failed(d Delivery, p Problem) handler.Response {
+	log.Printf("message %s of %s, attempt %d: %s: %s", d.ID, d.Topic, d.Attempt, p.Title, strconv.Quote(p.Detail))
+	return p.Response()
 }
 
 // failure is the answer to an error of a step or of its commit.

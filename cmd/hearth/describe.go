@@ -111,6 +111,9 @@ func describe(out io.Writer, d description) {
 		line("warning", text)
 	}
 	line("replicas", fmt.Sprintf("%d of %d ready", d.AvailableReplicas, d.Replicas))
+	if e := d.LastExit; e != nil {
+		line("restarts", fmt.Sprintf("%d, the last at %s: %s", d.Restarts, e.At.Local().Format(time.DateTime), e.Reason))
+	}
 	line("invocations", fmt.Sprintf("%.0f", d.InvocationCount))
 	if u := d.Usage; u != nil {
 		line("usage", fmt.Sprintf("CPU %.0fm, memory %.1f MiB", u.CPU, u.TotalMemoryBytes/(1<<20)))
@@ -121,6 +124,9 @@ func describe(out io.Writer, d description) {
 	}
 	for _, q := range d.Queues {
 		line("queue", fmt.Sprintf("%s: %d queued (%d retrying), %d in flight, %d delayed, %d dead", q.Name, q.Queued, q.Retrying, q.InFlight, q.Delayed, q.Dead))
+		if q.LastError != nil {
+			line("", failureText(q.LastError))
+		}
 	}
 	line("image", d.Image)
 	line("process", d.EnvProcess)

@@ -20,6 +20,8 @@ type function struct {
 	Updating bool             `json:"updating,omitempty"`
 	Failing  string           `json:"failing,omitempty"`
 	Rollback *hearth.Rollback `json:"rollback,omitempty"`
+	Restarts uint64           `json:"restarts"`
+	LastExit *hearth.Exit     `json:"last_exit,omitempty"`
 	Warnings []string         `json:"warnings,omitempty"`
 	Enforced string           `json:"enforced,omitempty"`
 }

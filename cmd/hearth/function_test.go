@@ -59,7 +59,7 @@ func TestListShowsTheFunctionsOfANamespaceOrOfAll(t *testing.T) {
 
 	text, err = n.run("list")
 	require.NoError(t, err)
-	require.Regexp(t, `^FUNCTION +REPLICAS +INVOCATIONS +IMAGE *\nprobe +1/1 +1 +test/probe:latest *\n$`, text)
+	require.Regexp(t, `^FUNCTION +REPLICAS +RESTARTS +INVOCATIONS +IMAGE *\nprobe +1/1 +0 +1 +test/probe:latest *\n$`, text)
 	text, err = n.run("list", "--all-namespaces")
 	require.NoError(t, err)
 	require.Regexp(t, `NAMESPACE +FUNCTION`, text)

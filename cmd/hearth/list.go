@@ -17,7 +17,8 @@ func newList() *cobra.Command {
 		Aliases: []string{"ls", "functions", "ps"},
 		Short:   "List functions and their status",
 		Long: `Lists the functions of a namespace, or of all. REPLICAS are the ready ones out of the wanted ones: 0/0 is a function at zero, which
-starts with its next call. On a terminal, long cells are shortened to its width; a pipe gets them whole.`,
+starts with its next call. RESTARTS counts the crashes of replicas since this instance started. On a terminal, long cells are
+shortened to its width; a pipe gets them whole.`,
 		Example: "  hearth list\n  hearth list --all-namespaces\n  hearth list --json | jq -r '.[] | select(.failing) | .name'",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -61,7 +62,7 @@ func listFunctions(out io.Writer, list []function, all, quiet bool) {
 		_, _ = fmt.Fprintln(out, "no functions")
 		return
 	}
-	rows := [][]string{{"FUNCTION", "REPLICAS", "INVOCATIONS", "IMAGE", ""}}
+	rows := [][]string{{"FUNCTION", "REPLICAS", "RESTARTS", "INVOCATIONS", "IMAGE", ""}}
 	if all {
 		rows[0] = append([]string{"NAMESPACE"}, rows[0]...)
 	}
@@ -73,7 +74,7 @@ func listFunctions(out io.Writer, list []function, all, quiet bool) {
 		case f.Rollback != nil:
 			note = "rolled back: " + f.Rollback.Reason
 		}
-		row := []string{f.Name, fmt.Sprintf("%d/%d", f.AvailableReplicas, f.Replicas), fmt.Sprintf("%.0f", f.InvocationCount), f.Image, oneLine(note)}
+		row := []string{f.Name, fmt.Sprintf("%d/%d", f.AvailableReplicas, f.Replicas), fmt.Sprint(f.Restarts), fmt.Sprintf("%.0f", f.InvocationCount), f.Image, oneLine(note)}
 		if all {
 			row = append([]string{f.Namespace}, row...)
 		}

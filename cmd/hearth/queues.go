@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"strconv"
 
 	"github.com/hearthfaas/hearth/cli/terminal"
+	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/gateway"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/spf13/cobra"
@@ -24,6 +26,9 @@ type queue struct {
 	Delayed  int     `json:"delayed"` // until their time
 	Dead     int     `json:"dead"`
 	Oldest   float64 `json:"oldest_seconds"` // how long the first queued one has waited
+
+	// LastError is the last failed attempt of a message that is tried again.
+	LastError *dispatch.Failure `json:"last_error"`
 }
 
 func newQueues() *cobra.Command {
@@ -33,7 +38,8 @@ func newQueues() *cobra.Command {
 		Aliases: []string{"queue"},
 		Short:   "List the queues and how many messages each has",
 		Long: `Lists the queues. QUEUED messages wait to be delivered; RETRYING says how many of them failed and wait for their next attempt. IN FLIGHT
-ones are being worked on. DELAYED ones wait for their time, as X-Delay says. DEAD ones are dead letters: see hearth dead.`,
+ones are being worked on. DELAYED ones wait for their time, as X-Delay says. DEAD ones are dead letters: see hearth dead.
+While a message is retried, the reason of the last failed attempt is shown beside its queue.`,
 		Example: "  hearth queues\n  hearth queues --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -63,7 +69,7 @@ func (c *client) queues(ctx context.Context, function string) ([]queue, error) {
 	list := []queue{}
 	for _, q := range told {
 		list = append(list, queue{Name: q.Name, Function: q.Function, Deployed: q.Deployed,
-			Queued: q.Waiting + q.Due, Retrying: q.Due, InFlight: q.Leased, Delayed: q.Delayed, Dead: q.Dead, Oldest: q.Oldest})
+			Queued: q.Waiting + q.Due, Retrying: q.Due, InFlight: q.Leased, Delayed: q.Delayed, Dead: q.Dead, Oldest: q.Oldest, LastError: q.LastError})
 	}
 	return list, nil
 }
@@ -77,12 +83,19 @@ func (c *client) queuesOf(ctx context.Context, n hearth.Name) ([]queue, error) {
 	return list, err
 }
 
+// failureText is the last attempt that failed.
+func failureText(f *dispatch.Failure) string {
+	return fmt.Sprintf("attempt %d failed: %s", f.Attempt, f.Reason)
+}
+
 func showQueues(out io.Writer, list []queue) {
 	rows := [][]string{{"QUEUE", "QUEUED", "RETRYING", "IN FLIGHT", "DELAYED", "DEAD", ""}}
 	for _, q := range list {
 		note := ""
 		if !q.Deployed {
 			note = "function not deployed"
+		} else if q.LastError != nil {
+			note = oneLine(failureText(q.LastError))
 		}
 		rows = append(rows, []string{q.Name, strconv.Itoa(q.Queued), strconv.Itoa(q.Retrying), strconv.Itoa(q.InFlight), strconv.Itoa(q.Delayed), strconv.Itoa(q.Dead), note})
 	}

@@ -92,6 +92,7 @@ func (d *Dispatcher) deliver(ctx context.Context, f hearth.Function, s Subscript
 	event := Delivered{Attempt: got.attempt, Callback: callback, Waited: waited(del, e)}
 	end := func(came, reason string) {
 		event.Came = came
+		d.failures.note(s.Subscription, del.ID, came, reason, got.attempt)
 		span.EndDelivered(came, got.status, reason)
 	}
 	if context.Cause(ctx) == errCancelled {

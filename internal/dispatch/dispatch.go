@@ -87,6 +87,7 @@ type Dispatcher struct {
 	watch  *watches
 
 	settling settler
+	failures failures
 
 	mu    sync.Mutex
 	lanes map[hearth.Name]*lane
@@ -189,6 +190,7 @@ func (d *Dispatcher) Delete(n hearth.Name) {
 	if l != nil {
 		for _, s := range l.clear() {
 			d.watch.remove(s)
+			d.failures.forget(s)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package docker
 import (
 	"context"
 	"io"
-	"strings"
 	"sync"
 	"time"
 
@@ -41,13 +40,7 @@ func (r *replica) copyOutput(stream io.Reader) {
 		from, to := io.Pipe()
 		id := r.State().ID
 		reading.Go(func() {
-			r.log.CopyLines(id, name, from, func(line string) {
-				if line = strings.TrimSpace(line); line != "" {
-					r.mu.Lock()
-					r.lastLine = line
-					r.mu.Unlock()
-				}
-			})
+			r.log.CopyLines(id, name, from, r.said.Line)
 		})
 		return to
 	}

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/hearthfaas/hearth/internal/crash"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/logs"
 	"github.com/hearthfaas/hearth/internal/replicaset"
@@ -203,7 +204,8 @@ func (p *Provider) start(f hearth.Function, image Image, number int, asleep bool
 func (p *Provider) newReplica(f hearth.Function, image Image, number int, asleep bool, changed func()) *replica {
 	name := f.Name().String()
 	r := &replica{p: p, spec: f, image: image, number: number, changed: changed, log: p.cfg.Logs.File(name), slog: p.cfg.Log.With("function", name),
-		woken: make(chan struct{}), done: make(chan struct{}), calls: &hearth.Calls{}}
+		woken: make(chan struct{}), done: make(chan struct{}), calls: &hearth.Calls{},
+		said: crash.NewReader(f.Service, "")}
 	r.id = r.newID()
 	if !asleep {
 		close(r.woken)

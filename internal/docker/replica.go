@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/hearthfaas/hearth/internal/crash"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/logs"
 	"github.com/hearthfaas/hearth/internal/probe"
@@ -39,6 +40,7 @@ type replica struct {
 	log     *logs.File
 	slog    *slog.Logger
 	calls   *hearth.Calls
+	said    *crash.Reader
 
 	ctx  context.Context // ends when the replica is to end
 	stop context.CancelFunc
@@ -54,7 +56,8 @@ type replica struct {
 	proven    bool // it has been ready
 	failing   string
 	started   time.Time
-	lastLine  string
+	restarts  int
+	lastExit  *hearth.Exit
 }
 
 // State, Wake, End, Kill and Done implement replicaset.Replica.
@@ -62,7 +65,7 @@ func (r *replica) State() hearth.Replica {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return hearth.Replica{ID: r.id, Revision: r.spec.Revision, Address: r.address, Started: r.started,
-		Accepting: r.accepting, Ready: r.ready, Failing: r.failing, Proven: r.proven, Calls: r.calls}
+		Accepting: r.accepting, Ready: r.ready, Failing: r.failing, Proven: r.proven, Restarts: r.restarts, LastExit: r.lastExit, Calls: r.calls}
 }
 
 func (r *replica) Wake() {
@@ -127,6 +130,10 @@ func (r *replica) live(adopted *found) {
 			crashes = 0 // it is made again at once
 		}
 		crashes++
+		r.mu.Lock()
+		r.restarts++
+		r.lastExit = &hearth.Exit{At: time.Now(), Reason: err.Error()}
+		r.mu.Unlock()
 		r.slog.Warn("replica ended by itself", "replica", r.State().ID, "reason", err, "crashes", crashes)
 		switch {
 		case hearth.CodeOf(err) == hearth.Invalid: // it will not get better by itself
@@ -179,8 +186,9 @@ func (r *replica) attend(containerID string, adopted *found) (wasReady bool, err
 	died := r.p.events.watch(containerID)
 	defer r.p.events.forget(containerID)
 	r.mu.Lock()
-	r.container, r.lastLine = containerID, ""
+	r.container = containerID
 	r.mu.Unlock()
+	r.said.Reset()
 	defer func() {
 		r.mu.Lock()
 		r.container = ""
@@ -215,10 +223,8 @@ func (r *replica) attend(containerID string, adopted *found) (wasReady bool, err
 	case <-followed:
 	case <-time.After(time.Second):
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.lastLine != "" && !away(err) {
-		err = fmt.Errorf("%w: %s", err, r.lastLine)
+	if said := r.said.Reason(); said != "" && !away(err) {
+		err = fmt.Errorf("%w: %s", err, said)
 	}
 	return wasReady, err
 }

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/router"
 	"github.com/openfaas/faas-provider/types"
@@ -43,12 +44,17 @@ func namespaceOf(name string) string {
 }
 
 // status is what is told of a function: OpenFaaS's words, whether replicas of two versions are there, why it cannot start, if it
-// cannot, and what it was rolled back from.
+// cannot, what it was rolled back from, and how often its replicas ended by themselves.
 type status struct {
 	types.FunctionStatus
 	Updating bool             `json:"updating,omitempty"`
 	Failing  string           `json:"failing,omitempty"`
 	Rollback *hearth.Rollback `json:"rollback,omitempty"`
+	Restarts uint64           `json:"restarts"` // of replicas that ended by themselves, since this hearth began
+	LastExit *hearth.Exit     `json:"last_exit,omitempty"`
+
+	// LastError is of a queued call or message that is tried again.
+	LastError *dispatch.Failure `json:"last_error,omitempty"`
 
 	// Of one function only:
 	Warnings []string `json:"warnings,omitempty"` // what of its spec has no effect here, or another than one may expect
@@ -101,10 +107,16 @@ func (g *Gateway) status(w http.ResponseWriter, r *http.Request) error {
 // statusOf is a function as it was deployed, word for word, and how it is.
 func (g *Gateway) statusOf(f hearth.Function) status {
 	load, _ := g.cfg.Router.Load(f.Name())
-	return status{Updating: load.Known > f.Replicas, Failing: load.Failing, Rollback: f.Rollback, FunctionStatus: types.FunctionStatus{Name: f.Service, Namespace: f.Namespace, Image: f.Image, EnvProcess: f.EnvProcess, EnvVars: f.EnvVars,
-		Constraints: f.Constraints, Secrets: f.Secrets, Labels: f.Labels, Annotations: f.Annotations, Limits: f.Limits, Requests: f.Requests,
-		ReadOnlyRootFilesystem: f.ReadOnlyRootFilesystem, CreatedAt: f.CreatedAt,
-		Replicas: uint64(f.Replicas), AvailableReplicas: uint64(load.Available), InvocationCount: float64(load.Calls)}}
+	var failed *dispatch.Failure
+	if g.cfg.Dispatch != nil {
+		failed = g.cfg.Dispatch.LastFailureOf(f.Name())
+	}
+	return status{LastError: failed,
+		Updating: load.Known > f.Replicas, Failing: load.Failing, Rollback: f.Rollback,
+		Restarts: load.Restarts, LastExit: load.LastExit, FunctionStatus: types.FunctionStatus{Name: f.Service, Namespace: f.Namespace, Image: f.Image, EnvProcess: f.EnvProcess, EnvVars: f.EnvVars,
+			Constraints: f.Constraints, Secrets: f.Secrets, Labels: f.Labels, Annotations: f.Annotations, Limits: f.Limits, Requests: f.Requests,
+			ReadOnlyRootFilesystem: f.ReadOnlyRootFilesystem, CreatedAt: f.CreatedAt,
+			Replicas: uint64(f.Replicas), AvailableReplicas: uint64(load.Available), InvocationCount: float64(load.Calls)}}
 }
 
 // toTheEnd is the context of a change that must not be left half done because its caller is gone.

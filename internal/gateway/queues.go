@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
 )
@@ -17,6 +18,7 @@ type Queue struct {
 	Function string `json:"function"` // with its namespace
 	Deployed bool   `json:"deployed"`
 	redis.Depth
+	LastError *dispatch.Failure `json:"last_error,omitempty"` // of a message that is tried again, as far as this instance knows
 
 	sub chain.Subscription
 }
@@ -43,13 +45,19 @@ func queueName(s chain.Subscription) (name string, n hearth.Name, ok bool) {
 
 // AllQueues are all subscriptions, also those that removed functions have left, by name.
 func (g *Gateway) AllQueues(ctx context.Context) ([]Queue, error) {
-	return Queues(ctx, g.cfg.Queue, func(n hearth.Name) bool {
+	list, err := Queues(ctx, g.cfg.Queue, func(n hearth.Name) bool {
 		if g.cfg.Registry == nil { // see QueueAPI
 			return true
 		}
 		_, deployed := g.cfg.Registry.Function(n)
 		return deployed
 	})
+	for i := range list {
+		if g.cfg.Dispatch != nil {
+			list[i].LastError = g.cfg.Dispatch.LastFailure(list[i].sub)
+		}
+	}
+	return list, err
 }
 
 // Queues are all subscriptions that a Redis has, by name.

@@ -52,6 +52,12 @@ type Usage struct {
 	Memory int64   // bytes
 }
 
+// An Exit is the end of a replica that nobody asked for.
+type Exit struct {
+	At     time.Time `json:"at"`
+	Reason string    `json:"reason"`
+}
+
 // A Replica is one running copy of a function.
 type Replica struct {
 	ID       string
@@ -67,6 +73,10 @@ type Replica struct {
 	Failing string
 	// Proven means that it has been ready before, so that what is wrong now may pass.
 	Proven bool
+
+	// Restarts is how often it has ended by itself and was started again; LastExit is the last time, or nil.
+	Restarts int
+	LastExit *Exit
 
 	// Calls counts the calls that the router gives it. A provider that lets the router's calls end before it ends the replica
 	// sets it; it stays the same as long as the replica lives.

@@ -68,7 +68,7 @@ func state(queues func(context.Context) ([]gateway.Queue, error)) metrics.State 
 			return []hearth.Function{function(oven, 3, map[string]string{"com.openfaas.scale.min": "2"}), function(baker, 0, nil)}
 		},
 		Load: func(n hearth.Name) (router.Load, bool) {
-			return router.Load{InFlight: 4, Held: 1, Available: 2, ReplicaTime: 90 * time.Second, BusyTime: 4 * time.Second}, n == oven
+			return router.Load{InFlight: 4, Held: 1, Available: 2, Restarts: 4, ReplicaTime: 90 * time.Second, BusyTime: 4 * time.Second}, n == oven
 		},
 		Used: func(n hearth.Name) (meter.Usage, bool) {
 			return meter.Usage{BusyMemory: 4000 * 512, ReplicaMemory: 90_000 * 512}, n == oven

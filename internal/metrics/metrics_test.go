@@ -175,6 +175,7 @@ func TestStateIsLookedUpAtEachScrape(t *testing.T) {
 		`gateway_service_count{function_name="oven.openfaas-fn"}`:                           3,
 		`gateway_service_ready_count{function_name="oven.openfaas-fn"}`:                     2,
 		`hearth_replica_seconds_total{function_name="oven.openfaas-fn"}`:                    90,
+		`hearth_replica_restarts_total{function_name="oven.openfaas-fn"}`:                   4,
 		`gateway_service_min{function_name="oven.openfaas-fn"}`:                             2,
 		`gateway_service_target{function_name="oven.openfaas-fn"}`:                          32,
 		`gateway_service_target_load{function_name="oven.openfaas-fn",scaling_type="work"}`: 32,

@@ -56,6 +56,7 @@ var (
 	inflight = gauge("gateway_function_invocation_inflight", "Calls of a function that are under way, or held until it has a replica.", functionName)
 
 	replicaSeconds = counter("hearth_replica_seconds_total", "Seconds that the replicas of a function have lived, together, on this hearth: what it used.")
+	restarts       = counter("hearth_replica_restarts_total", "Times that a replica of a function ended by itself and was started again, on this hearth.")
 
 	busySeconds = counter("hearth_usage_busy_seconds_total", "Seconds that calls of a function were under way, together, on this hearth.")
 	gbSeconds   = counter("hearth_usage_gb_seconds_total", "The same times the function's limit of memory, in GB.")
@@ -74,7 +75,7 @@ var (
 type stateCollector struct{ s State }
 
 func (stateCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{desired, ready, minimum, target, load, inflight, replicaSeconds, busySeconds, gbSeconds, replicaGB, fired, next, waiting, deadLetters, oldest, redisUp} {
+	for _, d := range []*prometheus.Desc{desired, ready, minimum, target, load, inflight, replicaSeconds, restarts, busySeconds, gbSeconds, replicaGB, fired, next, waiting, deadLetters, oldest, redisUp} {
 		ch <- d
 	}
 }
@@ -130,6 +131,7 @@ func (c stateCollector) function(f hearth.Function, ch chan<- prometheus.Metric,
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, value, name)
 	}
 	sum(replicaSeconds, now.ReplicaTime.Seconds())
+	sum(restarts, float64(now.Restarts))
 	sum(busySeconds, now.BusyTime.Seconds())
 	if c.s.Used == nil {
 		return

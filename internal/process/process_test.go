@@ -255,3 +255,22 @@ func TestCallsThatAProcessNeverAcceptedAreGivenToAnother(t *testing.T) {
 	apply(f)
 	calls.Wait()
 }
+
+// TestAPanicIsToldWithItsPlace in the project's source, though the binary was built with -trimpath.
+func TestAPanicIsToldWithItsPlace(t *testing.T) {
+	t.Parallel()
+	s, _ := setup(t)
+	r := router.New(router.Config{})
+	f := function(s.Image, 1)
+	r.Set(f)
+	s.Provider.Watch(r.Update)
+	require.NoError(t, s.Provider.Apply(t.Context(), f))
+	t.Cleanup(func() { require.NoError(t, s.Provider.Close(context.Background())) })
+	req := &http.Request{Method: http.MethodPost, URL: &url.URL{Path: "/", RawQuery: "panic=no+flour"}, Header: http.Header{}}
+	_, err := r.RoundTrip(f.Name(), req.WithContext(t.Context()))
+	require.Equal(t, hearth.BadGateway, hearth.CodeOf(err), err)
+	load := func() router.Load { l, _ := r.Load(f.Name()); return l }
+	require.Eventually(t, func() bool { return load().Restarts == 1 && load().Available == 1 }, 30*time.Second, time.Millisecond)
+	require.Regexp(t, `^exit status 2: panic: no flour, at functions/probe/handler.go:\d+$`, load().LastExit.Reason)
+	require.Empty(t, load().Failing, "it starts again at once")
+}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/hearthfaas/hearth/internal/cgroup"
 	"github.com/hearthfaas/hearth/internal/child"
+	"github.com/hearthfaas/hearth/internal/crash"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/logs"
 	"github.com/hearthfaas/hearth/internal/replicaset"
@@ -122,7 +123,8 @@ func (p *Provider) start(f hearth.Function, image Image, number int, _ bool, cha
 	name, files := f.Name().String(), filepath.Join(p.run, fmt.Sprint(p.next.Add(1)))
 	r := &replica{id: fmt.Sprintf("%s-%d", f.Service, number), revision: f.Revision, spec: f, binary: image.Path,
 		socket: files + ".sock", tmp: files + ".tmp", log: p.cfg.Logs.File(name), slog: p.cfg.Log.With("function", name),
-		accepting: true, done: make(chan struct{}), changed: changed, calls: &hearth.Calls{}}
+		accepting: true, done: make(chan struct{}), changed: changed, calls: &hearth.Calls{},
+		said: crash.NewReader(f.Service, crash.Module(image.Path))}
 	listener, first, err := listen(r.socket)
 	if err != nil {
 		return nil, fmt.Errorf("start a replica of %s: %w", name, err)

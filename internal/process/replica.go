@@ -10,7 +10,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -18,6 +17,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/backlog"
 	"github.com/hearthfaas/hearth/internal/cgroup"
 	"github.com/hearthfaas/hearth/internal/child"
+	"github.com/hearthfaas/hearth/internal/crash"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/logs"
 	"github.com/hearthfaas/hearth/internal/probe"
@@ -43,6 +43,7 @@ type replica struct {
 	changed  func() // tells the provider; called without mu
 	calls    *hearth.Calls
 	group    func() (*cgroup.Group, error) // makes one for a process; nil if nothing is limited
+	said     *crash.Reader
 
 	stop context.CancelFunc // begins to end it
 	done chan struct{}      // closed when it is gone
@@ -53,8 +54,9 @@ type replica struct {
 	proven    bool // it has been ready
 	failing   string
 	started   time.Time
-	lastLine  string
 	unhealthy string // why its process is killed
+	restarts  int
+	lastExit  *hearth.Exit
 	process   *os.Process
 }
 
@@ -63,7 +65,7 @@ func (r *replica) State() hearth.Replica {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return hearth.Replica{ID: r.id, Revision: r.revision, Address: "unix://" + r.socket, Started: r.started,
-		Accepting: r.accepting, Ready: r.ready, Failing: r.failing, Proven: r.proven, Calls: r.calls}
+		Accepting: r.accepting, Ready: r.ready, Failing: r.failing, Proven: r.proven, Restarts: r.restarts, LastExit: r.lastExit, Calls: r.calls}
 }
 
 func (r *replica) End() { r.stop() }
@@ -116,6 +118,10 @@ func (r *replica) run(ctx context.Context, listener *net.UnixListener, first net
 			crashes = 0
 		}
 		crashes++
+		r.mu.Lock()
+		r.restarts++
+		r.lastExit = &hearth.Exit{At: time.Now(), Reason: why}
+		r.mu.Unlock()
 		r.slog.Warn("replica ended by itself", "replica", r.id, "reason", why, "crashes", crashes)
 		if crashes == 1 {
 			r.changed()
@@ -147,8 +153,9 @@ func pause(ctx context.Context, d time.Duration) {
 // once runs one process until it ends. It returns whether it got ready, and why it ended.
 func (r *replica) once(ctx context.Context, listener *net.UnixListener, first net.Conn) (wasReady bool, why string) {
 	r.mu.Lock()
-	r.lastLine, r.unhealthy = "", "" // before it prints
+	r.unhealthy = ""
 	r.mu.Unlock()
+	r.said.Reset() // before it prints
 	var group *cgroup.Group
 	if r.group != nil {
 		var err error
@@ -198,8 +205,8 @@ func (r *replica) once(ctx context.Context, listener *net.UnixListener, first ne
 	case group != nil && group.Kills() > 0:
 		return wasReady, fmt.Sprintf("it was killed, as it used more than its memory limit of %d MiB", r.spec.Limit().Memory>>20)
 	}
-	if r.lastLine != "" {
-		why += ": " + r.lastLine
+	if said := r.said.Reason(); said != "" {
+		why += ": " + said
 	}
 	return wasReady, why
 }
@@ -231,13 +238,7 @@ func (r *replica) start(listener *net.UnixListener, group *cgroup.Group) (*exec.
 		outputs.from = append(outputs.from, from)
 		outputs.reading.Go(func() {
 			defer func() { _ = from.Close() }()
-			r.log.CopyLines(r.id, stream.name, from, func(line string) {
-				if line = strings.TrimSpace(line); line != "" {
-					r.mu.Lock()
-					r.lastLine = line
-					r.mu.Unlock()
-				}
-			})
+			r.log.CopyLines(r.id, stream.name, from, r.said.Line)
 		})
 	}
 	err = startIn(group, cmd)

@@ -219,15 +219,28 @@ func restarts(s *subject) {
 	s.apply(s.function(1))
 	r := s.await("one replica", ready(1))[0]
 	pid := s.ask(r, "pid")
-	_, err := Call(s.t.Context(), r, "exit", "")
-	require.Error(s.t, err)
-	s.await("a new process", func(list []hearth.Replica) bool {
-		if !ready(1)(list) {
-			return false
-		}
-		now, err := Call(s.t.Context(), list[0], "pid", "")
-		return err == nil && (now != pid || list[0].ID != r.ID)
-	})
+	require.Zero(s.t, r.Restarts)
+	require.Nil(s.t, r.LastExit)
+	again := func(what string) hearth.Replica {
+		_, err := Call(s.t.Context(), r, what, "")
+		require.Error(s.t, err)
+		r = s.await("a new process", func(list []hearth.Replica) bool {
+			if !ready(1)(list) {
+				return false
+			}
+			now, err := Call(s.t.Context(), list[0], "pid", "")
+			return err == nil && (now != pid || list[0].ID != r.ID)
+		})[0]
+		pid = s.ask(r, "pid")
+		return r
+	}
+	r = again("exit")
+	require.Equal(s.t, 1, r.Restarts)
+	require.Regexp(s.t, `exit (code|status) 7$`, r.LastExit.Reason, "the log of calls is no reason")
+	r = again("panic=no+flour")
+	require.Equal(s.t, 2, r.Restarts)
+	require.Contains(s.t, r.LastExit.Reason, "panic: no flour")
+	require.WithinDuration(s.t, time.Now(), r.LastExit.At, patience)
 }
 
 func saysWhy(s *subject) {

@@ -17,6 +17,9 @@ type Load struct {
 	Failing   string // why one of them cannot start
 	Proven    bool   // one has been ready before, so another may help
 
+	Restarts uint64       // of replicas that ended by themselves, since the function was deployed or this hearth began
+	LastExit *hearth.Exit // the last of these; nil if there was none
+
 	// What time was spent on, since the function was deployed or this hearth began: a mean is the difference of two.
 	ReplicaTime time.Duration // that its replicas have lived, together
 	BusyTime    time.Duration // InFlight over time
@@ -80,7 +83,7 @@ func (fn *route) load() Load {
 	defer fn.mu.Unlock()
 	fn.count(time.Now())
 	l := Load{ReplicaTime: fn.replicaTime, BusyTime: fn.busyTime, LoadTime: fn.loadTime, Calls: fn.calls, InFlight: fn.inflight, Ending: fn.inflight,
-		Held: fn.waiting.Len(), Failing: fn.failing, Known: len(fn.replicas)}
+		Held: fn.waiting.Len(), Failing: fn.failing, Known: len(fn.replicas), Restarts: fn.restarts, LastExit: fn.lastExit}
 	for _, t := range fn.replicas {
 		if t.Accepting {
 			l.Ending -= t.inflight

@@ -85,7 +85,9 @@ type route struct {
 	wakeError   error     // why it could not be woken the last time
 	wokenAt     time.Time // when that was
 	calls       uint64    // that came, ever
-	inflight    int       // that replicas have, also those that are not listed any more
+	restarts    uint64    // of replicas, ever
+	lastExit    *hearth.Exit
+	inflight    int // that replicas have, also those that are not listed any more
 
 	replicaTime, busyTime, loadTime time.Duration // Load's, up to
 	countedAt                       time.Time     // when what they are sums of last changed
@@ -156,8 +158,9 @@ func (fn *route) update(replicas []hearth.Replica) {
 	defer fn.mu.Unlock()
 	fn.count(time.Now())
 	known := map[string]*target{}
+	restarts := map[*hearth.Calls]int{}
 	for _, t := range fn.replicas {
-		known[t.ID] = t
+		known[t.ID], restarts[t.given] = t, t.Restarts
 	}
 	fn.replicas, fn.failing = nil, ""
 	for _, state := range replicas {
@@ -170,6 +173,12 @@ func (fn *route) update(replicas []hearth.Replica) {
 		}
 		if state.Ready && !t.Ready || !state.Started.Equal(t.Started) {
 			t.avoid = time.Time{} // it has started again
+		}
+		if state.Calls != nil { // it is the same replica, though its name may be another
+			fn.restarts += uint64(max(0, state.Restarts-restarts[state.Calls]))
+		}
+		if e := state.LastExit; e != nil && (fn.lastExit == nil || e.At.After(fn.lastExit.At)) {
+			fn.lastExit = e
 		}
 		t.Replica = state
 		fn.replicas = append(fn.replicas, t)

@@ -149,6 +149,9 @@ func Handle(r handler.Request) (handler.Response, error) {
 		}
 	case query.Has("exit"):
 		os.Exit(7)
+	case query.Has("panic"): // where the watchdog cannot catch it
+		go func() { panic(query.Get("panic")) }()
+		time.Sleep(time.Minute)
 	case query.Has("print"):
 		fmt.Println(query.Get("print"))
 	case query.Has("sleep"):
