@@ -255,6 +255,59 @@ func TestMaxInflight(t *testing.T) {
 	eventually(t, func() bool { return r.get("/") == http.StatusOK })
 }
 
+// TestProcessOfAHandlerThatDoesNotEndIsReplaced: it takes no new calls, answers the others, and ends with a reason.
+func TestProcessOfAHandlerThatDoesNotEndIsReplaced(t *testing.T) {
+	t.Parallel()
+	r := start(t, "exec_timeout=2s", "exec_grace=1s", "release="+filepath.Join(t.TempDir(), "never"))
+	require.Equal(t, http.StatusGatewayTimeout, r.get("/?deaf"))
+	other := make(chan *http.Response, 1)
+	go func() { // it runs until its own exec_timeout
+		res, err := r.client.Get("http://function/?slow")
+		if err != nil {
+			t.Error(err)
+		}
+		other <- res
+	}()
+	eventually(t, func() bool { return r.log.contain("1s after its exec_timeout") })
+	notTaken := func(res *http.Response) bool {
+		return res.StatusCode == http.StatusServiceUnavailable && res.Header.Get("X-Hearth-Not-Taken") != "" && res.Header.Get("Retry-After") != ""
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://function/", nil)
+	require.NoError(t, err)
+	res, err := r.client.Do(req)
+	if err == nil { // else the other call was late, and was refused
+		require.True(t, notTaken(res), res.Status)
+	}
+	late := <-other
+	require.NotNil(t, late)
+	if err == nil {
+		require.Equal(t, http.StatusGatewayTimeout, late.StatusCode)
+	} else {
+		require.True(t, notTaken(late), late.Status)
+	}
+	select {
+	case err := <-r.exited:
+		require.ErrorContains(t, err, "exit status 1")
+	case <-time.After(30 * time.Second):
+		t.Fatal("it is still there")
+	}
+	require.True(t, r.log.contain("did not end within 1s after its exec_timeout, 2s: this process ends"))
+}
+
+func TestAHandlerMayGoOnForEver(t *testing.T) {
+	t.Parallel()
+	release := filepath.Join(t.TempDir(), "release")
+	r := start(t, "exec_timeout=50ms", "exec_grace=0", "max_inflight=1", "release="+release)
+	require.Equal(t, http.StatusGatewayTimeout, r.get("/?deaf"))
+	began := time.Now()
+	eventually(t, func() bool { return time.Since(began) > 200*time.Millisecond })
+	require.Equal(t, http.StatusTooManyRequests, r.get("/"))
+	require.NoError(t, os.WriteFile(release, nil, 0o600))
+	eventually(t, func() bool { return r.get("/") == http.StatusOK })
+}
+
 func TestHealthAndReady(t *testing.T) {
 	t.Parallel()
 	r := start(t)

@@ -274,3 +274,33 @@ func TestAPanicIsToldWithItsPlace(t *testing.T) {
 	require.Regexp(t, `^exit status 2: panic: no flour, at functions/probe/handler.go:\d+$`, load().LastExit.Reason)
 	require.Empty(t, load().Failing, "it starts again at once")
 }
+
+// TestAReplicaWithACallThatDoesNotEndIsReplaced, and the next call waits for the new one.
+func TestAReplicaWithACallThatDoesNotEndIsReplaced(t *testing.T) {
+	t.Parallel()
+	s, _ := setup(t)
+	r := router.New(router.Config{})
+	f := function(s.Image, 1)
+	f.EnvVars["exec_timeout"], f.EnvVars["exec_grace"] = "2s", "100ms"
+	r.Set(f)
+	s.Provider.Watch(r.Update)
+	require.NoError(t, s.Provider.Apply(t.Context(), f))
+	t.Cleanup(func() { require.NoError(t, s.Provider.Close(context.Background())) })
+	call := func(query string) (int, error) {
+		req := &http.Request{Method: http.MethodPost, URL: &url.URL{Path: "/", RawQuery: query}, Header: http.Header{}}
+		res, err := r.RoundTrip(f.Name(), req.WithContext(t.Context()))
+		if err != nil {
+			return 0, err
+		}
+		return res.StatusCode, res.Body.Close()
+	}
+	status, err := call("sleep=1h")
+	require.NoError(t, err)
+	require.Equal(t, http.StatusGatewayTimeout, status)
+	load := func() router.Load { l, _ := r.Load(f.Name()); return l }
+	require.Eventually(t, func() bool { return load().Restarts == 1 && load().Available == 1 }, 30*time.Second, time.Millisecond)
+	require.Contains(t, load().LastExit.Reason, "a call did not end within 100ms after its exec_timeout, 2s")
+	status, err = call("")
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, status)
+}

@@ -38,6 +38,7 @@ type config struct {
 	readTimeout   time.Duration // read_timeout: 30s, for the whole request
 	writeTimeout  time.Duration // write_timeout: 30s, for the answer, and for draining
 	execTimeout   time.Duration // exec_timeout: 30s, for Handle; 0 is no limit
+	execGrace     time.Duration // exec_grace: 10s, for Handle to return after exec_timeout; 0 is no limit
 	drainPause    time.Duration // healthcheck_interval: 2s; between SIGTERM and closing the door
 	maxInflight   int64         // max_inflight: 0, no limit
 	maxBody       int64         // max_body_bytes: 16 MiB
@@ -55,7 +56,7 @@ func configFromEnv() config {
 	return config{
 		port: number("port", 8080), metricsPort: number("metrics_port", 0),
 		readTimeout: duration("read_timeout", 30*time.Second), writeTimeout: duration("write_timeout", 30*time.Second),
-		execTimeout: duration("exec_timeout", 30*time.Second),
+		execTimeout: duration("exec_timeout", 30*time.Second), execGrace: duration("exec_grace", 10*time.Second),
 		maxInflight: int64(number("max_inflight", 0)), maxBody: int64(number("max_body_bytes", 16<<20)),
 		suppressLock: flag("suppress_lock", false), logCallID: flag("log_callid", true), logRequests: flag("log_requests", true),
 		drainPause: duration("healthcheck_interval", defaultDrainPause), maxHeaderSize: 1 << 20,
@@ -96,7 +97,7 @@ func flag(name string, fallback bool) bool {
 
 func main() {
 	log.SetPrefix("")
-	w := &watchdog{config: configFromEnv(), lock: filepath.Join(os.TempDir(), ".lock"), calls: map[series]*histogram{}}
+	w := &watchdog{config: configFromEnv(), lock: filepath.Join(os.TempDir(), ".lock"), calls: map[series]*histogram{}, stuck: make(chan struct{})}
 	if err := w.run(); err != nil {
 		log.Fatalf("watchdog: %v", err)
 	}
@@ -108,6 +109,9 @@ type watchdog struct {
 	lock      string
 	accepting atomic.Bool
 	inflight  atomic.Int64
+	overdue   atomic.Int64  // of these, that outlived exec_timeout and exec_grace
+	stuck     chan struct{} // closed when there is the first one
+	once      sync.Once
 
 	mu    sync.Mutex
 	calls map[series]*histogram
@@ -153,6 +157,8 @@ func (w *watchdog) run() error {
 	select {
 	case err := <-failed:
 		return err
+	case <-w.stuck:
+		return w.replace(server)
 	case <-stop:
 	}
 	w.accepting.Store(false)
@@ -161,6 +167,36 @@ func (w *watchdog) run() error {
 	ctx, cancel := context.WithTimeout(context.Background(), w.writeTimeout)
 	defer cancel()
 	return server.Shutdown(ctx)
+}
+
+// outlived notes a call that goes on though its time and exec_grace are over. Nothing in Go can end it but the end of the process.
+func (w *watchdog) outlived() {
+	w.overdue.Add(1)
+	w.once.Do(func() { close(w.stuck) })
+}
+
+// replace ends this process, so that the platform starts another in its place. New calls are refused, and other calls may end.
+func (w *watchdog) replace(server *http.Server) error {
+	w.accepting.Store(false)
+	_ = os.Remove(w.lock)
+	log.Printf("a call still runs %v after its exec_timeout, %v: this process ends when its other calls have ended", w.execGrace, w.execTimeout)
+	for end := time.Now().Add(max(w.execTimeout, w.writeTimeout)); w.inflight.Load() > w.overdue.Load() && time.Now().Before(end); {
+		time.Sleep(10 * time.Millisecond)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second) // for the last answers to be sent
+	defer cancel()
+	_ = server.Shutdown(ctx)
+	return fmt.Errorf("a call did not end within %v after its exec_timeout, %v: this process ends, so that another takes its place", w.execGrace, w.execTimeout)
+}
+
+// isStuck tells whether this process is about to be replaced.
+func (w *watchdog) isStuck() bool {
+	select {
+	case <-w.stuck:
+		return true
+	default:
+		return false
+	}
 }
 
 // listen takes the socket that the parent has opened, by systemd's protocol (LISTEN_FDS; sd_listen_fds(3)), so that calls
@@ -202,6 +238,16 @@ type answer struct {
 
 func (w *watchdog) call(rw http.ResponseWriter, r *http.Request) {
 	began := time.Now()
+	if w.isStuck() { // Hearth gives the call to another replica; other gateways pass on a 503 that is not the function's answer
+		p := problem(http.StatusServiceUnavailable, "this replica is being replaced, since an earlier call did not end: try again")
+		for name, value := range map[string]string{"X-Hearth-Not-Taken": "1", "Connection": "close", "Retry-After": "1"} {
+			rw.Header().Set(name, value)
+		}
+		rw.Header().Set("Content-Type", p.Header.Get("Content-Type"))
+		rw.WriteHeader(p.StatusCode)
+		_, _ = rw.Write(p.Body)
+		return
+	}
 	n := w.inflight.Add(1)
 	if w.maxInflight > 0 && n > w.maxInflight {
 		w.inflight.Add(-1)
@@ -248,9 +294,19 @@ func (w *watchdog) handle(r *http.Request, body []byte) answer {
 	request := handler.Request{Body: body, Header: r.Header.Clone(), QueryString: r.URL.RawQuery, Method: r.Method, Host: r.Host}
 	request.WithContext(ctx)
 	done := make(chan answer, 1)
+	ended := func() {}
+	if w.execTimeout > 0 && w.execGrace > 0 {
+		timer := time.AfterFunc(w.execTimeout+w.execGrace, w.outlived)
+		ended = func() {
+			if !timer.Stop() {
+				w.overdue.Add(-1)
+			}
+		}
+	}
 	go func() {
 		defer cancel()
 		defer w.inflight.Add(-1)
+		defer ended()
 		defer func() {
 			if p := recover(); p != nil {
 				log.Printf("the function panicked: %v\n%s", p, debug.Stack())
