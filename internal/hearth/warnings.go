@@ -93,7 +93,7 @@ func warnEnvironment(f Function, c Capabilities) (list []string) {
 // warnTimeouts also warns of answers that would be cut off. That is only sure where both timeouts are given: the default of
 // write_timeout is the watchdog's, of which there are several. See https://docs.openfaas.com/tutorials/expanded-timeouts/.
 func warnTimeouts(f Function, _ Capabilities) (list []string) {
-	for _, name := range []string{"exec_timeout", "read_timeout", "write_timeout", "healthcheck_interval"} {
+	for _, name := range []string{"exec_timeout", "exec_grace", "read_timeout", "write_timeout", "healthcheck_interval"} {
 		v := f.EnvVars[name]
 		switch d := duration(v); {
 		case v == "":
