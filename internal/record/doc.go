@@ -1,0 +1,27 @@
+/*
+Package record authenticates what the platform keeps in Redis, and remembers in the state directory what it has seen there.
+
+Redis is shared with code that the platform does not trust: a function with a Redis URL may be able to write anywhere. So every
+record that makes the platform act carries a MAC (HMAC-SHA-256). Its key is derived from the state directory's secret-key, which all
+instances on one Redis share, and it covers the place of the record, which is its Redis key and its field, and the whole content:
+
+	record                 MAC   and
+	spec of a function     yes   carries a generation; one that is lower than was seen is an old record that was put back
+	namespace              yes   an old one put back changes labels and annotations, which the platform shows and does not act on
+	usage of a day         yes   an old value of a past day put back is not noticed; that of today is written again within a minute
+	secret                 AEAD  sealed by package secrets, bound to its name and to a version, which works as a generation does
+	queue entry            no    anybody may put a message on a topic: that is what a topic is for
+	queue state, cursors   no    scripts update them; who can change them could as well remove the entry that they are about
+	of schedules                 (when a schedule fires is in the spec)
+	subscription           no    checked: a stream that no function could have is not used
+	change, lease, epoch   no    hints: they make the platform look at records, or wait; they carry nothing that it acts on
+
+So with write access to Redis one can still take things away, and hold things up. One cannot make the platform run, mount or believe
+anything that an operator did not deploy.
+
+A Memory is the other half: a MAC cannot tell an old record from the present one, but the state directory can. It also notes that
+records of a version without MACs were taken over, which happens once.
+
+The package does not talk to Redis, and does not know what is in a record: package redis does.
+*/
+package record
