@@ -8,7 +8,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 )
@@ -18,7 +17,7 @@ const (
 	maxLog  = 16 << 20 // bytes of a log before it is put aside; one older is kept
 )
 
-// Dir is a directory of logs.
+// Dir is a directory of logs. Nothing outside of it is read or written, whatever a function is called.
 type Dir struct {
 	Path string
 
@@ -35,7 +34,7 @@ func (d *Dir) File(function string) *File {
 	}
 	f := d.files[function]
 	if f == nil {
-		f = &File{path: filepath.Join(d.Path, function+".log")}
+		f = &File{dir: d.Path, name: function + ".log"}
 		d.files[function] = f
 	}
 	return f
@@ -65,11 +64,11 @@ func (d *Dir) CloseAll() {
 
 // A File is what all replicas of a function print, a line each: time, replica, stream, text.
 type File struct {
-	path string
-	mu   sync.Mutex
-	file *os.File
-	out  *bufio.Writer
-	size int64
+	dir, name string
+	mu        sync.Mutex
+	file      *os.File
+	out       *bufio.Writer
+	size      int64
 
 	turn    int           // counts files that were put aside
 	changed chan struct{} // closed when there is more to read; nil while nobody waits
@@ -134,15 +133,20 @@ func (l *File) write(replica, stream, line string, flush bool) {
 
 // open opens the file, and puts a full one aside. A log that cannot be written is no reason to stop a function.
 func (l *File) open() {
+	_ = os.MkdirAll(l.dir, 0o700)
+	root, err := os.OpenRoot(l.dir)
+	if err != nil {
+		return
+	}
+	defer func() { _ = root.Close() }()
 	if l.file != nil {
 		_ = l.out.Flush()
 		_ = l.file.Close()
 		l.file = nil
-		_ = os.Rename(l.path, l.path+".1")
+		_ = root.Rename(l.name, l.name+".1")
 		l.turn++
 	}
-	_ = os.MkdirAll(filepath.Dir(l.path), 0o700)
-	f, err := os.OpenFile(l.path, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
+	f, err := root.OpenFile(l.name, os.O_CREATE|os.O_APPEND|os.O_RDWR, 0o600)
 	if err != nil {
 		return
 	}

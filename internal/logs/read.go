@@ -140,16 +140,16 @@ func (r *reader) open() (err error) {
 	if r.log.file != nil {
 		_ = r.log.out.Flush()
 	}
-	if r.older, err = openIfThere(r.log.path + ".1"); err != nil {
+	if r.older, err = r.log.openIfThere(r.log.name + ".1"); err != nil {
 		return err
 	}
-	r.file, err = openIfThere(r.log.path)
+	r.file, err = r.log.openIfThere(r.log.name)
 	r.turn = r.log.turn
 	return err
 }
 
-func openIfThere(path string) (*os.File, error) {
-	f, err := os.Open(path)
+func (l *File) openIfThere(name string) (*os.File, error) {
+	f, err := os.OpenInRoot(l.dir, name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -201,11 +201,11 @@ func (r *reader) next() (f *os.File, turn int, missed bool, err error) {
 	if r.file != nil {
 		want++
 	}
-	path, turn := r.log.path, r.log.turn
+	name, turn := r.log.name, r.log.turn
 	if turn > want {
-		path, turn = path+".1", turn-1
+		name, turn = name+".1", turn-1
 	}
-	f, err = openIfThere(path)
+	f, err = r.log.openIfThere(name)
 	return f, turn, turn > want, err
 }
 
