@@ -100,7 +100,7 @@ func failure(err error) Problem {
 		return Problem{Status: http.StatusUnprocessableEntity, Title: "Refused", Detail: refused.Reason}
 	case errors.Is(err, ErrForged):
 		return Problem{Status: http.StatusForbidden, Title: "Not yours to commit", Detail: err.Error()}
-	case errors.As(err, &redis) && IsAway(redis):
+	case errors.As(err, &redis) && (IsAway(redis) || refusesUser(redis)):
 		return Problem{Status: http.StatusServiceUnavailable, Title: "Redis is away", Detail: err.Error(), Internal: "chain"}
 	}
 	return Problem{Status: http.StatusInternalServerError, Title: "The step failed", Detail: err.Error()}

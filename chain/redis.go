@@ -103,10 +103,16 @@ func ParseURL(url string) (one *redis.Options, all *redis.ClusterOptions, err er
 func InCluster(ctx context.Context, rdb *redis.Client) (bool, error) {
 	info, err := rdb.Info(ctx, "cluster").Result()
 	var reply redis.Error
-	if err != nil && errors.As(err, &reply) && !IsAway(err) {
+	if err != nil && errors.As(err, &reply) && !IsAway(err) && !refusesUser(err) {
 		return strings.Contains(err.Error(), "cluster mode"), nil // which refuses a database other than 0
 	}
 	return strings.Contains(info, "cluster_enabled:1"), err
+}
+
+// refusesUser tells whether a server does not know the user, or its password. Behind Hearth a function's user is made again within
+// seconds when a Redis has lost it, so the same call may work later.
+func refusesUser(err error) bool {
+	return err != nil && (strings.Contains(err.Error(), "WRONGPASS") || strings.Contains(err.Error(), "NOAUTH"))
 }
 
 // Cluster are the options of a cluster of which one node is known.

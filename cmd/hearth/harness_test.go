@@ -3,12 +3,16 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -39,6 +43,7 @@ func newTestNode(t *testing.T, change ...func(*nodeConfig)) *testNode {
 
 func startTestNode(t *testing.T, raw redis.UniversalClient, state string, change ...func(*nodeConfig)) *testNode {
 	t.Helper()
+	shareKey(t, state, chaintest.URL(raw))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	cfg := nodeConfig{State: state, RedisURL: chaintest.URL(raw), Listener: l, Log: slog.New(slog.DiscardHandler)}
@@ -52,6 +57,17 @@ func startTestNode(t *testing.T, raw redis.UniversalClient, state string, change
 	require.NoError(t, processImages(state).Put(t.Context(), probeImage, providertest.Probe(t)))
 	tn.client = tn.clientFor(n.credentials.User, n.credentials.Password)
 	return tn
+}
+
+// shareKey gives all hearths of one Redis the same secret-key, as an operator must.
+func shareKey(t *testing.T, state, redis string) {
+	t.Helper()
+	path := filepath.Join(state, "secret-key")
+	if _, err := os.Stat(path); err == nil {
+		return
+	}
+	key := sha256.Sum256([]byte("the key of the hearths on " + redis))
+	require.NoError(t, os.WriteFile(path, []byte(base64.StdEncoding.EncodeToString(key[:])+"\n"), 0o600))
 }
 
 func (n *testNode) end() {

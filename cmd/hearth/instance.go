@@ -26,6 +26,12 @@ func instanceOf(state string) (string, error) {
 	return id, nil
 }
 
+// hasInstance tells whether a state directory was used before.
+func hasInstance(state string) bool {
+	_, err := os.Stat(filepath.Join(state, "instance"))
+	return err == nil
+}
+
 // claimName makes sure that no other hearth of this Redis has the same name: each would end the leases of the other.
 func claimName(ctx context.Context, queue *redis.Client, instance string, cfg nodeConfig) (release func(), err error) {
 	home, err := homeOf(cfg.State)

@@ -40,7 +40,12 @@ shortened to its width; a pipe gets them whole.`,
 				}
 				list = append(list, some...)
 			}
-			return c.print(cmd, list, func(out io.Writer) { listFunctions(out, list, all, quiet) })
+			return c.print(cmd, list, func(out io.Writer) {
+				listFunctions(out, list, all, quiet)
+				if !quiet {
+					c.hintOfRecords(cmd.Context(), out)
+				}
+			})
 		},
 	}
 	c.flags(cmd)

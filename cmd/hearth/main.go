@@ -20,8 +20,8 @@ func newRoot() *cobra.Command {
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.AddCommand(cli.Drains(newUp()), cli.Drains(newServe()), newBuild(), newImage(), cli.Drains(newConnector()),
-		newDeploy(), newList(), newDescribe(), newInvoke(), newLogs(), newSecret(), newNamespace(), newScale(), newDelete(), newQueues(), newBill(), newDead(), newCancel(),
-		newPassword(), newHealth(), newLicenses(), newVersion())
+		newDeploy(), newList(), newDescribe(), newInvoke(), newLogs(), newSecret(), newNamespace(), newScale(), newDelete(), newQueues(), newRecords(), newBill(), newDead(), newCancel(),
+		newPassword(), newRedisPassword(), newHealth(), newLicenses(), newVersion())
 	selectSomething(root)
 	cli.Prepare(root)
 	return root

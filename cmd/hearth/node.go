@@ -21,6 +21,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/logs"
 	"github.com/hearthfaas/hearth/internal/meter"
 	"github.com/hearthfaas/hearth/internal/metrics"
+	"github.com/hearthfaas/hearth/internal/record"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/hearthfaas/hearth/internal/registry"
 	"github.com/hearthfaas/hearth/internal/router"
@@ -47,6 +48,8 @@ type nodeConfig struct {
 	Prices        meter.Prices
 	Log           *slog.Logger
 
+	SharedRedis   bool             // functions get no Redis users of their own
+	AdoptRecords  bool             // sign what is in Redis, whoever has written it
 	CallbackAllow egress.AllowList // private addresses that callbacks may go to
 }
 
@@ -57,6 +60,7 @@ type node struct {
 	instance    string
 
 	queue    *redis.Client
+	users    *redis.Users // of functions; nil if they have none
 	provider opened
 	secrets  *secrets.Vault
 	router   *router.Router
@@ -98,6 +102,10 @@ func (n *node) apiListener() net.Listener {
 
 func (n *node) open(ctx context.Context) (err error) {
 	cfg := n.cfg
+	memory, err := openMemory(cfg.State)
+	if err != nil {
+		return err
+	}
 	if n.instance, err = instanceOf(cfg.State); err != nil {
 		return err
 	}
@@ -109,19 +117,26 @@ func (n *node) open(ctx context.Context) (err error) {
 	if n.queue, err = openRedis(ctx, cfg.RedisURL, cfg.RedisPatience, cfg.Log); err != nil {
 		return err
 	}
-	if n.release, err = claimName(ctx, n.queue, n.instance, cfg); err != nil {
-		return err
-	}
 	key, err := secrets.LoadKey(cfg.State)
 	if err != nil {
 		return err
 	}
-	printed := &logs.Dir{Path: filepath.Join(cfg.State, "logs")}
-	files := secrets.Files{Dir: filepath.Join(cfg.State, "secrets")}
-	if n.provider, err = cfg.Provider.open(ctx, cfg.State, n.instance, files, printed, cfg.Log); err != nil {
+	n.queue.UseRecords(redis.Records{Key: key.Records(), Memory: memory, Log: cfg.Log})
+	if n.release, err = claimName(ctx, n.queue, n.instance, cfg); err != nil {
 		return err
 	}
-	n.secrets = &secrets.Vault{Files: files, Key: key, Queue: n.queue, Instance: n.instance, Log: cfg.Log, Changed: n.provider.secretChanged}
+	if err := adoptRecords(ctx, n.queue, n.instance, cfg); err != nil {
+		return err
+	}
+	if n.users, err = openUsers(ctx, n.queue, cfg); err != nil {
+		return err
+	}
+	printed := &logs.Dir{Path: filepath.Join(cfg.State, "logs")}
+	files := secrets.Files{Dir: filepath.Join(cfg.State, "secrets")}
+	if n.provider, err = cfg.Provider.open(ctx, cfg.State, n.instance, files, printed, cfg.Log, n.users); err != nil {
+		return err
+	}
+	n.secrets = &secrets.Vault{Files: files, Key: key, Memory: memory, Queue: n.queue, Instance: n.instance, Log: cfg.Log, Changed: n.provider.secretChanged}
 	if n.tracer, err = tracing.Open(ctx, cfg.Log, versionText(), n.instance); err != nil {
 		return err
 	}
@@ -183,6 +198,55 @@ func (n *node) open(ctx context.Context) (err error) {
 	return nil
 }
 
+// openUsers gives functions Redis users of their own, where that can be.
+func openUsers(ctx context.Context, queue *redis.Client, cfg nodeConfig) (*redis.Users, error) {
+	if cfg.SharedRedis {
+		return nil, nil
+	}
+	users, err := redis.OpenUsers(ctx, queue, cfg.RedisURL, cfg.Log)
+	if hearth.CodeOf(err) == hearth.Invalid {
+		cfg.Log.Info("functions have no Redis users of their own: whoever is given the address of this Redis may do everything there", "reason", err)
+		return nil, nil
+	}
+	if err == nil && users.OpenToAll(ctx) {
+		cfg.Log.Warn("this Redis asks for no password: a function that knows its address may do everything there; set requirepass, and put the password into the Redis URL of hearth")
+	}
+	return users, err
+}
+
+// redisForFunctions is the address of Redis that a stack file gives to functions.
+func (n *node) redisForFunctions() string {
+	if n.users == nil {
+		return n.cfg.RedisURL
+	}
+	return n.users.PublicURL() // each gets its user when it starts
+}
+
+// openMemory opens what a state directory remembers of records. One that no hearth has used before has nothing to take over from a
+// version that did not sign them; this is noted before anything else makes it look used.
+func openMemory(state string) (*record.Memory, error) {
+	m, err := record.OpenMemory(filepath.Join(state, "records.json"))
+	if err != nil || hasInstance(state) {
+		return m, err
+	}
+	return m, m.SetAdopted()
+}
+
+// adoptRecords makes Redis such that records can be read.
+func adoptRecords(ctx context.Context, queue *redis.Client, instance string, cfg nodeConfig) error {
+	if err := queue.Mend(ctx); err != nil {
+		return err
+	}
+	done, err := queue.Adopt(ctx, instance, cfg.AdoptRecords)
+	if err != nil {
+		return err
+	}
+	if done != (redis.Adopted{}) {
+		cfg.Log.Warn("took over records that were not signed", "functions", done.Functions, "namespaces", done.Namespaces, "usage", done.Usage)
+	}
+	return nil
+}
+
 // close takes no new calls and lets those under way end, until ctx does; then it ends all replicas.
 func (n *node) close(ctx context.Context) error {
 	if n.scaler != nil {
@@ -215,6 +279,9 @@ func (n *node) close(ctx context.Context) error {
 		n.meter.Stop()
 	}
 	n.tracer.Close()
+	if n.users != nil {
+		n.users.Close()
+	}
 	if n.release != nil {
 		n.release()
 	}

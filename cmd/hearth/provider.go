@@ -12,6 +12,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/logs"
 	"github.com/hearthfaas/hearth/internal/process"
+	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/hearthfaas/hearth/internal/secrets"
 	"github.com/spf13/pflag"
 )
@@ -53,21 +54,54 @@ type opened struct {
 }
 
 // open makes the provider.
-func (c providerConfig) open(ctx context.Context, state, instance string, files secrets.Files, printed *logs.Dir, log *slog.Logger) (opened, error) {
+func (c providerConfig) open(ctx context.Context, state, instance string, files secrets.Files, printed *logs.Dir, log *slog.Logger,
+	users *redis.Users) (opened, error) {
+	var environment func(hearth.Function, map[string]string)
+	if users != nil {
+		environment = users.Environment
+	}
 	if c.Provider == "docker" {
 		cfg := c.docker()
-		cfg.Instance, cfg.Secrets, cfg.Logs, cfg.Log = instance, files, printed, log
+		cfg.Instance, cfg.Secrets, cfg.Logs, cfg.Log, cfg.Environment = instance, files, printed, log, environment
 		p, err := docker.New(ctx, cfg)
 		if err != nil {
 			return opened{}, err
 		}
-		return opened{p, p.Prune, p.SecretChanged}, nil
+		return opened{withUsers(p, users, log), p.Prune, p.SecretChanged}, nil
 	}
-	p, err := process.New(process.Config{State: state, Images: processImages(state), Secrets: files, Logs: printed, Log: log})
+	p, err := process.New(process.Config{State: state, Images: processImages(state), Secrets: files, Logs: printed, Log: log, Environment: environment})
 	if err != nil {
 		return opened{}, err
 	}
-	return opened{Provider: p}, nil // a process reads the secret's own file
+	return opened{Provider: withUsers(p, users, log)}, nil // a process reads the secret's own file
+}
+
+// granting is a provider whose functions get their Redis users before they run.
+type granting struct {
+	hearth.Provider
+	users *redis.Users
+	log   *slog.Logger
+}
+
+func withUsers(p hearth.Provider, users *redis.Users, log *slog.Logger) hearth.Provider {
+	if users == nil {
+		return p
+	}
+	return granting{p, users, log}
+}
+
+// Apply implements hearth.Provider. While Redis is away functions must run all the same, so they get their users later then.
+func (g granting) Apply(ctx context.Context, f hearth.Function) error {
+	if err := g.users.Grant(ctx, f); err != nil {
+		g.log.Warn("a function has no Redis user yet", "function", f.Name().String(), "error", err)
+	}
+	return g.Provider.Apply(ctx, f)
+}
+
+// Remove implements hearth.Provider.
+func (g granting) Remove(ctx context.Context, n hearth.Name) error {
+	defer g.users.Revoke(n)
+	return g.Provider.Remove(ctx, n)
 }
 
 func processImages(state string) process.Images {

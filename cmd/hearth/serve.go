@@ -26,10 +26,13 @@ import (
 // serveConfig are the flags of hearth serve, which hearth up has too.
 type serveConfig struct {
 	providerConfig
-	State     string
-	Listen    string
-	Admin     adminConfig
-	Redis     string
+	State  string
+	Listen string
+	Admin  adminConfig
+	Redis  string
+
+	RedisPassword string // file
+
 	Fsync     string
 	MaxMemory string
 	Drain     time.Duration
@@ -43,6 +46,8 @@ type serveConfig struct {
 	NoAuth    bool
 	Verbose   bool
 
+	SharedRedis   bool
+	AdoptRecords  bool
 	CallbackAllow egress.AllowList
 
 	Out      io.Writer  // for people
@@ -92,6 +97,7 @@ func (c *serveConfig) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.Listen, "listen", "127.0.0.1:8080", "address of the gateway")
 	c.Admin.addFlags(f)
 	f.StringVar(&c.Redis, "redis", "", "URL of a Redis to use, instead of a private one (default $REDIS_URL)")
+	f.StringVar(&c.RedisPassword, "redis-password-file", os.Getenv("HEARTH_REDIS_PASSWORD_FILE"), "file with the password for that URL, if it has none ($HEARTH_REDIS_PASSWORD_FILE)")
 	f.StringVar(&c.Fsync, "fsync", "always", "when the private Redis writes to disk: always; or everysec, which may lose the last second's calls, 202 or not, when the machine or Redis dies")
 	f.StringVar(&c.MaxMemory, "redis-memory", "1gb", "most memory of the private Redis; when it is full, new calls get 503 and none is lost")
 	f.DurationVar(&c.Drain, "drain", 10*time.Second, "how long calls under way may take to end after Ctrl-C or SIGTERM")
@@ -102,6 +108,8 @@ func (c *serveConfig) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.TLSCert, "tls-cert", "", "PEM file with a certificate and its chain: the gateway speaks https; it is read again when it changes")
 	f.StringVar(&c.TLSKey, "tls-key", "", "PEM file with the certificate's private key")
 	f.Var(&c.CallbackAllow, egress.Flag, "private address that callbacks may go to, as 10.1.2.3, 10.1.0.0/16 or a host name, each with :PORT or without; repeat it, or divide by commas (default $"+callbackAllowEnv+")")
+	f.BoolVar(&c.AdoptRecords, "adopt-records", false, "sign what is deployed in Redis with this hearth's secret-key, whoever has written it: once, after the secret-key was lost or Redis was restored; look at hearth list then")
+	f.BoolVar(&c.SharedRedis, "shared-redis", false, "give functions no Redis users of their own: those that have the address of this Redis may do everything there")
 	f.BoolVar(&c.Plain, "plain", false, "stand in for a stock OpenFaaS gateway: no topics, no retries, one replica")
 	f.BoolVar(&c.NoAuth, "no-auth", false, "let everybody on this machine operate the gateway; only with a loopback address")
 	f.BoolVarP(&c.Verbose, "verbose", "v", false, "log each decision to the state directory's logs/hearth.log")
@@ -169,15 +177,15 @@ func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n 
 	if server != nil {
 		defer func() { err = errors.Join(err, server.Close()) }()
 	}
-	if server == nil || c.Provider != "docker" {
-		if err := os.Setenv("REDIS_URL", redisURL); err != nil { // stack.yml gives it to the functions
-			return err
-		}
-	}
 	n, err := startNode(ctx, nodeConfig{State: c.State, Provider: c.providerConfig, RedisURL: redisURL, RedisPatience: redisPatience, Listener: listener, AdminListener: admin, Admin: c.Admin, TLS: cert, Plain: c.Plain, NoAuth: c.NoAuth, Log: log,
-		Backoff: hearth.Backoff(c.Backoff), Queue: c.Queue, Scaling: c.Scaling, Prices: prices, CallbackAllow: c.CallbackAllow})
+		Backoff: hearth.Backoff(c.Backoff), Queue: c.Queue, Scaling: c.Scaling, Prices: prices, CallbackAllow: c.CallbackAllow, SharedRedis: c.SharedRedis, AdoptRecords: c.AdoptRecords})
 	if err != nil {
 		return err
+	}
+	if server == nil || c.Provider != "docker" {
+		if err := os.Setenv("REDIS_URL", n.redisForFunctions()); err != nil { // stack.yml gives it to the functions
+			return errors.Join(err, n.close(ctx))
+		}
 	}
 	defer func() {
 		drain, cancel := context.WithTimeout(context.Background(), c.Drain)
@@ -212,7 +220,7 @@ func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n 
 
 // absolute makes all paths ones that hold wherever hearth goes.
 func (c *serveConfig) absolute() (err error) {
-	for _, path := range []*string{&c.State, &c.TLSCert, &c.TLSKey, &c.Prices} {
+	for _, path := range []*string{&c.State, &c.TLSCert, &c.TLSKey, &c.Prices, &c.RedisPassword} {
 		if *path == "" {
 			continue
 		}
@@ -311,6 +319,9 @@ func (c serveConfig) startRedis(ctx context.Context, out *console, log *slog.Log
 	if given == "" {
 		given = os.Getenv("REDIS_URL")
 	}
+	if given, err = c.withPassword(given); err != nil {
+		return nil, "", err
+	}
 	dir := filepath.Join(c.State, "redis")
 	socket, err := shortPath(filepath.Join(dir, "redis.sock"))
 	if err != nil {
@@ -324,7 +335,11 @@ func (c serveConfig) startRedis(ctx context.Context, out *console, log *slog.Log
 		out.step("redis", 0, "%s", u.Redacted())
 		return nil, given, nil
 	}
-	server, err = redis.StartServer(ctx, redis.ServerConfig{Dir: dir, Socket: socket, Fsync: c.Fsync, MaxMemory: c.MaxMemory, Log: log})
+	password, err := makePassword(dir)
+	if err != nil {
+		return nil, "", err
+	}
+	server, err = redis.StartServer(ctx, redis.ServerConfig{Dir: dir, Socket: socket, Password: password, Fsync: c.Fsync, MaxMemory: c.MaxMemory, Log: log})
 	if hearth.CodeOf(err) == hearth.NotFound {
 		reason := hearth.MessageOf(err)
 		if server, err = redis.StartEmbedded(randomText()); err != nil {
@@ -340,7 +355,7 @@ func (c serveConfig) startRedis(ctx context.Context, out *console, log *slog.Log
 	if c.Provider == "docker" {
 		out.step("redis", 0, "%s", out.paint(terminal.Yellow, "containers cannot reach it: for functions that need Redis, give one with --redis"))
 	} else {
-		out.step("redis", 0, "export REDIS_URL=%s   before you deploy with faas-cli", server.URL)
+		out.step("redis", 0, "export REDIS_URL=%s   before you deploy with faas-cli", redis.PrivateURL(socket))
 	}
 	return server, server.URL, nil
 }

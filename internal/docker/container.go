@@ -9,7 +9,6 @@ import (
 	"io"
 	"maps"
 	"net/netip"
-	"os"
 	"slices"
 	"time"
 
@@ -53,6 +52,9 @@ var port = network.MustParsePort("8080/tcp")
 // options are a container for a function.
 func (p *Provider) options(f hearth.Function, image Image, id string) client.ContainerCreateOptions {
 	env := f.Environment()
+	if p.cfg.Environment != nil {
+		p.cfg.Environment(f, env)
+	}
 	env["secret_mount_path"] = secretsDir
 	var list []string
 	for _, name := range slices.Sorted(maps.Keys(env)) {
@@ -123,7 +125,7 @@ func (p *Provider) grant(ctx context.Context, f hearth.Function, userName, conta
 	var archive bytes.Buffer
 	w := tar.NewWriter(&archive)
 	for _, name := range f.Secrets {
-		value, err := os.ReadFile(p.cfg.Secrets.Path(f.Namespace, name))
+		value, err := p.cfg.Secrets.Read(f.Namespace, name)
 		if err != nil {
 			return hearth.Errorf(hearth.Unavailable, "the secret %s cannot be read: it may have been removed", name)
 		}

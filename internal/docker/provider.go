@@ -26,8 +26,10 @@ type Config struct {
 	// Instance names this hearth. Containers with its name are ours.
 	Instance string
 	Secrets  secrets.Files
-	Logs     *logs.Dir // for what functions print; the provider closes it
-	Log      *slog.Logger
+	// Environment changes what a function finds in its environment. Nil changes nothing.
+	Environment func(f hearth.Function, env map[string]string)
+	Logs        *logs.Dir // for what functions print; the provider closes it
+	Log         *slog.Logger
 
 	// Network is the one that containers are on. It is made if it does not exist. Defaults to "hearth".
 	Network string

@@ -172,6 +172,8 @@ func (g *Gateway) management(mux *http.ServeMux, protect func(http.Handler) http
 		system("DELETE "+path+"/{namespace}", g.deleteNamespace)
 	}
 	g.queueRoutes(system)
+	system("GET /system/records", g.listRecords)
+	system("DELETE /system/records", g.removeRecord)
 	mux.Handle("GET /system/usage", protect(g.problems(g.usage)))
 }
 

@@ -22,6 +22,8 @@ type Function struct {
 	CreatedAt  time.Time `json:"createdAt"`  // when it was first deployed
 	DeployedAt time.Time `json:"deployedAt"` // when this spec was: only then a provider looks whether the image is another
 	Revision   string    `json:"revision"`   // of the spec and the image: replicas of another revision are replaced
+	// Generation grows with each spec that is kept of a name, also after a removal: one that is lower than was seen is an old one.
+	Generation int64     `json:"generation,omitempty"`
 	Rollback   *Rollback `json:"rollback,omitempty"`
 }
 
@@ -62,11 +64,12 @@ const (
 	annotationCORS   = "com.hearth.cors"
 	annotationBack   = "com.hearth.callbacks"
 	annotationRate   = "com.hearth.rate"
+	annotationKeys   = "com.hearth.redis.keys"
 )
 
 // ownAnnotations are all that Hearth reads of its own. Any other with its prefix is warned of.
 var ownAnnotations = []string{annotationSpread, annotationMaxAge, annotationLength, annotationBytes, annotationEmits, annotationFrom, annotationCORS,
-	annotationBack, annotationRate, annotationWarm}
+	annotationBack, annotationRate, annotationKeys, annotationWarm}
 
 // Defaults of a function that says nothing.
 const (
@@ -172,11 +175,20 @@ func (f Function) ScaleStep() int {
 func (f Function) Topics() []string {
 	var topics []string
 	for _, t := range f.listed() {
-		if _, err := chain.Stream(t); err == nil && !slices.Contains(topics, t) {
+		if _, err := chain.Stream(t); err == nil && !IsReservedTopic(t) && !slices.Contains(topics, t) {
 			topics = append(topics, t)
 		}
 	}
 	return topics
+}
+
+// reservedTag is the first word of no topic: the platform's own records have it as their tag.
+const reservedTag = "hearth"
+
+// IsReservedTopic tells whether a topic would be among the platform's own keys.
+func IsReservedTopic(topic string) bool {
+	tag, _, _ := strings.Cut(topic, ".")
+	return tag == reservedTag
 }
 
 // Emits are the topics that the function puts messages on: its annotation com.hearth.emits, a list with commas. Functions that
@@ -204,6 +216,37 @@ func (f Function) topicsFrom() (namespaces []string) {
 		}
 	}
 	return namespaces
+}
+
+// RedisKeys are the patterns of the keys that the function's user of Redis reaches: of the tags of its topics and of those that it
+// puts messages on, and its annotation com.hearth.redis.keys, a list with commas.
+func (f Function) RedisKeys() []string {
+	var patterns []string
+	add := func(pattern string) {
+		if !slices.Contains(patterns, pattern) {
+			patterns = append(patterns, pattern)
+		}
+	}
+	for _, topic := range append(f.Topics(), f.Emits()...) {
+		if stream, err := chain.Stream(topic); err == nil && !IsReservedTopic(topic) {
+			add("{" + chain.Tag(stream) + "}*")
+		}
+	}
+	for _, pattern := range f.ownKeys() {
+		add(pattern)
+	}
+	return patterns
+}
+
+// ownKeys are the patterns of the annotation com.hearth.redis.keys.
+func (f Function) ownKeys() []string {
+	var patterns []string
+	for p := range strings.SplitSeq(f.Annotation(annotationKeys), ",") {
+		if p = strings.TrimSpace(p); p != "" {
+			patterns = append(patterns, p)
+		}
+	}
+	return patterns
 }
 
 // Schedule is when the clock calls the function: its annotation schedule, if its topics have cron-function among them; else it is

@@ -3,6 +3,7 @@ package hearth
 import (
 	"cmp"
 	"maps"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +16,9 @@ import (
 
 // maxTimeout is the most that a call may take: what its lease is renewed for, and what exec_timeout 0 stands for.
 const maxTimeout = 24 * time.Hour
+
+// keyPattern is a key of Redis, or what keys begin with.
+var keyPattern = regexp.MustCompile(`^[A-Za-z0-9_.:/{}-]*\*?$`)
 
 // The least that limits may be: an engine starts no container with less memory, and the kernel gives out processor time in
 // pieces of a millisecond in 100. A lower limit is raised.
@@ -141,6 +145,26 @@ func validAnnotations(f Function) error {
 	for _, topic := range f.Emits() {
 		if _, err := chain.Stream(topic); err != nil {
 			return f.wrong("the annotation %s: %w", annotationEmits, err)
+		}
+		if IsReservedTopic(topic) {
+			return f.wrong("the annotation %s: the topic %q is Hearth's own: begin it with another word than %q", annotationEmits, clip(topic), reservedTag)
+		}
+	}
+	for _, pattern := range f.ownKeys() {
+		if !keyPattern.MatchString(pattern) {
+			return f.wrong("the annotation %s: %q is no pattern of keys: want letters, digits and _ . : - / { }, and an asterisk at the end if more may follow, such as cart:*",
+				annotationKeys, clip(pattern))
+		}
+		start, more := strings.CutSuffix(pattern, "*")
+		for _, ours := range []string{"{" + reservedTag + "}", "{fn:"} {
+			if strings.HasPrefix(start, ours) || more && strings.HasPrefix(ours, start) {
+				return f.wrong("the annotation %s: %q has keys of Hearth's own, which begin with %s: begin it otherwise, such as cart:*", annotationKeys, clip(pattern), ours)
+			}
+		}
+	}
+	for _, topic := range f.listed() {
+		if _, err := chain.Stream(topic); err == nil && IsReservedTopic(topic) {
+			return f.wrong("the annotation %s: the topic %q is Hearth's own: begin it with another word than %q", annotationTopic, clip(topic), reservedTag)
 		}
 	}
 	return nil

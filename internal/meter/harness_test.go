@@ -9,6 +9,7 @@ import (
 
 	"github.com/hearthfaas/hearth/chain/chaintest"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	signing "github.com/hearthfaas/hearth/internal/record"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/hearthfaas/hearth/internal/router"
 	"github.com/openfaas/faas-provider/types"
@@ -45,6 +46,7 @@ func newRig(t *testing.T, raw goredis.UniversalClient, instance string) *rig {
 	t.Helper()
 	queue, err := redis.Open(t.Context(), chaintest.URL(raw))
 	require.NoError(t, err)
+	queue.UseRecords(redis.Records{Key: signing.NewKey([]byte("the tests' secret"))})
 	t.Cleanup(func() { _ = queue.Close() })
 	r := &rig{t: t, raw: raw, now: noon, loads: map[hearth.Name]*router.Load{}, specs: map[hearth.Name]hearth.Function{}, recorders: map[hearth.Name]router.Recorder{}}
 	r.Meter = New(Config{Queue: queue, Log: slog.New(slog.DiscardHandler), Instance: instance, Prices: LambdaPrices(),

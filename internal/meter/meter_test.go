@@ -12,6 +12,7 @@ import (
 	"github.com/hearthfaas/hearth/chain/chaintest"
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	signing "github.com/hearthfaas/hearth/internal/record"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/hearthfaas/hearth/internal/router"
 	goredis "github.com/redis/go-redis/v9"
@@ -334,6 +335,7 @@ func BenchmarkSpace(b *testing.B) {
 			raw := chaintest.Redis(b)
 			queue, err := redis.Open(b.Context(), chaintest.URL(raw))
 			require.NoError(b, err)
+			queue.UseRecords(redis.Records{Key: signing.NewKey([]byte("the tests' secret"))})
 			defer func() { _ = queue.Close() }()
 			random := rand.New(rand.NewPCG(1, 1))
 			var list []redis.Used

@@ -33,7 +33,9 @@ type Config struct {
 	Images  Images
 	Secrets secrets.Files
 	Logs    *logs.Dir // for what functions print; the provider closes it
-	Log     *slog.Logger
+	// Environment changes what a function finds in its environment. Nil changes nothing.
+	Environment func(f hearth.Function, env map[string]string)
+	Log         *slog.Logger
 
 	// RolloutWithin is how long the replicas of a spec that replaces another may take to get ready. Defaults to 1 minute.
 	RolloutWithin time.Duration
@@ -136,7 +138,7 @@ func (p *Provider) start(f hearth.Function, image Image, number int, _ bool, cha
 		_ = os.RemoveAll(granted)
 		return nil, err
 	}
-	r.env = environment(f, r.tmp, granted, p.cfg.State)
+	r.env = p.environment(f, r.tmp, granted)
 	limit, request := f.Limit(), f.Request()
 	if limits := (cgroup.Limits{Memory: limit.Memory, MilliCPU: limit.MilliCPU, MemoryRequest: request.Memory, CPURequest: request.MilliCPU}); p.groups != nil && limits != (cgroup.Limits{}) {
 		r.group = func() (*cgroup.Group, error) { return p.groups.New(filepath.Base(files), limits) }
@@ -157,7 +159,11 @@ func (p *Provider) grant(f hearth.Function, dir string) error {
 		return err
 	}
 	for _, name := range f.Secrets {
-		if err := os.Symlink(p.cfg.Secrets.Path(f.Namespace, name), filepath.Join(dir, name)); err != nil {
+		path, err := p.cfg.Secrets.Find(f.Namespace, name)
+		if err == nil {
+			err = os.Symlink(path, filepath.Join(dir, name))
+		}
+		if err != nil {
 			return fmt.Errorf("give %s the secret %s: %w", f.Name(), name, err)
 		}
 	}
@@ -165,15 +171,19 @@ func (p *Provider) grant(f hearth.Function, dir string) error {
 }
 
 // environment is a process's: little of ours, and what the function is given by any provider. The zone is UTC, as in containers.
-func environment(f hearth.Function, tmp, secrets, state string) []string {
+func (p *Provider) environment(f hearth.Function, tmp, secrets string) []string {
 	set := map[string]string{"HOME": tmp, "TZ": "UTC"}
 	for _, name := range []string{"PATH", "LANG"} {
 		if value, ok := os.LookupEnv(name); ok {
 			set[name] = value
 		}
 	}
-	maps.Copy(set, f.Environment())
-	maps.Copy(set, map[string]string{"TMPDIR": tmp, "secret_mount_path": secrets, child.Marker: state, "LISTEN_FDS": "1"})
+	given := f.Environment()
+	if p.cfg.Environment != nil {
+		p.cfg.Environment(f, given)
+	}
+	maps.Copy(set, given)
+	maps.Copy(set, map[string]string{"TMPDIR": tmp, "secret_mount_path": secrets, child.Marker: p.cfg.State, "LISTEN_FDS": "1"})
 	env := make([]string, 0, len(set))
 	for name, value := range set {
 		env = append(env, name+"="+value)

@@ -105,6 +105,15 @@ func (k Key) OpenJSON(key, field string, text []byte) ([]byte, error) {
 	return object, nil
 }
 
+// UnsignedJSON is a record without its MAC, whatever that is worth.
+func UnsignedJSON(text []byte) []byte {
+	cut := len(text) - jsonSuffix
+	if cut < 1 || !bytes.HasPrefix(text[cut:], []byte(macMember)) || !bytes.HasSuffix(text, []byte(macEnd)) {
+		return text
+	}
+	return append(bytes.Clone(text[:cut]), '}')
+}
+
 // signedBytes is the first byte of a signed record that is no JSON. Nothing that was kept without a MAC begins so.
 const signedBytes = 2
 

@@ -27,6 +27,8 @@ type Client struct {
 	making sync.Mutex // room in memory
 	made   time.Time  // when that was tried last
 
+	records recordsOf // how they are known again
+
 	single   *goredis.Client        // once, if it is one server
 	cluster  *goredis.ClusterClient // rdb, if it is a cluster
 	embedded bool                   // it is the in-memory one, which knows less

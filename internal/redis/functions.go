@@ -3,10 +3,8 @@ package redis
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/hearthfaas/hearth/chain"
@@ -16,17 +14,25 @@ import (
 
 // SaveFunction keeps a function's spec, and tells all hearths that the instance by has done so.
 func (c *Client) SaveFunction(ctx context.Context, f hearth.Function, by string) error {
-	text, err := json.Marshal(f)
+	text, err := c.signFunction(f)
 	if err != nil {
 		return fmt.Errorf("save function %s: %w", f.Name(), err)
 	}
-	return away("save function "+f.Service, c.change(ctx, saveLua, "save", f.Name().String(), by, text).Err())
+	err = c.change(ctx, saveLua, "save", f.Name().String(), by, text).Err()
+	if c.mended(ctx, err, "", "") {
+		err = c.change(ctx, saveLua, "save", f.Name().String(), by, text).Err()
+	}
+	if err == nil {
+		c.saw(f.Name(), f.Generation)
+		c.Judge(KindFunction, f.Name().String(), nil)
+	}
+	return away("save function "+f.Service, err)
 }
 
 // SaveReplicas keeps how many replicas a function has, for the next start of a hearth; nobody is told. It does nothing if
 // another spec was kept meanwhile.
 func (c *Client) SaveReplicas(ctx context.Context, f hearth.Function) error {
-	text, err := json.Marshal(f)
+	text, err := c.signFunction(f)
 	if err != nil {
 		return fmt.Errorf("save function %s: %w", f.Name(), err)
 	}
@@ -35,7 +41,12 @@ func (c *Client) SaveReplicas(ctx context.Context, f hearth.Function) error {
 
 // DeleteFunction forgets a function's spec, and tells all hearths that the instance by has done so.
 func (c *Client) DeleteFunction(ctx context.Context, n hearth.Name, by string) error {
-	return away("delete function "+n.Function, c.change(ctx, tellLua, "delete", n.String(), by, "").Err())
+	err := c.change(ctx, tellLua, "delete", n.String(), by, "").Err()
+	if err == nil {
+		c.Removed(n)
+		c.Judge(KindFunction, n.String(), nil)
+	}
+	return away("delete function "+n.Function, err)
 }
 
 // Tell tells all hearths to look at a function again, or, without a name, at all of their queues. It returns the id of that.
@@ -52,12 +63,16 @@ func (c *Client) change(ctx context.Context, script *chain.Lua, what, name, by s
 	return script.Run(ctx, c.rdb, []string{keyFunctions, keyChanges}, what, name, by, spec)
 }
 
-// A View is what is deployed, at one moment.
+// A View is what is deployed, at one moment. Records that are not used are not in it; see Client.BadRecords.
 type View struct {
 	Last          string // the id of the last change
 	Epoch         string // of Redis's memory; "" if it has none
 	Functions     map[hearth.Name]hearth.Function
 	Subscriptions []chain.Subscription
+
+	// Unused are functions that have a record which is not used: nobody can tell whether they are deployed. Of those in Outdated it is
+	// an authentic one, but older than one that was seen.
+	Unused, Outdated map[hearth.Name]bool
 }
 
 // Look is what is deployed. Changes behind its Last are not in it.
@@ -69,25 +84,52 @@ func (c *Client) LookAt(ctx context.Context, n hearth.Name) (View, error) {
 }
 
 func (c *Client) look(ctx context.Context, name, callbacks string) (View, error) {
-	got, err := lookLua.Run(ctx, c.rdb, []string{keyFunctions, keyChanges, keySubscriptions, keyEpoch}, name, callbacks).Slice()
+	if c.records.Key.IsZero() {
+		return View{}, fmt.Errorf("read the functions: %w", errNoKey)
+	}
+	look := func() ([]any, error) {
+		return lookLua.Run(ctx, c.rdb, []string{keyFunctions, keyChanges, keySubscriptions, keyEpoch}, name, callbacks).Slice()
+	}
+	got, err := look()
+	if c.mended(ctx, err, "", "") {
+		got, err = look()
+	}
 	if err != nil {
 		return View{}, away("read the functions", err)
 	}
-	v := View{Last: got[0].(string), Epoch: got[1].(string), Functions: map[hearth.Name]hearth.Function{}}
-	specs, fields := got[2].([]any), got[3].([]any)
+	v := View{Last: got[0].(string), Epoch: got[1].(string), Functions: map[hearth.Name]hearth.Function{},
+		Unused: map[hearth.Name]bool{}, Outdated: map[hearth.Name]bool{}}
+	specs, bad := texts(got[2]), map[string]error{}
 	for i := 0; i+1 < len(specs); i += 2 {
-		var f hearth.Function
-		if err := json.Unmarshal([]byte(specs[i+1].(string)), &f); err != nil {
-			return v, fmt.Errorf("read function %s: %w", specs[i], err)
+		f, err := c.readFunction(specs[i], specs[i+1])
+		if err == nil {
+			v.Functions[f.Name()] = f
+			continue
 		}
-		v.Functions[f.Name()] = f
+		bad[specs[i]] = err
+		if n, e := hearth.ParseName(specs[i]); e == nil {
+			v.Unused[n], v.Outdated[n] = true, errors.Is(err, errOutdated)
+		}
 	}
-	for _, field := range fields {
-		if stream, group, ok := strings.Cut(field.(string), " "); ok {
-			v.Subscriptions = append(v.Subscriptions, chain.Subscription{Stream: stream, Group: group})
-		}
+	subs, strange := c.subscriptionsOf(texts(got[3]))
+	v.Subscriptions = subs
+	if name == "" {
+		c.judgeAll(KindFunction, bad)
+		c.judgeAll(KindSubscription, strange)
+	} else {
+		c.Judge(KindFunction, name, bad[name])
 	}
 	return v, nil
+}
+
+// texts are the strings of a reply.
+func texts(reply any) []string {
+	list := reply.([]any)
+	found := make([]string, len(list))
+	for i, v := range list {
+		found[i] = v.(string)
+	}
+	return found
 }
 
 // Epoch names what Redis has in its memory, for as long as it has it: with another one, or none, a View is of a Redis that has

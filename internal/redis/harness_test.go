@@ -1,18 +1,23 @@
 package redis_test
 
 import (
+	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/record"
 	"github.com/hearthfaas/hearth/internal/redis"
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 )
 
 var fn = hearth.Name{Function: "oven", Namespace: "openfaas-fn"}
+
+// recordKey is what the tests' records are signed with.
+var recordKey = record.NewKey([]byte("the tests' secret"))
 
 // limit is one that no test reaches.
 var limit = hearth.QueueLimit{Length: 10_000, Bytes: 1 << 20}
@@ -37,6 +42,9 @@ func open(t *testing.T, raw goredis.UniversalClient) queue {
 	c, err := redis.Open(t.Context(), chaintest.URL(raw))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = c.Close() })
+	memory, err := record.OpenMemory(filepath.Join(t.TempDir(), "records.json"))
+	require.NoError(t, err)
+	c.UseRecords(redis.Records{Key: recordKey, Memory: memory})
 	q := queue{c, raw, redis.CallsOf(fn), t}
 	lost, err := c.Subscribe(t.Context(), q.sub)
 	require.NoError(t, err)

@@ -19,6 +19,8 @@ const (
 	keyLeft          = "{hearth}:left"          // hash STREAM GROUP -> the id up to which a group had read when it was removed
 )
 
+const keyUsageOf = "{hearth}:usage:"
+
 // groupOf is the consumer group of a function: the same for its calls and its topics, which are different streams.
 func groupOf(n hearth.Name) string { return n.String() }
 
@@ -61,7 +63,7 @@ func keyCallbackBytes(n hearth.Name) string { return fnTag(n) + ".callbacks:byte
 func keyCron(n hearth.Name) string { return fnTag(n) + ":cron" }
 
 // keyUsage is a hash: what functions used on a day, by function and instance.
-func keyUsage(day time.Time) string { return "{hearth}:usage:" + day.UTC().Format(time.DateOnly) }
+func keyUsage(day time.Time) string { return keyUsageOf + day.UTC().Format(time.DateOnly) }
 
 // keyChanging is the lease of the hearth that changes a function.
 func keyChanging(n hearth.Name) string { return "{hearth}:changing:" + n.String() }

@@ -31,7 +31,13 @@ type held struct {
 
 // take takes the lease, or renews it. It returns who has it, or nil.
 func (l *lease) take(ctx context.Context) (*held, error) {
-	got, err := acquireLua.Run(ctx, l.c.rdb, []string{l.key}, l.owner, l.token, l.note, l.length.Milliseconds()).Slice()
+	acquire := func() ([]any, error) {
+		return acquireLua.Run(ctx, l.c.rdb, []string{l.key}, l.owner, l.token, l.note, l.length.Milliseconds()).Slice()
+	}
+	got, err := acquire()
+	if l.c.mended(ctx, err, l.key, "string") {
+		got, err = acquire()
+	}
 	if err != nil || len(got) == 0 {
 		return nil, err
 	}

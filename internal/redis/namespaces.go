@@ -17,10 +17,48 @@ var (
 	namespaceGoneLua = lua("namespace") // a full Redis must still forget
 )
 
+// parseNamespace reads a namespace's record.
+func parseNamespace(field string, object []byte) (ns types.FunctionNamespace, err error) {
+	if err := json.Unmarshal(object, &ns); err != nil {
+		return ns, fmt.Errorf("it is no namespace: %w", err)
+	}
+	if !hearth.IsDNSLabel(field) {
+		return ns, errors.New("its name is not one that a namespace can have")
+	}
+	if ns.Name != field {
+		return ns, errElsewhere
+	}
+	return ns, nil
+}
+
+func (c *Client) readNamespace(field, text string) (ns types.FunctionNamespace, err error) {
+	object, err := c.records.Key.OpenJSON(keyNamespaces, field, []byte(text))
+	if err != nil {
+		return ns, err
+	}
+	return parseNamespace(field, object)
+}
+
 // Namespaces are the names of those that were made: neither the default one, nor those that only have functions.
 func (c *Client) Namespaces(ctx context.Context) ([]string, error) {
-	names, err := c.rdb.HKeys(ctx, keyNamespaces).Result()
-	return names, away("list the namespaces", err)
+	found, err := c.rdb.HGetAll(ctx, keyNamespaces).Result()
+	if c.mended(ctx, err, "", "") {
+		err = nil
+	}
+	if err != nil {
+		return nil, away("list the namespaces", err)
+	}
+	var names []string
+	bad := map[string]error{}
+	for field, text := range found {
+		if _, err := c.readNamespace(field, text); err != nil {
+			bad[field] = err
+			continue
+		}
+		names = append(names, field)
+	}
+	c.judgeAll(KindNamespace, bad)
+	return names, nil
 }
 
 // Namespace is one that was made. ok is false if there is none of that name.
@@ -32,7 +70,9 @@ func (c *Client) Namespace(ctx context.Context, name string) (ns types.FunctionN
 	if err != nil {
 		return ns, false, away("read the namespace "+name, err)
 	}
-	return ns, true, json.Unmarshal([]byte(text), &ns)
+	ns, err = c.readNamespace(name, text)
+	c.Judge(KindNamespace, name, err)
+	return ns, err == nil, nil
 }
 
 // CreateNamespace makes a namespace. It returns an error of code Conflict if there is another one of that name.
@@ -73,12 +113,29 @@ func NoNamespace(name string) error {
 
 func (c *Client) namespace(ctx context.Context, script *chain.Lua, on goredis.Scripter, what string, ns types.FunctionNamespace) (done bool, functions, secrets int64, err error) {
 	text, err := json.Marshal(ns)
+	if err == nil && c.records.Key.IsZero() {
+		err = errNoKey
+	}
 	if err != nil {
 		return false, 0, 0, fmt.Errorf("%s the namespace %s: %w", what, ns.Name, err)
 	}
-	got, err := script.Run(ctx, on, []string{keyNamespaces, keyFunctions, keySecrets}, what, ns.Name, text).Int64Slice()
+	unused, err := c.rdb.HGet(ctx, keyNamespaces, ns.Name).Result() // a record that is not used is none
+	if c.mended(ctx, err, "", "") || errors.Is(err, goredis.Nil) {
+		unused, err = "", nil
+	}
 	if err != nil {
 		return false, 0, 0, away(what+" the namespace "+ns.Name, err)
+	}
+	if _, err := c.readNamespace(ns.Name, unused); err == nil {
+		unused = ""
+	}
+	signed := c.records.Key.SignJSON(keyNamespaces, ns.Name, text)
+	got, err := script.Run(ctx, on, []string{keyNamespaces, keyFunctions, keySecrets}, what, ns.Name, signed, unused).Int64Slice()
+	if err != nil {
+		return false, 0, 0, away(what+" the namespace "+ns.Name, err)
+	}
+	if got[0] == 1 {
+		c.Judge(KindNamespace, ns.Name, nil)
 	}
 	return got[0] == 1, got[1], got[2], nil
 }

@@ -2,9 +2,11 @@ package redis
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -23,7 +25,7 @@ import (
 
 // A Server is a Redis of our own.
 type Server struct {
-	URL         string
+	URL         string // with its password
 	Description string // for people
 
 	memory *miniredis.Miniredis // of an embedded one
@@ -42,6 +44,7 @@ type Server struct {
 type ServerConfig struct {
 	Dir       string // where it keeps its data
 	Socket    string // path of its Unix socket: only this user can reach it
+	Password  string // of its default user, who may do everything; "" is none
 	Fsync     string // appendfsync: always, or everysec
 	MaxMemory string // such as 1gb; what is full accepts no more calls, and loses none
 	Log       *slog.Logger
@@ -85,10 +88,13 @@ func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{URL: PrivateURL(cfg.Socket), Description: fmt.Sprintf("private redis-server %s, appendfsync %s", version, cfg.Fsync),
+	s := &Server{URL: cfg.url(), Description: fmt.Sprintf("private redis-server %s, appendfsync %s", version, cfg.Fsync),
 		path: path, conf: filepath.Join(cfg.Dir, "redis.conf"), log: cfg.Log, lock: lock, ending: make(chan struct{}), ended: make(chan struct{})}
-	if err := os.WriteFile(s.conf, []byte(cfg.conf()), 0o600); err != nil {
-		return nil, errors.Join(err, lock.Close())
+	// Functions' users are made again when functions are; what a crash of the server needs is in the file by then.
+	for path, text := range map[string]string{s.conf: cfg.conf(), cfg.users(): cfg.defaultUser()} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			return nil, errors.Join(err, lock.Close())
+		}
 	}
 	_ = os.Remove(cfg.Socket)
 	exited, err := s.start()
@@ -177,7 +183,7 @@ func (cfg ServerConfig) conf() string {
 	lines := [][2]string{
 		{"port", "0"}, {"unixsocket", cfg.Socket}, {"unixsocketperm", "700"}, {"dir", cfg.Dir}, {"daemonize", "no"},
 		{"logfile", filepath.Join(cfg.Dir, "redis.log")}, {"save", ""}, {"appendonly", "yes"}, {"appendfsync", cfg.Fsync},
-		{"maxmemory", cfg.MaxMemory}, {"maxmemory-policy", "noeviction"}, {"databases", "1"},
+		{"maxmemory", cfg.MaxMemory}, {"maxmemory-policy", "noeviction"}, {"databases", "1"}, {"aclfile", cfg.users()},
 	}
 	var b strings.Builder
 	b.WriteString("# Written by hearth at each start.\n")
@@ -185,6 +191,25 @@ func (cfg ServerConfig) conf() string {
 		fmt.Fprintf(&b, "%s %s\n", l[0], strconv.Quote(l[1]))
 	}
 	return b.String()
+}
+
+// users is the file that has who may do what.
+func (cfg ServerConfig) users() string { return filepath.Join(cfg.Dir, "users.acl") }
+
+// defaultUser is the line of the platform's user.
+func (cfg ServerConfig) defaultUser() string {
+	password := "nopass"
+	if cfg.Password != "" {
+		password = fmt.Sprintf("#%x", sha256.Sum256([]byte(cfg.Password)))
+	}
+	return "user default on " + password + " ~* &* +@all\n"
+}
+
+func (cfg ServerConfig) url() string {
+	if cfg.Password == "" {
+		return PrivateURL(cfg.Socket)
+	}
+	return (&url.URL{Scheme: "unix", User: url.UserPassword("", cfg.Password), Path: cfg.Socket}).String()
 }
 
 // lockDir takes the lock on a directory. A server that an earlier life left is on its way out: it is waited for.
@@ -208,7 +233,7 @@ func lockDir(ctx context.Context, dir string) (*os.File, error) {
 
 // await waits until it serves: reading a large file takes its time.
 func await(ctx context.Context, cfg ServerConfig, exited <-chan struct{}) error {
-	rdb := goredis.NewClient(&goredis.Options{Network: "unix", Addr: cfg.Socket, MaxRetries: -1, DialerRetries: 1, DisableIdentity: true})
+	rdb := goredis.NewClient(&goredis.Options{Network: "unix", Addr: cfg.Socket, Password: cfg.Password, MaxRetries: -1, DialerRetries: 1, DisableIdentity: true})
 	defer func() { _ = rdb.Close() }()
 	for rdb.Ping(ctx).Err() != nil {
 		select {
@@ -233,7 +258,7 @@ func StartEmbedded(password string) (*Server, error) {
 	return &Server{URL: fmt.Sprintf("redis://:%s@%s", password, m.Addr()), Description: "in memory", memory: m}, nil
 }
 
-// PrivateURL is the URL of a private server with this socket.
+// PrivateURL is the URL of a private server with this socket, without its password.
 func PrivateURL(socket string) string { return "unix://" + socket }
 
 // Durable tells whether what the server has outlives it.

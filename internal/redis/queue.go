@@ -58,6 +58,7 @@ var (
 	lookLua        = lua("look")
 	acquireLua     = lua("acquire")
 	releaseLua     = lua("release")
+	adoptLua       = lua("adopt")
 )
 
 // ErrNoGroup: the subscription's consumer group is not there, though it was made.

@@ -147,7 +147,7 @@ func TestChangesAreTold(t *testing.T) {
 		w := q.WatchChanges()
 		defer w.Close()
 		var f hearth.Function
-		f.Service, f.Namespace = fn.Function, fn.Namespace
+		f.Service, f.Namespace, f.Image = fn.Function, fn.Namespace, "x/oven"
 		told := make(chan []redis.Change, 1)
 		go func() {
 			for {

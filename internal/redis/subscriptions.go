@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -9,6 +10,9 @@ import (
 	"github.com/hearthfaas/hearth/chain"
 	goredis "github.com/redis/go-redis/v9"
 )
+
+// entryID is the id of a stream's entry.
+var entryID = regexp.MustCompile(`^\d{1,20}-\d{1,20}$`)
 
 // Subscribe is SubscribeAll for one.
 func (c *Client) Subscribe(ctx context.Context, s chain.Subscription) (lost bool, err error) {
@@ -47,7 +51,7 @@ func (c *Client) SubscribeAll(ctx context.Context, subs []chain.Subscription) (l
 			continue
 		}
 		start, ok := left.Val()[i].(string)
-		if !ok || known.Val()[i] != nil {
+		if !ok || known.Val()[i] != nil || !entryID.MatchString(start) {
 			start = "0"
 		}
 		made[i] = pipe.XGroupCreateMkStream(ctx, s.Stream, s.Group, start)
@@ -112,12 +116,7 @@ func (c *Client) Subscriptions(ctx context.Context) ([]chain.Subscription, error
 	if err != nil {
 		return nil, away("list subscriptions", err)
 	}
-	var subs []chain.Subscription
-	for _, f := range fields {
-		stream, group, ok := strings.Cut(f, " ")
-		if ok {
-			subs = append(subs, chain.Subscription{Stream: stream, Group: group})
-		}
-	}
+	subs, bad := c.subscriptionsOf(fields)
+	c.judgeAll(KindSubscription, bad)
 	return subs, nil
 }

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -24,13 +25,22 @@ type Used struct {
 // KeepUsage keeps what functions used on a day, in UTC, in place of what was kept of those before. The day is forgotten when nothing was
 // kept of it for so long. It may be repeated. If it returns an error, some of it may have been kept.
 func (c *Client) KeepUsage(ctx context.Context, day time.Time, used []Used, forget time.Duration) error {
+	if c.records.Key.IsZero() {
+		return fmt.Errorf("keep what functions used: %w", errNoKey)
+	}
+	key := keyUsage(day)
 	for some := range slices.Chunk(used, maxUsage) {
 		args := make([]any, 1, 1+2*len(some))
 		args[0] = forget.Milliseconds()
 		for _, u := range some {
-			args = append(args, u.Function+" "+u.Instance, u.Value)
+			field := u.Function + " " + u.Instance
+			args = append(args, field, c.records.Key.Sign(key, field, u.Value))
 		}
-		if err := usageLua.Run(ctx, c.rdb, []string{keyUsage(day)}, args...).Err(); err != nil {
+		err := usageLua.Run(ctx, c.rdb, []string{key}, args...).Err()
+		if c.mended(ctx, err, key, "hash") {
+			err = usageLua.Run(ctx, c.rdb, []string{key}, args...).Err()
+		}
+		if err != nil {
 			return away("keep what functions used", err)
 		}
 	}
@@ -39,14 +49,24 @@ func (c *Client) KeepUsage(ctx context.Context, day time.Time, used []Used, forg
 
 // Usage is what functions used on a day.
 func (c *Client) Usage(ctx context.Context, day time.Time) ([]Used, error) {
-	fields, err := c.rdb.HGetAll(ctx, keyUsage(day)).Result()
+	key := keyUsage(day)
+	fields, err := c.rdb.HGetAll(ctx, key).Result()
+	if c.mended(ctx, err, key, "hash") {
+		err = nil
+	}
 	if err != nil {
 		return nil, away("read what functions used", err)
 	}
 	used := make([]Used, 0, len(fields))
 	for field, value := range fields {
-		if function, instance, ok := strings.Cut(field, " "); ok {
-			used = append(used, Used{function, instance, []byte(value)})
+		content, err := c.records.Key.Open(key, field, []byte(value))
+		function, instance, ok := strings.Cut(field, " ")
+		if err == nil && !ok {
+			err = errElsewhere
+		}
+		c.Judge(KindUsage, strings.TrimPrefix(key, keyUsageOf)+" "+field, err)
+		if err == nil {
+			used = append(used, Used{function, instance, content})
 		}
 	}
 	return used, nil

@@ -85,6 +85,9 @@ func (r *Registry) reconcile(ctx context.Context) error {
 	r.mu.RLock()
 	for n, e := range r.functions {
 		f, ok := v.Functions[n]
+		if v.Unused[n] && !v.Outdated[n] { // what runs goes on: a record that is not used changes nothing
+			continue
+		}
 		if e.gone || !ok || !same(e.spec, f) || e.broken || lost {
 			names[n] = true
 		}
@@ -186,6 +189,11 @@ func (r *Registry) catchUp(ctx context.Context, n hearth.Name, e *entry) error {
 		r.watch.Interrupt(ctx) // and look at all the others, now or in half a minute
 	}
 	switch {
+	case v.Outdated[n] && !e.gone:
+		r.cfg.Log.Warn("an old record of a function was in Redis, and is replaced by the present one", "function", n.String())
+		return r.cfg.Queue.SaveFunction(ctx, e.spec, r.cfg.Instance)
+	case v.Unused[n] && !e.gone: // what runs goes on
+		return nil
 	case !deployed && e.gone:
 		if callbacks {
 			r.finishCallbacks(n)
@@ -286,6 +294,7 @@ func (r *Registry) complete(ctx context.Context, e *entry, callbacks bool) error
 // followRemoval removes a function that another hearth has removed. Its subscriptions are that hearth's to remove, which waits
 // for the calls that we have.
 func (r *Registry) followRemoval(ctx context.Context, n hearth.Name, e *entry) error {
+	r.cfg.Queue.Removed(n)
 	if err := r.stopRunning(ctx, n, e); err != nil {
 		return err
 	}

@@ -188,6 +188,7 @@ func (r *Registry) Deploy(ctx context.Context, d types.FunctionDeployment, updat
 		}
 		e.callbacks = made
 	}
+	f.Generation = r.cfg.Queue.NextGeneration(n, e.spec.Generation)
 	if err := r.apply(ctx, e, f); err != nil {
 		return err
 	}
@@ -289,8 +290,12 @@ func (r *Registry) apply(ctx context.Context, e *entry, f hearth.Function) error
 			r.cfg.Router.Delete(f.Name())
 			_ = r.cfg.Queue.DeleteFunction(ctx, f.Name(), r.cfg.Instance)
 		} else {
-			r.cfg.Router.Set(e.spec)
-			_ = r.cfg.Queue.SaveFunction(ctx, e.spec, r.cfg.Instance)
+			r.mu.Lock()
+			e.spec.Generation = r.cfg.Queue.NextGeneration(f.Name(), f.Generation)
+			before := e.spec
+			r.mu.Unlock()
+			r.cfg.Router.Set(before)
+			_ = r.cfg.Queue.SaveFunction(ctx, before, r.cfg.Instance)
 		}
 		r.unsubscribe(ctx, subs, before, false)
 		return err
@@ -329,10 +334,10 @@ func (r *Registry) Delete(ctx context.Context, n hearth.Name) error {
 		return err
 	}
 	defer end()
-	if e.gone {
+	if _, unused := r.cfg.Queue.Bad(redis.KindFunction, n.String()); e.gone && !unused {
 		return router.NotFound(n)
 	}
-	if err := r.cfg.Queue.DeleteFunction(ctx, n, r.cfg.Instance); err != nil {
+	if err := r.cfg.Queue.DeleteFunction(ctx, n, r.cfg.Instance); err != nil || e.gone {
 		return err
 	}
 	subs := r.subscriptions(e.spec, e.callbacks)
@@ -371,7 +376,7 @@ func (r *Registry) stopRunning(ctx context.Context, n hearth.Name, e *entry) err
 func (r *Registry) Deployed(ctx context.Context, n hearth.Name) bool {
 	v, err := r.cfg.Queue.LookAt(ctx, n)
 	_, ok := v.Functions[n]
-	return ok || err != nil
+	return ok || v.Unused[n] || err != nil
 }
 
 // Function is a deployed one.

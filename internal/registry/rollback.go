@@ -46,6 +46,7 @@ func (r *Registry) rollback(ctx context.Context, n hearth.Name, why string) erro
 	}
 	f.Revision, _, _ = strings.Cut(f.Revision, "-")
 	f.Rollback = &hearth.Rollback{At: now.Truncate(time.Second), Image: failed.Image, Reason: why}
+	f.Generation = r.cfg.Queue.NextGeneration(n, failed.Generation)
 	if err := r.apply(ctx, e, f); err != nil {
 		return err
 	}

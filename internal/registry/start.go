@@ -41,14 +41,28 @@ func (r *Registry) Start(ctx context.Context) error {
 		wanted = append(wanted, bare(r.subscriptions(e.spec, e.callbacks))...)
 	}
 	lost, err := r.cfg.Queue.SubscribeAll(ctx, wanted)
-	if err != nil {
+	if err != nil && hearth.CodeOf(err) != hearth.Unavailable { // one of them: the others must not suffer for it
+		for _, s := range wanted {
+			some, err := r.cfg.Queue.SubscribeAll(ctx, []chain.Subscription{s})
+			if hearth.CodeOf(err) == hearth.Unavailable {
+				return err
+			} else if err != nil {
+				r.cfg.Log.Error("could not make a consumer group; what is queued there waits until the function is deployed again", "queue", s.String(), "error", err)
+			}
+			lost = append(lost, some...)
+		}
+	} else if err != nil {
 		return err
 	}
 	r.warnLost(lost)
 	for _, s := range made {
-		if n, err := r.cfg.Queue.Reclaim(ctx, s, instance); err != nil {
+		n, err := r.cfg.Queue.Reclaim(ctx, s, instance)
+		if hearth.CodeOf(err) == hearth.Unavailable {
 			return err
-		} else if n > 0 {
+		} else if err != nil {
+			r.cfg.Log.Error("could not take back what was under way when hearth ended; it is delivered again when its leases run out", "queue", s.String(), "error", err)
+		}
+		if n > 0 {
 			r.cfg.Log.Info("calls that were under way when hearth ended are delivered again", "queue", s.String(), "count", n)
 		}
 		if n, err := hearth.ParseName(s.Group); err == nil && r.find(n) == nil && s == redis.CallbacksOf(n) {

@@ -1,6 +1,7 @@
 package secrets
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,17 +12,36 @@ import (
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
-// Files is a directory of secrets, NAMESPACE/NAME: what functions are given.
+// Files is a directory of secrets, NAMESPACE/NAME: what functions are given. Nothing outside of it is read or written, whatever a name
+// says, and also through a symbolic link that leads out of it.
 type Files struct{ Dir string }
 
-// Path is the file of a secret, whether it exists or not.
+// Path is the file of a secret, whether it exists or not, for people: it is not checked.
 func (s Files) Path(namespace, name string) string { return filepath.Join(s.Dir, namespace, name) }
+
+// Find is the path of a secret's file, to hand it to a function. It returns an error of code Invalid if there can be no such secret.
+func (s Files) Find(namespace, name string) (string, error) {
+	if err := check(namespace, name); err != nil {
+		return "", err
+	}
+	return s.Path(namespace, name), nil
+}
+
+// within opens the directory for as long as do takes.
+func (s Files) within(do func(*os.Root) error) error {
+	root, err := os.OpenRoot(s.Dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }()
+	return do(root)
+}
 
 // Require returns an error of code Invalid that names the secrets which a function asks for and which do not exist.
 func (s Files) Require(f hearth.Function) error {
 	var missing []string
 	for _, name := range f.Secrets {
-		if _, err := os.Stat(s.Path(f.Namespace, name)); err != nil {
+		if _, err := s.Read(f.Namespace, name); err != nil {
 			missing = append(missing, name)
 		}
 	}
@@ -32,38 +52,67 @@ func (s Files) Require(f hearth.Function) error {
 		f.Service, strings.Join(missing, ", "), f.Namespace, missing[0])
 }
 
+// Read is the value of a secret here.
+func (s Files) Read(namespace, name string) ([]byte, error) {
+	if err := check(namespace, name); err != nil {
+		return nil, err
+	}
+	return s.read(filepath.Join(namespace, name))
+}
+
+func (s Files) read(name string) (value []byte, err error) {
+	err = s.within(func(root *os.Root) error {
+		value, err = root.ReadFile(name)
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read secret %s: %w", name, err)
+	}
+	return value, nil
+}
+
 // all are the secrets that have files: NAMESPACE/NAME.
 func (s Files) all() (map[string]bool, error) {
 	found := map[string]bool{}
-	namespaces, err := os.ReadDir(s.Dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("list secrets: %w", err)
-	}
-	for _, d := range namespaces {
-		if !d.IsDir() || !hearth.IsDNSLabel(d.Name()) {
-			continue
-		}
-		entries, err := os.ReadDir(filepath.Join(s.Dir, d.Name()))
+	err := s.within(func(root *os.Root) error {
+		namespaces, err := fs.ReadDir(root.FS(), ".")
 		if err != nil {
-			return nil, fmt.Errorf("list secrets: %w", err)
+			return err
 		}
-		for _, e := range entries {
-			if hearth.IsSecretName(e.Name()) && !e.IsDir() { // and not what a crash left half written
-				found[full(d.Name(), e.Name())] = true
+		for _, d := range namespaces {
+			if !d.IsDir() || !hearth.IsDNSLabel(d.Name()) {
+				continue
+			}
+			entries, err := fs.ReadDir(root.FS(), d.Name())
+			if err != nil {
+				return err
+			}
+			for _, e := range entries {
+				if hearth.IsSecretName(e.Name()) && !e.IsDir() { // and not what a crash left half written
+					found[full(d.Name(), e.Name())] = true
+				}
 			}
 		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("list secrets: %w", err)
 	}
 	return found, nil
 }
 
 // Remove removes a file, if it is there.
 func (s Files) Remove(namespace, name string) error {
-	path := s.Path(namespace, name)
-	err := os.Remove(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+	if err := check(namespace, name); err != nil {
+		return err
 	}
-	if err = errors.Join(err, syncDir(filepath.Dir(path))); err != nil {
+	err := s.within(func(root *os.Root) error {
+		if err := root.Remove(filepath.Join(namespace, name)); err != nil {
+			return err
+		}
+		return syncIn(root, namespace)
+	})
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("delete secret %s: %w", name, err)
 	}
 	return nil
@@ -71,34 +120,53 @@ func (s Files) Remove(namespace, name string) error {
 
 // Put gives a secret a value, which those that read its file see at once.
 func (s Files) Put(namespace, name string, value []byte) error {
+	if err := check(namespace, name); err != nil {
+		return err
+	}
 	return s.write(filepath.Join(namespace, name), value)
 }
 
 // write writes a file beside its place and then moves it there, so that nobody ever reads half of one, also after a crash.
 func (s Files) write(name string, value []byte) error {
-	path := filepath.Join(s.Dir, name)
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
 		return fmt.Errorf("make secret %s: %w", name, err)
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-") // 0600
-	if err != nil {
-		return fmt.Errorf("make secret %s: %w", name, err)
-	}
-	defer func() { _ = os.Remove(f.Name()) }()
-	_, err = f.Write(value)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err == nil {
-		err = syncDir(filepath.Dir(path))
-	}
+	dir := filepath.Dir(name)
+	err := s.within(func(root *os.Root) error {
+		if err := root.MkdirAll(dir, 0o700); err != nil {
+			return err
+		}
+		beside := filepath.Join(dir, ".new-"+rand.Text())
+		f, err := root.OpenFile(beside, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = root.Remove(beside) }()
+		_, err = f.Write(value)
+		if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+			return err
+		}
+		if err := root.Rename(beside, name); err != nil {
+			return err
+		}
+		return syncIn(root, dir)
+	})
 	if err != nil {
 		return fmt.Errorf("make secret %s: %w", name, err)
 	}
 	return nil
 }
 
-// syncDir makes what was moved into a directory, or removed from it, survive a power cut.
+// syncIn makes what was moved into a directory, or removed from it, survive a power cut.
+func syncIn(root *os.Root, dir string) error {
+	d, err := root.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// syncDir is syncIn for a directory by its path.
 func syncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {

@@ -10,9 +10,11 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/record"
 	"golang.org/x/crypto/chacha20poly1305"
 )
 
@@ -25,11 +27,11 @@ type Key struct {
 	id     string // names it, and tells nothing of it
 }
 
-// sealedForm is what a sealed value begins with: how it is sealed.
-const sealedForm = "1"
-
-// errOtherKey: it was sealed with another key.
-var errOtherKey = errors.New("it is sealed with another key")
+// What a sealed value begins with: how it is sealed. One of the form 1 has no version, and counts as the oldest there is.
+const (
+	sealedForm      = "2"
+	unversionedForm = "1"
+)
 
 // LoadKey reads the key of a state directory, and makes one first if there is none.
 func LoadKey(state string) (Key, error) {
@@ -54,32 +56,46 @@ func LoadKey(state string) (Key, error) {
 	return Key{secret, hex.EncodeToString(sum[:6])}, nil
 }
 
-// seal seals a secret's value. It is text: form, key, nonce and ciphertext.
-func (k Key) seal(name string, value []byte) string {
+// Records is the key that signs what else is kept in Redis.
+func (k Key) Records() record.Key { return record.NewKey(k.secret) }
+
+// seal seals a version of a secret's value. It is text: form, key, version, nonce and ciphertext.
+func (k Key) seal(name string, version int64, value []byte) string {
 	aead, _ := chacha20poly1305.NewX(k.secret) // the key has the right size
 	nonce := make([]byte, aead.NonceSize(), aead.NonceSize()+len(value)+aead.Overhead())
 	_, _ = rand.Read(nonce)
-	return sealedForm + "." + k.id + "." + base64.RawStdEncoding.EncodeToString(aead.Seal(nonce, nonce, value, []byte(name)))
+	text := strconv.FormatInt(version, 10)
+	return sealedForm + "." + k.id + "." + text + "." + base64.RawStdEncoding.EncodeToString(aead.Seal(nonce, nonce, value, bound(name, text)))
 }
 
+// bound is what a value is sealed together with. Names have no space.
+func bound(name, version string) []byte { return []byte(name + " " + version) }
+
 // open opens what seal has made of the secret of that name.
-func (k Key) open(name, sealed string) ([]byte, error) {
+func (k Key) open(name, sealed string) (value []byte, version int64, err error) {
 	form, rest, _ := strings.Cut(sealed, ".")
 	id, text, _ := strings.Cut(rest, ".")
-	if form != sealedForm {
-		return nil, errors.New("it is sealed in a way that this version does not know")
-	}
-	if id != k.id {
-		return nil, errOtherKey
+	with := []byte(name)
+	switch {
+	case form != sealedForm && form != unversionedForm:
+		return nil, 0, errors.New("it is sealed in a way that this version does not know")
+	case id != k.id:
+		return nil, 0, record.ErrOtherKey
+	case form == sealedForm:
+		var number string
+		number, text, _ = strings.Cut(text, ".")
+		if version, err = strconv.ParseInt(number, 10, 64); err != nil {
+			return nil, 0, errors.New("it is damaged")
+		}
+		with = bound(name, number)
 	}
 	box, err := base64.RawStdEncoding.DecodeString(text)
 	aead, _ := chacha20poly1305.NewX(k.secret)
 	if err != nil || len(box) < aead.NonceSize() {
-		return nil, errors.New("it is damaged")
+		return nil, 0, errors.New("it is damaged")
 	}
-	value, err := aead.Open(nil, box[:aead.NonceSize()], box[aead.NonceSize():], []byte(name))
-	if err != nil {
-		return nil, errors.New("it was changed, or is another secret's")
+	if value, err = aead.Open(nil, box[:aead.NonceSize()], box[aead.NonceSize():], with); err != nil {
+		return nil, 0, errors.New("it was changed, or is another secret's")
 	}
-	return value, nil
+	return value, version, nil
 }

@@ -8,13 +8,13 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/record"
 	"github.com/hearthfaas/hearth/internal/redis"
 )
 
@@ -22,14 +22,14 @@ import (
 type Vault struct {
 	Files    Files
 	Key      Key
+	Memory   *record.Memory // of the versions that were seen; nil remembers none
 	Queue    *redis.Client
 	Instance string
 	Log      *slog.Logger
 	// Changed is told of a secret's new value, for running replicas. It may be nil.
 	Changed func(ctx context.Context, namespace, name string) error
 
-	mu     sync.Mutex      // one change of the files at a time
-	warned map[string]bool // sealed values that could not be opened, which were told of
+	mu sync.Mutex // one change of the files at a time
 }
 
 // synced is the file that names the Redis which the files are a copy of.
@@ -48,7 +48,7 @@ func (v *Vault) List(ctx context.Context, namespace string) ([]string, error) {
 	}
 	names := []string{}
 	for _, text := range all {
-		if in, name, _ := strings.Cut(text, "/"); in == namespace {
+		if in, name, _ := strings.Cut(text, "/"); in == namespace && hearth.IsSecretName(name) {
 			names = append(names, name)
 		}
 	}
@@ -72,7 +72,7 @@ func (v *Vault) Create(ctx context.Context, namespace, name string, value []byte
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	made, err := v.Queue.CreateSecret(ctx, full(namespace, name), v.Key.seal(full(namespace, name), value), v.Instance)
+	made, err := v.create(ctx, full(namespace, name), value)
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (v *Vault) Update(ctx context.Context, namespace, name string, value []byte
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	found, err := v.Queue.UpdateSecret(ctx, full(namespace, name), v.Key.seal(full(namespace, name), value), v.Instance)
+	found, err := v.update(ctx, full(namespace, name), value)
 	if err != nil {
 		return err
 	}
@@ -127,8 +127,51 @@ func (v *Vault) Delete(ctx context.Context, namespace, name string) error {
 	if !found {
 		return notFound(namespace, name)
 	}
+	v.gone(full(namespace, name))
 	return v.Files.Remove(namespace, name)
 }
+
+// create and update give Redis a new version of a secret.
+func (v *Vault) create(ctx context.Context, name string, value []byte) (made bool, err error) {
+	version := v.next(name)
+	if made, err = v.Queue.CreateSecret(ctx, name, v.Key.seal(name, version, value), v.Instance); made {
+		v.saw(name, version)
+	}
+	return made, err
+}
+
+func (v *Vault) update(ctx context.Context, name string, value []byte) (found bool, err error) {
+	version := v.next(name)
+	if found, err = v.Queue.UpdateSecret(ctx, name, v.Key.seal(name, version, value), v.Instance); found {
+		v.saw(name, version)
+	}
+	return found, err
+}
+
+// next is the number of a secret's next version: above all that were seen, and in the order of time.
+func (v *Vault) next(name string) int64 { return max(v.least(name)+1, time.Now().UnixNano()) }
+
+// least is the lowest version of a secret that is believed.
+func (v *Vault) least(name string) int64 {
+	if v.Memory == nil {
+		return 0
+	}
+	return v.Memory.Least(redis.KindSecret + " " + name)
+}
+
+// saw remembers a version of a secret, which is good: an older one is not believed any more.
+func (v *Vault) saw(name string, version int64) {
+	v.Queue.Judge(redis.KindSecret, name, nil)
+	if v.Memory == nil {
+		return
+	}
+	if err := v.Memory.Saw(redis.KindSecret+" "+name, version); err != nil {
+		v.Log.Error("could not note which version of a secret was seen", "secret", name, "error", err)
+	}
+}
+
+// gone remembers that a secret was deleted.
+func (v *Vault) gone(name string) { v.saw(name, v.least(name)+1) }
 
 // Sync makes the files what Redis has. What a Redis has lost, or never had, is given to it from the files; a full one takes it later.
 func (v *Vault) Sync(ctx context.Context) error {
@@ -138,9 +181,9 @@ func (v *Vault) Sync(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	was, err := os.ReadFile(filepath.Join(v.Files.Dir, synced))
+	was, err := v.Files.read(synced)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("secrets: %w", err)
+		return err
 	}
 	mirrored := epoch != "" && string(was) == epoch
 	here, err := v.Files.all()
@@ -160,6 +203,11 @@ func (v *Vault) Sync(ctx context.Context) error {
 		}
 		failed = append(failed, err)
 	}
+	for _, r := range v.Queue.BadRecords() {
+		if _, ok := sealed[r.Name]; r.Kind == redis.KindSecret && !ok {
+			v.Queue.Judge(redis.KindSecret, r.Name, nil)
+		}
+	}
 	for name, text := range sealed {
 		failed = append(failed, v.fetch(ctx, name, text, here[name]))
 	}
@@ -173,13 +221,14 @@ func (v *Vault) Sync(ctx context.Context) error {
 func (v *Vault) missing(ctx context.Context, name string, mirrored bool) error {
 	namespace, short, _ := strings.Cut(name, "/")
 	if mirrored {
+		v.gone(name)
 		return v.Files.Remove(namespace, short)
 	}
-	value, err := os.ReadFile(v.Files.Path(namespace, short))
+	value, err := v.Files.Read(namespace, short)
 	if err != nil {
-		return fmt.Errorf("read secret %s: %w", name, err)
+		return err
 	}
-	_, err = v.Queue.CreateSecret(ctx, name, v.Key.seal(name, value), v.Instance)
+	_, err = v.create(ctx, name, value)
 	return err
 }
 
@@ -187,18 +236,21 @@ func (v *Vault) missing(ctx context.Context, name string, mirrored bool) error {
 func (v *Vault) fetch(ctx context.Context, name, text string, there bool) error {
 	namespace, short, _ := strings.Cut(name, "/")
 	if check(namespace, short) != nil { // nobody may write a file elsewhere
-		v.warn(name, text, errors.New("it has no name that a secret can have"))
+		v.Queue.Judge(redis.KindSecret, name, errors.New("it has no name that a secret can have"))
 		return nil
 	}
-	value, err := v.Key.open(name, text)
-	if err != nil {
-		v.warn(name, text, err)
+	value, version, err := v.Key.open(name, text)
+	if err != nil { // this instance goes on with the value that it has, if any
+		v.Queue.Judge(redis.KindSecret, name, fmt.Errorf("it cannot be opened: %w", err))
 		return nil
 	}
-	if there {
-		if now, err := os.ReadFile(v.Files.Path(namespace, short)); err == nil && bytes.Equal(now, value) {
-			return nil
-		}
+	now, unread := v.Files.Read(namespace, short)
+	if version < v.least(name) {
+		return v.outdated(ctx, name, now, there && unread == nil)
+	}
+	v.saw(name, version)
+	if there && unread == nil && bytes.Equal(now, value) {
+		return nil
 	}
 	if err := v.Files.Put(namespace, short, value); err != nil {
 		return err
@@ -209,16 +261,17 @@ func (v *Vault) fetch(ctx context.Context, name, text string, there bool) error 
 	return nil
 }
 
-// warn says once of each value why it cannot be opened.
-func (v *Vault) warn(name, text string, why error) {
-	if v.warned == nil {
-		v.warned = map[string]bool{}
+// outdated gives Redis the present value again, if it is here, in the place of an older one.
+func (v *Vault) outdated(ctx context.Context, name string, value []byte, here bool) error {
+	if here {
+		v.Log.Warn("an old value of a secret was in Redis, and is replaced by the present one", "secret", name)
+		_, err := v.update(ctx, name, value)
+		if hearth.CodeOf(err) != hearth.Unavailable {
+			return err
+		}
 	}
-	if key := name + " " + text; !v.warned[key] {
-		v.warned[key] = true
-		v.Log.Error("a secret cannot be opened, so this hearth goes on with the value it has, if any: copy the file secret-key from the state directory of the hearth that made it, or update the secret here",
-			"secret", name, "error", why)
-	}
+	v.Queue.Judge(redis.KindSecret, name, errors.New("it is older than one that was seen here before, or was deleted"))
+	return nil
 }
 
 func notFound(namespace, name string) error {

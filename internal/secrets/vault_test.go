@@ -3,6 +3,9 @@ package secrets_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -12,11 +15,13 @@ import (
 
 	"github.com/hearthfaas/hearth/chain/chaintest"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/record"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/hearthfaas/hearth/internal/secrets"
 	"github.com/openfaas/faas-provider/types"
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+	"golang.org/x/crypto/chacha20poly1305"
 )
 
 const ns = "openfaas-fn"
@@ -41,9 +46,13 @@ func newRig(t *testing.T, raw goredis.UniversalClient, state string) *rig {
 	require.NoError(t, err)
 	key, err := secrets.LoadKey(state)
 	require.NoError(t, err)
+	memory, err := record.OpenMemory(filepath.Join(state, "records.json"))
+	require.NoError(t, err)
 	r := &rig{t: t, state: state, raw: raw, log: &bytes.Buffer{}}
-	r.Vault = &secrets.Vault{Files: secrets.Files{Dir: filepath.Join(state, "secrets")}, Key: key, Queue: queue, Instance: filepath.Base(state),
-		Log: slog.New(slog.NewTextHandler(r.log, nil)), Changed: func(_ context.Context, namespace, name string) error {
+	log := slog.New(slog.NewTextHandler(r.log, nil))
+	queue.UseRecords(redis.Records{Key: key.Records(), Memory: memory, Log: log})
+	r.Vault = &secrets.Vault{Files: secrets.Files{Dir: filepath.Join(state, "secrets")}, Key: key, Memory: memory, Queue: queue, Instance: filepath.Base(state),
+		Log: log, Changed: func(_ context.Context, namespace, name string) error {
 			r.changed = append(r.changed, namespace+"/"+name)
 			return nil
 		}}
@@ -166,8 +175,9 @@ func TestASealedValueThatWasChangedIsNotTaken(t *testing.T) {
 		last = 'Q'
 	}
 	for what, text := range map[string]string{"another secret's": sealed, "a changed one": sealed[:len(sealed)-1] + string(last), "a cut one": sealed[:40],
-		"another form": "9" + sealed[1:], "no text": "1.x.\x00", "nothing": ""} {
+		"another form": "9" + sealed[1:], "no text": "1.x.\x00", "nothing": "", "one of another version": strings.Replace(sealed, ".1", ".2", 1)} {
 		v.log.Reset()
+		v.Queue.Judge(redis.KindSecret, ns+"/two", nil)
 		require.NoError(t, v.raw.HSet(t.Context(), "{hearth}:secrets", ns+"/two", text).Err())
 		v.sync()
 		require.Equal(t, "of two", v.value("two"), what)
@@ -203,7 +213,7 @@ func TestHearthsOfOneRedisHaveTheSameSecrets(t *testing.T) {
 	require.NoError(t, a.Create(t.Context(), ns, "key", []byte("third")))
 	c.sync()
 	require.Equal(t, "-", c.value("key"))
-	require.Contains(t, c.log.String(), "copy the file secret-key")
+	require.Contains(t, c.log.String(), "give all instances on this Redis the same file secret-key")
 	require.NoError(t, c.Update(t.Context(), ns, "key", []byte("fourth")), "the operator may make it anew")
 	c.sync()
 	require.Equal(t, "fourth", c.value("key"))
@@ -240,6 +250,76 @@ func TestASecretOutlivesWhatIsLost(t *testing.T) {
 			v.sync()
 			require.Equal(t, "-", v.value("key"), "what was deleted does not come back")
 		})
+	}
+}
+
+func TestAnOldValueOfASecretIsNotTaken(t *testing.T) {
+	t.Parallel()
+	state := t.TempDir()
+	v := newRig(t, chaintest.Redis(t), state)
+	kept := func() string { return v.raw.HGet(t.Context(), "{hearth}:secrets", ns+"/key").Val() }
+	require.NoError(t, v.Create(t.Context(), ns, "key", []byte("old")))
+	old := kept()
+	require.NoError(t, v.Update(t.Context(), ns, "key", []byte("new")))
+	require.NoError(t, v.raw.HSet(t.Context(), "{hearth}:secrets", ns+"/key", old).Err(), "somebody put it back")
+	again := newRig(t, v.raw, state) // after a restart, which must not forget
+	again.sync()
+	require.Equal(t, "new", again.value("key"))
+	require.Empty(t, again.changed)
+	require.NotEqual(t, old, kept(), "Redis has the present one again")
+	require.Contains(t, again.log.String(), "an old value of a secret")
+	require.Empty(t, again.Queue.BadRecords())
+
+	require.NoError(t, again.Delete(t.Context(), ns, "key"))
+	require.NoError(t, v.raw.HSet(t.Context(), "{hearth}:secrets", ns+"/key", old).Err())
+	again.sync()
+	require.Equal(t, "-", again.value("key"), "what was deleted does not come back")
+	bad := again.Queue.BadRecords()
+	require.Len(t, bad, 1)
+	require.Equal(t, ns+"/key", bad[0].Name)
+	require.NoError(t, again.Queue.RemoveRecord(t.Context(), redis.KindSecret, ns+"/key", "me"))
+	require.Empty(t, kept())
+}
+
+func TestSecretsOfAVersionBeforeAreTakenOver(t *testing.T) {
+	t.Parallel()
+	state := t.TempDir()
+	v := newRig(t, chaintest.Redis(t), state)
+	require.NoError(t, os.WriteFile(filepath.Join(state, "secret-key"), []byte("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n"), 0o600))
+	v = newRig(t, v.raw, state)
+	sealed := sealedByVersion1(t, []byte("0123456789abcdef0123456789abcdef"), ns+"/key", "kept")
+	require.NoError(t, v.raw.HSet(t.Context(), "{hearth}:secrets", ns+"/key", sealed).Err())
+	v.sync()
+	require.Equal(t, "kept", v.value("key"))
+	require.NoError(t, v.Update(t.Context(), ns, "key", []byte("new")))
+	require.NoError(t, v.raw.HSet(t.Context(), "{hearth}:secrets", ns+"/key", sealed).Err())
+	v.sync()
+	require.Equal(t, "new", v.value("key"), "the older form is of an older version")
+}
+
+// sealedByVersion1 seals as versions did that gave a value no version.
+func sealedByVersion1(t *testing.T, key []byte, name, value string) string {
+	t.Helper()
+	aead, err := chacha20poly1305.NewX(key)
+	require.NoError(t, err)
+	nonce := make([]byte, aead.NonceSize())
+	id := sha256.Sum256(append([]byte("the name of a hearth's key: "), key...))
+	return "1." + hex.EncodeToString(id[:6]) + "." + base64.RawStdEncoding.EncodeToString(aead.Seal(nonce, nonce, []byte(value), []byte(name)))
+}
+
+func TestASymbolicLinkDoesNotLeadOutOfTheSecrets(t *testing.T) {
+	t.Parallel()
+	state := t.TempDir()
+	v := newRig(t, chaintest.Redis(t), state)
+	require.NoError(t, v.Create(t.Context(), ns, "key", []byte("x")))
+	require.NoError(t, os.WriteFile(filepath.Join(state, "basic-auth-password"), []byte("hush"), 0o600))
+	require.NoError(t, os.Symlink("../../basic-auth-password", filepath.Join(v.Files.Dir, ns, "link")))
+	require.NoError(t, os.Symlink("..", filepath.Join(v.Files.Dir, "up")))
+	for _, n := range []struct{ namespace, name string }{{ns, "link"}, {"up", "basic-auth-password"}, {"..", "basic-auth-password"}, {ns, "../../basic-auth-password"}} {
+		_, err := v.Files.Read(n.namespace, n.name)
+		require.Error(t, err, "%s/%s", n.namespace, n.name)
+		f := hearth.Function{FunctionDeployment: types.FunctionDeployment{Service: "thief", Namespace: n.namespace, Secrets: []string{n.name}}}
+		require.Equal(t, hearth.Invalid, hearth.CodeOf(v.Files.Require(f)), "%s/%s", n.namespace, n.name)
 	}
 }
 

@@ -1,8 +1,9 @@
 -- namespace: make, change or remove a namespace. KEYS: 1 namespaces  2 functions  3 secrets.
--- ARGV: 1 'create', 'update' or 'delete'  2 the namespace  3 it as JSON.
+-- ARGV: 1 'create', 'update' or 'delete'  2 the namespace  3 its record  4 a record that is not used: if it is there, there is none.
 -- Returns {done, functions, secrets}: 0 if there is one to create, none to update or delete, or something in one to delete, of which
 -- there are so many. A create is done again if it is the same, as its answer may have been lost.
 local kept = redis.call('HGET', KEYS[1], ARGV[2])
+if kept and kept == ARGV[4] and ARGV[1] ~= 'delete' then kept = false end
 if ARGV[1] == 'create' then
   if kept and kept ~= ARGV[3] then return {0, 0, 0} end
 elseif not kept then

@@ -3,8 +3,13 @@
 -- Returns the ms of the last time that is done with.
 -- A function that was removed and created again begins anew; and a hearth that comes late with an older schedule changes nothing.
 local was = redis.call('HMGET', KEYS[1], 'schedule', 'created', 'since', 'last')
-local since, last = tonumber(ARGV[3]), tonumber(was[4] or 0)
-if was[1] == ARGV[1] and was[2] == ARGV[2] or was[3] and tonumber(was[3]) > since then return last end
+-- What is there may be anybody's: a time that is none, or that is yet to come, is not done with.
+local function past(text)
+  local ms, time = tonumber(text or ''), redis.call('TIME')
+  return ms and ms <= time[1] * 1000 + 60000 and ms or 0
+end
+local since, last = tonumber(ARGV[3]), past(was[4])
+if last > 0 and (was[1] == ARGV[1] and was[2] == ARGV[2] or past(was[3]) > since) then return last end
 last = math.max(last, since)
 redis.call('HSET', KEYS[1], 'schedule', ARGV[1], 'created', ARGV[2], 'since', ARGV[3], 'last', last)
 return last

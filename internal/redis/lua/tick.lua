@@ -6,7 +6,8 @@
 -- | 'nogroup' nobody would deliver it | 'full'.
 local was = redis.call('HMGET', KEYS[1], 'schedule', 'last', 'call')
 if was[1] ~= ARGV[1] then return 'other' end
-local time, last = tonumber(ARGV[2]), tonumber(was[2])
+local time, last = tonumber(ARGV[2]), tonumber(was[2] or '')
+if not last or last > time + 86400000 then last = 0 end -- no hearth has written that
 if time == last and was[3] == ARGV[3] then return 'queued' end
 if time <= last then return 'past' end
 if redis.pcall('XPENDING', KEYS[2], ARGV[6]).err then return 'nogroup' end

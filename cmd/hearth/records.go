@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/hearthfaas/hearth/internal/redis"
+	"github.com/spf13/cobra"
+)
+
+func newRecords() *cobra.Command {
+	c := &client{}
+	cmd := &cobra.Command{
+		Use:   "records",
+		Short: "Show records in Redis that are not used, and remove them",
+		Long: `Shows records in Redis that Hearth does not use: they are not signed with its secret-key, were changed or moved, are older than what
+was seen before, or say what no deployment may say. Each has a reason, and what to do about it. Usually there are none.`,
+		Example: "  hearth records\n  hearth records remove function oven.openfaas-fn\n  hearth records remove --all",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			list, err := c.records(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return c.print(cmd, list, func(out io.Writer) { listRecords(out, list) })
+		},
+	}
+	c.flags(cmd)
+	cmd.AddCommand(newRecordsRemove(c))
+	return cmd
+}
+
+func newRecordsRemove(c *client) *cobra.Command {
+	var all bool
+	cmd := &cobra.Command{
+		Use:   "remove KIND NAME",
+		Short: "Remove a record that is not used, or all of them",
+		Long: `Removes a record that is not used: the one of that kind and name, all of a kind, or with --all, all. Records that were signed with another
+secret-key may be another instance's, and are only removed by their name.`,
+		Example: "  hearth records remove function oven.openfaas-fn\n  hearth records remove usage\n  hearth records remove --all",
+		Args:    cobra.MaximumNArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if all == (len(args) > 0) {
+				return fmt.Errorf("want the kind and the name of a record, or --all; hearth records shows them")
+			}
+			list, err := c.records(cmd.Context())
+			if err != nil {
+				return err
+			}
+			removed := []redis.BadRecord{}
+			for _, r := range list {
+				named := len(args) == 2 && r.Kind == args[0] && r.Name == args[1]
+				if !named && (r.OtherKey || len(args) == 2 || len(args) == 1 && r.Kind != args[0]) {
+					continue
+				}
+				path := "/system/records?" + url.Values{"kind": {r.Kind}, "name": {r.Name}}.Encode()
+				if err := c.do(cmd.Context(), http.MethodDelete, path, nil, nil); err != nil && statusOf(err) != http.StatusNotFound {
+					return err
+				}
+				removed = append(removed, r)
+			}
+			if len(removed) == 0 && len(args) > 0 {
+				return fmt.Errorf("there is no such record: hearth records shows those that are not used")
+			}
+			return c.print(cmd, removed, func(out io.Writer) {
+				for _, r := range removed {
+					_, _ = fmt.Fprintf(out, "removed %s %s\n", r.Kind, printable(r.Name))
+				}
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "all that are not used")
+	return cmd
+}
+
+func (c *client) records(ctx context.Context) ([]redis.BadRecord, error) {
+	list := []redis.BadRecord{}
+	return list, c.do(ctx, http.MethodGet, "/system/records", nil, &list)
+}
+
+func listRecords(out io.Writer, list []redis.BadRecord) {
+	if len(list) == 0 {
+		_, _ = fmt.Fprintln(out, "all records in Redis are used")
+		return
+	}
+	for _, r := range list {
+		_, _ = fmt.Fprintf(out, "%s %s\n  not used: %s\n  to do: %s\n", r.Kind, printable(r.Name), printable(r.Reason), printable(r.Fix))
+	}
+}
+
+// printable is a text of strangers as a terminal may have it.
+func printable(text string) string {
+	if text != "" && !strings.ContainsFunc(text, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return text
+	}
+	return strconv.QuoteToASCII(text)
+}
+
+// hintOfRecords says that there are records which are not used.
+func (c *client) hintOfRecords(ctx context.Context, out io.Writer) {
+	if list, err := c.records(ctx); err == nil && len(list) > 0 { // a gateway that is not Hearth's has none
+		_, _ = fmt.Fprintf(out, "%d records in Redis are not used: \"hearth records\" says which, and why\n", len(list))
+	}
+}
