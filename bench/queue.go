@@ -208,7 +208,10 @@ func drainBacklog(ctx context.Context, h *testbed.Hearth, entries int, q *queue)
 
 // cli runs redis-cli on the private Redis.
 func cli(ctx context.Context, h *testbed.Hearth, args ...string) *exec.Cmd {
-	return exec.CommandContext(ctx, "redis-cli", append([]string{"-s", h.Socket()}, args...)...)
+	cmd := exec.CommandContext(ctx, "redis-cli", append([]string{"-s", h.Socket()}, args...)...)
+	password, err := h.RedisPassword()
+	cmd.Env, cmd.Err = append(os.Environ(), "REDISCLI_AUTH="+password), err
+	return cmd
 }
 
 // bytesPerCall is what one queued call of echo takes in Redis, of those that wait now; 0 if there are too few to tell.

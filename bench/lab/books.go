@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/hearthfaas/hearth/bench/testbed"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -22,7 +23,11 @@ type tray struct {
 
 // readTrays reads all trays that there are, and that there were.
 func readTrays(ctx context.Context, socket string) ([]tray, error) {
-	rdb := redis.NewClient(&redis.Options{Network: "unix", Addr: socket})
+	password, err := testbed.PasswordOf(socket)
+	if err != nil {
+		return nil, err
+	}
+	rdb := redis.NewClient(&redis.Options{Network: "unix", Addr: socket, Password: password})
 	defer func() { _ = rdb.Close() }()
 	var all []tray
 	for _, key := range []string{"{bakery}:trays", "{bakery}:trays:past"} {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/bakery"
+	"github.com/hearthfaas/hearth/bench/testbed"
 	"github.com/hearthfaas/hearth/chain"
 	"github.com/redis/go-redis/v9"
 )
@@ -58,7 +59,11 @@ func (l *lab) claimHop(ctx context.Context) ([]line, error) {
 // hopInMemory calls the steps of orders one after the other, as a monolith would that keeps nothing between them: a hop is a Go call and
 // the next step's script. It does so in the Redis of a bakery whose own steps it takes out of the way.
 func hopInMemory(ctx context.Context, socket string, times int) (float64, error) {
-	rdb := redis.NewClient(&redis.Options{Network: "unix", Addr: socket})
+	password, err := testbed.PasswordOf(socket)
+	if err != nil {
+		return 0, err
+	}
+	rdb := redis.NewClient(&redis.Options{Network: "unix", Addr: socket, Password: password})
 	defer func() { _ = rdb.Close() }()
 	for stream, group := range map[string]string{"{bakery}.bake": "baker", "{bakery}.dough": "oven", "{bakery}.baked": "server", "{bakery}.ready": "cashier"} {
 		if err := rdb.XGroupDestroy(ctx, stream, group).Err(); err != nil {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
@@ -109,6 +110,18 @@ func (h *Hearth) KeyFile() string {
 
 // Socket is that of its private Redis.
 func (h *Hearth) Socket() string { return filepath.Join(h.State, "redis", "redis.sock") }
+
+// RedisPassword is that of its private Redis.
+func (h *Hearth) RedisPassword() (string, error) { return PasswordOf(h.Socket()) }
+
+// PasswordOf is the password of a private Redis with this socket; "" if it has none.
+func PasswordOf(socket string) (string, error) {
+	text, err := os.ReadFile(filepath.Join(filepath.Dir(socket), "password"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	return strings.TrimSpace(string(text)), err
+}
 
 // PID is its process.
 func (h *Hearth) PID() int { return h.cmd.Process.Pid }

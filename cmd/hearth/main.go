@@ -21,7 +21,7 @@ func newRoot() *cobra.Command {
 	}
 	root.AddCommand(cli.Drains(newUp()), cli.Drains(newServe()), newBuild(), newImage(), cli.Drains(newConnector()),
 		newDeploy(), newList(), newDescribe(), newInvoke(), newLogs(), newSecret(), newNamespace(), newScale(), newDelete(), newQueues(), newRecords(), newBill(), newDead(), newCancel(),
-		newPassword(), newRedisPassword(), newHealth(), newLicenses(), newVersion())
+		newPassword(), newHealth(), newLicenses(), newVersion())
 	selectSomething(root)
 	cli.Prepare(root)
 	return root

@@ -31,7 +31,7 @@ type serveConfig struct {
 	Admin  adminConfig
 	Redis  string
 
-	RedisPassword string // file
+	RedisAuth string // directory
 
 	Fsync     string
 	MaxMemory string
@@ -97,7 +97,7 @@ func (c *serveConfig) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.Listen, "listen", "127.0.0.1:8080", "address of the gateway")
 	c.Admin.addFlags(f)
 	f.StringVar(&c.Redis, "redis", "", "URL of a Redis to use, instead of a private one (default $REDIS_URL)")
-	f.StringVar(&c.RedisPassword, "redis-password-file", os.Getenv("HEARTH_REDIS_PASSWORD_FILE"), "file with the password for that URL, if it has none ($HEARTH_REDIS_PASSWORD_FILE)")
+	f.StringVar(&c.RedisAuth, "redis-auth", os.Getenv("HEARTH_REDIS_AUTH"), "directory for the password of that Redis, which is made there, and a redis.conf with it for redis-server; for two containers that share it ($HEARTH_REDIS_AUTH)")
 	f.StringVar(&c.Fsync, "fsync", "always", "when the private Redis writes to disk: always; or everysec, which may lose the last second's calls, 202 or not, when the machine or Redis dies")
 	f.StringVar(&c.MaxMemory, "redis-memory", "1gb", "most memory of the private Redis; when it is full, new calls get 503 and none is lost")
 	f.DurationVar(&c.Drain, "drain", 10*time.Second, "how long calls under way may take to end after Ctrl-C or SIGTERM")
@@ -220,7 +220,7 @@ func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n 
 
 // absolute makes all paths ones that hold wherever hearth goes.
 func (c *serveConfig) absolute() (err error) {
-	for _, path := range []*string{&c.State, &c.TLSCert, &c.TLSKey, &c.Prices, &c.RedisPassword} {
+	for _, path := range []*string{&c.State, &c.TLSCert, &c.TLSKey, &c.Prices, &c.RedisAuth} {
 		if *path == "" {
 			continue
 		}
