@@ -191,13 +191,15 @@ func warningsOf(h http.Header) (list []string) {
 	return list
 }
 
-// awaitReady waits until a function has its replicas, and none of another version. After an update it looks twice: while one is
-// rolled back, the replicas are gone a moment before the status has the reason.
+// awaitReady waits until a function has its replicas, and none of another version. The gateway answers when something has
+// changed; one that knows no states, such as a stock one, is asked every pollInterval. After an update it looks twice: while
+// one is rolled back, the replicas are gone a moment before the status has the reason.
 func (c *client) awaitReady(ctx context.Context, n hearth.Name) error {
 	var f function
+	var known string
 	updated := false
 	for {
-		now, err := c.function(ctx, n)
+		now, err := c.changedFunction(ctx, n, known)
 		switch {
 		case ctx.Err() != nil:
 			return errors.New(strings.TrimSpace("is not ready in time: " + fmt.Sprintf("%d of %d replicas are. %s", f.AvailableReplicas, f.Replicas, f.Failing)))
@@ -210,10 +212,14 @@ func (c *client) awaitReady(ctx context.Context, n hearth.Name) error {
 		case now.AvailableReplicas >= now.Replicas && !now.Updating && !updated:
 			return nil
 		}
+		pause := time.Duration(0)
+		if known = now.ETag; known == "" || updated && !now.Updating {
+			known, pause = "", pollInterval
+		}
 		f, updated = now, now.Updating
 		select {
 		case <-ctx.Done():
-		case <-time.After(pollInterval):
+		case <-time.After(pause):
 		}
 	}
 }

@@ -24,6 +24,7 @@ type function struct {
 	LastExit *hearth.Exit     `json:"last_exit,omitempty"`
 	Warnings []string         `json:"warnings,omitempty"`
 	Enforced string           `json:"enforced,omitempty"`
+	ETag     string           `json:"etag,omitempty"` // names this state to the gateway
 }
 
 // state is how a function is, in a word or two.
@@ -82,8 +83,20 @@ func (c *client) functions(ctx context.Context, namespace string) ([]function, e
 }
 
 func (c *client) function(ctx context.Context, n hearth.Name) (function, error) {
+	return c.ask(ctx, n, "usage=1")
+}
+
+// changedFunction is a function whose state is no longer the known one, or which has not changed for some seconds.
+func (c *client) changedFunction(ctx context.Context, n hearth.Name, known string) (function, error) {
+	if known == "" {
+		return c.ask(ctx, n, "")
+	}
+	return c.ask(ctx, n, "wait=20s&etag="+url.QueryEscape(known))
+}
+
+func (c *client) ask(ctx context.Context, n hearth.Name, query string) (function, error) {
 	var f function
-	err := c.do(ctx, http.MethodGet, "/system/function/"+url.PathEscape(n.Function)+"?usage=1&namespace="+url.QueryEscape(n.Namespace), nil, &f)
+	err := c.do(ctx, http.MethodGet, "/system/function/"+url.PathEscape(n.Function)+"?namespace="+url.QueryEscape(n.Namespace)+"&"+query, nil, &f)
 	return f, c.explain(ctx, n, err)
 }
 

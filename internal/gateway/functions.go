@@ -12,7 +12,6 @@ import (
 
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/hearth"
-	"github.com/hearthfaas/hearth/internal/router"
 	"github.com/openfaas/faas-provider/types"
 )
 
@@ -57,6 +56,7 @@ type status struct {
 	LastError *dispatch.Failure `json:"last_error,omitempty"`
 
 	// Of one function only:
+	ETag     string   `json:"etag,omitempty"`     // names the state: with ?wait=20s&etag=, the answer comes when it has changed
 	Warnings []string `json:"warnings,omitempty"` // what of its spec has no effect here, or another than one may expect
 	Enforced string   `json:"enforced,omitempty"` // what enforces its limits
 }
@@ -86,11 +86,11 @@ func (g *Gateway) status(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	f, ok := g.cfg.Registry.Function(n)
-	if !ok {
-		return router.NotFound(n)
+	f, s, err := g.watched(r.Context(), n, in.last("etag"), in.last("wait"))
+	if err != nil {
+		return err
 	}
-	s, can := g.statusOf(f), g.cfg.Registry.Capabilities()
+	can := g.cfg.Registry.Capabilities()
 	s.Warnings, s.Enforced = hearth.Warnings(f, can), can.Enforcement(f)
 	if measure, _ := strconv.ParseBool(in.last("usage")); measure {
 		u, err := g.cfg.Provider.Usage(r.Context(), n)
@@ -127,7 +127,7 @@ func toTheEnd(r *http.Request) (context.Context, context.CancelFunc) {
 // specFields are those of a deployment besides the names, and notSpec those that a client may have from a function's status.
 var (
 	specFields = []string{"image", "envProcess", "envVars", "constraints", "secrets", "labels", "annotations", "limits", "requests", "readOnlyRootFilesystem"}
-	notSpec    = []string{"availableReplicas", "invocationCount", "createdAt", "usage", "updating", "failing", "rollback", "warnings", "enforced"}
+	notSpec    = []string{"availableReplicas", "invocationCount", "createdAt", "usage", "updating", "failing", "rollback", "warnings", "enforced", "etag"}
 )
 
 // deployment reads a spec, and warns of what is in the request and not in the spec.

@@ -48,6 +48,8 @@ type Router struct {
 
 	mu        sync.RWMutex
 	functions map[hearth.Name]*route
+
+	watchers watchers
 }
 
 // New makes a router without functions.
@@ -61,7 +63,7 @@ func New(cfg Config) *Router {
 	if cfg.Recorder == nil {
 		cfg.Recorder = func(hearth.Name) Recorder { return nothing{} }
 	}
-	return &Router{cfg: cfg, functions: map[hearth.Name]*route{}}
+	return &Router{cfg: cfg, functions: map[hearth.Name]*route{}, watchers: watchers{of: map[hearth.Name]chan struct{}{}}}
 }
 
 // route is one function.
@@ -117,6 +119,7 @@ func (r *Router) Set(f hearth.Function) {
 		r.functions[f.Name()] = fn
 	}
 	r.mu.Unlock()
+	defer r.watchers.tell(f.Name())
 	fn.mu.Lock()
 	defer fn.mu.Unlock()
 	fn.concurrency, fn.timeout, fn.desired = f.Concurrency(), f.Timeout(), f.Replicas
