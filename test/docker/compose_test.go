@@ -79,7 +79,7 @@ func composeUp(t *testing.T) *composed {
 		env: append(os.Environ(), "HEARTH_PORT="+port, "HEARTH_ADMIN_PORT="+freePort(t), "PROMETHEUS_PORT="+metrics, "DOCKER_SOCKET="+strings.TrimPrefix(os.Getenv("DOCKER_HOST"), "unix://"),
 			"REDIS_IMAGE=hearth-test/redis", "PROMETHEUS_IMAGE=hearth-test/prometheus", "VERSION=test", "ARCHS="+runtime.GOARCH,
 			"COMPOSE_HTTP_TIMEOUT=600")} // docker-compose 1 gives up after one minute
-	hostImage(t, api, "hearth-test/redis:latest", []string{`VOLUME /data`}, "redis-server", "redis-cli")
+	hostImage(t, api, "hearth-test/redis:latest", []string{`VOLUME /data`}, "redis-server", "redis-cli", "sh", "tr", "head", "mv", "chmod", "grep")
 	hostImage(t, api, "hearth-test/prometheus:latest", []string{`ENTRYPOINT ["/usr/bin/prometheus"]`, `VOLUME /prometheus`}, "prometheus")
 	c.run("make", "images", "VERSION=test", "ARCHS="+runtime.GOARCH)
 	t.Cleanup(func() {
@@ -140,13 +140,20 @@ func (c *composed) bakery(args ...string) string {
 	return c.run(filepath.Join(c.root, "bin", "bakery"), append([]string{"--gateway", c.gateway}, args...)...)
 }
 
-// requireSafe looks at what the compose file promises before anything is deployed: no service can take all of
-// the machine's memory, and what is wrong with a deployment is the caller's fault.
+// requireSafe looks at what the compose file promises before anything is deployed: Redis has a password that nobody can look up, no
+// service can take all of the machine's memory, and what is wrong with a deployment is the caller's fault.
 func (c *composed) requireSafe() {
 	c.t.Helper()
 	services := strings.Fields(c.compose("ps", "-q"))
 	require.Len(c.t, services, 3)
+	redis := strings.TrimSpace(c.compose("ps", "-q", "redis"))
+	password := strings.TrimSpace(c.run("docker", "exec", redis, "head", "-n", "1", "/auth/password"))
+	require.Regexp(c.t, "^[a-z0-9]{32}$", password)
+	require.Contains(c.t, c.run("docker", "exec", redis, "redis-cli", "ping"), "NOAUTH")
+	require.NotContains(c.t, c.compose("logs", "--no-color"), password)
 	for _, id := range services {
+		require.NotContains(c.t, c.run("docker", "inspect", id), password)
+		require.NotContains(c.t, c.run("docker", "top", id, "-eo", "pid,args"), password)
 		inspected, err := c.api.ContainerInspect(c.t.Context(), id, client.ContainerInspectOptions{})
 		require.NoError(c.t, err)
 		require.NotZero(c.t, inspected.Container.HostConfig.Memory, inspected.Container.Name)
