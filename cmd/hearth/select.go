@@ -15,11 +15,13 @@ var selecting = []string{"namespace", "function", "queue", "filter", "reason", "
 // selectSomething makes selecting flags that are given without a value an error: they are mostly a script's variable that is not set, and
 // hearth delete oven --namespace "$NAMESPACE" would remove the oven of the default namespace.
 func selectSomething(cmd *cobra.Command) {
-	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		if slices.Contains(selecting, f.Name) {
+	guard := func(f *pflag.Flag) {
+		if _, is := f.Value.(something); !is && slices.Contains(selecting, f.Name) {
 			f.Value = something{f.Value}
 		}
-	})
+	}
+	cmd.LocalFlags().VisitAll(guard)
+	cmd.PersistentFlags().VisitAll(guard)
 	for _, c := range cmd.Commands() {
 		selectSomething(c)
 	}
