@@ -130,6 +130,7 @@ func (r *Router) Set(f hearth.Function) {
 
 // Delete forgets a function. Calls that are held for it are answered.
 func (r *Router) Delete(n hearth.Name) {
+	defer r.watchers.tell(n)
 	r.mu.Lock()
 	fn := r.functions[n]
 	delete(r.functions, n)
@@ -145,6 +146,7 @@ func (r *Router) Delete(n hearth.Name) {
 
 // Update is told by the provider what replicas a function has.
 func (r *Router) Update(n hearth.Name, replicas []hearth.Replica) {
+	defer r.watchers.tell(n)
 	if fn := r.route(n); fn != nil {
 		fn.update(replicas)
 	}
