@@ -56,7 +56,7 @@ func TestACommandLineThatMakesNoSenseIsExplained(t *testing.T) {
 		`--speed is "fast", want a number`:                                                                        {"list", "--speed", "fast"},
 		`--label is "x", want NAME=VALUE`:                                                                         {"list", "--label", "x"},
 		`--csv and --table exclude each other`:                                                                    {"list", "--csv", "--table"},
-		`--gateway: "ftp://x" is no address of a gateway; want a URL such as http://127.0.0.1:8080, or HOST:PORT`: {"list", "-g", "ftp://x"},
+		`--gateway: "ftp://x" is not a gateway's address; want a URL such as http://127.0.0.1:8080, or HOST:PORT`: {"list", "-g", "ftp://x"},
 	} {
 		root := testRoot()
 		root.SetArgs(args)
@@ -85,7 +85,7 @@ func TestAGatewayNeedsNoScheme(t *testing.T) {
 	}
 	for _, given := range []string{"", "http://", "ftp://x", "://x", "http://a b", "unix:///x"} {
 		_, err := GatewayURL(given)
-		require.ErrorContains(t, err, "is no address of a gateway")
+		require.ErrorContains(t, err, "is not a gateway's address")
 	}
 }
 

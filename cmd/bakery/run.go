@@ -131,11 +131,11 @@ func (r *run) play(ctx context.Context, say func(string)) error {
 func noCallback(callback string) error {
 	if u, err := url.Parse(callback); err == nil {
 		if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
-			return fmt.Errorf("no callback came to %s, which only programs of this machine reach that are in no container: where the gateway's queue runs in one, "+
-				"as on faasd, listen on the address of its bridge (on faasd, --listen 10.62.0.1:9001). A Hearth of this machine wants --callback-allow %s", callback, u.Host)
+			return fmt.Errorf("no callback arrived at %s, which containers cannot reach: if the gateway's queue runs in one, "+
+				"as on faasd, listen on the address of its bridge (on faasd, --listen 10.62.0.1:9001). A Hearth on this machine needs --callback-allow %s", callback, u.Host)
 		}
 	}
-	return fmt.Errorf("no callback came to %s: the machine of the gateway's queue must reach that address; Hearth calls a private one only with --callback-allow", callback)
+	return fmt.Errorf("no callback arrived at %s: the gateway's queue must be able to reach that address; Hearth calls private addresses only with --callback-allow", callback)
 }
 
 func sleepUntil(ctx context.Context, at time.Time) error {

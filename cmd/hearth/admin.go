@@ -32,17 +32,17 @@ type adminConfig struct {
 }
 
 func (c *adminConfig) addFlags(f *pflag.FlagSet) {
-	f.StringVar(&c.Listen, "admin-listen", "", "address for the operator alone, such as 127.0.0.1:8081: the page /ui/, "+
-		"the management API and the metrics, but no functions (default: none, and no page)")
+	f.StringVar(&c.Listen, "admin-listen", "", "address for the operator, such as 127.0.0.1:8081, with the page /ui/, "+
+		"the management API and the metrics, and without functions (default: none, and no page)")
 	f.BoolVar(&c.Only, "admin-only-there", false, "keep the management API and the metrics off the gateway's address; "+
 		"faas-cli then needs --gateway with the admin address")
-	f.Var(&c.Hosts, origin.Flag, "name under which the management API answers, besides addresses, localhost, "+
-		"names without a dot and those of the certificate; *.example.com for all below; "+
-		"repeat it, or separate by commas (default $"+allowedHostEnv+")")
+	f.Var(&c.Hosts, origin.Flag, "name under which the management API answers, in addition to IP addresses, localhost, "+
+		"names without a dot and the names in the certificate; *.example.com allows all names below it; "+
+		"repeat the flag, or separate by commas (default $"+allowedHostEnv+")")
 	f.Var(&c.Proxies, forwarded.Flag, "address or range of proxies whose X-Forwarded-For is believed, "+
-		"such as 127.0.0.1 or 10.0.0.0/8; repeat it, or separate by commas (default $"+trustedProxyEnv+")")
-	f.IntVar(&c.MaxConnections, "max-connections", 0, "limit of connections to the gateway's address; one client address "+
-		"has at most a quarter of them, loopback and trusted proxies apart (default: from the limit of open files)")
+		"such as 127.0.0.1 or 10.0.0.0/8; repeat the flag, or separate by commas (default $"+trustedProxyEnv+")")
+	f.IntVar(&c.MaxConnections, "max-connections", 0, "limit of connections to the gateway's address; one client address may have "+
+		"a quarter of them, except loopback and trusted proxies (default: from the limit of open files)")
 }
 
 // fromEnvironment takes from the environment what the flags do not say.
@@ -66,7 +66,7 @@ func (c *adminConfig) check(noAuth bool) error {
 	}
 	if c.Listen == "" {
 		if c.Only {
-			return errors.New("--admin-only-there needs --admin-listen, which says where")
+			return errors.New("--admin-only-there needs --admin-listen")
 		}
 		return nil
 	}

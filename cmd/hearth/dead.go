@@ -227,7 +227,7 @@ func newDeadEach(c *client, name, short, done string) *cobra.Command {
 			case !all && len(args) < 2:
 				return &cli.ExitError{Code: cli.CodeUsage, Err: errors.New("give a queue and ids, or --all")}
 			case !all && len(meant) > 0:
-				return &cli.ExitError{Code: cli.CodeUsage, Err: errors.New("flags that choose among dead letters go with --all")}
+				return &cli.ExitError{Code: cli.CodeUsage, Err: errors.New("flags that select dead letters need --all")}
 			case !all:
 				in["queue"], in["ids"] = args[0], args[1:]
 			}
@@ -247,7 +247,7 @@ func newDeadEach(c *client, name, short, done string) *cobra.Command {
 			return c.print(cmd, out, func(w io.Writer) { _, _ = fmt.Fprintf(w, "%s %s\n", done, cli.Count(out[done], "dead letter")) })
 		},
 	}
-	cmd.Flags().BoolVar(&all, "all", false, "all of them, or all that the other flags mean")
+	cmd.Flags().BoolVar(&all, "all", false, "all of them, or all that match the other flags")
 	filter.flags(cmd, "with --all: ")
 	return cmd
 }

@@ -38,13 +38,13 @@ func newDeploy() *cobra.Command {
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "deploy",
-		Short: "Deploy the functions of a stack.yml to a gateway, and wait until they are ready",
-		Long: `Deploys to the gateway of --gateway, else of OPENFAAS_URL, else of the stack file (provider.gateway), else of this machine. A gateway that
-only the stack file names gets the credentials that faas-cli login has stored for it, and no others unless it is on this machine.
+		Short: "Deploy the functions of a stack file to a gateway, and wait until they are ready",
+		Long: `Deploys the functions of a stack file, and updates those that exist, as faas-cli deploy does. Their images must exist already, from
+hearth build or a registry. Then it waits until each function has its replicas. The exit code is 1 if one is refused, cannot start, is
+rolled back or is not ready in time.
 
-Deploys the functions of a stack.yml as faas-cli deploy does: one that is there is updated. Their images must be there already, from
-hearth build or a registry. Then it waits until each has its replicas. The exit code is 1 if one is refused, cannot start, is rolled back or
-is not ready in time.`,
+The gateway is --gateway, else OPENFAAS_URL, else provider.gateway of the stack file, else the one on this machine. A gateway that only
+the stack file names gets the credentials that faas-cli login has stored for it; others only if it is on this machine.`,
 		Example: `  hearth deploy
   hearth deploy -f bakery/stack.yml --filter 'o*'
   TAG=1.2.0 hearth deploy --gateway https://hearth.example.com --timeout 10m`,

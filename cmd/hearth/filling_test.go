@@ -49,7 +49,7 @@ func TestDelaysAreBoundedAndCanBePurged(t *testing.T) {
 
 	text, err = n.runAnswering("n\n", "queues", "purge", "probe")
 	require.ErrorContains(t, err, "nothing was purged")
-	require.Contains(t, text, "throw away 0 queued and 3 delayed of probe:calls for good? [y/N]")
+	require.Contains(t, text, "purge 0 queued and 3 delayed of probe:calls for good? [y/N]")
 	_, err = n.runAnswering("", "queues", "purge", "probe", "--delayed")
 	require.ErrorContains(t, err, "--yes", "nobody answers")
 	text, err = n.run("queues", "purge", "probe", "--queued", "--yes")

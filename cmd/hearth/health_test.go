@@ -39,5 +39,5 @@ func TestHealthTellsWhatIsWrong(t *testing.T) {
 	_, err = run(t, "health", "--gateway", "http://"+silent.Addr().String())
 	require.ErrorContains(t, err, "did not answer in 3s")
 	_, err = run(t, "health", "--gateway", "ftp://nonsense")
-	require.ErrorContains(t, err, "is no address of a gateway")
+	require.ErrorContains(t, err, "is not a gateway's address")
 }

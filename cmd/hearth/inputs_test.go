@@ -213,14 +213,14 @@ func TestWhatContradictsItselfIsRefused(t *testing.T) {
 		"remove: nothing":                   {http.MethodDelete, "/system/functions", ``, "functionName is missing"},
 		"remove: a field that may say more": {http.MethodDelete, "/system/functions", `{"functionName":"probe","ns":"shop"}`, `"ns"`},
 		"remove: a query that may say more": {http.MethodDelete, "/system/functions?ns=shop", `{"functionName":"probe"}`, `"ns"`},
-		"remove: a name that cannot be":     {http.MethodDelete, "/system/functions", `{"functionName":["probe"]}`, "no single value"},
+		"remove: a name that cannot be":     {http.MethodDelete, "/system/functions", `{"functionName":["probe"]}`, "not a single value"},
 		"remove: capitals":                  {http.MethodDelete, "/system/functions", `{"functionName":"Probe"}`, "is not valid"},
 		"scale: no number":                  {http.MethodPost, "/system/scale-function/probe", `{"serviceName":"probe"}`, "replicas is missing"},
 		"scale: nothing":                    {http.MethodPost, "/system/scale-function/probe", ``, "replicas is missing"},
 		"scale: less than nothing":          {http.MethodPost, "/system/scale-function/probe", `{"replicas":-1}`, `replicas is "-1"`},
 		"scale: a part":                     {http.MethodPost, "/system/scale-function/probe", `{"replicas":0.5}`, `replicas is "0.5"`},
 		"scale: two numbers":                {http.MethodPost, "/system/scale-function/probe?replicas=1", `{"replicas":0}`, "names two"},
-		"scale: another name":               {http.MethodPost, "/system/scale-function/probe", `{"serviceName":"other","replicas":0}`, "the path says probe"},
+		"scale: another name":               {http.MethodPost, "/system/scale-function/probe", `{"serviceName":"other","replicas":0}`, "the path names probe"},
 		"scale: another namespace":          {http.MethodPost, "/system/scale-function/probe.shop", `{"namespace":"openfaas-fn","replicas":0}`, "names two namespaces"},
 		"deploy: two names":                 {http.MethodPut, "/system/functions", `{"service":"probe","name":"other","image":"` + probeImage + `"}`, "names two functions"},
 		"deploy: two namespaces":            {http.MethodPut, "/system/functions?namespace=shop", `{"service":"probe","namespace":"openfaas-fn","image":"` + probeImage + `"}`, "names two namespaces"},
@@ -241,7 +241,7 @@ func TestWhatContradictsItselfIsRefused(t *testing.T) {
 		"dead letters: a part of the query": {http.MethodPost, "/system/dead-letters/purge?olderThan=1h", `{"all":true}`, `"olderThan"`},
 		"dead letters: a namespace alone":   {http.MethodPost, "/system/dead-letters/purge", `{"all":true,"namespace":"shop"}`, "no function in it"},
 		"dead letters: two functions":       {http.MethodPost, "/system/dead-letters/redrive?function=probe", `{"all":true,"function":"other"}`, "names two functions"},
-		"dead letters: all in the query":    {http.MethodPost, "/system/dead-letters/purge?all=true", `{"all":true}`, "belong into the body"},
+		"dead letters: all in the query":    {http.MethodPost, "/system/dead-letters/purge?all=true", `{"all":true}`, "put ids and all into the body"},
 		"dead letters: a misspelt query":    {http.MethodGet, "/system/dead-letters?functoin=probe", ``, "functoin"},
 		"purge: a field unknown":            {http.MethodPost, "/system/queues/purge", `{"queue":"probe:calls","queued":true,"older":"1h"}`, `"older"`},
 		"purge: two queues":                 {http.MethodPost, "/system/queues/purge?queue=other:calls", `{"queue":"probe:calls","queued":true}`, "names two queues"},
@@ -275,10 +275,10 @@ func TestSpecPartsWithoutEffectAreWarnedOf(t *testing.T) {
 		"constraints": `["zone=ä\n"]`, "limits": `{"ephemeral-storage":"1Gi"}`})
 	require.Equal(t, http.StatusAccepted, res.StatusCode, text)
 	require.Equal(t, []string{
-		`"registryAuth" has no effect: this hearth does not know it`, `"replicas" has no effect: this hearth does not know it`,
-		`limits.ephemeral-storage has no effect: this hearth does not know it`,
-		`fprocess is "cat", and has no effect: functions run as processes, and the binary that hearth build made is started as it is`,
-		"readonly_root_filesystem has no effect: functions run as processes, which can write where this user can",
+		`"registryAuth" has no effect: Hearth does not know it`, `"replicas" has no effect: Hearth does not know it`,
+		`limits.ephemeral-storage has no effect: Hearth does not know it`,
+		`fprocess "cat" has no effect: functions run as processes, and the binary from hearth build is started directly`,
+		"readonly_root_filesystem has no effect: functions run as processes, which may write wherever this user may",
 		"constraints have no effect: functions run on this machine",
 	}, warningsOf(res.Header))
 	var f function

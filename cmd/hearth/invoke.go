@@ -37,7 +37,7 @@ func newInvoke() *cobra.Command {
 		Long: `Calls a function and prints its answer as it comes. The body is read from standard input, unless --data or --file has it, or standard
 input is a terminal. No credentials are sent: functions are public.
 
-The exit code is 1 if the status of the answer is 400 or more; the status is then told on standard error. With --async the call is
+The exit code is 1 if the status of the answer is 400 or more; the status is then printed on standard error. With --async the call is
 queued, and its call id is printed, which hearth cancel takes.`,
 		Example: `  echo '{"customer":"Ada"}' | hearth invoke cashier --query wait=30s
   hearth invoke cashier --method GET --query view=menu
@@ -100,7 +100,7 @@ func (i *invocation) run(cmd *cobra.Command, c *client, n hearth.Name) error {
 	if i.async && res.StatusCode < http.StatusBadRequest {
 		id := res.Header.Get(chain.HeaderCallID)
 		if state := res.Header.Get("X-Call-State"); res.StatusCode == http.StatusOK && state != "" {
-			_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "the call was queued before, with the same Idempotency-Key, and is %s\n", state)
+			_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "a call with this Idempotency-Key was queued before, and is %s\n", state)
 		}
 		return c.print(cmd, map[string]string{"function": n.String(), "call_id": id}, func(out io.Writer) { _, _ = fmt.Fprintln(out, id) })
 	}

@@ -53,7 +53,7 @@ func TestACallThatWasTakenBackMayBeQueuedAgain(t *testing.T) {
 	eventually(t, func() bool { return n.oneQueue("probe").Dead == 1 })
 	status, text := fails()
 	require.Equal(t, http.StatusOK, status)
-	require.Contains(t, text, "dead the call was given up: it is a dead letter of probe", "said plainly")
+	require.Contains(t, text, "dead the call is a dead letter of probe", "said plainly")
 	require.Equal(t, 3, n.probed())
 	out, err := n.run("dead", "purge", "--all", "--function", "probe")
 	require.NoError(t, err)

@@ -22,7 +22,7 @@ func newNamespace() *cobra.Command {
 		Use:     "namespace",
 		Aliases: []string{"namespaces", "ns"},
 		Short:   "List, create, update and delete namespaces",
-		Long:    `A namespace has functions and secrets of its own. openfaas-fn is always there. "hearth namespaces" lists them.`,
+		Long:    `A namespace has functions and secrets of its own. openfaas-fn always exists. "hearth namespaces" lists them.`,
 		Example: "  hearth namespaces\n  hearth namespace create staging --label team=baking",
 		Args:    cobra.NoArgs,
 		RunE:    listIfPlural("namespaces", list),

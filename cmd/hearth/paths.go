@@ -34,7 +34,7 @@ func shortPath(path string) (string, error) {
 			return filepath.Join(name, filepath.Base(path)), nil
 		}
 	}
-	return "", fmt.Errorf("make a directory for a socket: somebody else has %s and %d more names; use a shorter --state, or remove them", dir, tries-1)
+	return "", fmt.Errorf("make a directory for a socket: other users have taken %s and %d more names; use a shorter --state, or remove them", dir, tries-1)
 }
 
 // private tells whether a directory is this user's, and nobody else may look into it. Anybody may have made one of that name in /tmp, or

@@ -19,12 +19,12 @@ func newQueuesPurge(c *client) *cobra.Command {
 	var queued, delayed, yes bool
 	cmd := &cobra.Command{
 		Use:   "purge NAME",
-		Short: "Throw away the queued and delayed calls of a function",
-		Long: `Throws away calls that nobody works on: --queued those that may be delivered now or wait for a retry, --delayed those whose time has
-not come; without either, both. Their Idempotency-Keys may be used again, and they make no callbacks.
+		Short: "Delete the queued and delayed calls of a function",
+		Long: `Deletes calls that are not in flight: --queued those that wait for delivery or for a retry, --delayed those that wait for their
+time; without either, both. They make no callbacks, and their Idempotency-Keys may be used again.
 
 NAME is a function, or one of its queues: FUNCTION:calls or FUNCTION:callbacks. Calls in flight go on (see hearth cancel), and dead
-letters stay (see hearth dead purge). Messages of topics belong to the functions that put them there, and cannot be purged.`,
+letters stay (see hearth dead purge). Messages of topics belong to the functions that publish them, and cannot be purged.`,
 		Example: "  hearth queues purge report\n  hearth queues purge report --delayed --yes\n  hearth queues purge report:callbacks --yes",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -50,8 +50,8 @@ letters stay (see hearth dead purge). Messages of topics belong to the functions
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&queued, "queued", false, "only calls that may be delivered now, or wait for a retry")
-	cmd.Flags().BoolVar(&delayed, "delayed", false, "only calls whose time has not come")
+	cmd.Flags().BoolVar(&queued, "queued", false, "only calls that wait for delivery or for a retry")
+	cmd.Flags().BoolVar(&delayed, "delayed", false, "only calls that wait for their time")
 	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
 	return cmd
 }
@@ -69,7 +69,7 @@ func (c *client) confirmPurge(cmd *cobra.Command, name string, queued, delayed b
 	if delayed {
 		parts = append(parts, fmt.Sprintf("%d delayed", list[0].Delayed))
 	}
-	_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "throw away %s of %s for good? [y/N] ", strings.Join(parts, " and "), name)
+	_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "purge %s of %s for good? [y/N] ", strings.Join(parts, " and "), name)
 	answer, err := bufio.NewReader(cli.Input(cmd.Context(), cmd.InOrStdin())).ReadString('\n')
 	if text := strings.ToLower(strings.TrimSpace(answer)); text != "y" && text != "yes" {
 		if err != nil && !errors.Is(err, io.EOF) {

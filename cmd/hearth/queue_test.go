@@ -172,5 +172,5 @@ func TestQueueThatIsFullSaysSo(t *testing.T) {
 	}
 	res, text = later("roomy", strings.Repeat("x", 500_000))
 	require.Equal(t, http.StatusTooManyRequests, res.StatusCode)
-	require.Contains(t, text, "may have 50 of together 1048576")
+	require.Contains(t, text, "may have 50 with 1048576")
 }

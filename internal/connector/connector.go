@@ -301,7 +301,7 @@ func (c *Connector) unreached(n hearth.Name, status int) {
 	}
 	c.mu.Unlock()
 	if !quiet {
-		c.cfg.Log.Warn("function not reached; its messages are tried again", "function", n.String(), "status", status)
+		c.cfg.Log.Warn("function not reached; retrying its messages", "function", n.String(), "status", status)
 	}
 }
 

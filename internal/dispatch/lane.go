@@ -232,7 +232,7 @@ func (l *lane) watchCallbacks(q *queue, b redis.Batch) {
 		log.Warn("dropped dead callbacks to make room", "count", b.Dropped)
 	}
 	if b.Held && !q.full { // only the lane's own goroutine sets it
-		log.Warn("callbacks have reached the limit of their function; its queued calls wait until some are delivered or given up")
+		log.Warn("queued calls wait, as callbacks are at their limit")
 	}
 	q.full = b.Held
 }

@@ -272,7 +272,7 @@ func ending(s *container.State, memory int64) string {
 	case s == nil || s.Running:
 		return "it runs"
 	case s.OOMKilled && memory > 0:
-		return fmt.Sprintf("it was killed, as it used more than its memory limit of %d MiB", memory>>20)
+		return fmt.Sprintf("it was killed because it exceeded its memory limit of %d MiB", memory>>20)
 	case s.OOMKilled:
 		return "it was killed, as it used more memory than its limit"
 	case s.Error != "":

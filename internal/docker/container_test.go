@@ -184,7 +184,7 @@ func TestMemoryHogDiesAlone(t *testing.T) {
 	_, err := providertest.Call(t.Context(), hog, "hog=200", "")
 	require.Error(t, err)
 	w.await("hog", func(list []hearth.Replica) bool { return ready(1)(list) && list[0].ID != hog.ID })
-	require.Contains(t, w.log.String(), "it was killed, as it used more than its memory limit of 64 MiB")
+	require.Contains(t, w.log.String(), "it was killed because it exceeded its memory limit of 64 MiB")
 	require.Equal(t, []hearth.Replica{other}, w.replicas("probe"), "the other goes on")
 	require.Empty(t, w.ask(other, ""))
 }

@@ -33,7 +33,7 @@ func (g *Gateway) adminRoutes() http.Handler {
 
 // called tells who calls a function at the admin address where it is.
 func called(w http.ResponseWriter, _ *http.Request) {
-	const text = "functions are not called at the admin address, but at the gateway's own"
+	const text = "the admin address serves no functions; call them at the gateway's address"
 	http.Error(w, text, http.StatusNotFound)
 }
 

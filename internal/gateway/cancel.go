@@ -38,7 +38,7 @@ func (g *Gateway) cancel(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	case message != "" && function == "":
-		return hearth.Errorf(hearth.Invalid, "a message is of one function: say which, with ?function=NAME")
+		return hearth.Errorf(hearth.Invalid, "a message belongs to one function: name it with ?function=NAME")
 	case message != "" && !messageID.MatchString(message):
 		return hearth.Errorf(hearth.Invalid, "the message is %.40q, want the X-Message-Id of a call, such as 1795437512656-0", message)
 	}

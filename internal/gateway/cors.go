@@ -52,7 +52,7 @@ func (c cors) preflight(w http.ResponseWriter, r *http.Request, methods string) 
 		chain.Problem{
 			Status: http.StatusForbidden,
 			Title:  http.StatusText(http.StatusForbidden),
-			Detail: "the function is not for pages of this origin: its annotation com.hearth.cors has others",
+			Detail: "pages of this origin may not call the function: its annotation com.hearth.cors does not list it",
 		}.Write(w)
 		return true
 	}

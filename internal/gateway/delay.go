@@ -37,7 +37,7 @@ func deliverAt(h http.Header, now time.Time, longest time.Duration) (time.Time, 
 		}
 	}
 	if when.After(now.Add(longest)) {
-		return when, hearth.Errorf(hearth.Invalid, "the call is to be made in more than %v: that is too far away; the operator sets the limit with --max-delay", longest)
+		return when, hearth.Errorf(hearth.Invalid, "the delay is longer than the limit, %v; the operator sets it with --max-delay", longest)
 	}
 	if !when.After(now) {
 		return time.Time{}, nil

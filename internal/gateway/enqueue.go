@@ -120,7 +120,7 @@ func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
 		if _, ok := g.cfg.Registry.Function(n); !ok || !g.cfg.Registry.Deployed(ctx, n) {
 			return router.NotFound(n) // it was removed while the body came, perhaps by another hearth
 		}
-		return hearth.Errorf(hearth.Unavailable, "the queue of %s is lost from Redis: deploy the function again", n.Function)
+		return hearth.Errorf(hearth.Unavailable, "the queue of %s is missing in Redis: deploy the function again", n.Function)
 	}
 	if err != nil {
 		return err
@@ -165,7 +165,7 @@ func accepted(w http.ResponseWriter, n hearth.Name, queued redis.QueuedCall) {
 	case redis.Dead:
 		header["Content-Type"] = []string{"text/plain; charset=utf-8"}
 		w.WriteHeader(http.StatusOK)
-		_, _ = fmt.Fprintf(w, "the call was given up: it is a dead letter of %s, and runs again only if an operator redrives it\n", n.Function)
+		_, _ = fmt.Fprintf(w, "the call is a dead letter of %s, and runs again only if an operator redrives it\n", n.Function)
 	default:
 		w.WriteHeader(http.StatusAccepted)
 	}

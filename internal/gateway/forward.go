@@ -40,7 +40,7 @@ func (g *Gateway) call(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	if wideWorker(r, target, "/function/") {
-		return hearth.Errorf(hearth.Invalid, "a service worker of /function/NAME would answer for all functions: serve its script below, at /function/NAME/")
+		return hearth.Errorf(hearth.Invalid, "a service worker at /function/NAME could answer for all functions: serve its script below /function/NAME/")
 	}
 	if !g.withinRate(w, r, n) {
 		return nil

@@ -133,7 +133,7 @@ var (
 // deployment reads a spec, and warns of what is in the request and not in the spec.
 func deployment(in *input) (d types.FunctionDeployment, warnings []string, err error) {
 	if len(in.text) == 0 {
-		return d, nil, hearth.Errorf(hearth.Invalid, "the body is not JSON: it is empty, want a function")
+		return d, nil, hearth.Errorf(hearth.Invalid, "the body is empty, want a function as JSON")
 	}
 	if err := in.fields(&d, specFields...); err != nil {
 		return d, nil, err
@@ -154,7 +154,7 @@ func deployment(in *input) (d types.FunctionDeployment, warnings []string, err e
 			switch fold(name) {
 			case "memory", "cpu", "nvidia.com/gpu", "amd.com/gpu", "intel.com/gpu":
 			default:
-				warnings = append(warnings, fmt.Sprintf("%s.%.80s has no effect: this hearth does not know it", field, name))
+				warnings = append(warnings, fmt.Sprintf("%s.%.80s has no effect: Hearth does not know it", field, name))
 			}
 		}
 	}
@@ -229,7 +229,7 @@ func (g *Gateway) scale(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if text == "" {
-		return hearth.Errorf(hearth.Invalid, "the field replicas is missing: how many is function %s to have?", n.Function)
+		return hearth.Errorf(hearth.Invalid, "the field replicas is missing: set how many replicas function %s should have", n.Function)
 	}
 	replicas, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {

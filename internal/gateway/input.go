@@ -110,7 +110,7 @@ func (in *input) decode(v any) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &kind) && kind.Field != "":
-		return hearth.Errorf(hearth.Invalid, "the field %s is a JSON %s, which it cannot be", kind.Field, kind.Value)
+		return hearth.Errorf(hearth.Invalid, "the field %s must not be a JSON %s", kind.Field, kind.Value)
 	case kind != nil:
 		return hearth.Errorf(hearth.Invalid, "the body is a JSON %s, want an object", kind.Value)
 	}
@@ -175,7 +175,7 @@ func scalar(raw json.RawMessage) (string, error) {
 		return text, nil
 	}
 	if raw[0] == '{' || raw[0] == '[' {
-		return "", errors.New("no single value")
+		return "", errors.New("not a single value")
 	}
 	return string(raw), nil
 }
@@ -212,7 +212,7 @@ func (in *input) function(path string) (n hearth.Name, named bool, err error) {
 		}
 		function, namespace, _ := strings.Cut(text, ".")
 		if n.Function != "" && n.Function != function {
-			return n, false, hearth.Errorf(hearth.Invalid, "the path says %.80s, and the request %.80s", path, full)
+			return n, false, hearth.Errorf(hearth.Invalid, "the path names %.80s, and the request %.80s", path, full)
 		}
 		n.Function = function
 		if namespace == "" {
@@ -249,7 +249,7 @@ func (in *input) queueOwner() (string, error) {
 	case named:
 		return n.String(), errors.Join(n.Validate(), in.strict())
 	case len(in.body["namespace"]) > 0 || len(in.query["namespace"]) > 0:
-		return "", hearth.Errorf(hearth.Invalid, "the request names a namespace, and no function in it")
+		return "", hearth.Errorf(hearth.Invalid, "the request names a namespace, but no function in it")
 	}
 	return "", in.strict()
 }
@@ -268,7 +268,7 @@ func (in *input) unknown() (names []string) {
 // is not understood may say which.
 func (in *input) strict() error {
 	if names := in.unknown(); len(names) > 0 {
-		return hearth.Errorf(hearth.Invalid, "nothing was done, since the request says %.80q, which is not known here and may mean something else", names[0])
+		return hearth.Errorf(hearth.Invalid, "nothing was done: the request has the unknown field %.80q, which may name what is meant", names[0])
 	}
 	return nil
 }
@@ -276,7 +276,7 @@ func (in *input) strict() error {
 // warnUnknown warns of each field that is not known, for requests that are carried out all the same.
 func (in *input) warnUnknown() (list []string) {
 	for _, name := range in.unknown() {
-		list = append(list, fmt.Sprintf("%.80q has no effect: this hearth does not know it", name))
+		list = append(list, fmt.Sprintf("%.80q has no effect: Hearth does not know it", name))
 	}
 	return list
 }

@@ -84,7 +84,7 @@ func (g *Gateway) changeNamespace(w http.ResponseWriter, r *http.Request, status
 			return err
 		}
 	case r.Method == http.MethodPut && len(in.text) == 0:
-		return hearth.Errorf(hearth.Invalid, "the body is empty, want the labels and annotations that the namespace is to have")
+		return hearth.Errorf(hearth.Invalid, "the body is empty, want the labels and annotations of the namespace")
 	}
 	if !hearth.IsDNSLabel(ns.Name) {
 		return badNamespace(ns.Name)

@@ -156,7 +156,7 @@ func (g *Gateway) purgeQueue(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return err
 	case len(in.query["queued"])+len(in.query["delayed"]) > 0:
-		return hearth.Errorf(hearth.Invalid, "queued and delayed belong into the body")
+		return hearth.Errorf(hearth.Invalid, "put queued and delayed into the body")
 	case name == "":
 		return hearth.Errorf(hearth.Invalid, "say which queue to purge, such as NAME:calls")
 	case !what.Queued && !what.Delayed:

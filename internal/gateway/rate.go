@@ -90,7 +90,7 @@ func (g *Gateway) withinRate(w http.ResponseWriter, r *http.Request, n hearth.Na
 	chain.Problem{
 		Status:     http.StatusTooManyRequests,
 		Title:      "Too many calls",
-		Detail:     fmt.Sprintf("a caller may call %s %s times: try again in %s s", n.Function, rate, seconds),
+		Detail:     fmt.Sprintf("a caller may call %s at most %s: try again in %s s", n.Function, rate, seconds),
 		RetryAfter: seconds,
 		Internal:   "proxy",
 	}.Write(w)

@@ -135,7 +135,7 @@ func (g *Gateway) each(w http.ResponseWriter, r *http.Request, what string, do f
 	}
 	switch {
 	case len(in.query["ids"])+len(in.query["all"]) > 0:
-		return hearth.Errorf(hearth.Invalid, "ids and all belong into the body")
+		return hearth.Errorf(hearth.Invalid, "put ids and all into the body")
 	case s.All == (len(s.IDs) > 0):
 		return hearth.Errorf(hearth.Invalid, "say which dead letters are meant: either ids, or all")
 	case len(s.IDs) > 0 && s.Queue == "":

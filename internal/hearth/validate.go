@@ -73,7 +73,7 @@ func validSchedule(f Function) error {
 func validEnvironment(f Function) error {
 	for _, name := range slices.Sorted(maps.Keys(f.EnvVars)) {
 		if name == "" || strings.ContainsAny(name, "=\x00") || strings.Contains(f.EnvVars[name], "\x00") {
-			return f.wrong("the environment variable %q cannot be set: a name has no = in it, and no value has a zero byte", clip(name))
+			return f.wrong("the environment variable %q cannot be set: names must not contain =, and values no zero byte", clip(name))
 		}
 	}
 	return nil
@@ -134,12 +134,12 @@ func validAnnotations(f Function) error {
 	}
 	for _, namespace := range f.topicsFrom() {
 		if !IsDNSLabel(namespace) {
-			return f.wrong("the annotation %s is %q, want namespaces with commas between them", annotationFrom, clip(f.Annotation(annotationFrom)))
+			return f.wrong("the annotation %s is %q, want namespaces separated by commas", annotationFrom, clip(f.Annotation(annotationFrom)))
 		}
 	}
 	for _, o := range f.Origins() {
 		if !isOrigin(o) {
-			return f.wrong("the annotation %s has %q, want * or origins such as https://shop.example.com, divided by commas", annotationCORS, clip(o))
+			return f.wrong("the annotation %s has %q, want * or origins such as https://shop.example.com, separated by commas", annotationCORS, clip(o))
 		}
 	}
 	for _, topic := range f.Emits() {

@@ -56,7 +56,7 @@ var retryAnnotations = []readable{
 	{annotationTries, atLeast(1), "a whole number from 1"},
 	{annotationMin, isDuration, "a duration such as 10s"},
 	{annotationMax, isDuration, "a duration such as 2m"},
-	{annotationCodes, func(v string) bool { return statusCodes(v) != nil }, "HTTP statuses with commas between them"},
+	{annotationCodes, func(v string) bool { return statusCodes(v) != nil }, "HTTP statuses separated by commas"},
 }
 
 func warnScale(f Function, c Capabilities) (list []string) {
@@ -65,11 +65,11 @@ func warnScale(f Function, c Capabilities) (list []string) {
 			list = append(list, fmt.Sprintf("the label %s is %q, want %s: the default is used", l.name, clip(v), l.want))
 		}
 		if v := f.Annotation(l.name); v != "" && f.label(l.name) == "" {
-			list = append(list, fmt.Sprintf("%s is an annotation here, and is only read as a label: it has no effect", l.name))
+			list = append(list, fmt.Sprintf("the annotation %s has no effect: it is only read as a label", l.name))
 		}
 	}
 	if n, err := strconv.Atoi(f.label(labelMax)); err == nil && c.MaxReplicas > 0 && n > c.MaxReplicas {
-		list = append(list, fmt.Sprintf("%s is %d, and Hearth allows a function %d replicas: its flag --max-replicas", labelMax, n, c.MaxReplicas))
+		list = append(list, fmt.Sprintf("%s is %d, and Hearth allows a function at most %d replicas (--max-replicas)", labelMax, n, c.MaxReplicas))
 	}
 	if v := Signal(f.label(labelType)); !v.known() {
 		list = append(list, fmt.Sprintf("the label %s is %q, which is not one of rps, capacity, cpu and queue: the function is scaled by its calls", labelType, clip(string(v))))
@@ -119,7 +119,7 @@ func warnMemory(f Function, c Capabilities) (list []string) {
 		}
 	}
 	if n := resources(f.Limits).Memory; n > 0 && n < minMemory {
-		list = append(list, fmt.Sprintf("limits.memory is %q: the limit is %s, the least that a container engine takes", clip(limits.Memory), bytesText(minMemory)))
+		list = append(list, fmt.Sprintf("limits.memory is %q: it is raised to %s, the minimum of container engines", clip(limits.Memory), bytesText(minMemory)))
 	}
 	if f.Limit().Memory > 0 && c.Memory == "" {
 		list = append(list, "limits.memory is not enforced: "+c.Unlimited)
@@ -130,7 +130,7 @@ func warnMemory(f Function, c Capabilities) (list []string) {
 func warnCPU(f Function, c Capabilities) (list []string) {
 	limits := cmp.Or(f.Limits, &types.FunctionResources{})
 	if n := resources(f.Limits).MilliCPU; n > 0 && n < minCPU {
-		list = append(list, fmt.Sprintf("limits.cpu is %q: the limit is %dm, the least that the kernel enforces", clip(limits.CPU), minCPU))
+		list = append(list, fmt.Sprintf("limits.cpu is %q: it is raised to %dm, the minimum that the kernel enforces", clip(limits.CPU), minCPU))
 	}
 	if most := int64(c.Cores) * 1000; most > 0 && f.Limit().MilliCPU > most {
 		list = append(list, fmt.Sprintf("limits.cpu is %q, and the machine has %d cores: a replica gets no more", clip(limits.CPU), c.Cores))
@@ -158,17 +158,17 @@ func warnRequests(f Function, c Capabilities) (list []string) {
 // warnProvider warns of what this provider cannot do.
 func warnProvider(f Function, c Capabilities) (list []string) {
 	if f.EnvProcess != "" && f.EnvProcess != templateCommand && !c.Command {
-		list = append(list, fmt.Sprintf("fprocess is %q, and has no effect: functions run as %s, and the binary that hearth build made is started as it is", clip(f.EnvProcess), c.Runs))
+		list = append(list, fmt.Sprintf("fprocess %q has no effect: functions run as %s, and the binary from hearth build is started directly", clip(f.EnvProcess), c.Runs))
 	}
 	if f.ReadOnlyRootFilesystem && !c.ReadOnlyRoot {
-		list = append(list, "readonly_root_filesystem has no effect: functions run as "+c.Runs+", which can write where this user can")
+		list = append(list, "readonly_root_filesystem has no effect: functions run as "+c.Runs+", which may write wherever this user may")
 	}
 	if len(f.Constraints) > 0 && !c.Placement {
 		list = append(list, "constraints have no effect: functions run on this machine")
 	}
 	for _, r := range []*types.FunctionResources{f.Limits, f.Requests} {
 		if r != nil && (r.NvidiaGPU != "" || r.AmdGPU != "" || r.IntelGPU != "") && !c.GPU {
-			return append(list, "GPUs in limits or requests have no effect: no device is given to the function")
+			return append(list, "GPUs in limits or requests have no effect: functions get no devices")
 		}
 	}
 	return list
@@ -194,7 +194,7 @@ func warnAnnotations(f Function, _ Capabilities) (list []string) {
 func warnTopics(f Function, _ Capabilities) (list []string) {
 	for _, topic := range f.listed() {
 		if _, err := chain.Stream(topic); err != nil && topic != "" && topic != chain.TopicCron {
-			list = append(list, fmt.Sprintf("the topic %q is not one of Hearth's: only a connector of your own can deliver it (%v)", clip(topic), err))
+			list = append(list, fmt.Sprintf("Hearth does not serve the topic %q: only your own connector can deliver it (%v)", clip(topic), err))
 		}
 	}
 	if f.Annotation(annotationWhen) != "" && !slices.Contains(f.listed(), chain.TopicCron) {
@@ -214,7 +214,7 @@ func warnNames(f Function, _ Capabilities) (list []string) {
 			switch known := slices.Contains(ownAnnotations, name); {
 			case !strings.HasPrefix(name, prefix):
 			case known && what == "label":
-				list = append(list, fmt.Sprintf("%s is a label here, and is only read as an annotation: it has no effect", name))
+				list = append(list, fmt.Sprintf("the label %s has no effect: it is only read as an annotation", name))
 			case !known:
 				list = append(list, fmt.Sprintf("the %s %s has no effect: Hearth does not know it", what, clip(name)))
 			}

@@ -49,14 +49,14 @@ func TestPublishedSpecsAreAccepted(t *testing.T) {
 		"kubesec of the docs: readiness in seconds": {annotations: []string{"com.openfaas.ready.http.path=/_/ready", "com.openfaas.ready.http.initialDelaySeconds=30", "com.openfaas.ready.http.periodSeconds=5"}},
 		"a cron function of the docs":               {annotations: []string{"topic=cron-function", "schedule=0 0 */1 * *"}},
 		"a topic of Kafka": {annotations: []string{"topic=payments"},
-			warnings: []string{`the topic "payments" is not one of Hearth's: only a connector of your own can deliver it (topic "payments": want two or more words of letters, digits, _ or -, joined by dots, such as bakery.dough)`}},
+			warnings: []string{`Hearth does not serve the topic "payments": only your own connector can deliver it (topic "payments": want two or more words of letters, digits, _ or -, joined by dots, such as bakery.dough)`}},
 		"a schedule without a topic": {annotations: []string{"schedule=@hourly"}, warnings: []string{"the annotation schedule has no effect without the topic cron-function"}},
 		"profiles and queues of OpenFaaS Pro": {annotations: []string{"com.openfaas.profile=gvisor", "com.openfaas.queue=slow", "com.openfaas.serviceaccount=fn"},
 			warnings: []string{"the annotation com.openfaas.profile has no effect: Hearth has no profiles", "the annotation com.openfaas.serviceaccount has no effect: Hearth has no service accounts",
 				"the annotation com.openfaas.queue has no effect: every function has a queue of its own"}},
 		"a time to idle that nobody reads": {annotations: []string{"com.openfaas.duration=30s"}},
 		"scaling as annotations": {annotations: []string{"com.openfaas.scale.zero=true"},
-			warnings: []string{"com.openfaas.scale.zero is an annotation here, and is only read as a label: it has no effect"}},
+			warnings: []string{"the annotation com.openfaas.scale.zero has no effect: it is only read as a label"}},
 		"labels that cannot be read": {labels: []string{"com.openfaas.scale.min=some", "com.openfaas.scale.zero=perhaps", "com.openfaas.scale.zero-duration=soon", "com.openfaas.scale.factor=101"},
 			warnings: []string{`the label com.openfaas.scale.min is "some", want a whole number from 0: the default is used`,
 				`the label com.openfaas.scale.factor is "101", want a whole number of percent, from 0 to 100: the default is used`,
@@ -70,14 +70,14 @@ func TestPublishedSpecsAreAccepted(t *testing.T) {
 		"an answer that may be cut off": {env: []string{"exec_timeout=1m", "write_timeout=30"},
 			warnings: []string{"write_timeout is 30, less than exec_timeout, 1m: a call that takes longer than write_timeout may lose its answer"}},
 		"next to nothing": {change: func(d *types.FunctionDeployment) { d.Limits = &types.FunctionResources{Memory: "64Ki", CPU: "1m"} },
-			warnings: []string{`limits.memory is "64Ki": the limit is 6Mi, the least that a container engine takes`, `limits.cpu is "1m": the limit is 10m, the least that the kernel enforces`}},
+			warnings: []string{`limits.memory is "64Ki": it is raised to 6Mi, the minimum of container engines`, `limits.cpu is "1m": it is raised to 10m, the minimum that the kernel enforces`}},
 		"the smallest of the docs": {change: func(d *types.FunctionDeployment) { d.Limits = &types.FunctionResources{Memory: "8Mi", CPU: "10m"} }},
 		"more asked for than allowed": {change: func(d *types.FunctionDeployment) {
 			d.Limits, d.Requests = &types.FunctionResources{Memory: "64Mi", CPU: "100m"}, &types.FunctionResources{Memory: "1Gi", CPU: "0.2"}
 		}, warnings: []string{"requests.memory is 1Gi, more than limits.memory, 64Mi: the limit is used", "requests.cpu is 0.2, more than limits.cpu, 100m: the limit is used"}},
 		"a variable with a space, and an empty one": {env: []string{"A B=c", "EMPTY="}},
 		"a name of ours that is misspelt": {annotations: []string{"com.hearth.emit=bakery.dough"}, labels: []string{"com.hearth.max-age=1h"},
-			warnings: []string{"com.hearth.max-age is a label here, and is only read as an annotation: it has no effect", "the annotation com.hearth.emit has no effect: Hearth does not know it"}},
+			warnings: []string{"the annotation com.hearth.emit has no effect: Hearth does not know it", "the label com.hearth.max-age has no effect: it is only read as an annotation"}},
 		"a probe without a path": {annotations: []string{"com.openfaas.health.http.periodSeconds=5"},
 			warnings: []string{"the probe's annotations have no effect without a path: want com.openfaas.ready.http.path or com.openfaas.health.http.path"}},
 		"a probe that cannot be read": {annotations: []string{"com.openfaas.health.http.path=/live", "com.openfaas.health.http.periodSeconds=often", "com.openfaas.health.http.failureThreshold=0"},
@@ -107,14 +107,14 @@ func TestWhatAProviderCannotDoIsWarnedOf(t *testing.T) {
 	few := nothing
 	few.MaxReplicas, few.Overrides = 20, map[string]string{"secret_mount_path": "", "port": "8080"}
 	require.Equal(t, []string{
-		"com.openfaas.scale.max is 50, and Hearth allows a function 20 replicas: its flag --max-replicas",
+		"com.openfaas.scale.max is 50, and Hearth allows a function at most 20 replicas (--max-replicas)",
 		"the environment variable secret_mount_path is set by Hearth, and its value in the spec has no effect",
 		"limits.memory is not enforced: there is no control group", "limits.cpu is not enforced: there is no control group",
 		"requests have no effect: there is no control group",
-		`fprocess is "cat", and has no effect: functions run as processes, and the binary that hearth build made is started as it is`,
-		"readonly_root_filesystem has no effect: functions run as processes, which can write where this user can",
+		`fprocess "cat" has no effect: functions run as processes, and the binary from hearth build is started directly`,
+		"readonly_root_filesystem has no effect: functions run as processes, which may write wherever this user may",
 		"constraints have no effect: functions run on this machine",
-		"GPUs in limits or requests have no effect: no device is given to the function",
+		"GPUs in limits or requests have no effect: functions get no devices",
 	}, hearth.Warnings(f, few))
 	f = function(nil, nil, nil)
 	f.Limits = &types.FunctionResources{CPU: "4"}

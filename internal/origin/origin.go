@@ -27,7 +27,7 @@ import (
 )
 
 var (
-	errBrowser = errors.New("this address does not answer browsers, since functions' pages are of " +
+	errBrowser = errors.New("this address does not answer browsers, because functions' pages have " +
 		"the same origin: use faas-cli, hearth, or the admin address (--admin-listen)")
 	errWorker    = errors.New("service workers are not served here")
 	errOtherSite = errors.New("another site's page may not use or open this: type the address, " +

@@ -60,11 +60,11 @@ func New(cfg Config) (*Provider, error) {
 		cfg.Log.Info("ended processes that were left behind", "count", n)
 	}
 	cfg.Images.Prune()
-	p := &Provider{cfg: cfg, run: filepath.Join(cfg.State, "run"), unlimited: "a controller of control groups is missing here"}
+	p := &Provider{cfg: cfg, run: filepath.Join(cfg.State, "run"), unlimited: "this machine lacks a control group controller"}
 	sum := sha256.Sum256([]byte(cfg.State))
 	groups, err := cgroup.Open("hearth-" + hex.EncodeToString(sum[:6]))
 	if err != nil {
-		p.unlimited = "functions run as processes, and no control groups can be made for them: " + err.Error()
+		p.unlimited = "functions run as processes, and no control groups can be created for them: " + err.Error()
 		cfg.Log.Info("limits of functions are not enforced", "reason", err)
 	}
 	p.groups = groups

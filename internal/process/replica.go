@@ -203,7 +203,7 @@ func (r *replica) once(ctx context.Context, listener *net.UnixListener, first ne
 	case r.unhealthy != "":
 		return wasReady, r.unhealthy
 	case group != nil && group.Kills() > 0:
-		return wasReady, fmt.Sprintf("it was killed, as it used more than its memory limit of %d MiB", r.spec.Limit().Memory>>20)
+		return wasReady, fmt.Sprintf("it was killed because it exceeded its memory limit of %d MiB", r.spec.Limit().Memory>>20)
 	}
 	if said := r.said.Reason(); said != "" {
 		why += ": " + said

@@ -69,7 +69,7 @@ func limitsMemory(s *subject) {
 	}
 	select {
 	case why := <-failing:
-		require.Contains(s.t, why, "more than its memory limit of 64 MiB")
+		require.Contains(s.t, why, "exceeded its memory limit of 64 MiB")
 	case <-time.After(patience):
 		require.Fail(s.t, "nobody told why it ended")
 	}

@@ -67,7 +67,7 @@ func TestCallbacksCountAgainstTheLimitOfTheirFunction(t *testing.T) {
 		require.NoError(t, err, "they have 5 entries now")
 		_, err = enqueue()
 		require.Equal(t, hearth.Exhausted, hearth.CodeOf(err))
-		require.ErrorContains(t, err, "has 5 calls of together")
+		require.ErrorContains(t, err, "has 5 calls with")
 		require.ErrorContains(t, err, "1 of them callbacks")
 		q.answered(6000)
 		b := takeCalls()

@@ -42,7 +42,7 @@ type Cleared struct {
 func (c *Client) Clear(ctx context.Context, s chain.Subscription, queued, delayed bool) (done Cleared, err error) {
 	keys, kind := counted(s)
 	if kind == "" {
-		return done, hearth.Errorf(hearth.Invalid, "%s is a topic: its messages belong to the functions that put them there", s.Stream)
+		return done, hearth.Errorf(hearth.Invalid, "%s is a topic: its messages belong to the functions that publish them", s.Stream)
 	}
 	newest, err := c.rdb.XRevRangeN(ctx, s.Stream, "+", "-", 1).Result()
 	if err != nil || len(newest) == 0 {

@@ -64,7 +64,7 @@ func (c *Client) Tick(ctx context.Context, n hearth.Name, t Tick, limit hearth.Q
 	case "nogroup":
 		return false, fmt.Errorf("%w: %s", ErrNoGroup, calls)
 	case "full":
-		return false, hearth.Errorf(hearth.Exhausted, "the queue of %s is full: it may have %d calls of together %d bytes", n.Function, limit.Length, limit.Bytes)
+		return false, hearth.Errorf(hearth.Exhausted, "the queue of %s is full: it may have %d calls with %d bytes in total", n.Function, limit.Length, limit.Bytes)
 	}
 	return got == "queued", nil
 }

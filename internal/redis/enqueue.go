@@ -125,7 +125,7 @@ func (c *Client) Enqueue(ctx context.Context, n hearth.Name, call Call, limit he
 		return QueuedCall{}, full
 	}
 	return QueuedCall{}, hearth.Errorf(hearth.Exhausted,
-		"the queue of %s is full: it has %s calls of together %s bytes%s%s, and may have %d of together %d: try again later",
+		"the queue of %s is full: it has %s calls with %s bytes in total%s%s, and may have %d with %d: try again later",
 		n.Function, got[1], got[2], among(got[3], "dead letters"), among(got[4], "callbacks"), limit.Length, limit.Bytes)
 }
 

@@ -69,7 +69,7 @@ func TestQueueIsBoundedInBytes(t *testing.T) {
 		require.Equal(t, fmt.Sprint(2*(400+len("body")+len("call-id")+1)), bytes())
 		full := enqueue()
 		require.Equal(t, hearth.Exhausted, hearth.CodeOf(full))
-		require.ErrorContains(t, full, "has 2 calls of together 824 bytes")
+		require.ErrorContains(t, full, "has 2 calls with 824 bytes in total")
 
 		d := q.one()
 		_, err := q.Bury(t.Context(), q.sub, d, redis.Failure{Reason: "no"}, nil)

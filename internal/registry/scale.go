@@ -45,7 +45,7 @@ func (r *Registry) scale(ctx context.Context, n hearth.Name, replicas int, still
 		return hearth.Errorf(hearth.Conflict, "function %s has %d replicas by now", n.Function, f.Replicas)
 	}
 	if replicas < 0 || replicas != r.limit(f, replicas) {
-		return hearth.Errorf(hearth.Invalid, "function %s cannot have %d replicas: want 0 to %d. Its label com.openfaas.scale.max and hearth's flags --max-replicas and --max-replicas-all say so",
+		return hearth.Errorf(hearth.Invalid, "function %s cannot have %d replicas: want 0 to %d, by its label com.openfaas.scale.max and hearth's flags --max-replicas and --max-replicas-all",
 			n.Function, replicas, r.limit(f, max(replicas, 0)))
 	}
 	f.Replicas = replicas

@@ -128,7 +128,7 @@ func (fn *route) hopeless(full bool) error {
 	case fn.failing != "" && !fn.mayServe():
 		return &hearth.Error{ // the reason may have a line of the function's log, which is the operator's
 			Code:    hearth.Unavailable,
-			Message: fmt.Sprintf("function %s cannot start; hearth describe tells its operator why", fn.name.Function),
+			Message: fmt.Sprintf("function %s cannot start; hearth describe shows the operator why", fn.name.Function),
 			Err:     errors.New(fn.failing),
 		}
 	case fn.removed:

@@ -327,7 +327,7 @@ func (fn *route) giveUp(t *target, a *answer) {
 
 // inVain is the error of a call that surely did not run.
 func (fn *route) inVain() error {
-	return hearth.Errorf(hearth.Unavailable, "function %s has no replica that takes calls: it was waited for in vain", fn.name.Function)
+	return hearth.Errorf(hearth.Unavailable, "function %s got no replica that accepts calls in time, so the call did not run", fn.name.Function)
 }
 
 // broke says what became of a call that a replica was sent and did not answer.

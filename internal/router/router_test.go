@@ -225,7 +225,7 @@ func TestHeldCallEndsWithAReason(t *testing.T) {
 		code   hearth.Code
 		says   string
 	}{
-		"nobody came":     {router.Config{Hold: 50 * time.Millisecond}, func(*router.Router, func()) {}, hearth.Unavailable, "waited for in vain"},
+		"nobody came":     {router.Config{Hold: 50 * time.Millisecond}, func(*router.Router, func()) {}, hearth.Unavailable, "the call did not run"},
 		"it was removed":  {router.Config{}, func(r *router.Router, _ func()) { r.Delete(oven) }, hearth.NotFound, "removed"},
 		"it cannot start": {router.Config{}, func(r *router.Router, _ func()) { r.Update(oven, []hearth.Replica{{Failing: "no flour"}}) }, hearth.Unavailable, "cannot start"},
 		"no waking":       {router.Config{}, func(r *router.Router, _ func()) { r.WakeFailed(oven, hearth.Errorf(hearth.Invalid, "no image")) }, hearth.Unavailable, "no image"},
