@@ -97,7 +97,7 @@ func TestACallerMayCallAFunctionOnlySoOften(t *testing.T) {
 		res, text := n.do(http.MethodPost, path, "x")
 		require.Equal(t, http.StatusTooManyRequests, res.StatusCode)
 		require.Equal(t, "application/problem+json", res.Header.Get("Content-Type"))
-		require.Contains(t, text, "a caller may call probe 3/h times")
+		require.Contains(t, text, "a caller may call probe at most 3/h")
 		require.Contains(t, res.Header.Get("RateLimit"), `"caller";r=0;t=`)
 		require.Regexp(t, `^1(1[0-9][0-9]|200)$`, res.Header.Get("Retry-After"))
 	}
