@@ -309,7 +309,7 @@ func TestAnUpgradeTakesOverWhatWasDeployed(t *testing.T) {
 	log := &told{}
 	n = startTestNode(t, raw, state, log.config)
 	n.says("env=OPENFAAS_NAME", "probe")
-	require.Contains(t, log.String(), "took over records that were not signed")
+	require.Contains(t, log.String(), "signed existing records")
 	var namespaces []string
 	n.system(http.MethodGet, "/system/namespaces", nil, &namespaces)
 	require.Contains(t, namespaces, "shop")

@@ -205,11 +205,11 @@ func openUsers(ctx context.Context, queue *redis.Client, cfg nodeConfig) (*redis
 	}
 	users, err := redis.OpenUsers(ctx, queue, cfg.RedisURL, cfg.Log)
 	if hearth.CodeOf(err) == hearth.Invalid {
-		cfg.Log.Info("functions have no Redis users of their own: whoever is given the address of this Redis may do everything there", "reason", err)
+		cfg.Log.Info("functions have no Redis users: those with its address can access everything in this Redis", "reason", err)
 		return nil, nil
 	}
 	if err == nil && users.OpenToAll(ctx) {
-		cfg.Log.Warn("this Redis asks for no password: a function that knows its address may do everything there; set requirepass, and put the password into the Redis URL of hearth")
+		cfg.Log.Warn("this Redis has no password: functions with its address can access everything in it; set requirepass, and put the password into the Redis URL of hearth")
 	}
 	return users, err
 }
@@ -242,7 +242,7 @@ func adoptRecords(ctx context.Context, queue *redis.Client, instance string, cfg
 		return err
 	}
 	if done != (redis.Adopted{}) {
-		cfg.Log.Warn("took over records that were not signed", "functions", done.Functions, "namespaces", done.Namespaces, "usage", done.Usage)
+		cfg.Log.Warn("signed existing records", "functions", done.Functions, "namespaces", done.Namespaces, "usage", done.Usage)
 	}
 	return nil
 }

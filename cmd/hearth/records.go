@@ -17,9 +17,9 @@ func newRecords() *cobra.Command {
 	c := &client{}
 	cmd := &cobra.Command{
 		Use:   "records",
-		Short: "Show records in Redis that are not used, and remove them",
-		Long: `Shows records in Redis that Hearth does not use: they are not signed with its secret-key, were changed or moved, are older than what
-was seen before, or say what no deployment may say. Each has a reason, and what to do about it. Usually there are none.`,
+		Short: "List records in Redis that Hearth does not use, and remove them",
+		Long: `Lists records in Redis that Hearth does not use: they are not signed with its secret-key, were changed or moved, are older than a
+version seen before, or are invalid. Each is listed with the reason and what to do about it. Usually there are none.`,
 		Example: "  hearth records\n  hearth records remove function oven.openfaas-fn\n  hearth records remove --all",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -39,14 +39,14 @@ func newRecordsRemove(c *client) *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
 		Use:   "remove KIND NAME",
-		Short: "Remove a record that is not used, or all of them",
-		Long: `Removes a record that is not used: the one of that kind and name, all of a kind, or with --all, all. Records that were signed with another
-secret-key may be another instance's, and are only removed by their name.`,
+		Short: "Remove unused records",
+		Long: `Removes unused records: the one of that kind and name, all of a kind, or all with --all. Records signed with another secret-key may
+belong to another instance, and are removed only by name.`,
 		Example: "  hearth records remove function oven.openfaas-fn\n  hearth records remove usage\n  hearth records remove --all",
 		Args:    cobra.MaximumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if all == (len(args) > 0) {
-				return fmt.Errorf("want the kind and the name of a record, or --all; hearth records shows them")
+				return fmt.Errorf("give the kind and the name of a record, or --all; hearth records lists them")
 			}
 			list, err := c.records(cmd.Context())
 			if err != nil {
@@ -65,7 +65,7 @@ secret-key may be another instance's, and are only removed by their name.`,
 				removed = append(removed, r)
 			}
 			if len(removed) == 0 && len(args) > 0 {
-				return fmt.Errorf("there is no such record: hearth records shows those that are not used")
+				return fmt.Errorf("there is no such unused record; hearth records lists them")
 			}
 			return c.print(cmd, removed, func(out io.Writer) {
 				for _, r := range removed {
@@ -74,7 +74,7 @@ secret-key may be another instance's, and are only removed by their name.`,
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&all, "all", false, "all that are not used")
+	cmd.Flags().BoolVar(&all, "all", false, "remove all unused records, except those signed with another secret-key")
 	return cmd
 }
 
@@ -104,6 +104,6 @@ func printable(text string) string {
 // hintOfRecords says that there are records which are not used.
 func (c *client) hintOfRecords(ctx context.Context, out io.Writer) {
 	if list, err := c.records(ctx); err == nil && len(list) > 0 { // a gateway that is not Hearth's has none
-		_, _ = fmt.Fprintf(out, "%d records in Redis are not used: \"hearth records\" says which, and why\n", len(list))
+		_, _ = fmt.Fprintf(out, "%d records in Redis are not used: \"hearth records\" shows which, and why\n", len(list))
 	}
 }

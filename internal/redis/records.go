@@ -228,7 +228,7 @@ func (c *Client) saw(n hearth.Name, generation int64) {
 		return
 	}
 	if err := c.records.Memory.Saw(recordID(KindFunction, n.String()), generation); err != nil {
-		c.records.Log.Error("could not note which records were seen", "error", err)
+		c.records.Log.Error("could not save which records were seen", "error", err)
 	}
 }
 

@@ -287,11 +287,11 @@ func (s *Users) run(ctx context.Context) {
 		}
 		n, err := s.runOnce(ctx)
 		if err != nil && ctx.Err() == nil && hearth.CodeOf(err) != hearth.Unavailable && !said {
-			s.log.Error("functions cannot be given their Redis users, so their calls fail; it is tried again", "error", err)
+			s.log.Error("could not create the Redis users of functions; retrying", "error", err)
 		}
 		said = err != nil
 		if n > 0 {
-			s.log.Info("made the Redis users of functions again", "count", n)
+			s.log.Info("created lost Redis users of functions again", "count", n)
 		}
 	}
 }

@@ -166,7 +166,7 @@ func (v *Vault) saw(name string, version int64) {
 		return
 	}
 	if err := v.Memory.Saw(redis.KindSecret+" "+name, version); err != nil {
-		v.Log.Error("could not note which version of a secret was seen", "secret", name, "error", err)
+		v.Log.Error("could not save which version of a secret was seen", "secret", name, "error", err)
 	}
 }
 
