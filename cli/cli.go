@@ -1,5 +1,5 @@
-// Package cli is how the commands of this project behave alike: output that is safe on a terminal, what is said about a command line
-// that makes no sense, the flag for the gateway, and how a command ends. It has no command of its own.
+// Package cli has what the commands of this project share: output that is safe on a terminal, explanations of invalid command lines,
+// the flag for the gateway, and exit codes. It has no command of its own.
 package cli
 
 import (
@@ -44,7 +44,7 @@ type interrupted struct{ signal syscall.Signal }
 
 func (i interrupted) Error() string { return "interrupted" }
 
-// Prepare gives a root command what all commands have in common. Its subcommands have been added.
+// Prepare sets a root command up with what all commands share. Call it after its subcommands were added.
 func Prepare(root *cobra.Command) {
 	root.SilenceUsage, root.SilenceErrors = true, true
 	root.PersistentFlags().Bool("raw", false, "print control characters as they are, on a terminal too")
@@ -53,7 +53,7 @@ func Prepare(root *cobra.Command) {
 	SetOutput(root, os.Stdout, os.Stderr)
 }
 
-// SetOutput makes a command print to out and errOut, without harm if they are terminals.
+// SetOutput makes a command print to out and errOut, with control characters escaped on terminals.
 func SetOutput(root *cobra.Command, out, errOut io.Writer) {
 	raw := func() bool {
 		raw, _ := root.PersistentFlags().GetBool("raw")
@@ -63,7 +63,7 @@ func SetOutput(root *cobra.Command, out, errOut io.Writer) {
 	root.SetErr(terminal.NewWriter(errOut, raw))
 }
 
-// Main runs a command that was prepared, and ends the process.
+// Main runs a prepared command and exits the process.
 func Main(root *cobra.Command) { os.Exit(run(root)) }
 
 func run(root *cobra.Command) int {
@@ -95,19 +95,20 @@ func run(root *cobra.Command) int {
 	return code
 }
 
-// grace is for how long a command may go on after a signal, unless it drains.
+// grace is how long a command may run after a signal, unless it drains.
 const grace = 2 * time.Second
 
-// drains is the annotation of a command that ends what it has begun, however long that takes.
+// drains is the annotation of a command that finishes its work after a signal, however long that takes.
 const drains = "drains"
 
-// Drains marks a command that takes its time to end after a signal, and does so by itself.
+// Drains marks a command that drains after a signal and then ends by itself.
 func Drains(cmd *cobra.Command) *cobra.Command {
 	cmd.Annotations = map[string]string{drains: "true"}
 	return cmd
 }
 
-// await waits for a command after a signal: something may hang that knows no context, such as a file on a disk that is unavailable.
+// await waits for a command after a signal. It gives up after grace: an operation that ignores its context may hang, such as a read
+// from an unavailable disk.
 func await(ctx context.Context, root *cobra.Command, ended <-chan error) error {
 	var tooLate <-chan time.Time
 	if cmd, _, err := root.Find(os.Args[1:]); err != nil || cmd.Annotations[drains] == "" {
@@ -121,7 +122,7 @@ func await(ctx context.Context, root *cobra.Command, ended <-chan error) error {
 	}
 }
 
-// codeOf is the exit code for an error, and what is said about it.
+// codeOf returns the exit code for an error, and the message to print.
 func codeOf(ctx context.Context, err error) (code int, text string) {
 	if err == nil {
 		return 0, ""

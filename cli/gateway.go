@@ -24,7 +24,7 @@ func GatewayFlag(f *pflag.FlagSet, target *string, shorthand string) {
 	f.VarP((*gatewayValue)(target), "gateway", shorthand, "URL of the gateway ($OPENFAAS_URL)")
 }
 
-// GatewayURL is a gateway's address with its scheme, which is http unless it is given, and without a slash at its end.
+// GatewayURL returns a gateway's address with a scheme, http by default, and without a trailing slash.
 func GatewayURL(text string) (string, error) {
 	address := strings.TrimSpace(text)
 	if !strings.Contains(address, "://") {

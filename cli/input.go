@@ -9,7 +9,7 @@ import (
 	"golang.org/x/term"
 )
 
-// Input is in, with reads that end when ctx does. A read from a terminal or a pipe would otherwise go on after Ctrl-C.
+// Input wraps in so that reads end with ctx. A read from a terminal or a pipe would otherwise go on after Ctrl-C.
 func Input(ctx context.Context, in io.Reader) io.Reader {
 	f, ok := in.(*os.File)
 	if !ok {
@@ -23,7 +23,7 @@ type input struct {
 	file *os.File
 }
 
-// Read leaves a read behind when ctx ends: what it brings is lost, as the process is about to end.
+// Read abandons a read that is in progress when ctx ends: its data is lost, but the process is about to end.
 func (i *input) Read(p []byte) (int, error) {
 	type result struct {
 		text []byte

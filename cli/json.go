@@ -12,8 +12,8 @@ import (
 	"unicode"
 )
 
-// WriteJSON prints v as --json does in every command: indented, names in snake_case, and every field there, whatever its value and
-// its type's own tags: an empty list is [], an empty object {}, and what is unknown is null.
+// WriteJSON prints v as --json does in every command: indented, with names in snake_case and with every field, whatever its value and
+// its tags. An empty list is [], an empty object {}, and an unknown value null.
 func WriteJSON(out io.Writer, v any) error {
 	var indented bytes.Buffer
 	line, err := appendValue(nil, reflect.ValueOf(v))
@@ -85,7 +85,7 @@ func appendList(b []byte, v reflect.Value) (_ []byte, err error) {
 	return append(b, ']'), nil
 }
 
-// appendMap leaves keys as they are: labels and variables have names of their own.
+// appendMap leaves keys unchanged: the names of labels and variables belong to users.
 func appendMap(b []byte, v reflect.Value) ([]byte, error) {
 	values := map[string]json.RawMessage{}
 	for entries := v.MapRange(); entries.Next(); {
@@ -98,7 +98,7 @@ func appendMap(b []byte, v reflect.Value) ([]byte, error) {
 	return appendLeaf(b, values)
 }
 
-// appendFields appends the fields of a struct, and those of structs that are embedded in it, each with a comma.
+// appendFields appends the fields of a struct and of its embedded structs, each followed by a comma.
 func appendFields(b []byte, v reflect.Value) (_ []byte, err error) {
 	for i := range v.NumField() {
 		field := v.Type().Field(i)
@@ -125,7 +125,7 @@ func appendFields(b []byte, v reflect.Value) (_ []byte, err error) {
 	return b, nil
 }
 
-// snake is a name such as asyncUrl or CallID as async_url or call_id.
+// snake converts a name such as asyncUrl or CallID to async_url or call_id.
 func snake(name string) string {
 	var b strings.Builder
 	letters := []rune(name)

@@ -12,12 +12,12 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// A usageError is a command line that makes no sense. Nothing was done.
+// usageError returns the error for an invalid command line. Nothing was done.
 func usageError(format string, args ...any) error {
 	return &ExitError{Err: fmt.Errorf(format, args...), Code: CodeUsage}
 }
 
-// explainUsage makes a command and those below it say in our own words what is wrong with a command line.
+// explainUsage makes a command and its subcommands explain what is wrong with a command line.
 func explainUsage(cmd *cobra.Command) {
 	check := cmd.Args
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
@@ -37,7 +37,7 @@ func explainUsage(cmd *cobra.Command) {
 	}
 }
 
-// usageOf is how a command is written.
+// usageOf returns the usage line of a command.
 func usageOf(cmd *cobra.Command) string {
 	return strings.TrimSuffix(cmd.UseLine(), " [flags]")
 }
@@ -52,7 +52,7 @@ func wrongArguments(cmd *cobra.Command, args []string) error {
 	return usageError("got %s; usage: %s", Count(len(args), "argument"), usageOf(cmd))
 }
 
-// unknownCommand suggests the commands, and aliases of them, that are spelt nearly like this.
+// unknownCommand suggests commands and aliases with a similar spelling.
 func unknownCommand(parent *cobra.Command, name string) error {
 	var names []string
 	for _, c := range parent.Commands() {
@@ -73,7 +73,7 @@ func unknownCommand(parent *cobra.Command, name string) error {
 
 var group = regexp.MustCompile(`group \[([^\]]+)\]`)
 
-// explainGroup says which flags go together, or do not.
+// explainGroup explains which flags must or must not be used together.
 func explainGroup(err error) error {
 	m := group.FindStringSubmatch(err.Error())
 	if m == nil {
@@ -86,7 +86,7 @@ func explainGroup(err error) error {
 	return usageError("%s go together", flags)
 }
 
-// explainFlag says what is wrong with a flag.
+// explainFlag explains what is wrong with a flag.
 func explainFlag(cmd *cobra.Command, err error) error {
 	var unknown *pflag.NotExistError
 	var missing *pflag.ValueRequiredError
@@ -115,7 +115,7 @@ func flagName(f *pflag.Flag, short bool) string {
 	return "--" + f.Name
 }
 
-// wanted is what the value of a flag should be, or "" if the flag's own error says that.
+// wanted describes what the value of a flag should be. It returns "" if the flag's own error does that.
 func wanted(f *pflag.Flag) string {
 	switch kind := f.Value.Type(); {
 	case strings.HasPrefix(kind, "int"), strings.HasPrefix(kind, "uint"):
@@ -154,7 +154,7 @@ func unknownFlag(cmd *cobra.Command, unknown *pflag.NotExistError) error {
 	return usageError("there is no flag %s; %s", given, hint)
 }
 
-// Nearest are up to three names that a misspelt one may mean, the nearest first.
+// Nearest returns up to three names that a misspelt one may mean, the nearest first.
 func Nearest(name string, names []string) []string {
 	distance := func(other string) int {
 		if strings.HasPrefix(other, name) {
@@ -172,7 +172,7 @@ func Nearest(name string, names []string) []string {
 	return near[:min(3, len(near))]
 }
 
-// Count is a number of things, such as "1 call" or "2 calls". The plural of one that does not end in s is given too.
+// Count formats a number of things, such as "1 call" or "2 calls". A plural that does not end in s is given as well.
 func Count[N int | int64 | uint64](n N, one string, many ...string) string {
 	what := one + "s"
 	if len(many) > 0 {

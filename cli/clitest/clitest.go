@@ -55,7 +55,7 @@ func (term *Terminal) read() {
 	}
 }
 
-// Output is what was printed so far, with plain line feeds.
+// Output returns what was printed so far, with plain line feeds.
 func (term *Terminal) Output() string {
 	term.mu.Lock()
 	defer term.mu.Unlock()

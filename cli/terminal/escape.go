@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// Escape replaces what a terminal could obey, and what could make a text look different from what it is: control characters (C0, DEL
+// Escape replaces everything that a terminal could obey or that disguises a text: control characters (C0, DEL
 // and C1) except line feed, tab and carriage return before line feed; bytes that are not UTF-8; line and paragraph separators; and
 // the controls that reorder text, such as U+202E.
 func Escape(s string) string {
@@ -27,7 +27,7 @@ func harmless(p []byte) bool {
 	return true
 }
 
-// appendEscaped appends p to text. Unless p is all there is, it leaves a rest that more bytes may complete.
+// appendEscaped appends p to text. Unless p is the end, it returns an incomplete character at the end of p as the rest.
 func appendEscaped(text, p []byte, all bool) (escaped, rest []byte) {
 	for len(p) > 0 {
 		if p[0] == '\r' {

@@ -66,7 +66,7 @@ func (t Table) Print(out io.Writer) {
 	w.Print(Text(text.String()))
 }
 
-// fit takes width from the widest column, a character at a time, until a row fits.
+// fit narrows the widest column by one character at a time until a row fits.
 func (t Table) fit(widths []int, limit int) {
 	for {
 		total := 0
@@ -87,7 +87,7 @@ func (t Table) fit(widths []int, limit int) {
 	}
 }
 
-// Shorten cuts s to so many columns, of which the last shows that it was cut; 0 is no limit.
+// Shorten cuts s to a number of columns and marks the cut with an ellipsis; 0 is no limit.
 func Shorten(s string, limit int) string {
 	if limit <= 0 || columns(s) <= limit {
 		return s

@@ -20,7 +20,7 @@ import (
 	"golang.org/x/term"
 )
 
-// Text is safe to print: it has no control characters but line feeds, tabs and colours of our own.
+// Text is safe to print: its only control characters are line feeds, tabs and our own colours.
 type Text string
 
 // A Writer escapes control characters if it writes to a terminal. It may be used by several goroutines at once.
@@ -50,7 +50,7 @@ func NewWriter(out io.Writer, raw func() bool) *Writer {
 // IsTerminal reports whether the output is a terminal.
 func (w *Writer) IsTerminal() bool { return w.file != nil }
 
-// Unwrap is the output itself, for a program that writes to it on its own.
+// Unwrap returns the underlying output, for a program that writes to it directly.
 func (w *Writer) Unwrap() io.Writer { return w.out }
 
 // Size is the terminal's size in characters, or 0, 0 if the output is no terminal.
@@ -67,7 +67,7 @@ func (w *Writer) Size() (width, height int) {
 
 func (w *Writer) escapes() bool { return w.file != nil && (w.raw == nil || !w.raw()) }
 
-// Write writes p, with its control characters escaped if the output is a terminal.
+// Write writes p, and escapes control characters if the output is a terminal.
 func (w *Writer) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -85,7 +85,7 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// Flush writes the beginning of a character whose rest never came.
+// Flush writes an incomplete character whose remaining bytes never arrived.
 func (w *Writer) Flush() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -98,21 +98,21 @@ func (w *Writer) Flush() error {
 	return err
 }
 
-// Print writes text as it is.
+// Print writes text unchanged.
 func (w *Writer) Print(text Text) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	_, _ = io.WriteString(w.out, string(text))
 }
 
-// Control sends a control sequence of our own to a terminal, and nothing to anything else.
+// Control sends a control sequence to a terminal, and nothing to any other output.
 func (w *Writer) Control(sequence string) {
 	if w.file != nil {
 		w.Print(Text(sequence))
 	}
 }
 
-// Sprintf formats text for this writer. What it is given besides Text and numbers is escaped if the output is a terminal.
+// Sprintf formats text for this writer. Arguments other than Text and numbers are escaped if the output is a terminal.
 func (w *Writer) Sprintf(format string, args ...any) Text {
 	if w.escapes() {
 		safe := make([]any, len(args))
@@ -124,7 +124,7 @@ func (w *Writer) Sprintf(format string, args ...any) Text {
 	return Text(fmt.Sprintf(format, args...))
 }
 
-// safely is arg as Sprintf may print it.
+// safely returns arg in a form that Sprintf may print.
 func safely(arg any) any {
 	switch arg.(type) {
 	case Text, nil:
@@ -147,7 +147,7 @@ const (
 	Cyan   = "36"
 )
 
-// Paint is text in a colour, or without any where the output has none.
+// Paint returns text in a colour, or plain if the output has no colours.
 func (w *Writer) Paint(colour, text string) Text {
 	t := w.Sprintf("%s", text)
 	if !w.colour || colour == "" {

@@ -15,13 +15,13 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// What two flags default to: a container is given its environment more easily than flags.
+// Environment variables with the defaults of two flags, for containers.
 const (
 	allowedHostEnv  = "HEARTH_ALLOWED_HOST"
 	trustedProxyEnv = "HEARTH_TRUSTED_PROXY"
 )
 
-// adminConfig are the flags that say where the operator is served, and who is let in.
+// adminConfig has the flags of the admin address and of access control.
 type adminConfig struct {
 	Listen string
 	Only   bool
@@ -45,7 +45,7 @@ func (c *adminConfig) addFlags(f *pflag.FlagSet) {
 		"a quarter of them, except loopback and trusted proxies (default: from the limit of open files)")
 }
 
-// fromEnvironment takes from the environment what the flags do not say.
+// fromEnvironment sets flags that were not given from the environment.
 func (c *adminConfig) fromEnvironment() error {
 	if len(c.Hosts) == 0 {
 		if err := c.Hosts.Set(os.Getenv(allowedHostEnv)); err != nil {
@@ -73,7 +73,7 @@ func (c *adminConfig) check(noAuth bool) error {
 	return checkListen("--admin-listen", c.Listen, noAuth)
 }
 
-// own takes for ours what the flags call our addresses, and this machine's name.
+// own adds the hosts of our listen addresses and the name of this machine to the names that are answered.
 func (c *adminConfig) own(addresses ...string) {
 	for _, address := range addresses {
 		if host, _, err := net.SplitHostPort(address); err == nil {
@@ -85,7 +85,7 @@ func (c *adminConfig) own(addresses ...string) {
 	}
 }
 
-// origin is what the gateway is told of names.
+// origin returns the guard that checks the names and origins of requests.
 func (c *adminConfig) origin(cert *certificate) origin.Guard {
 	g := origin.Guard{Hosts: c.Hosts}
 	if cert != nil {
@@ -112,7 +112,7 @@ func apiOf(state, gateway string) string {
 	return h.API
 }
 
-// sameEndpoint tells whether a URL is likely that of a listener on this machine.
+// sameEndpoint reports whether a URL probably belongs to a listener on this machine.
 func sameEndpoint(u *url.URL, listener string) bool {
 	host, port, err := net.SplitHostPort(listener)
 	if err != nil || u.Port() != port {

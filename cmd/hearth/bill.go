@@ -181,7 +181,7 @@ func billRow(name string, r meter.Row, wide bool) []string {
 	return append(row, strconv.FormatUint(r.ColdStarts.Failed, 10), p50, p99, longest)
 }
 
-// brief is a number with so many decimals, and with two if it is large: with all of them a table would not fit 80 columns.
+// brief formats a number with the given decimals, or with two if it is large, so that a table fits 80 columns.
 func brief(v float64, decimals int) string {
 	if v >= 100 {
 		decimals = 2

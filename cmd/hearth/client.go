@@ -131,7 +131,7 @@ func (c *client) send(ctx context.Context, method, path string, in any) (*http.R
 	return nil, &refusal{res.StatusCode, firstOf(strings.TrimSpace(string(text)), "the gateway answered "+res.Status)}
 }
 
-// roundTrip asks the gateway, or what stands for one on a Redis.
+// roundTrip sends a request to the gateway, or to the handler that takes its place with --redis.
 func (c *client) roundTrip(req *http.Request) (*http.Response, error) {
 	if c.redis != "" {
 		return c.onRedis(req)

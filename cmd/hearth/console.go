@@ -50,7 +50,7 @@ func seconds(d time.Duration) string {
 	return fmt.Sprintf("%.1f s", d.Seconds())
 }
 
-// openLog makes the log of a state directory: all of it in a file, and what people should see on the console too. It ends with close.
+// openLog opens the log of a state directory. Everything goes to a file, and messages for people also to the console. Call close at the end.
 func openLog(state string, level slog.Level, console io.Writer, consoleLevel slog.Level) (log *slog.Logger, close func(), err error) {
 	f, err := serverlog.Open(filepath.Join(state, "logs", "hearth.log"))
 	if err != nil {

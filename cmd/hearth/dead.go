@@ -191,7 +191,7 @@ func showLetter(out io.Writer, l gateway.DeadLetter) {
 	}
 }
 
-// explainQueue suggests the names that a wrong one may mean. Other errors are left as they are.
+// explainQueue adds suggestions to the error for an unknown queue. It returns other errors unchanged.
 func (c *client) explainQueue(ctx context.Context, filter deadFilter, err error) error {
 	if statusOf(err) != http.StatusNotFound {
 		return err

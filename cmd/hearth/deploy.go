@@ -99,7 +99,7 @@ the stack file names gets the credentials that faas-cli login has stored for it;
 	return cmd
 }
 
-// gatewayOf takes the gateway of the stack file, if neither the flag nor the environment names one.
+// gatewayOf uses the gateway of the stack file if neither the flag nor the environment names one.
 func (c *client) gatewayOf(stack *build.Stack) error {
 	given := stack.Gateway()
 	if given == "" || c.gatewayNamed() {
@@ -166,7 +166,7 @@ func (c *client) deployStack(ctx context.Context, stack *build.Stack, out *conso
 	return list
 }
 
-// deploy updates a function, or makes it if it is not there. It returns what the gateway warns of.
+// deploy updates a function, or creates it. It returns the gateway's warnings.
 func (c *client) deploy(ctx context.Context, d types.FunctionDeployment) (warnings []string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -181,7 +181,7 @@ func (c *client) deploy(ctx context.Context, d types.FunctionDeployment) (warnin
 	return warningsOf(res.Header), nil
 }
 
-// warningsOf are the texts of the headers Warning of an answer, such as 299 hearth "a text".
+// warningsOf returns the texts of an answer's Warning headers, such as 299 hearth "a text".
 func warningsOf(h http.Header) (list []string) {
 	for _, value := range h.Values("Warning") {
 		if _, text, ok := strings.Cut(value, " \""); ok {

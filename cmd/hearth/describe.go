@@ -170,7 +170,7 @@ func resourcesText(r *types.FunctionResources) string {
 	return strings.Join(parts, ", ")
 }
 
-// indented keeps the further lines of a value behind its name, so that none looks like a line of ours.
+// indented indents the further lines of a value, so that none looks like a line of its own.
 func indented(value string, columns int) string {
 	return strings.ReplaceAll(value, "\n", "\n"+strings.Repeat(" ", columns))
 }

@@ -134,7 +134,7 @@ func (c *client) explain(ctx context.Context, n hearth.Name, err error) error {
 	return &refusal{http.StatusNotFound, fmt.Sprintf("there is no function %s in the namespace %s%s", n.Function, n.Namespace, hint)}
 }
 
-// knowsNamespace returns an error that suggests others if there is no such namespace. A gateway that has none is not asked.
+// knowsNamespace returns an error with suggestions if the namespace does not exist.
 func (c *client) knowsNamespace(ctx context.Context, name string) error {
 	if name == "" {
 		return nil
@@ -149,7 +149,7 @@ func (c *client) knowsNamespace(ctx context.Context, name string) error {
 	return &refusal{http.StatusNotFound, fmt.Sprintf("there is no namespace %s; %s", name, meant(name, list, "hearth namespace list shows them"))}
 }
 
-// meant suggests names like a wrong one, or else says where to look.
+// meant suggests names similar to a wrong one, or returns the hint if there are none.
 func meant(name string, names []string, orElse string) string {
 	if near := cli.Nearest(name, names); len(near) > 0 {
 		return "did you mean " + strings.Join(near, " or ") + "?"

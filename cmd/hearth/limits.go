@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// queueLimits are the flags that bound what the callers of one function can make Redis keep.
+// queueLimits has the flags that limit what the callers of one function can store in Redis.
 type queueLimits struct {
 	length        int
 	bytes         string
@@ -46,7 +46,7 @@ const (
 	maxMaxDelay          = 366 * 24 * time.Hour
 )
 
-// callback is what --callback-bytes says, once it was checked; 0 if it says nothing.
+// callback is the checked value of --callback-bytes; 0 if it was not given.
 func (q queueLimits) callback() int64 {
 	n, _ := hearth.ParseBytes(q.callbackBytes)
 	return n

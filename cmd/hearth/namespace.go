@@ -33,7 +33,7 @@ func newNamespace() *cobra.Command {
 	return cmd
 }
 
-// listIfPlural makes a command whose alias is a plural list what it is about; under its own name it shows its help.
+// listIfPlural makes a command print its list if it was called by its plural alias, and its help otherwise.
 func listIfPlural(plural string, list *cobra.Command) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		if cmd.CalledAs() != plural {
@@ -84,7 +84,7 @@ func newNamespaceList(c *client) *cobra.Command {
 	}
 }
 
-// pairs are the entries of a map as NAME=VALUE, in order.
+// pairs returns the entries of a map as NAME=VALUE, sorted.
 func pairs(m map[string]string) string {
 	var list []string
 	for _, key := range slices.Sorted(maps.Keys(m)) {
@@ -140,12 +140,12 @@ func newNamespaceDelete(c *client) *cobra.Command {
 	}
 }
 
-// named is what was done something to.
+// named is the JSON output of commands that act on one thing.
 type named struct {
 	Name string `json:"name"`
 }
 
-// explainNamespace suggests others for a namespace that is not there. Other errors are left as they are.
+// explainNamespace adds suggestions to the error for an unknown namespace. It returns other errors unchanged.
 func (c *client) explainNamespace(ctx context.Context, name string, err error) error {
 	if statusOf(err) != http.StatusNotFound {
 		return err

@@ -92,7 +92,7 @@ func startNode(ctx context.Context, cfg nodeConfig) (*node, error) {
 	return n, nil
 }
 
-// apiListener is where the management API is for programs.
+// apiListener returns the listener of the management API for programs.
 func (n *node) apiListener() net.Listener {
 	if n.cfg.Admin.Only {
 		return n.cfg.AdminListener
@@ -303,10 +303,10 @@ func addrPortOf(a net.Addr) netip.AddrPort {
 // url is where the gateway is.
 func (n *node) url() string { return urlOf(n.cfg.Listener.Addr(), n.cfg.TLS) }
 
-// apiURL is where the management API is for programs.
+// apiURL returns the URL of the management API for programs.
 func (n *node) apiURL() string { return urlOf(n.apiListener().Addr(), n.cfg.TLS) }
 
-// adminURL is the admin address, or "".
+// adminURL returns the URL of the admin address, or "".
 func (n *node) adminURL() string {
 	if n.cfg.AdminListener == nil {
 		return ""
@@ -314,7 +314,7 @@ func (n *node) adminURL() string {
 	return urlOf(n.cfg.AdminListener.Addr(), n.cfg.TLS)
 }
 
-// urlOf is how somebody on this machine reaches an address.
+// urlOf returns the URL of an address as seen from this machine.
 func urlOf(a net.Addr, cert *certificate) string {
 	if cert != nil {
 		return "https://" + cert.host(a)

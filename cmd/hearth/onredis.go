@@ -15,13 +15,13 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// redisFlag lets a command work on a Redis that no gateway of Hearth's serves, as that of hearth connector.
+// redisFlag adds --redis, with which a command works directly on a Redis, such as that of a hearth connector.
 func (c *client) redisFlag(cmd *cobra.Command) {
 	cmd.PersistentFlags().StringVar(&c.redis, "redis", "",
 		"URL of the Redis of a hearth connector, instead of a gateway; $REDISCLI_AUTH has its password, if the URL has none")
 }
 
-// withPassword is a Redis URL with redis-cli's password, which is better kept out of the table of processes.
+// withPassword adds redis-cli's password from the environment to a Redis URL, so that it need not be in the process list.
 func withPassword(address string) string {
 	password := os.Getenv("REDISCLI_AUTH")
 	u, err := url.Parse(address)

@@ -37,7 +37,7 @@ func shortPath(path string) (string, error) {
 	return "", fmt.Errorf("make a directory for a socket: other users have taken %s and %d more names; use a shorter --state, or remove them", dir, tries-1)
 }
 
-// private tells whether a directory is this user's, and nobody else may look into it. Anybody may have made one of that name in /tmp, or
+// private reports whether a directory belongs to this user and is closed to others. Anybody may have created one of that name in /tmp, or
 // a link to elsewhere.
 func private(dir string) bool {
 	info, err := os.Lstat(dir)

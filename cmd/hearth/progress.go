@@ -10,7 +10,7 @@ import (
 	"github.com/hearthfaas/hearth/cli/terminal"
 )
 
-// progressEvery is how often a console shows that builds go on: a first build compiles for minutes.
+// progressEvery is how often a console shows the progress of builds: a first build takes minutes.
 const progressEvery = 2 * time.Second
 
 // progress are the builds under way.
@@ -62,7 +62,7 @@ func (c *console) showBuilds(stop <-chan struct{}) {
 	}
 }
 
-// showBuild says what is being built, and for how long: in one line of a terminal, else in a line each time.
+// showBuild shows what is being built and for how long: in one updated line on a terminal, else in a new line each time.
 func (c *console) showBuild() {
 	c.builds.mu.Lock()
 	defer c.builds.mu.Unlock()
@@ -80,10 +80,10 @@ func (c *console) showBuild() {
 	c.builds.shown = true
 }
 
-// clearLine moves to the beginning of a terminal's line, and empties it.
+// clearLine moves to the beginning of the terminal's line and clears it.
 const clearLine terminal.Text = "\r\x1b[K"
 
-// clearProgress takes a line of progress away before another is printed.
+// clearProgress clears the progress line before another line is printed.
 func (c *console) clearProgress() {
 	c.builds.mu.Lock()
 	defer c.builds.mu.Unlock()

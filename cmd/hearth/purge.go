@@ -56,7 +56,7 @@ letters stay (see hearth dead purge). Messages of topics belong to the functions
 	return cmd
 }
 
-// confirmPurge says how many calls would be thrown away, and asks.
+// confirmPurge shows how many calls would be purged, and asks for confirmation.
 func (c *client) confirmPurge(cmd *cobra.Command, name string, queued, delayed bool) error {
 	var list []gateway.Queue
 	if err := c.do(cmd.Context(), http.MethodGet, "/system/queues?queue="+url.QueryEscape(name), nil, &list); err != nil {

@@ -56,7 +56,7 @@ While a message is retried, the reason of the last failed attempt is shown besid
 	return cmd
 }
 
-// queues are the queues of a function, or all.
+// queues returns the queues of a function, or all of them.
 func (c *client) queues(ctx context.Context, function string) ([]queue, error) {
 	path := "/system/queues"
 	if function != "" {
@@ -83,7 +83,7 @@ func (c *client) queuesOf(ctx context.Context, n hearth.Name) ([]queue, error) {
 	return list, err
 }
 
-// failureText is the last attempt that failed.
+// failureText describes the last failed attempt.
 func failureText(f *dispatch.Failure) string {
 	return fmt.Sprintf("attempt %d failed: %s", f.Attempt, f.Reason)
 }

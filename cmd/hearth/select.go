@@ -9,10 +9,10 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// selecting are the flags that say which things a command is about. Without one, more of them are meant, or others.
+// selecting are the flags that select what a command acts on. Without one, it would act on more, or on something else.
 var selecting = []string{"namespace", "function", "queue", "filter", "reason", "before", "after", "older-than", "gateway", "state"}
 
-// selectSomething makes selecting flags that are given without a value an error: they are mostly a script's variable that is not set, and
+// selectSomething makes selecting flags reject an empty value. It usually comes from an unset variable in a script:
 // hearth delete oven --namespace "$NAMESPACE" would remove the oven of the default namespace.
 func selectSomething(cmd *cobra.Command) {
 	guard := func(f *pflag.Flag) {
@@ -27,7 +27,7 @@ func selectSomething(cmd *cobra.Command) {
 	}
 }
 
-// something is a flag's value that is not empty.
+// something is the value of a flag that must not be empty.
 type something struct{ pflag.Value }
 
 func (s something) Set(text string) error {

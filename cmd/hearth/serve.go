@@ -282,7 +282,7 @@ func (c *serveConfig) allowCallbacks() error {
 	return nil
 }
 
-// checkListen refuses what is no address, and one that others reach, if no password keeps them out.
+// checkListen returns an error if the address is invalid, or if it is reachable from other machines and there is no password.
 func checkListen(flag, address string, noAuth bool) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

@@ -76,7 +76,7 @@ func sameFile(a, b os.FileInfo) bool {
 	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
 }
 
-// serverConfig is how servers speak TLS, or nil without a certificate. net/http speaks HTTP/2 with those who choose it.
+// serverConfig returns the TLS configuration of servers, or nil without a certificate. net/http negotiates HTTP/2.
 func (c *certificate) serverConfig() *tls.Config {
 	if c == nil {
 		return nil
@@ -101,7 +101,7 @@ func (c *certificate) host(address net.Addr) string {
 	return address.String()
 }
 
-// covers tells whether the certificate is for a name.
+// covers reports whether the certificate is valid for a name.
 func (c *certificate) covers(name string) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -112,7 +112,7 @@ func (n *node) bringUp(ctx context.Context, c upConfig, out *console, stack *bui
 	return nil
 }
 
-// buildWhatCan builds the stack's functions, and takes those that cannot be built out of it, so that the others run. It
+// buildWhatCan builds the stack's functions and removes those that cannot be built, so that the others run. It
 // returns an error if none is left.
 func (c upConfig) buildWhatCan(ctx context.Context, stack *build.Stack, out *console) error {
 	err := c.build(ctx, stack, c.State, out)

@@ -1,6 +1,6 @@
-// Package backlog gives back the calls that wait in a socket whose process has ended. Their connections were made, but no process
-// accepted them, so it is certain that they did not run: the router can give them to another replica. It does not decide
-// when a socket is closed, nor what becomes of the calls.
+// Package backlog returns the calls that are queued in a listening socket whose process has ended. Their connections were made, but no
+// process accepted them, so they certainly did not run: the router can give them to another replica. The package decides neither
+// when a socket is closed nor what happens to the calls.
 package backlog
 
 import (

@@ -42,7 +42,7 @@ func (f *Failure) Error() string {
 
 func (f *Failure) Unwrap() error { return f.Err }
 
-// Failures are the functions that an error of Build is about.
+// Failures returns the functions that an error of Build is about.
 func Failures(err error) []*Failure {
 	var all []*Failure
 	if joined, ok := err.(interface{ Unwrap() []error }); ok {

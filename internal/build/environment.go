@@ -28,7 +28,7 @@ type environment struct {
 	marker      *regexp.Regexp
 }
 
-// mark puts a marker in the place of each ${...} of a text, and a dollar sign in the place of $$.
+// mark replaces each ${...} in a text by a marker, and $$ by a dollar sign.
 func mark(text string) (string, *environment) {
 	e := &environment{mark: "x0env"}
 	for strings.Contains(text, e.mark) {
@@ -61,7 +61,7 @@ func mark(text string) (string, *environment) {
 	return out.String(), e
 }
 
-// expressionEnd is the length of the expression that a text begins with. It must end on its line: one that does not is an
+// expressionEnd returns the length of the expression at the beginning of a text. It must end on its line: one that does not is an
 // error when it is evaluated, and does no harm in a comment.
 func expressionEnd(text string) int {
 	line, _, _ := strings.Cut(text, "\n")
@@ -80,7 +80,7 @@ func expressionEnd(text string) int {
 	return len(line)
 }
 
-// expand replaces the markers in all keys and scalars of a parsed file by what the environment says.
+// expand replaces the markers in all keys and scalars of a parsed file by the values from the environment.
 func (e *environment) expand(n *yaml.Node, isKey bool) error {
 	switch n.Kind {
 	case yaml.ScalarNode:

@@ -26,7 +26,7 @@ type Stack struct {
 	Names    []string // of its functions, sorted
 }
 
-// Find is the path of the stack file: the given one, or else the first of DefaultFiles in the current directory.
+// Find returns the path of the stack file: the given one, or else the first of DefaultFiles in the current directory.
 func Find(given string) (string, error) {
 	if given != "" {
 		return given, nil
@@ -92,12 +92,12 @@ func parse(text string) (*stack.Services, error) {
 	return &s, nil
 }
 
-// isFileName tells whether a name is one element of a path, so that it stays in the folder that it is joined to.
+// isFileName reports whether a name is a single path element, so that joining it to a folder cannot leave the folder.
 func isFileName(name string) bool {
 	return filepath.IsLocal(name) && name != "." && !strings.ContainsAny(name, `/\`)
 }
 
-// Filter keeps the functions whose name matches a pattern, in which * is any text. An empty pattern keeps all.
+// Filter keeps the functions whose names match a pattern, in which * matches any text. An empty pattern keeps all.
 func (s *Stack) Filter(pattern string) error {
 	if pattern == "" {
 		return nil
@@ -167,7 +167,7 @@ func (s *Stack) Deployment(name string) (types.FunctionDeployment, error) {
 	return d, nil
 }
 
-// imageOf is an image's name as faas-cli deploys it.
+// imageOf returns an image's name as faas-cli deploys it.
 func imageOf(image string) string {
 	if last := image[strings.LastIndex(image, "/")+1:]; !strings.Contains(last, ":") && !strings.Contains(image, "@") {
 		return image + ":latest"
@@ -182,5 +182,5 @@ func resources(r *stack.FunctionResources) *types.FunctionResources {
 	return &types.FunctionResources{Memory: r.Memory, CPU: r.CPU}
 }
 
-// Gateway is the gateway that the stack file names, or "".
+// Gateway returns the gateway that the stack file names, or "".
 func (s *Stack) Gateway() string { return s.services.Provider.GatewayURL }

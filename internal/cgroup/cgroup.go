@@ -11,7 +11,7 @@ See https://docs.kernel.org/admin-guide/cgroup-v2.html and cgroup-v1/memory.html
 */
 package cgroup
 
-// Limits are those of one group. 0 is no limit.
+// Limits are the limits of one group. 0 is no limit.
 type Limits struct {
 	Memory        int64 // bytes, without swap: what needs more is killed
 	MilliCPU      int64 // thousandths of a core
@@ -19,7 +19,7 @@ type Limits struct {
 	CPURequest    int64 // thousandths of a core, as a weight against others
 }
 
-// A controller is how one version is spoken to.
+// A controller implements one version of control groups.
 type controller interface {
 	make(name string, l Limits) error
 	remove(name string)
@@ -45,10 +45,10 @@ func (r *Root) Memory() bool { return r.memory }
 // CPU tells whether processor time can be limited.
 func (r *Root) CPU() bool { return r.cpu }
 
-// Close removes what Open made. All groups must have been removed.
+// Close removes what Open created. All groups must have been removed.
 func (r *Root) Close() { r.c.close() }
 
-// New makes a group. What an earlier life has left of one with the name must have no process.
+// New creates a group. A group of that name from an earlier run must have no processes.
 func (r *Root) New(name string, l Limits) (*Group, error) {
 	if err := r.c.make(name, l); err != nil {
 		r.c.remove(name)
@@ -63,13 +63,14 @@ type Group struct {
 	name string
 }
 
-// Around is to be called on the thread that forks a process for the group, just before it does; what it returns just after.
+// Around must be called on the thread that forks a process for the group, just before the fork, and the function that it returns just
+// after.
 func (g *Group) Around() (leave func(), err error) { return g.c.around(g.name) }
 
-// Started is to be called with a process that was started so, before anything else.
+// Started must be called first with a process that was started this way.
 func (g *Group) Started(pid int) error { return g.c.started(g.name, pid) }
 
-// Kills is how many processes the kernel has killed since they needed more memory than there may be.
+// Kills returns how many processes the kernel has killed for exceeding the memory limit.
 func (g *Group) Kills() int64 { return g.c.kills(g.name) }
 
 // Remove removes the group, whose processes have ended.

@@ -13,10 +13,10 @@ import (
 	"time"
 )
 
-// period is that of processor time: a quota is a part of it, of at least a millisecond.
+// period is the period of CPU quotas: a quota is a part of it, at least a millisecond.
 const period = 100 * time.Millisecond
 
-// Open finds where groups can be made, under a name that is this caller's own on the machine, and removes what is left of an earlier life.
+// Open finds where groups can be created, under a name that only this caller uses on the machine, and removes those of an earlier run.
 func Open(name string) (*Root, error) {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -83,7 +83,7 @@ func write(dir, file, text string) error {
 	return nil
 }
 
-// fresh makes the directory of our groups, without what is left in it.
+// fresh creates an empty directory for our groups.
 func fresh(dir string) error {
 	sweep(dir)
 	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
@@ -92,7 +92,7 @@ func fresh(dir string) error {
 	return nil
 }
 
-// sweep removes a directory of groups that have no processes.
+// sweep removes a directory of groups without processes.
 func sweep(dir string) {
 	below, _ := os.ReadDir(dir)
 	for _, d := range below {
@@ -103,7 +103,7 @@ func sweep(dir string) {
 	removeDir(dir)
 }
 
-// removeDir removes one group. The kernel may still hold it for a moment after its last process has ended.
+// removeDir removes one group. The kernel may keep it busy for a moment after its last process has ended.
 func removeDir(dir string) {
 	for range 50 {
 		if err := syscall.Rmdir(dir); !errors.Is(err, syscall.EBUSY) {

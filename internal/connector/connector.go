@@ -75,7 +75,7 @@ type Connector struct {
 	told      map[hearth.Name]time.Time // when the log was told that it was not reached
 }
 
-// tellEvery is how often the log is told that a function is not reached.
+// tellEvery is how often it is logged that a function is not reached.
 const tellEvery = time.Minute
 
 // found is a subscriber that the gateway told of.
@@ -292,7 +292,7 @@ func fromGateway(res *http.Response) bool {
 	return false
 }
 
-// unreached logs that a function was not reached, but not with each message.
+// unreached logs that a function was not reached, but not for each message.
 func (c *Connector) unreached(n hearth.Name, status int) {
 	c.mu.Lock()
 	quiet := time.Since(c.told[n]) < tellEvery

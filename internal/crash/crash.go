@@ -1,5 +1,5 @@
-// Package crash finds why a process ended in what it printed: Go's panic or fatal error and where it happened, or else the last thing
-// that the function said. It names source files as they are in the project. It does not decide what happens next.
+// Package crash finds out why a process ended from its output: Go's panic or fatal error and where it happened, or else the last line
+// that it printed. Source files are named as in the project. The package does not decide what happens next.
 package crash
 
 import (
@@ -13,7 +13,7 @@ import (
 // maxReason is how many bytes of a line are kept.
 const maxReason = 500
 
-// A Reader is given each line that a process prints. Its methods may be called at once from several goroutines.
+// A Reader reads the lines that a process prints. It is safe for concurrent use.
 type Reader struct {
 	function string
 	module   string // of the program, if that is known
@@ -25,10 +25,10 @@ type Reader struct {
 	sure  bool   // it is
 }
 
-// NewReader makes a reader for a function's process. module is its main module, or "" if that is not known.
+// NewReader returns a reader for a function's process. module is its main module, or "" if unknown.
 func NewReader(function, module string) *Reader { return &Reader{function: function, module: module} }
 
-// Module is the main module of a Go program, or "" if it cannot be read.
+// Module returns the main module of a Go program, or "" if it cannot be read.
 func Module(binary string) string {
 	info, err := buildinfo.ReadFile(binary)
 	if err != nil {
@@ -37,7 +37,7 @@ func Module(binary string) string {
 	return info.Main.Path
 }
 
-// Reset forgets what was printed: the next process begins.
+// Reset forgets all lines, before the next process starts.
 func (r *Reader) Reset() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -48,7 +48,7 @@ var (
 	// fatal is how Go's runtime begins to say why it ends a program. What a program logs begins with a time.
 	fatal = regexp.MustCompile(`^(panic|fatal error|runtime: out of memory): ?.`)
 	frame = regexp.MustCompile(`^\t(\S+\.go:\d+)( \+0x[0-9a-f]+)?$`)
-	// access is a line of the watchdog's log of calls. It says nothing of why the process ended.
+	// access matches a line of the watchdog's access log, which does not explain why a process ended.
 	access = regexp.MustCompile(` - \d{3} [A-Za-z' -]* - ContentLength: \d+B \(`)
 )
 
@@ -106,7 +106,7 @@ func (r *Reader) inProject(at, module string) string {
 	return path.Join("functions", r.function, rest)
 }
 
-// Reason is why the process ended, as far as it said so; "" if it said nothing.
+// Reason returns why the process ended, as far as its output shows; "" if there was none.
 func (r *Reader) Reason() string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -128,7 +128,7 @@ func (d *Dispatcher) deliver(ctx context.Context, f hearth.Function, s Subscript
 	return d.do(v, f, s, del, e, got)
 }
 
-// headersOf are the headers that a call or a callback of an entry is made with. The entry may be from anybody who may write to Redis.
+// headersOf returns the headers for a call or a callback of an entry. Anybody with write access to Redis may have added the entry.
 func (d *Dispatcher) headersOf(e chain.Entry, s Subscription, callback bool) (http.Header, error) {
 	h, err := headers.OfEntry(e.Header)
 	if err != nil || callback || d.cfg.Plain {

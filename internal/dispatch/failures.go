@@ -22,7 +22,7 @@ type failures struct {
 	last map[chain.Subscription]Failure
 }
 
-// note notes what an attempt came to.
+// note records the outcome of an attempt.
 func (f *failures) note(s chain.Subscription, id, came, reason string, attempt int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

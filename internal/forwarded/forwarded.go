@@ -25,11 +25,11 @@ const (
 	protoHeader = "X-Forwarded-Proto"
 )
 
-// Proxies are the addresses of proxies that are trusted to say who they speak for. It is a flag's value: each
-// Set adds a list with commas.
+// Proxies are the addresses of trusted proxies, whose X-Forwarded-For is believed. It is a flag's value: each
+// Set adds a comma-separated list.
 type Proxies []netip.Prefix
 
-// Set adds addresses and ranges. If one cannot be read, none is added.
+// Set adds addresses and ranges. If one is invalid, none is added.
 func (p *Proxies) Set(list string) error {
 	var more Proxies
 	for text := range strings.SplitSeq(list, ",") {
@@ -49,7 +49,7 @@ func (p *Proxies) Set(list string) error {
 	return nil
 }
 
-// String is the list, as Set reads it.
+// String returns the list in the form that Set reads.
 func (p *Proxies) String() string {
 	texts := make([]string, len(*p))
 	for i, prefix := range *p {
@@ -58,17 +58,17 @@ func (p *Proxies) String() string {
 	return strings.Join(texts, ",")
 }
 
-// Type is pflag's name for the value.
+// Type returns pflag's name for the value.
 func (p *Proxies) Type() string { return "cidr" }
 
-// Trust tells whether an address is one of the proxies'.
+// Trust reports whether an address belongs to one of the proxies.
 func (p Proxies) Trust(addr netip.Addr) bool {
 	addr = addr.Unmap().WithZone("")
 	return slices.ContainsFunc(p, func(prefix netip.Prefix) bool { return prefix.Contains(addr) })
 }
 
-// Client is the address that a request is from, as far as that is known. It is the zero Addr for one that did
-// not come over the network.
+// Client returns the address that a request comes from, as far as it is known. It is the zero Addr for a request
+// that did not come over the network.
 func (p Proxies) Client(r *http.Request) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil || !p.Trust(peer.Addr()) {
@@ -81,7 +81,7 @@ func (p Proxies) Client(r *http.Request) netip.Addr {
 	return peer.Addr()
 }
 
-// chain is the part of X-Forwarded-For that trusted proxies have written.
+// chain returns the part of X-Forwarded-For that trusted proxies have written.
 func (p Proxies) chain(h http.Header) []string {
 	all := strings.Split(strings.Join(h[forHeader], ","), ",")
 	for i := len(all) - 1; i >= 0; i-- {
@@ -97,7 +97,7 @@ func (p Proxies) chain(h http.Header) []string {
 	return all
 }
 
-// parse reads an address, with a port or without, and with brackets if it is of IPv6 or without.
+// parse reads an address with or without a port, and an IPv6 address with or without brackets.
 func parse(text string) (netip.Addr, error) {
 	if at, err := netip.ParseAddrPort(text); err == nil {
 		return at.Addr(), nil
@@ -105,8 +105,8 @@ func parse(text string) (netip.Addr, error) {
 	return netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(text, "["), "]"))
 }
 
-// WriteHeaders makes headers say who a request is from. The address of the peer is the last of
-// X-Forwarded-For. What a peer says of others, and is no trusted proxy, is dropped.
+// WriteHeaders sets the headers that name the caller of a request. The last element of X-Forwarded-For is the
+// address of the peer. If the peer is not a trusted proxy, its own headers are dropped.
 func (p Proxies) WriteHeaders(h http.Header, r *http.Request) {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	trusted := err == nil && p.Trust(peer.Addr())
@@ -131,11 +131,10 @@ func (p Proxies) WriteHeaders(h http.Header, r *http.Request) {
 	}
 }
 
-// claims are headers by which proxies, and those who pose as one, say who a request is from, besides
-// X-Forwarded-…
+// claims are the headers besides X-Forwarded-… in which proxies, and clients that pose as one, name the caller.
 var claims = []string{"Forwarded", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip"}
 
-// claim tells whether a header is one of them, also in a spelling that CGI and WSGI do not tell from it.
+// claim reports whether a header is one of them, also in a spelling that CGI and WSGI treat as the same.
 func claim(name string) bool {
 	if strings.Contains(name, "_") {
 		name = textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(name, "_", "-"))

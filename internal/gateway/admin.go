@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// adminRoutes are those of the admin address: the management API and the page, for the operator's programs
-// and browser. It has no functions, so that whatever a browser keeps for its origin is the operator's alone.
+// adminRoutes returns the routes of the admin address: the management API and the page, for the operator's
+// programs and browser. It serves no functions, so what a browser keeps for this origin is the operator's alone.
 func (g *Gateway) adminRoutes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", g.healthz)
@@ -31,13 +31,13 @@ func (g *Gateway) adminRoutes() http.Handler {
 	})))
 }
 
-// called tells who calls a function at the admin address where it is.
+// called tells callers of a function at the admin address where to call it.
 func called(w http.ResponseWriter, _ *http.Request) {
 	const text = "the admin address serves no functions; call them at the gateway's address"
 	http.Error(w, text, http.StatusNotFound)
 }
 
-// elsewhere says where what is not at the gateway's address is.
+// elsewhere answers requests for what is served at the admin address only.
 func (g *Gateway) elsewhere(w http.ResponseWriter, r *http.Request) {
 	text := "this is at the admin address, and this hearth has none: start it with --admin-listen 127.0.0.1:8081"
 	if g.cfg.Admin != "" {
@@ -47,11 +47,10 @@ func (g *Gateway) elsewhere(w http.ResponseWriter, r *http.Request) {
 	http.Error(w, text, http.StatusNotFound)
 }
 
-// policy lets a page do nothing.
+// policy is a Content-Security-Policy that allows nothing.
 const policy = "default-src 'none'; frame-ancestors 'none'; form-action 'none'; base-uri 'none'; sandbox"
 
-// isolated makes answers for the operator of no use to other pages: they can neither frame, open, embed nor
-// read them.
+// isolated keeps other pages from framing, opening, embedding or reading answers for the operator.
 func isolated(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -66,8 +65,8 @@ func isolated(next http.Handler) http.Handler {
 	})
 }
 
-// dropPassword removes the operator's password from what a function is given: whoever sends it to the wrong
-// address has not told it to whoever wrote the function.
+// dropPassword removes the operator's password from a request to a function: the function's author must not learn
+// it because a client sent it by mistake.
 func (g *Gateway) dropPassword(h http.Header) {
 	for name, values := range h {
 		if !spelt(name, "Authorization") {
@@ -85,12 +84,12 @@ func (g *Gateway) dropPassword(h http.Header) {
 	}
 }
 
-// spelt tells whether a header has a name, also in a spelling that CGI and WSGI do not tell from it.
+// spelt reports whether a header has a name, also in a spelling that CGI and WSGI treat as the same.
 func spelt(header, name string) bool {
 	return header == name || strings.EqualFold(strings.ReplaceAll(header, "_", "-"), name)
 }
 
-// shownIn tells whether an Authorization header has the password: as Basic with whatever user, as a bearer's
+// shownIn reports whether an Authorization header contains the password: as Basic with any user, as a bearer
 // token, or bare.
 func (c Credentials) shownIn(value string) bool {
 	if c.Password == "" {
@@ -111,9 +110,8 @@ func (c Credentials) shownIn(value string) bool {
 	return shown == 1
 }
 
-// dropClaims removes from a function's answer what would speak for all of the origin: its pages are of the
-// same one as those of other functions. A challenge of our realm would ask a browser for the operator's
-// password.
+// dropClaims removes headers from a function's answer that would affect the whole origin, which all functions
+// share. A challenge with our realm would make a browser ask for the operator's password.
 func dropClaims(h http.Header) {
 	delete(h, "Service-Worker-Allowed")
 	values, ok := h["Www-Authenticate"]

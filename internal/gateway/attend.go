@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// attended serves what is no call: the request has to come within the server's time, and what it asks for may
-// take longer than that. An answer that nobody reads is given up.
+// attended serves requests other than calls. The request must arrive within the server's timeout; the answer may
+// take longer. An answer that the client does not read is abandoned.
 func attended(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)
@@ -20,7 +20,7 @@ func attended(next http.Handler) http.Handler {
 	})
 }
 
-// awaited is a body that has a time to come in.
+// awaited is a body that must arrive before a deadline.
 type awaited struct {
 	io.ReadCloser
 	control *http.ResponseController
@@ -35,7 +35,7 @@ func (b *awaited) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// patientWriter writes as long as its client reads now and then.
+// patientWriter writes for as long as its client keeps reading.
 type patientWriter struct {
 	http.ResponseWriter
 	control *http.ResponseController

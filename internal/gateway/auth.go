@@ -31,8 +31,8 @@ const (
 	passwordFile = "basic-auth-password"
 )
 
-// LoadCredentials reads the credentials of a directory, and makes them first if they are not there: user
-// admin, and a random password. made tells which.
+// LoadCredentials reads the credentials in a directory. If there are none, it creates them: user admin and a
+// random password; made is then true.
 func LoadCredentials(dir string) (c Credentials, made bool, err error) {
 	read := func(name, fallback string) (string, error) {
 		path := filepath.Join(dir, name)
@@ -60,8 +60,8 @@ func LoadCredentials(dir string) (c Credentials, made bool, err error) {
 	return c, made, nil
 }
 
-// realm is what a browser keeps the operator's password for, besides the origin. No answer of a function may
-// name it.
+// realm is the realm, within the origin, for which a browser keeps the operator's password. No answer of a
+// function may name it.
 const realm = "Hearth operator"
 
 // A guard lets only the operator through, and lets nobody guess quickly.
@@ -74,22 +74,20 @@ type guard struct {
 	refused     inbound.Seldom // said in the log
 }
 
-// strong is from how many bytes on a password cannot be guessed, however often somebody tries. Hearth's own
-// has 26.
+// strong is the length in bytes from which a password is too long to be guessed. Hearth's own has 26.
 const strong = 20
 
-// programs lets the operator's programs through. It is for the gateway's address, where functions' pages are
-// at home.
+// programs admits the operator's programs. It is for the gateway's address, whose origin functions' pages share.
 func (g *guard) programs(next http.Handler) http.Handler {
 	return g.asked(g.origin.Program, g.operator(origin.Challenge, next))
 }
 
-// pages lets the operator's programs and own pages through. It is for the admin address.
+// pages admits the operator's programs and own pages. It is for the admin address.
 func (g *guard) pages(next http.Handler) http.Handler {
 	return g.asked(g.origin.Page, g.operator(func(*http.Request) bool { return true }, next))
 }
 
-// asked refuses requests that are not of the right origin.
+// asked refuses requests from a wrong origin.
 func (g *guard) asked(check func(*http.Request) error, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if err := check(r); err != nil {
@@ -100,8 +98,8 @@ func (g *guard) asked(check func(*http.Request) error, next http.Handler) http.H
 	})
 }
 
-// operator wants the operator's password, and asks for it with a challenge where that is safe. Who has no
-// credentials to show does not guess.
+// operator requires the operator's password, and sends a challenge where that is safe. A request without
+// credentials does not count as a guess.
 func (g *guard) operator(challenge func(*http.Request) bool, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if g.credentials == (Credentials{}) {

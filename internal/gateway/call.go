@@ -90,7 +90,7 @@ func (g *Gateway) HeadersFor(r *http.Request) http.Header {
 	return g.headersOf(r, callIDOf(r), time.Now())
 }
 
-// callIDOf is the caller's X-Call-Id, or a new one. It is a correlation id: several calls may have the same.
+// callIDOf returns the caller's X-Call-Id, or a new one. It is a correlation id: several calls may share it.
 func callIDOf(r *http.Request) string {
 	if id := r.Header.Get(chain.HeaderCallID); id != "" && len(id) <= maxCallID {
 		return id

@@ -9,18 +9,17 @@ import (
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
-// preflightAge is for how many seconds a browser need not ask again.
+// preflightAge is how many seconds a browser may cache a preflight's answer.
 const preflightAge = "600"
 
-// cors is what a browser is told of who may read a function's answer, if the function leaves that to its
-// annotation. Credentials are never allowed: cookies and passwords are kept for the origin, which all
-// functions share. See https://fetch.spec.whatwg.org/#http-cors-protocol.
+// cors decides, from a function's annotation, which pages may read its answers. Credentials are never allowed:
+// a browser keeps cookies and passwords for the origin, which all functions share. See https://fetch.spec.whatwg.org/#http-cors-protocol.
 type cors struct {
 	asked, allowed bool
 	origin         string // that is allowed, or hearth.AnyOrigin
 }
 
-// corsOf looks a function's annotation up, if a page asks.
+// corsOf returns the CORS rules of a function for the origin of a request.
 func (g *Gateway) corsOf(r *http.Request, n hearth.Name) (c cors) {
 	origin := r.Header.Get("Origin")
 	if origin == "" || g.cfg.Registry == nil {
@@ -41,8 +40,8 @@ func (g *Gateway) corsOf(r *http.Request, n hearth.Name) (c cors) {
 	return c
 }
 
-// preflight answers the question that a browser asks before a call, in the function's place: it is not woken
-// for that. It tells whether there was one.
+// preflight answers a browser's preflight in the function's place, without waking it. It reports whether the
+// request was one.
 func (c cors) preflight(w http.ResponseWriter, r *http.Request, methods string) bool {
 	if !c.asked || r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
 		return false
@@ -67,7 +66,7 @@ func (c cors) preflight(w http.ResponseWriter, r *http.Request, methods string) 
 	return true
 }
 
-// apply puts it on an answer, in place of what the function says of it.
+// apply sets the CORS headers of an answer, in place of the function's own.
 func (c cors) apply(h http.Header) {
 	if !c.asked {
 		return

@@ -15,7 +15,8 @@ const (
 	headerDeliverAt = "X-Deliver-At"
 )
 
-// deliverAt is the time before which a call must not be made; zero for at once. It is not further away than longest.
+// deliverAt returns the time before which a call must not be made, or zero for at once. It is an error if that is further away than
+// longest.
 func deliverAt(h http.Header, now time.Time, longest time.Duration) (time.Time, error) {
 	delay, at := h.Get(headerDelay), h.Get(headerDeliverAt)
 	var when time.Time

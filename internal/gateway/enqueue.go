@@ -28,7 +28,7 @@ const (
 	queueTimeout = 3 * time.Second // for Redis to take a call; a stopped one says nothing, and its caller should not hang
 )
 
-// enqueue is an async call.
+// enqueue handles an async call.
 func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
 	target, _, _ := targetOf(r)
 	n, path, err := functionOf(target, "/async-function/")
@@ -136,7 +136,7 @@ func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// keyOf is a call's Idempotency-Key, or "".
+// keyOf returns a call's Idempotency-Key, or "".
 func keyOf(h http.Header) (string, error) {
 	values := h[headerKey]
 	switch {
@@ -171,7 +171,7 @@ func accepted(w http.ResponseWriter, n hearth.Name, queued redis.QueuedCall) {
 	}
 }
 
-// checkCallback refuses at the door what could never be called.
+// checkCallback refuses a callback URL that can never be called.
 func checkCallback(text string) error {
 	u, err := url.Parse(text)
 	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Host == "" {

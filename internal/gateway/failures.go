@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// How fast one address may try passwords: a burst, and then so many a second. A password that Hearth has
-// made, of 128 random bits, needs no such limit; one that a person has chosen does.
+// How fast one address may try passwords: a burst, then a rate per second. A password of 128 random bits, as
+// Hearth generates it, needs no such limit; one chosen by a person does.
 const (
 	failureBurst   = 10
 	failureRefill  = time.Second
@@ -21,7 +21,7 @@ type failures struct {
 	good map[netip.Prefix]time.Time // when the right password last came from an address
 }
 
-// trust notes that the right password came from there. The addresses that are remembered are the last ones.
+// trust remembers that the right password came from an address. Only the most recent addresses are kept.
 func (f *failures) trust(from netip.Prefix, now time.Time) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -41,7 +41,7 @@ func (f *failures) trust(from netip.Prefix, now time.Time) {
 	delete(f.good, oldest)
 }
 
-// trusts tells whether the right password has come from there.
+// trusts reports whether the right password has come from an address.
 func (f *failures) trusts(from netip.Prefix) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

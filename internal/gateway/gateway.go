@@ -131,7 +131,7 @@ func New(cfg Config) *Gateway {
 	return g
 }
 
-// serve is an HTTP server with the gateway's limits.
+// serve returns an HTTP server with the gateway's limits.
 func (g *Gateway) serve(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           inbound.Serve(h),
@@ -241,7 +241,7 @@ func (g *Gateway) ServeAdmin(l net.Listener) error {
 	return untilClosed(g.admin.Serve(g.limited(l, min(maxAdmin, max(inbound.Most()/4, 1)))))
 }
 
-// limited bounds the connections of a listener, and speaks TLS on them if that is wanted.
+// limited limits the connections of a listener, and adds TLS if it is configured.
 func (g *Gateway) limited(l net.Listener, most int) net.Listener {
 	l = inbound.Listen(l, inbound.Config{Max: most, Plain: g.cfg.TLS == nil, Log: g.cfg.Log,
 		Exempt: func(a netip.Addr) bool { return a.IsLoopback() || g.cfg.Proxies.Trust(a) }})
@@ -277,7 +277,7 @@ func (g *Gateway) Shutdown(ctx context.Context) {
 	end(last, g.server)
 }
 
-// end shuts a server down, and closes what it serves still when ctx ends.
+// end shuts a server down. When ctx ends, it closes the connections that are left.
 func end(ctx context.Context, s *http.Server) {
 	if err := s.Shutdown(ctx); err != nil {
 		_ = s.Close()

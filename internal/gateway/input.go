@@ -15,10 +15,9 @@ import (
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
-// An input is what a request of the management API says, wherever its client says it: in the path, the query or the body, with names in
-// any case. OpenFaaS's clients do not agree on a place, and what is looked for in one place only is silently ignored in another: then a
-// default takes its place, and something is done to another function than the one that was named. So all places are read, and
-// where they contradict each other the request is refused.
+// An input has the parameters of a management request from its path, query and body, with names in any case. OpenFaaS's clients put
+// the same parameter in different places. A parameter in an unexpected place would be ignored, and a default used instead: the request
+// would change another function than the one it names. So all places are read, and a request that contradicts itself is refused.
 type input struct {
 	text   []byte                       // the body
 	body   map[string][]json.RawMessage // its fields, by folded name
@@ -27,14 +26,14 @@ type input struct {
 	looked map[string]bool              // the folded names that somebody has looked for
 }
 
-// Names under which clients send the same thing.
+// Names under which clients send the same parameter.
 var (
 	functionNames  = []string{"functionName", "function", "serviceName", "service", "name"}
 	secretNames    = []string{"name", "secretName", "secret"}
 	namespaceNames = []string{"namespace"}
 )
 
-// fold makes one of a name in different cases, as encoding/json does.
+// fold returns the same text for a name in any case, as encoding/json does.
 func fold(name string) string { return strings.ToLower(strings.ToUpper(name)) }
 
 // readInput reads a request. It returns an error of code Invalid for a body that is no JSON object.
@@ -82,7 +81,7 @@ func readInput(r *http.Request) (*input, error) {
 	return in, in.twice()
 }
 
-// twice returns an error if a field of the body is there twice, with different values: decoding would take the last one.
+// twice returns an error if the body has a field twice with different values: decoding would use the last one.
 func (in *input) twice() error {
 	for _, key := range slices.Sorted(maps.Keys(in.body)) {
 		for _, value := range in.body[key] {
@@ -117,7 +116,7 @@ func (in *input) decode(v any) error {
 	return hearth.Errorf(hearth.Invalid, "the body is not JSON of the right form: %v", err)
 }
 
-// fields reads the body into a value, whose fields are known from here on. Without a body it is left as it is.
+// fields decodes the body into a value and marks the value's fields as known. Without a body the value is unchanged.
 func (in *input) fields(v any, known ...string) error {
 	in.know(known...)
 	if len(in.text) == 0 {
@@ -126,7 +125,7 @@ func (in *input) fields(v any, known ...string) error {
 	return in.decode(v)
 }
 
-// know says that fields and parts of the query are of this endpoint.
+// know marks fields and query parameters as known to this endpoint.
 func (in *input) know(names ...string) {
 	for _, name := range names {
 		in.looked[fold(name)] = true
@@ -168,7 +167,7 @@ func (in *input) value(what, path string, names ...string) (string, error) {
 	return value, nil
 }
 
-// scalar is a JSON string, number or boolean as text.
+// scalar returns a JSON string, number or boolean as text.
 func scalar(raw json.RawMessage) (string, error) {
 	var text string
 	if json.Unmarshal(raw, &text) == nil {
@@ -180,7 +179,7 @@ func scalar(raw json.RawMessage) (string, error) {
 	return string(raw), nil
 }
 
-// last is what the query says under a name; of several values the last counts.
+// last returns the last value of a query parameter.
 func (in *input) last(name string) string {
 	in.know(name)
 	if all := in.query[fold(name)]; len(all) > 0 {
@@ -189,7 +188,7 @@ func (in *input) last(name string) string {
 	return ""
 }
 
-// namespace is the namespace that the request is about: the default one if it names none.
+// namespace returns the namespace that the request names, or the default one.
 func (in *input) namespace() (string, error) {
 	namespace, err := in.value("namespace", "", namespaceNames...)
 	return namespaceOf(namespace), err
@@ -254,7 +253,7 @@ func (in *input) queueOwner() (string, error) {
 	return "", in.strict()
 }
 
-// unknown are the fields and parts of the query that nobody has looked for, as the client spells them.
+// unknown returns the fields and query parameters that are not known, as the client spells them.
 func (in *input) unknown() (names []string) {
 	for _, key := range slices.Sorted(maps.Keys(in.spelt)) {
 		if !in.looked[key] {
@@ -264,8 +263,8 @@ func (in *input) unknown() (names []string) {
 	return names
 }
 
-// strict returns an error of code Invalid if the request says something that is not known here. It is for what removes or ends things: what
-// is not understood may say which.
+// strict returns an error of code Invalid if the request has unknown fields. It is for requests that remove or end something: an unknown
+// field may name the target.
 func (in *input) strict() error {
 	if names := in.unknown(); len(names) > 0 {
 		return hearth.Errorf(hearth.Invalid, "nothing was done: the request has the unknown field %.80q, which may name what is meant", names[0])
@@ -273,7 +272,7 @@ func (in *input) strict() error {
 	return nil
 }
 
-// warnUnknown warns of each field that is not known, for requests that are carried out all the same.
+// warnUnknown returns a warning for each unknown field, for requests that are executed anyway.
 func (in *input) warnUnknown() (list []string) {
 	for _, name := range in.unknown() {
 		list = append(list, fmt.Sprintf("%.80q has no effect: Hearth does not know it", name))
@@ -281,13 +280,13 @@ func (in *input) warnUnknown() (list []string) {
 	return list
 }
 
-// maxWarnings is how many warnings an answer has, and maxWarning the length of one: clients bound headers.
+// maxWarnings limits the warnings of an answer, and maxWarning the length of each, because clients limit headers.
 const (
 	maxWarnings = 20
 	maxWarning  = 300
 )
 
-// warn adds warnings to the head of an answer. See RFC 7234, section 5.5: 299 is a miscellaneous persistent warning.
+// warn adds Warning headers to an answer. See RFC 7234, section 5.5: 299 is a miscellaneous persistent warning.
 func warn(w http.ResponseWriter, list []string) {
 	for _, text := range list[:min(len(list), maxWarnings)] {
 		plain := strings.Map(func(r rune) rune {

@@ -133,8 +133,8 @@ func (g *Gateway) queues(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, list)
 }
 
-// purgeQueue throws away calls of one queue that nobody works on: {"queue": "NAME:calls", "queued": true, "delayed": true}. Dead letters
-// have a request of their own.
+// purgeQueue deletes the queued or delayed calls of one queue: {"queue": "NAME:calls", "queued": true, "delayed": true}. Dead letters
+// have a separate request.
 func (g *Gateway) purgeQueue(w http.ResponseWriter, r *http.Request) error {
 	in, err := readInput(r)
 	if err != nil {

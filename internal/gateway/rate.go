@@ -17,7 +17,7 @@ import (
 // may call as if for the first time: those that have not called lately first.
 const maxCallers = 20_000
 
-// rates are the token buckets of callers: one for each caller and function.
+// rates has a token bucket for each pair of caller and function.
 type rates struct {
 	mu      sync.Mutex
 	buckets map[rateKey]bucket

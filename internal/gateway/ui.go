@@ -18,7 +18,7 @@ var page string
 
 var pageTemplate = template.Must(template.New("ui").Parse(page))
 
-// ui is where OpenFaaS has its portal: a page without a script, which shows what there is and changes nothing.
+// ui serves the operator's page, at the path of OpenFaaS's portal. It has no script and changes nothing.
 func (g *Gateway) ui(w http.ResponseWriter, r *http.Request) error {
 	_, runsAs := g.cfg.Provider.Info()
 	view := struct {

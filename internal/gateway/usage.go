@@ -25,7 +25,7 @@ func (g *Gateway) usage(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, report)
 }
 
-// usageQuery reads a query of usage. A namespace alone means all functions in it, and neither means all.
+// usageQuery reads the parameters of a usage request. A namespace alone selects all of its functions; without either, all are selected.
 func usageQuery(in *input) (q meter.Query, err error) {
 	n, named, err := in.function("")
 	if err != nil {

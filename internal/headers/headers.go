@@ -27,8 +27,8 @@ var (
 	}
 )
 
-// OfEntry are the headers of a stream entry under their canonical names, without framing and hops. Whoever
-// may write to Redis has chosen them. It returns an error if one of them cannot be sent.
+// OfEntry returns the headers of a stream entry under their canonical names, without framing and hop-by-hop
+// headers. Anybody with write access to Redis may have chosen them. It returns an error if one cannot be sent.
 func OfEntry(h http.Header) (http.Header, error) {
 	out := make(http.Header, len(h)+8)
 	for name, values := range h {
@@ -50,7 +50,7 @@ func OfEntry(h http.Header) (http.Header, error) {
 	return out, nil
 }
 
-// DropHops removes what speaks of one connection only, or is said to by its Connection header. Names must be
+// DropHops removes hop-by-hop headers, including those that the Connection header lists. Names must be
 // canonical.
 func DropHops(h http.Header) {
 	for _, listed := range h["Connection"] {
@@ -63,8 +63,8 @@ func DropHops(h http.Header) {
 	}
 }
 
-// DropDelivery removes what only a dispatcher may set, also in a spelling that CGI and WSGI do not tell from
-// it. Names must be canonical, but for those.
+// DropDelivery removes the headers that only a dispatcher may set, also in spellings that CGI and WSGI treat as
+// the same. Other names must be canonical.
 func DropDelivery(h http.Header) {
 	for _, name := range chain.DeliveryHeaders {
 		delete(h, name)

@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// Calls counts the calls of one replica. The provider makes it and the router counts. So the provider knows when a replica that is
-// to end has no call left on its way, and whether one that crashed had answered any. A nil *Calls counts nothing.
+// Calls counts the calls of one replica. The provider creates it and the router counts, so the provider knows when a replica that
+// must end has no calls left, and whether one that crashed had answered any. A nil *Calls counts nothing.
 type Calls struct {
 	mu       sync.Mutex
 	pending  int
@@ -14,7 +14,7 @@ type Calls struct {
 	idle     chan struct{} // closed when none is pending; nil unless somebody waits
 }
 
-// Begin notes a call that the replica is given.
+// Begin counts a call that the replica is given.
 func (c *Calls) Begin() {
 	if c == nil {
 		return
@@ -24,7 +24,7 @@ func (c *Calls) Begin() {
 	c.pending++
 }
 
-// Answered notes that the replica has begun to answer a call.
+// Answered counts a call that the replica has begun to answer.
 func (c *Calls) Answered() {
 	if c == nil {
 		return
@@ -34,7 +34,7 @@ func (c *Calls) Answered() {
 	c.answered++
 }
 
-// End notes the end of a call.
+// End counts the end of a call.
 func (c *Calls) End() {
 	if c == nil {
 		return
@@ -47,7 +47,7 @@ func (c *Calls) End() {
 	}
 }
 
-// Served is how many calls the replica has answered, ever.
+// Served returns how many calls the replica has answered so far.
 func (c *Calls) Served() uint64 {
 	if c == nil {
 		return 0

@@ -4,14 +4,14 @@ import "strings"
 
 // Capabilities are the parts of a spec that a provider can honour. Warnings names the parts that it cannot.
 type Capabilities struct {
-	// Runs is what replicas are, for sentences: "processes" or "containers".
+	// Runs names what replicas are, for messages: "processes" or "containers".
 	Runs string
 
 	// Memory and CPU name what enforces limits.memory and limits.cpu, such as "cgroup v2". Empty means that nothing does.
 	Memory, CPU string
-	// Requests tells whether requests.memory and requests.cpu have an effect.
+	// Requests is true if requests.memory and requests.cpu have an effect.
 	Requests bool
-	// Unlimited is why limits are not enforced, and how to change that. It is set where Memory or CPU is empty.
+	// Unlimited says why limits are not enforced, and how to change that. It is set if Memory or CPU is empty.
 	Unlimited string
 
 	Command      bool // fprocess chooses what the watchdog runs
@@ -26,8 +26,8 @@ type Capabilities struct {
 	Overrides map[string]string
 }
 
-// Enforcement says what enforces the limits of a function, such as "memory and cpu by cgroup v2"; "" for a function without limits,
-// and where nothing enforces them.
+// Enforcement names what enforces the limits of a function, such as "memory and cpu by cgroup v2". It is "" for a function without
+// limits, and if nothing enforces them.
 func (c Capabilities) Enforcement(f Function) string {
 	limit := f.Limit()
 	var parts []string

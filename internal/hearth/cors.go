@@ -21,7 +21,7 @@ func (f Function) Origins() []string {
 	return origins
 }
 
-// isOrigin tells whether a text is one as browsers write it, or AnyOrigin.
+// isOrigin reports whether a text is an origin as browsers write it, or AnyOrigin.
 func isOrigin(text string) bool {
 	if text == AnyOrigin {
 		return true

@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// A Probe is a GET that a replica is asked again and again. Statuses from 200 to 399 are a success, and so is 429: busy is not broken.
+// A Probe is a GET request that is sent to a replica periodically. Statuses from 200 to 399 are a success, and so is 429: busy is not
+// broken.
 // The annotations are OpenFaaS's; see https://docs.openfaas.com/reference/workloads/#custom-http-health-checks.
 type Probe struct {
 	Path      string
@@ -19,7 +20,7 @@ type Probe struct {
 	Failures  int           // so many in a row are one
 }
 
-// The families of annotations of probes.
+// Prefixes of the annotations of probes.
 const (
 	probeHealth = "com.openfaas.health.http."
 	probeReady  = "com.openfaas.ready.http."

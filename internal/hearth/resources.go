@@ -48,7 +48,7 @@ func resources(r *types.FunctionResources) Resources {
 	return Resources{Memory: memory, MilliCPU: quantity(r.CPU, 1000)}
 }
 
-// dockerSize is a size as docker run has it, and stack files from the time of Docker Swarm, such as 40m or 128MB.
+// dockerSize matches a size in Docker's notation, as in stack files for Docker Swarm, such as 40m or 128MB.
 var dockerSize = regexp.MustCompile(`(?i)^([0-9]+(?:\.[0-9]+)?) ?([kmgtp]?)(?:i?b)?$`)
 
 // parseMemory reads a Kubernetes quantity, or else a size as Docker has it; docker is true for one that Kubernetes reads differently,
@@ -67,7 +67,7 @@ func parseMemory(text string) (n int64, docker, ok bool) {
 	return n, ok, ok
 }
 
-// bytesText is a size for people, such as 128Mi.
+// bytesText formats a size for people, such as 128Mi.
 func bytesText(n int64) string {
 	for _, u := range [...]struct {
 		worth int64

@@ -22,8 +22,8 @@ const (
 // templateCommand is the fprocess of Hearth's own template: the binary itself.
 const templateCommand = "./handler"
 
-// Warnings says which parts of a valid spec have no effect, or another effect than their author may expect, where functions run as c
-// says. It depends on nothing else, so it can be worked out again at any time. Each warning is a sentence without a full stop.
+// Warnings names the parts of a valid spec that have no effect, or an unexpected one, with a provider of these capabilities. It depends
+// on nothing else, so it can be called again at any time. Each warning is a sentence without a full stop.
 func Warnings(f Function, c Capabilities) []string {
 	var list []string
 	for _, warn := range []func(Function, Capabilities) []string{
@@ -34,7 +34,7 @@ func Warnings(f Function, c Capabilities) []string {
 	return list
 }
 
-// A readable is a label or an annotation of OpenFaaS that falls back to a default if it cannot be read.
+// A readable is a label or an annotation of OpenFaaS whose default is used if its value is malformed.
 type readable struct {
 	name string
 	ok   func(string) bool

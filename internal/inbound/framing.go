@@ -11,10 +11,10 @@ import (
 // sends in good faith.
 const maxLine = 256
 
-// A framing reads along what comes on a connection of HTTP/1, and finds requests whose length is said twice.
-// net/http obeys Transfer-Encoding, and does not tell that there was a Content-Length too; but somebody in
-// between may have obeyed the other, so where the next request begins is in doubt, and the connection must
-// end (RFC 9112, 6.1).
+// A framing follows the bytes of an HTTP/1 connection and finds requests with both Content-Length and
+// Transfer-Encoding. net/http obeys Transfer-Encoding and hides the Content-Length, but a proxy in between may
+// have obeyed the latter. Then it is uncertain where the next request begins, and the connection must be closed
+// (RFC 9112, 6.1).
 type framing struct {
 	twice atomic.Bool // a request had both, or what came cannot be followed
 	old   atomic.Bool // a request of HTTP/1.0 had Transfer-Encoding, which means nothing there
@@ -43,7 +43,7 @@ const (
 	lost // it cannot be followed any more
 )
 
-// read is given all that comes, in order.
+// read processes the next bytes of the connection.
 func (f *framing) read(p []byte) {
 	for len(p) > 0 && f.at != lost {
 		if f.at == body || f.at == chunkData {
@@ -71,7 +71,7 @@ func (f *framing) read(p []byte) {
 	}
 }
 
-// keep adds to the line: of the first one its end, which has the version, and of others their beginning.
+// keep adds to the line: it keeps the end of the request line, which has the version, and the beginning of others.
 func (f *framing) keep(p []byte) {
 	f.long = f.long || len(f.line)+len(p) > maxLine
 	if f.at == head && !f.first {
@@ -84,12 +84,12 @@ func (f *framing) keep(p []byte) {
 	f.line = append(f.line, p[:min(len(p), maxLine-len(f.line))]...)
 }
 
-// begin is before a request.
+// begin resets the state before a request.
 func (f *framing) begin() {
 	f.at, f.first, f.http0, f.te, f.cl, f.size, f.named = head, false, false, false, false, 0, false
 }
 
-// ended is given a line.
+// ended processes a complete line.
 func (f *framing) ended(line []byte) {
 	switch f.at {
 	case head:
@@ -124,7 +124,7 @@ func (f *framing) ended(line []byte) {
 	}
 }
 
-// field is a header's line.
+// field processes the line of a header.
 func (f *framing) field(line []byte) {
 	if line[0] == ' ' || line[0] == '\t' { // a fold
 		if f.named {
@@ -166,7 +166,7 @@ func (f *framing) headEnded() {
 	}
 }
 
-// lose ends the reading along: what is not understood is taken for the worst.
+// lose stops following: a connection that is not understood is treated as one to close.
 func (f *framing) lose() {
 	f.at = lost
 	f.twice.Store(true)

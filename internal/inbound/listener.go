@@ -27,18 +27,18 @@ import (
 	"time"
 )
 
-// Config says how many connections there may be.
+// Config has the limits of a listener.
 type Config struct {
-	// Max is how many in all. Defaults to Most().
+	// Max limits all connections. Defaults to Most().
 	Max int
-	// PerAddress is how many of one address, or of one network of IPv6. Defaults to a quarter of Max.
+	// PerAddress limits the connections of one address, or of one IPv6 network. Defaults to a quarter of Max.
 	PerAddress int
-	// Exempt tells which addresses stand for many callers, or for this machine, and have no limit of their
-	// own. It may be nil.
+	// Exempt reports whether an address carries many callers, or is this machine's, so that PerAddress does not
+	// apply. It may be nil.
 	Exempt func(netip.Addr) bool
-	// Plain tells that what comes is HTTP/1 that can be read along, and not TLS.
+	// Plain means that connections are plain HTTP/1, not TLS, so that their framing can be followed.
 	Plain bool
-	// Log is told when connections are refused, or cannot be accepted.
+	// Log gets a message when connections are refused or cannot be accepted.
 	Log *slog.Logger
 }
 
@@ -54,7 +54,7 @@ type Listener struct {
 	from map[netip.Prefix]map[*Conn]struct{}
 }
 
-// Listen limits a listener.
+// Listen wraps a listener with limits.
 func Listen(l net.Listener, cfg Config) *Listener {
 	if cfg.Max == 0 {
 		cfg.Max = Most()
@@ -65,8 +65,8 @@ func Listen(l net.Listener, cfg Config) *Listener {
 	return &Listener{Listener: l, cfg: cfg, from: map[netip.Prefix]map[*Conn]struct{}{}}
 }
 
-// Most is how many connections this process can have: each may need another file for a replica, and Redis,
-// logs and replicas need some besides.
+// Most returns how many connections this process can have: each may need a second file for its replica, and
+// Redis, logs and replicas need files too.
 func Most() int {
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
@@ -76,7 +76,7 @@ func Most() int {
 	return min(max((n-max(n/4, 64))/2, 16), 50_000)
 }
 
-// Accept waits for the next connection that may be.
+// Accept waits for the next connection that the limits allow.
 func (l *Listener) Accept() (net.Conn, error) {
 	for {
 		nc, err := l.Listener.Accept()
@@ -92,8 +92,8 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// failed is told that a connection could not be accepted. net/http tries again, more and more slowly; a file
-// that is free helps at once.
+// failed handles a connection that could not be accepted. net/http retries with growing delays; closing an idle
+// connection frees a file at once.
 func (l *Listener) failed(err error) {
 	if missed, due := l.failing.Due(time.Now()); due {
 		l.cfg.Log.Error("could not accept a connection", "error", err, "before", missed)
@@ -219,7 +219,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// CloseWrite is net/http's, which lets a client read the answer to a request that it has not sent to its end.
+// CloseWrite is used by net/http to let a client read the answer to a request that it has not sent completely.
 func (c *Conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -227,7 +227,7 @@ func (c *Conn) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// Close closes the connection, whose place is free then.
+// Close closes the connection and frees its place.
 func (c *Conn) Close() error {
 	c.listener.mu.Lock()
 	c.listener.forget(c)
@@ -248,8 +248,8 @@ func Context(ctx context.Context, nc net.Conn) context.Context {
 	return ctx
 }
 
-// Serve tells a connection that it serves, and ends those whose requests are framed in two ways: RFC 9112,
-// 6.1.
+// Serve marks a connection as serving a request, and closes it if the request is framed in two ways (RFC 9112,
+// 6.1).
 func Serve(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, ok := r.Context().Value(key{}).(*Conn); ok {
@@ -260,7 +260,7 @@ func Serve(next http.Handler) http.Handler {
 				http.Error(w, "HTTP/1.0 has no Transfer-Encoding", http.StatusBadRequest)
 				return
 			}
-			// What TLS hides is taken for the worst.
+			// TLS hides the framing, so assume the worst.
 			odd := len(r.TransferEncoding) > 0 || !r.ProtoAtLeast(1, 1)
 			hidden := r.TLS != nil && r.ProtoMajor == 1 && odd
 			if c.framing.twice.Load() || hidden {
@@ -271,8 +271,8 @@ func Serve(next http.Handler) http.Handler {
 	})
 }
 
-// NetworkOf is where an address is: the address itself, or of IPv6 the network, of which one caller has all
-// addresses.
+// NetworkOf returns an IPv4 address itself, and the network of an IPv6 address, since one caller usually has all
+// addresses of it.
 func NetworkOf(addr netip.Addr) netip.Prefix {
 	addr = addr.Unmap().WithZone("")
 	bits := 32

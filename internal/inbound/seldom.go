@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// seldom is how much time is between two lines of a log that strangers can make it write.
+// seldom is the minimum time between two log messages that strangers can cause.
 const seldom = 10 * time.Second
 
-// Seldom thins out what strangers can make a log say. Its zero value is ready for use.
+// Seldom limits the rate of log messages that strangers can cause. Its zero value is ready for use.
 type Seldom struct {
 	mu     sync.Mutex
 	last   time.Time
 	missed int
 }
 
-// Due tells whether it is said now, and how often it was not since it was.
+// Due reports whether to log now, and how many messages were left out since the last one.
 func (s *Seldom) Due(now time.Time) (missed int, due bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -20,16 +20,16 @@ import (
 	"unicode"
 )
 
-// A Module is one that is linked into a binary.
+// A Module is a Go module that is linked into a binary.
 type Module struct {
 	Name string   // path and version
 	Dirs []string // of the module, and of its packages that are linked
 }
 
-// licence is how files are called that have the text of a licence, or what it wants to be passed on.
+// licence matches the names of files with a licence text, or with notices that a licence requires to be passed on.
 var licence = regexp.MustCompile(`(?i)^(licen[cs]e|copying|notice|patents)([.-].*)?$`)
 
-// Text is the licence texts of modules, and of Go itself, whose library every binary has. Each text is there once.
+// Text returns the licence texts of modules and of Go itself, whose library is in every binary. Each text appears once.
 func Text(modules []Module) ([]byte, error) {
 	goroot, err := goEnv("GOROOT")
 	if err != nil {
@@ -77,7 +77,7 @@ func Text(modules []Module) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// OfPackages are the modules of other people that packages are linked with, on each of the systems.
+// OfPackages returns the third-party modules that packages are linked with on any of the systems.
 func OfPackages(dir string, systems []string, packages ...string) ([]Module, error) {
 	all := map[string]*Module{}
 	for _, system := range systems {
@@ -108,7 +108,7 @@ func OfPackages(dir string, systems []string, packages ...string) ([]Module, err
 	return sorted(all), nil
 }
 
-// OfBinary are the modules of other people that a binary was linked from, as far as they are in this machine's module cache.
+// OfBinary returns the third-party modules that a binary was linked with, as far as they are in this machine's module cache.
 func OfBinary(path string) ([]Module, error) {
 	info, err := buildinfo.ReadFile(path)
 	if err != nil {
@@ -131,7 +131,7 @@ func OfBinary(path string) ([]Module, error) {
 	return sorted(all), nil
 }
 
-// escaped is a module's folder in the module cache, where capital letters are written with a "!" before them.
+// escaped returns a module's folder in the module cache, where "!" precedes capital letters.
 func escaped(m *debug.Module) string {
 	var b strings.Builder
 	for _, r := range m.Path + "@" + m.Version {

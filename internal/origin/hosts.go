@@ -10,12 +10,11 @@ import (
 // Flag is the flag of hearth that fills Hosts. Refusals name it.
 const Flag = "allowed-host"
 
-// Hosts are names that requests for the operator may be sent to, besides those that no stranger can have: in
-// lower case, and "*.example.com" for all names below one. It is a flag's value: each Set adds a list with
-// commas.
+// Hosts are additional names under which the management API answers, in lower case; "*.example.com" stands for
+// all names below it. It is a flag's value: each Set adds a comma-separated list.
 type Hosts []string
 
-// Set adds names. If one cannot be read, none is added.
+// Set adds names. If one is invalid, none is added.
 func (h *Hosts) Set(list string) error {
 	var more Hosts
 	for name := range strings.SplitSeq(list, ",") {
@@ -34,13 +33,13 @@ func (h *Hosts) Set(list string) error {
 	return nil
 }
 
-// String is the list, as Set reads it.
+// String returns the list in the form that Set reads.
 func (h *Hosts) String() string { return strings.Join(*h, ",") }
 
-// Type is pflag's name for the value.
+// Type returns pflag's name for the value.
 func (h *Hosts) Type() string { return "host" }
 
-// allows tells whether a Host header may be answered. A page can only be given our address under a name that
+// allows reports whether a request with this Host header may be answered. A page can only be given our address under a name that
 // its owner controls in DNS. Nobody controls an address, localhost, or a name without a dot, which public DNS
 // does not have.
 func (h *Hosts) allows(host string) bool {
@@ -60,7 +59,7 @@ func (h *Hosts) allows(host string) bool {
 	return false
 }
 
-// nameOf is a Host header without its port, brackets and the dot of the root, in lower case.
+// nameOf returns a Host header in lower case, without port, brackets and trailing dot.
 func nameOf(host string) string {
 	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
 		host = host[:i]

@@ -34,12 +34,12 @@ var (
 		"or use a bookmark")
 )
 
-// Guard decides which requests for the operator may be looked at. Its zero value allows only names that no
-// stranger can have.
+// Guard decides which requests to the management API are answered. Its zero value allows only names that no
+// stranger can own.
 type Guard struct {
-	// Hosts are further names.
+	// Hosts are additional names.
 	Hosts Hosts
-	// Known tells of other names that are ours, such as a certificate's. It may be nil.
+	// Known reports whether a name is ours for another reason, such as the certificate. It may be nil.
 	Known func(name string) bool
 }
 
@@ -97,12 +97,12 @@ func (g *Guard) host(r *http.Request) error {
 		"start hearth with --%s %.200s", name, Flag, name)
 }
 
-// worker tells whether a service worker is installed, or asks in a page's place.
+// worker reports whether a request installs a service worker, or comes from one.
 func worker(r *http.Request) bool {
 	return r.Header["Service-Worker"] != nil || r.Header["Service-Worker-Navigation-Preload"] != nil
 }
 
-// browses tells whether a browser made a request.
+// browses reports whether a browser made a request.
 func browses(r *http.Request) bool {
 	for _, name := range []string{"Sec-Fetch-Site", "Sec-Fetch-Dest", "Sec-Fetch-User", "Origin", "Referer"} {
 		if r.Header[name] != nil {
@@ -112,13 +112,13 @@ func browses(r *http.Request) bool {
 	if mode := r.Header.Get("Sec-Fetch-Mode"); mode != "" && mode != "cors" || worker(r) {
 		return true
 	}
-	// Where browsers say nothing of the page, they still say who they are, as some programs do too, and what
-	// their user reads.
+	// Browsers that send no header about the page still send a User-Agent, as some programs do, and the languages of
+	// their user.
 	reads := r.Header["Accept-Language"] != nil || strings.Contains(r.Header.Get("Accept"), "text/html")
 	return reads && strings.HasPrefix(r.UserAgent(), "Mozilla/")
 }
 
-// sameHost tells whether a URL is of a host, and of its port. The scheme may differ: TLS may end at a proxy.
+// sameHost reports whether a URL has the same host and port. The scheme may differ: TLS may end at a proxy.
 func sameHost(text, host string) bool {
 	u, err := url.Parse(text)
 	return err == nil && host != "" && (u.Scheme == "http" || u.Scheme == "https") &&

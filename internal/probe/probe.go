@@ -1,5 +1,5 @@
-// Package probe asks replicas whether they are alive and ready, as the annotations com.openfaas.health.http and com.openfaas.ready.http of
-// their function say. What becomes of an answer is the provider's.
+// Package probe checks whether replicas are alive and ready, as configured by the annotations com.openfaas.health.http and
+// com.openfaas.ready.http of their function. Providers decide what to do with the results.
 package probe
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
-// Client is one that asks a replica: each question has a connection of its own.
+// Client returns an HTTP client for probes, with a new connection for each.
 func Client(dial func(context.Context) (net.Conn, error)) *http.Client {
 	return &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 		Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }}}
@@ -24,7 +24,7 @@ func Client(dial func(context.Context) (net.Conn, error)) *http.Client {
 // userAgent is one whose requests OpenFaaS's watchdogs and templates do not write into the function's log.
 const userAgent = "kube-probe/hearth"
 
-// Ask asks once. It returns why the answer is no success, or "".
+// Ask probes once. It returns the reason if the answer is not a success, or "".
 func Ask(ctx context.Context, c *http.Client, path string, timeout time.Duration) string {
 	asking, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()

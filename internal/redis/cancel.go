@@ -30,15 +30,14 @@ func (c *Client) Cancel(ctx context.Context, n hearth.Name, callID, only string)
 	return cancelled, dead, nil
 }
 
-// Cleared is how many calls Clear took.
+// Cleared is how many calls Clear deleted.
 type Cleared struct {
 	Queued  int `json:"queued"`  // they could have been delivered at once, or waited for a retry
 	Delayed int `json:"delayed"` // they waited for their time
 }
 
-// Clear takes calls that nobody works on out of a function's own queue, or its callbacks: those that are
-// queued, those that are delayed, or both. It leaves dead letters, calls in flight, and what is queued after
-// it has begun.
+// Clear deletes queued calls, delayed calls, or both from a function's own queue or its callbacks. It leaves dead
+// letters, calls in flight, and calls that are queued after it began.
 func (c *Client) Clear(ctx context.Context, s chain.Subscription, queued, delayed bool) (done Cleared, err error) {
 	keys, kind := counted(s)
 	if kind == "" {

@@ -14,7 +14,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// A Call is one to queue.
+// A Call is a call to queue.
 type Call struct {
 	chain.Entry
 
@@ -23,7 +23,7 @@ type Call struct {
 	Key string
 }
 
-// A State is what has become of a call that was queued.
+// A State is the state of a queued call.
 type State string
 
 // The states of a call.
@@ -39,7 +39,7 @@ const (
 	Unknown State = "unknown"
 )
 
-// A QueuedCall is one as Enqueue made or found it.
+// A QueuedCall is a call that Enqueue queued, or found.
 type QueuedCall struct {
 	CallID string
 	ID     string // of its entry; "" if the state is Unknown
@@ -129,7 +129,7 @@ func (c *Client) Enqueue(ctx context.Context, n hearth.Name, call Call, limit he
 		n.Function, got[1], got[2], among(got[3], "dead letters"), among(got[4], "callbacks"), limit.Length, limit.Bytes)
 }
 
-// size is how many bytes fields and values have.
+// size returns the total size of fields and values.
 func size(fields []any) (n int64) {
 	for _, f := range fields {
 		switch text := f.(type) {

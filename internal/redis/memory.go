@@ -20,7 +20,7 @@ const (
 	retried  = 100 * time.Millisecond // and while there is none
 )
 
-// memory is what is known of one server's memory.
+// memory tracks the memory of one Redis server.
 type memory struct {
 	mu         sync.Mutex
 	at         time.Time // when it was measured
@@ -29,7 +29,7 @@ type memory struct {
 	measuring  bool
 }
 
-// fits tells whether so many bytes more leave the reserve alone. m.mu is held.
+// fits reports whether that many more bytes leave the reserve untouched. m.mu is held.
 func (m *memory) fits(size int64) bool {
 	return m.most == 0 || m.used+m.since+size <= m.most-m.most/100*reserved
 }
@@ -98,7 +98,7 @@ func measureMemory(ctx context.Context, rdb goredis.UniversalClient) (used, most
 	return number("used_memory") - number("mem_not_counted_for_evict"), number("maxmemory"), nil
 }
 
-// makeRoom makes some, unless it was tried a moment ago. It tells whether it did.
+// makeRoom makes room, unless that was tried a moment ago. It reports whether it did.
 func (c *Client) makeRoom(ctx context.Context) bool {
 	if !c.making.TryLock() {
 		return false

@@ -131,7 +131,7 @@ func (s *Server) start() (exited chan struct{}, err error) {
 	return exited, nil
 }
 
-// maxServerLog is how many bytes redis-server's log has before it is put aside at a start; one older is kept.
+// maxServerLog is the size in bytes at which redis-server's log is rotated at a start; one older file is kept.
 const maxServerLog = 16 << 20
 
 func putAside(log string) {

@@ -11,7 +11,7 @@ import (
 	"sync"
 )
 
-// MaxFile is how many bytes a log file has before it is put aside as FILE.1, of which there is one.
+// MaxFile is the size in bytes at which a log file is rotated to FILE.1. Only one older file is kept.
 const MaxFile = 16 << 20
 
 // A File is a log file of at most MaxFile bytes. Writes may come from several goroutines at once.
@@ -24,7 +24,7 @@ type File struct {
 	size int64
 }
 
-// Open opens a log file to append to, and makes its directory.
+// Open opens a log file for appending, and creates its directory.
 func Open(path string) (*File, error) { return open(path, MaxFile) }
 
 func open(path string, limit int64) (*File, error) {
@@ -49,7 +49,7 @@ func (f *File) reopen() error {
 	return nil
 }
 
-// Write appends a record, and puts the file aside first if it is full. If that fails, the record goes to the file there is.
+// Write appends a record, and first rotates the file if it is full. If that fails, the record goes to the current file.
 func (f *File) Write(record []byte) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

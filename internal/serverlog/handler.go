@@ -16,8 +16,8 @@ const (
 	maxKinds  = 1000             // that are told apart by function or queue; further ones only by message
 )
 
-// A Limiter is a slog.Handler that clips long texts, and of warnings and errors that repeat passes on the first few in 10 s, then how
-// many it has left out. Records are alike if level, message, function and queue are the same.
+// A Limiter is a slog.Handler that clips long texts. Of similar warnings and errors it passes on the first few in 10 s, and then how many
+// it left out. Records are similar if their level, message, function and queue are the same.
 type Limiter struct {
 	next slog.Handler
 	*counts
@@ -33,7 +33,7 @@ type counts struct {
 	closed bool
 }
 
-// A kind is records that are alike, in one window.
+// A kind counts similar records in one window.
 type kind struct {
 	first   slog.Record
 	next    slog.Handler // of the last that was left out
@@ -42,7 +42,7 @@ type kind struct {
 	end     *time.Timer
 }
 
-// Limit wraps a handler. Close tells at last what was left out.
+// Limit wraps a handler. Close logs what was left out.
 func Limit(next slog.Handler) *Limiter {
 	return &Limiter{next: next, counts: &counts{window: window, kinds: map[string]*kind{}}}
 }
@@ -133,7 +133,7 @@ func (c *counts) finish(key string, k *kind) {
 	_ = k.next.Handle(context.Background(), r)
 }
 
-// Close tells what was left out so far. Later records are all passed on.
+// Close logs what was left out so far. All later records are passed on.
 func (c *counts) Close() {
 	c.mu.Lock()
 	c.closed = true
@@ -146,7 +146,7 @@ func (c *counts) Close() {
 	}
 }
 
-// subject is the part of a record's kind that an attribute is.
+// subject returns an attribute's part of the kind of a record.
 func subject(a slog.Attr) string {
 	if a.Key == "function" || a.Key == "queue" {
 		return " " + clipText(a.Value.String())
