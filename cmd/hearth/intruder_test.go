@@ -280,7 +280,7 @@ func TestWhatAStrangerWritesToRedisIsNotBelieved(t *testing.T) {
 		return out
 	}
 	require.Contains(t, run("records"), "function copied.openfaas-fn")
-	require.Contains(t, run("list"), `"hearth records" says which`)
+	require.Contains(t, run("list"), `"hearth records" shows which`)
 	require.Contains(t, run("records", "remove", "function", "copied.openfaas-fn"), "removed")
 	run("records", "remove", "--all")
 	require.Contains(t, run("records"), "all records in Redis are used")

@@ -141,7 +141,7 @@ func TestDeadLettersAreChosenExportedRedrivenAndPurged(t *testing.T) {
 	eventually(t, func() bool { return n.oneQueue("probe").Dead == 2 })
 	require.Len(t, list("--reason", "502")[0].Failures, 4, "those before the redrive among them")
 	_, err = n.run("dead", "purge", "probe:calls", "1-1", "--status", "500")
-	require.ErrorContains(t, err, "go with --all")
+	require.ErrorContains(t, err, "need --all")
 	require.Equal(t, http.StatusBadRequest, n.system(http.MethodGet, "/system/dead-letters?before=yesterday", nil, nil))
 	require.Equal(t, http.StatusBadRequest, n.system(http.MethodGet, "/system/dead-letters/export?status=many", nil, nil))
 }

@@ -196,7 +196,9 @@ func TestCallsWaitWhileCallbacksHaveReachedTheirLimit(t *testing.T) {
 	for range calls {
 		r.enqueue(redis.Call{Entry: chain.Entry{Body: []byte("b"), Callback: server.URL}})
 	}
-	eventually(t, func() bool { return strings.Contains(log.String(), "callbacks have reached the limit") })
+	eventually(t, func() bool {
+		return strings.Contains(log.String(), "queued calls wait, as callbacks are at their limit")
+	})
 	made := len(r.fns.seen())
 	require.GreaterOrEqual(t, made, 4)
 	require.Less(t, made, calls)
