@@ -69,7 +69,7 @@ func (c *client) queues(ctx context.Context, function string) ([]queue, error) {
 	list := []queue{}
 	for _, q := range told {
 		list = append(list, queue{Name: q.Name, Function: q.Function, Deployed: q.Deployed,
-			Queued: q.Waiting + q.Due, Retrying: q.Due, InFlight: q.Leased, Delayed: q.Delayed, Dead: q.Dead, Oldest: q.Oldest, LastError: q.LastError})
+			Queued: q.Queued(), Retrying: q.Due, InFlight: q.Leased, Delayed: q.Delayed, Dead: q.Dead, Oldest: q.Oldest, LastError: q.LastError})
 	}
 	return list, nil
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/base64"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -28,4 +29,25 @@ func TestThePageShowsFunctionsAndQueuesAndNothingThatTheyPutInIt(t *testing.T) {
 	require.Contains(t, text, "<td>probe:calls</td>")
 	require.Contains(t, text, "&lt;script&gt;alert(1)")
 	require.NotContains(t, text, "<script")
+}
+
+func TestThePageCountsMessagesAsHearthQueuesDoes(t *testing.T) {
+	t.Parallel()
+	n := newTestNode(t, adminAddress(t))
+	n.deploy("probe", func(d *types.FunctionDeployment) {
+		d.Annotations = &map[string]string{"com.openfaas.retry.min_wait": "1h", "com.openfaas.retry.max_wait": "1h"}
+	})
+	for _, call := range []string{"?status=500", "?sleep=1m", "?sleep=1m"} { // one waits for its retry, two are in flight
+		res, _ := n.do(http.MethodPost, "/async-function/probe"+call, "")
+		require.Equal(t, http.StatusAccepted, res.StatusCode)
+	}
+	eventually(t, func() bool { q := n.oneQueue("probe"); return q.Due == 1 && q.Leased == 2 })
+	login := base64.StdEncoding.EncodeToString([]byte(n.credentials.User + ":" + n.credentials.Password))
+	_, text := n.doAt(n.adminURL(), http.MethodGet, "/ui/", "", "Authorization", "Basic "+login)
+	row := func(first string) []string { // what is in the cells
+		line := regexp.MustCompile(`<tr><t[hd]>` + first + `<.*`).FindString(text)
+		return strings.FieldsFunc(regexp.MustCompile(`<[^>]*>`).ReplaceAllString(line, "|"), func(r rune) bool { return r == '|' })
+	}
+	require.Equal(t, []string{"Queue", "Queued", "Retrying", "In flight", "Delayed", "Dead"}, row("Queue"))
+	require.Equal(t, []string{"probe:calls", "1", "1", "2", "0", "0"}, row("probe:calls"))
 }

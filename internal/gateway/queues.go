@@ -23,6 +23,9 @@ type Queue struct {
 	sub chain.Subscription
 }
 
+// Queued is how many messages are to be delivered, those that wait for a retry included.
+func (q Queue) Queued() int { return q.Waiting + q.Due }
+
 // queueName is how people call a subscription.
 func queueName(s chain.Subscription) (name string, n hearth.Name, ok bool) {
 	n, err := hearth.ParseName(s.Group)
