@@ -118,7 +118,7 @@ func (c *client) send(ctx context.Context, method, path string, in any) (*http.R
 	}
 	defer func() { _ = res.Body.Close() }()
 	if res.StatusCode == http.StatusUnauthorized {
-		return nil, &refusal{res.StatusCode, "the gateway wants other credentials: give --state or --password-file, or log in with faas-cli login"}
+		return nil, &refusal{res.StatusCode, c.unauthorized(req)}
 	}
 	text, err := io.ReadAll(io.LimitReader(res.Body, 64<<10))
 	if err != nil {
@@ -141,7 +141,7 @@ func (c *client) roundTrip(req *http.Request) (*http.Response, error) {
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return nil, unanswered(err)
+		return nil, unanswered(req.URL, err)
 	}
 	return res, nil
 }
@@ -150,12 +150,28 @@ func (c *client) roundTrip(req *http.Request) (*http.Response, error) {
 func (c *client) base() string { return firstOf(apiOf(c.state, c.gateway), c.gateway) }
 
 // unanswered says why a request has no answer.
-func unanswered(err error) error {
+func unanswered(u *url.URL, err error) error {
 	var untrusted *tls.CertificateVerificationError
 	if errors.As(err, &untrusted) {
 		return fmt.Errorf("the gateway's certificate is not trusted: %w. Name the authority's certificate in SSL_CERT_FILE, and the gateway as the certificate does", untrusted.Err)
 	}
-	return fmt.Errorf("the gateway does not answer: %w", errors.Unwrap(err))
+	return fmt.Errorf("the gateway at %s://%s does not answer: %w. Is it running? --gateway or OPENFAAS_URL names another",
+		u.Scheme, u.Host, errors.Unwrap(err))
+}
+
+// unauthorized says what to do when the gateway answers 401, which depends on the credentials that it was given.
+func (c *client) unauthorized(req *http.Request) string {
+	at := "the gateway at " + req.URL.Scheme + "://" + req.URL.Host
+	_, _, sent := req.BasicAuth()
+	switch {
+	case sent && c.password != "":
+		return fmt.Sprintf("%s does not accept the user %q with the password in %s", at, c.user, c.password)
+	case sent:
+		return at + " does not accept these credentials: give others with --state or --password-file, or log in with faas-cli login"
+	case c.stateNamed():
+		return fmt.Sprintf("%s wants a password, and %s has none: is it the state directory of that hearth?", at, c.state)
+	}
+	return at + " wants a password: give --state or --password-file, or log in with faas-cli login"
 }
 
 // authenticate gives a request the credentials of --password-file, else those of the state directory of a hearth on this machine,
@@ -164,7 +180,7 @@ func (c *client) authenticate(req *http.Request) error {
 	if c.password != "" {
 		text, err := os.ReadFile(c.password)
 		if err != nil {
-			return err
+			return fmt.Errorf("--password-file: %w", err)
 		}
 		req.SetBasicAuth(c.user, strings.TrimSpace(string(text)))
 		return nil

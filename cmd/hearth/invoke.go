@@ -91,7 +91,7 @@ func (i *invocation) run(cmd *cobra.Command, c *client, n hearth.Name) error {
 	direct := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }} // a function's redirect is its answer
 	res, err := direct.Do(req)
 	if err != nil {
-		return unanswered(err)
+		return unanswered(req.URL, err)
 	}
 	defer func() { _ = res.Body.Close() }()
 	if err := i.unknown(ctx, c, n, res); err != nil {

@@ -166,7 +166,7 @@ func readSecret(cmd *cobra.Command, file string, trim bool) ([]byte, error) {
 		value = bytes.TrimSpace(value)
 	}
 	if len(value) == 0 {
-		return nil, errors.New("the value is empty")
+		return nil, errors.New("the value is empty: give it on standard input, or with --from-file")
 	}
 	return value, nil
 }
