@@ -24,7 +24,7 @@ func TestCrashesAreCountedWithTheirReason(t *testing.T) {
 	require.Equal(t, http.StatusBadGateway, res.StatusCode)
 	eventually(t, func() bool {
 		n.runJSON(&d, "describe", "probe")
-		return d.Restarts == 1 && d.AvailableReplicas == 1
+		return d.Restarts == 1 && n.available("probe") == 1
 	})
 	require.Regexp(t, `panic: no flour, at functions/probe/handler.go:\d+$`, d.LastExit.Reason)
 	text, err := n.run("describe", "probe")

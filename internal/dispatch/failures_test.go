@@ -2,9 +2,11 @@ package dispatch_test
 
 import (
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"testing"
 
+	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
@@ -17,9 +19,11 @@ func TestLastFailureIsKeptUntilTheMessageIsDone(t *testing.T) {
 	r := newRig(t, chaintest.Mini(t))
 	var calls atomic.Int32
 	second, goOn := make(chan struct{}), make(chan struct{})
+	release := sync.OnceFunc(func() { close(goOn) })
+	t.Cleanup(release)
 	r.fns.answer = func(hearth.Name, *http.Request, string) (int, http.Header, string, error) {
 		if calls.Add(1) == 1 {
-			return 500, nil, "the oven is cold", nil
+			return 500, http.Header{"Content-Type": {chain.ContentType}}, `{"detail":"the oven is cold"}`, nil
 		}
 		close(second)
 		<-goOn
@@ -34,7 +38,7 @@ func TestLastFailureIsKeptUntilTheMessageIsDone(t *testing.T) {
 	require.Equal(t, 1, f.Attempt)
 	require.Contains(t, f.Reason, "the oven is cold")
 	require.Equal(t, f, r.d.LastFailureOf(oven))
-	close(goOn)
+	release()
 	r.settled(s)
 	eventually(t, func() bool { return r.d.LastFailure(s) == nil && r.d.LastFailureOf(oven) == nil })
 }

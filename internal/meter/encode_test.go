@@ -138,11 +138,11 @@ func TestWhatIsReadIsWhatWasUsed(t *testing.T) {
 			switch r.IntN(10) {
 			case 0, 1, 2, 3, 4:
 				if h.recorders[n] == nil {
-					h.deploy(n, "2Mi")
+					h.deploy(n, "8Mi")
 				}
 				u := Usage{Calls: r.Uint64N(3), Busy: r.Uint64N(3000), Replica: r.Uint64N(3000)}
 				h.work(n, u.Calls, time.Duration(u.Busy)*time.Millisecond, time.Duration(u.Replica)*time.Millisecond)
-				u.BusyMemory, u.ReplicaMemory = 2*u.Busy, 2*u.Replica
+				u.BusyMemory, u.ReplicaMemory = 8*u.Busy, 8*u.Replica
 				h.look()
 				use(u)
 			case 5:

@@ -123,9 +123,9 @@ func TestAnotherLimitOfMemoryCountsFromThen(t *testing.T) {
 	r.deploy(oven, "3Gi")
 	r.work(oven, 1, time.Second, 0)
 	r.look()
-	r.deploy(oven, "100") // bytes: a part of a MB is one
+	r.deploy(oven, "100") // bytes: it has the 6 MiB that are the least
 	r.work(oven, 1, 1024*time.Second, 0)
-	require.EqualValues(t, 1+3+1, r.report(Query{}).Total.GBSeconds)
+	require.EqualValues(t, 1+3+6, r.report(Query{}).Total.GBSeconds)
 }
 
 func TestPartsOfAMillisecondAreNotLost(t *testing.T) {

@@ -229,7 +229,7 @@ func restarts(s *subject) {
 				return false
 			}
 			now, err := Call(s.t.Context(), list[0], "pid", "")
-			return err == nil && (now != pid || list[0].ID != r.ID)
+			return err == nil && (now != pid || list[0].ID != r.ID) && list[0].Restarts > r.Restarts
 		})[0]
 		pid = s.ask(r, "pid")
 		return r

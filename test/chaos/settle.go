@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,6 +27,10 @@ type depth struct {
 	Queue                               string
 	Waiting, Leased, Due, Delayed, Dead int
 }
+
+// ownCrash is how the Go runtime begins to say that a process has crashed. In the middle of a line it is a function's crash,
+// which Hearth logs as the reason of a restart.
+var ownCrash = regexp.MustCompile(`(?m)^(panic:|fatal error:|WARNING: DATA RACE)`)
 
 // untilSettled waits until nothing is under way any more, and redrives what is dead. It does nothing else: everything must
 // settle by itself.
@@ -89,10 +94,8 @@ func (w *world) check(ctx context.Context, l *load) {
 	}
 	for _, s := range append([]*server{w.redis, w.proxy}, w.hearthServers()...) {
 		text := s.output()
-		for _, bad := range []string{"panic:", "fatal error:", "WARNING: DATA RACE"} {
-			if i := strings.Index(text, bad); i >= 0 {
-				w.b.fault("%s said: %s", s.name, text[i:min(len(text), i+4000)])
-			}
+		if at := ownCrash.FindStringIndex(text); at != nil {
+			w.b.fault("%s said: %s", s.name, text[at[0]:min(len(text), at[0]+4000)])
 		}
 		for _, f := range s.failures {
 			w.b.note("%s ended by itself, and was started again: %s", s.name, f)
