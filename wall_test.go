@@ -71,7 +71,7 @@ func TestNoImportCrossesTheWall(t *testing.T) {
 	}
 }
 
-// onlyInTests tells whether a package imports go-redis in its tests alone.
+// onlyInTests reports whether a package imports go-redis in its tests alone.
 func onlyInTests(t *testing.T, name string) bool {
 	t.Helper()
 	out, err := exec.CommandContext(t.Context(), "go", "list", "-f", `{{join .Imports " "}}`, "./"+name).Output()

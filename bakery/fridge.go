@@ -133,7 +133,7 @@ func Restock(ctx context.Context, amounts map[string]int, key string) (Restocked
 	return reply.Restocked, nil
 }
 
-// IsManager tells whether a call carries the secret manager-key as its bearer token. It returns an error if this function
+// IsManager reports whether a call carries the secret manager-key as its bearer token. It returns an error if this function
 // was not given the secret.
 func IsManager(header http.Header) (bool, error) {
 	key, err := sdk.ReadSecret("manager-key")

@@ -25,7 +25,7 @@ type containers struct {
 	FrozenUses string  `json:"frozen_uses"` // memory of one frozen container
 }
 
-// hasEngine tells whether there is a Docker engine to measure with.
+// hasEngine reports whether there is a Docker engine to measure with.
 func hasEngine(ctx context.Context) bool {
 	return exec.CommandContext(ctx, "docker", "version").Run() == nil
 }

@@ -109,7 +109,7 @@ func InCluster(ctx context.Context, rdb *redis.Client) (bool, error) {
 	return strings.Contains(info, "cluster_enabled:1"), err
 }
 
-// refusesUser tells whether a server does not know the user, or its password. Behind Hearth a function's user is made again within
+// refusesUser reports whether a server does not know the user, or its password. Behind Hearth a function's user is made again within
 // seconds when a Redis has lost it, so the same call may work later.
 func refusesUser(err error) bool {
 	return err != nil && (strings.Contains(err.Error(), "WRONGPASS") || strings.Contains(err.Error(), "NOAUTH"))
@@ -179,7 +179,7 @@ func redact(err error, url string) error {
 	return errors.New(strings.ReplaceAll(err.Error(), url, "the URL"))
 }
 
-// IsAway tells whether an error means that Redis cannot do anything now: it cannot be reached, it is loading, it is full,
+// IsAway reports whether an error means that Redis cannot do anything now: it cannot be reached, it is loading, it is full,
 // or it is a replica. The same call may work later.
 func IsAway(err error) bool {
 	var network *net.OpError

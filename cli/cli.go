@@ -24,7 +24,7 @@ const (
 	CodeInterrupted = 128 // plus the number of the signal, as shells have it
 )
 
-// An ExitError ends the process with a code that scripts can tell from others.
+// An ExitError ends the process with a specific exit code.
 type ExitError struct {
 	Err  error // nil if there is nothing to say
 	Code int

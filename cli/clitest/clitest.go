@@ -25,7 +25,7 @@ type Terminal struct {
 	seen strings.Builder
 }
 
-// New opens a terminal of so many columns, and 24 lines.
+// New opens a terminal with the given number of columns, and 24 lines.
 func New(t *testing.T, columns int) *Terminal {
 	t.Helper()
 	person, tty, err := pty.Open()

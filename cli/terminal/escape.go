@@ -17,7 +17,7 @@ func Escape(s string) string {
 	return string(text)
 }
 
-// harmless reports whether there is nothing to escape, for the common case of plain ASCII.
+// harmless reports whether there is nothing to escape. It is fast for the common case of plain ASCII.
 func harmless(p []byte) bool {
 	for _, b := range p {
 		if (b < ' ' && b != '\n' && b != '\t') || b >= 0x7f {

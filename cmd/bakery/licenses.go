@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// thirdParty are the licence texts of what is linked into this binary. make notices writes them.
+// thirdParty has the licence texts of the modules linked into this binary. make notices writes it.
 //
 //go:embed third-party.txt
 var thirdParty string

@@ -127,7 +127,7 @@ func (r *run) play(ctx context.Context, say func(string)) error {
 	return nil
 }
 
-// noCallback says what to do about callbacks that do not come.
+// noCallback returns an error that says what to do if no callbacks arrive.
 func noCallback(callback string) error {
 	if u, err := url.Parse(callback); err == nil {
 		if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
@@ -169,10 +169,10 @@ func (r *run) send(ctx context.Context, i int) {
 	r.placed[i].state, r.placed[i].refusal = outcome(status), err.Error()
 }
 
-// failed is the state of an order that nobody refused: its call got no answer, or that of a server that cannot do it now.
+// failed is the state of an order that was not refused: its call got no answer, or a 5xx.
 const failed = "failed"
 
-// outcome is the state of an order whose call ended with a status, or 0 for none, that is no success.
+// outcome returns the state of an order whose call did not succeed. status is 0 if there was no answer.
 func outcome(status int) string {
 	if status == 0 || status >= http.StatusInternalServerError {
 		return failed

@@ -94,8 +94,8 @@ func (c *adminConfig) origin(cert *certificate) origin.Guard {
 	return g
 }
 
-// apiOf is where the hearth that has a state directory, and whose gateway has this URL, serves the management
-// API; or "" if that is at the gateway, or there is no such hearth.
+// apiOf returns the URL of the management API of the instance with this state directory and gateway URL. It is ""
+// if the gateway serves the API, or if there is no such instance.
 func apiOf(state, gateway string) string {
 	text, err := os.ReadFile(filepath.Join(state, "lock"))
 	if err != nil {

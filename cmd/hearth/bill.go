@@ -85,7 +85,7 @@ The cost is by the prices that hearth was started with (--prices), by default th
 	return cmd
 }
 
-// billed returns an error if nothing was used because there is no such function or namespace. One that was removed still has a bill.
+// billed returns an error if nothing was used because the function or namespace does not exist. A removed function still has a bill.
 func (c *client) billed(ctx context.Context, query url.Values, report meter.Report) error {
 	if len(report.Rows) > 0 {
 		return nil

@@ -55,7 +55,7 @@ func addStackFlag(f *pflag.FlagSet, file *string) {
 	f.StringVarP(file, "file", "f", "", "the stack file (default "+strings.Join(build.DefaultFiles, ", else ")+")")
 }
 
-// openStack reads the stack file and moves to its directory, since what it names is beside it.
+// openStack reads the stack file and changes to its directory, since paths in it are relative.
 func openStack(given string) (*build.Stack, error) {
 	file, err := build.Find(given)
 	if err != nil {

@@ -146,7 +146,8 @@ func (c *client) roundTrip(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// base is the URL of the management API. That of a hearth on this machine may be at its admin address only; its state directory says so.
+// base returns the URL of the management API. An instance on this machine may serve it at its admin address only; its state directory
+// has that.
 func (c *client) base() string { return firstOf(apiOf(c.state, c.gateway), c.gateway) }
 
 // unanswered says why a request has no answer.
@@ -204,7 +205,7 @@ func (c *client) authenticate(req *http.Request) error {
 	return nil
 }
 
-// ownState tells whether the state directory is more likely the gateway's than a stored login: it was named, or it is here and the
+// ownState reports whether the state directory is more likely the gateway's than a stored login: it was named, or it is here and the
 // gateway is on this machine.
 func (c *client) ownState() bool {
 	if _, err := os.Stat(filepath.Join(c.state, "basic-auth-password")); err != nil {

@@ -26,7 +26,7 @@ func instanceOf(state string) (string, error) {
 	return id, nil
 }
 
-// hasInstance tells whether a state directory was used before.
+// hasInstance reports whether a state directory was used before.
 func hasInstance(state string) bool {
 	_, err := os.Stat(filepath.Join(state, "instance"))
 	return err == nil

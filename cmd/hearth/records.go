@@ -101,7 +101,7 @@ func printable(text string) string {
 	return strconv.QuoteToASCII(text)
 }
 
-// hintOfRecords says that there are records which are not used.
+// hintOfRecords prints a hint if there are unused records.
 func (c *client) hintOfRecords(ctx context.Context, out io.Writer) {
 	if list, err := c.records(ctx); err == nil && len(list) > 0 { // a gateway that is not Hearth's has none
 		_, _ = fmt.Fprintf(out, "%d records in Redis are not used: \"hearth records\" shows which, and why\n", len(list))

@@ -11,7 +11,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// scaled is what a function was scaled to.
+// scaled is the JSON output of hearth scale.
 type scaled struct {
 	Name      string `json:"name"`
 	Namespace string `json:"namespace"`

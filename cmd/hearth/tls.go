@@ -151,7 +151,7 @@ func readPair(certFile, keyFile string) (*tls.Certificate, error) {
 	return &pair, nil
 }
 
-// hasBlock tells whether PEM has a block of a type, such as RSA PRIVATE KEY for PRIVATE KEY.
+// hasBlock reports whether PEM has a block of a type, such as RSA PRIVATE KEY for PRIVATE KEY.
 func hasBlock(text []byte, kind string) bool {
 	for {
 		block, rest := pem.Decode(text)

@@ -12,7 +12,7 @@ import (
 // Header is on the answer to a call that no process has accepted. Only the router reads it.
 const Header = "X-Hearth-Not-Taken"
 
-// answer is what such a call is sent.
+// answer is the response to such a call.
 const answer = "HTTP/1.1 503 Service Unavailable\r\n" + Header + ": 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 // NotTaken reports whether an answer says that no process has accepted the call.
@@ -37,7 +37,7 @@ func Close(l *net.UnixListener) error {
 	return err
 }
 
-// giveBack answers the next connection. It returns false if there is none. The socket does not block.
+// giveBack answers the next connection. It returns false if there is none. The socket is non-blocking.
 func giveBack(listener int) bool {
 	syscall.ForkLock.RLock() // so that no process started meanwhile inherits the connection
 	c, _, err := syscall.Accept(listener)

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Sources says where the files of a build context came from. Compilers name files of the context, which is made anew at
-// each build; people want the file that they can edit.
+// Sources maps the files of a build context to the project. Compilers name files of the context, which is temporary;
+// people want the file that they can edit.
 type sources struct {
 	context  string // the build context, as given to build.sh
 	overlay  string // the folder of the context that has the handler
@@ -16,10 +16,10 @@ type sources struct {
 	template string // the template's folder in the project
 }
 
-// position is a file, with or without folders, and a line: what compilers of most languages print.
+// position matches a file, with or without folders, and a line, as compilers of most languages print it.
 var position = regexp.MustCompile(`(^|[\s("'])((?:[\w.@+-]*/)*[\w@+-][\w.@+-]*\.\w+)(:\d+)`)
 
-// rewrite names the project's files in the output of build.sh. What is not a file of the project stays as it is.
+// rewrite replaces file names in the output of build.sh by those of the project. Other names are unchanged.
 func (s sources) rewrite(output string) string {
 	return position.ReplaceAllStringFunc(output, func(found string) string {
 		part := position.FindStringSubmatch(found)
@@ -30,8 +30,8 @@ func (s sources) rewrite(output string) string {
 	})
 }
 
-// project is the project's file for one that a compiler named: relative to the handler's folder of the context, relative
-// to the context, or absolute. It is "" if there is none.
+// project returns the project's file for a name from a compiler: relative to the handler's folder of the context,
+// relative to the context, or absolute. It returns "" if there is none.
 func (s sources) project(named string) string {
 	file := filepath.Clean(named)
 	if filepath.IsAbs(file) {

@@ -131,7 +131,7 @@ func (s *Stack) Secrets(defaultNamespace string) map[string][]string {
 	return secrets
 }
 
-// Deployment is what faas-cli would deploy of a function.
+// Deployment returns a function as faas-cli would deploy it.
 func (s *Stack) Deployment(name string) (types.FunctionDeployment, error) {
 	f := s.services.Functions[name]
 	d := types.FunctionDeployment{Service: name, Image: imageOf(f.Image), Namespace: f.Namespace, EnvProcess: f.FProcess,

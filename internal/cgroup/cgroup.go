@@ -29,7 +29,7 @@ type controller interface {
 	close()
 }
 
-// Root is where groups are made. Its methods may be called at once.
+// Root is where groups are created. It is safe for concurrent use.
 type Root struct {
 	kind        string
 	memory, cpu bool
@@ -39,10 +39,10 @@ type Root struct {
 // Kind names the version, such as "cgroup v2".
 func (r *Root) Kind() string { return r.kind }
 
-// Memory and CPU tell what can be limited.
+// Memory reports whether memory can be limited.
 func (r *Root) Memory() bool { return r.memory }
 
-// CPU tells whether processor time can be limited.
+// CPU reports whether processor time can be limited.
 func (r *Root) CPU() bool { return r.cpu }
 
 // Close removes what Open created. All groups must have been removed.

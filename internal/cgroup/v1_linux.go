@@ -8,7 +8,7 @@ import (
 	"strconv"
 )
 
-// v1 has a tree for each controller; "" is one that cannot be used.
+// v1 has a tree for each controller; "" means that the controller cannot be used.
 type v1 struct {
 	memory, cpu       string // directories of our groups
 	ownMemory, ownCPU string // our own group

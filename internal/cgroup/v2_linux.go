@@ -34,7 +34,7 @@ func openV2(name, top, own string) (*Root, error) {
 	return nil, err
 }
 
-// makeRoom takes the processes out of our own group, if all of them are ours: us and our children.
+// makeRoom moves all processes out of our own group, if they are this process and its children.
 func makeRoom(own, top, leaf string) error {
 	if own == top { // the top may have processes and groups
 		return nil
@@ -75,7 +75,7 @@ func parent(pid string) int {
 	return n
 }
 
-// below makes the directory of our groups in a group, with as many of the controllers as there are.
+// below creates the directory of our groups in a group, with the controllers that are available.
 func below(dir, name string) (*Root, error) {
 	base := filepath.Join(dir, name)
 	if err := fresh(base); err != nil {

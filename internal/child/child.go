@@ -18,8 +18,8 @@ const Marker = "HEARTH_STATE"
 // See PR_SET_PDEATHSIG in prctl(2).
 func Start(cmd *exec.Cmd, onOurDeath syscall.Signal) error { return StartWith(cmd, onOurDeath, nil) }
 
-// StartWith is Start with something to do on the thread that forks, just before it does; what around returns is called just after. A child
-// inherits from that thread. around may be nil.
+// StartWith is Start, but calls around on the forking thread just before the fork, and the function that around returns just after. A
+// child inherits from that thread. around may be nil.
 func StartWith(cmd *exec.Cmd, onOurDeath syscall.Signal, around func() (leave func(), err error)) error {
 	if cmd.SysProcAttr == nil {
 		cmd.SysProcAttr = &syscall.SysProcAttr{}

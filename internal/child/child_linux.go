@@ -18,10 +18,10 @@ func fork() {
 	}
 }
 
-// ownMask tells that the thread that forks has a umask of its own: else it has the whole process's.
+// ownMask is true if the forking thread has its own umask, instead of the process's.
 var ownMask atomic.Bool
 
-// WithUmask is for StartWith: the child has this umask, whatever ours is.
+// WithUmask is for StartWith: it gives the child this umask, whatever ours is.
 func WithUmask(mask int) (leave func(), err error) {
 	if !ownMask.Load() {
 		return func() {}, nil

@@ -16,7 +16,7 @@ func fork() {
 	}
 }
 
-// WithUmask does nothing: elsewhere a umask is the whole process's.
+// WithUmask does nothing: on other systems a umask belongs to the whole process.
 func WithUmask(int) (leave func(), err error) { return func() {}, nil }
 
 // setDeathSignal: only Linux has a parent-death signal; elsewhere Sweep ends what is left at the next start.

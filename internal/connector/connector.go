@@ -239,7 +239,7 @@ func (c *Connector) subscriber(s types.FunctionStatus) (found, bool) {
 	return f, len(f.subs) > 0
 }
 
-// Known tells whether a function was there when the gateway was last asked.
+// Known reports whether a function was there when the gateway was last asked.
 func (c *Connector) Known(n hearth.Name) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -281,7 +281,7 @@ func (c *Connector) RoundTrip(n hearth.Name, r *http.Request) (*http.Response, e
 	return res, nil
 }
 
-// fromGateway tells whether an answer is of the gateway, as far as anybody can tell: it has a status that a gateway gives while
+// fromGateway reports whether an answer is of the gateway, as far as anybody can tell: it has a status that a gateway gives while
 // a function is away, starts or is replaced, and no mark of the function or of its watchdog. A stock gateway goes on to list a
 // function that it cannot reach, so asking it would not help.
 func fromGateway(res *http.Response) bool {

@@ -45,7 +45,7 @@ func (r *Reader) Reset() {
 }
 
 var (
-	// fatal is how Go's runtime begins to say why it ends a program. What a program logs begins with a time.
+	// fatal matches the first line with which Go's runtime ends a program. Log lines of programs begin with a time.
 	fatal = regexp.MustCompile(`^(panic|fatal error|runtime: out of memory): ?.`)
 	frame = regexp.MustCompile(`^\t(\S+\.go:\d+)( \+0x[0-9a-f]+)?$`)
 	// access matches a line of the watchdog's access log, which does not explain why a process ended.

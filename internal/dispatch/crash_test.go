@@ -112,7 +112,7 @@ func (s *stage) play(t *testing.T, c cut) (hit bool) {
 	}
 }
 
-// quiet tells whether nothing is left to do.
+// quiet reports whether nothing is left to do.
 func (s *stage) quiet() bool {
 	var subs []chain.Subscription
 	for _, n := range s.names() {

@@ -101,7 +101,7 @@ func (w *watcher) end() {
 	w.poke()
 }
 
-// goesOn tells whether run does.
+// goesOn reports whether run does.
 func (w *watcher) goesOn(ctx context.Context) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -164,7 +164,7 @@ func (w *wire) snapped() {
 	close(w.snap)
 }
 
-// counts tells whether a command does something to a queue.
+// counts reports whether a command does something to a queue.
 func counts(command []byte) bool {
 	part := bytes.SplitN(command, []byte("\r\n"), 4)
 	switch strings.ToUpper(string(part[2])) {

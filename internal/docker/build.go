@@ -145,7 +145,8 @@ func layerOf(p Program) ([]byte, error) {
 	return out.Bytes(), w.Close()
 }
 
-// licences are the texts of what is linked into a binary; nil if it is not Go's, or was not built on this machine.
+// licences returns the licence texts of the modules linked into a binary, or nil if it is not a Go binary or was not built on this
+// machine.
 func licences(binary string) []byte {
 	modules, err := notices.OfBinary(binary)
 	if err != nil {

@@ -41,7 +41,7 @@ const (
 	maxProcesses = 512
 	// defaultMemory is for a function without a limit of its own, so that none can take the machine's.
 	defaultMemory = 1 << 30
-	// leastMemory is what Docker wants a limit to be at least.
+	// leastMemory is the smallest memory limit that Docker accepts.
 	leastMemory = 6 << 20
 	secretsDir  = "/var/openfaas/secrets"
 )

@@ -172,7 +172,7 @@ func (i *Images) pull(ref string) (Image, error) {
 	return Image{}, hearth.Errorf(hearth.Unavailable, "the image %s could not be fetched: %v", ref, err)
 }
 
-// isMissing tells whether a registry has said that there is no such image, or not for us. In the middle of a pull the engine
+// isMissing reports whether a registry has said that there is no such image, or not for us. In the middle of a pull the engine
 // has only words for it.
 func isMissing(err error) bool {
 	if errdefs.IsNotFound(err) || errdefs.IsUnauthorized(err) || errdefs.IsPermissionDenied(err) || errdefs.IsInvalidArgument(err) {

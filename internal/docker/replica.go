@@ -299,7 +299,7 @@ func (r *replica) serve(containerID, address string, adopted *found, died <-chan
 	return wasReady, errors.New(ending(c.Container.State, c.Container.HostConfig.Memory))
 }
 
-// probe asks a container that serves whether it still is ready and alive, if its function says so.
+// probe checks whether a serving container is still ready and alive, if its function has probes.
 func (r *replica) probe(alive context.Context, address string, unhealthy chan<- string) {
 	client := probe.Client(func(ctx context.Context) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, "tcp", strings.TrimPrefix(address, "http://"))

@@ -48,7 +48,7 @@ func (l AllowList) String() string {
 // Type is what help shows for the value.
 func (l AllowList) Type() string { return "address" }
 
-// allows tells whether an entry allows an address that a host resolved to.
+// allows reports whether an entry allows an address that a host resolved to.
 func (l AllowList) allows(host string, at netip.AddrPort) bool {
 	for _, a := range l {
 		if a.port != 0 && a.port != at.Port() {
@@ -140,7 +140,7 @@ func parsePrefix(text string) (p netip.Prefix, err error) {
 	return p, nil
 }
 
-// endsInNumber tells whether a host could be taken for an IPv4 address; https://url.spec.whatwg.org/#ends-in-a-number-checker.
+// endsInNumber reports whether a host could be taken for an IPv4 address; https://url.spec.whatwg.org/#ends-in-a-number-checker.
 func endsInNumber(host string) bool {
 	host = strings.TrimSuffix(host, ".")
 	last := strings.ToLower(host[strings.LastIndexByte(host, '.')+1:])
@@ -150,7 +150,7 @@ func endsInNumber(host string) bool {
 	return last != "" && strings.Trim(last, "0123456789") == ""
 }
 
-// isHostName tells whether a name can be one, RFC 1123; with underscores, as Compose has them.
+// isHostName reports whether a name can be one, RFC 1123; with underscores, as Compose has them.
 func isHostName(host string) bool {
 	if len(host) > 253 {
 		return false

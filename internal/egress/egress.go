@@ -157,7 +157,7 @@ func (g guard) check(host string, at netip.AddrPort) error {
 	return &Refused{Host: host, Addr: at, Never: class == never, What: what}
 }
 
-// own tells whether an address is our gateway's.
+// own reports whether an address is our gateway's.
 func (g guard) own(at netip.AddrPort) bool {
 	listen := g.gateway.Addr().Unmap()
 	switch {

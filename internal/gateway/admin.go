@@ -130,7 +130,7 @@ func dropClaims(h http.Header) {
 	}
 }
 
-// wideWorker tells whether a browser asks for the script of a service worker that would answer in place of
+// wideWorker reports whether a browser asks for the script of a service worker that would answer in place of
 // other functions: what it may answer for is the directory that the script is in, and for /function/NAME that
 // is all functions'.
 func wideWorker(r *http.Request, path, prefix string) bool {

@@ -72,7 +72,7 @@ func (g *Gateway) headersOf(r *http.Request, callID string, now time.Time) http.
 	return h
 }
 
-// lists tells whether a header lists a token, in any case; RFC 9110, 5.6.1.
+// lists reports whether a header lists a token, in any case; RFC 9110, 5.6.1.
 func lists(h http.Header, name, token string) bool {
 	for _, v := range h[name] {
 		for item := range strings.SplitSeq(v, ",") {

@@ -15,7 +15,7 @@ var messageID = regexp.MustCompile(`^[0-9]{1,20}-[0-9]{1,20}$`)
 // cancel takes a queued call out of its queue, or breaks it off if it is under way: DELETE /async-function/CALL-ID, with
 // ?function=NAME if the caller knows it, which spares a look through all queues. It makes no callback.
 //
-// A call id is the caller's, and several calls may have it: all of them are cancelled, and the answer says how many. With
+// Several calls may share a caller's call id: all of them are cancelled, and the answer has their number. With
 // ?function=NAME and ?message=ID, the X-Message-Id that came with the 202, that one alone is.
 //
 // It wants the operator's credentials: a caller may choose its call ids, so one could be guessed.

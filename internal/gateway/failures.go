@@ -65,7 +65,7 @@ func (f *failures) known(from netip.Prefix, now time.Time) netip.Prefix {
 	return netip.Prefix{}
 }
 
-// allow tells whether a password from there may be looked at.
+// allow reports whether a password from there may be looked at.
 func (f *failures) allow(from netip.Prefix, now time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -43,13 +43,13 @@ type Config struct {
 	Credentials Credentials
 	Version     string
 
-	// Origin says which requests for the operator are looked at.
+	// Origin decides which requests to the management API are answered.
 	Origin origin.Guard
 	// Admin is the URL of the admin address, which ServeAdmin serves, as people on this machine reach it. Defaults to none.
 	Admin string
 	// AdminOnly leaves the management API and the metrics to the admin address.
 	AdminOnly bool
-	// Proxies are trusted to say who they speak for. Defaults to none.
+	// Proxies are trusted to name their clients. Defaults to none.
 	Proxies forwarded.Proxies
 	// TLS is spoken at both addresses. Defaults to plain HTTP.
 	TLS *tls.Config
@@ -219,8 +219,8 @@ func (g *Gateway) queueRoutes(handle func(pattern string, h func(http.ResponseWr
 	handle("POST /system/queues/purge", g.purgeQueue)
 }
 
-// QueueAPI is the part of the management API for queues and dead letters, of a Redis that no gateway of ours serves: that of a
-// connector. Every queue counts as deployed, as this Redis does not say. It asks for no password.
+// QueueAPI returns the part of the management API for queues and dead letters, for a Redis without a gateway of ours, such as a
+// connector's. Every queue counts as deployed, because that is unknown. It requires no password.
 func QueueAPI(queue *redis.Client, log *slog.Logger) http.Handler {
 	g := &Gateway{cfg: Config{Queue: queue, Log: log}}
 	mux := http.NewServeMux()

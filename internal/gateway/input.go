@@ -132,8 +132,8 @@ func (in *input) know(names ...string) {
 	}
 }
 
-// value is what the request says under any of some names; "" if it says nothing. An empty value is one that is not there. It returns an
-// error of code Invalid that shows both where the request contradicts itself. path is what the path says, or "".
+// value returns the value of a parameter with any of some names, or "". An empty value counts as missing. If the request contradicts
+// itself, it returns an error of code Invalid with both values. path is the value from the path, or "".
 func (in *input) value(what, path string, names ...string) (string, error) {
 	in.know(names...)
 	value, from := path, "the path"

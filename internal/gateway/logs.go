@@ -57,7 +57,7 @@ func (g *Gateway) functionLogs(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// logQuery reads a query of logs. Of a key that is there twice, the last counts, unless it says whose logs are meant.
+// logQuery reads the parameters of a log request. If one is given twice the last counts, except for the one that names the function.
 func logQuery(in *input) (n hearth.Name, q logs.Query, err error) {
 	n, named, err := in.function("")
 	if err != nil {

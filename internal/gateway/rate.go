@@ -72,7 +72,7 @@ func (rs *rates) forget(now time.Time) {
 	}
 }
 
-// withinRate tells whether a caller may call a function now, as its annotation says, and says so in the
+// withinRate reports whether a caller may call a function now, as its annotation says, and says so in the
 // answer's headers. If it may not, it has answered. See
 // https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/.
 func (g *Gateway) withinRate(w http.ResponseWriter, r *http.Request, n hearth.Name) bool {
@@ -97,8 +97,8 @@ func (g *Gateway) withinRate(w http.ResponseWriter, r *http.Request, n hearth.Na
 	return false
 }
 
-// callerOf is who a rate counts for: an IPv4 address, or the /64 that an IPv6 address belongs to, as one
-// customer has that much.
+// callerOf returns the address that a rate counts for: an IPv4 address, or the /64 network of an IPv6 address,
+// which usually belongs to one customer.
 func callerOf(addr netip.Addr) netip.Prefix {
 	bits := 32
 	if addr = addr.Unmap().WithZone(""); addr.Is6() {

@@ -7,7 +7,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/redis"
 )
 
-// listRecords tells which records in Redis are not used, and why.
+// listRecords lists the unused records in Redis, with the reasons.
 func (g *Gateway) listRecords(w http.ResponseWriter, r *http.Request) error {
 	if _, err := g.cfg.Queue.Look(r.Context()); err != nil { // as they are now
 		return err

@@ -61,7 +61,7 @@ func selectionOf(in *input) (s selection, err error) {
 	return s, err
 }
 
-// means tells whether a dead letter is meant, as far as it shows it by itself.
+// means reports whether a dead letter is meant, as far as it shows it by itself.
 func (s selection) means(l redis.DeadLetter) bool {
 	return (s.Status == 0 || s.Status == l.Status()) &&
 		(s.Reason == "" || strings.Contains(strings.ToLower(l.Reason()), strings.ToLower(s.Reason)))

@@ -185,7 +185,7 @@ func (f Function) Topics() []string {
 // reservedTag is the first word of no topic: the platform's own records have it as their tag.
 const reservedTag = "hearth"
 
-// IsReservedTopic tells whether a topic would be among the platform's own keys.
+// IsReservedTopic reports whether a topic would be among the platform's own keys.
 func IsReservedTopic(topic string) bool {
 	tag, _, _ := strings.Cut(topic, ".")
 	return tag == reservedTag
@@ -203,7 +203,7 @@ func (f Function) Emits() []string {
 	return topics
 }
 
-// SharesTopics tells whether two functions of different namespaces may use the same topics: one of them names the namespace of the other
+// SharesTopics reports whether two functions of different namespaces may use the same topics: one of them names the namespace of the other
 // in its annotation com.hearth.topics.from, a list with commas.
 func (f Function) SharesTopics(other Function) bool {
 	return slices.Contains(f.topicsFrom(), other.Namespace) || slices.Contains(other.topicsFrom(), f.Namespace)
@@ -356,7 +356,7 @@ func (f Function) QueueLimit(l QueueLimit) QueueLimit {
 	return l
 }
 
-// Callbacks tells whether a queued call of the function may have a callback: unless its annotation com.hearth.callbacks says false.
+// Callbacks reports whether a queued call of the function may have a callback: unless its annotation com.hearth.callbacks says false.
 func (f Function) Callbacks() bool {
 	is, err := strconv.ParseBool(f.Annotation(annotationBack))
 	return err != nil || is

@@ -21,7 +21,7 @@ func (n Name) String() string { return n.Function + "." + n.Namespace }
 // dnsLabel is RFC 1123's: what OpenFaaS allows as a function's name and as a namespace.
 var dnsLabel = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 
-// IsDNSLabel tells whether a string may be the name of a function or of a namespace.
+// IsDNSLabel reports whether a string may be the name of a function or of a namespace.
 func IsDNSLabel(s string) bool { return dnsLabel.MatchString(s) }
 
 // ParseName reads "oven" or "oven.openfaas-fn". It returns an error of code Invalid if a part is not a DNS label.

@@ -198,7 +198,7 @@ func positive(v string) bool {
 
 func isDuration(v string) bool { return duration(v) >= 0 }
 
-// IsSecretName tells whether a string may name a secret: a DNS-1123 subdomain, which also never leaves its folder.
+// IsSecretName reports whether a string may name a secret: a DNS-1123 subdomain, which also never leaves its folder.
 func IsSecretName(s string) bool {
 	if len(s) == 0 || len(s) > 253 {
 		return false

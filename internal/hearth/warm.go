@@ -52,7 +52,7 @@ func parseWarm(text string) ([]warmTime, error) {
 	return list, nil
 }
 
-// HasWarmTimes tells whether the clock ever keeps replicas of the function ready.
+// HasWarmTimes reports whether the clock ever keeps replicas of the function ready.
 func (f Function) HasWarmTimes() bool { return f.Annotation(annotationWarm) != "" }
 
 // Warm is how many replicas the function is to have at least by the clock: what its annotation com.hearth.warm says of this moment, and 0

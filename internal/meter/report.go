@@ -114,7 +114,7 @@ func (q *Query) check(now time.Time) error {
 	return nil
 }
 
-// means tells whether a function is meant. Others are of all namespaces.
+// means reports whether a function is meant. Others are of all namespaces.
 func (q Query) means(function string) bool {
 	_, namespace, _ := strings.Cut(function, ".")
 	return (q.Function == "" || q.Function == function) && (q.Namespace == "" || q.Namespace == namespace)

@@ -46,7 +46,7 @@ func (u *Usage) fields() [10]*uint64 {
 	return [...]*uint64{&u.Calls, &u.ColdStarts, &u.Denied, &u.Busy, &u.Replica, &u.BusyMemory, &u.ReplicaMemory, &u.Queued, &u.Waited, &u.LongestWait}
 }
 
-// none tells whether nothing was used.
+// none reports whether nothing was used.
 func (u *Usage) none() bool {
 	for _, field := range u.fields() {
 		if *field != 0 {

@@ -43,8 +43,8 @@ type Guard struct {
 	Known func(name string) bool
 }
 
-// Program is nil if a request can be a program's, and was not made by a browser. faas-cli, curl and Go say
-// nothing of pages; fetch in Node says Sec-Fetch-Mode: cors, and nothing besides.
+// Program returns nil if a request comes from a program, and not from a browser. faas-cli, curl and Go send no
+// headers about pages; fetch in Node sends only Sec-Fetch-Mode: cors.
 func (g *Guard) Program(r *http.Request) error {
 	if err := g.host(r); err != nil {
 		return err
@@ -55,7 +55,7 @@ func (g *Guard) Program(r *http.Request) error {
 	return nil
 }
 
-// Page is nil if a request is a program's, or was made by the user of a browser or by one of our own pages.
+// Page returns nil if a request comes from a program, from the user of a browser, or from one of our own pages.
 func (g *Guard) Page(r *http.Request) error {
 	if err := g.host(r); err != nil {
 		return err
@@ -81,7 +81,7 @@ func (g *Guard) Page(r *http.Request) error {
 	return nil
 }
 
-// Challenge tells whether a request may be told to show a password. A browser would ask its user for one, and
+// Challenge reports whether a request may be told to show a password. A browser would ask its user for one, and
 // keep it for the origin.
 func Challenge(r *http.Request) bool {
 	return !browses(r) && !strings.HasPrefix(r.UserAgent(), "Mozilla/")

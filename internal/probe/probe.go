@@ -21,7 +21,7 @@ func Client(dial func(context.Context) (net.Conn, error)) *http.Client {
 		Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }}}
 }
 
-// userAgent is one whose requests OpenFaaS's watchdogs and templates do not write into the function's log.
+// userAgent is a User-Agent whose requests OpenFaaS's watchdogs and templates do not log.
 const userAgent = "kube-probe/hearth"
 
 // Ask probes once. It returns the reason if the answer is not a success, or "".
@@ -77,7 +77,7 @@ func Run(ctx context.Context, f hearth.Function, c *http.Client, ready func(bool
 	both.Wait()
 }
 
-// watch asks until ctx ends or told returns false. It tells what the last answers come to.
+// watch probes until ctx ends or told returns false. It calls told when the result of the last answers changes.
 func watch(ctx context.Context, c *http.Client, p hearth.Probe, told func(ok bool, why string) bool) {
 	if !pause(ctx, p.Delay) {
 		return

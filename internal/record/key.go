@@ -51,7 +51,7 @@ func derive(secret []byte, label string) []byte {
 // ID names the key, in 12 hexadecimal digits.
 func (k Key) ID() string { return hex.EncodeToString(k.id[:]) }
 
-// IsZero tells whether there is no key.
+// IsZero reports whether there is no key.
 func (k Key) IsZero() bool { return k.mac == nil }
 
 // Password is that of a user of Redis. It is the same each time, so that a user who was lost can be made again.

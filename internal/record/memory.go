@@ -45,7 +45,7 @@ func OpenMemory(path string) (*Memory, error) {
 	return m, nil
 }
 
-// Adopted tells whether records without a MAC were taken over.
+// Adopted reports whether records without a MAC were taken over.
 func (m *Memory) Adopted() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()

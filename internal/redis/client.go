@@ -112,7 +112,7 @@ func (c *Client) Close() error {
 	return err
 }
 
-// Ping tells whether Redis answers.
+// Ping reports whether Redis answers.
 func (c *Client) Ping(ctx context.Context) error { return away("reach it", c.rdb.Ping(ctx).Err()) }
 
 func (c *Client) check(ctx context.Context) error {

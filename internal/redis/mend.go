@@ -39,7 +39,7 @@ func (c *Client) putAside(ctx context.Context, key, want string) error {
 	return nil
 }
 
-// mended tells whether an error says that a key has the wrong type, and that it was put aside: try again.
+// mended reports whether an error says that a key has the wrong type, and that it was put aside: try again.
 func (c *Client) mended(ctx context.Context, err error, key, want string) bool {
 	if err == nil || !strings.Contains(err.Error(), "WRONGTYPE") {
 		return false

@@ -261,7 +261,7 @@ func StartEmbedded(password string) (*Server, error) {
 // PrivateURL is the URL of a private server with this socket, without its password.
 func PrivateURL(socket string) string { return "unix://" + socket }
 
-// Durable tells whether what the server has outlives it.
+// Durable reports whether what the server has outlives it.
 func (s *Server) Durable() bool { return s.memory == nil }
 
 // Close ends the server, after it has written what it has.

@@ -112,7 +112,7 @@ func (c *Client) Judge(kind, name string, why error) {
 	}
 }
 
-// isOurs tells whether an error has a message for people.
+// isOurs reports whether an error has a message for people.
 func isOurs(err error) bool { var e *hearth.Error; return errors.As(err, &e) }
 
 // judgeAll is Judge for all records of a kind that are there: those that are not in bad are good, or gone.
@@ -148,7 +148,7 @@ func fixOf(kind, name string, why error) string {
 	return remove
 }
 
-// recordName tells whether a name can be shown and typed as it is.
+// recordName reports whether a name can be shown and typed as it is.
 func recordName(name string) bool {
 	return name != "" && !strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("\"'\\$`;&|<>(){}*?!#", r) })
 }
@@ -248,7 +248,7 @@ func (c *Client) Removed(n hearth.Name) {
 	}
 }
 
-// wellFormed tells whether a subscription is one that the platform could have made.
+// wellFormed reports whether a subscription is one that the platform could have made.
 func wellFormed(s chain.Subscription) bool {
 	n, err := hearth.ParseName(s.Group)
 	if err != nil || groupOf(n) != s.Group {

@@ -220,7 +220,7 @@ func everyRule() []rule {
 
 func (w *world) entry(s step) entry { return w.groups[s.group].entries[s.message] }
 
-// all tells whether something holds for each entry of the messages that were added.
+// all reports whether something holds for each entry of the messages that were added.
 func (w *world) all(holds func(g, m int, e entry) bool) bool {
 	for g := range w.used {
 		for m := range w.added {
@@ -232,7 +232,7 @@ func (w *world) all(holds func(g, m int, e entry) bool) bool {
 	return true
 }
 
-// waits tells whether a group is not done with a message.
+// waits reports whether a group is not done with a message.
 func (w *world) waits(m int) bool {
 	for g := range w.used {
 		if e := w.groups[g].entries[m]; !w.groups[g].delivered(m) && !e.purged || e.pending {

@@ -95,7 +95,7 @@ func (s *Users) Close() {
 	<-s.done
 }
 
-// OpenToAll tells whether this Redis lets in everybody who reaches it, with all rights: then users keep nobody out.
+// OpenToAll reports whether this Redis lets in everybody who reaches it, with all rights: then users keep nobody out.
 func (s *Users) OpenToAll(ctx context.Context) bool {
 	var found atomic.Bool
 	_ = s.c.eachServer(ctx, func(ctx context.Context, server *goredis.Client) error {

@@ -153,7 +153,7 @@ func (c *Client) Position(ctx context.Context, s chain.Subscription) (string, er
 	return "", fmt.Errorf("%w: %s", ErrNoGroup, s)
 }
 
-// NotAfter tells whether stream id a is b, or before it. Ids are two numbers of up to 64 bits, joined by a dash.
+// NotAfter reports whether stream id a is b, or before it. Ids are two numbers of up to 64 bits, joined by a dash.
 func NotAfter(a, b string) bool {
 	am, as := splitID(a)
 	bm, bs := splitID(b)

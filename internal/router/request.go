@@ -116,7 +116,7 @@ func validTarget(s string) bool {
 	return strings.HasPrefix(s, "/")
 }
 
-// small tells whether a body is sent before the answer is looked for.
+// small reports whether a body is sent before the answer is looked for.
 func small(req *http.Request) bool {
 	return req.GetBody != nil && req.ContentLength > 0 && req.ContentLength <= smallBody
 }
@@ -164,7 +164,7 @@ func newUpload(c *conn, w *bufio.Writer, req *http.Request) *upload {
 	return u
 }
 
-// wait tells whether the body is to be sent, when that is known.
+// wait reports whether the body is to be sent, when that is known.
 func (u *upload) wait() bool {
 	if u.asked == nil {
 		return true
@@ -194,7 +194,7 @@ func (u *upload) abandon() {
 	}
 }
 
-// complete tells whether all of it was sent.
+// complete reports whether all of it was sent.
 func (u *upload) complete() bool {
 	if !u.read.Load() {
 		return false

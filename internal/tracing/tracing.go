@@ -75,7 +75,7 @@ func Open(ctx context.Context, log *slog.Logger, version, instance string) (*Tra
 	return &Tracer{provider, provider.Tracer("github.com/hearthfaas/hearth", trace.WithInstrumentationVersion(version), trace.WithSchemaURL(semconv.SchemaURL))}, nil
 }
 
-// asked tells whether the environment asks for traces.
+// asked reports whether the environment asks for traces.
 func asked() bool {
 	return !strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") && os.Getenv("OTEL_TRACES_EXPORTER") != "none" &&
 		firstOf("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT") != ""

@@ -189,7 +189,7 @@ func (w *watchdog) replace(server *http.Server) error {
 	return fmt.Errorf("a call did not end within %v after its exec_timeout, %v: this process ends, so that another takes its place", w.execGrace, w.execTimeout)
 }
 
-// isStuck tells whether this process is about to be replaced.
+// isStuck reports whether this process is about to be replaced.
 func (w *watchdog) isStuck() bool {
 	select {
 	case <-w.stuck:

@@ -261,7 +261,7 @@ func (l *load) until(ctx context.Context, r *rand.Rand, c *call, path string, he
 	return nil
 }
 
-// again tells whether a client that is told this asks again. A function that is not there is deployed again soon.
+// again reports whether a client that is told this asks again. A function that is not there is deployed again soon.
 func (a *answer) again() bool {
 	switch a.status {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:

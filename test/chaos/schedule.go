@@ -161,7 +161,7 @@ func during(all []happening, at time.Time) string {
 	return name
 }
 
-// broken tells whether a connection may have broken in a span of time.
+// broken reports whether a connection may have broken in a span of time.
 func broken(all []happening, from, to time.Time) bool {
 	return slices.ContainsFunc(all, func(h happening) bool {
 		return h.breaks && !h.Skipped && h.Begin.Before(to) && h.End.Add(reconnect).After(from)
