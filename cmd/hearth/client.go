@@ -170,9 +170,9 @@ func (c *client) unauthorized(req *http.Request) string {
 	case sent:
 		return at + " does not accept these credentials: give others with --state or --password-file, or log in with faas-cli login"
 	case c.stateNamed():
-		return fmt.Sprintf("%s wants a password, and %s has none: is it the state directory of that hearth?", at, c.state)
+		return fmt.Sprintf("%s requires a password, and %s has none: is that the state directory of this gateway?", at, c.state)
 	}
-	return at + " wants a password: give --state or --password-file, or log in with faas-cli login"
+	return at + " requires a password: give --state or --password-file, or log in with faas-cli login"
 }
 
 // authenticate gives a request the credentials of --password-file, else those of the state directory of a hearth on this machine,

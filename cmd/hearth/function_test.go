@@ -258,7 +258,7 @@ func TestTheLoginOfFaasCLIIsUsedWhereNoStateDirectoryIs(t *testing.T) {
 		root.SetArgs(append([]string{"list", "--gateway", n.url() + "/"}, args...))
 		return root.ExecuteContext(t.Context())
 	}
-	require.ErrorContains(t, list(), "wants a password: give --state or --password-file")
+	require.ErrorContains(t, list(), "requires a password: give --state or --password-file")
 	token := base64.StdEncoding.EncodeToString([]byte(n.credentials.User + ":" + n.credentials.Password))
 	require.NoError(t, os.WriteFile(filepath.Join(config, "config.yml"),
 		[]byte("auths:\n- gateway: http://elsewhere:8080\n  auth: basic\n  token: eDp5\n- gateway: "+n.url()+"\n  auth: basic\n  token: "+token+"\n"), 0o600))
@@ -269,6 +269,6 @@ func TestTheLoginOfFaasCLIIsUsedWhereNoStateDirectoryIs(t *testing.T) {
 	require.ErrorContains(t, list("--password-file", wrong+"er"), "--password-file: open "+wrong+"er: no such file")
 	empty := t.TempDir()
 	require.NoError(t, os.Remove(filepath.Join(config, "config.yml")))
-	require.ErrorContains(t, list("--state", empty), "wants a password, and "+empty+" has none")
+	require.ErrorContains(t, list("--state", empty), "requires a password, and "+empty+" has none")
 	require.ErrorContains(t, list("--gateway", "http://127.0.0.1:1"), "the gateway at http://127.0.0.1:1 does not answer: ")
 }

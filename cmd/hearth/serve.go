@@ -63,8 +63,8 @@ func newServe() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the gateway and the functions that are deployed to it",
-		Long: `Starts Redis and the gateway, brings back the functions that were deployed before, and stays until it is told to end. Deploy
-with faas-cli. This is what a service or a container runs; hearth up builds and deploys a stack.yml besides.
+		Long: `Starts Redis and the gateway, starts the functions that were deployed before, and runs until Ctrl-C or SIGTERM. Deploy with
+hearth deploy or faas-cli. Services and containers run this; hearth up also builds and deploys a stack file.
 
 ` + redisHelp,
 		Example: `  hearth serve --state /var/lib/hearth

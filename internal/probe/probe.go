@@ -77,7 +77,7 @@ func Run(ctx context.Context, f hearth.Function, c *http.Client, ready func(bool
 	both.Wait()
 }
 
-// watch probes until ctx ends or told returns false. It calls told when the result of the last answers changes.
+// watch probes until ctx ends or told returns false. It calls told when enough answers in a row agree.
 func watch(ctx context.Context, c *http.Client, p hearth.Probe, told func(ok bool, why string) bool) {
 	if !pause(ctx, p.Delay) {
 		return
