@@ -206,7 +206,7 @@ func (d *Dispatcher) do(v verdict, f hearth.Function, s Subscription, del redis.
 		d.persist("bury "+del.ID, func(ctx context.Context) error {
 			held, err := d.cfg.Queue.Bury(ctx, s.Subscription, del, failure, cb)
 			if held {
-				log.Warn("a call is given up: it is a dead letter now, see hearth dead", "reason", v.reason)
+				log.Warn("message became a dead letter", "reason", v.reason)
 			}
 			return err
 		})
