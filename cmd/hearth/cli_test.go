@@ -272,3 +272,18 @@ func TestVersionIsPrintedAsJSONToo(t *testing.T) {
 	require.NoError(t, json.Unmarshal(out, &v))
 	require.NotEmpty(t, v.Version)
 }
+
+func TestAWebPageIsNotPrintedAsAnError(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewServer(http.FileServer(http.Dir(t.TempDir())))
+	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.WriteHeader(http.StatusNotFound)
+		_, _ = fmt.Fprint(w, "<!doctype html><title>Error response</title>")
+	}))
+	t.Cleanup(func() { s.Close(); page.Close() })
+	_, err := run(t, "list", "--gateway", page.URL, "--state", t.TempDir())
+	require.EqualError(t, err, page.URL+" answered 404 Not Found with a web page: is it a gateway? --gateway or OPENFAAS_URL names another")
+	_, err = run(t, "list", "--gateway", s.URL, "--state", t.TempDir())
+	require.EqualError(t, err, "404 page not found", "text is printed")
+}

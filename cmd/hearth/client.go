@@ -124,6 +124,10 @@ func (c *client) send(ctx context.Context, method, path string, in any) (*http.R
 	if err != nil {
 		return nil, err
 	}
+	if strings.HasPrefix(res.Header.Get("Content-Type"), "text/html") { // a gateway answers with text, and a terminal shows no page
+		return nil, &refusal{res.StatusCode, fmt.Sprintf("%s://%s answered %s with a web page: is it a gateway? --gateway or OPENFAAS_URL names another",
+			req.URL.Scheme, req.URL.Host, res.Status)}
+	}
 	var problem chain.Problem
 	if strings.HasPrefix(res.Header.Get("Content-Type"), chain.ContentType) && json.Unmarshal(text, &problem) == nil && problem.Detail != "" {
 		return nil, &refusal{res.StatusCode, problem.Detail}
