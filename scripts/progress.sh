@@ -12,7 +12,7 @@ log=$(mktemp)
 	seconds=0
 	while sleep 2; do
 		seconds=$((seconds + 2))
-		line="  build    compiling $what: $(wc -l <"$log" | tr -d ' ') packages, $seconds s"
+		line="  build    compiling $what: $seconds s, packages so far: $(wc -l <"$log" | tr -d ' ')"
 		if [ -t 1 ]; then printf '\r\033[K%s' "$line"; else echo "$line"; fi
 	done
 ) &
