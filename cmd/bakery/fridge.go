@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/hearthfaas/hearth/bakery"
+	"github.com/hearthfaas/hearth/cli"
 	"github.com/spf13/cobra"
 )
 
@@ -157,7 +158,7 @@ func newRestock(c *counter) *cobra.Command {
 					_, _ = fmt.Fprintln(out, "this was done before; nothing was done now")
 					return
 				}
-				_, _ = fmt.Fprintf(out, "put %d ingredients into the fridge; trays that waited for them: %d\n", len(amounts), done.Woken)
+				_, _ = fmt.Fprintf(out, "put %s into the fridge; trays that waited for them: %d\n", cli.Count(len(amounts), "ingredient"), done.Woken)
 			})
 		},
 	}

@@ -233,7 +233,7 @@ func (in *input) theFunction(path string) (hearth.Name, error) {
 		return n, err
 	}
 	if !named {
-		return n, hearth.Errorf(hearth.Invalid, "the functionName is missing")
+		return n, hearth.Errorf(hearth.Invalid, "the name of the function is missing: want functionName, or service in a deployment")
 	}
 	return n, n.Validate()
 }
