@@ -39,42 +39,6 @@ func (n *testNode) put(stream string) {
 	require.NoError(n.t, n.raw.XAdd(n.t.Context(), &redis.XAddArgs{Stream: stream, Values: []string{"body", "x"}}).Err())
 }
 
-func TestDeployWhileTheOldOneIsStillEnding(t *testing.T) {
-	t.Parallel()
-	n := newTestNode(t)
-	n.deploy("probe", onTopic("shop.opened"))
-	eventually(t, func() bool { return n.available("probe") == 1 })
-	busy := make(chan int, 1)
-	go func() {
-		res, _ := n.do(http.MethodPost, "/function/probe?sleep=700ms", "")
-		busy <- res.StatusCode
-	}()
-	eventually(t, func() bool {
-		var f types.FunctionStatus
-		n.system(http.MethodGet, "/system/function/probe", nil, &f)
-		return f.InvocationCount == 1
-	})
-	removed := make(chan error, 1)
-	go func() { removed <- n.client.DeleteFunction(t.Context(), "probe", "") }()
-	eventually(t, func() bool {
-		res, _ := n.do(http.MethodGet, "/function/probe", "")
-		return res.StatusCode == http.StatusNotFound
-	})
-	n.deploy("probe", onTopic("shop.opened"))
-	require.NoError(t, <-removed)
-	require.Equal(t, http.StatusOK, <-busy, "the old one ends after its calls")
-
-	require.Len(t, n.queuesOf("probe"), 2)
-	res, _ := n.do(http.MethodPost, "/async-function/probe", "x")
-	require.Equal(t, http.StatusAccepted, res.StatusCode)
-	n.put("{shop}.opened")
-	eventually(t, func() bool {
-		var f types.FunctionStatus
-		n.system(http.MethodGet, "/system/function/probe", nil, &f)
-		return f.InvocationCount == 2
-	})
-}
-
 func TestCallWhoseFunctionIsRemovedWhileItsBodyComes(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)

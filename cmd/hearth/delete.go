@@ -15,7 +15,8 @@ import (
 type deleted struct {
 	Name      string  `json:"name"`
 	Namespace string  `json:"namespace"`
-	Queues    []queue `json:"queues"` // that are not empty, and stay
+	Draining  int     `json:"draining"` // replicas that finish the calls that they have
+	Queues    []queue `json:"queues"`   // that are not empty, and stay
 }
 
 func newDelete() *cobra.Command {
@@ -25,8 +26,9 @@ func newDelete() *cobra.Command {
 		Use:     "delete NAME[.NAMESPACE]...",
 		Aliases: []string{"rm", "remove", "undeploy"},
 		Short:   "Remove functions",
-		Long: `Removes functions, without asking. What was accepted for one is kept: it runs when a function of that name is deployed again, and
-the command says how much that is.`,
+		Long: `Removes functions, without asking, and does not wait: a function takes no more calls at once, and its replicas finish those that they
+have. Queued calls that have not begun are kept: they run when a function of that name is deployed again, and the command says how many
+there are.`,
 		Example:           "  hearth delete oven\n  hearth delete oven baker -n staging",
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: c.completeFunction,
@@ -42,6 +44,9 @@ the command says how much that is.`,
 					break
 				}
 				d := deleted{Name: n.Function, Namespace: n.Namespace, Queues: []queue{}}
+				if f, err := c.function(cmd.Context(), n); err == nil && f.Terminating {
+					d.Draining = f.Draining
+				}
 				queues, err := c.queuesOf(cmd.Context(), n)
 				if failed = err; failed != nil {
 					break
@@ -66,16 +71,23 @@ the command says how much that is.`,
 
 func sayDeleted(out io.Writer, done []deleted) {
 	for _, d := range done {
-		_, _ = fmt.Fprintf(out, "removed %s\n", d.Name)
+		if text := (function{Draining: d.Draining}).drainingText(); text != "" {
+			_, _ = fmt.Fprintf(out, "removed %s; %s\n", d.Name, text)
+		} else {
+			_, _ = fmt.Fprintf(out, "removed %s\n", d.Name)
+		}
 		for _, q := range d.Queues {
 			var left []string
-			if n := q.Queued + q.InFlight + q.Delayed; n > 0 {
+			if q.InFlight > 0 {
+				left = append(left, cli.Count(q.InFlight, "call")+" in flight")
+			}
+			if n := q.Queued + q.Delayed; n > 0 {
 				left = append(left, cli.Count(n, "call")+" for its next deployment")
 			}
 			if q.Dead > 0 {
 				left = append(left, fmt.Sprintf("%s: hearth dead list --queue %s", cli.Count(q.Dead, "dead letter"), q.Name))
 			}
-			_, _ = fmt.Fprintf(out, "  %s keeps %s\n", q.Name, strings.Join(left, ", and "))
+			_, _ = fmt.Fprintf(out, "  %s: %s\n", q.Name, strings.Join(left, ", and "))
 		}
 	}
 }

@@ -22,7 +22,7 @@ import (
 // description is all that is known of a function.
 type description struct {
 	function
-	State    string     `json:"state"` // ready, starting, updating, asleep or failing
+	State    string     `json:"state"` // ready, starting, updating, asleep, failing or terminating
 	URL      string     `json:"url"`
 	AsyncURL string     `json:"async_url"`
 	Queues   []queue    `json:"queues"`
@@ -111,6 +111,7 @@ func describe(out io.Writer, d description) {
 		line("warning", text)
 	}
 	line("replicas", fmt.Sprintf("%d of %d ready", d.AvailableReplicas, d.Replicas))
+	line("draining", d.drainingText())
 	if e := d.LastExit; e != nil {
 		line("restarts", fmt.Sprintf("%d, the last at %s: %s", d.Restarts, e.At.Local().Format(time.DateTime), e.Reason))
 	}

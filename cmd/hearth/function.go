@@ -17,19 +17,23 @@ import (
 // function is what the gateway tells of one. A gateway of OpenFaaS tells no more than OpenFaaS's part.
 type function struct {
 	types.FunctionStatus
-	Updating bool             `json:"updating,omitempty"`
-	Failing  string           `json:"failing,omitempty"`
-	Rollback *hearth.Rollback `json:"rollback,omitempty"`
-	Restarts uint64           `json:"restarts"`
-	LastExit *hearth.Exit     `json:"last_exit,omitempty"`
-	Warnings []string         `json:"warnings,omitempty"`
-	Enforced string           `json:"enforced,omitempty"`
-	ETag     string           `json:"etag,omitempty"` // names this state to the gateway
+	Updating    bool             `json:"updating,omitempty"`
+	Terminating bool             `json:"terminating,omitempty"`
+	Draining    int              `json:"draining,omitempty"`
+	Failing     string           `json:"failing,omitempty"`
+	Rollback    *hearth.Rollback `json:"rollback,omitempty"`
+	Restarts    uint64           `json:"restarts"`
+	LastExit    *hearth.Exit     `json:"last_exit,omitempty"`
+	Warnings    []string         `json:"warnings,omitempty"`
+	Enforced    string           `json:"enforced,omitempty"`
+	ETag        string           `json:"etag,omitempty"` // names this state to the gateway
 }
 
 // state is how a function is, in a word or two.
 func (f function) state() string {
 	switch {
+	case f.Terminating:
+		return "terminating"
 	case f.Failing != "":
 		return "failing"
 	case f.Updating:
@@ -40,6 +44,17 @@ func (f function) state() string {
 		return "starting"
 	}
 	return "ready"
+}
+
+// drainingText is what replicas do that take no more calls, or "" if there are none.
+func (f function) drainingText() string {
+	switch f.Draining {
+	case 0:
+		return ""
+	case 1:
+		return "1 replica finishes its calls"
+	}
+	return fmt.Sprintf("%d replicas finish their calls", f.Draining)
 }
 
 // withNamespace adds the flag that says where a function or a secret is.

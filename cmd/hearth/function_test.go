@@ -161,8 +161,11 @@ func TestDeleteSaysWhatItLeavesInQueues(t *testing.T) {
 	eventually(t, func() bool { q := n.oneQueue("probe"); return q.Dead == 1 && q.Delayed == 1 && q.Waiting+q.Leased == 0 })
 	text, err := n.run("delete", "probe")
 	require.NoError(t, err)
-	require.Contains(t, text, "removed probe\n  probe:calls keeps 1 call for its next deployment, and 1 dead letter: hearth dead list --queue probe:calls")
-	_, err = n.run("describe", "probe")
+	require.Contains(t, text, "removed probe\n  probe:calls: 1 call for its next deployment, and 1 dead letter: hearth dead list --queue probe:calls")
+	eventually(t, func() bool { // its replica takes a moment to end
+		_, err = n.run("describe", "probe")
+		return err != nil
+	})
 	require.ErrorContains(t, err, "there is no function probe")
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/spf13/cobra"
@@ -17,8 +18,9 @@ func newList() *cobra.Command {
 		Aliases: []string{"ls", "functions", "ps"},
 		Short:   "List functions and their status",
 		Long: `Lists the functions of a namespace, or of all. REPLICAS are the ready ones out of the wanted ones: 0/0 is a function at zero, which
-starts with its next call. RESTARTS counts the crashes of replicas since this instance started. On a terminal, long cells are
-shortened to its width; a pipe gets them whole.`,
+starts with its next call. A function that was removed is listed as terminating until its replicas have finished their calls.
+RESTARTS counts the crashes of replicas since this instance started. On a terminal, long cells are shortened to its width; a pipe
+gets them whole.`,
 		Example: "  hearth list\n  hearth list --all-namespaces\n  hearth list --json | jq -r '.[] | select(.failing) | .name'",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -74,6 +76,8 @@ func listFunctions(out io.Writer, list []function, all, quiet bool) {
 	for _, f := range list {
 		note := ""
 		switch {
+		case f.Terminating:
+			note = strings.TrimSuffix("terminating: "+f.drainingText(), ": ")
 		case f.Failing != "":
 			note = "cannot start: " + f.Failing
 		case f.Rollback != nil:

@@ -142,8 +142,11 @@ func (n *node) open(ctx context.Context) (err error) {
 	}
 	numbers := metrics.New(versionText())
 	n.meter = meter.New(meter.Config{Queue: n.queue, Log: cfg.Log, Instance: n.instance, Prices: cfg.Prices,
-		Load:     func(name hearth.Name) (router.Load, bool) { return n.router.Load(name) },
-		Function: func(name hearth.Name) (hearth.Function, bool) { return n.registry.Function(name) }})
+		Load: func(name hearth.Name) (router.Load, bool) { return n.router.Load(name) },
+		Function: func(name hearth.Name) (hearth.Function, bool) {
+			f, _, ok := n.registry.Spec(name)
+			return f, ok
+		}})
 	n.router = router.New(router.Config{Recorder: router.Recorders(numbers.Recorder, n.meter.Recorder), Wake: func(name hearth.Name) { n.registry.Wake(name) },
 		Ahead: func(name hearth.Name) { n.registry.WakeAhead(name) }})
 	n.dispatch = dispatch.New(dispatch.Config{Queue: n.queue, Log: cfg.Log, Instance: n.instance, Plain: cfg.Plain, Backoff: cfg.Backoff, Delivered: func(name hearth.Name, d dispatch.Delivered) {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"runtime"
+	"sync"
 
 	"github.com/hearthfaas/hearth/internal/build"
 	"github.com/hearthfaas/hearth/internal/docker"
@@ -81,27 +82,45 @@ type granting struct {
 	hearth.Provider
 	users *redis.Users
 	log   *slog.Logger
+
+	mu      sync.Mutex
+	applied map[hearth.Name]uint64 // how often; a removal takes the user only from a function that was not applied since
 }
 
 func withUsers(p hearth.Provider, users *redis.Users, log *slog.Logger) hearth.Provider {
 	if users == nil {
 		return p
 	}
-	return granting{p, users, log}
+	return &granting{Provider: p, users: users, log: log, applied: map[hearth.Name]uint64{}}
 }
 
 // Apply implements hearth.Provider. While Redis is away functions must run all the same, so they get their users later then.
-func (g granting) Apply(ctx context.Context, f hearth.Function) error {
+func (g *granting) Apply(ctx context.Context, f hearth.Function) error {
+	g.mu.Lock()
+	g.applied[f.Name()]++
+	g.mu.Unlock()
 	if err := g.users.Grant(ctx, f); err != nil {
 		g.log.Warn("a function has no Redis user yet", "function", f.Name().String(), "error", err)
 	}
 	return g.Provider.Apply(ctx, f)
 }
 
-// Remove implements hearth.Provider.
-func (g granting) Remove(ctx context.Context, n hearth.Name) error {
-	defer g.users.Revoke(n)
-	return g.Provider.Remove(ctx, n)
+// Remove implements hearth.Provider. Calls that are under way need Redis to their end.
+func (g *granting) Remove(n hearth.Name) (gone <-chan struct{}) {
+	g.mu.Lock()
+	applied := g.applied[n]
+	g.mu.Unlock()
+	gone = g.Provider.Remove(n)
+	go func() {
+		<-gone
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.applied[n] == applied {
+			delete(g.applied, n)
+			g.users.Revoke(n)
+		}
+	}()
+	return gone
 }
 
 func processImages(state string) process.Images {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -91,6 +93,7 @@ type Dispatcher struct {
 
 	mu    sync.Mutex
 	lanes map[hearth.Name]*lane
+	ended map[hearth.Name]*lane // that were deleted, and whose deliveries are not all settled
 	done  bool
 
 	ctx   context.Context // of taking: ends when the dispatcher stops
@@ -126,7 +129,7 @@ func New(cfg Config, target Target) *Dispatcher {
 	if cfg.SweepEvery == 0 {
 		cfg.SweepEvery = time.Minute
 	}
-	d := &Dispatcher{cfg: cfg, target: target, lanes: map[hearth.Name]*lane{}}
+	d := &Dispatcher{cfg: cfg, target: target, lanes: map[hearth.Name]*lane{}, ended: map[hearth.Name]*lane{}}
 	d.ctx, d.stop = context.WithCancel(context.Background())
 	d.calls, d.abort = context.WithCancel(context.Background())
 	d.settling = settler{d: d, batches: map[chain.Subscription]*batch{}}
@@ -170,7 +173,10 @@ func (d *Dispatcher) Set(f hearth.Function, subs []Subscription) {
 	}
 	l := d.lanes[f.Name()]
 	if l == nil {
-		l = &lane{d: d, name: f.Name(), queues: map[chain.Subscription]*queue{}}
+		if l = d.ended[f.Name()]; l == nil { // else it is back, with what it still has: that must not be taken for lost
+			l = &lane{d: d, name: f.Name(), queues: map[chain.Subscription]*queue{}}
+		}
+		delete(d.ended, f.Name())
 		d.lanes[f.Name()] = l
 	}
 	d.mu.Unlock()
@@ -181,17 +187,36 @@ func (d *Dispatcher) Set(f hearth.Function, subs []Subscription) {
 	l.kick()
 }
 
-// Delete forgets a function's lane. Calls that were made go on to their end.
-func (d *Dispatcher) Delete(n hearth.Name) {
+// Delete takes no more for a function. Calls that were made go on to their end, and keep their leases until then. settled is closed when
+// the last of them is settled.
+func (d *Dispatcher) Delete(n hearth.Name) (settled <-chan struct{}) {
 	d.mu.Lock()
 	l := d.lanes[n]
-	delete(d.lanes, n)
-	d.mu.Unlock()
 	if l != nil {
-		for _, s := range l.clear() {
-			d.watch.remove(s)
-			d.failures.forget(s)
-		}
+		delete(d.lanes, n)
+		d.ended[n] = l
+	}
+	d.mu.Unlock()
+	if l == nil {
+		none := make(chan struct{})
+		close(none)
+		return none
+	}
+	for _, s := range l.clear() {
+		d.watch.remove(s)
+		d.failures.forget(s)
+	}
+	settled = l.whenSettled()
+	d.forget(l)
+	return settled
+}
+
+// forget forgets a lane that was deleted and has nothing left.
+func (d *Dispatcher) forget(l *lane) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.ended[l.name] == l && l.idle() {
+		delete(d.ended, l.name)
 	}
 }
 
@@ -221,7 +246,13 @@ func (d *Dispatcher) Backlog(n hearth.Name) []chain.Subscription {
 // Cancelled says that entries of a function's own calls were taken from its queue: calls under way are broken off. Those that
 // another hearth makes, that one breaks off when it renews their leases.
 func (d *Dispatcher) Cancelled(n hearth.Name, ids []string) {
-	if l := d.lane(n); l != nil {
+	d.mu.Lock()
+	l := d.lanes[n]
+	if l == nil {
+		l = d.ended[n]
+	}
+	d.mu.Unlock()
+	if l != nil {
 		l.breakOff(redis.CallsOf(n), ids)
 	}
 }
@@ -261,7 +292,7 @@ func (d *Dispatcher) tend() {
 		case <-d.ctx.Done():
 			return
 		case <-renew.C:
-			for _, l := range d.all() {
+			for _, l := range append(d.all(), d.leaving()...) {
 				l.renew(d.ctx)
 			}
 		case <-sweep.C:
@@ -275,11 +306,14 @@ func (d *Dispatcher) tend() {
 func (d *Dispatcher) all() []*lane {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	lanes := make([]*lane, 0, len(d.lanes))
-	for _, l := range d.lanes {
-		lanes = append(lanes, l)
-	}
-	return lanes
+	return slices.Collect(maps.Values(d.lanes))
+}
+
+// leaving are the lanes that were deleted and still have calls.
+func (d *Dispatcher) leaving() []*lane {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Collect(maps.Values(d.ended))
 }
 
 // persist does something in Redis that must be done, again and again until it is, or there is no time left.

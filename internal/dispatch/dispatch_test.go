@@ -363,3 +363,64 @@ func TestStartAndStopFiftyTimes(t *testing.T) {
 	r.subscribe()
 	r.settled(redis.CallsOf(oven))
 }
+
+// TestDeletedFunctionKeepsItsCallsUntilTheyAreSettled: also when it is set again meanwhile; its calls are not taken for lost then.
+func TestDeletedFunctionKeepsItsCallsUntilTheyAreSettled(t *testing.T) {
+	servers(t, func(t *testing.T, r *rig) {
+		release := make(chan struct{})
+		r.fns.answer = func(_ hearth.Name, req *http.Request, _ string) (int, http.Header, string, error) {
+			select {
+			case <-release:
+				return 200, nil, "", nil
+			case <-req.Context().Done():
+				return 0, nil, "", req.Context().Err()
+			}
+		}
+		subs := r.subscribe()
+		r.enqueue(redis.Call{})
+		eventually(t, func() bool { return len(r.fns.seen()) == 1 })
+		settled := r.d.Delete(oven)
+		select {
+		case <-settled:
+			require.Fail(t, "its call is under way")
+		default:
+		}
+		r.enqueue(redis.Call{Entry: chain.Entry{CallID: "later"}})
+		r.d.Notify(oven, redis.CallsOf(oven))
+		r.d.Set(r.spec, subs)
+		eventually(t, func() bool { return len(r.fns.seen()) == 2 })
+		again := r.d.Delete(oven)
+		close(release)
+		for _, c := range []<-chan struct{}{settled, again} {
+			select {
+			case <-c:
+			case <-time.After(20 * time.Second):
+				require.Fail(t, "its calls are not settled")
+			}
+		}
+		r.settled(redis.CallsOf(oven))
+		require.Len(t, r.fns.seen(), 2, "each was made once")
+		<-r.d.Delete(oven) // there is nothing
+	})
+}
+
+func TestCallOfADeletedFunctionCanBeCancelled(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, chaintest.Redis(t))
+	r.fns.answer = func(_ hearth.Name, req *http.Request, _ string) (int, http.Header, string, error) {
+		<-req.Context().Done()
+		return 0, nil, "", req.Context().Err()
+	}
+	r.subscribe()
+	r.enqueue(redis.Call{})
+	eventually(t, func() bool { return len(r.fns.seen()) == 1 })
+	settled := r.d.Delete(oven)
+	ids, _, err := r.queue.Cancel(t.Context(), oven, "c", "")
+	require.NoError(t, err)
+	r.d.Cancelled(oven, ids)
+	select {
+	case <-settled:
+	case <-time.After(20 * time.Second):
+		require.Fail(t, "it goes on")
+	}
+}

@@ -33,6 +33,7 @@ type lane struct {
 	callbacks int      // in flight, or being settled
 	running   bool
 	held      map[*queue]map[string]*held // what is leased and not ended, by token
+	settled   []chan struct{}             // closed when nothing is held and nothing is taken
 }
 
 // held is a delivery under way.
@@ -169,7 +170,9 @@ func (l *lane) run() {
 		q, n := l.next()
 		if q == nil || l.d.ctx.Err() != nil {
 			l.running = false
+			l.tellSettled()
 			l.mu.Unlock()
+			l.d.forget(l)
 			return
 		}
 		q.ready = false // before looking: what comes later sets it again,
@@ -348,9 +351,42 @@ func (l *lane) begin(q *queue, d redis.Delivery) {
 			delete(l.held, q)
 		}
 		l.sooner(q, again)
+		l.tellSettled()
 		l.mu.Unlock()
 		l.kick()
+		l.d.forget(l)
 	})
+}
+
+// nothing tells whether nothing is held, and nothing is being taken. l.mu is held.
+func (l *lane) nothing() bool { return !l.running && len(l.held) == 0 }
+
+// idle is nothing, for who does not hold l.mu.
+func (l *lane) idle() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.nothing()
+}
+
+// whenSettled is closed when the lane has nothing left.
+func (l *lane) whenSettled() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	settled := make(chan struct{})
+	l.settled = append(l.settled, settled)
+	l.tellSettled()
+	return settled
+}
+
+// tellSettled tells who waits for it that the lane has nothing left. l.mu is held.
+func (l *lane) tellSettled() {
+	if !l.nothing() {
+		return
+	}
+	for _, settled := range l.settled {
+		close(settled)
+	}
+	l.settled = nil
 }
 
 // renew lets the leases of calls that are under way go on.
@@ -379,9 +415,14 @@ func (l *lane) renew(ctx context.Context) {
 func (l *lane) breakOff(s chain.Subscription, ids []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, h := range l.held[l.queues[s]] {
-		if slices.Contains(ids, h.ID) {
-			h.breakOff(errCancelled)
+	for q, deliveries := range l.held {
+		if q.Subscription.Subscription != s {
+			continue
+		}
+		for _, h := range deliveries {
+			if slices.Contains(ids, h.ID) {
+				h.breakOff(errCancelled)
+			}
 		}
 	}
 }

@@ -113,7 +113,12 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 	}
 	p.cpus = info.Info.NCPU
 	p.images = &Images{api: api, policy: cfg.Pull, log: cfg.Log}
-	p.Manager = replicaset.New(replicaset.Config[Image]{Start: p.start, Standby: cfg.Asleep != Nothing, Log: cfg.Log})
+	p.Manager = replicaset.New(replicaset.Config[Image]{
+		Start:   p.start,
+		Standby: cfg.Asleep != Nothing,
+		Gone:    func(n hearth.Name) { cfg.Logs.Close(n.String()) },
+		Log:     cfg.Log,
+	})
 	if err := p.ensureNetwork(ctx); err != nil {
 		return nil, errors.Join(err, api.Close())
 	}
@@ -222,12 +227,6 @@ func (p *Provider) newReplica(f hearth.Function, image Image, number int, asleep
 // newID names a container, and so a replica: each container is another one for the router.
 func (r *replica) newID() string {
 	return fmt.Sprintf("%s-%d-%s", r.spec.Service, r.number, strings.ToLower(rand.Text()[:5]))
-}
-
-// Remove implements hearth.Provider.
-func (p *Provider) Remove(ctx context.Context, n hearth.Name) error {
-	defer p.cfg.Logs.Close(n.String())
-	return p.Manager.Remove(ctx, n)
 }
 
 // Close implements hearth.Provider.

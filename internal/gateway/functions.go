@@ -42,15 +42,16 @@ func namespaceOf(name string) string {
 	return name
 }
 
-// status is what is told of a function: OpenFaaS's words, whether replicas of two versions are there, why it cannot start, if it
-// cannot, what it was rolled back from, and how often its replicas ended by themselves.
+// status is what is told of a function: OpenFaaS's words, and Hearth's own.
 type status struct {
 	types.FunctionStatus
-	Updating bool             `json:"updating,omitempty"`
-	Failing  string           `json:"failing,omitempty"`
-	Rollback *hearth.Rollback `json:"rollback,omitempty"`
-	Restarts uint64           `json:"restarts"` // of replicas that ended by themselves, since this hearth began
-	LastExit *hearth.Exit     `json:"last_exit,omitempty"`
+	Updating    bool             `json:"updating,omitempty"`    // replicas of two versions are there
+	Terminating bool             `json:"terminating,omitempty"` // it was removed, takes no calls, and still has some
+	Draining    int              `json:"draining,omitempty"`    // replicas that take no more calls and finish those that they have
+	Failing     string           `json:"failing,omitempty"`     // why it cannot start
+	Rollback    *hearth.Rollback `json:"rollback,omitempty"`    // what it was rolled back from
+	Restarts    uint64           `json:"restarts"`              // of replicas that ended by themselves, since this hearth began
+	LastExit    *hearth.Exit     `json:"last_exit,omitempty"`
 
 	// LastError is of a queued call or message that is tried again.
 	LastError *dispatch.Failure `json:"last_error,omitempty"`
@@ -74,6 +75,9 @@ func (g *Gateway) list(w http.ResponseWriter, r *http.Request) error {
 	for _, f := range g.cfg.Registry.Functions(namespace) {
 		list = append(list, g.statusOf(f))
 	}
+	for _, f := range g.cfg.Registry.Draining(namespace) {
+		list = append(list, g.terminating(f))
+	}
 	return writeJSON(w, http.StatusOK, list)
 }
 
@@ -85,6 +89,9 @@ func (g *Gateway) status(w http.ResponseWriter, r *http.Request) error {
 	n, _, err := in.function(r.PathValue("name"))
 	if err != nil {
 		return err
+	}
+	if f, removed, ok := g.cfg.Registry.Spec(n); ok && removed {
+		return writeJSON(w, http.StatusOK, g.terminating(f))
 	}
 	f, s, err := g.watched(r.Context(), n, in.last("etag"), in.last("wait"))
 	if err != nil {
@@ -104,19 +111,49 @@ func (g *Gateway) status(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, s)
 }
 
-// statusOf is a function as it was deployed, word for word, and how it is.
+// statusOf is a function as it was deployed, and how it is.
 func (g *Gateway) statusOf(f hearth.Function) status {
 	load, _ := g.cfg.Router.Load(f.Name())
-	var failed *dispatch.Failure
-	if g.cfg.Dispatch != nil {
-		failed = g.cfg.Dispatch.LastFailureOf(f.Name())
+	s := status{
+		FunctionStatus: g.deployedAs(f),
+		Updating:       load.Known > f.Replicas,
+		Draining:       g.cfg.Router.Draining(f.Name()),
+		Failing:        load.Failing,
+		Rollback:       f.Rollback,
+		Restarts:       load.Restarts,
+		LastExit:       load.LastExit,
 	}
-	return status{LastError: failed,
-		Updating: load.Known > f.Replicas, Failing: load.Failing, Rollback: f.Rollback,
-		Restarts: load.Restarts, LastExit: load.LastExit, FunctionStatus: types.FunctionStatus{Name: f.Service, Namespace: f.Namespace, Image: f.Image, EnvProcess: f.EnvProcess, EnvVars: f.EnvVars,
-			Constraints: f.Constraints, Secrets: f.Secrets, Labels: f.Labels, Annotations: f.Annotations, Limits: f.Limits, Requests: f.Requests,
-			ReadOnlyRootFilesystem: f.ReadOnlyRootFilesystem, CreatedAt: f.CreatedAt,
-			Replicas: uint64(f.Replicas), AvailableReplicas: uint64(load.Available), InvocationCount: float64(load.Calls)}}
+	if g.cfg.Dispatch != nil {
+		s.LastError = g.cfg.Dispatch.LastFailureOf(f.Name())
+	}
+	s.Replicas, s.AvailableReplicas, s.InvocationCount = uint64(f.Replicas), uint64(load.Available), float64(load.Calls)
+	return s
+}
+
+// terminating is a function that was removed. It has no annotations: connectors find by them what they should call.
+func (g *Gateway) terminating(f hearth.Function) status {
+	s := status{FunctionStatus: g.deployedAs(f), Terminating: true, Draining: g.cfg.Router.Draining(f.Name())}
+	s.Annotations = nil
+	return s
+}
+
+// deployedAs is a function as it was deployed, word for word.
+func (g *Gateway) deployedAs(f hearth.Function) types.FunctionStatus {
+	return types.FunctionStatus{
+		Name:                   f.Service,
+		Namespace:              f.Namespace,
+		Image:                  f.Image,
+		EnvProcess:             f.EnvProcess,
+		EnvVars:                f.EnvVars,
+		Constraints:            f.Constraints,
+		Secrets:                f.Secrets,
+		Labels:                 f.Labels,
+		Annotations:            f.Annotations,
+		Limits:                 f.Limits,
+		Requests:               f.Requests,
+		ReadOnlyRootFilesystem: f.ReadOnlyRootFilesystem,
+		CreatedAt:              f.CreatedAt,
+	}
 }
 
 // toTheEnd is the context of a change that must not be left half done because its caller is gone.
@@ -211,7 +248,7 @@ func (g *Gateway) remove(w http.ResponseWriter, r *http.Request) error {
 	if err := g.cfg.Registry.Delete(ctx, n); err != nil {
 		return err
 	}
-	w.WriteHeader(http.StatusOK)
+	w.WriteHeader(http.StatusAccepted) // its replicas finish the calls that they have
 	return nil
 }
 

@@ -15,11 +15,13 @@ type Provider interface {
 	// Invalid if the function can never run, such as an image that does not exist; then nothing is changed.
 	Apply(ctx context.Context, f Function) error
 
-	// Remove stops all replicas of a function, after the calls that they have accepted, and forgets it. It returns when
-	// they are gone, or when ctx ends and they were killed. Removing what is not there is no error.
-	Remove(ctx context.Context, n Name) error
+	// Remove forgets a function, and begins to end its replicas: each takes no more calls, and has its DrainTime for those that it has.
+	// gone is closed when the last of them has ended. A function of that name may be applied again before. Removing what is not there
+	// does nothing.
+	Remove(n Name) (gone <-chan struct{})
 
-	// Watch tells the function's replicas after each change of them. It must be set before the first Apply. The callback is
+	// Watch tells the function's replicas after each change of them, and those that are ending until they are gone, also if the
+	// function was removed. It must be set before the first Apply. The callback is
 	// never called twice at once for one function, and must not call the provider.
 	Watch(func(n Name, replicas []Replica))
 
@@ -42,7 +44,7 @@ type Provider interface {
 	// Info names the provider and what orchestrates it, as GET /system/info answers.
 	Info() (provider, orchestration string)
 
-	// Close stops all replicas, as Remove does.
+	// Close ends all replicas, as Remove does, and returns when they are gone. It kills them when ctx ends.
 	Close(ctx context.Context) error
 }
 
@@ -81,4 +83,6 @@ type Replica struct {
 	// Calls counts the calls that the router gives it. A provider that lets the router's calls end before it ends the replica
 	// sets it; it stays the same as long as the replica lives.
 	Calls *Calls
+	// Ending means that it takes no more calls, and is gone after those that it has.
+	Ending bool
 }

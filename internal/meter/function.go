@@ -8,15 +8,16 @@ import (
 	"github.com/hearthfaas/hearth/internal/router"
 )
 
-// function meters one function, from a deployment to its removal. It is a router.Recorder that a call passes by: what calls do is looked up.
+// function meters one function, from a deployment until the last call and the last replica have ended after its removal. It is a router.Recorder that a call passes by: what calls do is looked up.
 type function struct {
 	m    *Meter
 	name hearth.Name
 
 	mu      sync.Mutex
-	pending Usage // what was told since the last look
-	since   Usage // all, since it was deployed or this hearth began
-	removed bool
+	pending Usage              // what was told since the last look
+	since   Usage              // all, since it was deployed or this hearth began
+	load    func() router.Load // since it was removed; nil before
+	drained bool
 
 	// What was looked up, up to the last look. Of times, only the whole milliseconds that were charged.
 	calls         uint64
@@ -38,17 +39,39 @@ func (f *function) Denied() { f.tell(func(u *Usage) { u.Denied++ }) }
 
 func (f *function) Ended(int, time.Duration) {}
 
-func (f *function) Removed(last router.Load) {
+func (f *function) Removed(load func() router.Load) {
+	f.look(load())
+	f.mu.Lock()
+	f.load = load
+	f.mu.Unlock()
 	f.m.mu.Lock()
+	defer f.m.mu.Unlock()
 	if f.m.functions[f.name] == f {
 		delete(f.m.functions, f.name)
 	}
+	f.m.draining[f] = true
+}
+
+func (f *function) Drained(last router.Load) {
+	f.m.mu.Lock()
+	delete(f.m.draining, f)
 	f.m.mu.Unlock()
 	f.look(last)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.removed = true
+	f.drained = true
 	f.charge(Usage{})
+}
+
+// now is what the function has done by now. ok is false if nobody knows it.
+func (f *function) now() (l router.Load, ok bool) {
+	f.mu.Lock()
+	load := f.load
+	f.mu.Unlock()
+	if load != nil {
+		return load(), true
+	}
+	return f.m.cfg.Load(f.name)
 }
 
 // queued tells of a queued call that was taken.
@@ -62,7 +85,7 @@ func (f *function) tell(add func(*Usage)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	add(&f.pending)
-	if f.removed { // nobody looks any more
+	if f.drained { // nobody looks any more
 		f.charge(Usage{})
 	}
 }
@@ -79,7 +102,7 @@ func (f *function) look(l router.Load) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	u, _ := f.unseen(l)
-	if f.removed {
+	if f.drained {
 		return
 	}
 	f.calls += u.Calls
@@ -98,10 +121,11 @@ func (f *function) unseen(l router.Load) (u Usage, idle bool) {
 	return u, u.Calls+u.Busy+u.Replica == 0 && f.pending.none()
 }
 
-// limit notes the limit of memory. A function that was just removed keeps the last that it had. f.mu is held.
+// limit notes the limit of memory. A function that was removed keeps the last that it had: what is deployed by its name may be
+// another. f.mu is held.
 func (f *function) limit(spec hearth.Function, ok bool) {
 	switch {
-	case ok && (f.memory == 0 || spec.Revision != f.revision):
+	case ok && (f.load == nil || f.memory == 0) && (f.memory == 0 || spec.Revision != f.revision):
 		const mb = 1 << 20
 		f.revision, f.memory = spec.Revision, uint64(spec.Limit().Memory+mb-1)/mb
 		if f.assumed = f.memory == 0; f.assumed {

@@ -89,15 +89,21 @@ func (r *rig) deploy(n hearth.Name, memory string) {
 	r.specs[n] = f
 }
 
-// remove does so as the registry and the router do.
-func (r *rig) remove(n hearth.Name) {
+// remove does so as the registry and the router do. What is removed is a load that a test may add to, until ended.
+func (r *rig) remove(n hearth.Name) (load *router.Load, ended func()) {
 	r.mu.Lock()
-	last := *r.loads[n]
+	load = r.loads[n]
 	delete(r.loads, n)
-	delete(r.specs, n)
 	r.mu.Unlock()
-	r.recorders[n].Removed(last)
+	now := func() router.Load {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return *load
+	}
+	recorder := r.recorders[n]
 	delete(r.recorders, n)
+	recorder.Removed(now)
+	return load, func() { recorder.Drained(now()) }
 }
 
 // work lets a function have calls, busy and alive for so long.

@@ -22,7 +22,7 @@ type Config struct {
 
 	// Load is what a function has done, since it was deployed or this hearth began. ok is false if there is no such function.
 	Load func(hearth.Name) (l router.Load, ok bool)
-	// Function is the spec of a function that is deployed.
+	// Function is the spec of a function that is deployed, or was removed just now.
 	Function func(hearth.Name) (f hearth.Function, ok bool)
 
 	// Prices are those of the bill. Defaults to LambdaPrices.
@@ -53,6 +53,7 @@ type Meter struct {
 
 	mu        sync.RWMutex
 	functions map[hearth.Name]*function
+	draining  map[*function]bool // that were removed, and have not ended
 
 	books books
 
@@ -69,7 +70,7 @@ func New(cfg Config) *Meter {
 	if cfg.Prices == (Prices{}) {
 		cfg.Prices = LambdaPrices()
 	}
-	m := &Meter{cfg: cfg, functions: map[hearth.Name]*function{}, books: books{cfg: cfg, days: map[time.Time]*book{}}}
+	m := &Meter{cfg: cfg, functions: map[hearth.Name]*function{}, draining: map[*function]bool{}, books: books{cfg: cfg, days: map[time.Time]*book{}}}
 	m.ctx, m.stop = context.WithCancel(context.Background())
 	return m
 }
@@ -107,10 +108,10 @@ func (m *Meter) run() {
 // look adds what was used since the last time to the hour that the clock shows.
 func (m *Meter) look() {
 	m.mu.RLock()
-	list := slices.Collect(maps.Values(m.functions)) // the router makes recorders under a lock that Load wants
+	list := slices.AppendSeq(slices.Collect(maps.Values(m.functions)), maps.Keys(m.draining)) // the router makes recorders under a lock that Load wants
 	m.mu.RUnlock()
 	for _, f := range list {
-		if l, ok := m.cfg.Load(f.name); ok {
+		if l, ok := f.now(); ok {
 			f.look(l)
 		}
 	}

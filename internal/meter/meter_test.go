@@ -97,7 +97,8 @@ func TestAFunctionThatIsRemovedKeepsWhatItUsedToTheLast(t *testing.T) {
 		r.look()
 		r.work(oven, 1, time.Second, time.Second) // that nobody has looked at
 		late := r.recorders[oven]
-		r.remove(oven)
+		_, ended := r.remove(oven)
+		ended()
 		late.Denied() // a call that was held for it
 		_, ok := r.Since(oven)
 		require.False(t, ok)
@@ -112,6 +113,41 @@ func TestAFunctionThatIsRemovedKeepsWhatItUsedToTheLast(t *testing.T) {
 		require.True(t, ok)
 		require.EqualValues(t, 1, u.Calls, "Prometheus's counters begin anew")
 	})
+}
+
+// TestAFunctionIsMeteredUntilItsLastReplicaHasEnded: also beside one that was deployed in its place, with another limit of memory.
+func TestAFunctionIsMeteredUntilItsLastReplicaHasEnded(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, chaintest.Redis(t), "me")
+	r.deploy(oven, "1Gi")
+	r.work(oven, 1, time.Second, time.Second)
+	old, ended := r.remove(oven)
+	require.EqualValues(t, 1, r.report(Query{}).Total.GBSeconds)
+	old.BusyTime, old.ReplicaTime = 11*time.Second, 11*time.Second
+	require.EqualValues(t, 11, r.report(Query{}).Total.GBSeconds, "it is looked at while it drains")
+
+	r.deploy(oven, "4Gi")
+	r.work(oven, 1, time.Second, time.Second)
+	old.BusyTime, old.ReplicaTime = 21*time.Second, 22*time.Second
+	ended()
+	old.BusyTime, old.ReplicaTime = time.Hour, time.Hour
+	total := r.report(Query{}).Total
+	require.EqualValues(t, 21+4, total.GBSeconds, "10 s more of the old one, and one of the new one")
+	require.EqualValues(t, 22+4, total.ReplicaGBSeconds)
+	require.EqualValues(t, 2, total.Calls)
+	u, _ := r.Since(oven)
+	require.EqualValues(t, 1, u.Calls)
+}
+
+// TestAFunctionThatIsRemovedAtOnceIsChargedForItsMemory: nobody has looked at it before.
+func TestAFunctionThatIsRemovedAtOnceIsChargedForItsMemory(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, chaintest.Redis(t), "me")
+	r.deploy(oven, "1Gi")
+	old, ended := r.remove(oven)
+	old.Calls, old.BusyTime = 1, 10*time.Second
+	ended()
+	require.EqualValues(t, 10, r.report(Query{}).Total.GBSeconds)
 }
 
 func TestAnotherLimitOfMemoryCountsFromThen(t *testing.T) {

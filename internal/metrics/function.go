@@ -124,7 +124,12 @@ func (f *function) first(status int) (count prometheus.Counter, seconds promethe
 	return f.codes[status], f.seconds
 }
 
-func (f *function) Removed(router.Load) {
+func (f *function) Drained(router.Load) {}
+
+func (f *function) Removed(func() router.Load) { f.end() }
+
+// end ends its series.
+func (f *function) end() {
 	f.m.mu.Lock()
 	delete(f.m.functions, f.name)
 	f.m.mu.Unlock()

@@ -104,7 +104,7 @@ func (m *Metrics) Recorder(n hearth.Name) router.Recorder {
 func (m *Metrics) Deliveries(n hearth.Name) (ended func()) {
 	f := newFunction(m, n)
 	m.add(f)
-	return func() { f.Removed(router.Load{}) }
+	return f.end
 }
 
 func (m *Metrics) add(f *function) {

@@ -13,7 +13,6 @@ import (
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/gateway"
 	"github.com/hearthfaas/hearth/internal/metrics"
-	"github.com/hearthfaas/hearth/internal/router"
 	"github.com/stretchr/testify/require"
 )
 
@@ -102,7 +101,7 @@ func TestRemovedFunctionLeavesNothingAlsoWhenItsCallsEndLater(t *testing.T) {
 		old.Ended(http.StatusBadGateway, time.Second)
 	}
 	nothing := map[string]float64{`hearth_build_info{version="v1"}`: 1}
-	old.Removed(router.Load{})
+	old.Removed(nil)
 	require.Equal(t, nothing, scrape(t, m))
 	late()
 	m.Delivered(oven, dispatch.Delivered{Came: dispatch.Buried, Attempt: 1, Reason: dispatch.Exhausted})
@@ -131,7 +130,7 @@ func TestNothingIsLostOrBroughtBackWhenAllHappensAtOnce(t *testing.T) {
 			}
 		})
 	}
-	all.Go(func() { gone.Removed(router.Load{}) })
+	all.Go(func() { gone.Removed(nil) })
 	all.Go(func() { scrape(t, m) })
 	all.Wait()
 	got := scrape(t, m)

@@ -68,7 +68,12 @@ func New(cfg Config) (*Provider, error) {
 		cfg.Log.Info("limits of functions are not enforced", "reason", err)
 	}
 	p.groups = groups
-	p.Manager = replicaset.New(replicaset.Config[Image]{Start: p.start, RolloutWithin: cmp.Or(cfg.RolloutWithin, time.Minute), Log: cfg.Log})
+	p.Manager = replicaset.New(replicaset.Config[Image]{
+		Start:         p.start,
+		RolloutWithin: cmp.Or(cfg.RolloutWithin, time.Minute),
+		Gone:          func(n hearth.Name) { cfg.Logs.Close(n.String()) },
+		Log:           cfg.Log,
+	})
 	if err := os.RemoveAll(p.run); err != nil {
 		return nil, fmt.Errorf("clear %s: %w", p.run, err)
 	}
@@ -189,12 +194,6 @@ func (p *Provider) environment(f hearth.Function, tmp, secrets string) []string 
 		env = append(env, name+"="+value)
 	}
 	return env
-}
-
-// Remove implements hearth.Provider.
-func (p *Provider) Remove(ctx context.Context, n hearth.Name) error {
-	defer p.cfg.Logs.Close(n.String())
-	return p.Manager.Remove(ctx, n)
 }
 
 // Close implements hearth.Provider.

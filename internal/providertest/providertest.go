@@ -35,8 +35,9 @@ type subject struct {
 	Setup
 	t  *testing.T
 	mu sync.Mutex
-	at map[hearth.Name][]hearth.Replica
+	at map[hearth.Name][]hearth.Replica // but for those that are ending
 
+	ending map[hearth.Name][]hearth.Replica
 	failed chan string                         // why a rollout failed
 	told   func(hearth.Name, []hearth.Replica) // of each change of replicas, if it is set
 }
@@ -46,7 +47,8 @@ func Run(t *testing.T, setup func(t *testing.T) Setup) {
 	for name, test := range map[string]func(*subject){
 		"RunsAFunction": runsAFunction, "Scales": scales, "RefusesWhatCannotRun": refuses, "GivesOnlyGrantedSecrets": grants,
 		"StartsCrashedReplicasAgain": restarts, "SaysWhyAFunctionCannotStart": saysWhy, "ReplacesRevisionsWithoutAFailedCall": replaces,
-		"KeepsTheOldWhileTheNewCannotStart": keepsOld, "LetsCallsEndBeforeRemoving": drains, "RemovingNothingIsNoError": removesNothing,
+		"KeepsTheOldWhileTheNewCannotStart": keepsOld, "LetsCallsEndBeforeRemoving": drains, "TellsOfReplicasThatEndUntilTheyAreGone": tellsOfEnding,
+		"RunsAFunctionBesideOneOfItsNameThatDrains": appliesWhileDraining, "RemovingNothingIsNoError": removesNothing,
 		"RollsBackWhatCannotGetReady": rollsBack, "HasNothingToRollBackFromOrTo": rollsBackNothing, "MeasuresWhatReplicasUse": measures,
 		"StartsProcessesAlike": startsAlike, "EndsAReplicaOverItsMemoryLimit": limitsMemory, "LimitsProcessorTime": limitsCPU,
 		"TakesAReplicaThatIsNotReadyOutOfUse": asksReady, "ReplacesAReplicaThatIsNotHealthy": asksHealth,
@@ -55,12 +57,19 @@ func Run(t *testing.T, setup func(t *testing.T) Setup) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := &subject{Setup: setup(t), t: t, at: map[hearth.Name][]hearth.Replica{}, failed: make(chan string, 100)}
+			s := &subject{Setup: setup(t), t: t, at: map[hearth.Name][]hearth.Replica{}, ending: map[hearth.Name][]hearth.Replica{}, failed: make(chan string, 100)}
 			s.Provider.WatchRollouts(func(_ hearth.Name, why string) { s.failed <- why })
 			s.Provider.Watch(func(n hearth.Name, replicas []hearth.Replica) {
 				s.mu.Lock()
 				defer s.mu.Unlock()
-				s.at[n] = replicas
+				s.at[n], s.ending[n] = nil, nil
+				for _, r := range replicas {
+					if r.Ending {
+						s.ending[n] = append(s.ending[n], r)
+					} else {
+						s.at[n] = append(s.at[n], r)
+					}
+				}
 				if s.told != nil {
 					s.told(n, replicas)
 				}
@@ -333,9 +342,7 @@ func drains(s *subject) {
 	answered := make(chan error, 1)
 	go func() { _, err := Call(context.WithoutCancel(s.t.Context()), r, "sleep=700ms", ""); answered <- err }()
 	time.Sleep(100 * time.Millisecond) // for the call to arrive: there is nothing to see of it from here
-	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
-	defer cancel()
-	require.NoError(s.t, s.Provider.Remove(ctx, f.Name()))
+	s.awaitGone(s.Provider.Remove(f.Name()))
 	select {
 	case err := <-answered:
 		require.NoError(s.t, err)
@@ -348,5 +355,5 @@ func drains(s *subject) {
 }
 
 func removesNothing(s *subject) {
-	require.NoError(s.t, s.Provider.Remove(s.t.Context(), hearth.Name{Function: "nobody", Namespace: "openfaas-fn"}))
+	s.awaitGone(s.Provider.Remove(hearth.Name{Function: "nobody", Namespace: "openfaas-fn"}))
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/hearthfaas/hearth/chain"
@@ -39,14 +40,53 @@ func (c *Client) SaveReplicas(ctx context.Context, f hearth.Function) error {
 	return away("save function "+f.Service, scaledLua.Run(ctx, c.rdb, []string{keyFunctions}, f.Name().String(), text, f.DeployedAt.Format(time.RFC3339Nano)).Err())
 }
 
-// DeleteFunction forgets a function's spec, and tells all hearths that the instance by has done so.
-func (c *Client) DeleteFunction(ctx context.Context, n hearth.Name, by string) error {
-	err := c.change(ctx, tellLua, "delete", n.String(), by, "").Err()
+// DeleteFunction forgets a function's spec, and tells all hearths that the instance by has done so. Its subscriptions are noted as left
+// until LeftBehind says otherwise, or it is saved again.
+func (c *Client) DeleteFunction(ctx context.Context, n hearth.Name, subs []chain.Subscription, by string) error {
+	err := c.change(ctx, tellLua, "delete", n.String(), by, streamsOf(subs)).Err()
 	if err == nil {
-		c.Removed(n)
+		c.RecordRemoved(n)
 		c.Judge(KindFunction, n.String(), nil)
 	}
 	return away("delete function "+n.Function, err)
+}
+
+func streamsOf(subs []chain.Subscription) string {
+	streams := make([]string, len(subs))
+	for i, s := range subs {
+		streams[i] = s.Stream
+	}
+	return strings.Join(streams, " ")
+}
+
+// LeftBehind notes which subscriptions a removed function still has. Whoever calls it must have begun the function's change.
+func (c *Client) LeftBehind(ctx context.Context, n hearth.Name, subs []chain.Subscription) error {
+	if len(subs) == 0 {
+		return away("forget function "+n.Function, c.rdb.HDel(ctx, keyRemoved, n.String()).Err())
+	}
+	return away("note what "+n.Function+" has left", c.rdb.HSet(ctx, keyRemoved, n.String(), streamsOf(subs)).Err())
+}
+
+// Removed are the functions that were removed and may have left subscriptions. What is no subscription of the function is left out.
+func (c *Client) Removed(ctx context.Context) (map[hearth.Name][]chain.Subscription, error) {
+	found, err := c.rdb.HGetAll(ctx, keyRemoved).Result()
+	if err != nil {
+		return nil, away("read what removed functions have left", err)
+	}
+	all := map[hearth.Name][]chain.Subscription{}
+	for name, streams := range found {
+		n, err := hearth.ParseName(name)
+		if err != nil {
+			continue
+		}
+		for _, stream := range strings.Fields(streams) {
+			s := chain.Subscription{Stream: stream, Group: groupOf(n)}
+			if _, topic := chain.Topic(stream); topic || s == CallsOf(n) || s == CallbacksOf(n) {
+				all[n] = append(all[n], s)
+			}
+		}
+	}
+	return all, nil
 }
 
 // Tell tells all hearths to look at a function again, or, without a name, at all of their queues. It returns the id of that.
@@ -60,7 +100,7 @@ func (c *Client) Tell(ctx context.Context, n hearth.Name, by string) (id string,
 }
 
 func (c *Client) change(ctx context.Context, script *chain.Lua, what, name, by string, spec any) *goredis.Cmd {
-	return script.Run(ctx, c.rdb, []string{keyFunctions, keyChanges}, what, name, by, spec)
+	return script.Run(ctx, c.rdb, []string{keyFunctions, keyChanges, keyRemoved}, what, name, by, spec)
 }
 
 // A View is what is deployed, at one moment. Records that are not used are not in it; see Client.BadRecords.

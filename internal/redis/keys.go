@@ -16,6 +16,7 @@ const (
 	keyEpoch         = "{hearth}:epoch"         // random: another one, or none, is a Redis that has lost what it had
 	keyNamespaces    = "{hearth}:namespaces"    // hash NAMESPACE -> it as JSON
 	keySecrets       = "{hearth}:secrets"       // hash NAMESPACE/NAME -> the sealed value
+	keyRemoved       = "{hearth}:removed"       // hash NAME.NAMESPACE -> streams that a removed function may have groups of
 	keyLeft          = "{hearth}:left"          // hash STREAM GROUP -> the id up to which a group had read when it was removed
 )
 

@@ -9,7 +9,7 @@ import (
 
 // shared are the keys that all instances read, and the types that they have.
 var shared = map[string]string{
-	keyFunctions: "hash", keySubscriptions: "hash", keyChanges: "stream", keyEpoch: "string", keyNamespaces: "hash", keySecrets: "hash", keyLeft: "hash",
+	keyFunctions: "hash", keySubscriptions: "hash", keyChanges: "stream", keyEpoch: "string", keyNamespaces: "hash", keySecrets: "hash", keyLeft: "hash", keyRemoved: "hash",
 }
 
 // asideOf is where a key goes that somebody has put in the place of one of the platform's.

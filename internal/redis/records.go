@@ -241,8 +241,8 @@ func (c *Client) NextGeneration(n hearth.Name, after int64) int64 {
 	return max(after+1, time.Now().UnixNano())
 }
 
-// Removed remembers that a function was removed: the record that it had is not believed any more.
-func (c *Client) Removed(n hearth.Name) {
+// RecordRemoved remembers that a function was removed: the record that it had is not believed any more.
+func (c *Client) RecordRemoved(n hearth.Name) {
 	if m := c.records.Memory; m != nil {
 		c.saw(n, m.Least(recordID(KindFunction, n.String()))+1)
 	}

@@ -121,7 +121,7 @@ func TestAnOlderSpecThatIsPutBackIsNotUsed(t *testing.T) {
 	require.True(t, v.Outdated[first.Name()])
 	require.Contains(t, reasons(c)["function oven.openfaas-fn"], "older")
 
-	require.NoError(t, c.DeleteFunction(t.Context(), first.Name(), "me"))
+	require.NoError(t, c.DeleteFunction(t.Context(), first.Name(), nil, "me"))
 	for _, text := range []string{old, string(signedJSON(t, second))} {
 		require.NoError(t, raw.HSet(t.Context(), functionsKey, "oven.openfaas-fn", text).Err())
 		v, err = c.LookAt(t.Context(), first.Name())

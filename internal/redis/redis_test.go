@@ -131,7 +131,7 @@ func TestFunctionSpecs(t *testing.T) {
 		got, _ = kept()
 		require.Equal(t, f, got, "another spec is kept by now")
 
-		require.NoError(t, q.DeleteFunction(t.Context(), f.Name(), "you"))
+		require.NoError(t, q.DeleteFunction(t.Context(), f.Name(), nil, "you"))
 		_, ok = kept()
 		require.False(t, ok)
 		require.NoError(t, q.SaveReplicas(t.Context(), f))
@@ -161,7 +161,7 @@ func TestChangesAreTold(t *testing.T) {
 		first := <-told
 		require.Len(t, first, 1)
 		require.Equal(t, redis.Change{ID: first[0].ID, Function: fn, By: "you"}, first[0])
-		require.NoError(t, q.DeleteFunction(t.Context(), fn, "me"))
+		require.NoError(t, q.DeleteFunction(t.Context(), fn, nil, "me"))
 		id, err := q.Tell(t.Context(), hearth.Name{}, "them")
 		require.NoError(t, err)
 		more, err := q.Changes(t.Context(), first[0].ID)

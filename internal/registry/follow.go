@@ -80,6 +80,10 @@ func (r *Registry) reconcile(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	removed, err := r.cfg.Queue.Removed(ctx)
+	if err != nil {
+		return err
+	}
 	lost := r.forgot(v)
 	names := map[hearth.Name]bool{}
 	r.mu.RLock()
@@ -97,10 +101,17 @@ func (r *Registry) reconcile(ctx context.Context) error {
 			names[n] = true
 		}
 	}
+	r.mu.RUnlock()
+	r.mu.Lock()
+	for n, subs := range removed { // perhaps by a hearth that is no more
+		if _, deployed := v.Functions[n]; !deployed && r.left[n] == nil {
+			r.left[n] = subs
+		}
+	}
 	for n := range r.left {
 		names[n] = true
 	}
-	r.mu.RUnlock()
+	r.mu.Unlock()
 	for _, s := range v.Subscriptions { // of callbacks that another hearth has made
 		if n, err := hearth.ParseName(s.Group); err == nil && s == redis.CallbacksOf(n) && !r.hasCallbacks(n) {
 			names[n] = true
@@ -202,7 +213,8 @@ func (r *Registry) catchUp(ctx context.Context, n hearth.Name, e *entry) error {
 	case !deployed && r.forgot(v):
 		return r.restore(ctx, e)
 	case !deployed:
-		return r.followRemoval(ctx, n, e)
+		r.followRemoval(n, e, callbacks)
+		return nil
 	case !e.gone && same(e.spec, f):
 		return r.complete(ctx, e, callbacks)
 	}
@@ -256,9 +268,7 @@ func (r *Registry) run(ctx context.Context, f hearth.Function, callbacks bool) e
 		"function", f.Name().String(), "error", err)
 	f.Replicas = 0
 	r.cfg.Dispatch.Set(f, r.onlyCallbacks(f, callbacks))
-	if err := r.cfg.Provider.Remove(ctx, f.Name()); err != nil { // replicas of an earlier spec
-		r.cfg.Log.Error("could not end the replicas of an earlier deployment", "function", f.Name().String(), "error", err)
-	}
+	r.cfg.Provider.Remove(f.Name()) // replicas of an earlier spec
 	r.cfg.Router.Set(f)
 	r.autoscale(f)
 	return err
@@ -291,21 +301,19 @@ func (r *Registry) complete(ctx context.Context, e *entry, callbacks bool) error
 	return nil
 }
 
-// followRemoval removes a function that another hearth has removed. Its subscriptions are that hearth's to remove, which waits
-// for the calls that we have.
-func (r *Registry) followRemoval(ctx context.Context, n hearth.Name, e *entry) error {
-	r.cfg.Queue.Removed(n)
-	if err := r.stopRunning(ctx, n, e); err != nil {
-		return err
-	}
+// followRemoval removes a function that another hearth has removed. Its subscriptions are removed by whoever finds them empty first: it
+// is told when the calls that we have are settled.
+func (r *Registry) followRemoval(n hearth.Name, e *entry, callbacks bool) {
+	r.cfg.Queue.RecordRemoved(n)
+	r.stopRunning(n, e, func(ctx context.Context) {
+		if err := r.tell(ctx, n); err != nil && hearth.CodeOf(err) != hearth.Unavailable {
+			r.cfg.Log.Error("could not tell that the calls of a removed function have ended", "function", n.String(), "error", err)
+		}
+	})
 	r.cfg.Log.Info("another hearth has removed a function", "function", n.String())
-	if _, err := r.cfg.Queue.Tell(ctx, n, r.cfg.Instance); err != nil {
-		return err
-	}
-	if v, err := r.cfg.Queue.LookAt(ctx, n); err == nil && len(v.Subscriptions) > 0 {
+	if callbacks {
 		r.finishCallbacks(n)
 	}
-	return nil
 }
 
 // restore keeps a function again that Redis has lost.
@@ -325,8 +333,8 @@ func (r *Registry) restore(ctx context.Context, e *entry) error {
 	return nil
 }
 
-// tidy removes subscriptions that a function has left which was removed here: those that are empty by now. Other hearths were
-// still working on the last entries when it was removed.
+// tidy removes subscriptions that a removed function has left: those that are empty by now. When it was removed, replicas here or of other
+// hearths were still working on the last entries.
 func (r *Registry) tidy(ctx context.Context, n hearth.Name, e *entry) error {
 	r.mu.RLock()
 	left := r.left[n]
@@ -352,21 +360,36 @@ func (r *Registry) tidy(ctx context.Context, n hearth.Name, e *entry) error {
 			stay = append(stay, s)
 		}
 	}
-	r.leaveBehind(n, stay)
+	if len(stay) < len(left) {
+		r.leaveBehind(ctx, n, stay)
+	}
 	if !slices.Contains(stay, redis.CallbacksOf(n)) {
 		r.cfg.Dispatch.Delete(n)
 	}
 	return nil
 }
 
-// leaveBehind notes the subscriptions that a removed function has left.
-func (r *Registry) leaveBehind(n hearth.Name, subs []chain.Subscription) {
+// leaveBehind notes the subscriptions that a removed function has left, here and for the hearth that comes after this one. Its change must
+// have begun.
+func (r *Registry) leaveBehind(ctx context.Context, n hearth.Name, subs []chain.Subscription) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
 	if len(subs) == 0 {
 		delete(r.left, n)
 	} else {
 		r.left[n] = slices.Clone(subs)
+	}
+	r.mu.Unlock()
+	if err := r.cfg.Queue.LeftBehind(ctx, n, subs); err != nil { // then somebody looks in vain, and notes it anew
+		r.cfg.Log.Debug("could not note what a removed function has left", "function", n.String(), "error", err)
+	}
+}
+
+// noteLeft adds to what a removed function has left.
+func (r *Registry) noteLeft(n hearth.Name, s chain.Subscription) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !slices.Contains(r.left[n], s) {
+		r.left[n] = append(slices.Clone(r.left[n]), s)
 	}
 }
 

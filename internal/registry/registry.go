@@ -7,6 +7,10 @@ The order matters. A deployment is: spec checked, subscriptions made (so no mess
 spec kept, provider told, then router and dispatcher. A removal goes the other way, and leaves a subscription that still has
 messages: the function may come back for them.
 
+A removal does not wait for calls that are under way. The spec is gone from Redis, with a note of the subscriptions that the function may
+have left; it takes no more calls; its replicas drain by themselves. Then, and whenever all specs are read, subscriptions that are empty
+are removed. A function of that name may be deployed meanwhile: it has replicas of its own, beside those that drain.
+
 # Several hearths
 
 Hearths of one Redis have the same functions, and each runs replicas of its own. A change is made by one of them, which holds a
@@ -14,6 +18,7 @@ lease on the function meanwhile: it makes and removes the subscriptions, and kee
 are told by a stream of changes, read the spec, and tell their provider, router and dispatcher.
 
 	dies                      then
+	the one that removes      the spec is gone already; the next hearth that starts, or any other, removes the subscriptions
 	the one that changes      its lease runs out; what it has kept is followed, and what it has not is as before
 	one that follows          it reads all specs when it starts
 	Redis                     all specs are read when it is back; if it has lost them, they are kept again
@@ -90,9 +95,11 @@ type Registry struct {
 	functions map[hearth.Name]*entry
 	epoch     string                               // of the Redis that we know
 	left      map[hearth.Name][]chain.Subscription // what functions that were removed here have left
+	drains    map[hearth.Name]*drain               // functions that were removed and still have calls or replicas here: the last of each name
 	finishing map[hearth.Name]bool                 // functions that were removed, and whose callbacks are delivered here
 	looking   map[hearth.Name]bool                 // functions that are about to be looked at
 	stopped   bool
+	stopping  chan struct{} // closed with stopped
 
 	subscribers map[string][]hearth.Name // of each topic, some of which may be gone; nil when a spec has changed since
 }
@@ -108,7 +115,7 @@ type entry struct {
 // New makes a registry. The router's Wake must be the registry's Wake.
 func New(cfg Config) *Registry {
 	r := &Registry{cfg: cfg, watch: cfg.Queue.WatchChanges(), functions: map[hearth.Name]*entry{}, left: map[hearth.Name][]chain.Subscription{},
-		finishing: map[hearth.Name]bool{}, looking: map[hearth.Name]bool{}}
+		drains: map[hearth.Name]*drain{}, finishing: map[hearth.Name]bool{}, looking: map[hearth.Name]bool{}, stopping: make(chan struct{})}
 	r.ctx, r.abort = context.WithCancel(context.Background())
 	return r
 }
@@ -288,7 +295,7 @@ func (r *Registry) apply(ctx context.Context, e *entry, f hearth.Function) error
 	if err := r.cfg.Provider.Apply(ctx, f); err != nil {
 		if e.gone {
 			r.cfg.Router.Delete(f.Name())
-			_ = r.cfg.Queue.DeleteFunction(ctx, f.Name(), r.cfg.Instance)
+			_ = r.cfg.Queue.DeleteFunction(ctx, f.Name(), bare(subs), r.cfg.Instance)
 		} else {
 			r.mu.Lock()
 			e.spec.Generation = r.cfg.Queue.NextGeneration(f.Name(), f.Generation)
@@ -297,7 +304,10 @@ func (r *Registry) apply(ctx context.Context, e *entry, f hearth.Function) error
 			r.cfg.Router.Set(before)
 			_ = r.cfg.Queue.SaveFunction(ctx, before, r.cfg.Instance)
 		}
-		r.unsubscribe(ctx, subs, before, false)
+		stayed := r.unsubscribe(ctx, subs, before, false)
+		if e.gone {
+			r.leaveBehind(ctx, f.Name(), stayed)
+		}
 		return err
 	}
 	r.cfg.Dispatch.Set(f, subs)
@@ -325,51 +335,6 @@ func (r *Registry) unsubscribe(ctx context.Context, subs, keep []dispatch.Subscr
 		}
 	}
 	return stayed
-}
-
-// Delete removes a function: no new calls, then its replicas end after those that they have.
-func (r *Registry) Delete(ctx context.Context, n hearth.Name) error {
-	e, end, err := r.begin(ctx, n)
-	if err != nil {
-		return err
-	}
-	defer end()
-	if _, unused := r.cfg.Queue.Bad(redis.KindFunction, n.String()); e.gone && !unused {
-		return router.NotFound(n)
-	}
-	if err := r.cfg.Queue.DeleteFunction(ctx, n, r.cfg.Instance); err != nil || e.gone {
-		return err
-	}
-	subs := r.subscriptions(e.spec, e.callbacks)
-	if r.cfg.Cron != nil {
-		r.cfg.Cron.Delete(ctx, n)
-	}
-	if err := r.stopRunning(ctx, n, e); err != nil {
-		return err
-	}
-	stayed := r.unsubscribe(ctx, subs, nil, false)
-	r.leaveBehind(n, stayed)
-	if slices.Contains(stayed, redis.CallbacksOf(n)) {
-		r.finishCallbacks(n)
-	}
-	r.cfg.Log.Info("removed", "function", n.String())
-	return nil
-}
-
-// stopRunning ends all of a function that is here.
-func (r *Registry) stopRunning(ctx context.Context, n hearth.Name, e *entry) error {
-	r.mu.Lock()
-	e.gone = true // but it stays in the map, so that a new deployment waits until all of this one is gone
-	r.mu.Unlock()
-	if r.cfg.Cron != nil {
-		r.cfg.Cron.Forget(n)
-	}
-	if r.cfg.Autoscale != nil {
-		r.cfg.Autoscale.Delete(n)
-	}
-	r.cfg.Dispatch.Delete(n)
-	r.cfg.Router.Delete(n)
-	return r.cfg.Provider.Remove(ctx, n)
 }
 
 // Deployed tells whether Redis has a function: another hearth may have removed it just now.

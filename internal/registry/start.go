@@ -90,7 +90,10 @@ func (r *Registry) Start(ctx context.Context) error {
 // Stop follows no more, and waits for what is being followed until ctx ends. It is safe to call before Start, and twice.
 func (r *Registry) Stop(ctx context.Context) {
 	r.mu.Lock()
-	r.stopped = true
+	if !r.stopped {
+		r.stopped = true
+		close(r.stopping)
+	}
 	r.mu.Unlock()
 	if r.end != nil {
 		r.end()
@@ -117,6 +120,7 @@ func (r *Registry) finishCallbacks(n hearth.Name) {
 	r.mu.Lock()
 	r.finishing[n] = true
 	r.mu.Unlock()
+	r.noteLeft(n, redis.CallbacksOf(n))
 	f := hearth.Function{FunctionDeployment: types.FunctionDeployment{Service: n.Function, Namespace: n.Namespace}}
 	r.cfg.Dispatch.Set(f, []dispatch.Subscription{{Subscription: redis.CallbacksOf(n)}})
 }

@@ -4,8 +4,8 @@ does not know what a replica is.
 
 Replicas of a replaced revision end when all of the new one are ready: so an update loses no call, and a new version that
 cannot start leaves the old one serving; that is told, and can be rolled back. A replica that is not needed any more is ended in two
-steps: the watcher is told that it is gone, so that it is given no call, and it ends when the calls are over that it was given
-before. Where a provider can put a replica to sleep, a function that should have none keeps
+steps: the watcher is told that it is ending, so that it is given no call, and it ends when the calls are over that it was given
+before. It is told of until it is gone, also if its function was removed, or another of that name is there. Where a provider can put a replica to sleep, a function that should have none keeps
 one asleep, which is woken instead of started; nobody is told of it before.
 */
 package replicaset
@@ -13,6 +13,7 @@ package replicaset
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -53,6 +54,10 @@ type Config[Image any] struct {
 	// by themselves that they fail.
 	RolloutWithin time.Duration
 
+	// Gone is called when a function was removed and the last of its replicas has ended, unless it was applied again by then. It must
+	// not call the manager. Defaults to nothing.
+	Gone func(hearth.Name)
+
 	Log *slog.Logger
 }
 
@@ -62,7 +67,7 @@ type Manager[Image any] struct {
 
 	mu        sync.Mutex
 	functions map[hearth.Name]*function[Image]
-	alive     map[Replica]life // also those that are ending
+	living    map[hearth.Name]*living
 	watch     func(hearth.Name, []hearth.Replica)
 	failed    func(hearth.Name, string)
 	closed    bool
@@ -75,8 +80,6 @@ type function[Image any] struct {
 	image    Image
 	replicas []Replica // that serve, or will; of all revisions
 	standby  Replica   // that sleeps, or will; nil if there is none
-	retired  []Replica // that will be ended when the watcher has been told that they are gone
-	next     int       // numbers replicas
 
 	before  *version[Image] // the one before the present one
 	proven  *version[Image] // the last one that is known to get ready
@@ -84,10 +87,19 @@ type function[Image any] struct {
 	failing string          // why the replicas of the present spec cannot get ready, though those of the proven one did
 }
 
+// living are the replicas of one name that are not gone yet, of all functions that had it: one that was removed, and the one that was
+// deployed in its place. It is kept as long as there is a function or a replica of that name.
+type living struct {
+	replicas map[Replica]life
+	ending   []Replica // of these, that served and are ending
+	retired  []Replica // that will be ended when the watcher has been told that they take no more calls
+	next     int       // numbers replicas: no two that live at once have the same number
+}
+
 // life is what is known of a replica until it is gone.
 type life struct {
-	name  hearth.Name
 	drain time.Duration // how long it may take to end
+	over  chan struct{} // closed when it is gone, and that was told
 }
 
 // version is a spec, and the image that it had.
@@ -98,8 +110,16 @@ type version[Image any] struct {
 
 // New makes a manager without functions.
 func New[Image any](cfg Config[Image]) *Manager[Image] {
-	return &Manager[Image]{cfg: cfg, functions: map[hearth.Name]*function[Image]{}, alive: map[Replica]life{}, watch: func(hearth.Name, []hearth.Replica) {},
-		failed: func(hearth.Name, string) {}}
+	if cfg.Gone == nil {
+		cfg.Gone = func(hearth.Name) {}
+	}
+	return &Manager[Image]{
+		cfg:       cfg,
+		functions: map[hearth.Name]*function[Image]{},
+		living:    map[hearth.Name]*living{},
+		watch:     func(hearth.Name, []hearth.Replica) {},
+		failed:    func(hearth.Name, string) {},
+	}
 }
 
 // Watch is hearth.Provider's.
@@ -128,8 +148,7 @@ func (m *Manager[Image]) Apply(f hearth.Function, image Image, adopted ...Adopte
 		m.functions[f.Name()] = fn
 	}
 	for _, a := range adopted {
-		fn.next++
-		r := a.Continue(fn.next, func() { m.changed(f.Name()) })
+		r := a.Continue(m.number(f.Name()), func() { m.changed(f.Name()) })
 		m.track(r, f)
 		switch {
 		case !a.Asleep:
@@ -137,7 +156,7 @@ func (m *Manager[Image]) Apply(f hearth.Function, image Image, adopted ...Adopte
 		case fn.standby == nil:
 			fn.standby = r
 		default:
-			fn.retire(r)
+			m.dismiss(f.Name(), r)
 		}
 	}
 	was := *fn
@@ -154,7 +173,8 @@ func (m *Manager[Image]) Apply(f hearth.Function, image Image, adopted ...Adopte
 		if was.spec.Service == "" { // it is new
 			m.end(fn)
 			delete(m.functions, f.Name())
-			m.tell(fn)
+			m.tell(f.Name())
+			m.forget(f.Name())
 			return err
 		}
 		fn.spec, fn.image, fn.before, fn.failing = was.spec, was.image, was.before, was.failing
@@ -162,7 +182,7 @@ func (m *Manager[Image]) Apply(f hearth.Function, image Image, adopted ...Adopte
 			m.cfg.Log.Error("could not start a replica", "function", f.Name().String(), "error", again)
 		}
 	}
-	m.tell(fn)
+	m.tell(f.Name())
 	return err
 }
 
@@ -170,7 +190,7 @@ func (m *Manager[Image]) Apply(f hearth.Function, image Image, adopted ...Adopte
 // end when all new ones are ready. m.mu is held.
 func (m *Manager[Image]) reconcile(fn *function[Image]) error {
 	if fn.standby != nil && fn.standby.State().Revision != fn.spec.Revision {
-		fn.retire(fn.standby)
+		m.dismiss(fn.spec.Name(), fn.standby)
 		fn.standby = nil
 	}
 	var current, old []Replica
@@ -197,11 +217,11 @@ func (m *Manager[Image]) reconcile(fn *function[Image]) error {
 	}
 	for len(current) > fn.spec.Replicas {
 		last := len(current) - 1
-		fn.retire(current[last])
+		m.retire(fn, current[last])
 		current = current[:last]
 	}
 	if !slices.ContainsFunc(current, unready) {
-		fn.retire(old...)
+		m.retire(fn, old...)
 		old = nil
 		if len(current) > 0 {
 			fn.proven, fn.failing = &version[Image]{fn.spec, fn.image}, ""
@@ -210,7 +230,7 @@ func (m *Manager[Image]) reconcile(fn *function[Image]) error {
 		old = slices.DeleteFunc(old, func(r Replica) bool {
 			gone := unready(r)
 			if gone {
-				fn.retire(r)
+				m.retire(fn, r)
 			}
 			return gone
 		})
@@ -228,9 +248,8 @@ func (m *Manager[Image]) reconcile(fn *function[Image]) error {
 
 // start begins the life of a replica. m.mu is held.
 func (m *Manager[Image]) start(fn *function[Image], asleep bool) (Replica, error) {
-	fn.next++
 	name := fn.spec.Name()
-	r, err := m.cfg.Start(fn.spec, fn.image, fn.next, asleep, func() { m.changed(name) })
+	r, err := m.cfg.Start(fn.spec, fn.image, m.number(name), asleep, func() { m.changed(name) })
 	if err != nil {
 		return nil, err
 	}
@@ -238,15 +257,49 @@ func (m *Manager[Image]) start(fn *function[Image], asleep bool) (Replica, error
 	return r, nil
 }
 
+// lives is what lives of a name. m.mu is held.
+func (m *Manager[Image]) lives(n hearth.Name) *living {
+	l := m.living[n]
+	if l == nil {
+		l = &living{replicas: map[Replica]life{}}
+		m.living[n] = l
+	}
+	return l
+}
+
+// number is for the next replica of a name. m.mu is held.
+func (m *Manager[Image]) number(n hearth.Name) int {
+	l := m.lives(n)
+	l.next++
+	return l.next
+}
+
 // track remembers a replica until it is gone. m.mu is held.
 func (m *Manager[Image]) track(r Replica, f hearth.Function) {
-	m.alive[r] = life{f.Name(), f.DrainTime()}
+	n := f.Name()
+	l, over := m.lives(n), make(chan struct{})
+	l.replicas[r] = life{f.DrainTime(), over}
 	m.reaping.Go(func() {
+		defer close(over)
 		<-r.Done()
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		delete(m.alive, r)
+		delete(l.replicas, r)
+		if i := slices.Index(l.ending, r); i >= 0 {
+			l.ending = slices.Delete(l.ending, i, i+1)
+			m.tell(n)
+		}
+		m.forget(n)
 	})
+}
+
+// forget ends what is kept of a name that has neither a function nor a replica any more. m.mu is held.
+func (m *Manager[Image]) forget(n hearth.Name) {
+	l := m.living[n]
+	if l != nil && m.functions[n] == nil && len(l.replicas) == 0 {
+		delete(m.living, n)
+		m.cfg.Gone(n)
+	}
 }
 
 // changed is told by a replica that its state is another.
@@ -257,7 +310,7 @@ func (m *Manager[Image]) changed(n hearth.Name) {
 		if err := m.reconcile(fn); err != nil {
 			m.cfg.Log.Error("could not start a replica", "function", n.String(), "error", err)
 		}
-		m.tell(fn)
+		m.tell(n)
 		for _, r := range append(slices.Clone(fn.replicas), fn.standby) {
 			if r == nil {
 				continue
@@ -269,32 +322,49 @@ func (m *Manager[Image]) changed(n hearth.Name) {
 	}
 }
 
-// retire takes replicas out of service. They end after the next tell.
-func (fn *function[Image]) retire(replicas ...Replica) { fn.retired = append(fn.retired, replicas...) }
+// retire takes replicas out of service. They are told of as ending, and end after the next tell. m.mu is held.
+func (m *Manager[Image]) retire(fn *function[Image], replicas ...Replica) {
+	l := m.lives(fn.spec.Name())
+	l.ending, l.retired = append(l.ending, replicas...), append(l.retired, replicas...)
+}
 
-// tell tells the watcher what replicas there are; of a sleeping one only why it cannot start. Then it begins to end those that are
-// not there any more. m.mu is held.
-func (m *Manager[Image]) tell(fn *function[Image]) {
-	states := make([]hearth.Replica, 0, len(fn.replicas)+1)
-	for _, r := range fn.replicas {
-		states = append(states, r.State())
-	}
-	if fn.standby != nil {
-		if s := fn.standby.State(); s.Failing != "" {
-			states = append(states, s)
+// dismiss is retire for a replica that nobody was told of. m.mu is held.
+func (m *Manager[Image]) dismiss(n hearth.Name, r Replica) {
+	l := m.lives(n)
+	l.retired = append(l.retired, r)
+}
+
+// tell tells the watcher what replicas there are, also those that are ending; of a sleeping one only why it cannot start. Then it begins
+// to end those that were retired. m.mu is held.
+func (m *Manager[Image]) tell(n hearth.Name) {
+	var states []hearth.Replica
+	if fn := m.functions[n]; fn != nil {
+		for _, r := range fn.replicas {
+			states = append(states, r.State())
+		}
+		if fn.standby != nil {
+			if s := fn.standby.State(); s.Failing != "" {
+				states = append(states, s)
+			}
 		}
 	}
-	m.watch(fn.spec.Name(), states)
-	for _, r := range fn.retired {
-		m.endAfterCalls(r)
+	l := m.lives(n)
+	for _, r := range l.ending {
+		s := r.State()
+		s.Ending, s.Accepting, s.Ready, s.Failing = true, false, false, ""
+		states = append(states, s)
 	}
-	fn.retired = nil
+	m.watch(n, states)
+	for _, r := range l.retired {
+		m.endAfterCalls(r, l.replicas[r].drain)
+	}
+	l.retired = nil
 }
 
 // endAfterCalls ends a replica when the calls are over that it was given. It is given no more. What takes long is left to the
 // replica, which lets it end as well: half of the time that it may take is for that. m.mu is held.
-func (m *Manager[Image]) endAfterCalls(r Replica) {
-	calls, drain := r.State().Calls, m.alive[r].drain
+func (m *Manager[Image]) endAfterCalls(r Replica, drain time.Duration) {
+	calls := r.State().Calls
 	m.reaping.Go(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), drain/2)
 		defer cancel()
@@ -305,33 +375,39 @@ func (m *Manager[Image]) endAfterCalls(r Replica) {
 
 // end takes all that a function has out of service. m.mu is held.
 func (m *Manager[Image]) end(fn *function[Image]) {
-	fn.retire(fn.replicas...)
+	m.retire(fn, fn.replicas...)
 	if fn.standby != nil {
-		fn.retire(fn.standby)
+		m.dismiss(fn.spec.Name(), fn.standby)
 	}
 	fn.replicas, fn.standby = nil, nil
 }
 
 // Remove is hearth.Provider's.
-func (m *Manager[Image]) Remove(ctx context.Context, n hearth.Name) error {
+func (m *Manager[Image]) Remove(n hearth.Name) <-chan struct{} {
 	m.mu.Lock()
-	fn := m.functions[n]
-	delete(m.functions, n)
-	if fn == nil {
-		m.mu.Unlock()
-		return nil
+	defer m.mu.Unlock()
+	if fn := m.functions[n]; fn != nil {
+		m.end(fn)
+		delete(m.functions, n)
+		m.tell(n)
 	}
-	m.end(fn)
-	var ending []Replica // also those that were ending before
-	for r, life := range m.alive {
-		if life.name == n {
-			ending = append(ending, r)
+	gone := make(chan struct{})
+	var left []life // also of those that were ending before
+	if l := m.living[n]; l != nil {
+		left = slices.Collect(maps.Values(l.replicas))
+	}
+	m.forget(n)
+	if len(left) == 0 {
+		close(gone)
+		return gone
+	}
+	m.reaping.Go(func() {
+		defer close(gone)
+		for _, l := range left {
+			<-l.over
 		}
-	}
-	m.tell(fn)
-	m.mu.Unlock()
-	await(ctx, ending)
-	return nil
+	})
+	return gone
 }
 
 // await waits until replicas are gone, and kills them when ctx ends.
@@ -353,9 +429,11 @@ func (m *Manager[Image]) Close(ctx context.Context) {
 	m.mu.Lock()
 	m.closed = true
 	var all []Replica
-	for r := range m.alive {
-		r.End() // at once: nobody is told, and calls have ended before
-		all = append(all, r)
+	for _, l := range m.living {
+		for r := range l.replicas {
+			r.End() // at once: nobody is told, and calls have ended before
+			all = append(all, r)
+		}
 	}
 	m.mu.Unlock()
 	await(ctx, all)

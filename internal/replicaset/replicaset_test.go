@@ -71,6 +71,8 @@ type set struct {
 
 	replicas []*fake
 	at       []string // what the watcher was told last
+	ending   []string // and which are ending
+	gone     []hearth.Name
 	closing  atomic.Bool
 }
 
@@ -82,13 +84,17 @@ func newSet(t *testing.T) *set {
 		s.replicas = append(s.replicas, r)
 		return r, nil
 	}
-	s.Manager = replicaset.New(replicaset.Config[string]{Start: start, Log: slog.New(slog.DiscardHandler)})
+	s.Manager = replicaset.New(replicaset.Config[string]{Start: start, Gone: func(n hearth.Name) { s.gone = append(s.gone, n) }, Log: slog.New(slog.DiscardHandler)})
 	s.Watch(func(_ hearth.Name, list []hearth.Replica) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.at = nil
+		s.at, s.ending = nil, nil
 		for _, r := range list {
-			s.at = append(s.at, r.ID)
+			if r.Ending {
+				s.ending = append(s.ending, r.ID)
+			} else {
+				s.at = append(s.at, r.ID)
+			}
 		}
 	})
 	return s
@@ -98,6 +104,8 @@ func (s *set) close() {
 	s.closing.Store(true)
 	s.Close(context.Background())
 }
+
+func (s *set) toldEnding() []string { s.mu.Lock(); defer s.mu.Unlock(); return s.ending }
 
 func (s *set) told() []string { s.mu.Lock(); defer s.mu.Unlock(); return s.at }
 
@@ -118,7 +126,7 @@ func TestReplicasEndAfterTheirCalls(t *testing.T) {
 			return err
 		},
 		"removed": func(s *set) error {
-			go func() { _ = s.Remove(context.Background(), function("r1", 0).Name()) }()
+			s.Remove(function("r1", 0).Name())
 			return nil
 		},
 	}
@@ -160,18 +168,40 @@ func TestReplicasEndThoughACallGoesOn(t *testing.T) {
 	})
 }
 
-func TestRemovingDoesNotWaitLongerThanItMay(t *testing.T) {
+// TestRemovingDoesNotWait: a function of the same name may be applied while the replicas of the one before go on, and they are told of
+// until they are gone.
+func TestRemovingDoesNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSet(t)
+		name := function("r1", 1).Name()
 		require.NoError(t, s.Apply(function("r1", 1), ""))
 		one := s.replicas[0]
 		one.stays = true
 		one.getReady()
-		one.state.Calls.Begin()
-		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
-		defer cancel()
-		require.NoError(t, s.Remove(ctx, function("r1", 1).Name()))
-		require.True(t, one.killed)
+		gone := s.Remove(name)
+		again := s.Remove(name)
+		require.NoError(t, s.Apply(function("r1", 1), ""))
+		two := s.replicas[1]
+		require.NotEqual(t, one.state.ID, two.state.ID, "though it is of the same revision")
+		require.Equal(t, []string{two.state.ID}, s.told())
+		require.Equal(t, []string{one.state.ID}, s.toldEnding())
+		time.Sleep(time.Hour)
+		for _, c := range []<-chan struct{}{gone, again} {
+			select {
+			case <-c:
+				require.Fail(t, "it is still there")
+			default:
+			}
+		}
+		one.Kill()
+		<-gone
+		<-again
+		require.Empty(t, s.toldEnding())
+		require.Equal(t, []string{two.state.ID}, s.told(), "the new one goes on")
+		require.Empty(t, s.gone, "there is a function of that name")
+		<-s.Remove(name)
+		require.Equal(t, []hearth.Name{name}, s.gone)
+		<-s.Remove(name)
 		s.close()
 	})
 }

@@ -75,6 +75,6 @@ func (m *Manager[Image]) Rollback(n hearth.Name, deployedAt time.Time) (f hearth
 	if err := m.reconcile(fn); err != nil {
 		m.cfg.Log.Error("could not start a replica", "function", n.String(), "error", err)
 	}
-	m.tell(fn)
+	m.tell(n)
 	return fn.spec, true
 }

@@ -34,6 +34,9 @@ type Open struct {
 
 	// Shed refuses the call if there is no free replica and Config.MaxHeld calls wait for one already.
 	Shed bool
+
+	// Queued tells that the call comes from a queue, whose Room it takes.
+	Queued bool
 }
 
 var (

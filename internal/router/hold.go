@@ -80,12 +80,16 @@ func (fn *route) take(t *target, now time.Time) {
 // release is the end of a call that a replica had. left tells that the replica may not know, and still run it.
 func (fn *route) release(t *target, now time.Time, left bool) {
 	fn.mu.Lock()
-	defer fn.mu.Unlock()
 	t.mayRun = t.mayRun || left
 	fn.count(now)
 	t.inflight--
 	fn.inflight--
 	fn.look()
+	over := fn.over()
+	fn.mu.Unlock()
+	if over {
+		fn.forget()
+	}
 }
 
 // look gives those who wait what there is for them, and asks for what they need. It comes after each change of what could be
@@ -125,14 +129,14 @@ func (fn *route) hopeless(full bool) error {
 	switch {
 	case full:
 		return nil
+	case fn.removed:
+		return hearth.Errorf(hearth.NotFound, "function %s was removed", fn.name)
 	case fn.failing != "" && !fn.mayServe():
 		return &hearth.Error{ // the reason may have a line of the function's log, which is the operator's
 			Code:    hearth.Unavailable,
 			Message: fmt.Sprintf("function %s cannot start; hearth describe shows the operator why", fn.name.Function),
 			Err:     errors.New(fn.failing),
 		}
-	case fn.removed:
-		return hearth.Errorf(hearth.NotFound, "function %s was removed", fn.name)
 	case fn.wakeError != nil && time.Since(fn.wokenAt) < wakeAgain:
 		return fn.wakeError
 	}
@@ -143,7 +147,7 @@ func (fn *route) hopeless(full bool) error {
 // replica. fn.mu is held.
 func (fn *route) mayServe() bool {
 	for _, t := range fn.replicas {
-		if t.Accepting || t.Proven {
+		if t.Accepting || t.Proven && !t.Ending {
 			return true
 		}
 	}

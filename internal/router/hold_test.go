@@ -51,12 +51,13 @@ func newBusy(t *testing.T, id string) *busy {
 // counted is a Recorder that counts.
 type counted struct{ held, given, denied atomic.Int32 }
 
-func (c *counted) Started()                 {}
-func (c *counted) Held()                    { c.held.Add(1) }
-func (c *counted) Given(time.Duration)      { c.given.Add(1) }
-func (c *counted) Denied()                  { c.denied.Add(1) }
-func (c *counted) Ended(int, time.Duration) {}
-func (c *counted) Removed(router.Load)      {}
+func (c *counted) Started()                   {}
+func (c *counted) Held()                      { c.held.Add(1) }
+func (c *counted) Given(time.Duration)        { c.given.Add(1) }
+func (c *counted) Denied()                    { c.denied.Add(1) }
+func (c *counted) Ended(int, time.Duration)   {}
+func (c *counted) Removed(func() router.Load) {}
+func (c *counted) Drained(router.Load)        {}
 
 // shed is a call of somebody who waits for it.
 func shed(ctx context.Context, r *router.Router) error {

@@ -12,8 +12,9 @@ type Load struct {
 	InFlight  int    // that replicas have, also those that end
 	Ending    int    // of these, that replicas have which take no more
 	Held      int    // that wait for a replica
-	Known     int    // replicas, of all revisions
+	Known     int    // replicas, of all revisions, that are not ending
 	Available int    // of these, that are ready
+	Draining  int    // replicas that are ending, and still have calls
 	Failing   string // why one of them cannot start
 	Proven    bool   // one has been ready before, so another may help
 
@@ -50,22 +51,58 @@ func (r *Router) Timeout(n hearth.Name) (d time.Duration, ok bool) {
 	return fn.timeout, true
 }
 
-// Room is how many queued calls a function may be given at once: its replicas, or the one that would wake, times what each
-// takes.
+// Room is how many queued calls a function may have at once: its replicas, or the one that would wake, times what each takes; and
+// beside these the calls that replicas have which take no more, as they keep the others from nothing.
 func (r *Router) Room(n hearth.Name) int {
-	fn := r.route(n)
+	r.mu.RLock()
+	fn, draining := r.functions[n], r.draining[n]
+	r.mu.RUnlock()
 	if fn == nil {
 		return 0
 	}
 	fn.mu.Lock()
 	defer fn.mu.Unlock()
-	accepting := 0
+	accepting, elsewhere := 0, fn.queued
 	for _, t := range fn.replicas {
 		if t.Accepting {
 			accepting++
+			elsewhere -= t.queued
 		}
 	}
-	return max(1, accepting) * fn.concurrency
+	for _, old := range draining {
+		elsewhere += old.queuedCalls()
+	}
+	return max(1, accepting)*fn.concurrency + elsewhere
+}
+
+// queuedCalls is how many calls from queues a function has.
+func (fn *route) queuedCalls() int {
+	fn.mu.Lock()
+	defer fn.mu.Unlock()
+	return fn.queued
+}
+
+// noteQueued counts a call that a replica has been given, or has ended, if it is of a queue.
+func (fn *route) noteQueued(t *target, o Open, change int) {
+	if o.Queued {
+		fn.mu.Lock()
+		defer fn.mu.Unlock()
+		t.queued += change
+		fn.queued += change
+	}
+}
+
+// Draining is how many replicas are ending and still have calls: of a function, and of those of its name that were removed.
+func (r *Router) Draining(n hearth.Name) (replicas int) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if fn := r.functions[n]; fn != nil {
+		replicas += fn.load().Draining
+	}
+	for _, fn := range r.draining[n] {
+		replicas += fn.load().Draining
+	}
+	return replicas
 }
 
 // Load is a function's. ok is false if there is no such function.
@@ -83,15 +120,21 @@ func (fn *route) load() Load {
 	defer fn.mu.Unlock()
 	fn.count(time.Now())
 	l := Load{ReplicaTime: fn.replicaTime, BusyTime: fn.busyTime, LoadTime: fn.loadTime, Calls: fn.calls, InFlight: fn.inflight, Ending: fn.inflight,
-		Held: fn.waiting.Len(), Failing: fn.failing, Known: len(fn.replicas), Restarts: fn.restarts, LastExit: fn.lastExit}
+		Held: fn.waiting.Len(), Failing: fn.failing, Restarts: fn.restarts, LastExit: fn.lastExit}
 	for _, t := range fn.replicas {
+		switch {
+		case !t.Ending:
+			l.Known++
+		case t.inflight > 0:
+			l.Draining++
+		}
 		if t.Accepting {
 			l.Ending -= t.inflight
 		}
 		if t.Ready {
 			l.Available++
 		}
-		l.Proven = l.Proven || t.Ready || t.Proven
+		l.Proven = l.Proven || t.Ready || t.Proven && !t.Ending
 	}
 	return l
 }

@@ -22,8 +22,11 @@ type Recorder interface {
 	// Ended tells that a call is over, and with what status: the replica's, or that of the router's error. took is from
 	// Started to the end of the answer's body.
 	Ended(status int, took time.Duration)
-	// Removed tells that the function is gone, and what it had done by then. Calls that are under way still end.
-	Removed(last Load)
+	// Removed tells that the function takes no more calls. Those that are under way still end: load is what it has done by the time of
+	// asking, until Drained.
+	Removed(load func() Load)
+	// Drained comes after Removed, when the last call and the last replica of the function have ended, and tells what it has done.
+	Drained(last Load)
 }
 
 // nothing is a Recorder that keeps nothing.
@@ -34,7 +37,8 @@ func (nothing) Held()                    {}
 func (nothing) Given(time.Duration)      {}
 func (nothing) Denied()                  {}
 func (nothing) Ended(int, time.Duration) {}
-func (nothing) Removed(Load)             {}
+func (nothing) Removed(func() Load)      {}
+func (nothing) Drained(Load)             {}
 
 // Recorders tell two what each call does.
 func Recorders(a, b func(hearth.Name) Recorder) func(hearth.Name) Recorder {
@@ -48,7 +52,8 @@ func (r both) Held()                        { r.a.Held(); r.b.Held() }
 func (r both) Given(waited time.Duration)   { r.a.Given(waited); r.b.Given(waited) }
 func (r both) Denied()                      { r.a.Denied(); r.b.Denied() }
 func (r both) Ended(s int, t time.Duration) { r.a.Ended(s, t); r.b.Ended(s, t) }
-func (r both) Removed(last Load)            { r.a.Removed(last); r.b.Removed(last) }
+func (r both) Removed(load func() Load)     { r.a.Removed(load); r.b.Removed(load) }
+func (r both) Drained(last Load)            { r.a.Drained(last); r.b.Drained(last) }
 
 // StatusCallerGone is recorded for a call whose caller left before the answer. No one is ever answered with it; nginx's logs
 // made it the usual number for that.

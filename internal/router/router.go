@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -48,6 +49,7 @@ type Router struct {
 
 	mu        sync.RWMutex
 	functions map[hearth.Name]*route
+	draining  map[hearth.Name][]*route // that were removed and still have calls or replicas; the last one removed is the last
 
 	watchers watchers
 }
@@ -63,7 +65,8 @@ func New(cfg Config) *Router {
 	if cfg.Recorder == nil {
 		cfg.Recorder = func(hearth.Name) Recorder { return nothing{} }
 	}
-	return &Router{cfg: cfg, functions: map[hearth.Name]*route{}, watchers: watchers{of: map[hearth.Name]chan struct{}{}}}
+	return &Router{cfg: cfg, functions: map[hearth.Name]*route{}, draining: map[hearth.Name][]*route{},
+		watchers: watchers{of: map[hearth.Name]chan struct{}{}}}
 }
 
 // route is one function.
@@ -81,6 +84,9 @@ type route struct {
 	failing     string    // why one cannot start
 	waiting     list.List // of chan grant: the calls that are held, in the order in which they came
 	removed     bool
+	told        bool   // its recorder knows that it was removed,
+	drained     bool   // and that it has neither calls nor replicas any more
+	forget      func() // after drained was set
 	emits       bool
 	aheadAt     time.Time // when the last call was told ahead
 	waking      bool
@@ -90,6 +96,7 @@ type route struct {
 	restarts    uint64    // of replicas, ever
 	lastExit    *hearth.Exit
 	inflight    int // that replicas have, also those that are not listed any more
+	queued      int // of these, that come from a queue
 
 	replicaTime, busyTime, loadTime time.Duration // Load's, up to
 	countedAt                       time.Time     // when what they are sums of last changed
@@ -104,6 +111,7 @@ type target struct {
 	// Under the route's lock:
 	hearth.Replica
 	inflight int
+	queued   int       // of these, that come from a queue
 	avoid    time.Time // until when it is given no calls, as it refused one
 	looks    bool      // a timer is set to look then
 	saidFull bool      // just now: it has a call that we think is over
@@ -116,6 +124,7 @@ func (r *Router) Set(f hearth.Function) {
 	fn := r.functions[f.Name()]
 	if fn == nil {
 		fn = &route{name: f.Name(), recorder: r.cfg.Recorder(f.Name()), cfg: &r.cfg}
+		fn.forget = func() { r.forget(fn) }
 		r.functions[f.Name()] = fn
 	}
 	r.mu.Unlock()
@@ -128,28 +137,100 @@ func (r *Router) Set(f hearth.Function) {
 	fn.look()
 }
 
-// Delete forgets a function. Calls that are held for it are answered.
+// Delete removes a function. Calls that are held for it are answered; those that replicas have go on to their end. What it does until
+// then is counted, also when a function of that name is added again meanwhile.
 func (r *Router) Delete(n hearth.Name) {
 	defer r.watchers.tell(n)
 	r.mu.Lock()
 	fn := r.functions[n]
 	delete(r.functions, n)
-	r.mu.Unlock()
 	if fn != nil {
-		fn.mu.Lock()
-		fn.removed = true
-		fn.mu.Unlock()
-		fn.update(nil)
-		fn.recorder.Removed(fn.load())
+		r.draining[n] = append(r.draining[n], fn)
+	}
+	r.mu.Unlock()
+	if fn == nil {
+		return
+	}
+	fn.mu.Lock()
+	fn.removed = true
+	for _, t := range fn.replicas {
+		t.retire()
+	}
+	fn.look()
+	fn.mu.Unlock()
+	fn.recorder.Removed(fn.load)
+	fn.mu.Lock()
+	fn.told = true
+	fn.mu.Unlock()
+	fn.forgetIfOver()
+}
+
+// forgetIfOver forgets a function that was removed, if it has ended.
+func (fn *route) forgetIfOver() {
+	fn.mu.Lock()
+	over := fn.over()
+	fn.mu.Unlock()
+	if over {
+		fn.forget()
 	}
 }
 
-// Update is told by the provider what replicas a function has.
+// over tells, once, that a function was removed, and that its last call and its last replica have ended. fn.mu is held.
+func (fn *route) over() bool {
+	over := fn.told && !fn.drained && fn.inflight == 0 && len(fn.replicas) == 0
+	fn.drained = fn.drained || over
+	return over
+}
+
+// forget forgets a function that is over.
+func (r *Router) forget(fn *route) {
+	r.mu.Lock()
+	left := slices.DeleteFunc(slices.Clone(r.draining[fn.name]), func(other *route) bool { return other == fn })
+	if len(left) == 0 {
+		delete(r.draining, fn.name)
+	} else {
+		r.draining[fn.name] = left
+	}
+	r.mu.Unlock()
+	fn.recorder.Drained(fn.load())
+}
+
+// Update is told by the provider what replicas a function has, with those of functions of that name that were removed.
 func (r *Router) Update(n hearth.Name, replicas []hearth.Replica) {
 	defer r.watchers.tell(n)
-	if fn := r.route(n); fn != nil {
+	r.mu.RLock()
+	fn, draining := r.functions[n], slices.Clone(r.draining[n])
+	r.mu.RUnlock()
+	for i, old := range draining {
+		newest := fn == nil && i == len(draining)-1 // then all that nobody knows is its
+		var own []hearth.Replica
+		own, replicas = old.split(replicas, newest)
+		old.update(own)
+		old.forgetIfOver()
+	}
+	if fn != nil {
 		fn.update(replicas)
 	}
+}
+
+// split tells a removed function's replicas from the others.
+func (fn *route) split(replicas []hearth.Replica, newest bool) (own, others []hearth.Replica) {
+	fn.mu.Lock()
+	defer fn.mu.Unlock()
+	for _, state := range replicas {
+		if newest || slices.ContainsFunc(fn.replicas, func(t *target) bool { return t.id == state.ID }) {
+			own = append(own, state)
+		} else {
+			others = append(others, state)
+		}
+	}
+	return own, others
+}
+
+// retire makes a replica take no more calls. The route's lock is held.
+func (t *target) retire() {
+	t.Ending, t.Accepting, t.Ready = true, false, false
+	t.transport.close()
 }
 
 func (r *Router) route(n hearth.Name) *route {
@@ -170,7 +251,7 @@ func (fn *route) update(replicas []hearth.Replica) {
 	fn.replicas, fn.failing = nil, ""
 	for _, state := range replicas {
 		t := known[state.ID]
-		if t == nil || t.Address != state.Address { // it may not have had one before it was accepting
+		if t == nil || t.Address != state.Address && !state.Ending { // it may not have had one before it was accepting
 			t = &target{id: state.ID, transport: newTransport(state.Address), given: state.Calls}
 		}
 		if known[state.ID] == t {
@@ -186,6 +267,9 @@ func (fn *route) update(replicas []hearth.Replica) {
 			fn.lastExit = e
 		}
 		t.Replica = state
+		if state.Ending || fn.removed {
+			t.retire()
+		}
 		fn.replicas = append(fn.replicas, t)
 		if state.Failing != "" {
 			fn.failing = state.Failing
@@ -226,7 +310,7 @@ const HeaderReplica = "X-Hearth-Replica"
 // grace is how much longer than the function's timeout its answer is waited for: the watchdog's own 504 comes first.
 const grace = time.Second
 
-// RoundTrip carries a call to a replica and returns its answer, as http.RoundTripper does. The request's URL says the path;
+// RoundTrip carries a call of a queue to a replica and returns its answer, as http.RoundTripper does. The request's URL says the path;
 // its host is ignored. The call may take the function's timeout, once a replica has taken it; the context's end ends it too.
 // A body that is not replayable (GetBody) may be read until its next Read returns, even when the call has ended.
 //
@@ -234,7 +318,7 @@ const grace = time.Second
 // no replica took the call in time, so that it surely did not run, BadGateway if a replica broke off, and Timeout if it took
 // too long.
 func (r *Router) RoundTrip(n hearth.Name, req *http.Request) (*http.Response, error) {
-	return r.Forward(n, req, Open{})
+	return r.Forward(n, req, Open{Queued: true})
 }
 
 // Forward is RoundTrip for a caller that waits for its answer, and can take more than one.
@@ -268,20 +352,22 @@ func (r *Router) send(fn *route, req *http.Request, o Open, began time.Time) (*h
 		if err != nil {
 			return nil, err
 		}
+		fn.noteQueued(t, o, 1)
 		t.transport.keepBody(req)
 		until := time.Now().Add(timeout + grace)
 		a, err := t.transport.roundTrip(req, until, o)
 		switch {
 		case err == nil && fn.again(t, a, req, last):
-			fn.giveUp(t, a)
+			fn.giveUp(t, a, o)
 		case err == nil && a.notTaken():
-			fn.giveUp(t, a)
+			fn.giveUp(t, a, o)
 			return nil, fn.inVain()
 		case err == nil:
-			return fn.answered(t, a, req, began), nil
+			return fn.answered(t, a, o, began), nil
 		default:
 			var unsent *unsentError
 			errors.As(err, &unsent)
+			fn.noteQueued(t, o, -1)
 			fn.release(t, time.Now(), unsent == nil)
 			t.given.End()
 			if unsent == nil || req.Context().Err() != nil {
@@ -297,7 +383,7 @@ func (r *Router) send(fn *route, req *http.Request, o Open, began time.Time) (*h
 }
 
 // answered is a replica's answer as the caller is given it.
-func (fn *route) answered(t *target, a *answer, req *http.Request, began time.Time) *http.Response {
+func (fn *route) answered(t *target, a *answer, o Open, began time.Time) *http.Response {
 	a.Header[HeaderReplica] = []string{t.id}
 	status := a.StatusCode
 	t.given.Answered()
@@ -306,6 +392,7 @@ func (fn *route) answered(t *target, a *answer, req *http.Request, began time.Ti
 	}
 	a.done = func() {
 		now := time.Now()
+		fn.noteQueued(t, o, -1)
 		fn.release(t, now, !a.whole || status == http.StatusGatewayTimeout)
 		if !a.endless {
 			t.given.End()
@@ -316,8 +403,9 @@ func (fn *route) answered(t *target, a *answer, req *http.Request, began time.Ti
 }
 
 // giveUp drops an answer that says that the call did not run.
-func (fn *route) giveUp(t *target, a *answer) {
+func (fn *route) giveUp(t *target, a *answer, o Open) {
 	a.done = func() {
+		fn.noteQueued(t, o, -1)
 		fn.release(t, time.Now(), false)
 		t.given.End()
 	}

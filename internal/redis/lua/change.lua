@@ -1,7 +1,13 @@
--- change: save or delete a function's spec, and tell all hearths. KEYS: 1 functions  2 changes.
+-- change: save or delete a function's spec, and tell all hearths. KEYS: 1 functions  2 changes  3 removed.
 -- ARGV: 1 'save', 'delete', or 'tell' to do neither  2 NAME.NAMESPACE, '' if it is not about one function  3 the instance that
--- does it  4 the spec as JSON.
+-- does it  4 the spec to save, as JSON; or the streams of which a deleted function may have groups left, with spaces.
 -- Returns the change's id. Repeated, it is one more change, which says the same.
-if ARGV[1] == 'save' then redis.call('HSET', KEYS[1], ARGV[2], ARGV[4]) end
-if ARGV[1] == 'delete' then redis.call('HDEL', KEYS[1], ARGV[2]) end
+if ARGV[1] == 'save' then
+  redis.call('HSET', KEYS[1], ARGV[2], ARGV[4])
+  redis.call('HDEL', KEYS[3], ARGV[2])
+end
+if ARGV[1] == 'delete' then
+  redis.call('HDEL', KEYS[1], ARGV[2])
+  redis.call('HSET', KEYS[3], ARGV[2], ARGV[4])
+end
 return redis.call('XADD', KEYS[2], 'MAXLEN', 1000, '*', 'function', ARGV[2], 'by', ARGV[3])
