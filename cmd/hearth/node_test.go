@@ -381,6 +381,32 @@ func TestRestartBringsEverythingBack(t *testing.T) {
 	require.Equal(t, "hi", text)
 }
 
+// TestInvocationsAreCountedSinceADeploymentOrARestart: an update goes on with the count, and the bill forgets nothing.
+func TestInvocationsAreCountedSinceADeploymentOrARestart(t *testing.T) {
+	t.Parallel()
+	raw, state := chaintest.Redis(t), t.TempDir()
+	n := startTestNode(t, raw, state)
+	n.deploy("probe")
+	count := func(want float64, why string) {
+		t.Helper()
+		res, _ := n.do(http.MethodPost, "/function/probe", "")
+		require.Equal(t, http.StatusOK, res.StatusCode)
+		f, ok := n.listed("probe")
+		require.True(t, ok)
+		require.InDelta(t, want, f.InvocationCount, 0, why)
+	}
+	count(1, "the first")
+	n.update(env("2"))
+	count(2, "an update")
+	n.end()
+	n = startTestNode(t, raw, state)
+	count(1, "a restart")
+	n.remove("probe")
+	n.deploy("probe")
+	count(1, "a removal")
+	require.EqualValues(t, 4, n.billed().Calls)
+}
+
 // TestOnlyTheOperatorIsToldWhyAFunctionCannotStart: the reason has a line that the function has printed.
 func TestOnlyTheOperatorIsToldWhyAFunctionCannotStart(t *testing.T) {
 	t.Parallel()

@@ -364,6 +364,9 @@ func (r *Registry) tidy(ctx context.Context, n hearth.Name, e *entry) error {
 		r.leaveBehind(ctx, n, stay)
 	}
 	if !slices.Contains(stay, redis.CallbacksOf(n)) {
+		r.mu.Lock()
+		delete(r.finishing, n)
+		r.mu.Unlock()
 		r.cfg.Dispatch.Delete(n)
 	}
 	return nil
