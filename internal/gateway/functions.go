@@ -164,8 +164,8 @@ func toTheEnd(r *http.Request) (context.Context, context.CancelFunc) {
 // specFields are those of a deployment besides the names, and notSpec those that a client may have from a function's status.
 var (
 	specFields = []string{"image", "envProcess", "envVars", "constraints", "secrets", "labels", "annotations", "limits", "requests", "readOnlyRootFilesystem"}
-	notSpec    = []string{"availableReplicas", "invocationCount", "createdAt", "usage", "updating", "failing", "rollback", "warnings", "enforced",
-		"restarts", "last_exit", "last_error", "etag"}
+	notSpec    = []string{"availableReplicas", "invocationCount", "createdAt", "usage", "updating", "terminating", "draining", "failing",
+		"rollback", "warnings", "enforced", "restarts", "last_exit", "last_error", "etag"}
 )
 
 // deployment reads a spec, and warns of what is in the request and not in the spec.
