@@ -207,7 +207,7 @@ func (c *client) awaitReady(ctx context.Context, n hearth.Name) error {
 			return err
 		case now.Rollback != nil:
 			return fmt.Errorf("was rolled back: %s", now.Rollback.Reason)
-		case now.Failing != "":
+		case now.Failing != "" && now.AvailableReplicas == 0: // else the ones before serve, and a rollback follows
 			return fmt.Errorf("cannot start: %s", now.Failing)
 		case now.AvailableReplicas >= now.Replicas && !now.Updating && !updated:
 			return nil

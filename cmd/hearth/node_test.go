@@ -150,7 +150,7 @@ func TestBadDeploymentsAreRefusedAndChangeNothing(t *testing.T) {
 		require.Equal(t, http.StatusBadRequest, status, says)
 		require.ErrorContains(t, err, says)
 	}
-	for body, says := range map[string]string{"": "not JSON", "[]": "want an object", `{"service":7}`: "service", `{"service":"x","image":"y","labels":[]}`: "labels"} {
+	for body, says := range map[string]string{"": "want a function as JSON", "[]": "want an object", `{"service":7}`: "service", `{"service":"x","image":"y","labels":[]}`: "labels"} {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, n.url()+"/system/functions", strings.NewReader(body))
 		require.NoError(t, err)
 		req.SetBasicAuth(n.credentials.User, n.credentials.Password)
