@@ -113,7 +113,7 @@ func (n *testNode) drained(function string) {
 
 func TestRedisThatIsFullRefusesQueuedCallsAndDrains(t *testing.T) {
 	t.Parallel()
-	r := newOwnRedis(t, "--maxmemory", "8mb")
+	r := newOwnRedis(t, "--maxmemory", "16mb")
 	n := startTestNode(t, r.Client, t.TempDir())
 	gate := filepath.Join(t.TempDir(), "open")
 	n.deploy("probe", func(d *types.FunctionDeployment) { d.EnvVars["max_inflight"], d.EnvVars["write_timeout"] = "1", "1m" })
@@ -126,7 +126,7 @@ func TestRedisThatIsFullRefusesQueuedCallsAndDrains(t *testing.T) {
 	var res *http.Response
 	var text string
 	for ; ; queued++ {
-		require.Less(t, queued, 1000, "8 MB are never full")
+		require.Less(t, queued, 1000, "16 MB are never full")
 		res, text = n.do(http.MethodPost, fmt.Sprintf(write, queued), body)
 		if res.StatusCode != http.StatusAccepted {
 			break
@@ -135,7 +135,7 @@ func TestRedisThatIsFullRefusesQueuedCallsAndDrains(t *testing.T) {
 	require.Greater(t, queued, 10)
 	require.Equal(t, http.StatusTooManyRequests, res.StatusCode, text) // one function may use half of it
 	for i := 0; ; i++ {
-		require.Less(t, i, 1000, "8 MB are never full")
+		require.Less(t, i, 1000, "16 MB are never full")
 		if res, text = n.do(http.MethodPost, "/async-function/awake?write="+t.TempDir()+"/x&until="+gate, body); res.StatusCode != http.StatusAccepted {
 			break
 		}
