@@ -1,13 +1,11 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"github.com/hearthfaas/hearth/internal/forwarded"
@@ -97,12 +95,8 @@ func (c *adminConfig) origin(cert *certificate) origin.Guard {
 // apiOf returns the URL of the management API of the instance with this state directory and gateway URL. It is ""
 // if the gateway serves the API, or if there is no such instance.
 func apiOf(state, gateway string) string {
-	text, err := os.ReadFile(filepath.Join(state, "lock"))
-	if err != nil {
-		return ""
-	}
-	var h holder
-	if json.Unmarshal(text, &h) != nil || h.API == "" {
+	h, ok := holderOf(state)
+	if !ok || h.API == "" {
 		return ""
 	}
 	u, err := url.Parse(gateway)

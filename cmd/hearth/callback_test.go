@@ -186,7 +186,11 @@ func TestPasswordInACallbackURLIsUsedAndNeverShown(t *testing.T) {
 		require.Contains(t, string(text), "http://ada:")
 		require.NotContains(t, string(text), "s3cret")
 	}
-	eventually(t, func() bool { mu.Lock(); defer mu.Unlock(); return strings.Count(log.String(), "given up") == 2 })
+	eventually(t, func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return strings.Count(log.String(), "became a dead letter") == 2
+	})
 	mu.Lock()
 	defer mu.Unlock()
 	require.NotContains(t, log.String(), "s3cret")

@@ -231,17 +231,35 @@ func TestDeployGoesToTheGatewayOfTheFlagTheEnvironmentOrTheFile(t *testing.T) {
 		require.NoError(t, root.ExecuteContext(t.Context()))
 		require.Equal(t, map[string]int{test.want: 1}, asked)
 	}
-	// The password of the state directory is for this machine's gateway alone.
-	c := &client{gateway: "http://gateway.example.com", fromFile: true, state: filepath.Join(dir, ".hearth"), stateNamed: func() bool { return false }}
-	require.NoError(t, os.MkdirAll(c.state, 0o700))
-	require.NoError(t, os.WriteFile(filepath.Join(c.state, "basic-auth-password"), []byte("secret"), 0o600))
-	req, err := http.NewRequest(http.MethodGet, c.gateway, nil)
-	require.NoError(t, err)
-	require.NoError(t, c.authenticate(req))
-	require.Empty(t, req.Header.Get("Authorization"))
-	c.gateway = "http://127.0.0.1:8080"
-	require.NoError(t, c.authenticate(req))
-	require.NotEmpty(t, req.Header.Get("Authorization"))
+}
+
+// The password of the state directory is for this machine's own gateway. Whoever else listens here, or is named by a stack
+// file, must not be sent it.
+func TestThePasswordOfTheStateGoesToItsOwnGatewayOnly(t *testing.T) {
+	state := filepath.Join(t.TempDir(), ".hearth")
+	t.Setenv("HOME", t.TempDir())
+	require.NoError(t, os.MkdirAll(state, 0o700))
+	require.NoError(t, os.WriteFile(filepath.Join(state, "basic-auth-password"), []byte("secret"), 0o600))
+	const lock = `{"pid":1,"address":"127.0.0.1:9090","api":"http://127.0.0.1:9091"}`
+	for _, test := range []struct {
+		gateway, lock string
+		named, sent   bool
+	}{
+		{"http://gateway.example.com", "", false, false},
+		{"http://gateway.example.com", "", true, true},
+		{"http://127.0.0.1:8080", "", false, true},
+		{"http://127.0.0.1:8080", lock, false, false},
+		{"http://127.0.0.1:8080", lock, true, true},
+		{"http://localhost:9090", lock, false, true},
+		{"http://127.0.0.1:9091", lock, false, true},
+	} {
+		require.NoError(t, os.WriteFile(filepath.Join(state, "lock"), []byte(test.lock), 0o600))
+		c := &client{gateway: test.gateway, user: "admin", state: state, stateNamed: func() bool { return test.named }}
+		req, err := http.NewRequest(http.MethodGet, c.gateway, nil)
+		require.NoError(t, err)
+		require.NoError(t, c.authenticate(req))
+		require.Equal(t, test.sent, req.Header.Get("Authorization") != "", "%+v", test)
+	}
 }
 
 func TestABuildIsShownAtLeastEveryTwoSeconds(t *testing.T) {

@@ -49,7 +49,6 @@ type client struct {
 	redis    string // URL; instead of a gateway
 
 	stateNamed, gatewayNamed func() bool
-	fromFile                 bool // the gateway is that of a stack file
 }
 
 // flags are those of every command that speaks to a gateway.
@@ -194,8 +193,8 @@ func (c *client) authenticate(req *http.Request) error {
 		req.SetBasicAuth(user, password)
 		return nil
 	}
-	if c.fromFile && !c.ownState() {
-		return nil // a stack file, which somebody else may have written, cannot ask for our password
+	if !c.ownState() {
+		return nil // neither a stack file that somebody else wrote nor another server may ask for our password
 	}
 	text, err := os.ReadFile(filepath.Join(c.state, "basic-auth-password"))
 	if err != nil {
@@ -209,8 +208,8 @@ func (c *client) authenticate(req *http.Request) error {
 	return nil
 }
 
-// ownState reports whether the state directory is more likely the gateway's than a stored login: it was named, or it is here and the
-// gateway is on this machine.
+// ownState reports whether the state directory is the gateway's, as far as can be known without asking it: the directory was
+// named, or it is here, the gateway is on this machine, and the directory's lock names no other address.
 func (c *client) ownState() bool {
 	if _, err := os.Stat(filepath.Join(c.state, "basic-auth-password")); err != nil {
 		return false
@@ -219,8 +218,17 @@ func (c *client) ownState() bool {
 	if err != nil {
 		return false
 	}
-	ip := net.ParseIP(u.Hostname())
-	return c.stateNamed() || u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()
+	if c.stateNamed() {
+		return true
+	}
+	if ip := net.ParseIP(u.Hostname()); u.Hostname() != "localhost" && (ip == nil || !ip.IsLoopback()) {
+		return false
+	}
+	h, running := holderOf(c.state)
+	if api, err := url.Parse(h.API); running && h.API != "" && err == nil && api.Host == u.Host {
+		return true
+	}
+	return !running || sameEndpoint(u, h.Address)
 }
 
 // print prints a value as JSON, or as the function does.

@@ -109,7 +109,6 @@ func (c *client) gatewayOf(stack *build.Stack) error {
 	if err != nil {
 		return fmt.Errorf("provider.gateway of the stack file: %w", err)
 	}
-	c.fromFile = gateway != c.gateway
 	c.gateway = gateway
 	return nil
 }

@@ -56,6 +56,12 @@ func lockState(dir string) (*stateLock, error) {
 	}
 }
 
+// holderOf reads who has, or had, a state directory. It is not ok if nobody says so.
+func holderOf(state string) (h holder, ok bool) {
+	text, err := os.ReadFile(filepath.Join(state, "lock"))
+	return h, err == nil && json.Unmarshal(text, &h) == nil && h.Address != ""
+}
+
 // say writes who holds the lock.
 func (l *stateLock) say(h holder) error {
 	text, err := json.Marshal(h)
