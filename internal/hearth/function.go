@@ -107,11 +107,16 @@ func (f Function) Timeout() time.Duration {
 
 // DrainTime is how long a replica may take to end: it pauses for healthcheck_interval, and then drains for write_timeout.
 func (f Function) DrainTime() time.Duration {
-	write := duration(f.EnvVars["write_timeout"])
-	if write < 0 {
-		write = defaultTimeout
+	return max(duration(f.EnvVars["healthcheck_interval"]), 0) + f.writeTimeout()
+}
+
+// writeTimeout is the watchdog's, for which it also drains. Unless it is given, it is long enough for the longest call, so that
+// exec_timeout is the one timeout to set.
+func (f Function) writeTimeout() time.Duration {
+	if write := duration(f.EnvVars["write_timeout"]); write >= 0 {
+		return write
 	}
-	return max(duration(f.EnvVars["healthcheck_interval"]), 0) + write
+	return min(max(duration(f.EnvVars["exec_timeout"]), defaultTimeout), maxTimeout)
 }
 
 // drainPause is how long a replica goes on to take calls after SIGTERM: for those that were sent to it just before the router
@@ -124,6 +129,9 @@ func (f Function) Environment() map[string]string {
 	env := map[string]string{"healthcheck_interval": drainPause, "OPENFAAS_NAME": f.Service, "OPENFAAS_NAMESPACE": f.Namespace}
 	if limit := f.Limit().Memory; limit > 0 {
 		env["GOMEMLIMIT"] = fmt.Sprint(limit / 10 * 9) // a hint to Go's collector, below the limit itself
+	}
+	if write := f.writeTimeout(); write > defaultTimeout {
+		env["write_timeout"] = write.String()
 	}
 	maps.Copy(env, f.EnvVars)
 	if f.EnvProcess != "" {
