@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -97,7 +98,8 @@ func TestWakingNeverShrinks(t *testing.T) {
 // TestNextStepIsWokenAhead: while the first step still works, the second one starts; the third one waits for the second's call.
 func TestNextStepIsWokenAhead(t *testing.T) {
 	t.Parallel()
-	n := newTestNode(t)
+	log := &told{}
+	n := newTestNode(t, log.config)
 	step := func(name, topic, emits string) {
 		n.deploy(name, func(d *types.FunctionDeployment) {
 			*d.Labels = map[string]string{"com.openfaas.scale.min": "0"}
@@ -107,6 +109,9 @@ func TestNextStepIsWokenAhead(t *testing.T) {
 	step("first", "", "shop.one")
 	step("second", "shop.one", "shop.two")
 	step("third", "shop.two", "")
+	res, _ := n.do(http.MethodGet, "/function/first?view=menu", "")
+	require.Equal(t, http.StatusOK, res.StatusCode)
+	require.Equal(t, 1, n.replicas("first"))
 	until := filepath.Join(t.TempDir(), "go")
 	answered := make(chan int)
 	go func() {
@@ -120,6 +125,9 @@ func TestNextStepIsWokenAhead(t *testing.T) {
 	}()
 	eventually(t, func() bool { return n.available("second") == 1 })
 	require.Equal(t, 0, n.replicas("third"))
+	woken := `msg=scaled function=second.openfaas-fn from=0 to=1 reason="a call of first.openfaas-fn, which emits to it"`
+	require.Equal(t, 1, strings.Count(log.String(), woken), "the cause is logged, and the view of before was none: %s", log.String())
+	require.Contains(t, log.String(), `msg=scaled function=first.openfaas-fn from=0 to=1 reason="a call"`)
 	require.NoError(t, os.WriteFile(until, nil, 0o600))
 	require.Equal(t, http.StatusOK, <-answered)
 
@@ -127,8 +135,52 @@ func TestNextStepIsWokenAhead(t *testing.T) {
 	step("late", "shop.one", "") // and what is deployed later is found too
 	require.Zero(t, n.replicas("late"))
 	n.registry.WakeAhead(hearth.Name{Function: "first", Namespace: hearth.DefaultNamespace})
-	require.Equal(t, 1, n.replicas("second"))
 	require.Equal(t, 1, n.replicas("late"))
+	require.Equal(t, 0, n.replicas("second"), "an operator has just put it to sleep")
+	res, _ = n.do(http.MethodPost, "/function/second", "")
+	require.Equal(t, http.StatusOK, res.StatusCode, "a call wakes it all the same")
+}
+
+// TestAViewWakesNoOtherFunction: GET hands nothing on, so nobody needs to get ready.
+func TestAViewWakesNoOtherFunction(t *testing.T) {
+	t.Parallel()
+	n := newTestNode(t)
+	n.deploy("first", func(d *types.FunctionDeployment) { (*d.Annotations)["com.hearth.emits"] = "shop.one" })
+	n.deploy("second", onTopic("shop.one"), func(d *types.FunctionDeployment) { (*d.Labels)["com.openfaas.scale.min"] = "0" })
+	n.deploy("third", onTopic("shop.two"), func(d *types.FunctionDeployment) { (*d.Labels)["com.openfaas.scale.min"] = "0" })
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodOptions} {
+		res, _ := n.do(method, "/function/first", "")
+		require.Equal(t, http.StatusOK, res.StatusCode)
+	}
+	n.registry.Wake(hearth.Name{Function: "third", Namespace: hearth.DefaultNamespace}) // had a view woken the second, that came first
+	require.Equal(t, 1, n.replicas("third"))
+	require.Equal(t, 0, n.replicas("second"))
+	res, _ := n.do(http.MethodPost, "/function/first", "")
+	require.Equal(t, http.StatusOK, res.StatusCode)
+	eventually(t, func() bool { return n.replicas("second") == 1 })
+}
+
+// TestWhatAnOperatorSetsStays: against the autoscaler, which looks forty times as often as it usually does, alerts and updates.
+func TestWhatAnOperatorSetsStays(t *testing.T) {
+	t.Parallel()
+	n := newTestNode(t, func(c *nodeConfig) {
+		c.Scaling = scalingConfig{Window: time.Hour, PanicWindow: 100 * time.Millisecond, DrainGoal: 100 * time.Millisecond}
+	})
+	n.deploy("probe", patient, func(d *types.FunctionDeployment) {
+		*d.Labels = map[string]string{"com.openfaas.scale.zero": "true", "com.openfaas.scale.zero-duration": "1s"}
+	})
+	eventually(t, func() bool { return n.replicas("probe") == 0 })
+	require.NoError(t, n.client.ScaleFunction(t.Context(), "probe", "", 3))
+	began := time.Now()
+	eventually(t, func() bool { return time.Since(began) > 3*time.Second || n.replicas("probe") != 3 })
+	require.Equal(t, 3, n.replicas("probe"), "it is not idle for longer than it may be since then")
+	for _, status := range []string{"firing", "resolved"} {
+		require.Equal(t, http.StatusOK, n.system(http.MethodPost, "/system/alert", map[string]any{"status": status, "alerts": []map[string]any{
+			{"status": status, "labels": map[string]string{"function_name": "probe"}}}}, nil))
+		require.Equal(t, 3, n.replicas("probe"), "an alert that is "+status)
+	}
+	n.update(patient, env("2"))
+	require.Equal(t, 3, n.replicas("probe"), "an update")
 }
 
 func TestWarmTimeKeepsReplicasOfOneThatSleeps(t *testing.T) {

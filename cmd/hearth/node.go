@@ -162,12 +162,12 @@ func (n *node) open(ctx context.Context) (err error) {
 	}
 	if !cfg.Plain && !cfg.Scaling.Off {
 		n.scaler = autoscale.New(autoscale.Config{Load: n.router.Load, Backlog: n.dispatch.Backlog, Waiting: n.queue.Waiting, Usage: n.provider.Usage, Log: cfg.Log,
-			Scale: func(ctx context.Context, name hearth.Name, from, to int) error {
-				return n.registry.ScaleFrom(ctx, name, from, to)
+			Scale: func(ctx context.Context, name hearth.Name, change uint64, to int) error {
+				return n.registry.ScaleFrom(ctx, name, change, to)
 			},
 			Stable: cfg.Scaling.Window, Panic: cfg.Scaling.PanicWindow, Drain: cfg.Scaling.DrainGoal})
 	}
-	n.registry = registry.New(registry.Config{Queue: n.queue, Provider: n.provider, Router: n.router, Dispatch: n.dispatch, Log: cfg.Log, Instance: n.instance, Topics: !cfg.Plain, Cron: n.cron, Autoscale: n.scaler, Most: cfg.Scaling.Most,
+	n.registry = registry.New(registry.Config{Queue: n.queue, Provider: n.provider, Router: n.router, Dispatch: n.dispatch, Log: cfg.Log, Instance: n.instance, Topics: !cfg.Plain, Cron: n.cron, Autoscale: n.scaler, Most: cfg.Scaling.Most, KeepByHand: cfg.Scaling.Window,
 		SyncSecrets: n.secrets.Sync})
 	n.provider.Watch(n.registry.Updated)
 	n.provider.WatchRollouts(n.registry.RolloutFailed)

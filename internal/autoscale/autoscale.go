@@ -21,19 +21,23 @@ type Config struct {
 	Waiting func(ctx context.Context, queues []chain.Subscription) ([]int, error)
 	// Usage is what a function's replicas use: asked for those only that follow their processor time. It is hearth.Provider's.
 	Usage func(context.Context, hearth.Name) (hearth.Usage, error)
-	// Scale makes a function that has so many replicas have others, and does nothing if it has another number by now.
-	Scale func(ctx context.Context, n hearth.Name, from, to int) error
+	// Scale makes a function have so many replicas, unless it was changed since the change that the decision was made about.
+	Scale func(ctx context.Context, n hearth.Name, change uint64, to int) error
 	Log   *slog.Logger
 
 	// Tick is how often it looks. Defaults to 250 ms.
 	Tick time.Duration
-	// Stable is the window that shrinking follows from. A longer one keeps replicas through pauses of calls. Defaults to 30 s.
+	// Stable is the window that shrinking follows from, and for which a size stays that an operator has set. A longer one keeps
+	// replicas through pauses of calls. Defaults to DefaultStable.
 	Stable time.Duration
 	// Panic is the window that sudden growth follows from. A longer one is less easily startled. Defaults to 1 s.
 	Panic time.Duration
 	// Drain is within which time what is queued is to be worked off, by functions without labels. Defaults to 1 s.
 	Drain time.Duration
 }
+
+// DefaultStable is the stable window of an autoscaler that was told none.
+const DefaultStable = 30 * time.Second
 
 const (
 	askRedis = time.Second // for which Redis is waited for in one tick
@@ -54,8 +58,12 @@ type Autoscaler struct {
 // function is one that is scaled.
 type function struct {
 	spec    hearth.Function
+	change  uint64 // that made it so
 	scaling hearth.Scaling
 
+	byHand   bool      // an operator has set its size
+	byHandAt time.Time // when it was first looked at since; zero before that
+	began    time.Time // when it got busy, after it had nothing to do for a panic window
 	samples  samples
 	wanted   peak
 	busy     time.Time // when it was last seen with a call; zero is at the next look
@@ -73,7 +81,7 @@ func New(cfg Config) *Autoscaler {
 	for _, d := range []struct {
 		value    *time.Duration
 		fallback time.Duration
-	}{{&cfg.Tick, 250 * time.Millisecond}, {&cfg.Stable, 30 * time.Second}, {&cfg.Panic, time.Second}, {&cfg.Drain, time.Second}} {
+	}{{&cfg.Tick, 250 * time.Millisecond}, {&cfg.Stable, DefaultStable}, {&cfg.Panic, time.Second}, {&cfg.Drain, time.Second}} {
 		if *d.value == 0 {
 			*d.value = d.fallback
 		}
@@ -92,10 +100,25 @@ func (a *Autoscaler) Stop() {
 	a.work.Wait()
 }
 
-// Set adds a function, or makes it known that it has another spec or another size. It counts as busy now.
-func (a *Autoscaler) Set(f hearth.Function) {
+// Set adds a function, or makes it known that it has another spec or another size. change tells this state of it from those before: a
+// decision about an earlier one is refused. One that it wakes, or that is new, counts as busy now.
+func (a *Autoscaler) Set(f hearth.Function, change uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.set(f, change)
+}
+
+// SetByHand is Set for a size that an operator has set. It stays for a stable window, unless a call wakes the function; what was seen
+// before counts no more.
+func (a *Autoscaler) SetByHand(f hearth.Function, change uint64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	fn := a.set(f, change)
+	fn.samples, fn.wanted, fn.busy, fn.byHand, fn.byHandAt = nil, nil, time.Time{}, true, time.Time{}
+}
+
+// set is Set. a.mu is held.
+func (a *Autoscaler) set(f hearth.Function, change uint64) *function {
 	fn := a.functions[f.Name()]
 	if fn == nil {
 		fn = &function{}
@@ -104,10 +127,14 @@ func (a *Autoscaler) Set(f hearth.Function) {
 	if fn.spec.Replicas == 0 || fn.spec.Revision != f.Revision {
 		fn.busy = time.Time{}
 	}
+	if fn.spec.Replicas == 0 && f.Replicas > 0 { // a call has woken it, or its time has come
+		fn.byHand = false
+	}
 	if f.Replicas == 0 { // it needs no memory while it sleeps
 		fn.samples, fn.wanted = nil, nil
 	}
-	fn.spec, fn.scaling, fn.warm, fn.warmAt = f, f.Scaling(), 0, time.Time{}
+	fn.spec, fn.change, fn.scaling, fn.warm, fn.warmAt = f, change, f.Scaling(), 0, time.Time{}
+	return fn
 }
 
 // Delete forgets a function.
@@ -152,6 +179,9 @@ func (a *Autoscaler) look(now time.Time) map[hearth.Name]router.Load {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for n, fn := range a.functions {
+		if fn.byHand && fn.byHandAt.IsZero() {
+			fn.byHandAt = now
+		}
 		if fn.spec.HasWarmTimes() && now.Sub(fn.warmAt) >= askWarm {
 			fn.warm, fn.warmAt = fn.spec.Warm(now), now
 		}
@@ -203,25 +233,42 @@ func (a *Autoscaler) decide(n hearth.Name, l router.Load, waiting int, now time.
 		a.measure(n, fn, now)
 	}
 	if last := len(fn.samples) - 1; fn.busy.IsZero() || l.InFlight+l.Held+waiting > 0 || last >= 0 && fn.samples[last].calls != l.Calls {
+		if now.Sub(fn.busy) > a.cfg.Panic {
+			fn.began = now.Add(-a.cfg.Tick)
+		}
 		fn.busy = now
 	}
 	fn.samples = fn.samples.add(sampleOf(l, fn.cpu, now), a.cfg.Stable)
 	s := Stats{Present: fn.spec.Replicas, Failing: l.Failing != "" && !l.Proven, Warm: fn.warm,
-		Stable: fn.samples.average(a.cfg.Stable), Panic: fn.samples.average(a.cfg.Panic),
+		Stable: fn.samples.averageOf(a.busyPart(fn, now), a.cfg.Stable), Panic: fn.samples.average(a.cfg.Panic),
 		Waiting: waiting + l.Held, InFlight: l.InFlight, Ending: l.Ending, RunTime: fn.samples.runTime(a.cfg.Stable), Concurrency: fn.spec.Concurrency(),
 		Busy: fn.busy, Highest: fn.wanted.highest()}
-	d := Decide(s, fn.scaling, Goals{Drain: a.cfg.Drain}, now)
-	fn.wanted = fn.wanted.add(d.Wanted, now, max(fn.scaling.DownWindow, a.cfg.Panic))
+	if fn.byHand {
+		s.ByHand = fn.byHandAt
+	}
+	d := Decide(s, fn.scaling, Goals{Drain: a.cfg.Drain, Keep: a.cfg.Stable}, now)
+	if fn.scaling.DownWindow > 0 {
+		fn.wanted = fn.wanted.add(d.Wanted, now, max(fn.scaling.DownWindow, a.cfg.Panic))
+	} else {
+		fn.wanted = fn.wanted.add(d.Needed, now, a.cfg.Stable)
+	}
 	if d.Replicas == s.Present {
 		return
 	}
 	fn.applying = true
-	a.work.Go(func() { a.apply(n, s.Present, d) })
+	change := fn.change
+	a.work.Go(func() { a.apply(n, s.Present, change, d) })
+}
+
+// busyPart is the part of the stable window in which a function has been busy: what comes is not averaged with a time before, in which
+// there was nothing to do. It is no shorter than the panic window. a.mu is held.
+func (a *Autoscaler) busyPart(fn *function, now time.Time) time.Duration {
+	return max(a.cfg.Panic, min(a.cfg.Stable, now.Sub(fn.began)))
 }
 
 // apply makes a decision so. It may have to wait for another change of the function.
-func (a *Autoscaler) apply(n hearth.Name, from int, d Decision) {
-	err := a.cfg.Scale(a.ctx, n, from, d.Replicas)
+func (a *Autoscaler) apply(n hearth.Name, from int, change uint64, d Decision) {
+	err := a.cfg.Scale(a.ctx, n, change, d.Replicas)
 	a.mu.Lock()
 	if fn := a.functions[n]; fn != nil {
 		fn.applying = false

@@ -32,7 +32,10 @@ type rig struct {
 	away    error
 	refuse  error
 	spec    hearth.Function
+	change  uint64
 	sizes   []int
+
+	decided func() // a decision was made and is about to be applied; nil for nothing
 }
 
 func newRig(t *testing.T, replicas int, labels ...string) *rig {
@@ -57,23 +60,45 @@ func newRig(t *testing.T, replicas int, labels ...string) *rig {
 			return []int{r.waiting}, r.away
 		},
 		Usage: func(context.Context, hearth.Name) (hearth.Usage, error) { return hearth.Usage{CPU: 1900}, nil },
-		Scale: func(_ context.Context, n hearth.Name, from, to int) error {
+		Scale: func(_ context.Context, n hearth.Name, change uint64, to int) error {
+			if r.decided != nil {
+				r.decided()
+			}
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			if r.refuse != nil {
 				return r.refuse
 			}
-			if from != r.spec.Replicas {
-				return hearth.Errorf(hearth.Conflict, "it has %d", r.spec.Replicas)
+			if change != r.change {
+				return hearth.Errorf(hearth.Conflict, "it was changed meanwhile")
 			}
 			r.spec.Replicas = to
 			r.sizes = append(r.sizes, to)
-			r.Set(r.spec)
+			r.change++
+			r.Set(r.spec, r.change)
 			return nil
 		}})
-	r.Set(r.spec)
+	r.Set(r.spec, 0)
 	t.Cleanup(r.Stop)
 	return r
+}
+
+// wake is what the router lets the registry do for a call.
+func (r *rig) wake() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.spec.Replicas = 1
+	r.change++
+	r.Set(r.spec, r.change)
+}
+
+// byHand is what the registry does for an operator.
+func (r *rig) byHand(replicas int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.spec.Replicas = replicas
+	r.change++
+	r.SetByHand(r.spec, r.change)
 }
 
 // tick lets time pass with so many calls in flight and so many waiting, and returns the size after each tick.
@@ -101,7 +126,8 @@ func TestGrowsWithinTicksOfARushAndShrinksAfterIt(t *testing.T) {
 		r.tick(1, 72, 0)
 	}
 	require.Equal(t, 20, r.spec.Replicas, "72 calls are what 20 take")
-	r.tick(21, 0, 0)
+	require.Equal(t, 18, r.tick(16, 0, 0)[15], "a stable window after 72 calls were there last")
+	r.tick(5, 0, 0)
 	require.Equal(t, 1, r.spec.Replicas, "a stable window, and a panic window, after the last call")
 }
 
@@ -117,6 +143,23 @@ func TestAFunctionThatCrashesMayGrow(t *testing.T) {
 	}
 }
 
+// TestYoungRushIsNotDilutedByWhatWasBefore: in any pause that is shorter than the window its size stays, however little it was of the window.
+func TestYoungRushIsNotDilutedByWhatWasBefore(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, 1)
+	r.tick(40, 0, 0)
+	require.Equal(t, 5, r.tick(4, 20, 0)[3], "a rush of a second, in a window of four")
+	require.Equal(t, 5, r.tick(12, 0, 0)[11], "a pause")
+	r.tick(4, 20, 0)
+	require.Equal(t, 5, r.tick(16, 0, 0)[15], "the last look that needed it counts")
+	require.Equal(t, 1, r.tick(5, 0, 0)[4], "and then the panic window forgets it")
+
+	r = newRig(t, 1, "down.window", "1s") // who wants to shrink sooner shrinks by the mean of the rush, and not of the window
+	r.tick(40, 0, 0)
+	require.Equal(t, 5, r.tick(6, 20, 0)[5])
+	require.Equal(t, 4, r.tick(7, 0, 0)[6], "a second ago it was 20 for 1.5 s of 2.25 s, 13.3 on average")
+}
+
 func TestSleepsAfterTheIdleTimeAndIsNotLookedAtThen(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1, "zero", "true", "zero-duration", "2s")
@@ -127,8 +170,7 @@ func TestSleepsAfterTheIdleTimeAndIsNotLookedAtThen(t *testing.T) {
 	require.Equal(t, 0, r.tick(4, 0, 0)[3])
 	require.Equal(t, asked, r.asked, "one that sleeps costs nothing")
 	require.Nil(t, r.functions[oven].samples)
-	r.spec.Replicas = 1 // the router has woken it
-	r.Set(r.spec)
+	r.wake()
 	require.Equal(t, 1, r.tick(6, 0, 0)[5], "the idle time begins anew")
 	require.Equal(t, 0, r.tick(3, 0, 0)[2])
 }
@@ -140,17 +182,67 @@ func TestRestartBeginsAtThePresentSize(t *testing.T) {
 	require.Equal(t, 1, r.tick(2, 1, 0)[1])
 }
 
-func TestOperatorsSizeIsWhereItGoesOn(t *testing.T) {
+func TestOperatorsSizeStaysForAStableWindow(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 2)
-	r.tick(17, 6, 0)
+	r.tick(40, 6, 0)
 	require.Equal(t, 2, r.spec.Replicas)
-	r.spec.Replicas = 6
-	r.Set(r.spec)
-	require.Equal(t, 2, r.tick(1, 6, 0)[0], "what is not needed goes when the windows say so")
-	r.spec.Replicas = 0
-	r.Set(r.spec)
-	require.Equal(t, 0, r.tick(20, 6, 50)[19], "asleep by hand stays asleep until a call wakes it")
+	r.byHand(6)
+	require.Equal(t, 6, r.tick(16, 6, 0)[15], "whatever was seen before")
+	require.Equal(t, 2, r.tick(2, 6, 0)[1], "what is not needed goes then")
+	r.byHand(1)
+	require.Equal(t, 1, r.tick(16, 24, 100)[15], "nor does it grow")
+	require.Greater(t, r.tick(1, 24, 100)[0], 1)
+	r.byHand(0)
+	require.Equal(t, 0, r.tick(40, 6, 50)[39], "asleep by hand stays asleep until a call wakes it")
+	r.wake()
+	require.Greater(t, r.tick(2, 24, 0)[1], 1, "a call has woken it: then it grows as any other")
+}
+
+// TestOperatorsSizeIsKept: for a stable window, by all that changes sizes without being asked.
+func TestOperatorsSizeIsKept(t *testing.T) {
+	t.Parallel()
+	t.Run("by a decision about the same number that was made before", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t, 4)
+		r.tick(16, 1, 0)
+		r.decided = func() { r.decided = nil; r.byHand(4) }
+		require.Equal(t, 4, r.tick(1, 1, 0)[0], "the decision to shrink came first, and is applied last")
+		require.Nil(t, r.decided)
+		require.Equal(t, 4, r.tick(15, 1, 0)[14])
+		require.Equal(t, 1, r.tick(2, 1, 0)[1])
+	})
+	t.Run("by the idle time", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t, 1, "zero", "true", "zero-duration", "6s")
+		r.tick(23, 0, 0)
+		r.byHand(3)
+		require.Equal(t, 3, r.tick(16, 0, 0)[15], "it was idle for almost as long as it may be")
+		require.Equal(t, 1, r.tick(4, 0, 0)[3])
+		require.Equal(t, 0, r.tick(6, 0, 0)[5], "it is idle since then")
+	})
+	t.Run("by a warm time", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t, 0)
+		(*r.spec.Annotations)["com.hearth.warm"] = "3 from * * * * * for 10m"
+		r.byHand(0)
+		require.Equal(t, 0, r.tick(16, 0, 0)[15])
+		require.Equal(t, 3, r.tick(5, 0, 0)[4])
+	})
+	t.Run("by an update", func(t *testing.T) {
+		t.Parallel()
+		r := newRig(t, 1)
+		r.tick(40, 1, 0)
+		r.byHand(5)
+		r.tick(4, 1, 0)
+		r.mu.Lock()
+		r.spec.Revision = "2"
+		r.change++
+		r.Set(r.spec, r.change)
+		r.mu.Unlock()
+		require.Equal(t, 5, r.tick(12, 1, 0)[11])
+		require.Equal(t, 1, r.tick(3, 1, 0)[2])
+	})
 }
 
 func TestRedisAwayOrAFailedChangeIsNoReasonToStop(t *testing.T) {

@@ -19,7 +19,7 @@ func fleet(b *testing.B, awake int) *Autoscaler {
 	b.Helper()
 	r := router.New(router.Config{})
 	a := New(Config{Load: r.Load, Log: slog.New(slog.DiscardHandler), Backlog: func(hearth.Name) []chain.Subscription { return nil },
-		Scale: func(context.Context, hearth.Name, int, int) error { return nil }})
+		Scale: func(context.Context, hearth.Name, uint64, int) error { return nil }})
 	b.Cleanup(a.Stop)
 	for i := range 10_000 {
 		f := hearth.Function{Revision: "1", FunctionDeployment: types.FunctionDeployment{Service: fmt.Sprintf("function-%d", i), Namespace: hearth.DefaultNamespace,
@@ -31,7 +31,7 @@ func fleet(b *testing.B, awake int) *Autoscaler {
 		if f.Replicas > 0 {
 			r.Update(f.Name(), []hearth.Replica{{ID: "1", Address: "127.0.0.1:1", Ready: true, Accepting: true}})
 		}
-		a.Set(f)
+		a.Set(f, 0)
 	}
 	return a
 }

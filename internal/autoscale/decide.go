@@ -22,7 +22,8 @@ type Stats struct {
 	Concurrency   int           // calls that a replica takes at once
 
 	Busy    time.Time // when it was last seen with a call, queued ones too
-	Highest int       // the most that was wanted within the down window, and the panic window; 0 if there is none
+	ByHand  time.Time // when an operator set its size; zero if nobody has, or a call has woken it since
+	Highest int       // the most that was needed within the stable window, or wanted within the down window; 0 if there is none
 }
 
 // An Average is what a function did in one window.
@@ -37,12 +38,14 @@ type Average struct {
 // Goals are common to all functions.
 type Goals struct {
 	Drain time.Duration // within which what is queued is to be worked off
+	Keep  time.Duration // for which a size that an operator has set stays
 }
 
 // A Decision is how many replicas there should be, and why.
 type Decision struct {
 	Replicas int
 	Wanted   int    // by the load alone: before the caps on how fast it grows and shrinks
+	Needed   int    // for the calls alone that replicas had in the panic window
 	Reason   string // for the log: "12.2 calls in flight, 4.0 for a replica"
 }
 
@@ -54,6 +57,15 @@ const (
 
 // Decide says how many replicas a function should have. It is pure.
 func Decide(s Stats, spec hearth.Scaling, g Goals, now time.Time) Decision {
+	d := decide(s, spec, g, now)
+	if !s.ByHand.IsZero() && now.Sub(s.ByHand) < g.Keep {
+		d.Replicas, d.Reason = s.Present, "set by hand"
+	}
+	return d
+}
+
+// decide is Decide, whoever has set the present size.
+func decide(s Stats, spec hearth.Scaling, g Goals, now time.Time) Decision {
 	floor := max(spec.Min, min(s.Warm, spec.Max))
 	if s.Present == 0 { // the router wakes it for a call
 		return Decision{Replicas: min(s.Warm, spec.Max), Reason: "its warm time has begun"}
@@ -65,6 +77,7 @@ func Decide(s Stats, spec hearth.Scaling, g Goals, now time.Time) Decision {
 	d := Decision{Wanted: s.Present, Reason: "its warm time has begun"}
 	if !spec.Still() {
 		d.Wanted, d.Reason = want(s, spec, g)
+		d.Needed, _ = want(s.taken(spec), spec, g)
 	} else { // it keeps what an operator has given it
 		floor = min(s.Warm, spec.Max)
 	}
@@ -128,6 +141,15 @@ func (s Stats) staying() Stats {
 		a.InFlight, a.Busy = max(0, a.InFlight-n), max(0, a.Busy-n)
 	}
 	s.InFlight -= s.Ending
+	return s
+}
+
+// taken is what replicas had in the panic window, without what waited for one: that is worked off, and keeps no replica.
+func (s Stats) taken(spec hearth.Scaling) Stats {
+	s.Stable, s.Panic.InFlight = Average{}, s.Panic.Busy
+	if spec.Signal != hearth.SignalQueue {
+		s.Waiting = 0
+	}
 	return s
 }
 

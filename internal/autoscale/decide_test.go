@@ -156,6 +156,34 @@ func TestShrinksOnlyWhenAWholeWindowIsKnown(t *testing.T) {
 	require.Equal(t, 12, Decide(s, work(4), goals, now).Replicas, "but it may grow")
 }
 
+func TestOperatorsSizeIsNotChangedBeforeItsTime(t *testing.T) {
+	t.Parallel()
+	g := goals
+	g.Keep = 30 * time.Second
+	zero := work(4)
+	zero.Zero = true
+	for name, test := range map[string]struct {
+		spec   hearth.Scaling
+		change func(*Stats)
+		then   int // when the time is over
+	}{
+		"grows":                {work(4), func(s *Stats) { s.Panic.InFlight = 30 }, 8},
+		"shrinks":              {work(4), func(s *Stats) { s.Stable.InFlight, s.Panic.InFlight = 1, 1 }, 1},
+		"sleeps":               {zero, func(s *Stats) { s.Busy = now.Add(-time.Hour) }, 0},
+		"is warm by the clock": {work(4), func(s *Stats) { s.Warm = 9 }, 9},
+		"wakes by the clock":   {work(4), func(s *Stats) { s.Present, s.Warm = 0, 9 }, 9},
+	} {
+		s := steady(4, Average{InFlight: 14})
+		test.change(&s)
+		s.ByHand = now.Add(time.Millisecond - g.Keep)
+		d := Decide(s, test.spec, g, now)
+		require.Equal(t, s.Present, d.Replicas, name)
+		s.ByHand = now.Add(-g.Keep)
+		require.Equal(t, test.then, Decide(s, test.spec, g, now).Replicas, name)
+		require.Equal(t, d.Wanted, Decide(s, test.spec, g, now).Wanted, "what the load wants is seen meanwhile")
+	}
+}
+
 func TestDownWindowKeepsTheMostThatWasWanted(t *testing.T) {
 	t.Parallel()
 	s := steady(9, Average{InFlight: 1})

@@ -10,7 +10,8 @@ operator had asked for it.
 What is wanted is load / (target x proportion), rounded up: OpenFaaS's formula, and its labels choose the signal and the target. It is
 computed over two windows that all functions have in common, and the larger result wins:
 
-	stable   30 s: how it is. All shrinking follows from it, so a pause between two calls costs nothing
+	stable   30 s: how it is. All shrinking follows from it, so a pause between two calls costs nothing. Of a function that had nothing
+	         to do for a panic window, it begins with what came then: a rush of 5 s is not averaged with 25 s of nothing
 	panic    1 s: how it has just become. It can make a function grow, and keep it from shrinking; it never makes it shrink
 
 A function without labels follows two signals, of which the larger wins. One is its calls in flight, those that are held among them,
@@ -29,8 +30,10 @@ Calls of replicas that end need no other replica, so they make a function grow n
 one replica would be a reason to end the next.
 
 	grows     at most to twice its size in a tick, or by four
-	shrinks   when a whole stable window is known, and no further than the most that was wanted within the panic window, or within
-	          com.openfaas.scale.down.window
+	shrinks   when a whole stable window is known, and no further than the most that replicas were needed for within it, by what they had
+	          in a panic window: so a size stays for a window after the last look that needed it. What waits is worked off, and keeps
+	          none. com.openfaas.scale.down.window is another window for that, and keeps the most that was wanted
+	by hand   what an operator sets stays for a stable window, whatever was seen before; only a call that wakes a function ends that
 	sleeps    after com.openfaas.scale.zero-duration without a call, if com.openfaas.scale.zero lets it; never to zero by the formula
 	wakes     with a call, which is the router's doing; or by the clock, when its warm floor begins
 	fails     while one of its replicas cannot start, it does not grow: more of what fails would not help

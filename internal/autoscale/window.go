@@ -50,13 +50,16 @@ func (l samples) since(window time.Duration) (first sample, whole bool) {
 }
 
 // average is what the function did in the last window, or in what is known of it.
-func (l samples) average(window time.Duration) (a Average) {
+func (l samples) average(window time.Duration) Average { return l.averageOf(window, window) }
+
+// averageOf is the average of a part of a window: its last so much.
+func (l samples) averageOf(part, window time.Duration) (a Average) {
 	if len(l) == 0 {
 		return a
 	}
 	last := l[len(l)-1]
-	first, whole := l.since(window)
-	a.Whole = whole
+	first, _ := l.since(part)
+	_, a.Whole = l.since(window)
 	if took := last.at.Sub(first.at).Seconds(); took > 0 {
 		a.InFlight = (last.load - first.load).Seconds() / took
 		a.Busy = (last.busy - first.busy).Seconds() / took

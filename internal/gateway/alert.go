@@ -5,7 +5,6 @@ import (
 	"net/http"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
-	"github.com/hearthfaas/hearth/internal/router"
 )
 
 // alerts is what AlertManager sends to a webhook, as far as it matters here.
@@ -19,7 +18,7 @@ type alerts struct {
 }
 
 // alert scales functions as OpenFaaS CE does when its rule fires: each time by a share of the most replicas that a function may have
-// (label com.openfaas.scale.factor, 20 percent); and when an alert is resolved, back to the least. One that sleeps stays asleep. What
+// (label com.openfaas.scale.factor, 20 percent); and when an alert is resolved, back to the least. One that sleeps stays asleep, and a size that an operator has just set stays too. What
 // one alert cannot do does not keep the others from being done. See https://docs.openfaas.com/architecture/autoscaling/.
 func (g *Gateway) alert(w http.ResponseWriter, r *http.Request) error {
 	var a alerts
@@ -35,23 +34,21 @@ func (g *Gateway) alert(w http.ResponseWriter, r *http.Request) error {
 			failed = append(failed, err)
 			continue
 		}
-		f, ok := g.cfg.Registry.Function(n)
-		if !ok {
-			failed = append(failed, router.NotFound(n))
-			continue
-		}
-		want := f.MinReplicas()
-		if status := one.Status; status == "firing" || status == "" && a.Status == "firing" {
-			want = min(f.Replicas+f.ScaleStep(), max(f.MaxReplicas(), f.Replicas))
-		}
-		if f.Replicas == 0 || want == f.Replicas {
-			continue
-		}
-		if err := g.cfg.Registry.ScaleFrom(ctx, n, f.Replicas, want); err != nil && hearth.CodeOf(err) != hearth.Conflict {
+		firing := one.Status == "firing" || one.Status == "" && a.Status == "firing"
+		err = g.cfg.Registry.ScaleBy(ctx, n, "the alert "+one.Labels["alertname"], func(f hearth.Function) int {
+			switch {
+			case f.Replicas == 0:
+				return 0
+			case firing:
+				return min(f.Replicas+f.ScaleStep(), max(f.MaxReplicas(), f.Replicas))
+			}
+			return f.MinReplicas()
+		})
+		if hearth.CodeOf(err) == hearth.Conflict {
+			g.cfg.Log.Info("an alert was ignored", "alert", one.Labels["alertname"], "reason", err)
+		} else if err != nil {
 			failed = append(failed, err)
-			continue
 		}
-		g.cfg.Log.Info("scaled by an alert", "function", n.String(), "replicas", want, "alert", one.Labels["alertname"])
 	}
 	if err := errors.Join(failed...); err != nil {
 		code := hearth.CodeOf(failed[0])

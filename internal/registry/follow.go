@@ -229,12 +229,12 @@ func (r *Registry) followDeployment(ctx context.Context, e *entry, f hearth.Func
 		callbacks = callbacks || e.callbacks
 		f.Replicas = r.replicas(e.spec, f)
 	}
-	err := r.run(ctx, f, callbacks)
+	err := r.run(ctx, e, f, callbacks)
 	r.mu.Lock()
 	e.spec, e.gone, e.callbacks, e.broken = f, false, callbacks, err != nil
 	r.subscribers = nil
 	if err != nil {
-		e.spec.Replicas = 0
+		e.size, e.spec.Replicas = f.Replicas, 0
 	}
 	r.back(f.Name())
 	r.mu.Unlock()
@@ -253,7 +253,7 @@ func (r *Registry) schedule(ctx context.Context, f hearth.Function) {
 
 // run makes a spec so that is kept already. A function that cannot run here takes no queued calls, which another hearth may be able
 // to make; it is tried again with the next call, and every half a minute.
-func (r *Registry) run(ctx context.Context, f hearth.Function, callbacks bool) error {
+func (r *Registry) run(ctx context.Context, e *entry, f hearth.Function, callbacks bool) error {
 	if err := r.syncSecrets(ctx, f.Secrets); err != nil {
 		r.cfg.Log.Warn("could not fetch a function's secrets", "function", f.Name().String(), "error", err)
 	}
@@ -261,7 +261,7 @@ func (r *Registry) run(ctx context.Context, f hearth.Function, callbacks bool) e
 	err := r.cfg.Provider.Apply(ctx, f)
 	if err == nil {
 		r.cfg.Dispatch.Set(f, r.subscriptions(f, callbacks))
-		r.autoscale(f)
+		r.autoscale(e, f, false)
 		return nil
 	}
 	r.cfg.Log.Error("a deployed function cannot run here, so its queued calls wait, or are made by another hearth; it is tried again when it is called",
@@ -270,7 +270,7 @@ func (r *Registry) run(ctx context.Context, f hearth.Function, callbacks bool) e
 	r.cfg.Dispatch.Set(f, r.onlyCallbacks(f, callbacks))
 	r.cfg.Provider.Remove(f.Name()) // replicas of an earlier spec
 	r.cfg.Router.Set(f)
-	r.autoscale(f)
+	r.autoscale(e, f, false)
 	return err
 }
 
@@ -286,14 +286,14 @@ func (r *Registry) complete(ctx context.Context, e *entry, callbacks bool) error
 		return nil
 	}
 	f := e.spec
-	f.Replicas = r.limit(f, f.MinReplicas())
+	f.Replicas = r.limit(f, e.size)
 	if err := r.cfg.Provider.Apply(ctx, f); err != nil {
 		r.cfg.Log.Debug("a deployed function still cannot run here", "function", f.Name().String(), "error", err)
 		return nil
 	}
 	r.cfg.Router.Set(f)
 	r.cfg.Dispatch.Set(f, r.subscriptions(f, e.callbacks))
-	r.autoscale(f)
+	r.autoscale(e, f, false)
 	r.mu.Lock()
 	e.spec, e.broken = f, false
 	r.mu.Unlock()

@@ -74,6 +74,9 @@ type Config struct {
 	// Most bounds the replicas that functions may have here. Defaults to no bound.
 	Most Most
 
+	// KeepByHand is for how long a size stays that an operator has set. Defaults to autoscale.DefaultStable.
+	KeepByHand time.Duration
+
 	// Autoscale scales functions, by ScaleFrom. It is nil if nobody but operators does.
 	Autoscale *autoscale.Autoscaler
 }
@@ -89,7 +92,8 @@ type Registry struct {
 	end   context.CancelFunc // of following
 	work  sync.WaitGroup
 
-	suspect atomic.Bool // Redis may have lost what is deployed: all specs are to be read
+	changes atomic.Uint64 // counts changes of functions
+	suspect atomic.Bool   // Redis may have lost what is deployed: all specs are to be read
 
 	mu        sync.RWMutex
 	functions map[hearth.Name]*entry
@@ -110,10 +114,18 @@ type entry struct {
 	callbacks bool // it has a queue for callbacks: it has been called with a callback URL once
 	gone      bool
 	broken    bool // it cannot run here, though it should: it is given no queued calls
+
+	// Under change:
+	changed uint64    // tells the spec and the size from those before
+	size    int       // replicas that it is to have when it can run, while it is broken
+	byHand  time.Time // when an operator has set the size; zero if nobody has, or a call has woken it since
 }
 
 // New makes a registry. The router's Wake must be the registry's Wake.
 func New(cfg Config) *Registry {
+	if cfg.KeepByHand == 0 {
+		cfg.KeepByHand = autoscale.DefaultStable
+	}
 	r := &Registry{cfg: cfg, watch: cfg.Queue.WatchChanges(), functions: map[hearth.Name]*entry{}, left: map[hearth.Name][]chain.Subscription{},
 		drains: map[hearth.Name]*drain{}, finishing: map[hearth.Name]bool{}, looking: map[hearth.Name]bool{}, stopping: make(chan struct{})}
 	r.ctx, r.abort = context.WithCancel(context.Background())
@@ -311,7 +323,7 @@ func (r *Registry) apply(ctx context.Context, e *entry, f hearth.Function) error
 		return err
 	}
 	r.cfg.Dispatch.Set(f, subs)
-	r.autoscale(f)
+	r.autoscale(e, f, false)
 	r.schedule(ctx, f)
 	r.unsubscribe(ctx, before, subs, true) // from topics that it does not want any more
 	return nil

@@ -74,8 +74,9 @@ func (r *Registry) Start(ctx context.Context) error {
 		r.mu.Lock()
 		e.spec.Replicas = replicas
 		r.mu.Unlock()
-		if err := r.run(ctx, e.spec, e.callbacks); err != nil {
+		if err := r.run(ctx, e, e.spec, e.callbacks); err != nil {
 			r.mu.Lock()
+			e.size = e.spec.Replicas
 			e.broken, e.spec.Replicas = true, 0
 			r.mu.Unlock()
 		}

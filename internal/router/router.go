@@ -36,7 +36,8 @@ type Config struct {
 	Wake func(hearth.Name)
 
 	// Ahead is called, in a goroutine of its own, when a call comes for a function that emits messages, at most once in
-	// aheadAgain: those who will get them may be woken meanwhile. Defaults to nothing.
+	// aheadAgain: those who will get them may be woken meanwhile. It is not called for methods that change nothing, such as GET.
+	// Defaults to nothing.
 	Ahead func(hearth.Name)
 
 	// Recorder is called for each new function, and makes what is told about its calls. Defaults to one that keeps nothing.
@@ -344,7 +345,9 @@ func (r *Router) send(fn *route, req *http.Request, o Open, began time.Time) (*h
 	req.URL.Scheme, req.URL.Host = "http", fn.name.Function
 	fn.mu.Lock()
 	fn.calls++
-	fn.tellAhead(began)
+	if !safe(req.Method) { // a view hands nothing on
+		fn.tellAhead(began)
+	}
 	timeout := fn.timeout
 	last := began.Add(min(r.cfg.Hold, timeout))
 	for now := began; ; now = time.Now() {

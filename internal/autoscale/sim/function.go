@@ -65,10 +65,11 @@ type replica struct {
 // A function is simulated alone: it shares no machine with others.
 type function struct {
 	spec
-	res    result
-	served func(c call, began time.Duration) // hears of each call that is done, if it is not nil
-	scaler *autoscale.Autoscaler
-	deploy hearth.Function
+	res     result
+	served  func(c call, began time.Duration) // hears of each call that is done, if it is not nil
+	scaler  *autoscale.Autoscaler
+	changes uint64
+	deploy  hearth.Function
 
 	now     time.Duration
 	events  heap[*replica] // ends of calls, and of starts
@@ -275,7 +276,8 @@ func (f *function) scale(to int) {
 	}
 	f.deploy.Replicas = to
 	if !f.fixed {
-		f.scaler.Set(f.deploy)
+		f.changes++
+		f.scaler.Set(f.deploy, f.changes)
 	}
 }
 
@@ -302,9 +304,9 @@ func (f *function) depths(context.Context, []chain.Subscription) ([]int, error) 
 	return []int{f.waiting.len()}, nil
 }
 
-func (f *function) scaleFrom(_ context.Context, _ hearth.Name, from, to int) error {
-	if from != len(f.live) {
-		return hearth.Errorf(hearth.Conflict, "it has %d replicas", len(f.live))
+func (f *function) scaleFrom(_ context.Context, _ hearth.Name, change uint64, to int) error {
+	if change != f.changes {
+		return hearth.Errorf(hearth.Conflict, "it was changed meanwhile")
 	}
 	f.scale(to)
 	return nil
