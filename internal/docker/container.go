@@ -41,9 +41,7 @@ const (
 	maxProcesses = 512
 	// defaultMemory is for a function without a limit of its own, so that none can take the machine's.
 	defaultMemory = 1 << 30
-	// leastMemory is the smallest memory limit that Docker accepts.
-	leastMemory = 6 << 20
-	secretsDir  = "/var/openfaas/secrets"
+	secretsDir    = "/var/openfaas/secrets"
 )
 
 // port is where a function takes calls. See https://docs.openfaas.com/reference/workloads/.

@@ -170,23 +170,12 @@ func (p *Provider) Apply(ctx context.Context, f hearth.Function) error {
 	spec, image, ok := p.Get(f.Name())
 	if !ok || !spec.DeployedAt.Equal(f.DeployedAt) {
 		var err error
-		if err = p.possible(f); err != nil {
-			return err
-		}
 		if image, err = p.resolve(ctx, f); err != nil {
 			return err
 		}
 	}
 	f.Revision += "-" + image.tag()
 	return p.Manager.Apply(f, image, p.adopt(f, image)...)
-}
-
-// possible refuses what the engine would refuse for each container.
-func (p *Provider) possible(f hearth.Function) error {
-	if limit := f.Limit().Memory; limit > 0 && limit < leastMemory && f.DeployedAt.After(p.began) {
-		return hearth.Errorf(hearth.Invalid, "function %s: limits.memory is %d bytes, and Docker wants at least %d MiB", f.Name(), limit, leastMemory>>20)
-	}
-	return nil
 }
 
 // resolve finds a function's image. One that takes long to fetch is not waited for.
