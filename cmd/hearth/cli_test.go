@@ -35,12 +35,12 @@ func everyCommand(root *cobra.Command, do func(*cobra.Command)) {
 
 func TestEachCommandHasAnExampleAndIsInTheManual(t *testing.T) {
 	t.Parallel()
-	manual, err := os.ReadFile("../../docs/cli.md")
+	manual, err := os.ReadFile("../../docs/reference/cli.md")
 	require.NoError(t, err)
 	everyCommand(newRoot(), func(cmd *cobra.Command) {
 		require.NotEmpty(t, cmd.Short, cmd.CommandPath())
 		require.Contains(t, cmd.Example, "hearth "+strings.Fields(cmd.CommandPath())[1], cmd.CommandPath())
-		require.Contains(t, string(manual), "`"+cmd.CommandPath(), "docs/cli.md lacks a command")
+		require.Contains(t, string(manual), "`"+cmd.CommandPath(), "docs/reference/cli.md lacks a command")
 	})
 }
 

@@ -16,10 +16,10 @@ var (
 	names  = regexp.MustCompile("`(Test[A-Za-z0-9]+)`")
 )
 
-// TestEachGuaranteeHasItsTest looks for the tests that docs/guarantees.md names, in the packages that it names.
+// TestEachGuaranteeHasItsTest looks for the tests that docs/explanation/guarantees.md names, in the packages that it names.
 func TestEachGuaranteeHasItsTest(t *testing.T) {
 	t.Parallel()
-	text, err := os.ReadFile("../../docs/guarantees.md")
+	text, err := os.ReadFile("../../docs/explanation/guarantees.md")
 	require.NoError(t, err)
 	_, promised, _ := strings.Cut(string(text), "## Promised\n")
 	promised, _, _ = strings.Cut(promised, "\n## ")

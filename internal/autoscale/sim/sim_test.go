@@ -105,7 +105,7 @@ func TestNothingIsLostAndTheSameSeedGivesTheSame(t *testing.T) {
 	}
 }
 
-// TestDecisionsAreGood holds what the autoscaler is to come to, with its defaults: see docs/scale.md.
+// TestDecisionsAreGood holds what the autoscaler is to come to, with its defaults: see docs/explanation/capacity.md.
 func TestDecisionsAreGood(t *testing.T) {
 	t.Parallel()
 	usual := settings()[0]
