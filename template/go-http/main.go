@@ -1,5 +1,5 @@
 // Command handler is a function and its watchdog in one process: it serves HTTP and calls the function's Handle. It honours
-// the contract of OpenFaaS's of-watchdog, in mode inproc; see docs/how-to/write-a-function.md for the environment variables.
+// the contract of OpenFaaS's of-watchdog, in mode inproc; docs/reference/configuration.md has the environment variables.
 // It uses the standard library only, and never starts another process.
 package main
 

@@ -164,7 +164,7 @@ func (w *world) start(ctx context.Context) error {
 	return w.deploy(ctx)
 }
 
-// repair does what is to be done before a Redis of one's own starts; see docs/how-to/production.md.
+// repair does what a Redis of your own needs before it starts; see docs/how-to/own-redis.md.
 func (w *world) repair(data string) {
 	cut, err := platform.Repair(data)
 	if err != nil {

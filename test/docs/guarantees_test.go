@@ -23,7 +23,8 @@ func TestEachGuaranteeHasItsTest(t *testing.T) {
 	require.NoError(t, err)
 	_, promised, _ := strings.Cut(string(text), "## Promised\n")
 	promised, _, _ = strings.Cut(promised, "\n## ")
-	rows := strings.Split(strings.TrimSpace(promised), "\n")[2:]
+	_, table, _ := strings.Cut(promised, "\n|---")
+	rows := strings.Split(strings.TrimSpace(table), "\n")[1:]
 	require.Greater(t, len(rows), 20)
 	for _, row := range rows {
 		found := proofs.FindAllStringSubmatch(row, -1)
