@@ -14,7 +14,6 @@ import (
 	"github.com/hearthfaas/hearth/internal/egress"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
-	"github.com/hearthfaas/hearth/internal/router"
 	"github.com/hearthfaas/hearth/internal/tracing"
 )
 
@@ -47,7 +46,7 @@ func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
 	}
 	f, ok := g.cfg.Registry.Function(n)
 	if !ok {
-		return router.NotFound(n)
+		return hearth.NotFoundError(n)
 	}
 	if !g.withinRate(w, r, n) {
 		return nil
@@ -118,7 +117,7 @@ func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
 	span.End(err)
 	if errors.Is(err, redis.ErrNoGroup) {
 		if _, ok := g.cfg.Registry.Function(n); !ok || !g.cfg.Registry.Deployed(ctx, n) {
-			return router.NotFound(n) // it was removed while the body came, perhaps by another hearth
+			return hearth.NotFoundError(n) // it was removed while the body came, perhaps by another hearth
 		}
 		return hearth.Errorf(hearth.Unavailable, "the queue of %s is missing in Redis: deploy the function again", n.Function)
 	}

@@ -9,7 +9,6 @@ import (
 
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/logs"
-	"github.com/hearthfaas/hearth/internal/router"
 	wire "github.com/openfaas/faas-provider/logs"
 )
 
@@ -28,7 +27,7 @@ func (g *Gateway) functionLogs(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if _, ok := g.cfg.Registry.Function(n); !ok {
-		return router.NotFound(n)
+		return hearth.NotFoundError(n)
 	}
 	if q.Follow {
 		defer g.followers.Add(-1)

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
-	"github.com/hearthfaas/hearth/internal/router"
 )
 
 // longestWait is the most that a client may wait for a change in one request. It is less than a request may take to come,
@@ -35,7 +34,7 @@ func (g *Gateway) watched(ctx context.Context, n hearth.Name, known, wait string
 		return hearth.Function{}, status{}, hearth.Errorf(hearth.Invalid, "wait is %q, want a duration such as 20s", wait)
 	}
 	if _, ok := g.cfg.Registry.Function(n); !ok { // before anything is kept of the name
-		return hearth.Function{}, status{}, router.NotFound(n)
+		return hearth.Function{}, status{}, hearth.NotFoundError(n)
 	}
 	over := time.NewTimer(min(patience, longestWait))
 	defer over.Stop()
@@ -43,7 +42,7 @@ func (g *Gateway) watched(ctx context.Context, n hearth.Name, known, wait string
 		changed := g.cfg.Router.Changed(n)
 		f, ok := g.cfg.Registry.Function(n)
 		if !ok {
-			return f, status{}, router.NotFound(n)
+			return f, status{}, hearth.NotFoundError(n)
 		}
 		s := g.statusOf(f)
 		if s.ETag = etagOf(s); last || s.ETag != known {

@@ -65,8 +65,16 @@ func Errorf(code Code, format string, args ...any) *Error {
 	return &Error{Code: code, Message: err.Error(), Err: errors.Unwrap(err)}
 }
 
-// CodeOf is the code of an error: Internal if it has none.
+// NotFoundError is the error for a function that is not deployed.
+func NotFoundError(n Name) error {
+	return Errorf(NotFound, "there is no function %s in the namespace %s", n.Function, n.Namespace)
+}
+
+// CodeOf is the code of an error: "" for nil, and Internal for an error without a code.
 func CodeOf(err error) Code {
+	if err == nil {
+		return ""
+	}
 	var e *Error
 	if errors.As(err, &e) {
 		return e.Code

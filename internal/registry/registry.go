@@ -194,7 +194,7 @@ func (r *Registry) Deploy(ctx context.Context, d types.FunctionDeployment, updat
 	defer end()
 	switch {
 	case e.gone && update:
-		return router.NotFound(n)
+		return hearth.NotFoundError(n)
 	case !e.gone && !update:
 		return hearth.Errorf(hearth.Conflict, "the function %s is deployed already: update it instead", n)
 	case !e.gone:

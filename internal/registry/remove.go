@@ -8,7 +8,6 @@ import (
 
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
-	"github.com/hearthfaas/hearth/internal/router"
 )
 
 // A drain is a function that was removed and whose replicas here still have calls.
@@ -26,7 +25,7 @@ func (r *Registry) Delete(ctx context.Context, n hearth.Name) error {
 	defer end()
 	if e.gone {
 		if _, unused := r.cfg.Queue.Bad(redis.KindFunction, n.String()); !unused {
-			return router.NotFound(n)
+			return hearth.NotFoundError(n)
 		}
 		if err := r.cfg.Queue.DeleteFunction(ctx, n, nil, r.cfg.Instance); err != nil { // a record that was never used here
 			return err

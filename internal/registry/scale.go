@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
-	"github.com/hearthfaas/hearth/internal/router"
 )
 
 // saveTimeout is how long a function that was scaled waits for Redis to know; no other change of it is made meanwhile.
@@ -61,12 +60,12 @@ func (r *Registry) scale(ctx context.Context, n hearth.Name, cause string, decid
 		e = r.find(n)
 	}
 	if e == nil {
-		return router.NotFound(n)
+		return hearth.NotFoundError(n)
 	}
 	e.change.Lock()
 	defer e.change.Unlock()
 	if e.gone {
-		return router.NotFound(n)
+		return hearth.NotFoundError(n)
 	}
 	f := e.spec
 	replicas, err := decide(e)

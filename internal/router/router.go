@@ -300,11 +300,6 @@ func (r *Router) WakeFailed(n hearth.Name, why error) {
 	}
 }
 
-// NotFound is the error of a call for a function that is not deployed.
-func NotFound(n hearth.Name) error {
-	return hearth.Errorf(hearth.NotFound, "there is no function %s in the namespace %s", n.Function, n.Namespace)
-}
-
 // HeaderReplica is put on each answer: the replica that gave it.
 const HeaderReplica = "X-Hearth-Replica"
 
@@ -326,7 +321,7 @@ func (r *Router) RoundTrip(n hearth.Name, req *http.Request) (*http.Response, er
 func (r *Router) Forward(n hearth.Name, req *http.Request, o Open) (*http.Response, error) {
 	fn := r.route(n)
 	if fn == nil {
-		return nil, NotFound(n)
+		return nil, hearth.NotFoundError(n)
 	}
 	began := time.Now()
 	fn.recorder.Started()
