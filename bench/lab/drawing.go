@@ -41,10 +41,10 @@ type drawing struct {
 }
 
 const (
-	plotWidth   = 24 * vg.Centimeter
+	plotWidth   = 26 * vg.Centimeter
 	plotHeight  = 13 * vg.Centimeter
-	plotMargin  = vg.Length(14) // points
-	legendWidth = 6 * vg.Centimeter
+	plotMargin  = vg.Length(14)     // points
+	legendWidth = 8 * vg.Centimeter // fonts that stand in for ours are up to a fifth wider
 )
 
 // A pen tells a curve from the others without its colour: by dashes, and by a symbol on its points. The colours are Okabe
