@@ -153,14 +153,6 @@ func TestTwoHearthsOnOneRedisCallForEachTimeOnce(t *testing.T) {
 	require.Equal(t, fired, strings.Count(logs.String(), "called by the clock"), "each is said once, by whoever was first")
 }
 
-func TestAPlainHearthLeavesTheClockToAConnector(t *testing.T) {
-	t.Parallel()
-	n := newTestNode(t, func(c *nodeConfig) { c.Plain = true })
-	n.deploy("probe", newClocked(t).spec("@every 1s"))
-	require.Nil(t, n.cron)
-	require.Zero(t, n.raw.Exists(t.Context(), cronKey).Val())
-}
-
 type lockedBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer

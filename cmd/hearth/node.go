@@ -40,7 +40,6 @@ type nodeConfig struct {
 	AdminListener net.Listener // nil: there is no admin address
 	Admin         adminConfig
 	TLS           *certificate // nil: plain HTTP
-	Plain         bool         // stand in for a stock gateway
 	NoAuth        bool
 	Backoff       hearth.Backoff
 	Queue         queueLimits
@@ -65,8 +64,8 @@ type node struct {
 	secrets  *secrets.Vault
 	router   *router.Router
 	dispatch *dispatch.Dispatcher
-	cron     *cron.Scheduler       // nil if plain
-	scaler   *autoscale.Autoscaler // nil if plain, or switched off
+	cron     *cron.Scheduler
+	scaler   *autoscale.Autoscaler // nil if switched off
 	meter    *meter.Meter
 	registry *registry.Registry
 	gateway  *gateway.Gateway
@@ -149,7 +148,7 @@ func (n *node) open(ctx context.Context) (err error) {
 		}})
 	n.router = router.New(router.Config{Recorder: router.Recorders(numbers.Recorder, n.meter.Recorder), Wake: func(name hearth.Name) { n.registry.Wake(name) },
 		Ahead: func(name hearth.Name) { n.registry.WakeAhead(name) }})
-	n.dispatch = dispatch.New(dispatch.Config{Queue: n.queue, Log: cfg.Log, Instance: n.instance, Plain: cfg.Plain, Backoff: cfg.Backoff, Delivered: func(name hearth.Name, d dispatch.Delivered) {
+	n.dispatch = dispatch.New(dispatch.Config{Queue: n.queue, Log: cfg.Log, Instance: n.instance, Backoff: cfg.Backoff, Delivered: func(name hearth.Name, d dispatch.Delivered) {
 		numbers.Delivered(name, d)
 		n.meter.Delivered(name, d)
 	}, Tracer: n.tracer, QueueLimit: cfg.Queue.limit(), CallbackBytes: cfg.Queue.callback(),
@@ -157,32 +156,27 @@ func (n *node) open(ctx context.Context) (err error) {
 		EnsureCallbacks: func(ctx context.Context, name hearth.Name, again bool) error {
 			return n.registry.EnsureCallbacks(ctx, name, again)
 		}}, n.router)
-	if !cfg.Plain {
-		n.cron = cron.New(cron.Config{Queue: n.queue, Log: cfg.Log, Notify: n.dispatch.Notify, QueueLimit: cfg.Queue.limit()})
-	}
-	if !cfg.Plain && !cfg.Scaling.Off {
+	n.cron = cron.New(cron.Config{Queue: n.queue, Log: cfg.Log, Notify: n.dispatch.Notify, QueueLimit: cfg.Queue.limit()})
+	if !cfg.Scaling.Off {
 		n.scaler = autoscale.New(autoscale.Config{Load: n.router.Load, Backlog: n.dispatch.Backlog, Waiting: n.queue.Waiting, Usage: n.provider.Usage, Log: cfg.Log,
 			Scale: func(ctx context.Context, name hearth.Name, change uint64, to int) error {
 				return n.registry.ScaleFrom(ctx, name, change, to)
 			},
 			Stable: cfg.Scaling.Window, Panic: cfg.Scaling.PanicWindow, Drain: cfg.Scaling.DrainGoal})
 	}
-	n.registry = registry.New(registry.Config{Queue: n.queue, Provider: n.provider, Router: n.router, Dispatch: n.dispatch, Log: cfg.Log, Instance: n.instance, Topics: !cfg.Plain, Cron: n.cron, Autoscale: n.scaler, Most: cfg.Scaling.Most, KeepByHand: cfg.Scaling.Window,
+	n.registry = registry.New(registry.Config{Queue: n.queue, Provider: n.provider, Router: n.router, Dispatch: n.dispatch, Log: cfg.Log, Instance: n.instance, Cron: n.cron, Autoscale: n.scaler, Most: cfg.Scaling.Most, KeepByHand: cfg.Scaling.Window,
 		SyncSecrets: n.secrets.Sync})
 	n.provider.Watch(n.registry.Updated)
 	n.provider.WatchRollouts(n.registry.RolloutFailed)
 	n.gateway = gateway.New(gateway.Config{Registry: n.registry, Router: n.router, Queue: n.queue, Dispatch: n.dispatch, Provider: n.provider, Secrets: n.secrets, Logs: printed,
 		Log: cfg.Log, Credentials: n.credentials, Origin: cfg.Admin.origin(cfg.TLS), Admin: n.adminURL(), AdminOnly: cfg.Admin.Only,
-		Proxies: cfg.Admin.Proxies, TLS: cfg.TLS.serverConfig(), MaxConnections: cfg.Admin.MaxConnections, Version: versionText(), Plain: cfg.Plain, Usage: n.meter.Report, Metrics: numbers.Handler(), Served: numbers.Served, Tracer: n.tracer,
+		Proxies: cfg.Admin.Proxies, TLS: cfg.TLS.serverConfig(), MaxConnections: cfg.Admin.MaxConnections, Version: versionText(), Usage: n.meter.Report, Metrics: numbers.Handler(), Served: numbers.Served, Tracer: n.tracer,
 		QueueLimit: cfg.Queue.limit(), MaxDelay: cfg.Queue.maxDelay,
 		Rate: func(name hearth.Name) hearth.Rate {
 			f, _ := n.registry.Function(name)
 			return f.Rate()
 		}})
-	state := metrics.State{Functions: n.registry.All, Load: n.router.Load, Queues: n.gateway.AllQueues, Used: n.meter.Since}
-	if n.cron != nil {
-		state.Schedules = n.cron.States
-	}
+	state := metrics.State{Functions: n.registry.All, Load: n.router.Load, Queues: n.gateway.AllQueues, Used: n.meter.Since, Schedules: n.cron.States}
 	numbers.Show(state)
 	n.dispatch.Start()
 	n.meter.Start()
@@ -192,9 +186,7 @@ func (n *node) open(ctx context.Context) (err error) {
 	if n.provider.settle != nil {
 		n.provider.settle(ctx)
 	}
-	if n.cron != nil {
-		n.cron.Start()
-	}
+	n.cron.Start()
 	if n.scaler != nil {
 		n.scaler.Start()
 	}

@@ -42,7 +42,6 @@ type serveConfig struct {
 	Prices    string
 	TLSCert   string
 	TLSKey    string
-	Plain     bool
 	NoAuth    bool
 	Verbose   bool
 
@@ -110,7 +109,6 @@ func (c *serveConfig) addFlags(f *pflag.FlagSet) {
 	f.Var(&c.CallbackAllow, egress.Flag, "private address that callbacks may go to: an IP address, a range such as 10.1.0.0/16 or a host name, each with or without :PORT; repeat the flag, or separate by commas (default $"+callbackAllowEnv+")")
 	f.BoolVar(&c.AdoptRecords, "adopt-records", false, "sign the records in Redis with this instance's secret-key, whoever wrote them; use it once, after the secret-key was lost or Redis was restored, and check hearth list afterwards")
 	f.BoolVar(&c.SharedRedis, "shared-redis", false, "create no Redis users for functions: a function with the address of this Redis can read and write everything in it")
-	f.BoolVar(&c.Plain, "plain", false, "stand in for a stock OpenFaaS gateway: no topics, no retries, one replica")
 	f.BoolVar(&c.NoAuth, "no-auth", false, "let everybody on this machine operate the gateway; only with a loopback address")
 	f.BoolVarP(&c.Verbose, "verbose", "v", false, "log each decision to the state directory's logs/hearth.log")
 }
@@ -177,7 +175,7 @@ func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n 
 	if server != nil {
 		defer func() { err = errors.Join(err, server.Close()) }()
 	}
-	n, err := startNode(ctx, nodeConfig{State: c.State, Provider: c.providerConfig, RedisURL: redisURL, RedisPatience: redisPatience, Listener: listener, AdminListener: admin, Admin: c.Admin, TLS: cert, Plain: c.Plain, NoAuth: c.NoAuth, Log: log,
+	n, err := startNode(ctx, nodeConfig{State: c.State, Provider: c.providerConfig, RedisURL: redisURL, RedisPatience: redisPatience, Listener: listener, AdminListener: admin, Admin: c.Admin, TLS: cert, NoAuth: c.NoAuth, Log: log,
 		Backoff: hearth.Backoff(c.Backoff), Queue: c.Queue, Scaling: c.Scaling, Prices: prices, CallbackAllow: c.CallbackAllow, SharedRedis: c.SharedRedis, AdoptRecords: c.AdoptRecords})
 	if err != nil {
 		return err

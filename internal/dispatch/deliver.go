@@ -110,9 +110,6 @@ func (d *Dispatcher) deliver(ctx context.Context, f hearth.Function, s Subscript
 		return -1
 	}
 	v := decide(policy, got.attempt, time.Since(del.Since), got.outcome, spread{cmp.Or(policy.Backoff, d.cfg.Backoff), rand.Float64()})
-	if d.cfg.Plain && d.calls.Err() == nil && !got.final {
-		v.do = settle
-	}
 	end(cameTo[v.do], v.reason)
 	if v.do == bury {
 		event.Reason = v.kind
@@ -131,7 +128,7 @@ func (d *Dispatcher) deliver(ctx context.Context, f hearth.Function, s Subscript
 // headersOf returns the headers for a call or a callback of an entry. Anybody with write access to Redis may have added the entry.
 func (d *Dispatcher) headersOf(e chain.Entry, s Subscription, callback bool) (http.Header, error) {
 	h, err := headers.OfEntry(e.Header)
-	if err != nil || callback || d.cfg.Plain {
+	if err != nil || callback {
 		return h, err
 	}
 	topic, scheduled := h.Get(chain.HeaderTopic), h.Get(chain.HeaderScheduleTime)
@@ -246,16 +243,9 @@ func (d *Dispatcher) call(ctx context.Context, f hearth.Function, s Subscription
 	if e.CallID == "" {
 		e.CallID = del.ID
 	}
-	if d.cfg.Plain {
-		req.Header.Set(chain.HeaderCallID, e.CallID)
-		if e.Traceparent != "" {
-			req.Header.Set(chain.HeaderTraceparent, e.Traceparent)
-		}
-	} else {
-		chain.Delivery{Topic: s.Topic, Group: s.Group, ID: del.ID, Token: del.Token, Attempt: del.Attempt,
-			CallID: e.CallID, Traceparent: e.Traceparent}.SetHeader(req.Header)
-		req.Header.Set(chain.HeaderConnector, d.cfg.Connector)
-	}
+	chain.Delivery{Topic: s.Topic, Group: s.Group, ID: del.ID, Token: del.Token, Attempt: del.Attempt,
+		CallID: e.CallID, Traceparent: e.Traceparent}.SetHeader(req.Header)
+	req.Header.Set(chain.HeaderConnector, d.cfg.Connector)
 	began := time.Now()
 	res, err := d.target.RoundTrip(f.Name(), req)
 	limit := int64(maxRead)

@@ -50,9 +50,6 @@ type Config struct {
 	// LeaseMargin is by how much a lease outlasts the function's timeout. Defaults to 15 s.
 	LeaseMargin time.Duration
 
-	// Plain makes calls as a stock gateway does: once, without the headers of a delivery, and whatever comes back is the end.
-	Plain bool
-
 	// Delivered is told what each delivery came to, those of callbacks too. Defaults to nobody.
 	Delivered func(n hearth.Name, d Delivered)
 

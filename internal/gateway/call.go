@@ -62,9 +62,7 @@ func (g *Gateway) headersOf(r *http.Request, callID string, now time.Time) http.
 		h[name] = values
 	}
 	headers.DropHops(h)
-	if !g.cfg.Plain {
-		headers.DropDelivery(h)
-	}
+	headers.DropDelivery(h)
 	g.dropPassword(h)
 	h[chain.HeaderCallID] = []string{callID}
 	h[headerStartTime] = []string{strconv.FormatInt(now.UnixNano(), 10)}

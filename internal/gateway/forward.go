@@ -219,9 +219,7 @@ func (g *Gateway) giveBody(w http.ResponseWriter, out, r *http.Request) (*sent, 
 		}
 		out.Trailer[name] = nil
 	}
-	if !g.cfg.Plain {
-		headers.DropDelivery(out.Trailer)
-	}
+	headers.DropDelivery(out.Trailer)
 	out.Body = body
 	return body, nil
 }

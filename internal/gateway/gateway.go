@@ -65,9 +65,6 @@ type Config struct {
 	// Tracer makes the spans of calls. Defaults to none.
 	Tracer *tracing.Tracer
 
-	// Plain lets the headers of a delivery pass, as a stock gateway does: a connector in front of it sets them.
-	Plain bool
-
 	// MaxAsyncBody is how many bytes the body of a queued call may have. Defaults to 1 MiB.
 	MaxAsyncBody int64
 	// Rate is how often one caller may call a function. Defaults to no limit.

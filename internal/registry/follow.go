@@ -246,9 +246,7 @@ func (r *Registry) followDeployment(ctx context.Context, e *entry, f hearth.Func
 
 // schedule lets the function be called by the clock, if it says so.
 func (r *Registry) schedule(ctx context.Context, f hearth.Function) {
-	if r.cfg.Cron != nil {
-		r.cfg.Cron.Set(ctx, f)
-	}
+	r.cfg.Cron.Set(ctx, f)
 }
 
 // run makes a spec so that is kept already. A function that cannot run here takes no queued calls, which another hearth may be able

@@ -11,9 +11,6 @@ type Most struct {
 // limit is how many of the replicas that are asked for a function may have here. A function is never denied its first one, so that
 // it can be woken.
 func (r *Registry) limit(f hearth.Function, replicas int) int {
-	if !r.cfg.Topics {
-		return min(replicas, 1)
-	}
 	replicas = min(replicas, f.MaxReplicas())
 	if r.cfg.Most.Function > 0 {
 		replicas = min(replicas, r.cfg.Most.Function)

@@ -61,14 +61,10 @@ type Config struct {
 	// Instance names this hearth, among those that share the Redis.
 	Instance string
 
-	// Topics says whether functions get the messages of their topics. Without, Hearth stands in for a stock gateway, for
-	// which a connector does that; and a function has one replica at most.
-	Topics bool
-
 	// SyncSecrets makes the secrets here what Redis has, before what may read them starts.
 	SyncSecrets func(context.Context) error
 
-	// Cron calls functions by the clock. It is nil without Topics: for a stock gateway, a connector does that too.
+	// Cron calls functions on their schedules.
 	Cron *cron.Scheduler
 
 	// Most bounds the replicas that functions may have here. Defaults to no bound.
@@ -139,10 +135,8 @@ func (r *Registry) subscriptions(f hearth.Function, callbacks bool) []dispatch.S
 	if callbacks {
 		subs = append(subs, dispatch.Subscription{Subscription: redis.CallbacksOf(n)})
 	}
-	if r.cfg.Topics {
-		for _, topic := range f.Topics() {
-			subs = append(subs, dispatch.Subscription{Subscription: redis.TopicOf(n, topic), Topic: topic})
-		}
+	for _, topic := range f.Topics() {
+		subs = append(subs, dispatch.Subscription{Subscription: redis.TopicOf(n, topic), Topic: topic})
 	}
 	return subs
 }

@@ -36,9 +36,7 @@ func (r *Registry) Delete(ctx context.Context, n hearth.Name) error {
 	if err := r.cfg.Queue.DeleteFunction(ctx, n, bare(subs), r.cfg.Instance); err != nil {
 		return err
 	}
-	if r.cfg.Cron != nil {
-		r.cfg.Cron.Delete(ctx, n)
-	}
+	r.cfg.Cron.Delete(ctx, n)
 	r.stopRunning(n, e, nil)
 	stayed := r.unsubscribe(ctx, subs, nil, false)
 	r.leaveBehind(ctx, n, stayed)
@@ -57,9 +55,7 @@ func (r *Registry) stopRunning(n hearth.Name, e *entry, then func(context.Contex
 	e.gone = true
 	r.drains[n] = d
 	r.mu.Unlock()
-	if r.cfg.Cron != nil {
-		r.cfg.Cron.Forget(n)
-	}
+	r.cfg.Cron.Forget(n)
 	if r.cfg.Autoscale != nil {
 		r.cfg.Autoscale.Delete(n)
 	}

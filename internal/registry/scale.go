@@ -144,7 +144,7 @@ func (r *Registry) wake(n hearth.Name, cause string, ahead bool) {
 // next. The router calls it.
 func (r *Registry) WakeAhead(n hearth.Name) {
 	f, ok := r.Function(n)
-	if !ok || !r.cfg.Topics {
+	if !ok {
 		return
 	}
 	for _, next := range r.asleep(f.Emits()) {

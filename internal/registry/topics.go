@@ -12,9 +12,6 @@ import (
 //
 // Functions that are deployed already go on. Two that are deployed at the same moment may both pass.
 func (r *Registry) ownTopics(f hearth.Function) error {
-	if !r.cfg.Topics {
-		return nil
-	}
 	topics := slices.Concat(f.Topics(), f.Emits())
 	r.mu.RLock()
 	defer r.mu.RUnlock()

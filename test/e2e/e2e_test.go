@@ -196,29 +196,35 @@ func requireOrders(t *testing.T, path string, orders int, longest float64) {
 	require.InDelta(t, longest, most, 1)
 }
 
-// TestStockGatewayWithTheConnector bakes on a gateway that has no topics and no retries, with the connector before it.
+// TestStockGatewayWithTheConnector runs the bakery on a gateway without topics and retries, with the connector beside it.
 func TestStockGatewayWithTheConnector(t *testing.T) {
 	for name, args := range map[string][]string{"sync": nil, "async": {"--async"}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			rdb := chaintest.Redis(t)
-			state := newState(t)
-			r := start(t, state, []string{"REDIS_URL=" + chaintest.URL(rdb)}, "--plain", "--on-ready", "bin/bakery open")
-			status, text := r.post("/function/cashier", ada)
+			dir, err := project()
+			require.NoError(t, err)
+			redisURL := chaintest.URL(chaintest.Redis(t))
+			gateway := startStockGateway(t, redisURL)
+			b := site{t: t, dir: dir, url: gateway.url, managerKey: filepath.Join(gateway.secrets, "manager-key")}
+			out, code := b.bakery("open")
+			require.Zero(t, code, out)
+			status, text := b.post("/function/cashier", ada)
 			require.Equal(t, http.StatusAccepted, status, text)
 			var o bakery.Order
 			require.NoError(t, json.Unmarshal([]byte(text), &o))
 
-			connector, err := harness.Start(exec.Command(filepath.Join(r.dir, "bin", "hearth"), append([]string{"connector", "--gateway", r.url, "--redis", chaintest.URL(rdb),
-				"--secrets", state, "--rebuild", "50ms", "--metrics", "127.0.0.1:0"}, args...)...))
+			connector, err := harness.Start(exec.Command(filepath.Join(dir, "bin", "hearth"), append([]string{
+				"connector", "--gateway", gateway.url, "--redis", redisURL, "--secrets", gateway.secrets,
+				"--rebuild", "50ms", "--metrics", "127.0.0.1:0",
+			}, args...)...))
 			require.NoError(t, err)
-			defer func() { _ = connector.Cmd.Process.Kill() }()
-			eventually(t, func() bool { return r.orderState(o.ID) == bakery.Served })
+			t.Cleanup(func() { _ = connector.Cmd.Process.Kill() })
+			eventually(t, func() bool { return b.orderState(o.ID) == bakery.Served })
 			for range 5 {
-				out, code := r.bakery("order", "brownie=20", "--wait")
+				out, code := b.bakery("order", "brownie=20", "--wait")
 				require.Zero(t, code, out)
 			}
-			r.auditBalances()
+			b.auditBalances()
 			metrics := regexp.MustCompile(`metrics at=(\S+)`).FindStringSubmatch(connector.Output())
 			require.NotNil(t, metrics, connector.Output())
 			res, err := http.Get(metrics[1])
@@ -227,12 +233,11 @@ func TestStockGatewayWithTheConnector(t *testing.T) {
 			require.NoError(t, errors.Join(err, res.Body.Close()))
 			require.Contains(t, string(told), `hearth_queue_depth{function_name="oven.openfaas-fn",queue="oven:bakery.dough"} 0`)
 			require.NotContains(t, string(told), "gateway_", "calls are the gateway's to count")
-			if args == nil { // else the function's commit settles, and the connector does not hear of it
+			if args == nil { // with --async the function's commit settles, and the connector does not see it
 				require.NotContains(t, string(told), `hearth_deliveries_total{function_name="oven.openfaas-fn",outcome="done"} 0`)
 			}
 			require.NoError(t, connector.Cmd.Process.Signal(syscall.SIGTERM))
 			require.NoError(t, <-connector.Done, connector.Output())
-			r.interrupt()
 		})
 	}
 }

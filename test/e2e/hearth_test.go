@@ -45,13 +45,19 @@ func eventually(t *testing.T, condition func() bool) {
 	require.Eventually(t, condition, time.Minute, 5*time.Millisecond)
 }
 
-// running is a hearth that was started by a test.
+// site is a bakery behind a gateway, with the project's commands to work on it.
+type site struct {
+	t          *testing.T
+	dir        string // of the project
+	url        string // of the gateway
+	managerKey string // path
+}
+
+// running is a hearth process that was started by a test, with the bakery behind it.
 type running struct {
 	*harness.Process
-	t     *testing.T
-	dir   string
+	site
 	state string
-	url   string
 }
 
 // newState is a state directory with the images built.
@@ -83,10 +89,10 @@ func launch(t *testing.T, state string, env []string, args ...string) *running {
 	require.NoError(t, err)
 	cmd := exec.Command(filepath.Join(dir, "bin", "hearth"), append([]string{"up", "--state", state, "--listen", "127.0.0.1:0", "--no-build", "--callback-allow", "127.0.0.1"}, args...)...)
 	cmd.Dir = dir
-	cmd.Env = append(append(harness.Without(os.Environ(), "REDIS_URL"), "MANAGER_KEY_FILE="+filepath.Join(state, "secrets", "openfaas-fn", "manager-key")), env...)
+	cmd.Env = append(append(harness.Without(os.Environ(), "REDIS_URL"), "MANAGER_KEY_FILE="+managerKeyOf(state)), env...)
 	p, err := harness.Start(cmd)
 	require.NoError(t, err)
-	r := &running{Process: p, t: t, dir: dir, state: state}
+	r := &running{Process: p, site: site{t: t, dir: dir, managerKey: managerKeyOf(state)}, state: state}
 	t.Cleanup(func() {
 		_ = r.Cmd.Process.Kill()
 		if t.Failed() {
@@ -94,6 +100,10 @@ func launch(t *testing.T, state string, env []string, args ...string) *running {
 		}
 	})
 	return r
+}
+
+func managerKeyOf(state string) string {
+	return filepath.Join(state, "secrets", "openfaas-fn", "manager-key")
 }
 
 // interrupt is Ctrl-C. Nothing may be left behind.
@@ -125,46 +135,46 @@ func (r *running) leftNothing() {
 }
 
 // bakery runs the bakery's command, and returns what it printed and its exit code.
-func (r *running) bakery(args ...string) (string, int) {
-	r.t.Helper()
-	cmd := exec.Command(filepath.Join(r.dir, "bin", "bakery"), args...)
-	cmd.Dir = r.dir
-	cmd.Env = append(os.Environ(), "OPENFAAS_URL="+r.url, "MANAGER_KEY_FILE="+filepath.Join(r.state, "secrets", "openfaas-fn", "manager-key"))
+func (s *site) bakery(args ...string) (string, int) {
+	s.t.Helper()
+	cmd := exec.Command(filepath.Join(s.dir, "bin", "bakery"), args...)
+	cmd.Dir = s.dir
+	cmd.Env = append(os.Environ(), "OPENFAAS_URL="+s.url, "MANAGER_KEY_FILE="+s.managerKey)
 	out, err := cmd.CombinedOutput()
 	if exit := new(exec.ExitError); err != nil {
-		require.ErrorAs(r.t, err, &exit, string(out))
+		require.ErrorAs(s.t, err, &exit, string(out))
 		return string(out), exit.ExitCode()
 	}
 	return string(out), 0
 }
 
-func (r *running) post(path, body string, headers ...string) (int, string) {
-	r.t.Helper()
-	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, r.url+path, strings.NewReader(body))
-	require.NoError(r.t, err)
+func (s *site) post(path, body string, headers ...string) (int, string) {
+	s.t.Helper()
+	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, s.url+path, strings.NewReader(body))
+	require.NoError(s.t, err)
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
 	}
 	res, err := http.DefaultClient.Do(req)
-	require.NoError(r.t, err)
+	require.NoError(s.t, err)
 	defer func() { _ = res.Body.Close() }()
 	text, err := io.ReadAll(res.Body)
-	require.NoError(r.t, err)
+	require.NoError(s.t, err)
 	return res.StatusCode, string(text)
 }
 
-func (r *running) orderState(id string) string {
-	r.t.Helper()
-	res, err := http.Get(r.url + "/function/cashier?order=" + id)
-	require.NoError(r.t, err)
+func (s *site) orderState(id string) string {
+	s.t.Helper()
+	res, err := http.Get(s.url + "/function/cashier?order=" + id)
+	require.NoError(s.t, err)
 	defer func() { _ = res.Body.Close() }()
 	var o bakery.Order
 	_ = json.NewDecoder(res.Body).Decode(&o)
 	return o.State
 }
 
-func (r *running) auditBalances() {
-	r.t.Helper()
-	out, code := r.bakery("audit")
-	require.Zero(r.t, code, out)
+func (s *site) auditBalances() {
+	s.t.Helper()
+	out, code := s.bakery("audit")
+	require.Zero(s.t, code, out)
 }
