@@ -78,13 +78,15 @@ func (c config) measureEcho(ctx context.Context, r *result) error {
 			spent.hearth, all = spent.hearth+after.hearth-before.hearth, all+b.requests
 			alone, through = append(alone, a), append(through, b)
 		}
-		r.Calls = append(r.Calls, calls{Bytes: size, Direct: median(alone), Gateway: median(through), Cost: spent.since(used{}, all)})
+		r.Calls = append(r.Calls, calls{Bytes: size, Direct: median(alone), Gateway: median(through),
+			Cost: spent.since(used{}, all)})
 	}
 	r.LoadMiB, err = h.Memory("VmHWM")
 	return err
 }
 
-// measureMany measures as many functions as a busy machine has, each with a process of its own, called in no order.
+// measureMany measures as many functions as a busy machine has, each with a
+// process of its own, called in no order.
 func (c config) measureMany(ctx context.Context, r *result) error {
 	h, err := c.bed.Up(ctx, "bench/stack.yml", "functions", nil)
 	if err != nil {
@@ -97,7 +99,8 @@ func (c config) measureMany(ctx context.Context, r *result) error {
 		deploying.Go(func() {
 			for i := range work {
 				name := fmt.Sprintf("echo-%d", i)
-				if _, err := h.Do(ctx, http.MethodPost, "/system/functions", fmt.Sprintf(`{"service":%q,"image":"bench/echo:latest"}`, name), nil); err != nil {
+				if _, err := h.Do(ctx, http.MethodPost, "/system/functions",
+					fmt.Sprintf(`{"service":%q,"image":"bench/echo:latest"}`, name), nil); err != nil {
 					failed <- err
 				} else if err := h.Scale(ctx, name, 1); err != nil { // waits until it is ready
 					failed <- err
@@ -147,5 +150,6 @@ func coldStarts(ctx context.Context, h *testbed.Hearth, function string, times i
 		all = append(all, time.Since(began))
 	}
 	slices.Sort(all)
-	return quantiles{P50: testbed.MS(testbed.Quantile(all, 50)), P99: testbed.MS(testbed.Quantile(all, 99))}, nil
+	return quantiles{P50: testbed.MS(testbed.Quantile(all, 50)),
+		P99: testbed.MS(testbed.Quantile(all, 99))}, nil
 }

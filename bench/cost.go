@@ -12,10 +12,12 @@ import (
 	"github.com/hearthfaas/hearth/bench/testbed"
 )
 
-// cost is the processor time that calls have used, in all. Other load on the machine changes it little, as it does not count what was waited for.
+// cost is the processor time that calls have used, in all. Other load on the machine changes it little,
+// as it does not count what was waited for.
 type cost struct {
-	Hearth float64 `json:"hearth_us"`          // a call, in microseconds
-	Redis  float64 `json:"redis_us,omitempty"` // of its main thread, which runs the scripts, one after the other
+	Hearth float64 `json:"hearth_us"` // a call, in microseconds
+	// of its main thread, which runs the scripts, one after the other
+	Redis float64 `json:"redis_us,omitempty"`
 }
 
 // used is what hearth and its Redis have used so far, in seconds.
@@ -39,7 +41,8 @@ func readUsed(ctx context.Context, h *testbed.Hearth) (u used, err error) {
 		if system, err = strconv.ParseFloat(fields[12], 64); err != nil {
 			return u, err
 		}
-		const tick = 10 * time.Millisecond // USER_HZ, which is 100 on all of Linux's architectures that Go has
+		// USER_HZ, which is 100 on all of Linux's architectures that Go has
+		const tick = 10 * time.Millisecond
 		u.hearth = (user + system) * tick.Seconds()
 	}
 	out, err := cli(ctx, h, "INFO", "cpu").Output()

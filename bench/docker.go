@@ -30,7 +30,8 @@ func hasEngine(ctx context.Context) bool {
 	return exec.CommandContext(ctx, "docker", "version").Run() == nil
 }
 
-// measureContainers measures the function that does nothing as a container: what calls cost, and what each way to sleep does.
+// measureContainers measures the function that does nothing as a container: what
+// calls cost, and what each way to sleep does.
 func (c config) measureContainers(ctx context.Context, r *result) error {
 	if !hasEngine(ctx) {
 		fmt.Fprintln(os.Stderr, "no Docker engine answers: containers are not measured")
@@ -40,7 +41,8 @@ func (c config) measureContainers(ctx context.Context, r *result) error {
 	for _, way := range []struct {
 		asleep, state string
 		to            *quantiles
-	}{{"nothing", "", &r.Docker.Nothing}, {"prepared", "created", &r.Docker.Created}, {"frozen", "paused", &r.Docker.Frozen}} {
+	}{{"nothing", "", &r.Docker.Nothing}, {"prepared", "created", &r.Docker.Created},
+		{"frozen", "paused", &r.Docker.Frozen}} {
 		if err := c.measureSleep(ctx, r, way.asleep, way.state, way.to); err != nil {
 			return err
 		}
@@ -49,7 +51,8 @@ func (c config) measureContainers(ctx context.Context, r *result) error {
 }
 
 func (c config) measureSleep(ctx context.Context, r *result, asleep, state string, to *quantiles) error {
-	h, err := c.bed.Up(ctx, "bench/stack.yml", "docker-"+asleep, []string{"--provider", "docker", "--asleep", asleep, "--docker-network", "hearth-bench"})
+	h, err := c.bed.Up(ctx, "bench/stack.yml", "docker-"+asleep,
+		[]string{"--provider", "docker", "--asleep", asleep, "--docker-network", "hearth-bench"})
 	if err != nil {
 		return err
 	}
@@ -88,7 +91,8 @@ func (c config) measureAsleep(ctx context.Context, h *testbed.Hearth, r *contain
 	}
 	fmt.Fprintf(os.Stderr, "%d functions asleep\n", c.asleep)
 	for i := range c.asleep {
-		body := fmt.Sprintf(`{"service":"asleep-%d","image":%q,"labels":{"com.openfaas.scale.min":"0"}}`, i, echo.Image)
+		body := fmt.Sprintf(`{"service":"asleep-%d","image":%q,"labels":{"com.openfaas.scale.min":"0"}}`, i,
+			echo.Image)
 		if _, err := h.Do(ctx, "POST", "/system/functions", body, nil); err != nil {
 			return err
 		}
@@ -100,11 +104,13 @@ func (c config) measureAsleep(ctx context.Context, h *testbed.Hearth, r *contain
 	if r.AsleepMiB, err = h.Memory("VmRSS"); err != nil {
 		return err
 	}
-	id, err := exec.CommandContext(ctx, "docker", "ps", "-q", "--filter", "label=com.hearth.function=asleep-0.openfaas-fn").Output()
+	id, err := exec.CommandContext(ctx, "docker", "ps", "-q", "--filter",
+		"label=com.hearth.function=asleep-0.openfaas-fn").Output()
 	if err != nil {
 		return err
 	}
-	used, err := exec.CommandContext(ctx, "docker", "stats", "--no-stream", "--format", "{{.MemUsage}}", strings.TrimSpace(string(id))).Output()
+	used, err := exec.CommandContext(ctx, "docker", "stats", "--no-stream", "--format", "{{.MemUsage}}",
+		strings.TrimSpace(string(id))).Output()
 	r.FrozenUses, _, _ = strings.Cut(strings.TrimSpace(string(used)), " ")
 	return err
 }
@@ -112,12 +118,14 @@ func (c config) measureAsleep(ctx context.Context, h *testbed.Hearth, r *contain
 // untilContainers waits until a function has so many containers, all in a state; none, if the state is "".
 func untilContainers(ctx context.Context, function, state string, n int) error {
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(10 * time.Millisecond) {
-		out, err := exec.CommandContext(ctx, "docker", "ps", "-a", "--filter", "label=com.hearth.function="+function+".openfaas-fn", "--format", "{{.State}}").Output()
+		out, err := exec.CommandContext(ctx, "docker", "ps", "-a", "--filter",
+			"label=com.hearth.function="+function+".openfaas-fn", "--format", "{{.State}}").Output()
 		if err != nil {
 			return fmt.Errorf("docker ps: %w", err)
 		}
 		states := strings.Fields(string(out))
-		if state == "" && len(states) == 0 || len(states) == n && !slices.ContainsFunc(states, func(s string) bool { return s != state }) {
+		if state == "" && len(states) == 0 || len(states) == n &&
+			!slices.ContainsFunc(states, func(s string) bool { return s != state }) {
 			return nil
 		}
 		if time.Now().After(deadline) {

@@ -26,11 +26,13 @@ type load struct {
 // body is how many bytes each call has.
 type body int
 
-// wrk posts to an address for a while. If spread is not 0, to that many addresses in no order: the URL, with a number from 0 behind it. An answer
-// that is not 2xx or 3xx is an error: figures with failures in them say nothing.
+// wrk posts to an address for a while. If spread is not 0, to that many addresses in no order:
+// the URL, with a number from 0 behind it. An answer that is not 2xx or 3xx is an error:
+// figures with failures in them say nothing.
 func (c config) wrk(ctx context.Context, url string, size body, spread int) (l load, err error) {
 	fmt.Fprintf(os.Stderr, "%d s of POST %s, %d bytes\n", c.seconds, url, size)
-	cmd := exec.CommandContext(ctx, "wrk", "-t", "1", "-c", fmt.Sprint(c.clients), "-d", fmt.Sprintf("%ds", c.seconds), "-s", "wrk.lua", url, "--", fmt.Sprint(size), fmt.Sprint(spread))
+	cmd := exec.CommandContext(ctx, "wrk", "-t", "1", "-c", fmt.Sprint(c.clients), "-d",
+		fmt.Sprintf("%ds", c.seconds), "-s", "wrk.lua", url, "--", fmt.Sprint(size), fmt.Sprint(spread))
 	out, err := cmd.Output()
 	if err != nil {
 		return l, fmt.Errorf("wrk: %w\n%s", err, out)
@@ -41,9 +43,11 @@ func (c config) wrk(ctx context.Context, url string, size body, spread int) (l l
 		return l, fmt.Errorf("wrk: %w\n%s", err, out)
 	}
 	if got.Broken+got.Refused > 0 {
-		return l, fmt.Errorf("%s: %d of %d calls broke off, %d were answered with an error", url, got.Broken, got.Requests, got.Refused)
+		return l, fmt.Errorf("%s: %d of %d calls broke off, %d were answered with an error", url, got.Broken,
+			got.Requests, got.Refused)
 	}
-	l = load{requests: got.Requests, took: time.Duration(got.Micros) * time.Microsecond, P50: float64(got.P50) / 1000, P99: float64(got.P99) / 1000}
+	l = load{requests: got.Requests, took: time.Duration(got.Micros) * time.Microsecond,
+		P50: float64(got.P50) / 1000, P99: float64(got.P99) / 1000}
 	l.PerSecond = float64(l.requests) / l.took.Seconds()
 	return l, nil
 }

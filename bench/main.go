@@ -1,7 +1,7 @@
 /*
-Command bench measures Hearth as its users meet it: it starts the real binary on this machine, loads it from outside, and
-prints one table. It asserts nothing; the figures stand side by side in one run, as figures of different runs or machines do
-not compare.
+Command bench measures Hearth as its users meet it: it starts the real binary on this machine, loads it from
+outside, and prints one table. It asserts nothing; the figures stand side by side in one run, as figures of
+different runs or machines do not compare.
 
 	make bench
 	make bench ARGS='-seconds 10 -json'
@@ -44,7 +44,8 @@ func main() {
 	c := config{}
 	var asJSON bool
 	flag.IntVar(&c.seconds, "seconds", 4, "seconds of each round of load")
-	flag.IntVar(&c.rounds, "rounds", 3, "rounds of sync calls, direct and through the gateway in turn; the median is shown")
+	flag.IntVar(&c.rounds, "rounds", 3,
+		"rounds of sync calls, direct and through the gateway in turn; the median is shown")
 	flag.IntVar(&c.clients, "clients", 32, "connections under load")
 	flag.IntVar(&c.orders, "orders", 6000, "orders of the chain, each of exactly one tray")
 	flag.IntVar(&c.colds, "cold-starts", 200, "how many cold starts")
@@ -52,7 +53,8 @@ func main() {
 	flag.IntVar(&c.asleep, "asleep", 100, "how many functions that sleep at once, as containers")
 	flag.IntVar(&c.many, "functions", 500, "functions, each with a process, that calls are spread over")
 	flag.StringVar(&c.only, "only", "", "measure one part: calls, functions, queue, chain or containers")
-	flag.IntVar(&c.backlog, "backlog", 50_000, "entries that wait on a topic at once; 1000000 takes some minutes")
+	flag.IntVar(&c.backlog, "backlog", 50_000,
+		"entries that wait on a topic at once; 1000000 takes some minutes")
 	flag.StringVar(&c.bed.Fsync, "fsync", "always", "durability: always or everysec")
 	flag.BoolVar(&asJSON, "json", false, "print JSON")
 	flag.Parse()
@@ -75,18 +77,21 @@ func main() {
 // measure runs everything, one after the other: nothing else may use the machine meanwhile.
 func measure(ctx context.Context, c config) (*result, error) {
 	if _, err := exec.LookPath("wrk"); err != nil {
-		return nil, errors.New("wrk is not in PATH: make bench installs it on Debian; elsewhere install it, for example with brew install wrk")
+		return nil, errors.New("wrk is not in PATH: make bench installs it on Debian; elsewhere, " +
+			"for example, brew install wrk")
 	}
 	var err error
 	if c.bed.Root, err = filepath.Abs(".."); err != nil {
 		return nil, err
 	}
 	c.bed.State = filepath.Join(c.bed.Root, ".hearth", "bench")
-	r := &result{Machine: testbed.DescribeMachine(), Durability: "private redis-server, appendfsync " + c.bed.Fsync, Clients: c.clients, Colds: c.colds}
+	r := &result{Machine: testbed.DescribeMachine(),
+		Durability: "private redis-server, appendfsync " + c.bed.Fsync, Clients: c.clients, Colds: c.colds}
 	for _, part := range []struct {
 		name    string
 		measure func(context.Context, *result) error
-	}{{"calls", c.measureEcho}, {"functions", c.measureMany}, {"queue", c.measureQueues}, {"chain", c.measureChain}, {"containers", c.measureContainers}} {
+	}{{"calls", c.measureEcho}, {"functions", c.measureMany}, {"queue", c.measureQueues},
+		{"chain", c.measureChain}, {"containers", c.measureContainers}} {
 		if c.only != "" && c.only != part.name {
 			continue
 		}
@@ -97,7 +102,8 @@ func measure(ctx context.Context, c config) (*result, error) {
 	return r, nil
 }
 
-// measureChain measures the bakery: orders that go through all of its four functions, with bakes that take no time.
+// measureChain measures the bakery: orders that go through all of its four
+// functions, with bakes that take no time.
 func (c config) measureChain(ctx context.Context, r *result) error {
 	h, err := c.bed.Up(ctx, "stack.yml", "bakery", nil, "BAKE_SPEED=100000000")
 	if err != nil {
@@ -117,7 +123,8 @@ func (c config) measureChain(ctx context.Context, r *result) error {
 	}
 	slices.Sort(alone)
 	r.HopMS = testbed.MS(testbed.Quantile(alone, 50)) / hops
-	if err := h.Scale(ctx, "oven", ovens); err != nil { // else what is measured is that an oven has four racks
+	// else what is measured is that an oven has four racks
+	if err := h.Scale(ctx, "oven", ovens); err != nil {
 		return err
 	}
 	began := time.Now()

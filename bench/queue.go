@@ -55,7 +55,8 @@ func (c config) measureQueues(ctx context.Context, r *result) error {
 
 func (c config) measureQueue(ctx context.Context) (q queue, err error) {
 	q.Fsync = c.bed.Fsync
-	h, err := c.bed.Up(ctx, "bench/stack.yml", "queue", []string{"--callback-allow", "127.0.0.1", "--queue-length", "10000000", "--queue-bytes", "8Gi"})
+	h, err := c.bed.Up(ctx, "bench/stack.yml", "queue",
+		[]string{"--callback-allow", "127.0.0.1", "--queue-length", "10000000", "--queue-bytes", "8Gi"})
 	if err != nil {
 		return q, err
 	}
@@ -96,12 +97,16 @@ func (c config) measureQueue(ctx context.Context) (q queue, err error) {
 		return q, err
 	}
 	q.Cost = after.since(before, all)
-	q.Accepted, q.During, q.Executed = median(accepted), float64(during)/accepting.Seconds(), float64(left)/emptying.Seconds()
+	q.Accepted = median(accepted)
+	q.During = float64(during) / accepting.Seconds()
+	q.Executed = float64(left) / emptying.Seconds()
 	return q, drainBacklog(ctx, h, c.backlog, &q)
 }
 
-// doneWithin makes calls with a callback, one each time that every has passed, and tells how long after a call its callback came.
-func doneWithin(ctx context.Context, h *testbed.Hearth, calls int, every time.Duration) (took quantiles, err error) {
+// doneWithin makes calls with a callback, one each time that every has passed, and tells
+// how long after a call its callback came.
+func doneWithin(ctx context.Context, h *testbed.Hearth, calls int,
+	every time.Duration) (took quantiles, err error) {
 	fmt.Fprintf(os.Stderr, "%d calls, one every %v, with callbacks\n", calls, every)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -129,7 +134,8 @@ func doneWithin(ctx context.Context, h *testbed.Hearth, calls int, every time.Du
 			return took, ctx.Err()
 		}
 		asking.Go(func() {
-			req, _ := http.NewRequestWithContext(ctx, http.MethodPost, h.URL+"/async-function/echo", strings.NewReader("hello"))
+			req, _ := http.NewRequestWithContext(ctx, http.MethodPost, h.URL+"/async-function/echo",
+				strings.NewReader("hello"))
 			req.Header.Set("X-Callback-Url", "http://"+l.Addr().String())
 			began := time.Now()
 			res, err := http.DefaultClient.Do(req)
@@ -161,7 +167,8 @@ func doneWithin(ctx context.Context, h *testbed.Hearth, calls int, every time.Du
 		all = append(all, came.Sub(at))
 	}
 	slices.Sort(all)
-	return quantiles{P50: testbed.MS(testbed.Quantile(all, 50)), P99: testbed.MS(testbed.Quantile(all, 99))}, nil
+	return quantiles{P50: testbed.MS(testbed.Quantile(all, 50)),
+		P99: testbed.MS(testbed.Quantile(all, 99))}, nil
 }
 
 // drainBacklog puts entries on the topic, much faster than they can be executed, and sees how fast they go.
@@ -214,9 +221,11 @@ func cli(ctx context.Context, h *testbed.Hearth, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// bytesPerCall is what one queued call of echo takes in Redis, of those that wait now; 0 if there are too few to tell.
+// bytesPerCall is what one queued call of echo takes in Redis, of those that
+// wait now; 0 if there are too few to tell.
 func bytesPerCall(ctx context.Context, h *testbed.Hearth) (float64, error) {
-	const script = `return {redis.call('XLEN', KEYS[1]), redis.call('MEMORY', 'USAGE', KEYS[1], 'SAMPLES', 0) or 0}`
+	const script = `return {redis.call('XLEN', KEYS[1]),
+	redis.call('MEMORY', 'USAGE', KEYS[1], 'SAMPLES', 0) or 0}`
 	out, err := cli(ctx, h, "EVAL", script, "1", "{fn:echo.openfaas-fn}.calls").Output()
 	if err != nil {
 		return 0, fmt.Errorf("redis-cli EVAL: %w", err)
@@ -242,7 +251,8 @@ func fill(ctx context.Context, h *testbed.Hearth, entries int) error {
 		defer func() { _ = in.Close() }()
 		w := bufio.NewWriterSize(in, 1<<20)
 		for range entries {
-			_, _ = fmt.Fprintf(w, "*5\r\n$4\r\nXADD\r\n$%d\r\n%s\r\n$1\r\n*\r\n$4\r\nbody\r\n$5\r\nhello\r\n", len(stream), stream)
+			_, _ = fmt.Fprintf(w, "*5\r\n$4\r\nXADD\r\n$%d\r\n%s\r\n$1\r\n*\r\n$4\r\nbody\r\n$5\r\nhello\r\n",
+				len(stream), stream)
 		}
 		_ = w.Flush()
 	}()

@@ -48,34 +48,46 @@ func (r *result) show(out io.Writer) {
 	row(fmt.Sprintf("%d clients", r.Clients), "rate", "p50", "p99")
 	for _, s := range r.Calls {
 		size := sized(s.Bytes)
-		row("function, called directly", per(s.Direct.PerSecond), millis(s.Direct.P50), millis(s.Direct.P99), size)
-		row("function, through the gateway", per(s.Gateway.PerSecond), millis(s.Gateway.P50), millis(s.Gateway.P99), fmt.Sprintf("%s, %.2f of direct; hearth uses %.0f µs of a core", size, s.Gateway.PerSecond/s.Direct.PerSecond, s.Cost.Hearth))
+		row("function, called directly", per(s.Direct.PerSecond), millis(s.Direct.P50),
+			millis(s.Direct.P99), size)
+		row("function, through the gateway", per(s.Gateway.PerSecond), millis(s.Gateway.P50),
+			millis(s.Gateway.P99), fmt.Sprintf("%s, %.2f of direct; hearth uses %.0f µs of a core", size,
+				s.Gateway.PerSecond/s.Direct.PerSecond, s.Cost.Hearth))
 	}
 	if r.Many != nil {
-		row("calls of many functions", per(r.Many.Sync.PerSecond), millis(r.Many.Sync.P50), millis(r.Many.Sync.P99), fmt.Sprintf("1 KiB there and back, %d functions in no order", r.Many.Functions))
+		row("calls of many functions", per(r.Many.Sync.PerSecond), millis(r.Many.Sync.P50),
+			millis(r.Many.Sync.P99), fmt.Sprintf("1 KiB there and back, %d functions in no order",
+				r.Many.Functions))
 	}
 	if r.Colds > 0 && len(r.Calls) > 0 {
-		row("cold start of a process", "", millis(r.Cold.P50), millis(r.Cold.P99), fmt.Sprintf("of %d", r.Colds))
+		row("cold start of a process", "", millis(r.Cold.P50), millis(r.Cold.P99),
+			fmt.Sprintf("of %d", r.Colds))
 	}
 	for _, q := range r.Queues {
 		note := "fsync " + q.Fsync
-		row("queued calls accepted", per(q.Accepted.PerSecond), millis(q.Accepted.P50), millis(q.Accepted.P99), fmt.Sprintf("%s, while %.0f/s are executed", note, q.During))
+		row("queued calls accepted", per(q.Accepted.PerSecond), millis(q.Accepted.P50),
+			millis(q.Accepted.P99), fmt.Sprintf("%s, while %.0f/s are executed", note, q.During))
 		executed := note
 		if q.Call > 0 {
 			executed += fmt.Sprintf("; %.0f bytes a call in Redis, with its headers", q.Call)
 		}
 		row("queued calls executed", per(q.Executed), "", "", executed)
-		row("one queued call, all in all", "", "", "", fmt.Sprintf("%s; hearth uses %.0f µs of a core, the thread of Redis that runs scripts %.0f µs", note, q.Cost.Hearth, q.Cost.Redis))
+		row("one queued call, all in all", "", "", "",
+			fmt.Sprintf("%s; hearth uses %.0f µs of a core, the thread of Redis that runs scripts %.0f µs",
+				note, q.Cost.Hearth, q.Cost.Redis))
 		row("from a queued call to its callback", "", millis(q.Done.P50), millis(q.Done.P99), note+", 200/s")
 		row(fmt.Sprintf("backlog of %d", q.Backlog), per(float64(q.Backlog)/q.DrainSec), "", "",
-			fmt.Sprintf("%s; the first tenth %.0f/s, the last %.0f/s; %.0f bytes an entry", note, q.Deep, q.Shallow, q.Bytes))
+			fmt.Sprintf("%s; the first tenth %.0f/s, the last %.0f/s; %.0f bytes an entry", note, q.Deep,
+				q.Shallow, q.Bytes))
 	}
 	if r.Orders > 0 {
-		row("orders through four functions", per(r.OrderRate), "", "", fmt.Sprintf("%d orders, each exactly one tray; %d ovens", r.Orders, ovens))
+		row("orders through four functions", per(r.OrderRate), "", "",
+			fmt.Sprintf("%d orders, each exactly one tray; %d ovens", r.Orders, ovens))
 		row("one hand-over, at rest", "", millis(r.HopMS))
 	}
 	if d := r.Docker; d != nil {
-		row("function as a container, through the gateway", per(d.Sync.PerSecond), millis(d.Sync.P50), millis(d.Sync.P99))
+		row("function as a container, through the gateway", per(d.Sync.PerSecond), millis(d.Sync.P50),
+			millis(d.Sync.P99))
 		wakes := fmt.Sprintf("of %d", d.Wakes)
 		row("wake of a container: frozen", "", millis(d.Frozen.P50), millis(d.Frozen.P99), wakes)
 		row("... prepared", "", millis(d.Created.P50), millis(d.Created.P99), wakes)
@@ -83,13 +95,16 @@ func (r *result) show(out io.Writer) {
 	}
 	row()
 	if r.RestMiB > 0 {
-		row("memory of hearth", fmt.Sprintf("%.1f MiB at rest", r.RestMiB), fmt.Sprintf("%.1f MiB at most", r.LoadMiB))
+		row("memory of hearth", fmt.Sprintf("%.1f MiB at rest", r.RestMiB),
+			fmt.Sprintf("%.1f MiB at most", r.LoadMiB))
 	}
 	if m := r.Many; m != nil {
-		row("... with many functions", fmt.Sprintf("%.1f MiB at rest", m.RestMiB), fmt.Sprintf("%.1f MiB at most", m.LoadMiB), "", fmt.Sprintf("%d functions", m.Functions))
+		row("... with many functions", fmt.Sprintf("%.1f MiB at rest", m.RestMiB),
+			fmt.Sprintf("%.1f MiB at most", m.LoadMiB), "", fmt.Sprintf("%d functions", m.Functions))
 	}
 	if d := r.Docker; d != nil {
-		row("", fmt.Sprintf("%.1f MiB with %d functions asleep as frozen containers, which use %s each", d.AsleepMiB, d.Asleep, d.FrozenUses))
+		row("", fmt.Sprintf("%.1f MiB with %d functions asleep as frozen containers, which use %s each",
+			d.AsleepMiB, d.Asleep, d.FrozenUses))
 	}
 	_ = w.Flush()
 }

@@ -1,5 +1,5 @@
-// Package cli has what the commands of this project share: output that is safe on a terminal, explanations of invalid command lines,
-// the flag for the gateway, and exit codes. It has no command of its own.
+// Package cli has what the commands of this project share: output that is safe on a terminal, explanations of
+// invalid command lines, the flag for the gateway, and exit codes. It has no command of its own.
 package cli
 
 import (
@@ -107,8 +107,8 @@ func Drains(cmd *cobra.Command) *cobra.Command {
 	return cmd
 }
 
-// await waits for a command after a signal. It gives up after grace: an operation that ignores its context may hang, such as a read
-// from an unavailable disk.
+// await waits for a command after a signal. It gives up after grace: an operation that ignores its context
+// may hang, such as a read from an unavailable disk.
 func await(ctx context.Context, root *cobra.Command, ended <-chan error) error {
 	var tooLate <-chan time.Time
 	if cmd, _, err := root.Find(os.Args[1:]); err != nil || cmd.Annotations[drains] == "" {
@@ -128,7 +128,8 @@ func codeOf(ctx context.Context, err error) (code int, text string) {
 		return 0, ""
 	}
 	var stopped interrupted
-	if errors.As(context.Cause(ctx), &stopped) && (errors.Is(err, context.Canceled) || errors.As(err, &stopped)) {
+	if errors.As(context.Cause(ctx), &stopped) && (errors.Is(err, context.Canceled) ||
+		errors.As(err, &stopped)) {
 		return CodeInterrupted + int(stopped.signal), stopped.Error()
 	}
 	var exit *ExitError

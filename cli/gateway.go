@@ -32,7 +32,8 @@ func GatewayURL(text string) (string, error) {
 	}
 	u, err := url.Parse(address)
 	if err != nil || u.Hostname() == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return "", fmt.Errorf("%q is not a gateway's address; want a URL such as %s, or HOST:PORT", text, DefaultGateway)
+		return "", fmt.Errorf("%q is not a gateway's address; want a URL such as %s, or HOST:PORT",
+			text, DefaultGateway)
 	}
 	return strings.TrimRight(address, "/"), nil
 }

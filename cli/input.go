@@ -9,7 +9,8 @@ import (
 	"golang.org/x/term"
 )
 
-// Input wraps in so that reads end with ctx. A read from a terminal or a pipe would otherwise go on after Ctrl-C.
+// Input wraps in so that reads end with ctx. A read from a terminal or a pipe
+// would otherwise go on after Ctrl-C.
 func Input(ctx context.Context, in io.Reader) io.Reader {
 	f, ok := in.(*os.File)
 	if !ok {
@@ -43,7 +44,8 @@ func (i *input) Read(p []byte) (int, error) {
 	}
 }
 
-// ReadPassword asks for a line on a terminal and does not show it. When ctx ends, the terminal is as it was before.
+// ReadPassword asks for a line on a terminal and does not show it. When ctx
+// ends, the terminal is as it was before.
 func ReadPassword(ctx context.Context, terminal *os.File, prompt io.Writer, question string) ([]byte, error) {
 	fd := int(terminal.Fd())
 	before, err := term.GetState(fd)

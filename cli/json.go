@@ -12,8 +12,8 @@ import (
 	"unicode"
 )
 
-// WriteJSON prints v as --json does in every command: indented, with names in snake_case and with every field, whatever its value and
-// its tags. An empty list is [], an empty object {}, and an unknown value null.
+// WriteJSON prints v as --json does in every command: indented, with names in snake_case and with every
+// field, whatever its value and its tags. An empty list is [], an empty object {}, and an unknown value null.
 func WriteJSON(out io.Writer, v any) error {
 	var indented bytes.Buffer
 	line, err := appendValue(nil, reflect.ValueOf(v))
@@ -130,7 +130,8 @@ func snake(name string) string {
 	var b strings.Builder
 	letters := []rune(name)
 	for i, r := range letters {
-		if i > 0 && unicode.IsUpper(r) && (!unicode.IsUpper(letters[i-1]) || i+1 < len(letters) && unicode.IsLower(letters[i+1])) && letters[i-1] != '_' {
+		if i > 0 && unicode.IsUpper(r) && (!unicode.IsUpper(letters[i-1]) ||
+			i+1 < len(letters) && unicode.IsLower(letters[i+1])) && letters[i-1] != '_' {
 			b.WriteByte('_')
 		}
 		b.WriteRune(unicode.ToLower(r))

@@ -28,8 +28,10 @@ func (e eta) MarshalJSON() ([]byte, error) {
 func TestJSONHasOneStyleAndEveryField(t *testing.T) {
 	t.Parallel()
 	labels := map[string]string{"com.openfaas.scale.minReplicas": "1"}
+	const everyField = `{"env_process":"","labels":null,"async_url":"u","call_id":"","count":0,"list":[],` +
+		`"of":{},"at":null,"eta":"soon","body":"Gw==","any":null}`
 	for want, v := range map[string]any{
-		`{"env_process":"","labels":null,"async_url":"u","call_id":"","count":0,"list":[],"of":{},"at":null,"eta":"soon","body":"Gw==","any":null}`: struct {
+		everyField: struct {
 			embedded
 			AsyncURL string         `json:"asyncUrl"`
 			CallID   string         `json:",omitempty"`

@@ -97,7 +97,8 @@ func explainFlag(cmd *cobra.Command, err error) error {
 	case errors.As(err, &unknown):
 		return unknownFlag(cmd, unknown)
 	case errors.As(err, &missing):
-		return usageError("%s needs a value", flagName(missing.GetFlag(), missing.GetSpecifiedShortnames() != ""))
+		return usageError("%s needs a value", flagName(missing.GetFlag(),
+			missing.GetSpecifiedShortnames() != ""))
 	case errors.As(err, &invalid):
 		name := invalid.GetFlag().Name
 		if want := wanted(invalid.GetFlag()); want != "" {
@@ -172,7 +173,8 @@ func Nearest(name string, names []string) []string {
 	return near[:min(3, len(near))]
 }
 
-// Count formats a number of things, such as "1 call" or "2 calls". A plural that does not end in s is given as well.
+// Count formats a number of things, such as "1 call" or "2 calls". A plural that
+// does not end in s is given as well.
 func Count[N int | int64 | uint64](n N, one string, many ...string) string {
 	what := one + "s"
 	if len(many) > 0 {

@@ -52,8 +52,8 @@ type series struct {
 	values []float64
 }
 
-// spans counts, at each step, how many of the spans are under way: each is from one moment to another, in ms since 1970; one that has no
-// end lasts until the end.
+// spans counts, at each step, how many of the spans are under way: each is from one moment to another, in ms
+// since 1970; one that has no end lasts until the end.
 func spans(began time.Time, length, step time.Duration, list [][2]int64) series {
 	s := series{step: step, values: make([]float64, int(length/step)+1)}
 	for _, span := range list {

@@ -10,7 +10,8 @@ import (
 	"time"
 )
 
-// A burst is ten times the usual orders at once, for a while. Each order is one tray, so that the ovens have to grow.
+// A burst is ten times the usual orders at once, for a while. Each order is one
+// tray, so that the ovens have to grow.
 type burst struct {
 	Rate         float64 // orders a second before and after
 	Times        float64
@@ -23,20 +24,28 @@ type burst struct {
 // A burstPlay is one bakery's.
 type burstPlay struct {
 	*play
-	Steady    float64       // ms: p99 of the orders before
-	Back      time.Duration // after the burst's begin, from when on the p99 of each second is under twice that
+	Steady float64 // ms: p99 of the orders before
+	// after the burst's begin, from when on the p99 of each second is under twice that
+	Back      time.Duration
 	Recovered bool
 }
 
-// burstSpeed makes half a second of a bake of chocolate chip cookies. With the 90 orders or so before the rush that count,
-// that is a baseline which a delay of another half second would double: the aim can be missed.
+// burstSpeed makes half a second of a bake of chocolate chip cookies. With the 90 orders
+// or so before the rush that count, that is a baseline which a delay of another half
+// second would double: the aim can be missed.
 const burstSpeed = 1440
 
 // tillSpeed is how fast the burst's file is played: its times are whole seconds, and so 1/60 s.
 const tillSpeed = 60
 
 func (l *lab) burst(ctx context.Context) (*burst, error) {
-	b := &burst{Rate: 4, Times: 10, Starts: l.phase(30 * time.Second), Ends: l.phase(45 * time.Second), Ended: l.phase(60 * time.Second)}
+	b := &burst{
+		Rate:   4,
+		Times:  10,
+		Starts: l.phase(30 * time.Second),
+		Ends:   l.phase(45 * time.Second),
+		Ended:  l.phase(60 * time.Second),
+	}
 	file := filepath.Join(l.bed.State, "burst.csv")
 	if err := b.write(file, l.day.seed); err != nil {
 		return nil, err
@@ -71,8 +80,11 @@ func (l *lab) burst(ctx context.Context) (*burst, error) {
 		one := &burstPlay{play: p, Steady: quantile(p.waits, b.Starts/4, b.Starts, 99)}
 		one.Back, one.Recovered = backUnder(p.waits, b.Starts, b.Ends, 2*one.Steady)
 		b.Plays = append(b.Plays, one)
-		fmt.Fprintf(os.Stderr, "burst, %-24s steady p99 %.0f ms, back under twice that after %v (%v); ovens at most %.0f, of others %.0f %.0f %.0f\n",
-			name, one.Steady, one.Back, one.Recovered, p.most("oven"), p.most("cashier"), p.most("baker"), p.most("server"))
+		fmt.Fprintf(os.Stderr,
+			"burst, %-24s steady p99 %.0f ms, back under twice that after %v (%v); ovens at most %.0f, of "+
+				"others %.0f %.0f %.0f\n",
+			name, one.Steady, one.Back, one.Recovered, p.most("oven"), p.most("cashier"),
+			p.most("baker"), p.most("server"))
 	}
 	return b, nil
 }
@@ -81,7 +93,8 @@ func (l *lab) burst(ctx context.Context) (*burst, error) {
 func (l *lab) awake() map[string]change {
 	changes := map[string]change{}
 	for _, role := range roles {
-		changes[role] = change{labels: map[string]string{"com.openfaas.scale.min": "1", "com.openfaas.scale.max": fmt.Sprint(plenty), "com.openfaas.scale.zero": "false"}}
+		changes[role] = change{labels: map[string]string{"com.openfaas.scale.min": "1",
+			"com.openfaas.scale.max": fmt.Sprint(plenty), "com.openfaas.scale.zero": "false"}}
 	}
 	return changes
 }

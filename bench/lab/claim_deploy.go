@@ -15,7 +15,8 @@ import (
 	"time"
 )
 
-// claimDeploy changes the source of one role while customers come, and then those of all four by four clients at once.
+// claimDeploy changes the source of one role while customers come, and then
+// those of all four by four clients at once.
 func (l *lab) claimDeploy(ctx context.Context) ([]line, error) {
 	var one, four [2]deployment
 	run := time.Now().UnixNano() // a version that an earlier run had would come out of Go's build cache
@@ -34,17 +35,30 @@ func (l *lab) claimDeploy(ctx context.Context) ([]line, error) {
 	if err != nil {
 		return nil, err
 	}
-	const claimOne, claimFour = "deploy the oven while all serve", "four roles, deployed by four clients at once"
-	calls := func(d [2]deployment) string { return fmt.Sprintf("of %d; of %d", d[0].crowd.Calls, d[1].crowd.Calls) }
+	const (
+		claimOne  = "deploy the oven while all serve"
+		claimFour = "four roles, deployed by four clients at once"
+	)
+	calls := func(d [2]deployment) string {
+		return fmt.Sprintf("of %d; of %d", d[0].crowd.Calls,
+			d[1].crowd.Calls)
+	}
 	return []line{
-		{claimOne, "from the edit to the first answer of the new version", "s", one[0].last.Seconds(), one[1].last.Seconds(), ""},
+		{claimOne, "from the edit to the first answer of the new version", "s", one[0].last.Seconds(),
+			one[1].last.Seconds(), ""},
 		{claimOne, "of that, building", "s", one[0].building.Seconds(), one[1].building.Seconds(), ""},
-		{claimOne, "calls of customers that failed", "calls", float64(one[0].crowd.Failed), float64(one[1].crowd.Failed), calls(one)},
-		{claimOne, "other roles that were rebuilt", "roles", float64(one[0].rebuilt), float64(one[1].rebuilt), ""},
-		{claimOne, "other roles that were restarted", "roles", float64(one[0].restarted), float64(one[1].restarted), ""},
-		{claimFour, "from the edits until the first is live", "s", four[0].first.Seconds(), four[1].first.Seconds(), "one program has one build at a time: its clients take turns"},
-		{claimFour, "from the edits until the last is live", "s", four[0].last.Seconds(), four[1].last.Seconds(), ""},
-		{claimFour, "calls of customers that failed", "calls", float64(four[0].crowd.Failed), float64(four[1].crowd.Failed), calls(four)},
+		{claimOne, "calls of customers that failed", "calls", float64(one[0].crowd.Failed),
+			float64(one[1].crowd.Failed), calls(one)},
+		{claimOne, "other roles that were rebuilt", "roles", float64(one[0].rebuilt),
+			float64(one[1].rebuilt), ""},
+		{claimOne, "other roles that were restarted", "roles", float64(one[0].restarted),
+			float64(one[1].restarted), ""},
+		{claimFour, "from the edits until the first is live", "s", four[0].first.Seconds(),
+			four[1].first.Seconds(), "one program has one build at a time: its clients take turns"},
+		{claimFour, "from the edits until the last is live", "s", four[0].last.Seconds(),
+			four[1].last.Seconds(), ""},
+		{claimFour, "calls of customers that failed", "calls", float64(four[0].crowd.Failed),
+			float64(four[1].crowd.Failed), calls(four)},
 	}, nil
 }
 
@@ -57,8 +71,10 @@ type deployment struct {
 	restarted   int // likewise
 }
 
-// deployment has a client for each role, who edits it, builds and deploys it, and waits until it is live. Customers come all the while.
-func (l *lab) deployment(ctx context.Context, h *house, changed []string, version string) (d deployment, err error) {
+// deployment has a client for each role, who edits it, builds and deploys it, and waits until
+// it is live. Customers come all the while.
+func (l *lab) deployment(ctx context.Context, h *house, changed []string,
+	version string) (d deployment, err error) {
 	stop := crowd{Orders: 3, Looks: 60}.come(ctx, h, l.day.seed)
 	before := l.parts(h)
 	time.Sleep(l.phase(2 * time.Second))
@@ -110,8 +126,10 @@ func (l *lab) deployment(ctx context.Context, h *house, changed []string, versio
 	return d, nil
 }
 
-// deployRole edits one role, builds and deploys what has to be, and waits until customers would get the new version.
-func (l *lab) deployRole(ctx context.Context, h *house, role, version string) (building time.Duration, err error) {
+// deployRole edits one role, builds and deploys what has to be, and waits until
+// customers would get the new version.
+func (l *lab) deployRole(ctx context.Context, h *house, role,
+	version string) (building time.Duration, err error) {
 	if err := l.shop.edit(role, version); err != nil {
 		return 0, err
 	}
@@ -131,7 +149,8 @@ func (l *lab) deployRole(ctx context.Context, h *house, role, version string) (b
 			return 0, err
 		}
 		building = time.Since(began)
-		if err := l.hearthCommand(ctx, h, "deploy", "-f", stack, "--gateway", h.url, "--password-file", h.hearth.PasswordFile()); err != nil {
+		if err := l.hearthCommand(ctx, h, "deploy", "-f", stack, "--gateway", h.url, "--password-file",
+			h.hearth.PasswordFile()); err != nil {
 			return 0, err
 		}
 	}
@@ -150,7 +169,8 @@ func (l *lab) hearthCommand(ctx context.Context, h *house, args ...string) error
 // untilVersion waits until a role tells a version.
 func untilVersion(ctx context.Context, h *house, role, version string) error {
 	client := newClient()
-	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline) && ctx.Err() == nil; time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline) &&
+		ctx.Err() == nil; time.Sleep(5 * time.Millisecond) {
 		res, err := client.Get(h.url + "/function/" + role + "?view=version")
 		if err != nil {
 			continue
@@ -176,13 +196,15 @@ func (l *lab) parts(h *house) map[string]part {
 	for _, role := range roles {
 		path, within := l.binary, l.binary
 		if h.hearth != nil {
-			path, within = filepath.Join(h.hearth.State, "build", role+".bin"), filepath.Join(h.hearth.State, "images")+"/"
+			path, within = filepath.Join(h.hearth.State, "build",
+				role+".bin"), filepath.Join(h.hearth.State, "images")+"/"
 		}
 		text, _ := os.ReadFile(path)
 		p := part{binary: sha256.Sum256(text)}
 		links, _ := filepath.Glob("/proc/[0-9]*/exe")
 		for _, link := range links {
-			if exe, err := os.Readlink(link); err == nil && strings.HasPrefix(exe, within) && (h.monolith != nil || strings.Contains(exe, role)) {
+			if exe, err := os.Readlink(link); err == nil && strings.HasPrefix(exe, within) &&
+				(h.monolith != nil || strings.Contains(exe, role)) {
 				p.processes = append(p.processes, link)
 			}
 		}

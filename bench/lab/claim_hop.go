@@ -34,7 +34,8 @@ func (l *lab) claimHop(ctx context.Context) ([]line, error) {
 		client, all := newClient(), []time.Duration(nil)
 		for range times {
 			began := time.Now()
-			if failure := visitOne(ctx, client, "POST", h.url+"/function/cashier?wait=20s", oneTray); failure != "" {
+			if failure := visitOne(ctx, client, "POST", h.url+"/function/cashier?wait=20s",
+				oneTray); failure != "" {
 				return fmt.Errorf("an order: %s", failure)
 			}
 			all = append(all, time.Since(began))
@@ -49,15 +50,19 @@ func (l *lab) claimHop(ctx context.Context) ([]line, error) {
 		memory, err = hopInMemory(ctx, h.socket, times)
 		return err
 	})
-	note := fmt.Sprintf("p50 of %d orders, of %d hops each, at rest; each hop's change of state is on disk before the next", times, hops)
+	note := fmt.Sprintf("p50 of %d orders, of %d hops each, at rest; each hop's change of state is on disk "+
+		"before the next", times, hops)
 	return []line{
 		{"what a hop costs", "a hand-over between roles", "ms", took[0], took[1], note},
-		{"what a hop costs", "the same, if what is under way is kept in memory", "ms", took[0], memory, "the monolith calls the next step directly, reads no stream, and loses what is under way when it ends"},
+		{"what a hop costs", "the same, if what is under way is kept in memory", "ms", took[0], memory,
+			"the monolith calls the next step directly, reads no stream, and loses what is under way when " +
+				"it ends"},
 	}, err
 }
 
-// hopInMemory calls the steps of orders one after the other, as a monolith would that keeps nothing between them: a hop is a Go call and
-// the next step's script. It does so in the Redis of a bakery whose own steps it takes out of the way.
+// hopInMemory calls the steps of orders one after the other, as a monolith would that keeps nothing
+// between them: a hop is a Go call and the next step's script. It does so in the Redis of a bakery
+// whose own steps it takes out of the way.
 func hopInMemory(ctx context.Context, socket string, times int) (float64, error) {
 	password, err := testbed.PasswordOf(socket)
 	if err != nil {
@@ -65,7 +70,8 @@ func hopInMemory(ctx context.Context, socket string, times int) (float64, error)
 	}
 	rdb := redis.NewClient(&redis.Options{Network: "unix", Addr: socket, Password: password})
 	defer func() { _ = rdb.Close() }()
-	for stream, group := range map[string]string{"{bakery}.bake": "baker", "{bakery}.dough": "oven", "{bakery}.baked": "server", "{bakery}.ready": "cashier"} {
+	for stream, group := range map[string]string{"{bakery}.bake": "baker", "{bakery}.dough": "oven",
+		"{bakery}.baked": "server", "{bakery}.ready": "cashier"} {
 		if err := rdb.XGroupDestroy(ctx, stream, group).Err(); err != nil {
 			return 0, err
 		}
@@ -74,16 +80,26 @@ func hopInMemory(ctx context.Context, socket string, times int) (float64, error)
 	if err != nil {
 		return 0, err
 	}
-	ctx = bakery.WithConfig(chain.WithRedis(ctx, rdb), &bakery.Config{Menu: menu, Speed: 1e8, ExecTimeout: time.Minute, Patience: time.Hour, Keep: time.Hour, TrayLimit: 1000, WaiterLimit: 100})
+	ctx = bakery.WithConfig(chain.WithRedis(ctx, rdb), &bakery.Config{
+		Menu:        menu,
+		Speed:       1e8,
+		ExecTimeout: time.Minute,
+		Patience:    time.Hour,
+		Keep:        time.Hour,
+		TrayLimit:   1000,
+		WaiterLimit: 100,
+	})
 	var all []time.Duration
 	for range times {
 		began := time.Now()
-		o, err := bakery.Place(ctx, bakery.OrderRequest{Customer: "lab", Items: []bakery.Wanted{{Cookie: "chocolate-chip", Quantity: 24}}}, bakery.Key{})
+		o, err := bakery.Place(ctx, bakery.OrderRequest{Customer: "lab",
+			Items: []bakery.Wanted{{Cookie: "chocolate-chip", Quantity: 24}}}, bakery.Key{})
 		if err != nil {
 			return 0, err
 		}
 		placed := time.Since(began)
-		asked, err := rdb.XRevRangeN(ctx, "{bakery}.bake", "+", "-", 1).Result() // not counted: the script could have told
+		// not counted: the script could have told
+		asked, err := rdb.XRevRangeN(ctx, "{bakery}.bake", "+", "-", 1).Result()
 		if err != nil {
 			return 0, err
 		}
@@ -112,7 +128,8 @@ func applied(ctx context.Context, rdb redis.UniversalClient, c chain.Commit) err
 	return err
 }
 
-// claimTests runs the tests of one role, and of all that a monolith's team would run. They are compiled before.
+// claimTests runs the tests of one role, and of all that a monolith's team would
+// run. They are compiled before.
 func (l *lab) claimTests(ctx context.Context) ([]line, error) {
 	run := func(args ...string) (time.Duration, error) {
 		cmd := exec.CommandContext(ctx, "go", append([]string{"test", "-vet=off", "-count=1"}, args...)...)
@@ -134,5 +151,7 @@ func (l *lab) claimTests(ctx context.Context) ([]line, error) {
 		return nil, err
 	}
 	all, err := run(whole...)
-	return []line{{"test one role alone", "the oven's tests; all tests of the bakery", "s", one.Seconds(), all.Seconds(), "what each team runs before it deploys; the monolith's could run the oven's alone, and deploys the rest with it"}}, err
+	return []line{{"test one role alone", "the oven's tests; all tests of the bakery", "s", one.Seconds(),
+		all.Seconds(), "what each team runs before it deploys; the monolith's could run the oven's alone, " +
+			"and deploys the rest with it"}}, err
 }

@@ -56,13 +56,15 @@ func (l *lab) claims(ctx context.Context) ([]line, error) {
 		return nil, err
 	}
 	var lines []line
-	for _, claim := range []func(context.Context) ([]line, error){l.claimHop, l.claimDeploy, l.claimBug, l.claimNight, l.claimTests} {
+	for _, claim := range []func(context.Context) ([]line, error){l.claimHop, l.claimDeploy, l.claimBug,
+		l.claimNight, l.claimTests} {
 		got, err := claim(ctx)
 		if err != nil {
 			return nil, err
 		}
 		for _, g := range got {
-			fmt.Fprintf(os.Stderr, "%-50s %-45s %10.2f %10.2f %s  %s %s\n", g.Claim, g.Figure, g.Hearth, g.Monolith, g.Unit, g.winner(), g.Note)
+			fmt.Fprintf(os.Stderr, "%-50s %-45s %10.2f %10.2f %s  %s %s\n", g.Claim, g.Figure, g.Hearth,
+				g.Monolith, g.Unit, g.winner(), g.Note)
 		}
 		lines = append(lines, got...)
 	}
@@ -70,7 +72,8 @@ func (l *lab) claims(ctx context.Context) ([]line, error) {
 }
 
 // both runs a measurement in a bakery on Hearth, with changes, and in one that is a monolith in one copy.
-func (l *lab) both(ctx context.Context, changes map[string]change, env []string, measure func(*house) error) error {
+func (l *lab) both(ctx context.Context, changes map[string]change, env []string,
+	measure func(*house) error) error {
 	for _, start := range []func() (*house, error){
 		func() (*house, error) { return l.onHearth(ctx, changes, nil, env...) },
 		func() (*house, error) { return l.asMonolith(ctx, 1, env...) },
@@ -100,31 +103,38 @@ type bug struct {
 // claimBug has the oven fail, and looks at what customers notice.
 func (l *lab) claimBug(ctx context.Context) ([]line, error) {
 	var lines []line
-	for _, b := range []bug{{"no bug", 0, 0}, {"30% of bakes fail", .3, 0}, {"10% of bakes end their process", 0, .1}} {
+	for _, b := range []bug{{"no bug", 0, 0}, {"30% of bakes fail", .3, 0},
+		{"10% of bakes end their process", 0, .1}} {
 		fail, crash := fmt.Sprint(b.fail), fmt.Sprint(b.crash)
-		changes := map[string]change{"oven": {environment: map[string]string{"BUG_FAIL_oven": fail, "BUG_CRASH_oven": crash}}}
+		changes := map[string]change{"oven": {environment: map[string]string{"BUG_FAIL_oven": fail,
+			"BUG_CRASH_oven": crash}}}
 		var hearth, monolith crowdResult
-		err := l.both(ctx, changes, []string{quickBakes, "BUG_FAIL_oven=" + fail, "BUG_CRASH_oven=" + crash}, func(h *house) error {
-			stop := crowd{Orders: 6, Looks: 60}.come(ctx, h, l.day.seed)
-			select {
-			case <-time.After(l.phase(15 * time.Second)):
-			case <-ctx.Done():
-			}
-			if h.hearth != nil {
-				hearth = sumUp(stop())
-			} else {
-				monolith = sumUp(stop())
-			}
-			return ctx.Err()
-		})
+		err := l.both(ctx, changes, []string{quickBakes, "BUG_FAIL_oven=" + fail, "BUG_CRASH_oven=" + crash},
+			func(h *house) error {
+				stop := crowd{Orders: 6, Looks: 60}.come(ctx, h, l.day.seed)
+				select {
+				case <-time.After(l.phase(15 * time.Second)):
+				case <-ctx.Done():
+				}
+				if h.hearth != nil {
+					hearth = sumUp(stop())
+				} else {
+					monolith = sumUp(stop())
+				}
+				return ctx.Err()
+			})
 		if err != nil {
 			return nil, err
 		}
 		claim := "a bug in the oven: " + b.name
 		lines = append(lines,
-			line{claim, "calls of customers that failed", "%", percent(hearth), percent(monolith), fmt.Sprintf("%d of %d; %d of %d", hearth.Failed, hearth.Calls, monolith.Failed, monolith.Calls)},
-			line{claim, "wait for an order, p50", "ms", hearth.P50, monolith.P50, "of those that were served"},
-			line{claim, "wait for an order, p99", "ms", hearth.P99, monolith.P99, "of those that were served"})
+			line{claim, "calls of customers that failed", "%", percent(hearth), percent(monolith),
+				fmt.Sprintf("%d of %d; %d of %d", hearth.Failed, hearth.Calls,
+					monolith.Failed, monolith.Calls)},
+			line{claim, "wait for an order, p50", "ms", hearth.P50, monolith.P50,
+				"of those that were served"},
+			line{claim, "wait for an order, p99", "ms", hearth.P99, monolith.P99,
+				"of those that were served"})
 		for _, r := range []crowdResult{hearth, monolith} {
 			for reason, n := range r.Reasons {
 				fmt.Fprintf(os.Stderr, "  %d failed: %s\n", n, reason)

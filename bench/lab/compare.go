@@ -89,7 +89,8 @@ func (l *lab) ways(d demand) []way {
 		l.fleet("fixed fleet, between", between),
 		l.scaled("autoscaled, window of 1 s", time.Second, nil),
 		l.scaled("autoscaled, window of 30 s", 30*time.Second, nil),
-		l.scaled("autoscaled, with room to spare", 3*time.Second, map[string]string{"com.openfaas.scale.target-proportion": "0.6"}))
+		l.scaled("autoscaled, with room to spare", 3*time.Second,
+			map[string]string{"com.openfaas.scale.target-proportion": "0.6"}))
 }
 
 // playIn plays the day in a bakery that is started for it.
@@ -104,20 +105,23 @@ func (l *lab) playIn(ctx context.Context, w way, length time.Duration) (*play, e
 		return nil, err
 	}
 	p.Name, p.Kind = w.name, w.kind
-	fmt.Fprintf(os.Stderr, "%-32s %d of %d orders served, wait p50 %.0f p99 %.0f ms, %.0f replica-seconds %v, and %.1f until it slept\n",
+	fmt.Fprintf(os.Stderr, "%-32s %d of %d orders served, wait p50 %.0f p99 %.0f ms, %.0f replica-seconds "+
+		"%v, and %.1f until it slept\n",
 		w.name, p.Served, p.Orders, p.quantile(50), p.quantile(99), all(p.used), p.used, all(p.tail))
 	return p, nil
 }
 
-// fleet is a fixed one: one cashier, one baker and one server suffice for it, as the figures show, and so many ovens.
+// fleet is a fixed one: one cashier, one baker and one server suffice for it, as
+// the figures show, and so many ovens.
 func (l *lab) fleet(name string, ovens int) way {
 	return way{name, kindFleet, false, func(ctx context.Context) (*house, error) {
-		return l.onHearth(ctx, map[string]change{"cashier": always(1), "baker": always(1), "oven": always(ovens), "server": always(1)}, nil)
+		return l.onHearth(ctx, map[string]change{"cashier": always(1), "baker": always(1),
+			"oven": always(ovens), "server": always(1)}, nil)
 	}}
 }
 
-// scaled is a fleet that Hearth scales, and lets sleep after a quarter of an hour of the bakery's time. The window is by the clock: a day
-// that goes so fast needs a shorter one than the 30 seconds of a real one.
+// scaled is a fleet that Hearth scales, and lets sleep after a quarter of an hour of the bakery's time. The
+// window is by the clock: a day that goes so fast needs a shorter one than the 30 seconds of a real one.
 func (l *lab) scaled(name string, window time.Duration, labels map[string]string) way {
 	return way{name, kindScaled, true, func(ctx context.Context) (*house, error) {
 		return l.onHearth(ctx, l.scaling(labels), []string{"--scale-window", window.String()})
@@ -128,7 +132,8 @@ func (l *lab) scaled(name string, window time.Duration, labels map[string]string
 func (l *lab) scaling(labels map[string]string) map[string]change {
 	own := map[string]string{
 		"com.openfaas.scale.min": "0", "com.openfaas.scale.max": fmt.Sprint(plenty),
-		"com.openfaas.scale.zero-duration": max(time.Second, time.Duration(float64(15*time.Minute)/l.speed)).String(),
+		"com.openfaas.scale.zero-duration": max(time.Second,
+			time.Duration(float64(15*time.Minute)/l.speed)).String(),
 	}
 	maps.Copy(own, labels)
 	changes := map[string]change{}
@@ -140,7 +145,10 @@ func (l *lab) scaling(labels map[string]string) map[string]change {
 
 // copies is a monolith in so many whole copies.
 func (l *lab) copies(name string, n int) way {
-	return way{name, kindMonolith, false, func(ctx context.Context) (*house, error) { return l.asMonolith(ctx, n) }}
+	return way{name, kindMonolith, false, func(ctx context.Context) (*house,
+		error) {
+		return l.asMonolith(ctx, n)
+	}}
 }
 
 // of is the play of a name.
@@ -153,8 +161,8 @@ func (c *comparison) of(name string) *play {
 	return nil
 }
 
-// oracle are the replica-seconds of one who knows the arrivals: at each moment as many ovens as bake, and of the other roles one each
-// while the shop is open.
+// oracle are the replica-seconds of one who knows the arrivals: at each moment as many ovens as bake, and of
+// the other roles one each while the shop is open.
 func (c *comparison) oracle() float64 { return c.Demand.Oracle + 3*c.Open.Seconds() }
 
 // wholeDay are a play's replica-seconds with the night: what does not sleep stays as it is.
@@ -169,8 +177,8 @@ func (c *comparison) wholeDay(p *play) map[string]float64 {
 	return sum
 }
 
-// Lambda's price of x86 functions in us-east-1, and its smallest size, by https://aws.amazon.com/lambda/pricing/ in November 2026. A
-// replica here has a fraction of that size.
+// Lambda's price of x86 functions in us-east-1, and its smallest size, by
+// https://aws.amazon.com/lambda/pricing/ in November 2026. A replica here has a fraction of that size.
 const (
 	dollarsPerGBSecond = 0.0000166667
 	replicaGB          = 0.125

@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// A crowd are customers at the counter, who come whether the bakery keeps up or not. Each makes one call, on a connection of its own, and
-// never tries again: what fails, they notice.
+// A crowd are customers at the counter, who come whether the bakery keeps up or not. Each makes one call, on
+// a connection of its own, and never tries again: what fails, they notice.
 type crowd struct {
 	Orders float64 // a second: one tray each, and they wait for it
 	Looks  float64 // a second: at the menu, the fridge or the display
@@ -69,7 +69,8 @@ func (c crowd) come(ctx context.Context, h *house, seed uint64) (stop func() []v
 		return "POST", "/function/cashier?wait=" + patience.String(), oneTray
 	})
 	open(c.Looks, seed+1, func(i int) (string, string, string) {
-		return "GET", "/function/" + [...]string{"cashier?view=menu", "baker?view=fridge", "server?view=display"}[i%3], ""
+		return "GET", "/function/" + [...]string{"cashier?view=menu", "baker?view=fridge",
+			"server?view=display"}[i%3], ""
 	})
 	return func() []visit {
 		end()
@@ -80,7 +81,8 @@ func (c crowd) come(ctx context.Context, h *house, seed uint64) (stop func() []v
 
 // newClient is one whose every call has a connection of its own.
 func newClient() *http.Client {
-	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience + 5*time.Second}
+	return &http.Client{Transport: &http.Transport{DisableKeepAlives: true},
+		Timeout: patience + 5*time.Second}
 }
 
 // visitOne makes one call, and returns why it failed.

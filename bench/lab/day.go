@@ -32,8 +32,9 @@ type play struct {
 	Served  int
 	Refused int
 
-	began  time.Time     // when the first order came
-	length time.Duration // of the time that is accounted for; it is longer than the day if the bakery was not done by then
+	began time.Time // when the first order came
+	// of the time that is accounted for; it is longer than the day if the bakery was not done by then
+	length time.Duration
 	waits  []wait
 	trays  []tray
 
@@ -48,7 +49,8 @@ type play struct {
 // sampleEvery is how often a house is looked at while a day is played.
 const sampleEvery = 250 * time.Millisecond
 
-// stockTrays is what the fridge is given before a day: more than it needs, as a replay that restocks would wake the baker.
+// stockTrays is what the fridge is given before a day: more than it needs, as a
+// replay that restocks would wake the baker.
 const stockTrays = 5000
 
 // play plays a day, and accounts for its whole length and a while thereafter, the same for all.
@@ -72,14 +74,16 @@ func (l *lab) play(ctx context.Context, h *house, t till, length time.Duration, 
 	var looks sync.WaitGroup
 	looks.Go(func() { failed = p.watch(looking, h) })
 	orders := filepath.Join(l.bed.State, "orders.csv")
-	args := []string{"replay", t.file, "--listen", "127.0.0.1:0", "--shops", fmt.Sprint(t.shops), "--speed", fmt.Sprint(t.speed), "--seed", fmt.Sprint(t.seed), "--no-restock", "--json",
+	args := []string{"replay", t.file, "--listen", "127.0.0.1:0", "--shops", fmt.Sprint(t.shops), "--speed",
+		fmt.Sprint(t.speed), "--seed", fmt.Sprint(t.seed), "--no-restock", "--json",
 		"--orders", orders, "--patience", "20s"}
 	if t.day != "" {
 		args = append(args, "--day", t.day)
 	}
 	out, err := l.bakery(ctx, h, args...)
 	var unserved *exec.ExitError
-	if err != nil && !(errors.As(err, &unserved) && len(out) > 0) { // 1 with a report: some orders were not served, which is a result
+	// 1 with a report: some orders were not served, which is a result
+	if err != nil && !(errors.As(err, &unserved) && len(out) > 0) {
 		stop()
 		looks.Wait()
 		return nil, err
@@ -106,7 +110,8 @@ func (l *lab) play(ctx context.Context, h *house, t till, length time.Duration, 
 	}
 	p.samples = append(p.samples, after)
 	p.length = max(length, after.at.Sub(p.began))
-	p.used, p.busy, p.calls = less(after.used, before.used), less(after.busy, before.busy), less(after.calls, before.calls)
+	p.used, p.busy, p.calls = less(after.used, before.used), less(after.busy,
+		before.busy), less(after.calls, before.calls)
 	if p.trays, err = readTrays(ctx, h.socket); err != nil || !sleeps {
 		return p, err
 	}

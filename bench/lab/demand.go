@@ -9,8 +9,8 @@ import (
 // racks is how many trays one oven takes at once: max_inflight of stack.yml.
 const racks = 4
 
-// A demand is what a day asks of the ovens, seen in a run in which there always was a free one: so it is the arrivals', and not that of
-// a bakery that could not keep up.
+// A demand is what a day asks of the ovens, seen in a run in which there always was a free one: so it is the
+// arrivals', and not that of a bakery that could not keep up.
 type demand struct {
 	Mean float64 // ovens that would do if all were spread evenly
 	Most float64 // trays that bake at once, at most
@@ -18,7 +18,8 @@ type demand struct {
 	ForMean int // ovens of a fleet sized for the mean
 	ForPeak int // ovens of a fleet in which no tray ever waits
 
-	Oracle float64 // seconds of ovens, of one who knows the arrivals: at each moment as many as the trays then need
+	// seconds of ovens, of one who knows the arrivals: at each moment as many as the trays then need
+	Oracle float64
 }
 
 // demandOf sums up how many trays bake at each step.
@@ -43,8 +44,8 @@ type wait struct {
 	served bool
 }
 
-// quantile is by nearest rank, of the orders that came from one moment on and before another, in milliseconds. An order that was never
-// served has waited for ever.
+// quantile is by nearest rank, of the orders that came from one moment on and before another, in
+// milliseconds. An order that was never served has waited for ever.
 func quantile(waits []wait, from, to time.Duration, percent int) float64 {
 	var all []float64
 	for _, w := range waits {
@@ -63,8 +64,8 @@ func quantile(waits []wait, from, to time.Duration, percent int) float64 {
 	return all[max(0, (len(all)*percent+99)/100-1)]
 }
 
-// backUnder is how long after a burst began the 99th percentile of the orders of each following second, until the burst's end, stays
-// under a bound. ok is false if it never does.
+// backUnder is how long after a burst began the 99th percentile of the orders of each following second, until
+// the burst's end, stays under a bound. ok is false if it never does.
 func backUnder(waits []wait, began, ended time.Duration, bound float64) (after time.Duration, ok bool) {
 	after = ended - began
 	for at := ended - time.Second; at >= began; at -= time.Second {

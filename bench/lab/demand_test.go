@@ -27,7 +27,8 @@ func TestSpansAreCountedWhileTheyLast(t *testing.T) {
 func TestBackUnder(t *testing.T) {
 	var waits []wait
 	for second, ms := range []int{100, 900, 500, 150, 150, 900} { // the burst is from 1 s to 5 s
-		waits = append(waits, wait{time.Duration(second) * time.Second, time.Duration(ms) * time.Millisecond, true})
+		waits = append(waits, wait{time.Duration(second) * time.Second,
+			time.Duration(ms) * time.Millisecond, true})
 	}
 	if after, ok := backUnder(waits, time.Second, 5*time.Second, 200); !ok || after != 2*time.Second {
 		t.Errorf("got %v %v, want 2s", after, ok)

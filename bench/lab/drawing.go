@@ -47,8 +47,9 @@ const (
 	legendWidth = 8 * vg.Centimeter // fonts that stand in for ours are up to a fifth wider
 )
 
-// A pen tells a curve from the others without its colour: by dashes, and by a symbol on its points. The colours are Okabe
-// and Ito's, which people with colour blindness can tell apart: https://jfly.uni-koeln.de/color/.
+// A pen tells a curve from the others without its colour: by dashes, and by a symbol on its
+// points. The colours are Okabe and Ito's, which people with colour blindness can tell
+// apart: https://jfly.uni-koeln.de/color/.
 type pen struct {
 	color  color.Color
 	dashes []vg.Length
@@ -64,7 +65,8 @@ var pens = []pen{
 	{color.RGBA{R: 230, G: 159, B: 0, A: 255}, []vg.Length{12, 4}, draw.CrossGlyph{}},
 }
 
-// width is of the line of a curve. Earlier ones are wider, so that two curves with the same values are both seen.
+// width is of the line of a curve. Earlier ones are wider, so that two curves
+// with the same values are both seen.
 func width(i, curves int) vg.Length { return vg.Points(1.3 + .9*float64(curves-1-i)) }
 
 // symbols is how many symbols a line has.
@@ -239,5 +241,6 @@ func (s span) Plot(c draw.Canvas, p *plot.Plot) {
 }
 
 func labelStyle() draw.TextStyle {
-	return draw.TextStyle{Color: color.Black, Font: font.From(plot.DefaultFont, vg.Points(10)), Handler: plot.DefaultTextHandler}
+	return draw.TextStyle{Color: color.Black, Font: font.From(plot.DefaultFont, vg.Points(10)),
+		Handler: plot.DefaultTextHandler}
 }

@@ -54,7 +54,8 @@ func TestLinearTicksAreRound(t *testing.T) {
 }
 
 func TestLogAxesBeginAndEndAtALabelledTick(t *testing.T) {
-	for _, c := range []struct{ v, below, above float64 }{{1013, 1000, 2000}, {37, 20, 50}, {0.6, 0.5, 1}, {100, 100, 100}, {7, 5, 10}} {
+	for _, c := range []struct{ v, below, above float64 }{{1013, 1000, 2000}, {37, 20, 50}, {0.6, 0.5, 1},
+		{100, 100, 100}, {7, 5, 10}} {
 		require.InEpsilon(t, c.below, below(c.v), 1e-9)
 		require.InEpsilon(t, c.above, above(c.v), 1e-9)
 	}
@@ -63,11 +64,14 @@ func TestLogAxesBeginAndEndAtALabelledTick(t *testing.T) {
 func TestLabelsDoNotOverprint(t *testing.T) {
 	plot.DefaultFont = font.Font{Typeface: "Liberation", Variant: "Sans"}
 	inside := vg.Rectangle{Max: vg.Point{X: 400, Y: 250}}
-	points := []vg.Point{{X: 100, Y: 100}, {X: 104, Y: 101}, {X: 103, Y: 97}, {X: 395, Y: 245}, {X: 2, Y: 2}, {X: 300, Y: 100}}
-	names := []string{"for the peak", "for the mean", "between", "autoscaled, window of 30 s", "with room to spare", "monolith"}
+	points := []vg.Point{{X: 100, Y: 100}, {X: 104, Y: 101}, {X: 103, Y: 97}, {X: 395, Y: 245},
+		{X: 2, Y: 2}, {X: 300, Y: 100}}
+	names := []string{"for the peak", "for the mean", "between", "autoscaled, window of 30 s",
+		"with room to spare", "monolith"}
 	boxes := place(inside, points, names, labelStyle())
 	for i, box := range boxes {
-		require.InDelta(t, float64(box.Size().X*box.Size().Y), float64(overlap(box, inside)), .01, "%s is outside", names[i])
+		require.InDelta(t, float64(box.Size().X*box.Size().Y), float64(overlap(box, inside)), .01,
+			"%s is outside", names[i])
 		for j := range boxes[:i] {
 			require.Zero(t, overlap(box, boxes[j]), "%s and %s", names[i], names[j])
 		}
@@ -78,7 +82,8 @@ func TestLabelsDoNotOverprint(t *testing.T) {
 	}
 }
 
-// Two curves with the same values must both be seen: the earlier one is wider, and no two have the same dashes.
+// Two curves with the same values must both be seen: the earlier one is wider,
+// and no two have the same dashes.
 func TestCurvesAreToldApartWithoutColour(t *testing.T) {
 	for i := range pens {
 		for j := range i {

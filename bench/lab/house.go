@@ -39,7 +39,8 @@ type sample struct {
 const wholeCopy = "monolith"
 
 // onHearth starts the bakery on Hearth, with what is different from stack.yml.
-func (l *lab) onHearth(ctx context.Context, changes map[string]change, args []string, env ...string) (*house, error) {
+func (l *lab) onHearth(ctx context.Context, changes map[string]change, args []string,
+	env ...string) (*house, error) {
 	path, err := l.shop.stack("stack", roles, changes)
 	if err != nil {
 		return nil, err
@@ -48,7 +49,8 @@ func (l *lab) onHearth(ctx context.Context, changes map[string]change, args []st
 	if l.built {
 		args = append(args, "--no-build")
 	}
-	h, err := l.bed.Up(ctx, path, "hearth", args, append([]string{fmt.Sprintf("BAKE_SPEED=%g", l.speed)}, env...)...)
+	h, err := l.bed.Up(ctx, path, "hearth", args, append([]string{fmt.Sprintf("BAKE_SPEED=%g",
+		l.speed)}, env...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -60,13 +62,21 @@ func (l *lab) onHearth(ctx context.Context, changes map[string]change, args []st
 		}
 		return readMetrics(time.Now(), text), nil
 	}
-	return &house{url: h.URL, keyFile: h.KeyFile(), socket: h.Socket(), look: look, stop: h.Stop, hearth: h}, nil
+	return &house{
+		url:     h.URL,
+		keyFile: h.KeyFile(),
+		socket:  h.Socket(),
+		look:    look,
+		stop:    h.Stop,
+		hearth:  h,
+	}, nil
 }
 
 // readMetrics reads what is of interest here from Prometheus's text format.
 func readMetrics(at time.Time, text []byte) sample {
 	s := sample{at, map[string]float64{}, map[string]float64{}, map[string]float64{}, map[string]float64{}}
-	of := map[string]map[string]float64{"gateway_service_ready_count": s.replicas, "hearth_replica_seconds_total": s.used,
+	of := map[string]map[string]float64{"gateway_service_ready_count": s.replicas,
+		"hearth_replica_seconds_total":  s.used,
 		"gateway_functions_seconds_sum": s.busy, "gateway_functions_seconds_count": s.calls}
 	for lines := bufio.NewScanner(bytes.NewReader(text)); lines.Scan(); {
 		name, rest, _ := strings.Cut(lines.Text(), "{")

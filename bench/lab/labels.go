@@ -36,24 +36,27 @@ func (l labels) Plot(c draw.Canvas, p *plot.Plot) {
 	}
 	style := labelStyle()
 	for i, box := range place(c.Rectangle, points, l.names, style) {
-		c.FillText(style, vg.Point{X: box.Min.X, Y: box.Min.Y - style.Rectangle(l.names[i]).Min.Y}, l.names[i])
+		c.FillText(style, vg.Point{X: box.Min.X, Y: box.Min.Y - style.Rectangle(l.names[i]).Min.Y},
+			l.names[i])
 	}
 }
 
-// place finds a place for each name: of some around its point, the first that is inside and covers nothing, else the one
-// that covers least.
+// place finds a place for each name: of some around its point, the first that is inside and covers
+// nothing, else the one that covers least.
 func place(inside vg.Rectangle, points []vg.Point, names []string, style draw.TextStyle) []vg.Rectangle {
 	const gap, radius = vg.Length(3), vg.Length(4)
 	var taken []vg.Rectangle
 	for _, p := range points {
-		taken = append(taken, vg.Rectangle{Min: vg.Point{X: p.X - radius, Y: p.Y - radius}, Max: vg.Point{X: p.X + radius, Y: p.Y + radius}})
+		taken = append(taken, vg.Rectangle{Min: vg.Point{X: p.X - radius, Y: p.Y - radius},
+			Max: vg.Point{X: p.X + radius, Y: p.Y + radius}})
 	}
 	boxes := make([]vg.Rectangle, len(points))
 	for i, p := range points {
 		size := style.Rectangle(names[i]).Size()
 		best := vg.Length(-1)
 		for ring := vg.Length(1); ring <= 5 && best != 0; ring++ {
-			for _, side := range [][2]vg.Length{{1, 0}, {1, 1}, {1, -1}, {0, 1}, {0, -1}, {-1, 0}, {-1, 1}, {-1, -1}} {
+			for _, side := range [][2]vg.Length{{1, 0}, {1, 1}, {1, -1}, {0, 1}, {0, -1}, {-1, 0},
+				{-1, 1}, {-1, -1}} {
 				center := vg.Point{
 					X: p.X + side[0]*(size.X/2+radius+gap*ring),
 					Y: p.Y + side[1]*(size.Y/2+radius+gap*ring),

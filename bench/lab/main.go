@@ -1,8 +1,9 @@
 /*
-Command lab compares three ways to run the same bakery, and measures what is said of serverless computing: a monolith in one process, a
-fixed fleet of four functions, and the functions as Hearth scales them. All are made of the same handlers, keep their state in a Redis
-of the same kind, and are given the same recorded day, one after the other in one run. It writes what it found to a directory: a
-README.md, tables as CSV, and plots as SVG.
+Command lab compares three ways to run the same bakery, and measures what is said of serverless computing: a
+monolith in one process, a fixed fleet of four functions, and the functions as Hearth scales them. All are
+made of the same handlers, keep their state in a Redis of the same kind, and are given the same recorded
+day, one after the other in one run. It writes what it found to a directory: a README.md, tables as CSV, and
+plots as SVG.
 
 	make lab
 	make lab ARGS='-quick'
@@ -40,16 +41,19 @@ type lab struct {
 
 func main() {
 	l := &lab{}
-	flag.StringVar(&l.day.file, "file", "../cmd/bakery/testdata/made-up-days.csv", "the till's file, as bakery replay reads it")
+	flag.StringVar(&l.day.file, "file", "../cmd/bakery/testdata/made-up-days.csv",
+		"the till's file, as bakery replay reads it")
 	flag.StringVar(&l.day.day, "day", "2024-03-02", "the day of the file")
 	flag.StringVar(&l.day.of, "data", "made-up days", "what the file is called in the report")
 	flag.IntVar(&l.day.shops, "shops", 80, "how many shops sell that day at once")
 	flag.Float64Var(&l.speed, "speed", 600, "how much faster than the clock a day goes")
 	flag.Uint64Var(&l.day.seed, "seed", 1, "seed of the shops' offsets, and of all that is random here")
 	flag.StringVar(&l.bed.Fsync, "fsync", "always", "durability of each Redis: always or everysec")
-	flag.BoolVar(&l.quick, "quick", false, "about ten minutes, for development: fewer and shorter runs, whose figures say little")
+	flag.BoolVar(&l.quick, "quick", false,
+		"about ten minutes, for development: fewer and shorter runs, whose figures say little")
 	flag.StringVar(&l.only, "only", "", "one part: day, burst or claims")
-	flag.StringVar(&l.out, "out", "", "directory for the results (default docs/lab; .hearth/lab/out with -quick or -only)")
+	flag.StringVar(&l.out, "out", "",
+		"directory for the results (default docs/lab; .hearth/lab/out with -quick or -only)")
 	flag.Parse()
 	redis.SetLogger(silent{}) // it speaks of each failed dial, which errors say too
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)

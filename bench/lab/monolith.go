@@ -17,8 +17,8 @@ import (
 	"github.com/hearthfaas/hearth/internal/redis"
 )
 
-// A monolith is one program that runs in a number of whole copies, which share a door: connections go to whichever copy is quick to
-// take them. A copy that dies is started again.
+// A monolith is one program that runs in a number of whole copies, which share a door: connections go to
+// whichever copy is quick to take them. A copy that dies is started again.
 type monolith struct {
 	binary string
 	env    []string
@@ -50,7 +50,13 @@ func (l *lab) asMonolith(ctx context.Context, copies int, env ...string) (*house
 		return nil, err
 	}
 	socket := filepath.Join(dir, "redis.sock")
-	server, err := redis.StartServer(ctx, redis.ServerConfig{Dir: dir, Socket: socket, Fsync: l.bed.Fsync, MaxMemory: "1gb", Log: slog.New(slog.DiscardHandler)})
+	server, err := redis.StartServer(ctx, redis.ServerConfig{
+		Dir:       dir,
+		Socket:    socket,
+		Fsync:     l.bed.Fsync,
+		MaxMemory: "1gb",
+		Log:       slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -60,8 +66,10 @@ func (l *lab) asMonolith(ctx context.Context, copies int, env ...string) (*house
 		return nil, err
 	}
 	defer func() { _ = door.Close() }()
-	m := &monolith{binary: l.binary, env: append(os.Environ(), append([]string{"REDIS_URL=" + server.URL, "secret_mount_path=" + state, fmt.Sprintf("BAKE_SPEED=%g", l.speed),
-		"exec_timeout=60s", fmt.Sprint("RACKS=", racks)}, env...)...)}
+	m := &monolith{binary: l.binary, env: append(os.Environ(),
+		append([]string{"REDIS_URL=" + server.URL, "secret_mount_path=" + state,
+			fmt.Sprintf("BAKE_SPEED=%g", l.speed),
+			"exec_timeout=60s", fmt.Sprint("RACKS=", racks)}, env...)...)}
 	if m.socket, err = shared(door.(*net.TCPListener)); err == nil {
 		m.log, err = os.OpenFile(filepath.Join(state, "log"), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	}
@@ -70,11 +78,18 @@ func (l *lab) asMonolith(ctx context.Context, copies int, env ...string) (*house
 		return nil, err
 	}
 
-	h := &house{url: "http://" + door.Addr().String(), keyFile: keyFile, socket: socket, monolith: m, stop: func() { m.end(); server.Close() }}
+	h := &house{
+		url:      "http://" + door.Addr().String(),
+		keyFile:  keyFile,
+		socket:   socket,
+		monolith: m,
+		stop:     func() { m.end(); server.Close() },
+	}
 	began := time.Now()
 	h.look = func(context.Context) (sample, error) {
 		now := time.Now()
-		return sample{at: now, replicas: map[string]float64{wholeCopy: float64(copies)}, used: map[string]float64{wholeCopy: float64(copies) * now.Sub(began).Seconds()}}, nil
+		return sample{at: now, replicas: map[string]float64{wholeCopy: float64(copies)},
+			used: map[string]float64{wholeCopy: float64(copies) * now.Sub(began).Seconds()}}, nil
 	}
 	for i := range copies {
 		m.running.Add(1)
@@ -88,8 +103,9 @@ func (l *lab) asMonolith(ctx context.Context, copies int, env ...string) (*house
 	return h, nil
 }
 
-// shared is a listener's socket, to be given to several processes. A File that knows that its socket does not block would make it block
-// each time that it is given to one, and then those that have it already could not end.
+// shared is a listener's socket, to be given to several processes. A File that knows that
+// its socket does not block would make it block each time that it is given to one, and then
+// those that have it already could not end.
 func shared(l *net.TCPListener) (*os.File, error) {
 	f, err := l.File()
 	if err != nil {
@@ -140,7 +156,8 @@ func (m *monolith) start(i int) (*exec.Cmd, error) {
 	return cmd, child.Start(cmd, syscall.SIGTERM)
 }
 
-// replace starts the binary anew beside each copy, and then ends the old one: as a careful operator deploys it.
+// replace starts the binary anew beside each copy, and then ends the old one: as
+// a careful operator deploys it.
 func (m *monolith) replace() {
 	for i := range m.copies {
 		m.mu.Lock()

@@ -57,8 +57,20 @@ const timeOfDay = "minutes since the first order"
 // drawDay draws what a comparison found.
 func (l *lab) drawDay(c *comparison) error {
 	backlog := drawing{file: "backlog.svg", title: "Trays waiting for an oven", x: timeOfDay, y: "trays"}
-	waits := drawing{file: "waits.svg", title: "How long customers wait", x: "minutes until an order was served", y: "% of the orders", top: 100}
-	trade := drawing{file: "curve.svg", title: "What a short wait costs", x: "replica-seconds of the open shop", y: "p99 wait, minutes of the bakery", log: true}
+	waits := drawing{
+		file:  "waits.svg",
+		title: "How long customers wait",
+		x:     "minutes until an order was served",
+		y:     "% of the orders",
+		top:   100,
+	}
+	trade := drawing{
+		file:  "curve.svg",
+		title: "What a short wait costs",
+		x:     "replica-seconds of the open shop",
+		y:     "p99 wait, minutes of the bakery",
+		log:   true,
+	}
 	for _, name := range []string{monolithMean, monolithPeak, fleetMean, fleetPeak, autoscaled} {
 		p := c.of(name)
 		backlog.curves = append(backlog.curves, l.over(name, c.backlog(p), same))
@@ -70,17 +82,28 @@ func (l *lab) drawDay(c *comparison) error {
 		slices.SortFunc(plays, func(a, b *play) int { return int(all(a.used) - all(b.used)) })
 		for _, p := range plays {
 			if p99 := p.quantile(99); !math.IsInf(p99, 1) {
-				one.points = append(one.points, plotter.XY{X: all(p.used), Y: l.minutes(time.Duration(p99) * time.Millisecond)})
+				one.points = append(one.points, plotter.XY{X: all(p.used),
+					Y: l.minutes(time.Duration(p99) * time.Millisecond)})
 				_, short, _ := strings.Cut(p.Name, ", ") // the legend has the rest
 				one.names = append(one.names, short)
 			}
 		}
 		trade.curves = append(trade.curves, one)
 	}
-	ovens := drawing{file: "replicas.svg", title: "Ovens running, and ovens that the day needs", x: timeOfDay, y: "ovens", curves: []curve{
-		l.over("needed, knowing the arrivals", spans(c.Probe.began, c.Length, step, baking(c.Probe.trays)), func(v float64) float64 { return math.Ceil(v / racks) }),
-		l.replicasOf(c.of(autoscaled), autoscaled, "oven"), l.replicasOf(c.of(fleetMean), fleetMean, "oven"), l.replicasOf(c.of(fleetPeak), fleetPeak, "oven"),
-	}}
+	ovens := drawing{
+		file:  "replicas.svg",
+		title: "Ovens running, and ovens that the day needs",
+		x:     timeOfDay,
+		y:     "ovens",
+		curves: []curve{
+			l.over("needed, knowing the arrivals",
+				spans(c.Probe.began, c.Length, step, baking(c.Probe.trays)),
+				func(v float64) float64 { return math.Ceil(v / racks) }),
+			l.replicasOf(c.of(autoscaled), autoscaled, "oven"),
+			l.replicasOf(c.of(fleetMean), fleetMean, "oven"),
+			l.replicasOf(c.of(fleetPeak), fleetPeak, "oven"),
+		},
+	}
 	for _, d := range []drawing{backlog, waits, trade, ovens} {
 		if err := d.save(l.out); err != nil {
 			return err
@@ -94,8 +117,14 @@ func (c *comparison) backlog(p *play) series { return spans(p.began, c.Length, s
 
 // drawBurst draws the 99th percentile of each second, and the ovens.
 func (l *lab) drawBurst(b *burst) error {
-	d := drawing{file: "burst.svg", title: "Ten times the orders, for a while", x: "seconds", y: "p99 wait of the orders of each second, ms", log: true,
-		mark: span{"the rush", b.Starts.Seconds(), b.Ends.Seconds()}}
+	d := drawing{
+		file:  "burst.svg",
+		title: "Ten times the orders, for a while",
+		x:     "seconds",
+		y:     "p99 wait of the orders of each second, ms",
+		log:   true,
+		mark:  span{"the rush", b.Starts.Seconds(), b.Ends.Seconds()},
+	}
 	for _, p := range b.Plays {
 		c := curve{name: p.Name}
 		for at := time.Duration(0); at < b.Ended; at += time.Second {

@@ -34,19 +34,23 @@ var roleOrCopy = append(append([]string(nil), roles...), wholeCopy)
 
 // writeDay writes what a comparison found as tables.
 func (l *lab) writeDay(c *comparison) error {
-	ways := [][]string{{"way", "kind", "orders", "served", "wait_p50_ms", "wait_p99_ms", "wait_max_ms", "most_ovens"}}
+	ways := [][]string{{"way", "kind", "orders", "served", "wait_p50_ms", "wait_p99_ms",
+		"wait_max_ms", "most_ovens"}}
 	for _, role := range roleOrCopy {
 		ways[0] = append(ways[0], "replica_seconds_"+role)
 	}
-	ways[0] = append(ways[0], "replica_seconds", "replica_seconds_24h", "dollars_24h", "busy_seconds", "calls")
+	ways[0] = append(ways[0], "replica_seconds", "replica_seconds_24h", "dollars_24h",
+		"busy_seconds", "calls")
 	for _, p := range c.Plays {
-		row := []string{p.Name, p.Kind, strconv.Itoa(p.Orders), strconv.Itoa(p.Served), decimal(p.quantile(50), 0), decimal(p.quantile(99), 0), decimal(p.quantile(100), 0),
+		row := []string{p.Name, p.Kind, strconv.Itoa(p.Orders), strconv.Itoa(p.Served),
+			decimal(p.quantile(50), 0), decimal(p.quantile(99), 0), decimal(p.quantile(100), 0),
 			decimal(max(p.most("oven"), p.most(wholeCopy)), 0)}
 		for _, role := range roleOrCopy {
 			row = append(row, decimal(p.used[role], 1))
 		}
 		day := all(c.wholeDay(p))
-		ways = append(ways, append(row, decimal(all(p.used), 1), decimal(day, 1), decimal(l.dollars(day), 4), decimal(all(p.busy), 1), decimal(all(p.calls), 0)))
+		ways = append(ways, append(row, decimal(all(p.used), 1), decimal(day, 1), decimal(l.dollars(day), 4),
+			decimal(all(p.busy), 1), decimal(all(p.calls), 0)))
 	}
 	backlog, replicas := [][]string{{"minute"}}, [][]string{{"minute", "way", "role", "replicas"}}
 	var of []series
@@ -66,11 +70,13 @@ func (l *lab) writeDay(c *comparison) error {
 		}
 		for _, s := range p.samples {
 			for _, role := range roles {
-				replicas = append(replicas, []string{decimal(l.minutes(s.at.Sub(p.began)), 1), p.Name, role, decimal(s.replicas[role], 0)})
+				replicas = append(replicas, []string{decimal(l.minutes(s.at.Sub(p.began)), 1), p.Name, role,
+					decimal(s.replicas[role], 0)})
 			}
 		}
 	}
-	return errors.Join(l.writeCSV("ways.csv", ways), l.writeCSV("backlog.csv", backlog), l.writeCSV("replicas.csv", replicas))
+	return errors.Join(l.writeCSV("ways.csv", ways), l.writeCSV("backlog.csv", backlog),
+		l.writeCSV("replicas.csv", replicas))
 }
 
 func (l *lab) writeBurst(b *burst) error {
@@ -83,7 +89,8 @@ func (l *lab) writeBurst(b *burst) error {
 					n++
 				}
 			}
-			rows = append(rows, []string{decimal(at.Seconds(), 0), p.Name, strconv.Itoa(n), decimal(quantile(p.waits, at, at+time.Second, 99), 0)})
+			rows = append(rows, []string{decimal(at.Seconds(), 0), p.Name, strconv.Itoa(n),
+				decimal(quantile(p.waits, at, at+time.Second, 99), 0)})
 		}
 	}
 	return l.writeCSV("burst.csv", rows)
@@ -92,7 +99,8 @@ func (l *lab) writeBurst(b *burst) error {
 func (l *lab) writeClaims(lines []line) error {
 	rows := [][]string{{"claim", "figure", "unit", "functions", "monolith", "better", "note"}}
 	for _, c := range lines {
-		rows = append(rows, []string{c.Claim, c.Figure, c.Unit, decimal(c.Hearth, 3), decimal(c.Monolith, 3), c.winner(), c.Note})
+		rows = append(rows, []string{c.Claim, c.Figure, c.Unit, decimal(c.Hearth, 3), decimal(c.Monolith, 3),
+			c.winner(), c.Note})
 	}
 	return l.writeCSV("claims.csv", rows)
 }

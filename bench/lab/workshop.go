@@ -56,7 +56,8 @@ func always(replicas int) change {
 	return change{labels: map[string]string{"com.openfaas.scale.min": n, "com.openfaas.scale.max": n}}
 }
 
-// stack writes a stack file with some of the roles, as the project's stack.yml has them but for the changes, and returns its path.
+// stack writes a stack file with some of the roles, as the project's stack.yml has them
+// but for the changes, and returns its path.
 func (w *workshop) stack(name string, only []string, changes map[string]change) (string, error) {
 	text, err := os.ReadFile(filepath.Join(w.root, "stack.yml"))
 	if err != nil {
@@ -76,7 +77,8 @@ func (w *workshop) stack(name string, only []string, changes map[string]change) 
 		if !ok {
 			return "", fmt.Errorf("stack.yml has no function %s", role)
 		}
-		for section, values := range map[string]map[string]string{"labels": changes[role].labels, "annotations": changes[role].annotations, "environment": changes[role].environment} {
+		for section, values := range map[string]map[string]string{"labels": changes[role].labels,
+			"annotations": changes[role].annotations, "environment": changes[role].environment} {
 			old, _ := f[section].(map[string]any)
 			merged := maps.Clone(old) // the roles share some by YAML's anchors
 			for key, value := range values {
@@ -99,7 +101,8 @@ func (w *workshop) stack(name string, only []string, changes map[string]change) 
 	return path, os.WriteFile(path, text, 0o644)
 }
 
-// wrapped is what stands before a role's own handler: it tells a version, and has the bug that the environment asks for.
+// wrapped is what stands before a role's own handler: it tells a version, and
+// has the bug that the environment asks for.
 const wrapped = `package function
 
 import (
@@ -126,7 +129,7 @@ func Handle(r handler.Request) (handler.Response, error) {
 			os.Exit(1)
 		}
 		if rand.Float64() < odds("BUG_FAIL_%s") {
-			return handler.Response{StatusCode: http.StatusInternalServerError, Body: []byte("a bug of the lab")}, nil
+			return handler.Response{StatusCode: http.StatusInternalServerError, Body: []byte("lab bug")}, nil
 		}
 	}
 	return handle(r)
@@ -140,10 +143,12 @@ func (w *workshop) edit(role, version string) error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(path, []byte(strings.Replace(string(text), "func Handle(", "func handle(", 1)), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte(strings.Replace(string(text), "func Handle(", "func handle(", 1)),
+		0o644); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(filepath.Dir(path), "version.go"), fmt.Appendf(nil, wrapped, version, role, role), 0o644)
+	return os.WriteFile(filepath.Join(filepath.Dir(path), "version.go"),
+		fmt.Appendf(nil, wrapped, version, role, role), 0o644)
 }
 
 // buildMonolith builds the monolith with the workshop's functions.
@@ -166,7 +171,8 @@ func (w *workshop) buildMonolith(ctx context.Context, binary string) error {
 		return err
 	}
 	// With the flags of build.sh, so that what both share is compiled once.
-	cmd := exec.CommandContext(ctx, "go", "build", "-overlay", path, "-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false", "-ldflags", "-s -w", "-o", binary, "./lab/monolith")
+	cmd := exec.CommandContext(ctx, "go", "build", "-overlay", path, "-trimpath", "-buildvcs=false",
+		"-gcflags=all=-dwarf=false", "-ldflags", "-s -w", "-o", binary, "./lab/monolith")
 	cmd.Dir, cmd.Env = filepath.Join(w.root, "bench"), append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the monolith: %w\n%s", err, out)

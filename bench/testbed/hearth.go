@@ -1,5 +1,5 @@
-// Package testbed starts the real hearth on this machine for a measurement, and calls it from outside, as its users do. What is
-// measured, and what the figures mean, is for the commands that use it.
+// Package testbed starts the real hearth on this machine for a measurement, and calls it from outside, as its
+// users do. What is measured, and what the figures mean, is for the commands that use it.
 package testbed
 
 import (
@@ -43,8 +43,8 @@ type Hearth struct {
 	ended    chan error
 }
 
-// Up starts hearth with a stack of the repository, or one whose path is absolute, on a state of its own, which is empty but for what
-// was built.
+// Up starts hearth with a stack of the repository, or one whose path is absolute, on a state of its
+// own, which is empty but for what was built.
 func (b Bed) Up(ctx context.Context, stack, name string, args []string, env ...string) (*Hearth, error) {
 	h := &Hearth{root: b.Root, State: filepath.Join(b.State, name), ended: make(chan error, 1)}
 	if err := os.RemoveAll(filepath.Join(h.State, "redis")); err != nil {
@@ -54,9 +54,11 @@ func (b Bed) Up(ctx context.Context, stack, name string, args []string, env ...s
 		stack = filepath.Join(b.Root, stack)
 	}
 	fmt.Fprintf(os.Stderr, "starting hearth with %s\n", stack)
-	h.cmd = exec.CommandContext(ctx, filepath.Join(b.Root, "bin", "hearth"), append([]string{"up", "-f", stack, "--state", h.State,
-		"--listen", "127.0.0.1:0", "--fsync", b.Fsync}, args...)...)
-	h.cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "REDIS_URL=") }), env...)
+	h.cmd = exec.CommandContext(ctx, filepath.Join(b.Root, "bin", "hearth"),
+		append([]string{"up", "-f", stack, "--state", h.State,
+			"--listen", "127.0.0.1:0", "--fsync", b.Fsync}, args...)...)
+	h.cmd.Env = append(slices.DeleteFunc(os.Environ(),
+		func(v string) bool { return strings.HasPrefix(v, "REDIS_URL=") }), env...)
 	h.cmd.Cancel, h.cmd.WaitDelay = func() error { return h.cmd.Process.Signal(os.Interrupt) }, 30*time.Second
 	var out bytes.Buffer
 	said := &watched{buffer: &out, ready: make(chan struct{})}
@@ -149,7 +151,8 @@ func (h *Hearth) Memory(what string) (float64, error) {
 	return kib / 1024, err
 }
 
-// Do makes one request with the operator's password, and reads its answer as JSON into out, if that is not nil.
+// Do makes one request with the operator's password, and reads its answer as
+// JSON into out, if that is not nil.
 func (h *Hearth) Do(ctx context.Context, method, path, body string, out any) (int, error) {
 	status, text, err := h.Text(ctx, method, path, body)
 	if err == nil && out != nil {
@@ -158,7 +161,8 @@ func (h *Hearth) Do(ctx context.Context, method, path, body string, out any) (in
 	return status, err
 }
 
-// Text makes one request with the operator's password, and returns its answer. One of 400 or more is an error.
+// Text makes one request with the operator's password, and returns its answer.
+// One of 400 or more is an error.
 func (h *Hearth) Text(ctx context.Context, method, path, body string) (int, []byte, error) {
 	req, err := http.NewRequestWithContext(ctx, method, h.URL+path, strings.NewReader(body))
 	if err != nil {
@@ -251,7 +255,8 @@ func (h *Hearth) UntilEmpty(ctx context.Context) error {
 
 // Scale sets a function's replicas, and waits until it has just so many.
 func (h *Hearth) Scale(ctx context.Context, function string, replicas int) error {
-	if _, err := h.Do(ctx, http.MethodPost, "/system/scale-function/"+function, fmt.Sprintf(`{"serviceName":%q,"replicas":%d}`, function, replicas), nil); err != nil {
+	if _, err := h.Do(ctx, http.MethodPost, "/system/scale-function/"+function,
+		fmt.Sprintf(`{"serviceName":%q,"replicas":%d}`, function, replicas), nil); err != nil {
 		return err
 	}
 	for {

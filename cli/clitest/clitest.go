@@ -1,5 +1,5 @@
-// Package clitest gives tests a terminal: what a command prints there, and what somebody types. It has no screen: output is the
-// bytes as they come.
+// Package clitest gives tests a terminal: what a command prints there, and what somebody types. It has no
+// screen: output is the bytes as they come.
 package clitest
 
 import (
@@ -65,7 +65,8 @@ func (term *Terminal) Output() string {
 // Await waits until text was printed, and returns the output.
 func (term *Terminal) Await(text string) string {
 	term.t.Helper()
-	require.Eventually(term.t, func() bool { return strings.Contains(term.Output(), text) }, time.Minute, 2*time.Millisecond,
+	require.Eventually(term.t, func() bool { return strings.Contains(term.Output(), text) }, time.Minute,
+		2*time.Millisecond,
 		"%q is not printed", text)
 	return term.Output()
 }

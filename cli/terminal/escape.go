@@ -7,8 +7,8 @@ import (
 )
 
 // Escape replaces everything that a terminal could obey or that disguises a text: control characters (C0, DEL
-// and C1) except line feed, tab and carriage return before line feed; bytes that are not UTF-8; line and paragraph separators; and
-// the controls that reorder text, such as U+202E.
+// and C1) except line feed, tab and carriage return before line feed; bytes that are not UTF-8; line and
+// paragraph separators; and the controls that reorder text, such as U+202E.
 func Escape(s string) string {
 	if harmless([]byte(s)) {
 		return s
@@ -27,7 +27,8 @@ func harmless(p []byte) bool {
 	return true
 }
 
-// appendEscaped appends p to text. Unless p is the end, it returns an incomplete character at the end of p as the rest.
+// appendEscaped appends p to text. Unless p is the end, it returns an incomplete
+// character at the end of p as the rest.
 func appendEscaped(text, p []byte, all bool) (escaped, rest []byte) {
 	for len(p) > 0 {
 		if p[0] == '\r' {
@@ -62,5 +63,6 @@ func appendEscaped(text, p []byte, all bool) (escaped, rest []byte) {
 
 // dangerous reports whether a terminal could obey r, or r reorders or breaks the text around it.
 func dangerous(r rune) bool {
-	return unicode.IsControl(r) || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 || r == 0x2028 || r == 0x2029
+	return unicode.IsControl(r) || r >= 0x202a && r <= 0x202e || r >= 0x2066 && r <= 0x2069 ||
+		r == 0x2028 || r == 0x2029
 }

@@ -9,10 +9,11 @@ import (
 	"golang.org/x/text/width"
 )
 
-// A Table is rows of cells in columns, the first row the headers. A row of one cell is a line of its own. A line break or tab in a
-// cell is printed as an escape, so that a row stays a line.
+// A Table is rows of cells in columns, the first row the headers. A row of one cell is a line of its own. A
+// line break or tab in a cell is printed as an escape, so that a row stays a line.
 //
-// On a terminal, cells are shortened with an ellipsis until a row fits the width, the widest column first. Elsewhere they are whole.
+// On a terminal, cells are shortened with an ellipsis until a row fits the width, the
+// widest column first. Elsewhere they are whole.
 type Table struct {
 	Rows  [][]string
 	Whole []int // columns that are never shortened, since people copy what is in them

@@ -1,11 +1,13 @@
 /*
 Package terminal prints what others wrote without letting it act on the terminal.
 
-A terminal obeys some of the characters that it is given: they move the cursor, set the clipboard, change the title, or hide text.
-Function names, log lines, answers, dead letters and error messages come from strangers, so a [Writer] prints such characters as
-escapes (\x1b, \u009b) whenever its output is a terminal. Into a file or a pipe it writes every byte as it is.
+A terminal obeys some of the characters that it is given: they move the cursor, set the clipboard, change
+the title, or hide text. Function names, log lines, answers, dead letters and error messages come from
+strangers, so a [Writer] prints such characters as escapes (\x1b, \u009b) whenever its output is a terminal.
+Into a file or a pipe it writes every byte as it is.
 
-The package also lays out tables that fit the terminal. It reads no input and knows nothing of functions or cookies.
+The package also lays out tables that fit the terminal. It reads no input and knows nothing of functions or
+cookies.
 */
 package terminal
 
@@ -23,7 +25,8 @@ import (
 // Text is safe to print: its only control characters are line feeds, tabs and our own colours.
 type Text string
 
-// A Writer escapes control characters if it writes to a terminal. It may be used by several goroutines at once.
+// A Writer escapes control characters if it writes to a terminal. It may be used
+// by several goroutines at once.
 type Writer struct {
 	out    io.Writer
 	file   *os.File // nil if out is no terminal
@@ -34,7 +37,8 @@ type Writer struct {
 	held []byte // the beginning of a character whose rest has not come yet
 }
 
-// NewWriter wraps out; a Writer is returned as it is. While raw, if it is not nil, returns true, nothing is escaped.
+// NewWriter wraps out; a Writer is returned as it is. While raw, if it is not
+// nil, returns true, nothing is escaped.
 func NewWriter(out io.Writer, raw func() bool) *Writer {
 	if w, ok := out.(*Writer); ok {
 		return w
@@ -112,7 +116,8 @@ func (w *Writer) Control(sequence string) {
 	}
 }
 
-// Sprintf formats text for this writer. Arguments other than Text and numbers are escaped if the output is a terminal.
+// Sprintf formats text for this writer. Arguments other than Text and numbers
+// are escaped if the output is a terminal.
 func (w *Writer) Sprintf(format string, args ...any) Text {
 	if w.escapes() {
 		safe := make([]any, len(args))

@@ -13,9 +13,11 @@ import (
 )
 
 // hostile sets the clipboard, clears the screen by an 8-bit control, hides text and reverses some.
-const hostile = "\x1b]52;c;cm0gLXJmIH4=\x07 \x9b2J \u009b2J \x1b[8m \x7f\b\rok \u202egpj.exe \u2066x\u2069\u2028"
+const hostile = "\x1b]52;c;cm0gLXJmIH4=\x07 \x9b2J \u009b2J \x1b[8m \x7f\b\rok \u202egpj.exe " +
+	"\u2066x\u2069\u2028"
 
-const harmless = `\x1b]52;c;cm0gLXJmIH4=\x07 \x9b2J \u009b2J \x1b[8m \u007f\x08\rok \u202egpj.exe \u2066x\u2069\u2028`
+const harmless = `\x1b]52;c;cm0gLXJmIH4=\x07 \x9b2J \u009b2J \x1b[8m ` +
+	`\u007f\x08\rok \u202egpj.exe \u2066x\u2069\u2028`
 
 func TestEscapeLeavesNothingThatATerminalObeys(t *testing.T) {
 	t.Parallel()
@@ -75,14 +77,17 @@ func TestOurColoursReachATerminalAndThoseOfOthersDoNot(t *testing.T) {
 	t.Setenv("TERM", "xterm")
 	screen := clitest.New(t, 80)
 	w := terminal.NewWriter(screen.TTY, nil)
-	w.Print(w.Sprintf("%s %s %d %v %v.\n", w.Paint(terminal.Green, "\x1b[8mready"), "\x1b[31mred", uint16(7), errors.New("\x1b[2J"), []string{"\x07"}))
+	w.Print(w.Sprintf("%s %s %d %v %v.\n", w.Paint(terminal.Green, "\x1b[8mready"), "\x1b[31mred", uint16(7),
+		errors.New("\x1b[2J"), []string{"\x07"}))
 	require.Equal(t, "\x1b[32m\\x1b[8mready\x1b[0m \\x1b[31mred 7 \\x1b[2J [\\x07].\n", screen.Await(".\n"))
 }
 
 func TestTableFitsTheTerminal(t *testing.T) {
 	t.Parallel()
 	long := strings.Repeat("a-long-name-", 8)
-	rows := [][]string{{"NAME", "CALLS", "ID", "REASON"}, {long, "12", "1795437512656-0", strings.Repeat("失敗した ", 20)}, {"total"}, {"b\nc", "1", "2", "\x1b[8m"}}
+	rows := [][]string{{"NAME", "CALLS", "ID", "REASON"},
+		{long, "12", "1795437512656-0", strings.Repeat("失敗した ", 20)}, {"total"},
+		{"b\nc", "1", "2", "\x1b[8m"}}
 	for _, columns := range []int{60, 80, 132} {
 		screen := clitest.New(t, columns)
 		terminal.Table{Rows: rows, Whole: []int{2}}.Print(screen.TTY)
@@ -91,7 +96,8 @@ func TestTableFitsTheTerminal(t *testing.T) {
 		require.Contains(t, text, "…")
 		require.Contains(t, text, `b\nc`)
 		for line := range strings.Lines(text) {
-			wide := strings.Count(line, "失") + strings.Count(line, "敗") + strings.Count(line, "し") + strings.Count(line, "た")
+			wide := strings.Count(line, "失") + strings.Count(line, "敗") + strings.Count(line, "し") +
+				strings.Count(line, "た")
 			require.LessOrEqual(t, len([]rune(strings.TrimSpace(line)))+wide, columns, line)
 		}
 	}

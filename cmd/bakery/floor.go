@@ -24,8 +24,8 @@ func newFloor(c *counter) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "floor",
 		Short: "Watch the bakery: orders, trays, ovens, fridge and display",
-		Long: `Shows the whole bakery in one live screen. Ctrl-C ends it. Without a terminal, or with --once, it prints the screen once;
-with --json, a line each time.`,
+		Long: `Shows the whole bakery in one live screen. Ctrl-C ends it. Without a terminal,
+or with --once, it prints the screen once; with --json, a line each time.`,
 		Example: "  bakery floor\n  bakery floor --once --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -75,7 +75,8 @@ with --json, a line each time.`,
 
 func (c *counter) floor(ctx context.Context) (bakery.Floor, error) {
 	var f bakery.Floor
-	_, err := c.do(ctx, call{function: "cashier", method: http.MethodGet, query: url.Values{"view": {"floor"}}, manager: true}, &f)
+	_, err := c.do(ctx, call{function: "cashier", method: http.MethodGet,
+		query: url.Values{"view": {"floor"}}, manager: true}, &f)
 	return f, err
 }
 
@@ -104,12 +105,15 @@ func drawFloor(f bakery.Floor, width int) string {
 	o, t := f.Orders, f.Trays
 	print("THE BAKERY  %s", time.UnixMilli(f.Now).Format("15:04:05"))
 	print("")
-	b.WriteString(cells("orders", width, o, bakery.Baking, bakery.ReadyTo, bakery.Served, bakery.Cancelled, bakery.Refused))
-	b.WriteString(cells("trays", width, t, "asked", "parked", "mixed", "in_oven", "baked", "on_display", "sold", "withdrawn", "spoiled"))
+	b.WriteString(cells("orders", width, o, bakery.Baking, bakery.ReadyTo, bakery.Served,
+		bakery.Cancelled, bakery.Refused))
+	b.WriteString(cells("trays", width, t, "asked", "parked", "mixed", "in_oven", "baked", "on_display",
+		"sold", "withdrawn", "spoiled"))
 	print("")
 	print("OVENS    %d at work, %s in use", f.Ovens, cli.Count(len(f.Racks), "rack"))
 	for _, r := range f.Racks {
-		print("  %-7s %-18s %s %4.1f of %.1f s", r.Tray, terminal.Shorten(r.Cookie, 18), bar(float64(r.SinceMS), float64(r.NeedsMS), 20), float64(r.SinceMS)/1000, float64(r.NeedsMS)/1000)
+		print("  %-7s %-18s %s %4.1f of %.1f s", r.Tray, terminal.Shorten(r.Cookie, 18),
+			bar(float64(r.SinceMS), float64(r.NeedsMS), 20), float64(r.SinceMS)/1000, float64(r.NeedsMS)/1000)
 	}
 	print("")
 	print("DISPLAY")

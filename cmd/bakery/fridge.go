@@ -30,7 +30,8 @@ func newMenu(c *counter) *cobra.Command {
 			return c.print(cmd, m, func(out io.Writer) {
 				rows := [][]string{{"COOKIE", "", "PRICE", "TRAY", "MINUTES"}}
 				for _, b := range m.Bakes {
-					rows = append(rows, []string{b.Name, b.Title, money(b.PriceCents), strconv.Itoa(b.Tray), strconv.Itoa(b.Minutes)})
+					rows = append(rows, []string{b.Name, b.Title, money(b.PriceCents), strconv.Itoa(b.Tray),
+						strconv.Itoa(b.Minutes)})
 				}
 				table(out, rows)
 			})
@@ -40,7 +41,8 @@ func newMenu(c *counter) *cobra.Command {
 
 func (c *counter) menu(ctx context.Context) (bakery.Menu, error) {
 	var m bakery.Menu
-	_, err := c.do(ctx, call{function: "cashier", method: http.MethodGet, query: url.Values{"view": {"menu"}}}, &m)
+	_, err := c.do(ctx, call{function: "cashier", method: http.MethodGet,
+		query: url.Values{"view": {"menu"}}}, &m)
 	return m, err
 }
 
@@ -62,7 +64,8 @@ func newDisplay(c *counter) *cobra.Command {
 				}
 				rows := [][]string{{"COOKIE", "PIECES", "TRAYS"}}
 				for _, s := range shelves {
-					rows = append(rows, []string{s.Cookie, strconv.Itoa(s.Pieces), strings.Join(s.Trays, " ")})
+					rows = append(rows, []string{s.Cookie, strconv.Itoa(s.Pieces),
+						strings.Join(s.Trays, " ")})
 				}
 				table(out, rows)
 			})
@@ -74,7 +77,8 @@ func (c *counter) display(ctx context.Context) ([]bakery.Shelf, error) {
 	var seen struct {
 		Display []bakery.Shelf `json:"display"`
 	}
-	_, err := c.do(ctx, call{function: "server", method: http.MethodGet, query: url.Values{"view": {"display"}}}, &seen)
+	_, err := c.do(ctx, call{function: "server", method: http.MethodGet,
+		query: url.Values{"view": {"display"}}}, &seen)
 	return seen.Display, err
 }
 
@@ -92,7 +96,8 @@ func newFridge(c *counter) *cobra.Command {
 			return c.print(cmd, f, func(out io.Writer) {
 				rows := [][]string{{"INGREDIENT", "GRAMS", "EVER"}}
 				for _, name := range sortedKeys(f.Ingredients) {
-					rows = append(rows, []string{name, strconv.Itoa(f.Ingredients[name]), strconv.Itoa(f.Restocked[name])})
+					rows = append(rows, []string{name, strconv.Itoa(f.Ingredients[name]),
+						strconv.Itoa(f.Restocked[name])})
 				}
 				table(out, rows)
 				if f.Parked > 0 {
@@ -105,7 +110,8 @@ func newFridge(c *counter) *cobra.Command {
 
 func (c *counter) fridge(ctx context.Context) (bakery.Fridge, error) {
 	var f bakery.Fridge
-	_, err := c.do(ctx, call{function: "baker", method: http.MethodGet, query: url.Values{"view": {"fridge"}}}, &f)
+	_, err := c.do(ctx, call{function: "baker", method: http.MethodGet,
+		query: url.Values{"view": {"fridge"}}}, &f)
 	return f, err
 }
 
@@ -122,9 +128,10 @@ func newRestock(c *counter) *cobra.Command {
 	var trays int
 	var key string
 	cmd := &cobra.Command{
-		Use:     "restock [INGREDIENT=GRAMS...]",
-		Short:   "Put ingredients into the fridge",
-		Long:    "Puts ingredients into the fridge: those that are named, or what so many trays of everything on the menu need.",
+		Use:   "restock [INGREDIENT=GRAMS...]",
+		Short: "Put ingredients into the fridge",
+		Long: "Puts ingredients into the fridge: those that are named, or what so many trays of " +
+			"everything on the menu need.",
 		Example: "  bakery restock\n  bakery restock --trays 500\n  bakery restock flour=50000 butter=20000",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			amounts := map[string]int{}
@@ -158,7 +165,8 @@ func newRestock(c *counter) *cobra.Command {
 					_, _ = fmt.Fprintln(out, "this was done before; nothing was done now")
 					return
 				}
-				_, _ = fmt.Fprintf(out, "put %s into the fridge; trays that waited for them: %d\n", cli.Count(len(amounts), "ingredient"), done.Woken)
+				_, _ = fmt.Fprintf(out, "put %s into the fridge; trays that waited for them: %d\n",
+					cli.Count(len(amounts), "ingredient"), done.Woken)
 			})
 		},
 	}
@@ -169,8 +177,14 @@ func newRestock(c *counter) *cobra.Command {
 
 func (c *counter) restock(ctx context.Context, amounts map[string]int, key string) (bakery.Restocked, error) {
 	var done bakery.Restocked
-	_, err := c.do(ctx, call{function: "baker", method: http.MethodPost, query: url.Values{"view": {"fridge"}},
-		body: map[string]any{"ingredients": amounts}, header: http.Header{"Idempotency-Key": {key}}, manager: true}, &done)
+	_, err := c.do(ctx, call{
+		function: "baker",
+		method:   http.MethodPost,
+		query:    url.Values{"view": {"fridge"}},
+		body:     map[string]any{"ingredients": amounts},
+		header:   http.Header{"Idempotency-Key": {key}},
+		manager:  true,
+	}, &done)
 	return done, err
 }
 
@@ -188,7 +202,8 @@ func newOpen(c *counter) *cobra.Command {
 			}
 			opened := struct {
 				Gateway string `json:"gateway"`
-				Stocked int    `json:"stocked"` // trays of everything that the fridge was stocked for; 0 if that was done before
+				// trays of everything that the fridge was stocked for; 0 if that was done before
+				Stocked int `json:"stocked"`
 			}{Gateway: strings.TrimSuffix(c.gateway, "/")}
 			if len(f.Restocked) == 0 {
 				m, err := c.menu(cmd.Context())
@@ -202,11 +217,14 @@ func newOpen(c *counter) *cobra.Command {
 			}
 			return c.print(cmd, opened, func(out io.Writer) {
 				if opened.Stocked > 0 {
-					_, _ = fmt.Fprintf(out, "\nThe bakery is new: its fridge was stocked for %d trays of everything.\n", opened.Stocked)
+					_, _ = fmt.Fprintf(out,
+						"\nThe bakery is new: its fridge was stocked for %d trays of everything.\n",
+						opened.Stocked)
 				}
 				_, _ = fmt.Fprintf(out, `
 Order cookies:
-  curl -d '{"customer":"Ada","items":[{"cookie":"chocolate-chip","quantity":6}]}' '%[1]s/function/cashier?wait=30s'
+  curl -d '{"customer":"Ada","items":[{"cookie":"chocolate-chip","quantity":6}]}' \
+    '%[1]s/function/cashier?wait=30s'
 
 The cashier, the baker, the oven and the server are at %[1]s/function/NAME; the menu at
   curl '%[1]s/function/cashier?view=menu'

@@ -1,5 +1,5 @@
-// Command bakery is both sides of the counter: the customer's (order, menu, display) and the manager's (fridge, restock,
-// audit). It is a client of an OpenFaaS gateway and of nothing else.
+// Command bakery is both sides of the counter: the customer's (order, menu, display) and the manager's
+// (fridge, restock, audit). It is a client of an OpenFaaS gateway and of nothing else.
 package main
 
 import (
@@ -30,21 +30,24 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "bakery",
 		Short: "Order cookies, and run the bakery",
-		Long: `Orders cookies from the bakery, and runs it. It speaks to an OpenFaaS gateway, by default http://127.0.0.1:8080.
+		Long: `Orders cookies from the bakery, and runs it. It speaks to an OpenFaaS gateway,
+by default http://127.0.0.1:8080.
 
-What only the manager may do needs the secret manager-key: in a file named by --manager-key-file or MANAGER_KEY_FILE, by
-default where hearth up has made it.
+What only the manager may do needs the secret manager-key: in a file named by
+--manager-key-file or MANAGER_KEY_FILE, by default where hearth up has made it.
 
-Exit codes: 0 done, 1 failed (for audit: a difference), 2 the command line makes no sense, 3 the order is not served yet, 130
-Ctrl-C, 143 SIGTERM.`,
+Exit codes: 0 done, 1 failed (for audit: a difference), 2 the command line makes
+no sense, 3 the order is not served yet, 130 Ctrl-C, 143 SIGTERM.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	f := root.PersistentFlags()
 	cli.GatewayFlag(f, &c.gateway, "g")
-	f.StringVar(&c.keyFile, "manager-key-file", firstOf(os.Getenv("MANAGER_KEY_FILE"), ".hearth/secrets/openfaas-fn/manager-key"), "file with the manager's key ($MANAGER_KEY_FILE)")
+	f.StringVar(&c.keyFile, "manager-key-file", firstOf(os.Getenv("MANAGER_KEY_FILE"),
+		".hearth/secrets/openfaas-fn/manager-key"), "file with the manager's key ($MANAGER_KEY_FILE)")
 	f.BoolVar(&c.json, "json", false, "print JSON")
-	root.AddCommand(newOrder(c), newMenu(c), newDisplay(c), newFridge(c), newRestock(c), newOrders(c), newCancel(c), newSpoil(c), newAudit(c), newFloor(c), newReplay(c), newOpen(c), newLicenses())
+	root.AddCommand(newOrder(c), newMenu(c), newDisplay(c), newFridge(c), newRestock(c), newOrders(c),
+		newCancel(c), newSpoil(c), newAudit(c), newFloor(c), newReplay(c), newOpen(c), newLicenses())
 	cli.Prepare(root)
 	return root
 }
@@ -78,8 +81,8 @@ type call struct {
 	async    bool
 }
 
-// do makes a call, and reads its answer as JSON into out. It returns an error that says what the function said, unless the
-// status is 2xx.
+// do makes a call, and reads its answer as JSON into out. It returns an error that says what the
+// function said, unless the status is 2xx.
 func (c *counter) do(ctx context.Context, call call, out any) (status int, err error) {
 	res, err := c.send(ctx, call)
 	if err != nil {
@@ -91,7 +94,8 @@ func (c *counter) do(ctx context.Context, call call, out any) (status int, err e
 		return 0, err
 	}
 	if res.StatusCode == http.StatusUnauthorized {
-		return res.StatusCode, fmt.Errorf("the manager-key in %s is not this bakery's: name the file of the right one with --manager-key-file or MANAGER_KEY_FILE", c.keyFile)
+		return res.StatusCode, fmt.Errorf("the manager-key in %s is not this bakery's: name the file of the "+
+			"right one with --manager-key-file or MANAGER_KEY_FILE", c.keyFile)
 	}
 	if res.StatusCode >= http.StatusMultipleChoices {
 		return res.StatusCode, errors.New(said(res.StatusCode, text))
@@ -158,7 +162,8 @@ func (c *counter) send(ctx context.Context, call call) (*http.Response, error) {
 func (c *counter) managerKey() (string, error) {
 	text, err := os.ReadFile(c.keyFile)
 	if err != nil {
-		return "", fmt.Errorf("this is for the manager: name the file of the manager-key with --manager-key-file or MANAGER_KEY_FILE (%w)", err)
+		return "", fmt.Errorf("this is for the manager: name the file of the manager-key with "+
+			"--manager-key-file or MANAGER_KEY_FILE (%w)", err)
 	}
 	return strings.TrimSpace(string(text)), nil
 }

@@ -26,7 +26,8 @@ func newOrder(c *counter) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "order COOKIE=QUANTITY...",
 		Short: "Order cookies",
-		Long:  "Orders cookies. With --wait it stays until the order is served, for a minute or for as long as is said; then the exit code is 3.",
+		Long: "Orders cookies. With --wait it stays until the order is served, for a minute or for as long " +
+			"as is said; then the exit code is 3.",
 		Example: `  bakery order chocolate-chip=6 brownie=2 --wait
   bakery order scone=12 --customer Ada --wait=10s --json`,
 		Args: cobra.MinimumNArgs(1),
@@ -83,18 +84,27 @@ func (c *counter) order(ctx context.Context, body any, key string, wait time.Dur
 		query.Set("wait", min(wait, turn).String())
 	}
 	var o bakery.Order
-	if _, err := c.do(ctx, call{function: "cashier", method: http.MethodPost, query: query, body: body, header: http.Header{"Idempotency-Key": {key}}}, &o); err != nil {
+	if _, err := c.do(ctx, call{
+		function: "cashier",
+		method:   http.MethodPost,
+		query:    query,
+		body:     body,
+		header:   http.Header{"Idempotency-Key": {key}},
+	}, &o); err != nil {
 		return o, err
 	}
-	for rest := time.Until(deadline); o.State == bakery.Baking || o.State == bakery.ReadyTo; rest = time.Until(deadline) {
+	for rest := time.Until(deadline); o.State == bakery.Baking ||
+		o.State == bakery.ReadyTo; rest = time.Until(deadline) {
 		if rest <= 0 {
 			return o, nil
 		}
 		var now bakery.Order
-		if _, err := c.do(ctx, call{function: "cashier", method: http.MethodGet, query: url.Values{"order": {o.ID}, "wait": {min(rest, turn).String()}}}, &now); err != nil {
+		if _, err := c.do(ctx, call{function: "cashier", method: http.MethodGet,
+			query: url.Values{"order": {o.ID}, "wait": {min(rest, turn).String()}}}, &now); err != nil {
 			return o, err
 		}
-		if o = now; time.Until(deadline) > rest-200*time.Millisecond { // the bakery has no room for another who waits
+		// the bakery has no room for another who waits
+		if o = now; time.Until(deadline) > rest-200*time.Millisecond {
 			if err := sleepUntil(ctx, time.Now().Add(200*time.Millisecond)); err != nil {
 				return o, err
 			}
@@ -132,7 +142,8 @@ func showOrder(out io.Writer, o bakery.Order) {
 		case t.Before(*o.Timeline.Ordered): // it was on display already
 			print("%-9s %s  before", stage, t.Local().Format("15:04:05.000"))
 		default:
-			print("%-9s %s  %+.3f s", stage, t.Local().Format("15:04:05.000"), t.Sub(*o.Timeline.Ordered).Seconds())
+			print("%-9s %s  %+.3f s", stage, t.Local().Format("15:04:05.000"),
+				t.Sub(*o.Timeline.Ordered).Seconds())
 		}
 	}
 	at("ordered", o.Timeline.Ordered)
@@ -154,10 +165,14 @@ func newCancel(c *counter) *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var o bakery.Order
-			if _, err := c.do(cmd.Context(), call{function: "cashier", method: http.MethodDelete, query: url.Values{"order": {args[0]}}}, &o); err != nil {
+			if _, err := c.do(cmd.Context(), call{function: "cashier", method: http.MethodDelete,
+				query: url.Values{"order": {args[0]}}}, &o); err != nil {
 				return err
 			}
-			return c.print(cmd, o, func(out io.Writer) { _, _ = fmt.Fprintf(out, "order %s is %s\n", o.ID, o.State) })
+			return c.print(cmd, o, func(out io.Writer) {
+				_, _ = fmt.Fprintf(out,
+					"order %s is %s\n", o.ID, o.State)
+			})
 		},
 	}
 }
@@ -166,18 +181,22 @@ func newOrders(c *counter) *cobra.Command {
 	var limit int
 	var all bool
 	cmd := &cobra.Command{
-		Use:     "orders [ORDER...]",
-		Short:   "List open orders, or look at some by their ids",
-		Example: "  bakery orders\n  bakery orders --all --limit 20\n  bakery orders mfim4fpndptkxclolkqq2ppv",
+		Use:   "orders [ORDER...]",
+		Short: "List open orders, or look at some by their ids",
+		Example: "  bakery orders\n  bakery orders --all --limit 20\n" +
+			"  bakery orders mfim4fpndptkxclolkqq2ppv",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
 				var o bakery.Order
-				if _, err := c.do(cmd.Context(), call{function: "cashier", method: http.MethodGet, query: url.Values{"order": {args[0]}}}, &o); err != nil {
+				if _, err := c.do(cmd.Context(), call{function: "cashier", method: http.MethodGet,
+					query: url.Values{"order": {args[0]}}}, &o); err != nil {
 					return err
 				}
 				return c.print(cmd, o, func(out io.Writer) { showOrder(out, o) })
 			}
-			ask := call{function: "cashier", method: http.MethodGet, query: url.Values{"view": {"orders"}, "limit": {strconv.Itoa(limit)}, "ended": {strconv.FormatBool(all)}}, manager: true}
+			ask := call{function: "cashier", method: http.MethodGet,
+				query: url.Values{"view": {"orders"}, "limit": {strconv.Itoa(limit)},
+					"ended": {strconv.FormatBool(all)}}, manager: true}
 			if len(args) > 1 {
 				ask.query, ask.manager = url.Values{"order": {strings.Join(args, ",")}}, false
 			}
@@ -187,7 +206,10 @@ func newOrders(c *counter) *cobra.Command {
 			if _, err := c.do(cmd.Context(), ask, &list); err != nil {
 				return err
 			}
-			if err := c.print(cmd, list.Orders, func(out io.Writer) { showOrders(out, list.Orders) }); err != nil {
+			if err := c.print(cmd, list.Orders, func(out io.Writer) {
+				showOrders(out,
+					list.Orders)
+			}); err != nil {
 				return err
 			}
 			for _, id := range args {
@@ -216,7 +238,8 @@ func showOrders(out io.Writer, orders []bakery.Order) {
 			filled, wanted = filled+i.Filled, wanted+i.Quantity
 			items = append(items, fmt.Sprintf("%d %s", i.Quantity, i.Cookie))
 		}
-		rows = append(rows, []string{o.ID, o.Customer, o.State, fmt.Sprintf("%d/%d", filled, wanted), o.Timeline.Ordered.Local().Format("15:04:05"), strings.Join(items, ", ")})
+		rows = append(rows, []string{o.ID, o.Customer, o.State, fmt.Sprintf("%d/%d", filled, wanted),
+			o.Timeline.Ordered.Local().Format("15:04:05"), strings.Join(items, ", ")})
 	}
 	table(out, rows)
 }
@@ -229,11 +252,13 @@ func newSpoil(c *counter) *cobra.Command {
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var done bakery.Thrown
-			if _, err := c.do(cmd.Context(), call{function: "baker", method: http.MethodDelete, query: url.Values{"tray": {args[0]}}, manager: true}, &done); err != nil {
+			if _, err := c.do(cmd.Context(), call{function: "baker", method: http.MethodDelete,
+				query: url.Values{"tray": {args[0]}}, manager: true}, &done); err != nil {
 				return err
 			}
 			return c.print(cmd, done, func(out io.Writer) {
-				_, _ = fmt.Fprintf(out, "%d pieces of tray %s were thrown away; it is %s\n", done.Pieces, done.Tray, done.State)
+				_, _ = fmt.Fprintf(out, "%d pieces of tray %s were thrown away; it is %s\n", done.Pieces,
+					done.Tray, done.State)
 			})
 		},
 	}
@@ -241,9 +266,10 @@ func newSpoil(c *counter) *cobra.Command {
 
 func newAudit(c *counter) *cobra.Command {
 	return &cobra.Command{
-		Use:     "audit",
-		Short:   "Check that the bakery's books balance",
-		Long:    "Checks the bakery's books on one snapshot: no ingredient, piece or order may be there twice or not at all. Exits with 1 if there is a difference, and prints it.",
+		Use:   "audit",
+		Short: "Check that the bakery's books balance",
+		Long: "Checks the bakery's books on one snapshot: no ingredient, piece or order may be there " +
+			"twice or not at all. Exits with 1 if there is a difference, and prints it.",
 		Example: "  bakery audit && echo all is well",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -264,20 +290,24 @@ func newAudit(c *counter) *cobra.Command {
 
 func (c *counter) audit(ctx context.Context) (bakery.Audit, error) {
 	var a bakery.Audit
-	_, err := c.do(ctx, call{function: "cashier", method: http.MethodGet, query: url.Values{"view": {"audit"}}, manager: true}, &a)
+	_, err := c.do(ctx, call{function: "cashier", method: http.MethodGet,
+		query: url.Values{"view": {"audit"}}, manager: true}, &a)
 	return a, err
 }
 
 func showAudit(out io.Writer, a bakery.Audit) {
 	o, p := a.Orders, a.Pieces
-	_, _ = fmt.Fprintf(out, "orders   %d placed = %d open + %d served + %d cancelled + %d refused\n", o.Placed, o.Open, o.Served, o.Cancelled, o.Refused)
-	_, _ = fmt.Fprintf(out, "pieces   %d mixed = %d dough + %d in ovens + %d baked + %d on display + %d reserved + %d handed over + %d spoiled\n",
+	_, _ = fmt.Fprintf(out, "orders   %d placed = %d open + %d served + %d cancelled + %d refused\n",
+		o.Placed, o.Open, o.Served, o.Cancelled, o.Refused)
+	_, _ = fmt.Fprintf(out, "pieces   %d mixed = %d dough + %d in ovens + %d baked + %d on display + %d "+
+		"reserved + %d handed over + %d spoiled\n",
 		p.Mixed, p.Dough, p.InOven, p.Baked, p.OnDisplay, p.Reserved, p.Handed, p.Spoiled)
 	var restocked, fridge, used int
 	for _, i := range a.Ingredients {
 		restocked, fridge, used = restocked+i.Restocked, fridge+i.Fridge, used+i.Used
 	}
-	_, _ = fmt.Fprintf(out, "grams    %d restocked = %d in the fridge + %d used, of %d ingredients\n", restocked, fridge, used, len(a.Ingredients))
+	_, _ = fmt.Fprintf(out, "grams    %d restocked = %d in the fridge + %d used, of %d ingredients\n",
+		restocked, fridge, used, len(a.Ingredients))
 	for _, d := range a.Differences {
 		_, _ = fmt.Fprintf(out, "DIFFERS  %s\n", d)
 	}

@@ -39,20 +39,27 @@ func newReplay(c *counter) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "replay FILE",
 		Short: "Replay a day of a real bakery's sales",
-		Long: `Replays one day of a till's file: CSV with the columns Date, Time, Transaction, Item, in which a transaction is an order and a
-row is one piece. Orders come at the recorded times, sped up, whether the bakery keeps up or not, by async calls with a
-callback. With --shops, each order comes once from each of so many shops, up to 10 bakery minutes later.
+		Long: `Replays one day of a till's file: CSV with the columns Date, Time, Transaction,
+Item, in which a transaction is an order and a row is one piece. Orders come at
+the recorded times, sped up, whether the bakery keeps up or not, by async calls
+with a callback. With --shops, each order comes once from each of so many shops,
+up to 10 bakery minutes later.
 
-The gateway must reach the address of --listen. Where its queue runs in a container, as on faasd, that is the address of its
-bridge: --listen 10.62.0.1:9001. Hearth makes callbacks to a private address only if --callback-allow names it; make up allows
-127.0.0.1:9001, the default of --listen.
+The gateway must reach the address of --listen. Where its queue runs in a
+container, as on faasd, that is the address of its bridge: --listen
+10.62.0.1:9001. Hearth makes callbacks to a private address only if
+--callback-allow names it; make up allows 127.0.0.1:9001, the default of
+--listen.
 
-What the bakery does not bake is skipped, counted and named. The fridge is restocked as needed.
+What the bakery does not bake is skipped, counted and named. The fridge is
+restocked as needed.
 
-An order that the bakery turns down is refused; one that gets no answer (a connection error) or a 5xx is failed.
+An order that the bakery turns down is refused; one that gets no answer (a
+connection error) or a 5xx is failed.
 
-The JSON has the keys orders, served, refused, failed, open, skipped, waits, trays, leftover and audit, among others. Exits with 1 if an
-order was not served, or the books do not balance.`,
+The JSON has the keys orders, served, refused, failed, open, skipped, waits,
+trays, leftover and audit, among others. Exits with 1 if an order was not
+served, or the books do not balance.`,
 		Example: `  bakery replay cmd/bakery/testdata/made-up-days.csv --speed 6000
   bakery replay sales.csv --day 2016-11-05 --speed 600 --shops 20 --json`,
 		Args: cobra.ExactArgs(1),
@@ -73,15 +80,23 @@ order was not served, or the books do not balance.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&r.day, "day", "", "the day to replay, such as 2016-11-05 (default the first)")
-	f.Float64Var(&r.speed, "speed", 0, "how much faster than the clock (default the bakery's BAKE_SPEED, which is 600 unless told otherwise)")
+	f.Float64Var(&r.speed, "speed", 0,
+		"how much faster than the clock (default the bakery's BAKE_SPEED, which is 600 unless told "+
+			"otherwise)")
 	f.IntVar(&r.shops, "shops", 1, "how many shops sell this day at once")
 	f.Uint64Var(&r.seed, "seed", 1, "seed of the shops' offsets")
-	f.StringVar(&r.items, "items", "", "JSON file with the cookie for each item of the till (default a built-in one)")
+	f.StringVar(&r.items, "items", "",
+		"JSON file with the cookie for each item of the till (default a built-in one)")
 	f.BoolVar(&r.noRestock, "no-restock", false, "do not restock the fridge")
-	f.DurationVar(&r.patience, "patience", time.Minute, "how long to wait, after the last order came, without any being served")
-	f.StringVar(&r.listen, "listen", "127.0.0.1:9001", "address to listen on for callbacks, which the gateway's queue must reach; make up allows callbacks to the default")
-	f.StringVar(&r.orders, "orders", "", "also write each order to this CSV file: when it came, and how long it waited")
-	f.StringVar(&r.callback, "callback-url", "", "URL of that address as the gateway sees it (default http://ADDRESS)")
+	f.DurationVar(&r.patience, "patience", time.Minute,
+		"how long to wait, after the last order came, without any being served")
+	f.StringVar(&r.listen, "listen", "127.0.0.1:9001",
+		"address to listen on for callbacks, which the gateway's queue must reach; make up allows callbacks "+
+			"to the default")
+	f.StringVar(&r.orders, "orders", "",
+		"also write each order to this CSV file: when it came, and how long it waited")
+	f.StringVar(&r.callback, "callback-url", "",
+		"URL of that address as the gateway sees it (default http://ADDRESS)")
 	return cmd
 }
 
@@ -118,7 +133,9 @@ func (c *counter) replay(ctx context.Context, cfg replayConfig, progress io.Writ
 		cfg.speed = floor.Speed
 	}
 	if cfg.speed != floor.Speed {
-		_, _ = fmt.Fprintf(progress, "orders come at %g times the clock, and the bakery bakes at %g: bakery minutes are of the orders\n", cfg.speed, floor.Speed)
+		_, _ = fmt.Fprintf(progress,
+			"orders come at %g times the clock, and the bakery bakes at %g: bakery minutes are of the "+
+				"orders\n", cfg.speed, floor.Speed)
 	}
 	run, err := newRun(ctx, c, cfg, schedule(day.sales, cfg.shops, cfg.speed, cfg.seed), menu)
 	if err != nil {
@@ -186,7 +203,8 @@ func (t *ticker) end() {
 func listenForCallbacks(cfg replayConfig, h http.HandlerFunc) (address string, stop func(), err error) {
 	l, err := net.Listen("tcp", cfg.listen)
 	if err != nil {
-		return "", nil, fmt.Errorf("listen for callbacks: %w; choose another address with --listen, one that the gateway's "+
+		return "", nil, fmt.Errorf("listen for callbacks: %w; choose another address with --listen, one "+
+			"that the gateway's "+
 			"--callback-allow names", err)
 	}
 	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}

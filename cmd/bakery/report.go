@@ -31,7 +31,8 @@ type report struct {
 
 	Refusals map[string]int `json:"refusals,omitempty"` // by reason
 	Failures map[string]int `json:"failures,omitempty"` // likewise
-	Seconds  float64        `json:"seconds"`            // from the first order to the last one's end, by the clock on the wall
+	// from the first order to the last one's end, by the clock on the wall
+	Seconds float64 `json:"seconds"`
 }
 
 type skipped struct {
@@ -52,7 +53,8 @@ type quantiles struct {
 	Max float64 `json:"max"`
 }
 
-// quantilesOf are those of a sorted list, in units; each is the value that so many are not above (nearest rank).
+// quantilesOf are those of a sorted list, in units; each is the value that so
+// many are not above (nearest rank).
 func quantilesOf(sorted []time.Duration, unit time.Duration) quantiles {
 	if len(sorted) == 0 {
 		return quantiles{}
@@ -77,7 +79,13 @@ func (r *run) report(ctx context.Context) (*report, error) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	rep := &report{Trays: map[string]int{}, Leftover: map[string]int{}, Refusals: map[string]int{}, Failures: map[string]int{}, Audit: audit}
+	rep := &report{
+		Trays:    map[string]int{},
+		Leftover: map[string]int{},
+		Refusals: map[string]int{},
+		Failures: map[string]int{},
+		Audit:    audit,
+	}
 	var all []time.Duration
 	end := r.began
 	for _, p := range r.placed {
@@ -116,7 +124,8 @@ func (r *run) report(ctx context.Context) (*report, error) {
 	return rep, nil
 }
 
-// writeOrders writes the orders as CSV, in the order in which they came; wait_ms is empty if an order was not served.
+// writeOrders writes the orders as CSV, in the order in which they came; wait_ms
+// is empty if an order was not served.
 func (r *run) writeOrders(path string) error {
 	f, err := os.Create(path)
 	if err != nil {
@@ -131,7 +140,8 @@ func (r *run) writeOrders(path string) error {
 		if p.state == bakery.Served {
 			wait = strconv.FormatInt(p.wait.Milliseconds(), 10)
 		}
-		_ = out.Write([]string{strconv.FormatInt(p.due.UnixMilli(), 10), wait, p.state, strconv.Itoa(r.arrivals[i].shop), r.arrivals[i].sale.transaction})
+		_ = out.Write([]string{strconv.FormatInt(p.due.UnixMilli(), 10), wait, p.state,
+			strconv.Itoa(r.arrivals[i].shop), r.arrivals[i].sale.transaction})
 	}
 	out.Flush()
 	return errors.Join(out.Error(), f.Close())
@@ -140,7 +150,8 @@ func (r *run) writeOrders(path string) error {
 // show prints the report for people.
 func (r *report) show(out io.Writer) {
 	print := func(format string, args ...any) { _, _ = fmt.Fprintf(out, format+"\n", args...) }
-	print("orders    %d: %d served, %d refused, %d failed, %d open, in %.1f s", r.Orders, r.Served, r.Refused, r.Failed, r.Open, r.Seconds)
+	print("orders    %d: %d served, %d refused, %d failed, %d open, in %.1f s", r.Orders, r.Served, r.Refused,
+		r.Failed, r.Open, r.Seconds)
 	for _, reason := range sortedKeys(r.Refusals) {
 		print("          %d refused: %s", r.Refusals[reason], reason)
 	}

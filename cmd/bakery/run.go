@@ -55,8 +55,16 @@ type placed struct {
 	wait    time.Duration // from coming to being served
 }
 
-func newRun(ctx context.Context, c *counter, cfg replayConfig, arrivals []arrival, menu bakery.Menu) (*run, error) {
-	r := &run{c: c, cfg: cfg, menu: menu, id: rand.Text()[:8], arrivals: arrivals, byOrder: map[string]*placed{}}
+func newRun(ctx context.Context, c *counter, cfg replayConfig, arrivals []arrival,
+	menu bakery.Menu) (*run, error) {
+	r := &run{
+		c:        c,
+		cfg:      cfg,
+		menu:     menu,
+		id:       rand.Text()[:8],
+		arrivals: arrivals,
+		byOrder:  map[string]*placed{},
+	}
 	for i := range arrivals {
 		r.placed = append(r.placed, &placed{index: i})
 	}
@@ -131,11 +139,14 @@ func (r *run) play(ctx context.Context, say func(string)) error {
 func noCallback(callback string) error {
 	if u, err := url.Parse(callback); err == nil {
 		if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
-			return fmt.Errorf("no callback arrived at %s, which containers cannot reach: if the gateway's queue runs in one, "+
-				"as on faasd, listen on the address of its bridge (on faasd, --listen 10.62.0.1:9001). A Hearth on this machine needs --callback-allow %s", callback, u.Host)
+			return fmt.Errorf("no callback arrived at %s, which containers cannot reach: if the gateway's "+
+				"queue runs in one, "+
+				"as on faasd, listen on the address of its bridge (on faasd, --listen 10.62.0.1:9001). A "+
+				"Hearth on this machine needs --callback-allow %s", callback, u.Host)
 		}
 	}
-	return fmt.Errorf("no callback arrived at %s: the gateway's queue must be able to reach that address; Hearth calls private addresses only with --callback-allow", callback)
+	return fmt.Errorf("no callback arrived at %s: the gateway's queue must be able to reach that address; "+
+		"Hearth calls private addresses only with --callback-allow", callback)
 }
 
 func sleepUntil(ctx context.Context, at time.Time) error {
@@ -152,12 +163,20 @@ func sleepUntil(ctx context.Context, at time.Time) error {
 // send queues one order. A call that got no answer is sent again under the same key, which is the same order.
 func (r *run) send(ctx context.Context, i int) {
 	a := r.arrivals[i]
-	header := http.Header{"Idempotency-Key": {fmt.Sprintf("replay-%s-%d", r.id, i)}, "X-Callback-Url": {fmt.Sprintf("%s/%d", r.callback, i)}}
-	body := map[string]any{"customer": fmt.Sprintf("shop %d, order %s", a.shop, a.sale.transaction), "items": a.sale.items}
+	header := http.Header{"Idempotency-Key": {fmt.Sprintf("replay-%s-%d", r.id, i)},
+		"X-Callback-Url": {fmt.Sprintf("%s/%d", r.callback, i)}}
+	body := map[string]any{"customer": fmt.Sprintf("shop %d, order %s", a.shop, a.sale.transaction),
+		"items": a.sale.items}
 	var status int
 	var err error
 	for try := range 5 {
-		if status, err = r.c.do(ctx, call{function: "cashier", method: http.MethodPost, body: body, header: header, async: true}, nil); err == nil {
+		if status, err = r.c.do(ctx, call{
+			function: "cashier",
+			method:   http.MethodPost,
+			body:     body,
+			header:   header,
+			async:    true,
+		}, nil); err == nil {
 			return
 		}
 		if sleepUntil(ctx, time.Now().Add(time.Duration(100<<try)*time.Millisecond)) != nil {
@@ -225,7 +244,8 @@ func (r *run) note(p *placed, o bakery.Order) {
 }
 
 func (p *placed) ended() bool {
-	return p.state == bakery.Served || p.state == bakery.Refused || p.state == bakery.Cancelled || p.state == failed
+	return p.state == bakery.Served || p.state == bakery.Refused ||
+		p.state == bakery.Cancelled || p.state == failed
 }
 
 // open is how many orders have come and not ended.
@@ -266,7 +286,9 @@ func (r *run) lookAt(ctx context.Context, ids []string) {
 	var list struct {
 		Orders []bakery.Order `json:"orders"`
 	}
-	ask := call{function: "cashier", method: http.MethodGet, query: url.Values{"order": {strings.Join(ids, ",") + ","}}} // the comma asks for a list
+	// the comma asks for a list
+	ask := call{function: "cashier", method: http.MethodGet,
+		query: url.Values{"order": {strings.Join(ids, ",") + ","}}}
 	if _, err := r.c.do(ctx, ask, &list); err != nil {
 		return // there will be another look
 	}
@@ -301,7 +323,8 @@ func (r *run) progress() string {
 		clock = clock.Add(time.Duration(float64(time.Since(r.began)) * r.cfg.speed))
 	}
 	return fmt.Sprintf("%s  %d of %d orders came, %d open, %d served, %d refused, %d failed",
-		clock.Format("2006-01-02 15:04"), came, len(r.placed), came-served-refused-unmade, served, refused, unmade)
+		clock.Format("2006-01-02 15:04"), came, len(r.placed), came-served-refused-unmade,
+		served, refused, unmade)
 }
 
 // keepStocked restocks the fridge when it runs low.

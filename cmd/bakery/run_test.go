@@ -6,7 +6,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMissingCallbacksNameWhatHelps: on faasd the queue runs in a container, and there is no flag of Hearth's to blame.
+// TestMissingCallbacksNameWhatHelps: on faasd the queue runs in a container, and
+// there is no flag of Hearth's to blame.
 func TestMissingCallbacksNameWhatHelps(t *testing.T) {
 	t.Parallel()
 	for callback, want := range map[string]string{

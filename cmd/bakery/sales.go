@@ -59,8 +59,8 @@ type sales struct {
 
 var salesColumns = []string{"Date", "Time", "Transaction", "Item"}
 
-// readSales reads a till's file: CSV with the columns Date, Time, Transaction and Item, in any order. An empty day means the
-// first one.
+// readSales reads a till's file: CSV with the columns Date, Time, Transaction and Item, in any
+// order. An empty day means the first one.
 func readSales(r io.Reader, day string, menuOf map[string]string) (sales, error) {
 	s := sales{skipped: map[string]int{}}
 	in := csv.NewReader(r)
@@ -98,15 +98,18 @@ func readSales(r io.Reader, day string, menuOf map[string]string) (sales, error)
 		}
 		line, _ := in.FieldPos(0)
 		if len(record) < len(header) {
-			s.malformed = append(s.malformed, badLine{line, fmt.Sprintf("%d fields, want %d", len(record), len(header))})
+			s.malformed = append(s.malformed, badLine{line,
+				fmt.Sprintf("%d fields, want %d", len(record), len(header))})
 			continue
 		}
 		date, clock := strings.TrimSpace(record[at["Date"]]), strings.TrimSpace(record[at["Time"]])
 		when, err := time.Parse("2006-01-02 15:04:05", date+" "+clock)
-		transaction, item := strings.TrimSpace(record[at["Transaction"]]), strings.TrimSpace(record[at["Item"]])
+		transaction := strings.TrimSpace(record[at["Transaction"]])
+		item := strings.TrimSpace(record[at["Item"]])
 		switch {
 		case err != nil:
-			s.malformed = append(s.malformed, badLine{line, fmt.Sprintf("%q is no date and time, such as 2016-11-05 09:05:30", date+" "+clock)})
+			s.malformed = append(s.malformed, badLine{line,
+				fmt.Sprintf("%q is no date and time, such as 2016-11-05 09:05:30", date+" "+clock)})
 		case transaction == "" || item == "":
 			s.malformed = append(s.malformed, badLine{line, "the transaction or the item is missing"})
 		default:
@@ -124,7 +127,8 @@ func readSales(r io.Reader, day string, menuOf map[string]string) (sales, error)
 		day = s.days[0]
 	}
 	if byDay[day] == nil {
-		return s, fmt.Errorf("there is no sale on %s: the file has %d days from %s to %s", day, len(s.days), s.days[0], s.days[len(s.days)-1])
+		return s, fmt.Errorf("there is no sale on %s: the file has %d days from %s to %s", day, len(s.days),
+			s.days[0], s.days[len(s.days)-1])
 	}
 	orders := map[string]*sale{}
 	for _, row := range byDay[day] {
@@ -168,7 +172,8 @@ type arrival struct {
 // spread is by how much bakery time a shop's order is later than the recorded one, at most.
 const spread = 10 * time.Minute
 
-// schedule repeats each sale in each shop, with an offset of its own, and speeds time up. The same seed gives the same day.
+// schedule repeats each sale in each shop, with an offset of its own, and speeds
+// time up. The same seed gives the same day.
 func schedule(list []sale, shops int, speed float64, seed uint64) []arrival {
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	var all []arrival
@@ -178,7 +183,8 @@ func schedule(list []sale, shops int, speed float64, seed uint64) []arrival {
 			if shop > 0 {
 				offset = time.Duration(rnd.Int64N(int64(spread)))
 			}
-			all = append(all, arrival{after: time.Duration(float64(s.at.Sub(list[0].at)+offset) / speed), shop: shop + 1, sale: s})
+			all = append(all, arrival{after: time.Duration(float64(s.at.Sub(list[0].at)+offset) / speed),
+				shop: shop + 1, sale: s})
 		}
 	}
 	sort.SliceStable(all, func(i, j int) bool { return all[i].after < all[j].after })

@@ -10,7 +10,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-var menuOf = map[string]string{"Bread": "bread", "Cookies": "chocolate-chip", "Fudge": "fudge", "Caramel bites": "fudge"}
+var menuOf = map[string]string{"Bread": "bread", "Cookies": "chocolate-chip", "Fudge": "fudge",
+	"Caramel bites": "fudge"}
 
 func TestReadSales(t *testing.T) {
 	t.Parallel()
@@ -23,44 +24,57 @@ func TestReadSales(t *testing.T) {
 		err       string
 	}{
 		"a transaction is an order, a row is a piece": {
-			file: "Date,Time,Transaction,Item\n2016-11-05,09:00:00,1,Bread\n2016-11-05,09:00:00,1,Bread\n2016-11-05,09:00:00,1,Fudge\n2016-11-05,09:05:00,2,Bread\n",
+			file: "Date,Time,Transaction,Item\n2016-11-05,09:00:00,1,Bread\n2016-11-05,09:00:00,1,Bread\n" +
+				"2016-11-05,09:00:00,1,Fudge\n2016-11-05,09:05:00,2,Bread\n",
 			sales: []sale{
-				{"1", clock("09:00:00"), []bakery.Wanted{{Cookie: "bread", Quantity: 2}, {Cookie: "fudge", Quantity: 1}}},
+				{"1", clock("09:00:00"), []bakery.Wanted{{Cookie: "bread", Quantity: 2},
+					{Cookie: "fudge", Quantity: 1}}},
 				{"2", clock("09:05:00"), []bakery.Wanted{{Cookie: "bread", Quantity: 1}}},
 			},
 		},
 		"two items of the till may be one cookie": {
-			file:  "Date,Time,Transaction,Item\n2016-11-05,09:00:00,1,Fudge\n2016-11-05,09:00:00,1,Caramel bites\n",
+			file: "Date,Time,Transaction,Item\n2016-11-05,09:00:00,1,Fudge\n" +
+				"2016-11-05,09:00:00,1,Caramel bites\n",
 			sales: []sale{{"1", clock("09:00:00"), []bakery.Wanted{{Cookie: "fudge", Quantity: 2}}}},
 		},
 		"what is not baked is skipped, counted and named": {
-			file:    "Date,Time,Transaction,Item\n2016-11-05,09:00:00,1,Bread\n2016-11-05,09:00:00,1,Coffee\n2016-11-05,09:01:00,2,Coffee\n2016-11-05,09:01:00,2,Tea\n",
+			file: "Date,Time,Transaction,Item\n2016-11-05,09:00:00,1,Bread\n" +
+				"2016-11-05,09:00:00,1,Coffee\n2016-11-05,09:01:00,2,Coffee\n2016-11-05,09:01:00,2,Tea\n",
 			sales:   []sale{{"1", clock("09:00:00"), []bakery.Wanted{{Cookie: "bread", Quantity: 1}}}},
 			skipped: map[string]int{"Coffee": 2, "Tea": 1},
 		},
 		"malformed lines are named and do not stop the rest": {
-			file:  "Date,Time,Transaction,Item\n2016-11-05,25:00:00,1,Bread\n2016-11-05,09:00:00\n2016-11-05,09:00:00,,Bread\n2016-11-05,09:00:00,3,\"Br\"ead\n2016-11-05,09:00:00,4,Bread\n",
+			file: "Date,Time,Transaction,Item\n2016-11-05,25:00:00,1,Bread\n2016-11-05,09:00:00\n" +
+				"2016-11-05,09:00:00,,Bread\n2016-11-05,09:00:00,3,\"Br\"ead\n2016-11-05,09:00:00,4,Bread\n",
 			sales: []sale{{"4", clock("09:00:00"), []bakery.Wanted{{Cookie: "bread", Quantity: 1}}}},
-			malformed: []badLine{{2, `"2016-11-05 25:00:00" is no date and time, such as 2016-11-05 09:05:30`}, {3, "2 fields, want 4"},
-				{4, "the transaction or the item is missing"}, {5, `extraneous or missing " in quoted-field`}},
+			malformed: []badLine{{2,
+				`"2016-11-05 25:00:00" is no date and time, such as 2016-11-05 09:05:30`},
+				{3, "2 fields, want 4"},
+				{4, "the transaction or the item is missing"},
+				{5, `extraneous or missing " in quoted-field`}},
 		},
 		"columns in another order, with others between, after a byte order mark": {
 			file:  "\ufeffItem,Till,Transaction,Time,Date\nBread,3,1,09:00:00,2016-11-05\n",
 			sales: []sale{{"1", clock("09:00:00"), []bakery.Wanted{{Cookie: "bread", Quantity: 1}}}},
 		},
 		"one day of several": {
-			file:  "Date,Time,Transaction,Item\n2016-11-04,09:00:00,1,Bread\n2016-11-05,10:00:00,1,Fudge\n2016-11-06,11:00:00,1,Bread\n",
+			file: "Date,Time,Transaction,Item\n2016-11-04,09:00:00,1,Bread\n2016-11-05,10:00:00,1,Fudge\n" +
+				"2016-11-06,11:00:00,1,Bread\n",
 			day:   "2016-11-05",
 			sales: []sale{{"1", clock("10:00:00"), []bakery.Wanted{{Cookie: "fudge", Quantity: 1}}}},
 		},
 		"a day that is not there": {
-			file: "Date,Time,Transaction,Item\n2016-11-05,09:00:00,1,Bread\n2016-11-07,09:00:00,1,Bread\n", day: "2016-11-06",
-			err: "there is no sale on 2016-11-06: the file has 2 days from 2016-11-05 to 2016-11-07",
+			file: "Date,Time,Transaction,Item\n2016-11-05,09:00:00,1,Bread\n2016-11-07,09:00:00,1,Bread\n",
+			day:  "2016-11-06",
+			err:  "there is no sale on 2016-11-06: the file has 2 days from 2016-11-05 to 2016-11-07",
 		},
-		"a day on which nothing is baked": {file: "Date,Time,Transaction,Item\n2016-11-05,09:00:00,1,Tea\n", err: "on 2016-11-05 nothing was sold that the bakery bakes"},
-		"a column is missing":             {file: "Date,Time,Item\n", err: "there is no column Transaction: want Date, Time, Transaction, Item"},
-		"no sales":                        {file: "Date,Time,Transaction,Item\n", err: "there is no sale in the file"},
-		"empty":                           {file: "", err: "read the header: EOF"},
+		"a day on which nothing is baked": {file: "Date,Time,Transaction,Item\n2016-11-05,09:00:00,1,Tea\n",
+			err: "on 2016-11-05 nothing was sold that the bakery bakes"},
+		"a column is missing": {file: "Date,Time,Item\n",
+			err: "there is no column Transaction: want Date, Time, Transaction, Item"},
+		"no sales": {file: "Date,Time,Transaction,Item\n",
+			err: "there is no sale in the file"},
+		"empty": {file: "", err: "read the header: EOF"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -113,9 +127,11 @@ func ourMenu(t *testing.T) bakery.Menu {
 	return *m
 }
 
-// FuzzReadSales: whatever the file is, each order of the day has a cookie, in the order of time, and nothing is counted twice.
+// FuzzReadSales: whatever the file is, each order of the day has a cookie, in the
+// order of time, and nothing is counted twice.
 func FuzzReadSales(f *testing.F) {
-	f.Add("Date,Time,Transaction,Item\n2016-11-05,09:00:00,1,Bread\n2016-11-05,09:00:00\n2016-11-05,08:00:00,2,Tea\n")
+	f.Add("Date,Time,Transaction,Item\n2016-11-05,09:00:00,1,Bread\n2016-11-05,09:00:00\n" +
+		"2016-11-05,08:00:00,2,Tea\n")
 	f.Add("Item,Transaction,Time,Date\n\"Bread\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		got, err := readSales(strings.NewReader(text), "", menuOf)
@@ -134,15 +150,18 @@ func FuzzReadSales(f *testing.F) {
 		for _, n := range got.skipped {
 			pieces += n
 		}
-		require.LessOrEqual(t, pieces+len(got.malformed), strings.Count(text, "\n")+1+strings.Count(text, "\r"))
+		require.LessOrEqual(t, pieces+len(got.malformed),
+			strings.Count(text, "\n")+1+strings.Count(text, "\r"))
 	})
 }
 
 func TestScheduleRepeatsTheDayInEachShop(t *testing.T) {
 	t.Parallel()
-	list := []sale{{transaction: "1", at: clock("09:00:00")}, {transaction: "2", at: clock("09:30:00")}, {transaction: "3", at: clock("17:00:00")}}
+	list := []sale{{transaction: "1", at: clock("09:00:00")}, {transaction: "2", at: clock("09:30:00")},
+		{transaction: "3", at: clock("17:00:00")}}
 	one := schedule(list, 1, 600, 1)
-	require.Equal(t, []time.Duration{0, 3 * time.Second, 48 * time.Second}, []time.Duration{one[0].after, one[1].after, one[2].after}, "the recorded times, sped up")
+	require.Equal(t, []time.Duration{0, 3 * time.Second, 48 * time.Second},
+		[]time.Duration{one[0].after, one[1].after, one[2].after}, "the recorded times, sped up")
 
 	many := schedule(list, 20, 600, 1)
 	require.Len(t, many, 60)
@@ -166,7 +185,8 @@ func TestQuantilesAreByNearestRank(t *testing.T) {
 		hundred = append(hundred, time.Duration(i+1)*time.Minute)
 	}
 	require.Equal(t, quantiles{50, 95, 99, 100}, quantilesOf(hundred, time.Minute))
-	require.Equal(t, quantiles{1500, 1500, 1500, 1500}, quantilesOf([]time.Duration{1500 * time.Millisecond}, time.Millisecond))
+	require.Equal(t, quantiles{1500, 1500, 1500, 1500},
+		quantilesOf([]time.Duration{1500 * time.Millisecond}, time.Millisecond))
 	require.Equal(t, quantiles{}, quantilesOf(nil, time.Minute))
 }
 

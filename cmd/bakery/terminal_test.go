@@ -37,18 +37,22 @@ func TestNoCommandPrintsWhatATerminalObeys(t *testing.T) {
 	t.Setenv("NO_COLOR", "1")
 	const text = `\u001b]52;c;eA==\u0007\u009b2J\u202e`
 	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		answer := `{"orders":[{"id":"X","customer":"X","state":"X","items":[{"cookie":"X"}],"timeline":{"ordered":"2026-11-24T00:00:00Z"}}],
-			"bakes":[{"name":"X","title":"X"}],"display":[{"cookie":"X","trays":["X"]}],"ingredients":{"X":1},"differences":["X"]}`
+		answer := `{"orders":[{"id":"X","customer":"X","state":"X","items":[{"cookie":"X"}],
+			"timeline":{"ordered":"2026-11-24T00:00:00Z"}}],
+			"bakes":[{"name":"X","title":"X"}],"display":[{"cookie":"X","trays":["X"]}],
+			"ingredients":{"X":1},"differences":["X"]}`
 		switch r.URL.Query().Get("view") {
 		case "floor":
-			answer = `{"racks":[{"tray":"X","cookie":"X"}],"display":[{"cookie":"X"}],"missing":{"X":1},"fridge":{"X":1}}`
+			answer = `{"racks":[{"tray":"X","cookie":"X"}],"display":[{"cookie":"X"}],
+				"missing":{"X":1},"fridge":{"X":1}}`
 		case "audit":
 			answer = `{"differences":["X"]}`
 		}
 		_, _ = fmt.Fprint(w, strings.ReplaceAll(answer, "X", text))
 	}))
 	t.Cleanup(gateway.Close)
-	for _, args := range [][]string{{"menu"}, {"display"}, {"fridge"}, {"orders"}, {"audit"}, {"floor", "--once"}, {"floor", "--once", "--json"}, {"orders", "--json"}} {
+	for _, args := range [][]string{{"menu"}, {"display"}, {"fridge"}, {"orders"}, {"audit"},
+		{"floor", "--once"}, {"floor", "--once", "--json"}, {"orders", "--json"}} {
 		out, err := runAt(t, gateway.URL, args...)
 		if args[0] != "audit" { // whose books do not balance
 			require.NoError(t, err, args)
@@ -61,12 +65,21 @@ func TestNoCommandPrintsWhatATerminalObeys(t *testing.T) {
 func TestTheFloorFitsEightyColumnsAndShowsTheOvens(t *testing.T) {
 	t.Parallel()
 	many := map[string]int{}
-	for _, state := range []string{bakery.Baking, bakery.ReadyTo, bakery.Served, bakery.Cancelled, bakery.Refused, "asked", "parked", "mixed", "in_oven", "baked",
+	for _, state := range []string{bakery.Baking, bakery.ReadyTo, bakery.Served, bakery.Cancelled,
+		bakery.Refused, "asked", "parked", "mixed", "in_oven", "baked",
 		"on_display", "sold", "withdrawn", "spoiled"} {
 		many[state] = 123456
 	}
-	floor := bakery.Floor{Orders: many, Trays: many, Ovens: 3, Fridge: map[string]int{}, Missing: map[string]int{}, Racks: []bakery.Rack{
-		{Tray: "T12345", Cookie: "white-chocolate-macadamia-cookie", SinceMS: 12000, NeedsMS: 120000}, {Tray: "T2", Cookie: "scone", NeedsMS: 1}}}
+	floor := bakery.Floor{
+		Orders:  many,
+		Trays:   many,
+		Ovens:   3,
+		Fridge:  map[string]int{},
+		Missing: map[string]int{},
+		Racks: []bakery.Rack{
+			{Tray: "T12345", Cookie: "white-chocolate-macadamia-cookie", SinceMS: 12000, NeedsMS: 120000},
+			{Tray: "T2", Cookie: "scone", NeedsMS: 1}},
+	}
 	for i := range 30 {
 		floor.Fridge[fmt.Sprintf("ingredient-%d", i)] = 123456
 		floor.Missing[fmt.Sprintf("cookie-%d", i)] = 12
@@ -79,7 +92,8 @@ func TestTheFloorFitsEightyColumnsAndShowsTheOvens(t *testing.T) {
 	}
 }
 
-// TestReplayTellsConnectionErrorsFromRefusals asks a bakery that is not there, one that cannot, and one that does not want to.
+// TestReplayTellsConnectionErrorsFromRefusals asks a bakery that is not there, one
+// that cannot, and one that does not want to.
 func TestReplayTellsConnectionErrorsFromRefusals(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -87,12 +101,17 @@ func TestReplayTellsConnectionErrorsFromRefusals(t *testing.T) {
 	nobody := "http://" + l.Addr().String()
 	require.NoError(t, l.Close())
 	answers := func(status int) string {
-		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }))
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter,
+			_ *http.Request) {
+			w.WriteHeader(status)
+		}))
 		t.Cleanup(s.Close)
 		return s.URL
 	}
-	for gateway, want := range map[string]string{nobody: failed, answers(http.StatusServiceUnavailable): failed, answers(http.StatusConflict): bakery.Refused} {
-		r := &run{c: &counter{gateway: gateway}, arrivals: []arrival{{}}, placed: []*placed{{due: time.Now()}}}
+	for gateway, want := range map[string]string{nobody: failed,
+		answers(http.StatusServiceUnavailable): failed, answers(http.StatusConflict): bakery.Refused} {
+		r := &run{c: &counter{gateway: gateway}, arrivals: []arrival{{}},
+			placed: []*placed{{due: time.Now()}}}
 		r.send(t.Context(), 0)
 		require.Equal(t, want, r.placed[0].state, gateway)
 		require.NotEmpty(t, r.placed[0].refusal)

@@ -30,17 +30,22 @@ type adminConfig struct {
 }
 
 func (c *adminConfig) addFlags(f *pflag.FlagSet) {
-	f.StringVar(&c.Listen, "admin-listen", "", "address for the operator, such as 127.0.0.1:8081, with the page /ui/, "+
-		"the management API and the metrics, and without functions (default: none, and no page)")
-	f.BoolVar(&c.Only, "admin-only-there", false, "keep the management API and the metrics off the gateway's address; "+
-		"faas-cli then needs --gateway with the admin address")
-	f.Var(&c.Hosts, origin.Flag, "name under which the management API answers, in addition to IP addresses, localhost, "+
-		"names without a dot and the names in the certificate; *.example.com allows all names below it; "+
-		"repeat the flag, or separate by commas (default $"+allowedHostEnv+")")
+	f.StringVar(&c.Listen, "admin-listen", "",
+		"address for the operator, such as 127.0.0.1:8081, with the page /ui/, "+
+			"the management API and the metrics, and without functions (default: none, and no page)")
+	f.BoolVar(&c.Only, "admin-only-there", false,
+		"keep the management API and the metrics off the gateway's address; "+
+			"faas-cli then needs --gateway with the admin address")
+	f.Var(&c.Hosts, origin.Flag,
+		"name under which the management API answers, in addition to IP addresses, localhost, "+
+			"names without a dot and the names in the certificate; *.example.com allows all names below it; "+
+			"repeat the flag, or separate by commas (default $"+allowedHostEnv+")")
 	f.Var(&c.Proxies, forwarded.Flag, "address or range of proxies whose X-Forwarded-For is believed, "+
-		"such as 127.0.0.1 or 10.0.0.0/8; repeat the flag, or separate by commas (default $"+trustedProxyEnv+")")
-	f.IntVar(&c.MaxConnections, "max-connections", 0, "limit of connections to the gateway's address; one client address may have "+
-		"a quarter of them, except loopback and trusted proxies (default: from the limit of open files)")
+		"such as 127.0.0.1 or 10.0.0.0/8; repeat the flag, or separate by commas (default "+
+		"$"+trustedProxyEnv+")")
+	f.IntVar(&c.MaxConnections, "max-connections", 0,
+		"limit of connections to the gateway's address; one client address may have "+
+			"a quarter of them, except loopback and trusted proxies (default: from the limit of open files)")
 }
 
 // fromEnvironment sets flags that were not given from the environment.
@@ -92,8 +97,8 @@ func (c *adminConfig) origin(cert *certificate) origin.Guard {
 	return g
 }
 
-// apiOf returns the URL of the management API of the instance with this state directory and gateway URL. It is ""
-// if the gateway serves the API, or if there is no such instance.
+// apiOf returns the URL of the management API of the instance with this state directory and gateway URL. It
+// is "" if the gateway serves the API, or if there is no such instance.
 func apiOf(state, gateway string) string {
 	h, ok := holderOf(state)
 	if !ok || h.API == "" {

@@ -33,9 +33,11 @@ func TestTheAdminAddressIsAnOriginWithoutFunctions(t *testing.T) {
 		{"GET", "/ui/", nil, 401},
 		{"GET", "/ui/", []string{"Authorization", n.login(), "Sec-Fetch-Site", "none"}, 200},
 		{"GET", "/ui/", []string{"Authorization", n.login(), "Sec-Fetch-Site", "same-site"}, 403},
-		{"GET", "/ui/", []string{"Authorization", n.login(), "Service-Worker-Navigation-Preload", "true"}, 403},
+		{"GET", "/ui/", []string{"Authorization", n.login(),
+			"Service-Worker-Navigation-Preload", "true"}, 403},
 		{"GET", "/system/functions", []string{"Authorization", n.login(), "Service-Worker", "script"}, 403},
-		{"GET", "/system/functions", []string{"Authorization", n.login(), "Sec-Fetch-Site", "same-origin"}, 200},
+		{"GET", "/system/functions", []string{"Authorization", n.login(), "Sec-Fetch-Site",
+			"same-origin"}, 200},
 		{"GET", "/system/functions", []string{"Authorization", n.login(), "Origin", n.url()}, 403},
 		{"GET", "/system/functions", []string{"Authorization", n.login(), "Origin", n.adminURL()}, 200},
 		{"GET", "/system/functions", []string{"Authorization", n.login(), "Host", "rebind.example"}, 403},
@@ -78,14 +80,17 @@ func TestTheAPIIsOnlyAtTheAdminAddressIfSaidSo(t *testing.T) {
 	require.NoError(t, lock.say(holder{Address: n.cfg.Listener.Addr().String(), API: n.apiURL()}))
 	_, err = run(t, "list", "--gateway", n.url(), "--state", n.cfg.State)
 	require.NoError(t, err, "the command finds the API")
-	_, err = run(t, "list", "--gateway", n.url(), "--state", t.TempDir(), "--password-file", filepath.Join(n.cfg.State, "basic-auth-password"))
+	_, err = run(t, "list", "--gateway", n.url(), "--state", t.TempDir(), "--password-file",
+		filepath.Join(n.cfg.State, "basic-auth-password"))
 	require.ErrorContains(t, err, "admin address", "without the state directory it cannot")
 }
 
 func TestWhoseAPIAStateDirectoryKnows(t *testing.T) {
 	t.Parallel()
-	for gateway, same := range map[string]bool{"http://127.0.0.1:8080": true, "http://localhost:8080": true, "https://[::1]:8080/": true,
-		"http://127.0.0.1:9090": false, "http://10.0.0.1:8080": false, "http://hearth.example:8080": false, "http://127.0.0.1": false} {
+	for gateway, same := range map[string]bool{"http://127.0.0.1:8080": true, "http://localhost:8080": true,
+		"https://[::1]:8080/":   true,
+		"http://127.0.0.1:9090": false, "http://10.0.0.1:8080": false, "http://hearth.example:8080": false,
+		"http://127.0.0.1": false} {
 		u, err := url.Parse(gateway)
 		require.NoError(t, err)
 		require.Equal(t, same, sameEndpoint(u, "127.0.0.1:8080"), gateway)
@@ -100,9 +105,12 @@ func TestAFunctionIsNotGivenTheOperatorsPassword(t *testing.T) {
 	n := newTestNode(t)
 	n.deploy("probe", func(d *types.FunctionDeployment) { d.EnvVars["RECORD"] = recorded })
 	plain := n.credentials.User + ":" + n.credentials.Password
-	for _, form := range []string{n.login(), strings.Replace(n.login(), "Basic", "bASIC", 1), strings.Replace(n.login(), " ", "   ", 1), strings.TrimRight(n.login(), "="),
-		"Bearer " + n.credentials.Password, "bearer " + n.credentials.Password, "Token " + n.credentials.Password, n.credentials.Password,
-		"Basic " + base64.StdEncoding.EncodeToString([]byte("typo:"+n.credentials.Password)), "Bearer " + base64.RawURLEncoding.EncodeToString([]byte(plain))} {
+	for _, form := range []string{n.login(), strings.Replace(n.login(), "Basic", "bASIC", 1),
+		strings.Replace(n.login(), " ", "   ", 1), strings.TrimRight(n.login(), "="),
+		"Bearer " + n.credentials.Password, "bearer " + n.credentials.Password,
+		"Token " + n.credentials.Password, n.credentials.Password,
+		"Basic " + base64.StdEncoding.EncodeToString([]byte("typo:"+n.credentials.Password)),
+		"Bearer " + base64.RawURLEncoding.EncodeToString([]byte(plain))} {
 		for _, kind := range []string{"/function/", "/async-function/"} {
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, n.url()+kind+"probe", nil)
 			require.NoError(t, err)
@@ -117,7 +125,11 @@ func TestAFunctionIsNotGivenTheOperatorsPassword(t *testing.T) {
 	res, _ = n.do(http.MethodPost, "/async-function/probe", "x", "Authorization", n.login())
 	require.Equal(t, http.StatusAccepted, res.StatusCode)
 	var text []byte
-	eventually(t, func() bool { text, _ = os.ReadFile(recorded); return bytes.Count(text, []byte(`"method"`)) == 2 })
+	eventually(t, func() bool {
+		text, _ = os.ReadFile(recorded)
+		return bytes.Count(text,
+			[]byte(`"method"`)) == 2
+	})
 	require.NotContains(t, string(text), "Basic")
 }
 
@@ -131,8 +143,15 @@ func TestFetchInNodeIsAProgram(t *testing.T) {
 	n := newTestNode(t, adminAddress(t))
 	n.deploy("probe")
 	for _, base := range []string{n.url(), n.adminURL()} {
-		script := `for (const [path, method, body] of [["/system/functions", "GET"], ["/system/scale-function/probe", "POST", "{\"replicas\":1}"]]) {
-			const r = await fetch(process.argv[1] + path, {method, body, headers: {authorization: process.argv[2]}}); console.log(r.status) }`
+		script := `const requests = [
+				["/system/functions", "GET"],
+				["/system/scale-function/probe", "POST", "{\"replicas\":1}"],
+			]
+			for (const [path, method, body] of requests) {
+				const headers = {authorization: process.argv[2]}
+				const r = await fetch(process.argv[1] + path, {method, body, headers})
+				console.log(r.status)
+			}`
 		out, err := exec.Command(node, "--input-type=module", "-e", script, base, n.login()).CombinedOutput()
 		require.NoError(t, err, string(out))
 		require.Equal(t, "200\n202\n", string(out))
@@ -141,7 +160,8 @@ func TestFetchInNodeIsAProgram(t *testing.T) {
 
 func TestFlagsOfTheAdminAddress(t *testing.T) {
 	t.Parallel()
-	c := serveConfig{providerConfig: providerConfig{Provider: "process"}, Listen: "127.0.0.1:0", Fsync: "always"}
+	c := serveConfig{providerConfig: providerConfig{Provider: "process"},
+		Listen: "127.0.0.1:0", Fsync: "always"}
 	c.Admin.Only = true
 	require.ErrorContains(t, c.check(), "--admin-only-there needs --admin-listen")
 	c.Admin.Listen = "8081"
@@ -152,7 +172,8 @@ func TestFlagsOfTheAdminAddress(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { _ = taken.Close() }()
-	_, err = run(t, "serve", "--state", t.TempDir(), "--listen", "127.0.0.1:0", "--admin-listen", taken.Addr().String())
+	_, err = run(t, "serve", "--state", t.TempDir(), "--listen", "127.0.0.1:0", "--admin-listen",
+		taken.Addr().String())
 	require.ErrorContains(t, err, "choose another address with --admin-listen")
 	var own adminConfig
 	own.own("hearth.office.example:8080", "127.0.0.1:8081", "[::1]:1", ":8080")

@@ -15,8 +15,11 @@ func TestAnAlertScalesItsFunction(t *testing.T) {
 	n.deploy("fixed", func(d *types.FunctionDeployment) { (*d.Labels)["com.openfaas.scale.factor"] = "0" })
 	n.deploy("asleep", func(d *types.FunctionDeployment) { (*d.Labels)["com.openfaas.scale.min"] = "0" })
 	send := func(status, function string) int {
-		return n.system(http.MethodPost, "/system/alert", map[string]any{"status": status, "receiver": "scale-up", "version": "4", "alerts": []map[string]any{
-			{"status": status, "labels": map[string]string{"alertname": "APIHighInvocationRate", "function_name": function}, "startsAt": "2026-01-02T15:04:05Z"}}}, nil)
+		return n.system(http.MethodPost, "/system/alert",
+			map[string]any{"status": status, "receiver": "scale-up", "version": "4",
+				"alerts": []map[string]any{
+					{"status": status, "labels": map[string]string{"alertname": "APIHighInvocationRate",
+						"function_name": function}, "startsAt": "2026-01-02T15:04:05Z"}}}, nil)
 	}
 	replicas := func(name string) uint64 {
 		f, err := n.client.GetFunction(t.Context(), name, "")

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestOnlyAFunctionsAnswerHasItsMark: a connector in front of this gateway tells a function's 404 from the gateway's by it, so no caller may
-// make the gateway say it.
+// TestOnlyAFunctionsAnswerHasItsMark: a connector in front of this gateway tells a function's 404 from the
+// gateway's by it, so no caller may make the gateway say it.
 func TestOnlyAFunctionsAnswerHasItsMark(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
@@ -21,13 +21,16 @@ func TestOnlyAFunctionsAnswerHasItsMark(t *testing.T) {
 		status       int
 		marked       bool
 	}{
-		"the function's success":    {http.MethodPost, "/function/probe", http.StatusOK, true},
-		"the function's 404":        {http.MethodPost, "/function/probe?status=404", http.StatusNotFound, true},
-		"the function's 503":        {http.MethodPost, "/function/probe?status=503", http.StatusServiceUnavailable, true},
-		"no such function":          {http.MethodPost, "/function/nobody", http.StatusNotFound, false},
-		"no such method":            {"BAKE", "/function/probe", http.StatusMethodNotAllowed, false},
-		"a function that is broken": {http.MethodPost, "/function/broken", http.StatusServiceUnavailable, false},
-		"a queued call":             {http.MethodPost, "/async-function/probe", http.StatusAccepted, false},
+		"the function's success": {http.MethodPost, "/function/probe", http.StatusOK, true},
+		"the function's 404": {http.MethodPost, "/function/probe?status=404",
+			http.StatusNotFound, true},
+		"the function's 503": {http.MethodPost, "/function/probe?status=503",
+			http.StatusServiceUnavailable, true},
+		"no such function": {http.MethodPost, "/function/nobody", http.StatusNotFound, false},
+		"no such method":   {"BAKE", "/function/probe", http.StatusMethodNotAllowed, false},
+		"a function that is broken": {http.MethodPost, "/function/broken",
+			http.StatusServiceUnavailable, false},
+		"a queued call": {http.MethodPost, "/async-function/probe", http.StatusAccepted, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			res, text := n.do(test.method, test.path, "", chain.HeaderAnswer, "true")

@@ -15,11 +15,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestFunctionsAsleepCostNoConnectionAndLittleMemory is not parallel: it measures this process, and its Redis.
+// TestFunctionsAsleepCostNoConnectionAndLittleMemory is not parallel: it
+// measures this process, and its Redis.
 func TestFunctionsAsleepCostNoConnectionAndLittleMemory(t *testing.T) {
 	const functions, most = 1000, 20_000 // bytes of each, in hearth and in Redis together
 	if _, err := exec.LookPath("redis-server"); err != nil || os.Getenv("REDIS_URL") != "" {
-		t.Skip("needs a Redis of its own: the memory of one that others use too, or of the in-memory one, says nothing")
+		t.Skip("needs a Redis of its own: the memory of one that others use too, or of the in-memory one, " +
+			"says nothing")
 	}
 	n := newTestNode(t)
 	asleep := func(d *types.FunctionDeployment) {
@@ -31,19 +33,25 @@ func TestFunctionsAsleepCostNoConnectionAndLittleMemory(t *testing.T) {
 	require.NoError(t, n.client.ScaleFunction(t.Context(), "first", "", 0))
 	eventually(t, func() bool { return n.available("first") == 0 })
 
-	connections, heap, kept, goroutines := clients(t, n.raw), heapInUse(), usedMemory(t, n.raw), runtime.NumGoroutine()
+	connections, heap, kept, goroutines := clients(t, n.raw), heapInUse(), usedMemory(t,
+		n.raw), runtime.NumGoroutine()
 	for i := range functions {
 		n.deploy(fmt.Sprintf("f%d", i), asleep)
 	}
 	each := (heapInUse() - heap + usedMemory(t, n.raw) - kept) / functions
 	t.Logf("a function asleep costs %d bytes", each)
 	require.Less(t, each, most)
-	require.Less(t, clients(t, n.raw)-connections, functions/5, "connections: the pools may have grown, but not by one for each")
+	require.Less(t, clients(t, n.raw)-connections, functions/5,
+		"connections: the pools may have grown, but not by one for each")
 	require.Less(t, runtime.NumGoroutine()-goroutines, functions/5, "goroutines")
 
 	n.wake(t, "f999") // they do work
-	require.NoError(t, n.raw.XAdd(t.Context(), &redis.XAddArgs{Stream: "{asleep}.f500", Values: []string{"body", "good morning"}}).Err())
-	eventually(t, func() bool { return n.available("f500") == 1 && n.raw.XLen(t.Context(), "{asleep}.f500").Val() == 0 })
+	require.NoError(t, n.raw.XAdd(t.Context(), &redis.XAddArgs{Stream: "{asleep}.f500",
+		Values: []string{"body", "good morning"}}).Err())
+	eventually(t, func() bool {
+		return n.available("f500") == 1 &&
+			n.raw.XLen(t.Context(), "{asleep}.f500").Val() == 0
+	})
 }
 
 func (n *testNode) wake(t *testing.T, function string) {

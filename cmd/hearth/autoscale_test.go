@@ -15,7 +15,8 @@ import (
 
 // nimble lets functions grow and shrink within moments.
 func nimble(c *nodeConfig) {
-	c.Scaling = scalingConfig{Window: 600 * time.Millisecond, PanicWindow: 100 * time.Millisecond, DrainGoal: 100 * time.Millisecond}
+	c.Scaling = scalingConfig{Window: 600 * time.Millisecond, PanicWindow: 100 * time.Millisecond,
+		DrainGoal: 100 * time.Millisecond}
 }
 
 func (n *testNode) replicas(name string) int {
@@ -30,7 +31,8 @@ func TestFunctionGrowsWithItsQueueShrinksAndSleepsByItself(t *testing.T) {
 	n := newTestNode(t, nimble)
 	n.deploy("probe", func(d *types.FunctionDeployment) {
 		d.EnvVars["max_inflight"] = "2"
-		*d.Labels = map[string]string{"com.openfaas.scale.max": "5", "com.openfaas.scale.zero": "true", "com.openfaas.scale.zero-duration": "1s"}
+		*d.Labels = map[string]string{"com.openfaas.scale.max": "5", "com.openfaas.scale.zero": "true",
+			"com.openfaas.scale.zero-duration": "1s"}
 	})
 	n.deploy("other")
 	until := filepath.Join(t.TempDir(), "go")
@@ -73,14 +75,19 @@ func TestRestartGoesOnWithThePresentSizeAndSwitchedOffNothingScales(t *testing.T
 	t.Parallel()
 	n := newTestNode(t, nimble, func(c *nodeConfig) { c.Scaling.Off = true })
 	n.deploy("probe", func(d *types.FunctionDeployment) {
-		*d.Labels = map[string]string{"com.openfaas.scale.zero": "true", "com.openfaas.scale.zero-duration": "2s"}
+		*d.Labels = map[string]string{"com.openfaas.scale.zero": "true",
+			"com.openfaas.scale.zero-duration": "2s"}
 	})
 	require.NoError(t, n.client.ScaleFunction(t.Context(), "probe", "", 3))
 	began := time.Now()
-	eventually(t, func() bool { return time.Since(began) > 1500*time.Millisecond || n.replicas("probe") != 3 })
+	eventually(t, func() bool {
+		return time.Since(began) > 1500*time.Millisecond ||
+			n.replicas("probe") != 3
+	})
 	require.Equal(t, 3, n.replicas("probe"))
 	n.end()
-	again := startTestNode(t, n.raw, n.cfg.State, func(c *nodeConfig) { c.Scaling = scalingConfig{Window: time.Hour} })
+	again := startTestNode(t, n.raw, n.cfg.State,
+		func(c *nodeConfig) { c.Scaling = scalingConfig{Window: time.Hour} })
 	require.Equal(t, 3, again.replicas("probe"))
 	eventually(t, func() bool { return again.replicas("probe") == 0 })
 }
@@ -95,7 +102,8 @@ func TestWakingNeverShrinks(t *testing.T) {
 	require.Equal(t, 3, n.replicas("probe"))
 }
 
-// TestNextStepIsWokenAhead: while the first step still works, the second one starts; the third one waits for the second's call.
+// TestNextStepIsWokenAhead: while the first step still works, the second one starts;
+// the third one waits for the second's call.
 func TestNextStepIsWokenAhead(t *testing.T) {
 	t.Parallel()
 	log := &told{}
@@ -125,8 +133,10 @@ func TestNextStepIsWokenAhead(t *testing.T) {
 	}()
 	eventually(t, func() bool { return n.available("second") == 1 })
 	require.Equal(t, 0, n.replicas("third"))
-	woken := `msg=scaled function=second.openfaas-fn from=0 to=1 reason="a call of first.openfaas-fn, which emits to it"`
-	require.Equal(t, 1, strings.Count(log.String(), woken), "the cause is logged, and the view of before was none: %s", log.String())
+	woken := `msg=scaled function=second.openfaas-fn from=0 to=1 ` +
+		`reason="a call of first.openfaas-fn, which emits to it"`
+	require.Equal(t, 1, strings.Count(log.String(), woken),
+		"the cause is logged, and the view of before was none: %s", log.String())
 	require.Contains(t, log.String(), `msg=scaled function=first.openfaas-fn from=0 to=1 reason="a call"`)
 	require.NoError(t, os.WriteFile(until, nil, 0o600))
 	require.Equal(t, http.StatusOK, <-answered)
@@ -146,13 +156,16 @@ func TestAViewWakesNoOtherFunction(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("first", func(d *types.FunctionDeployment) { (*d.Annotations)["com.hearth.emits"] = "shop.one" })
-	n.deploy("second", onTopic("shop.one"), func(d *types.FunctionDeployment) { (*d.Labels)["com.openfaas.scale.min"] = "0" })
-	n.deploy("third", onTopic("shop.two"), func(d *types.FunctionDeployment) { (*d.Labels)["com.openfaas.scale.min"] = "0" })
+	n.deploy("second", onTopic("shop.one"),
+		func(d *types.FunctionDeployment) { (*d.Labels)["com.openfaas.scale.min"] = "0" })
+	n.deploy("third", onTopic("shop.two"),
+		func(d *types.FunctionDeployment) { (*d.Labels)["com.openfaas.scale.min"] = "0" })
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodOptions} {
 		res, _ := n.do(method, "/function/first", "")
 		require.Equal(t, http.StatusOK, res.StatusCode)
 	}
-	n.registry.Wake(hearth.Name{Function: "third", Namespace: hearth.DefaultNamespace}) // had a view woken the second, that came first
+	// had a view woken the second, that came first
+	n.registry.Wake(hearth.Name{Function: "third", Namespace: hearth.DefaultNamespace})
 	require.Equal(t, 1, n.replicas("third"))
 	require.Equal(t, 0, n.replicas("second"))
 	res, _ := n.do(http.MethodPost, "/function/first", "")
@@ -160,14 +173,17 @@ func TestAViewWakesNoOtherFunction(t *testing.T) {
 	eventually(t, func() bool { return n.replicas("second") == 1 })
 }
 
-// TestWhatAnOperatorSetsStays: against the autoscaler, which looks forty times as often as it usually does, alerts and updates.
+// TestWhatAnOperatorSetsStays: against the autoscaler, which looks forty times as
+// often as it usually does, alerts and updates.
 func TestWhatAnOperatorSetsStays(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t, func(c *nodeConfig) {
-		c.Scaling = scalingConfig{Window: time.Hour, PanicWindow: 100 * time.Millisecond, DrainGoal: 100 * time.Millisecond}
+		c.Scaling = scalingConfig{Window: time.Hour, PanicWindow: 100 * time.Millisecond,
+			DrainGoal: 100 * time.Millisecond}
 	})
 	n.deploy("probe", patient, func(d *types.FunctionDeployment) {
-		*d.Labels = map[string]string{"com.openfaas.scale.zero": "true", "com.openfaas.scale.zero-duration": "1s"}
+		*d.Labels = map[string]string{"com.openfaas.scale.zero": "true",
+			"com.openfaas.scale.zero-duration": "1s"}
 	})
 	eventually(t, func() bool { return n.replicas("probe") == 0 })
 	require.NoError(t, n.client.ScaleFunction(t.Context(), "probe", "", 3))
@@ -175,8 +191,9 @@ func TestWhatAnOperatorSetsStays(t *testing.T) {
 	eventually(t, func() bool { return time.Since(began) > 3*time.Second || n.replicas("probe") != 3 })
 	require.Equal(t, 3, n.replicas("probe"), "it is not idle for longer than it may be since then")
 	for _, status := range []string{"firing", "resolved"} {
-		require.Equal(t, http.StatusOK, n.system(http.MethodPost, "/system/alert", map[string]any{"status": status, "alerts": []map[string]any{
-			{"status": status, "labels": map[string]string{"function_name": "probe"}}}}, nil))
+		require.Equal(t, http.StatusOK, n.system(http.MethodPost, "/system/alert",
+			map[string]any{"status": status, "alerts": []map[string]any{
+				{"status": status, "labels": map[string]string{"function_name": "probe"}}}}, nil))
 		require.Equal(t, 3, n.replicas("probe"), "an alert that is "+status)
 	}
 	n.update(patient, env("2"))
@@ -187,7 +204,8 @@ func TestWarmTimeKeepsReplicasOfOneThatSleeps(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t, nimble)
 	n.deploy("probe", func(d *types.FunctionDeployment) {
-		*d.Labels = map[string]string{"com.openfaas.scale.min": "0", "com.openfaas.scale.zero-duration": "100ms"}
+		*d.Labels = map[string]string{"com.openfaas.scale.min": "0",
+			"com.openfaas.scale.zero-duration": "100ms"}
 		(*d.Annotations)["com.hearth.warm"] = "3 from @every 1h for 2h" // always
 	})
 	eventually(t, func() bool { return n.available("probe") == 3 })
@@ -196,14 +214,15 @@ func TestWarmTimeKeepsReplicasOfOneThatSleeps(t *testing.T) {
 	require.Equal(t, 3, n.replicas("probe"), "it has no calls, and does not sleep")
 }
 
-// TestNoCallFailsWhileAFunctionGoesUpAndDown: 100 times to zero and up again, by the API and the autoscaler at once, while callers that
-// wait for their answers and callers that do not keep calling.
+// TestNoCallFailsWhileAFunctionGoesUpAndDown: 100 times to zero and up again, by the API and the autoscaler
+// at once, while callers that wait for their answers and callers that do not keep calling.
 func TestNoCallFailsWhileAFunctionGoesUpAndDown(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t, nimble)
 	n.deploy("probe", func(d *types.FunctionDeployment) {
 		d.EnvVars["max_inflight"] = "4"
-		*d.Labels = map[string]string{"com.openfaas.scale.zero": "true", "com.openfaas.scale.zero-duration": "1s"}
+		*d.Labels = map[string]string{"com.openfaas.scale.zero": "true",
+			"com.openfaas.scale.zero-duration": "1s"}
 	})
 	l := newLoad(n.url() + "/function/probe?sleep=3ms")
 	l.closed(4)

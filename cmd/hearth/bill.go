@@ -24,11 +24,14 @@ func newBill() *cobra.Command {
 		Use:     "bill [FUNCTION[.NAMESPACE]]",
 		Aliases: []string{"usage"},
 		Short:   "Show what functions used and what it costs",
-		Long: `Shows what functions used: CALLS; BUSY, how long calls were in flight, summed over all of them; REPLICAS, how long replicas lived, summed
-likewise; GB-S, busy time times the memory limit; COLD starts; and WAIT, how long queued calls waited on average. --wide also shows failed
-cold starts, for how long cold starts held calls (p50, p99), and the longest wait.
+		Long: `Shows what functions used: CALLS; BUSY, how long calls were in flight, summed
+over all of them; REPLICAS, how long replicas lived, summed likewise; GB-S, busy
+time times the memory limit; COLD starts; and WAIT, how long queued calls waited
+on average. --wide also shows failed cold starts, for how long cold starts held
+calls (p50, p99), and the longest wait.
 
-The cost is by the prices that hearth was started with (--prices), by default those of AWS Lambda. Whole hours count, in UTC.`,
+The cost is by the prices that hearth was started with (--prices), by default
+those of AWS Lambda. Whole hours count, in UTC.`,
 		Example: `  hearth bill
   hearth bill oven --by day --from 168h
   hearth bill --from 2026-11-01 --to 2026-12-01 --csv > november.csv`,
@@ -59,7 +62,8 @@ The cost is by the prices that hearth was started with (--prices), by default th
 				}
 			}
 			var report meter.Report
-			if err := c.do(cmd.Context(), http.MethodGet, "/system/usage?"+query.Encode(), nil, &report); err != nil {
+			if err := c.do(cmd.Context(), http.MethodGet, "/system/usage?"+query.Encode(), nil,
+				&report); err != nil {
 				return err
 			}
 			if err := c.billed(cmd.Context(), query, report); err != nil {
@@ -74,18 +78,23 @@ The cost is by the prices that hearth was started with (--prices), by default th
 	c.flags(cmd)
 	withNamespace(cmd, c, &namespace)
 	f := cmd.Flags()
-	f.Lookup("namespace").Usage = "the namespace (default all of them; of a FUNCTION " + hearth.DefaultNamespace + ")"
-	f.StringVar(&from, "from", "", "from this day or time on, such as 2026-11-05 or 2026-11-05T18:00:00Z, or for so long, such as 24h (default the first of this month)")
+	f.Lookup("namespace").Usage = "the namespace (default all of them; of a FUNCTION " +
+		hearth.DefaultNamespace + ")"
+	f.StringVar(&from, "from", "",
+		"from this day or time on, such as 2026-11-05 or 2026-11-05T18:00:00Z, or for so long, such as 24h "+
+			"(default the first of this month)")
 	f.StringVar(&to, "to", "", "up to this day or time, likewise (default now)")
 	f.StringVar(&by, "by", meter.ByTotal, "a row for each function and: hour, day, or total")
 	f.BoolVar(&asCSV, "csv", false, "print CSV: seconds, GB-seconds, milliseconds and the prices' currency")
 	f.BoolVarP(&wide, "wide", "w", false, "print more columns, which need more than 80 characters")
 	cmd.MarkFlagsMutuallyExclusive("csv", "json")
-	_ = cmd.RegisterFlagCompletionFunc("by", cobra.FixedCompletions([]string{meter.ByHour, meter.ByDay, meter.ByTotal}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("by", cobra.FixedCompletions([]string{meter.ByHour, meter.ByDay,
+		meter.ByTotal}, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
-// billed returns an error if nothing was used because the function or namespace does not exist. A removed function still has a bill.
+// billed returns an error if nothing was used because the function or namespace does not
+// exist. A removed function still has a bill.
 func (c *client) billed(ctx context.Context, query url.Values, report meter.Report) error {
 	if len(report.Rows) > 0 {
 		return nil
@@ -113,7 +122,9 @@ func moment(text string, now time.Time) (string, error) {
 			return text, nil
 		}
 	}
-	return "", hearth.Errorf(hearth.Invalid, "want a day such as 2026-11-05, a time such as 2026-11-05T18:00:00Z, or how long ago, such as 24h; not %q", text)
+	return "", hearth.Errorf(hearth.Invalid,
+		"want a day such as 2026-11-05, a time such as 2026-11-05T18:00:00Z, or how long ago, such as 24h; "+
+			"not %q", text)
 }
 
 // bill prints a table of what was used.
@@ -124,7 +135,8 @@ func bill(out io.Writer, r meter.Report, wide bool) {
 		_, _ = fmt.Fprintln(out, "nothing was used")
 		return
 	}
-	table := terminal.Table{Rows: [][]string{{"FUNCTION", "CALLS", "BUSY", "REPLICAS", "GB-S", "COLD", "WAIT", r.Prices.Currency}}}
+	table := terminal.Table{Rows: [][]string{{"FUNCTION", "CALLS", "BUSY", "REPLICAS", "GB-S", "COLD", "WAIT",
+		r.Prices.Currency}}}
 	if wide {
 		table.Rows[0] = append(table.Rows[0], "FAILED", "COLD P50", "COLD P99", "LONGEST WAIT")
 	}
@@ -169,7 +181,8 @@ func billRow(name string, r meter.Row, wide bool) []string {
 	if r.QueueWait.Count > 0 {
 		wait, longest = ms(uint64(r.QueueWait.Mean)), ms(r.QueueWait.Longest)
 	}
-	row := []string{name, strconv.FormatUint(r.Calls, 10), amount(r.BusySeconds), amount(r.ReplicaSeconds), brief(r.GBSeconds, 3),
+	row := []string{name, strconv.FormatUint(r.Calls, 10), amount(r.BusySeconds), amount(r.ReplicaSeconds),
+		brief(r.GBSeconds, 3),
 		strconv.FormatUint(r.ColdStarts.Count, 10), wait, brief(r.Cost.Total, 6)}
 	if !wide {
 		return row
@@ -181,7 +194,8 @@ func billRow(name string, r meter.Row, wide bool) []string {
 	return append(row, strconv.FormatUint(r.ColdStarts.Failed, 10), p50, p99, longest)
 }
 
-// brief formats a number with the given decimals, or with two if it is large, so that a table fits 80 columns.
+// brief formats a number with the given decimals, or with two if it is large, so
+// that a table fits 80 columns.
 func brief(v float64, decimals int) string {
 	if v >= 100 {
 		decimals = 2
@@ -200,14 +214,21 @@ func amount(s float64) string {
 // billCSV writes the rows as RFC 4180 has them, without the total.
 func billCSV(out io.Writer, r meter.Report) error {
 	w := csv.NewWriter(out)
-	_ = w.Write([]string{"start", "function", "calls", "busy_seconds", "replica_seconds", "gb_seconds", "replica_gb_seconds", "memory_assumed", "cold_starts", "cold_starts_failed",
-		"cold_p50_ms", "cold_p99_ms", "queued", "queue_wait_mean_ms", "queue_wait_max_ms", "cost_calls", "cost_busy", "cost_replicas", "cost_total", "currency"})
+	_ = w.Write([]string{"start", "function", "calls", "busy_seconds", "replica_seconds", "gb_seconds",
+		"replica_gb_seconds", "memory_assumed", "cold_starts", "cold_starts_failed",
+		"cold_p50_ms", "cold_p99_ms", "queued", "queue_wait_mean_ms", "queue_wait_max_ms", "cost_calls",
+		"cost_busy", "cost_replicas", "cost_total", "currency"})
 	number := func(v float64) string { return strconv.FormatFloat(v, 'f', -1, 64) }
 	whole := func(v uint64) string { return strconv.FormatUint(v, 10) }
 	for _, row := range r.Rows {
-		_ = w.Write([]string{row.Start.Format(time.RFC3339), row.Function, whole(row.Calls), number(row.BusySeconds), number(row.ReplicaSeconds), number(row.GBSeconds), number(row.ReplicaGBSeconds),
-			strconv.FormatBool(row.MemoryAssumed), whole(row.ColdStarts.Count), whole(row.ColdStarts.Failed), whole(row.ColdStarts.P50), whole(row.ColdStarts.P99),
-			whole(row.QueueWait.Count), number(row.QueueWait.Mean), whole(row.QueueWait.Longest), number(row.Cost.Calls), number(row.Cost.Busy), number(row.Cost.Replicas), number(row.Cost.Total), r.Prices.Currency})
+		_ = w.Write([]string{row.Start.Format(time.RFC3339), row.Function, whole(row.Calls),
+			number(row.BusySeconds), number(row.ReplicaSeconds), number(row.GBSeconds),
+			number(row.ReplicaGBSeconds),
+			strconv.FormatBool(row.MemoryAssumed), whole(row.ColdStarts.Count), whole(row.ColdStarts.Failed),
+			whole(row.ColdStarts.P50), whole(row.ColdStarts.P99),
+			whole(row.QueueWait.Count), number(row.QueueWait.Mean), whole(row.QueueWait.Longest),
+			number(row.Cost.Calls), number(row.Cost.Busy), number(row.Cost.Replicas),
+			number(row.Cost.Total), r.Prices.Currency})
 	}
 	w.Flush()
 	return w.Error()

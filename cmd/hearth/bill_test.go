@@ -33,7 +33,8 @@ func TestTheBillOfCallsOfAnyKind(t *testing.T) {
 	n.makeNamespace("staging")
 	n.deploy("other", inNamespace("staging"))
 	eventually(t, func() bool { return n.available("probe") == 1 })
-	for _, path := range []string{"/function/probe?sleep=300ms", "/function/probe?status=500", "/function/nobody", "/async-function/probe"} {
+	for _, path := range []string{"/function/probe?sleep=300ms", "/function/probe?status=500",
+		"/function/nobody", "/async-function/probe"} {
 		n.do(http.MethodPost, path, "x")
 	}
 	n.wake(t, "cold")
@@ -43,7 +44,10 @@ func TestTheBillOfCallsOfAnyKind(t *testing.T) {
 		require.LessOrEqual(t, len(r.Rows), 1)
 		return r.Total
 	}
-	eventually(t, func() bool { return used("probe").QueueWait.Count == 1 && used("cold").ColdStarts.Count == 1 })
+	eventually(t, func() bool {
+		return used("probe").QueueWait.Count == 1 &&
+			used("cold").ColdStarts.Count == 1
+	})
 	n.end()
 
 	n = startTestNode(t, raw, state)
@@ -100,13 +104,15 @@ func TestABillThatIsAskedForInAWrongWay(t *testing.T) {
 	res, text := n.do(http.MethodGet, "/system/usage", "")
 	require.Equal(t, http.StatusUnauthorized, res.StatusCode, text)
 	require.Equal(t, http.StatusBadRequest, n.system(http.MethodGet, "/system/usage?from=soon", nil, nil))
-	require.Equal(t, http.StatusBadRequest, n.system(http.MethodGet, "/system/usage?function=a.b.c", nil, nil))
+	require.Equal(t, http.StatusBadRequest, n.system(http.MethodGet,
+		"/system/usage?function=a.b.c", nil, nil))
 }
 
 func TestTheBillHasThePricesOfAFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "prices.yaml")
-	require.NoError(t, os.WriteFile(path, []byte("name: our rack\ncurrency: EUR\nper_replica_hour: 3600000\n"), 0o600))
+	file := "name: our rack\ncurrency: EUR\nper_replica_hour: 3600000\n"
+	require.NoError(t, os.WriteFile(path, []byte(file), 0o600))
 	prices, err := serveConfig{Prices: path}.prices()
 	require.NoError(t, err)
 	n := newTestNode(t, func(c *nodeConfig) { c.Prices = prices })

@@ -15,12 +15,16 @@ import (
 func TestReplicasHaveABound(t *testing.T) {
 	t.Parallel()
 	raw, state := chaintest.Redis(t), t.TempDir()
-	n := startTestNode(t, raw, state, func(c *nodeConfig) { c.Scaling.Most = registry.Most{Function: 3, All: 4} })
+	n := startTestNode(t, raw, state, func(c *nodeConfig) {
+		c.Scaling.Most = registry.Most{Function: 3,
+			All: 4}
+	})
 	least := func(text string) func(*types.FunctionDeployment) {
 		return func(d *types.FunctionDeployment) { (*d.Labels)["com.openfaas.scale.min"] = text }
 	}
 	deploy := func(name string, change func(*types.FunctionDeployment)) (int, error) {
-		d := types.FunctionDeployment{Service: name, Image: probeImage, Labels: &map[string]string{}, EnvVars: map[string]string{"write_timeout": "1s"}}
+		d := types.FunctionDeployment{Service: name, Image: probeImage, Labels: &map[string]string{},
+			EnvVars: map[string]string{"write_timeout": "1s"}}
 		change(&d)
 		return n.client.Deploy(t.Context(), d)
 	}
@@ -38,13 +42,15 @@ func TestReplicasHaveABound(t *testing.T) {
 	n.deploy("one", least("0"))
 	require.ErrorContains(t, n.client.ScaleFunction(t.Context(), "many", "", 4), "want 0 to 3")
 	require.ErrorContains(t, n.client.ScaleFunction(t.Context(), "asleep", "", 2), "want 0 to 1")
-	for _, name := range []string{"asleep", "one"} { // a function that sleeps is given its first replica, even where there is no room
+	// a function that sleeps is given its first replica, even where there is no room
+	for _, name := range []string{"asleep", "one"} {
 		res, text := n.do(http.MethodPost, "/function/"+name, "hello")
 		require.Equal(t, http.StatusOK, res.StatusCode, text)
 	}
 	require.NoError(t, n.client.ScaleFunction(t.Context(), "many", "", 2))
 	for change := range uint64(100) { // which of them is its last is the registry's to know
-		if err = n.registry.ScaleFrom(t.Context(), hearth.Name{Function: "many", Namespace: hearth.DefaultNamespace}, change, 1000); err == nil {
+		if err = n.registry.ScaleFrom(t.Context(),
+			hearth.Name{Function: "many", Namespace: hearth.DefaultNamespace}, change, 1000); err == nil {
 			break
 		}
 	}
@@ -59,26 +65,36 @@ func TestReplicasHaveABound(t *testing.T) {
 	require.Equal(t, 1, f.Replicas, "the bound is another than when it was deployed")
 }
 
-// TestTopicsBelongToOneNamespace: a second deployment of a stack in another namespace does not take the messages of the first.
+// TestTopicsBelongToOneNamespace: a second deployment of a stack in another namespace
+// does not take the messages of the first.
 func TestTopicsBelongToOneNamespace(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
-	require.Equal(t, http.StatusCreated, n.system(http.MethodPost, "/system/namespace/", types.FunctionNamespace{Name: "staging"}, nil))
+	require.Equal(t, http.StatusCreated, n.system(http.MethodPost, "/system/namespace/",
+		types.FunctionNamespace{Name: "staging"}, nil))
 	asleep := func(namespace, name, value, shared string) types.FunctionDeployment {
-		return types.FunctionDeployment{Service: "probe", Namespace: namespace, Image: probeImage, Labels: &map[string]string{"com.openfaas.scale.min": "0"},
-			Annotations: &map[string]string{name: value, "com.hearth.topics.from": shared}}
+		return types.FunctionDeployment{
+			Service:     "probe",
+			Namespace:   namespace,
+			Image:       probeImage,
+			Labels:      &map[string]string{"com.openfaas.scale.min": "0"},
+			Annotations: &map[string]string{name: value, "com.hearth.topics.from": shared},
+		}
 	}
 	_, err := n.client.Deploy(t.Context(), asleep("", "topic", "bakery.dough, bakery.bake", ""))
 	require.NoError(t, err)
 	for _, name := range []string{"topic", "com.hearth.emits"} {
 		for _, shared := range []string{"", "staging", "another"} {
-			status, err := n.client.Deploy(t.Context(), asleep("staging", name, "shop.opened,bakery.bake", shared))
+			status, err := n.client.Deploy(t.Context(),
+				asleep("staging", name, "shop.opened,bakery.bake", shared))
 			require.Equal(t, http.StatusBadRequest, status, "%s, shared from %q", name, shared)
-			require.ErrorContains(t, err, "the topic bakery.bake is used by probe in the namespace openfaas-fn")
+			require.ErrorContains(t, err,
+				"the topic bakery.bake is used by probe in the namespace openfaas-fn")
 			require.ErrorContains(t, err, "com.hearth.topics.from: openfaas-fn")
 		}
 	}
-	_, err = n.client.Deploy(t.Context(), asleep("staging", "topic", "shop.opened,bakery.bake", "another, openfaas-fn"))
+	_, err = n.client.Deploy(t.Context(), asleep("staging", "topic", "shop.opened,bakery.bake",
+		"another, openfaas-fn"))
 	require.NoError(t, err, "somebody has said that it is meant")
 	_, err = n.client.Update(t.Context(), asleep("", "topic", "bakery.dough, bakery.bake", ""))
 	require.NoError(t, err, "and whoever was there first is not kept from updates by it")

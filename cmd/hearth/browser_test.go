@@ -19,14 +19,21 @@ import (
 // pages are a hostile function's answers. HOST is replaced by the targets' addresses.
 var pages = map[string]string{
 	// A challenge: a browser that has a password for this origin and realm sends it.
-	"ask":    "HTTP/1.1 401 Unauthorized\nWWW-Authenticate: Basic realm=\"Restricted\"\nContent-Type: text/html\n\n<title>asked</title>",
-	"ask-us": "HTTP/1.1 401 Unauthorized\nWWW-Authenticate: Basic realm=\"Hearth operator\", charset=\"UTF-8\"\nContent-Type: text/html\n\n<title>asked</title>",
+	"ask": "HTTP/1.1 401 Unauthorized\nWWW-Authenticate: Basic realm=\"Restricted\"\n" +
+		"Content-Type: text/html\n\n<title>asked</title>",
+	"ask-us": "HTTP/1.1 401 Unauthorized\n" +
+		"WWW-Authenticate: Basic realm=\"Hearth operator\", charset=\"UTF-8\"\nContent-Type: text/html\n\n" +
+		"<title>asked</title>",
 	// A page that opens another one when it is clicked, and reads it.
-	"open": "HTTP/1.1 200 OK\nContent-Type: text/html\n\n<title>a page</title><button id=b onclick='w = window.open(new URLSearchParams(location.search).get(\"target\"))'>click</button>",
+	"open": "HTTP/1.1 200 OK\nContent-Type: text/html\n\n" +
+		"<title>a page</title><button id=b onclick='w = window.open(new " +
+		"URLSearchParams(location.search).get(\"target\"))'>click</button>",
 	// A service worker for everything, and a page that installs it.
 	"worker": "HTTP/1.1 200 OK\nContent-Type: text/javascript\nService-Worker-Allowed: /\n\n" +
-		"addEventListener('install', e => skipWaiting()); addEventListener('activate', e => e.waitUntil(clients.claim()));" +
-		"addEventListener('fetch', e => e.respondWith(new Response('<title>taken over</title>', {headers: {'Content-Type': 'text/html'}})))",
+		"addEventListener('install', e => skipWaiting()); addEventListener('activate', e => " +
+		"e.waitUntil(clients.claim()));" +
+		"addEventListener('fetch', e => e.respondWith(new Response('<title>taken over</title>', {headers: " +
+		"{'Content-Type': 'text/html'}})))",
 	"blank": "HTTP/1.1 200 OK\nContent-Type: text/html\n\n<title>a page</title>",
 }
 
@@ -40,17 +47,21 @@ type browser struct {
 func newBrowser(t *testing.T) *browser {
 	t.Helper()
 	path := ""
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome", "chromium-headless-shell"} {
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome",
+		"chromium-headless-shell"} {
 		if found, err := exec.LookPath(name); err == nil {
 			path = found
 			break
 		}
 	}
 	if path == "" {
-		t.Skip("there is no Chromium: install it (on Debian: apt-get install chromium) to run what attacks the operator's browser")
+		t.Skip("there is no Chromium: install it (on Debian: apt-get install chromium) to run what attacks " +
+			"the operator's browser")
 	}
-	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()),
-		chromedp.NoSandbox, chromedp.Flag("host-resolver-rules", "MAP *.test 127.0.0.1"), chromedp.Flag("disable-popup-blocking", true),
+	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(path),
+		chromedp.UserDataDir(t.TempDir()),
+		chromedp.NoSandbox, chromedp.Flag("host-resolver-rules", "MAP *.test 127.0.0.1"),
+		chromedp.Flag("disable-popup-blocking", true),
 		chromedp.WSURLReadTimeout(2*time.Minute))
 	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
 	t.Cleanup(cancel)
@@ -78,7 +89,8 @@ func (b *browser) visit(address string) string {
 func (b *browser) script(text string) string {
 	b.t.Helper()
 	out, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](
-		"(async () => { try { return String(await (async () => {"+text+"})()) } catch (e) { return 'error: ' + e } })()", chromedp.EvalAwaitPromise))
+		"(async () => { try { return String(await (async () => {"+text+"})()) } catch (e) { return 'error: "+
+			"' + e } })()", chromedp.EvalAwaitPromise))
 	require.NoError(b.t, err, text)
 	return out
 }
@@ -89,11 +101,14 @@ func attacked(t *testing.T, host string) (n *testNode, gateway, admin, recorded 
 	dir := t.TempDir()
 	for name, text := range pages {
 		head, body, _ := strings.Cut(text, "\n\n")
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name), []byte(strings.ReplaceAll(head, "\n", "\r\n")+"\r\n\r\n"+body), 0o600))
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name),
+			[]byte(strings.ReplaceAll(head, "\n", "\r\n")+"\r\n\r\n"+body), 0o600))
 	}
 	recorded = filepath.Join(t.TempDir(), "record")
 	n = newTestNode(t, adminAddress(t), func(c *nodeConfig) { require.NoError(t, c.Admin.Hosts.Set(host)) })
-	n.deploy("probe", func(d *types.FunctionDeployment) { d.EnvVars["PAGES"], d.EnvVars["RECORD"] = dir, recorded })
+	n.deploy("probe", func(d *types.FunctionDeployment) {
+		d.EnvVars["PAGES"], d.EnvVars["RECORD"] = dir, recorded
+	})
 	at := func(l net.Listener) string {
 		_, port, err := net.SplitHostPort(l.Addr().String())
 		require.NoError(t, err)
@@ -126,7 +141,8 @@ func TestNoPageOfAFunctionHasTheOperatorsRights(t *testing.T) {
 		require.Contains(t, b.script("return document.body.innerText"), "probe")
 		require.NotEqual(t, "Hearth", b.visit(gateway+"/ui/"), "the page is not where functions are")
 		require.Contains(t, b.script("return document.body.innerText"), "admin address")
-		targets := []string{gateway + "/system/functions", admin + "/system/functions", admin + "/ui/", gateway + "/system/namespaces"}
+		targets := []string{gateway + "/system/functions", admin + "/system/functions", admin + "/ui/",
+			gateway + "/system/namespaces"}
 
 		for _, ask := range []string{"ask", "ask-us"} {
 			b.visit(page + ask)
@@ -142,34 +158,48 @@ func TestNoPageOfAFunctionHasTheOperatorsRights(t *testing.T) {
 				for (let i = 0; i < 60; i++) {
 					await new Promise(done => setTimeout(done, 50))
 					if (w.closed) return "closed"
-					if (w.location.href != "about:blank" && w.document.readyState == "complete") return w.document.body.innerText
+					if (w.location.href != "about:blank" && w.document.readyState == "complete")
+						return w.document.body.innerText
 				}`)
 			require.NotContains(t, got, "probe", "opened by a click: %s", target)
 		}
 
 		b.visit(page + "blank")
 		for _, target := range targets {
-			for _, options := range []string{`{credentials: "include"}`, `{credentials: "include", mode: "no-cors"}`,
-				`{credentials: "include", referrerPolicy: "no-referrer"}`, `{credentials: "include", headers: {"Accept-Language": "*"}}`} {
-				got := b.script(`let r = await fetch("` + target + `", ` + options + `); return r.status + " " + await r.text()`)
+			for _, options := range []string{`{credentials: "include"}`,
+				`{credentials: "include", mode: "no-cors"}`,
+				`{credentials: "include", referrerPolicy: "no-referrer"}`,
+				`{credentials: "include", headers: {"Accept-Language": "*"}}`} {
+				got := b.script(`let r = await fetch("` + target + `", ` + options +
+					`); return r.status + " " + await r.text()`)
 				require.NotContains(t, got, "probe", "%s %s", target, options)
 				require.False(t, strings.HasPrefix(got, "200"), "%s %s: %s", target, options, got)
 			}
 		}
 		for _, target := range targets { // what changes something is refused before the password is looked at
-			got := b.script(`return (await fetch("` + strings.Replace(target, "functions", "scale-function/probe", 1) +
-				`", {method: "POST", credentials: "include", mode: "no-cors", body: "{\"replicas\":5}"})).status`)
-			require.Contains(t, []string{"403", "404", "0", "405", "error: TypeError: Failed to fetch"}, got, target)
+			got := b.script(`return (await fetch("` +
+				strings.Replace(target, "functions", "scale-function/probe", 1) +
+				`", {method: "POST", credentials: "include", mode: "no-cors", ` +
+				`body: "{\"replicas\":5}"})).status`)
+			require.Contains(t, []string{"403", "404", "0", "405",
+				"error: TypeError: Failed to fetch"}, got, target)
 		}
 		require.EqualValues(t, 1, n.available("probe"))
 
 		if host == "127.0.0.1" { // service workers need https or loopback
-			for _, install := range []string{`"?page=worker", {scope: "/"}`, `"?page=worker", {scope: "/ui/"}`, `"/function/probe?page=worker"`, `"/function/probe?page=worker", {scope: "/"}`} {
-				require.Contains(t, b.script(`return navigator.serviceWorker.register(`+install+`)`), "error: ", install)
+			for _, install := range []string{`"?page=worker", {scope: "/"}`,
+				`"?page=worker", {scope: "/ui/"}`, `"/function/probe?page=worker"`,
+				`"/function/probe?page=worker", {scope: "/"}`} {
+				require.Contains(t, b.script(`return navigator.serviceWorker.register(`+install+`)`),
+					"error: ", install)
 			}
-			require.Equal(t, "[object ServiceWorkerRegistration]", b.script(`return navigator.serviceWorker.register("?page=worker")`), "a function may have one for itself")
-			require.Eventually(t, func() bool { return b.visit(page+"blank") == "taken over" }, time.Minute, 50*time.Millisecond)
-			for _, address := range []string{gateway + "/ui/", gateway + "/system/functions", gateway + "/function/other", admin + "/ui/"} {
+			require.Equal(t, "[object ServiceWorkerRegistration]",
+				b.script(`return navigator.serviceWorker.register("?page=worker")`),
+				"a function may have one for itself")
+			require.Eventually(t, func() bool { return b.visit(page+"blank") == "taken over" }, time.Minute,
+				50*time.Millisecond)
+			for _, address := range []string{gateway + "/ui/", gateway + "/system/functions",
+				gateway + "/function/other", admin + "/ui/"} {
 				require.NotEqual(t, "taken over", b.visit(address), address)
 			}
 		}

@@ -16,9 +16,10 @@ func newBuild() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "build",
 		Short: "Build the functions of a stack file as images of this machine",
-		Long: `Builds each function with its template's build.sh, and stores the binaries in the state directory, from where hearth up runs
-them; or, with --provider docker, as images of the Docker engine. These have the binary and nothing else, so no base image is
-fetched. GOARCH builds for another machine.`,
+		Long: `Builds each function with its template's build.sh, and stores the binaries in
+the state directory, from where hearth up runs them; or, with --provider docker,
+as images of the Docker engine. These have the binary and nothing else, so no
+base image is fetched. GOARCH builds for another machine.`,
 		Example: `  hearth build
   hearth build --filter 'o*'
   GOARCH=arm64 TAG=latest-arm64 hearth build --provider docker`,
@@ -52,7 +53,8 @@ fetched. GOARCH builds for another machine.`,
 
 // addStackFlag adds the flag that names the stack file.
 func addStackFlag(f *pflag.FlagSet, file *string) {
-	f.StringVarP(file, "file", "f", "", "the stack file (default "+strings.Join(build.DefaultFiles, ", else ")+")")
+	f.StringVarP(file, "file", "f", "", "the stack file (default "+strings.Join(build.DefaultFiles,
+		", else ")+")")
 }
 
 // openStack reads the stack file and changes to its directory, since paths in it are relative.

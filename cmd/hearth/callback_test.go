@@ -106,7 +106,8 @@ func TestMetadataServicesAreRefusedAtTheDoor(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t, func(cfg *nodeConfig) { require.NoError(t, cfg.CallbackAllow.Set("0.0.0.0/0,::/0")) })
 	n.deploy("probe")
-	for _, to := range []string{"http://169.254.169.254/", "http://[::ffff:a9fe:a9fe]:80/", "http://[64:ff9b::a9fe:a9fe]/", "http://0.0.0.0/", "https://[fd00:ec2::254]/"} {
+	for _, to := range []string{"http://169.254.169.254/", "http://[::ffff:a9fe:a9fe]:80/",
+		"http://[64:ff9b::a9fe:a9fe]/", "http://0.0.0.0/", "https://[fd00:ec2::254]/"} {
 		res, text := n.do(http.MethodPost, "/async-function/probe", "", "X-Callback-Url", to)
 		require.Equal(t, http.StatusBadRequest, res.StatusCode, to)
 		require.Equal(t, chain.ContentType, res.Header.Get("Content-Type"))
@@ -144,7 +145,8 @@ func TestCallbackMayCallAFunctionOfThisHearth(t *testing.T) {
 	})
 	n.ended()
 	n.callWithCallback(n.url() + "/system/functions")
-	require.Contains(t, n.deadCallbacks(1)[0].Reason, "not allowed", "functions are, and the management API is not")
+	require.Contains(t, n.deadCallbacks(1)[0].Reason, "not allowed",
+		"functions are, and the management API is not")
 }
 
 func TestPasswordInACallbackURLIsUsedAndNeverShown(t *testing.T) {
@@ -164,18 +166,23 @@ func TestPasswordInACallbackURLIsUsedAndNeverShown(t *testing.T) {
 			w.WriteHeader(http.StatusForbidden)
 		}
 	})
-	with := func(path string) string { return strings.Replace(c.URL, "http://", "http://ada:s3cret@", 1) + path }
+	with := func(path string) string {
+		return strings.Replace(c.URL, "http://",
+			"http://ada:s3cret@", 1) + path
+	}
 	n.callWithCallback(with("/yes"))
 	user, password, _ := (<-c.got).BasicAuth()
 	require.Equal(t, []string{"ada", "s3cret"}, []string{user, password})
 	n.ended()
 	n.callWithCallback(with("/no"))                  // buried by its answer,
 	n.callWithCallback("http://ada:s3cret@10.0.0.1") // by us,
-	res, _ := n.do(http.MethodPost, "/async-function/probe", "", "X-Callback-Url", "http://ada:s3cret@169.254.169.254/")
+	res, _ := n.do(http.MethodPost, "/async-function/probe", "", "X-Callback-Url",
+		"http://ada:s3cret@169.254.169.254/")
 	require.Equal(t, http.StatusBadRequest, res.StatusCode) // and at the door
 
 	for _, letter := range n.deadCallbacks(2) {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, n.url()+"/system/dead-letters/probe:callbacks/"+letter.ID, nil)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+			n.url()+"/system/dead-letters/probe:callbacks/"+letter.ID, nil)
 		require.NoError(t, err)
 		req.SetBasicAuth(n.credentials.User, n.credentials.Password)
 		res, err := n.self.Do(req)

@@ -36,7 +36,8 @@ func onTopic(topic string) func(*types.FunctionDeployment) {
 
 func (n *testNode) put(stream string) {
 	n.t.Helper()
-	require.NoError(n.t, n.raw.XAdd(n.t.Context(), &redis.XAddArgs{Stream: stream, Values: []string{"body", "x"}}).Err())
+	require.NoError(n.t, n.raw.XAdd(n.t.Context(),
+		&redis.XAddArgs{Stream: stream, Values: []string{"body", "x"}}).Err())
 }
 
 func TestCallWhoseFunctionIsRemovedWhileItsBodyComes(t *testing.T) {
@@ -72,13 +73,16 @@ func TestHalfClosedCallerIsNotToldThatAllIsWell(t *testing.T) {
 		for _, path := range []string{"/function/probe?sleep=20ms", "/async-function/probe"} {
 			c, err := net.Dial("tcp", u.Host)
 			require.NoError(t, err)
-			_, err = fmt.Fprintf(c, "POST %s HTTP/1.1\r\nHost: x\r\nX-Call-Id: %d\r\nContent-Length: 2\r\nConnection: close\r\n\r\nhi", path, i)
+			_, err = fmt.Fprintf(c,
+				"POST %s HTTP/1.1\r\nHost: x\r\nX-Call-Id: %d\r\nContent-Length: 2\r\nConnection: close\r\n"+
+					"\r\nhi", path, i)
 			require.NoError(t, err)
 			require.NoError(t, c.(*net.TCPConn).CloseWrite())
 			res, err := http.ReadResponse(bufio.NewReader(c), nil)
 			if err == nil {
 				text, _ := io.ReadAll(res.Body)
-				require.True(t, res.StatusCode == http.StatusAccepted || string(text) == "hi", "%s: %s %q", path, res.Status, text)
+				require.True(t, res.StatusCode == http.StatusAccepted || string(text) == "hi", "%s: %s %q",
+					path, res.Status, text)
 				if res.StatusCode == http.StatusAccepted {
 					accepted++
 				}
@@ -95,7 +99,10 @@ func TestPathIsPassedOnAsItIs(t *testing.T) {
 	n := newTestNode(t)
 	n.deploy("probe")
 	for _, path := range []string{"/a//b", "/https://x.y/z", "/a/../b", "/a%2F%2Fb", "//a", "/a%20b//c?x=1"} {
-		client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+		client := &http.Client{CheckRedirect: func(*http.Request,
+			[]*http.Request) error {
+			return http.ErrUseLastResponse
+		}}
 		res, err := client.Post(n.url()+"/function/probe"+path, "text/plain", strings.NewReader("hello"))
 		require.NoError(t, err)
 		text, _ := io.ReadAll(res.Body)
@@ -105,13 +112,14 @@ func TestPathIsPassedOnAsItIs(t *testing.T) {
 	}
 }
 
-// TestRemovedSubscriberHoldsNothingBack: it had done its part, so the topic is the other's alone; and when it comes back, it
-// is not given again what it had done.
+// TestRemovedSubscriberHoldsNothingBack: it had done its part, so the topic is the other's alone; and when it
+// comes back, it is not given again what it had done.
 func TestRemovedSubscriberHoldsNothingBack(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("quick", onTopic("shop.opened"))
-	n.deploy("slow", onTopic("shop.opened"), func(d *types.FunctionDeployment) { (*d.Annotations)["com.openfaas.retry.min_wait"] = "1h" })
+	n.deploy("slow", onTopic("shop.opened"),
+		func(d *types.FunctionDeployment) { (*d.Annotations)["com.openfaas.retry.min_wait"] = "1h" })
 	calls := func(function string) float64 {
 		var f types.FunctionStatus
 		n.system(http.MethodGet, "/system/function/"+function, nil, &f)
@@ -123,7 +131,8 @@ func TestRemovedSubscriberHoldsNothingBack(t *testing.T) {
 	eventually(t, func() bool { return n.raw.XLen(t.Context(), "{shop}.opened").Val() == 0 })
 
 	// slow has one that it cannot do; quick is done with it.
-	require.NoError(t, n.raw.XAdd(t.Context(), &redis.XAddArgs{Stream: "{shop}.opened", Values: []string{"body", "x", "query", "status=500&only=slow"}}).Err())
+	require.NoError(t, n.raw.XAdd(t.Context(), &redis.XAddArgs{Stream: "{shop}.opened",
+		Values: []string{"body", "x", "query", "status=500&only=slow"}}).Err())
 	eventually(t, func() bool { return calls("quick") == 2 && calls("slow") == 2 })
 	eventually(t, func() bool { return len(n.queuesOf("slow")) == 2 && n.queuesOf("slow")[1].Due == 1 })
 	if n.raw.XLen(t.Context(), "{shop}.opened").Val() == 0 {

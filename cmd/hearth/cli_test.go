@@ -79,9 +79,12 @@ func TestJSONOfEachCommandHasOneStyle(t *testing.T) {
 	n.runJSON(&list, "dead", "list")
 	show := "dead show " + list[0].Queue + " " + list[0].ID
 	fields := map[string][]string{ // that must be there, whatever their value
-		"list":                      {"name", "namespace", "env_process", "invocation_count", "available_replicas", "replicas", "created_at", "failing", "rollback", "labels"},
-		"describe probe":            {"state", "async_url", "usage", "today", "queues", "updating", "read_only_root_filesystem"},
-		"queues":                    {"queue", "queued", "retrying", "in_flight", "delayed", "dead", "oldest_seconds", "deployed"},
+		"list": {"name", "namespace", "env_process", "invocation_count",
+			"available_replicas", "replicas", "created_at", "failing", "rollback", "labels"},
+		"describe probe": {"state", "async_url", "usage", "today", "queues", "updating",
+			"read_only_root_filesystem"},
+		"queues": {"queue", "queued", "retrying", "in_flight", "delayed", "dead",
+			"oldest_seconds", "deployed"},
 		"dead list":                 {"queue", "id", "reason", "attempts", "failures"},
 		show:                        {"call_id", "callback", "query", "body"},
 		"bill":                      {"rows", "total", "prices"},
@@ -95,8 +98,10 @@ func TestJSONOfEachCommandHasOneStyle(t *testing.T) {
 		"delete probe":              {"name", "queues"},
 		"secret delete key":         {"name", "namespace"},
 	}
-	for _, command := range []string{"list", "describe probe", "queues", "dead list", show, "bill", "secrets", "namespaces",
-		"namespace create staging", "namespace delete staging", "scale probe 1", "invoke probe --async -d x", "dead purge --all", "delete probe", "secret delete key"} {
+	for _, command := range []string{"list", "describe probe", "queues", "dead list", show, "bill",
+		"secrets", "namespaces",
+		"namespace create staging", "namespace delete staging", "scale probe 1", "invoke probe --async -d x",
+		"dead purge --all", "delete probe", "secret delete key"} {
 		var v any
 		n.runJSON(&v, strings.Fields(command)...)
 		requireSnakeCase(t, v, command)
@@ -114,8 +119,10 @@ func TestNamespacesAreMadeListedChangedAndDeleted(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	for _, step := range []struct{ args, want string }{
-		{"namespace create staging --label team=baking --annotation contact=ada", "created namespace staging\n"},
-		{"namespaces", "NAMESPACE    LABELS       ANNOTATIONS\nopenfaas-fn\nstaging      team=baking  contact=ada\n"},
+		{"namespace create staging --label team=baking --annotation contact=ada",
+			"created namespace staging\n"},
+		{"namespaces", "NAMESPACE    LABELS       ANNOTATIONS\nopenfaas-fn\n" +
+			"staging      team=baking  contact=ada\n"},
 		{"namespace update staging --label team=serving", "updated namespace staging\n"},
 		{"ns list", "NAMESPACE    LABELS        ANNOTATIONS\nopenfaas-fn\nstaging      team=serving\n"},
 		{"namespace delete staging", "deleted namespace staging\n"},
@@ -134,15 +141,19 @@ func TestAnUnknownNamespaceIsAnErrorInEveryCommand(t *testing.T) {
 	n := newTestNode(t)
 	n.makeNamespace("staging")
 	n.deploy("cashier")
-	for _, args := range []string{"list -n stagng", "bill -n stagng", "secret list -n stagng", "secret create key -n stagng", "secret update key -n stagng", "secret delete key -n stagng",
-		"describe cashier -n stagng", "scale cashier 1 -n stagng", "delete cashier -n stagng", "logs cashier -n stagng", "invoke cashier -n stagng",
+	for _, args := range []string{"list -n stagng", "bill -n stagng", "secret list -n stagng",
+		"secret create key -n stagng", "secret update key -n stagng", "secret delete key -n stagng",
+		"describe cashier -n stagng", "scale cashier 1 -n stagng", "delete cashier -n stagng",
+		"logs cashier -n stagng", "invoke cashier -n stagng",
 		"namespace delete stagng", "namespace update stagng", "bill cashier.stagng"} {
 		_, err := n.runWith("value", strings.Fields(args)...)
 		require.EqualError(t, err, "there is no namespace stagng; did you mean staging?", args)
 	}
-	for _, args := range []string{"bill casheir", "logs casheir", "dead list --function casheir", "dead purge --all --function casheir", "cancel some-call --function casheir"} {
+	for _, args := range []string{"bill casheir", "logs casheir", "dead list --function casheir",
+		"dead purge --all --function casheir", "cancel some-call --function casheir"} {
 		_, err := n.run(strings.Fields(args)...)
-		require.EqualError(t, err, "there is no function casheir in the namespace openfaas-fn; did you mean cashier?", args)
+		require.EqualError(t, err,
+			"there is no function casheir in the namespace openfaas-fn; did you mean cashier?", args)
 	}
 	_, err := n.run("dead", "list", "--queue", "casheir:calls")
 	require.EqualError(t, err, "there is no queue casheir:calls; did you mean cashier:calls?")
@@ -164,20 +175,32 @@ func TestTablesFitEightyColumns(t *testing.T) {
 	name := strings.Repeat("recommendations-", 3) + "engine"
 	rows := []string{}
 	for _, day := range []string{"2026-11-23", "2026-11-24"} {
-		rows = append(rows, fmt.Sprintf(`{"start":%q,"function":%q,"calls":12345678,"busy_seconds":123456.7,"replica_seconds":1234567.8,"gb_seconds":123456.789,
-			"cold_starts":{"count":1234,"failed":12,"p50_ms":1234,"p99_ms":12345},"queue_wait":{"count":1,"mean_ms":12345,"max_ms":123456},"cost":{"total":1234.567891},
+		rows = append(rows, fmt.Sprintf(`{"start":%q,"function":%q,"calls":12345678,
+			"busy_seconds":123456.7,"replica_seconds":1234567.8,"gb_seconds":123456.789,
+			"cold_starts":{"count":1234,"failed":12,"p50_ms":1234,"p99_ms":12345},
+			"queue_wait":{"count":1,"mean_ms":12345,"max_ms":123456},"cost":{"total":1234.567891},
 			"memory_assumed":true}`, day+"T00:00:00Z", name+".openfaas-fn"))
 	}
+	reason := strings.Repeat("no flour ", 30)
 	answers := map[string]string{
-		"/system/functions":    fmt.Sprintf(`[{"name":%q,"image":"registry.example.com/%s:v1.2.3","replicas":10,"availableReplicas":10,"invocationCount":12345678,"failing":%q}]`, name, name, strings.Repeat("no flour ", 30)),
-		"/system/namespaces":   `["openfaas-fn"]`,
-		"/system/queues":       fmt.Sprintf(`[{"queue":"%s:calls","waiting":123456,"leased":1234,"due":123456,"delayed":12345,"dead":12345}]`, name),
-		"/system/dead-letters": fmt.Sprintf(`[{"queue":"%s:bakery.dough","id":"1795437512656-0","attempts":10,"buried":"2026-11-24T10:00:00Z","reason":%q}]`, name, strings.Repeat("no flour ", 30)),
-		"/system/usage":        fmt.Sprintf(`{"by":"day","rows":[%s],"total":{"calls":1},"prices":{"name":"AWS","currency":"USD"},"default_memory_mb":128}`, strings.Join(rows, ",")),
+		"/system/functions": fmt.Sprintf(`[{"name":%q,"image":"registry.example.com/%s:v1.2.3",
+			"replicas":10,"availableReplicas":10,"invocationCount":12345678,"failing":%q}]`,
+			name, name, reason),
+		"/system/namespaces": `["openfaas-fn"]`,
+		"/system/queues": fmt.Sprintf(`[{"queue":"%s:calls","waiting":123456,"leased":1234,
+			"due":123456,"delayed":12345,"dead":12345}]`, name),
+		"/system/dead-letters": fmt.Sprintf(`[{"queue":"%s:bakery.dough","id":"1795437512656-0",
+			"attempts":10,"buried":"2026-11-24T10:00:00Z","reason":%q}]`, name, reason),
+		"/system/usage": fmt.Sprintf(`{"by":"day","rows":[%s],"total":{"calls":1},
+			"prices":{"name":"AWS","currency":"USD"},"default_memory_mb":128}`, strings.Join(rows, ",")),
 	}
-	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, answers[r.URL.Path]) }))
+	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter,
+		r *http.Request) {
+		_, _ = fmt.Fprint(w, answers[r.URL.Path])
+	}))
 	t.Cleanup(gateway.Close)
-	for _, args := range [][]string{{"list"}, {"list", "--all-namespaces"}, {"queues"}, {"dead", "list"}, {"bill", "--by", "day"}} {
+	for _, args := range [][]string{{"list"}, {"list", "--all-namespaces"}, {"queues"}, {"dead", "list"},
+		{"bill", "--by", "day"}} {
 		screen := clitest.New(t, 80)
 		var pipe bytes.Buffer
 		for _, to := range []func(*cobra.Command){
@@ -212,7 +235,8 @@ func TestDeployGoesToTheGatewayOfTheFlagTheEnvironmentOrTheFile(t *testing.T) {
 	flag, environment, file := server("flag"), server("environment"), server("file")
 	dir := t.TempDir()
 	stack := filepath.Join(dir, "stack.yml")
-	require.NoError(t, os.WriteFile(stack, []byte("provider:\n  name: openfaas\n  gateway: "+file+"\nfunctions:\n  echo:\n    image: echo\n"), 0o600))
+	text := "provider:\n  name: openfaas\n  gateway: " + file + "\nfunctions:\n  echo:\n    image: echo\n"
+	require.NoError(t, os.WriteFile(stack, []byte(text), 0o600))
 	t.Chdir(dir)
 	for _, test := range []struct {
 		env  string
@@ -233,8 +257,8 @@ func TestDeployGoesToTheGatewayOfTheFlagTheEnvironmentOrTheFile(t *testing.T) {
 	}
 }
 
-// The password of the state directory is for this machine's own gateway. Whoever else listens here, or is named by a stack
-// file, must not be sent it.
+// The password of the state directory is for this machine's own gateway. Whoever else listens here, or is
+// named by a stack file, must not be sent it.
 func TestThePasswordOfTheStateGoesToItsOwnGatewayOnly(t *testing.T) {
 	state := filepath.Join(t.TempDir(), ".hearth")
 	t.Setenv("HOME", t.TempDir())
@@ -254,7 +278,8 @@ func TestThePasswordOfTheStateGoesToItsOwnGatewayOnly(t *testing.T) {
 		{"http://127.0.0.1:9091", lock, false, true},
 	} {
 		require.NoError(t, os.WriteFile(filepath.Join(state, "lock"), []byte(test.lock), 0o600))
-		c := &client{gateway: test.gateway, user: "admin", state: state, stateNamed: func() bool { return test.named }}
+		c := &client{gateway: test.gateway, user: "admin", state: state,
+			stateNamed: func() bool { return test.named }}
 		req, err := http.NewRequest(http.MethodGet, c.gateway, nil)
 		require.NoError(t, err)
 		require.NoError(t, c.authenticate(req))
@@ -301,7 +326,9 @@ func TestAWebPageIsNotPrintedAsAnError(t *testing.T) {
 	}))
 	t.Cleanup(func() { s.Close(); page.Close() })
 	_, err := run(t, "list", "--gateway", page.URL, "--state", t.TempDir())
-	require.EqualError(t, err, page.URL+" answered 404 Not Found with a web page: is it a gateway? --gateway or OPENFAAS_URL names another")
+	require.EqualError(t, err,
+		page.URL+" answered 404 Not Found with a web page: is it a gateway? --gateway or OPENFAAS_URL names "+
+			"another")
 	_, err = run(t, "list", "--gateway", s.URL, "--state", t.TempDir())
 	require.EqualError(t, err, "404 page not found", "text is printed")
 }

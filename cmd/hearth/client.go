@@ -38,8 +38,9 @@ func statusOf(err error) int {
 	return 0
 }
 
-// client speaks to a gateway. It is not go-sdk's, which takes any JSON for an answer when it lists or looks (up to v0.2.22, whatever the status),
-// and does not know what Hearth tells besides: why a function fails, queues, dead letters, usage.
+// client speaks to a gateway. It is not go-sdk's, which takes any JSON for an answer when it lists or
+// looks (up to v0.2.22, whatever the status), and does not know what Hearth tells besides: why a
+// function fails, queues, dead letters, usage.
 type client struct {
 	gateway  string
 	state    string
@@ -56,7 +57,8 @@ func (c *client) flags(cmd *cobra.Command) {
 	f := cmd.PersistentFlags()
 	cli.GatewayFlag(f, &c.gateway, "g")
 	c.gatewayNamed = func() bool { return f.Changed("gateway") || os.Getenv("OPENFAAS_URL") != "" }
-	f.StringVar(&c.state, "state", ".hearth", "state directory of a hearth on this machine, whose credentials are used")
+	f.StringVar(&c.state, "state", ".hearth",
+		"state directory of a hearth on this machine, whose credentials are used")
 	c.stateNamed = func() bool { return f.Changed("state") }
 	f.StringVar(&c.user, "user", "admin", "user, with --password-file")
 	f.StringVar(&c.password, "password-file", "", "file with the password")
@@ -123,15 +125,20 @@ func (c *client) send(ctx context.Context, method, path string, in any) (*http.R
 	if err != nil {
 		return nil, err
 	}
-	if strings.HasPrefix(res.Header.Get("Content-Type"), "text/html") { // a gateway answers with text, and a terminal shows no page
-		return nil, &refusal{res.StatusCode, fmt.Sprintf("%s://%s answered %s with a web page: is it a gateway? --gateway or OPENFAAS_URL names another",
-			req.URL.Scheme, req.URL.Host, res.Status)}
+	// a gateway answers with text, and a terminal shows no page
+	if strings.HasPrefix(res.Header.Get("Content-Type"), "text/html") {
+		return nil, &refusal{res.StatusCode,
+			fmt.Sprintf("%s://%s answered %s with a web page: is it a gateway? --gateway or OPENFAAS_URL "+
+				"names another",
+				req.URL.Scheme, req.URL.Host, res.Status)}
 	}
 	var problem chain.Problem
-	if strings.HasPrefix(res.Header.Get("Content-Type"), chain.ContentType) && json.Unmarshal(text, &problem) == nil && problem.Detail != "" {
+	if strings.HasPrefix(res.Header.Get("Content-Type"), chain.ContentType) &&
+		json.Unmarshal(text, &problem) == nil && problem.Detail != "" {
 		return nil, &refusal{res.StatusCode, problem.Detail}
 	}
-	return nil, &refusal{res.StatusCode, firstOf(strings.TrimSpace(string(text)), "the gateway answered "+res.Status)}
+	return nil, &refusal{res.StatusCode, firstOf(strings.TrimSpace(string(text)),
+		"the gateway answered "+res.Status)}
 }
 
 // roundTrip sends a request to the gateway, or to the handler that takes its place with --redis.
@@ -149,21 +156,24 @@ func (c *client) roundTrip(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// base returns the URL of the management API. An instance on this machine may serve it at its admin address only; its state directory
-// has that.
+// base returns the URL of the management API. An instance on this machine may serve it at its admin
+// address only; its state directory has that.
 func (c *client) base() string { return firstOf(apiOf(c.state, c.gateway), c.gateway) }
 
 // unanswered says why a request has no answer.
 func unanswered(u *url.URL, err error) error {
 	var untrusted *tls.CertificateVerificationError
 	if errors.As(err, &untrusted) {
-		return fmt.Errorf("the gateway's certificate is not trusted: %w. Name the authority's certificate in SSL_CERT_FILE, and the gateway as the certificate does", untrusted.Err)
+		return fmt.Errorf("the gateway's certificate is not trusted: %w. Name the authority's certificate "+
+			"in SSL_CERT_FILE, and the gateway as the certificate does", untrusted.Err)
 	}
-	return fmt.Errorf("the gateway at %s://%s does not answer: %w. Is it running? --gateway or OPENFAAS_URL names another",
+	return fmt.Errorf("the gateway at %s://%s does not answer: %w. Is it running? --gateway or OPENFAAS_URL "+
+		"names another",
 		u.Scheme, u.Host, errors.Unwrap(err))
 }
 
-// unauthorized says what to do when the gateway answers 401, which depends on the credentials that it was given.
+// unauthorized says what to do when the gateway answers 401, which depends on
+// the credentials that it was given.
 func (c *client) unauthorized(req *http.Request) string {
 	at := "the gateway at " + req.URL.Scheme + "://" + req.URL.Host
 	_, _, sent := req.BasicAuth()
@@ -171,15 +181,17 @@ func (c *client) unauthorized(req *http.Request) string {
 	case sent && c.password != "":
 		return fmt.Sprintf("%s does not accept the user %q with the password in %s", at, c.user, c.password)
 	case sent:
-		return at + " does not accept these credentials: give others with --state or --password-file, or log in with faas-cli login"
+		return at + " does not accept these credentials: give others with --state or --password-file, or " +
+			"log in with faas-cli login"
 	case c.stateNamed():
-		return fmt.Sprintf("%s requires a password, and %s has none: is that the state directory of this gateway?", at, c.state)
+		return fmt.Sprintf("%s requires a password, and %s has none: is that the state directory of this "+
+			"gateway?", at, c.state)
 	}
 	return at + " requires a password: give --state or --password-file, or log in with faas-cli login"
 }
 
-// authenticate gives a request the credentials of --password-file, else those of the state directory of a hearth on this machine,
-// else those that faas-cli login has stored for this gateway.
+// authenticate gives a request the credentials of --password-file, else those of the state directory of a
+// hearth on this machine, else those that faas-cli login has stored for this gateway.
 func (c *client) authenticate(req *http.Request) error {
 	if c.password != "" {
 		text, err := os.ReadFile(c.password)
@@ -194,7 +206,8 @@ func (c *client) authenticate(req *http.Request) error {
 		return nil
 	}
 	if !c.ownState() {
-		return nil // neither a stack file that somebody else wrote nor another server may ask for our password
+		// neither a stack file that somebody else wrote nor another server may ask for our password
+		return nil
 	}
 	text, err := os.ReadFile(filepath.Join(c.state, "basic-auth-password"))
 	if err != nil {
@@ -208,8 +221,9 @@ func (c *client) authenticate(req *http.Request) error {
 	return nil
 }
 
-// ownState reports whether the state directory is the gateway's, as far as can be known without asking it: the directory was
-// named, or it is here, the gateway is on this machine, and the directory's lock names no other address.
+// ownState reports whether the state directory is the gateway's, as far as can be known without
+// asking it: the directory was named, or it is here, the gateway is on this machine, and the
+// directory's lock names no other address.
 func (c *client) ownState() bool {
 	if _, err := os.Stat(filepath.Join(c.state, "basic-auth-password")); err != nil {
 		return false

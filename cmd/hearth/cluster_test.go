@@ -18,7 +18,8 @@ import (
 // onCluster is a hearth that is told of one node.
 func onCluster(t *testing.T, c *chaintest.RedisCluster, at *chaintest.Node) *testNode {
 	t.Helper()
-	return startTestNode(t, c, t.TempDir(), callbacksHere, func(cfg *nodeConfig) { cfg.RedisURL = "redis://" + at.Addr })
+	return startTestNode(t, c, t.TempDir(), callbacksHere,
+		func(cfg *nodeConfig) { cfg.RedisURL = "redis://" + at.Addr })
 }
 
 func TestHearthsOnACluster(t *testing.T) {
@@ -37,7 +38,8 @@ func TestHearthsOnACluster(t *testing.T) {
 		a.deploy(name, onTopic("shop.opened, other.topic"))
 		id := fmt.Sprint("call-", i)
 		want[id+" hi"] = true
-		res, text := a.do(http.MethodPost, "/async-function/"+name, "hi", "X-Callback-Url", listener.URL, "X-Call-Id", id)
+		res, text := a.do(http.MethodPost, "/async-function/"+name, "hi", "X-Callback-Url",
+			listener.URL, "X-Call-Id", id)
 		require.Equal(t, http.StatusAccepted, res.StatusCode, text)
 	}
 	eventually(t, func() bool {
@@ -51,7 +53,8 @@ func TestHearthsOnACluster(t *testing.T) {
 		a.put([]string{"{shop}.opened", "{other}.topic"}[i%2])
 	}
 	eventually(t, func() bool {
-		return c.XLen(t.Context(), "{shop}.opened").Val() == 0 && c.XLen(t.Context(), "{other}.topic").Val() == 0
+		return c.XLen(t.Context(), "{shop}.opened").Val() == 0 &&
+			c.XLen(t.Context(), "{other}.topic").Val() == 0
 	})
 	eventually(t, func() bool { return len(b.registry.All()) == len(names) })
 	for _, name := range names {
@@ -129,7 +132,8 @@ func TestMasterThatDiesTakesOnlyItsOwnQueuesAlong(t *testing.T) {
 	eventually(t, func() bool { return calls(gone) == 7 })
 	// And not only because the gateway tells the dispatcher.
 	before := calls(gone)
-	require.NoError(t, c.XAdd(t.Context(), &redis.XAddArgs{Stream: "{fn:" + gone + ".openfaas-fn}.calls", Values: []string{"body", "by hand"}}).Err())
+	require.NoError(t, c.XAdd(t.Context(), &redis.XAddArgs{Stream: "{fn:" + gone + ".openfaas-fn}.calls",
+		Values: []string{"body", "by hand"}}).Err())
 	eventually(t, func() bool { return calls(gone) == before+1 })
 }
 
@@ -155,7 +159,8 @@ func TestReplicaTakesTheDeadMastersPlace(t *testing.T) {
 	eventually(t, func() bool { return calls() >= 2 })
 	before := calls()
 	eventually(t, func() bool {
-		return c.XAdd(t.Context(), &redis.XAddArgs{Stream: "{fn:" + name + ".openfaas-fn}.calls", Values: []string{"body", "by hand"}}).Err() == nil
+		return c.XAdd(t.Context(), &redis.XAddArgs{Stream: "{fn:" + name + ".openfaas-fn}.calls",
+			Values: []string{"body", "by hand"}}).Err() == nil
 	})
 	eventually(t, func() bool { return calls() >= before+1 })
 	n.deploy("another")

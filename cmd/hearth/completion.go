@@ -10,11 +10,13 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// completionTimeout is how long a shell waits for the names that it offers. A gateway that is away offers none.
+// completionTimeout is how long a shell waits for the names that it offers. A
+// gateway that is away offers none.
 const completionTimeout = time.Second
 
 // completions asks the gateway for names, and is silent if it does not answer.
-func completions(cmd *cobra.Command, begun string, ask func(ctx context.Context) ([]string, error)) ([]string, cobra.ShellCompDirective) {
+func completions(cmd *cobra.Command, begun string, ask func(ctx context.Context) ([]string, error)) ([]string,
+	cobra.ShellCompDirective) {
 	ctx := cmd.Context()
 	if ctx == nil {
 		ctx = context.Background()
@@ -25,7 +27,10 @@ func completions(cmd *cobra.Command, begun string, ask func(ctx context.Context)
 	if err != nil {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	return slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, begun) }), cobra.ShellCompDirectiveNoFileComp
+	return slices.DeleteFunc(names, func(name string) bool {
+		return !strings.HasPrefix(name,
+			begun)
+	}), cobra.ShellCompDirectiveNoFileComp
 }
 
 func namespaceOf(cmd *cobra.Command) string {
@@ -36,15 +41,18 @@ func namespaceOf(cmd *cobra.Command) string {
 }
 
 // completeFunctions offers the functions of the namespace, for the first argument.
-func (c *client) completeFunctions(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+func (c *client) completeFunctions(cmd *cobra.Command, args []string, begun string) ([]string,
+	cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	return c.completeFunction(cmd, args, begun)
 }
 
-// completeFunction offers the functions of the namespace, or of the one that was begun to be typed: NAME.NAMESPACE.
-func (c *client) completeFunction(cmd *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+// completeFunction offers the functions of the namespace, or of the one that was
+// begun to be typed: NAME.NAMESPACE.
+func (c *client) completeFunction(cmd *cobra.Command, _ []string, begun string) ([]string,
+	cobra.ShellCompDirective) {
 	return completions(cmd, begun, func(ctx context.Context) ([]string, error) {
 		namespaces := []string{namespaceOf(cmd)}
 		if strings.Contains(begun, ".") {
@@ -71,12 +79,14 @@ func (c *client) completeFunction(cmd *cobra.Command, _ []string, begun string) 
 	})
 }
 
-func (c *client) completeNamespaces(cmd *cobra.Command, _ []string, begun string) ([]string, cobra.ShellCompDirective) {
+func (c *client) completeNamespaces(cmd *cobra.Command, _ []string, begun string) ([]string,
+	cobra.ShellCompDirective) {
 	return completions(cmd, begun, c.namespaces)
 }
 
 // completeSecret offers the secrets of the namespace, for the one argument.
-func (c *client) completeSecret(cmd *cobra.Command, args []string, begun string) ([]string, cobra.ShellCompDirective) {
+func (c *client) completeSecret(cmd *cobra.Command, args []string, begun string) ([]string,
+	cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}

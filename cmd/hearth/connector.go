@@ -34,14 +34,17 @@ func newConnector() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "connector",
 		Short: "Deliver topics to functions behind any OpenFaaS gateway",
-		Long: `Delivers the messages of Redis topics to the functions of an OpenFaaS gateway that have the annotation "topic": faasd's, or
-Kubernetes's. Retries, dead letters and the exactly-once hand-over are Hearth's own.
+		Long: `Delivers the messages of Redis topics to the functions of an OpenFaaS gateway
+that have the annotation "topic": faasd's, or Kubernetes's. Retries, dead
+letters and the exactly-once hand-over are Hearth's own.
 
-With --async it posts to /async-function/, and leaves it to the function's commit to settle the message: a call that the
-gateway's queue loses is delivered again.
+With --async it posts to /async-function/, and leaves it to the function's
+commit to settle the message: a call that the gateway's queue loses is delivered
+again.
 
-The environment variables of OpenFaaS's connectors are understood: gateway_url, basic_auth, secret_mount_path,
-asynchronous_invocation, rebuild_interval. REDIS_URL names the Redis.`,
+The environment variables of OpenFaaS's connectors are understood: gateway_url,
+basic_auth, secret_mount_path, asynchronous_invocation, rebuild_interval.
+REDIS_URL names the Redis.`,
 		Example: `  hearth connector --gateway http://127.0.0.1:8080 --redis redis://127.0.0.1:6379
   gateway_url=http://gateway:8080 basic_auth=true REDIS_URL=redis://redis:6379 hearth connector --async`,
 		Args: cobra.NoArgs,
@@ -58,20 +61,31 @@ asynchronous_invocation, rebuild_interval. REDIS_URL names the Redis.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&gatewayURL, "gateway", firstOf(os.Getenv("gateway_url"), os.Getenv("OPENFAAS_URL"), cli.DefaultGateway), "URL of the gateway ($gateway_url, $OPENFAAS_URL)")
+	f.StringVar(&gatewayURL, "gateway", firstOf(os.Getenv("gateway_url"), os.Getenv("OPENFAAS_URL"),
+		cli.DefaultGateway), "URL of the gateway ($gateway_url, $OPENFAAS_URL)")
 	f.StringVar(&redisURL, "redis", "", "URL of Redis (default $REDIS_URL)")
-	f.StringVar(&secrets, "secrets", secretsFromEnv(), "directory with the files basic-auth-user and basic-auth-password ($secret_mount_path, if $basic_auth is true)")
-	f.StringVar(&instance, "instance", "", "name of this connector, the same after a restart; no two at once may share it (default the host's name)")
+	f.StringVar(&secrets, "secrets", secretsFromEnv(),
+		"directory with the files basic-auth-user and basic-auth-password ($secret_mount_path, if "+
+			"$basic_auth is true)")
+	f.StringVar(&instance, "instance", "",
+		"name of this connector, the same after a restart; no two at once may share it (default the host's "+
+			"name)")
 	f.BoolVar(&cfg.Async, "async", os.Getenv("asynchronous_invocation") == "true", "post to /async-function/")
-	f.DurationVar(&cfg.AckWait, "ack-wait", 0, "how much longer than a function's timeout a delivery may wait for its commit (default 15s, with --async 1m)")
-	f.StringVar(&backoff, "retry-backoff", string(hearth.BackoffEqual), "how the waits before retries, which double each time, are spread: equal, full or exponential")
-	f.DurationVar(&cfg.Rebuild, "rebuild", durationOr(os.Getenv("rebuild_interval"), 10*time.Second), "how often to look for functions ($rebuild_interval)")
-	f.StringVar(&metricsAt, "metrics", "", "address for GET /metrics, such as 127.0.0.1:8081; it asks for no password (default none)")
+	f.DurationVar(&cfg.AckWait, "ack-wait", 0,
+		"how much longer than a function's timeout a delivery may wait for its commit (default 15s, with "+
+			"--async 1m)")
+	f.StringVar(&backoff, "retry-backoff", string(hearth.BackoffEqual),
+		"how the waits before retries, which double each time, are spread: equal, full or exponential")
+	f.DurationVar(&cfg.Rebuild, "rebuild", durationOr(os.Getenv("rebuild_interval"), 10*time.Second),
+		"how often to look for functions ($rebuild_interval)")
+	f.StringVar(&metricsAt, "metrics", "",
+		"address for GET /metrics, such as 127.0.0.1:8081; it asks for no password (default none)")
 	f.DurationVar(&drain, "drain", 30*time.Second, "how long calls under way may take to end")
 	return cmd
 }
 
-func runConnector(ctx context.Context, cfg connector.Config, gatewayURL, redisURL, secrets, instance, metricsAt string, drain time.Duration) error {
+func runConnector(ctx context.Context, cfg connector.Config, gatewayURL, redisURL, secrets, instance,
+	metricsAt string, drain time.Duration) error {
 	var err error
 	if gatewayURL, err = cli.GatewayURL(gatewayURL); err != nil {
 		return fmt.Errorf("--gateway or gateway_url: %w", err)
@@ -84,7 +98,8 @@ func runConnector(ctx context.Context, cfg connector.Config, gatewayURL, redisUR
 	}
 	if secrets != "" {
 		auth := &sdk.BasicAuth{}
-		for name, to := range map[string]*string{"basic-auth-user": &auth.Username, "basic-auth-password": &auth.Password} {
+		for name, to := range map[string]*string{"basic-auth-user": &auth.Username,
+			"basic-auth-password": &auth.Password} {
 			text, err := os.ReadFile(filepath.Join(secrets, name))
 			if err != nil {
 				return fmt.Errorf("the gateway's credentials: %w", err)
@@ -106,7 +121,10 @@ func runConnector(ctx context.Context, cfg connector.Config, gatewayURL, redisUR
 	cfg.Metrics = metrics.New(versionText())
 	c := connector.New(cfg)
 	if metricsAt != "" {
-		queues := func(ctx context.Context) ([]gateway.Queue, error) { return gateway.Queues(ctx, cfg.Queue, c.Known) }
+		queues := func(ctx context.Context) ([]gateway.Queue,
+			error) {
+			return gateway.Queues(ctx, cfg.Queue, c.Known)
+		}
 		stop, err := serveMetrics(metricsAt, cfg.Metrics, queues, cfg.Log)
 		if err != nil {
 			return err
@@ -119,7 +137,8 @@ func runConnector(ctx context.Context, cfg connector.Config, gatewayURL, redisUR
 }
 
 // serveMetrics answers Prometheus until stop.
-func serveMetrics(address string, m *metrics.Metrics, queues func(context.Context) ([]gateway.Queue, error), log *slog.Logger) (stop func(), err error) {
+func serveMetrics(address string, m *metrics.Metrics, queues func(context.Context) ([]gateway.Queue, error),
+	log *slog.Logger) (stop func(), err error) {
 	m.Show(metrics.State{Queues: queues})
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
@@ -128,7 +147,8 @@ func serveMetrics(address string, m *metrics.Metrics, queues func(context.Contex
 	log.Info("metrics", "at", "http://"+listener.Addr().String()+"/metrics")
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", m.Handler())
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 	go func() { _ = server.Serve(listener) }()
 	return func() { _ = server.Close() }, nil
 }

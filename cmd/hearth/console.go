@@ -34,7 +34,8 @@ func (c *console) line(what string, took time.Duration, format string, args ...a
 	if took > 0 {
 		time = c.paint(terminal.Faint, "  "+seconds(took))
 	}
-	return c.out.Sprintf("  %s %s%s", c.paint(terminal.Cyan, fmt.Sprintf("%-8s", what)), c.out.Sprintf(format, args...), time)
+	return c.out.Sprintf("  %s %s%s", c.paint(terminal.Cyan, fmt.Sprintf("%-8s", what)),
+		c.out.Sprintf(format, args...), time)
 }
 
 // say prints a line as it is.
@@ -50,22 +51,28 @@ func seconds(d time.Duration) string {
 	return fmt.Sprintf("%.1f s", d.Seconds())
 }
 
-// openLog opens the log of a state directory. Everything goes to a file, and messages for people also to the console. Call close at the end.
-func openLog(state string, level slog.Level, console io.Writer, consoleLevel slog.Level) (log *slog.Logger, close func(), err error) {
+// openLog opens the log of a state directory. Everything goes to a file, and messages for people
+// also to the console. Call close at the end.
+func openLog(state string, level slog.Level, console io.Writer, consoleLevel slog.Level) (log *slog.Logger,
+	close func(), err error) {
 	f, err := serverlog.Open(filepath.Join(state, "logs", "hearth.log"))
 	if err != nil {
 		return nil, nil, err
 	}
-	short := slog.NewTextHandler(console, &slog.HandlerOptions{Level: consoleLevel, ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-		if a.Key == slog.TimeKey && a.Value.Kind() == slog.KindTime { // others may call what they log time, too
-			return slog.String("time", a.Value.Time().Format("15:04:05"))
-		}
-		return a
-	}})
-	limited := serverlog.Limit(slog.NewMultiHandler(slog.NewTextHandler(f, &slog.HandlerOptions{Level: level}), short))
+	short := slog.NewTextHandler(console, &slog.HandlerOptions{Level: consoleLevel,
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			// others may call what they log time, too
+			if a.Key == slog.TimeKey && a.Value.Kind() == slog.KindTime {
+				return slog.String("time", a.Value.Time().Format("15:04:05"))
+			}
+			return a
+		}})
+	limited := serverlog.Limit(slog.NewMultiHandler(slog.NewTextHandler(f,
+		&slog.HandlerOptions{Level: level}), short))
 	log = slog.New(limited)
 	redis.LogTo(log)
-	stdlog.SetFlags(0) // libraries that print, such as faas-provider's log handler, are of interest to us alone
+	// libraries that print, such as faas-provider's log handler, are of interest to us alone
+	stdlog.SetFlags(0)
 	stdlog.SetOutput(slog.NewLogLogger(log.Handler(), slog.LevelDebug).Writer())
 	return log, func() { limited.Close(); _ = f.Close() }, nil
 }

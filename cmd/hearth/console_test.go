@@ -19,7 +19,8 @@ func TestLogTakesAnAttributeOfAnyKindByAnyName(t *testing.T) {
 	require.NoError(t, err)
 	log.With("time", "noon", "level", 3, "msg", time.Second).Info("called by the clock", "time", 12)
 	closeLog()
-	require.Regexp(t, `^time=\d\d:\d\d:\d\d level=INFO msg="called by the clock" time=noon .*time=12\n$`, console.String())
+	require.Regexp(t, `^time=\d\d:\d\d:\d\d level=INFO msg="called by the clock" time=noon .*time=12\n$`,
+		console.String())
 	text, err := os.ReadFile(filepath.Join(state, "logs", "hearth.log"))
 	require.NoError(t, err)
 	require.Contains(t, string(text), `msg="called by the clock" time=noon`)

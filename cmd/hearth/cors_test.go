@@ -15,10 +15,12 @@ import (
 func TestPagesOfOtherOriginsAsTheFunctionSays(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	own := "HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: https://own.example\r\nAccess-Control-Allow-Credentials: true\r\nVary: Accept\r\nContent-Length: 2\r\n\r\nok"
+	own := "HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: https://own.example\r\n" +
+		"Access-Control-Allow-Credentials: true\r\nVary: Accept\r\nContent-Length: 2\r\n\r\nok"
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "own"), []byte(own), 0o600))
 	n := newTestNode(t)
-	for name, origins := range map[string]string{"listed": "https://shop.example.com, http://localhost:3000", "open": "*", "silent": ""} {
+	for name, origins := range map[string]string{"listed": "https://shop.example.com, http://localhost:3000",
+		"open": "*", "silent": ""} {
 		n.deploy(name, func(d *types.FunctionDeployment) {
 			d.EnvVars["PAGES"] = dir
 			if origins != "" {
@@ -26,7 +28,8 @@ func TestPagesOfOtherOriginsAsTheFunctionSays(t *testing.T) {
 			}
 		})
 	}
-	ask := []string{"Access-Control-Request-Method", "POST", "Access-Control-Request-Headers", "content-type, x-call-id"}
+	ask := []string{"Access-Control-Request-Method", "POST", "Access-Control-Request-Headers",
+		"content-type, x-call-id"}
 	for _, tt := range []struct {
 		method, path, origin string
 		header               []string
@@ -43,11 +46,13 @@ func TestPagesOfOtherOriginsAsTheFunctionSays(t *testing.T) {
 		{"OPTIONS", "/function/listed", "https://shop.example.com", nil, 200, "https://shop.example.com"},
 		{"POST", "/function/listed", "https://shop.example.com", nil, 200, "https://shop.example.com"},
 		{"POST", "/function/listed", "https://other.example.com", nil, 200, ""},
-		{"POST", "/function/listed?status=500", "https://shop.example.com", nil, 500, "https://shop.example.com"},
+		{"POST", "/function/listed?status=500", "https://shop.example.com", nil, 500,
+			"https://shop.example.com"},
 		{"POST", "/async-function/listed", "https://shop.example.com", nil, 202, "https://shop.example.com"},
 		{"POST", "/async-function/listed", "https://other.example.com", nil, 202, ""},
 		{"GET", "/async-function/open", "https://shop.example.com", nil, 405, "*"},
-		{"GET", "/function/listed?page=own", "https://shop.example.com", nil, 200, "https://shop.example.com"},
+		{"GET", "/function/listed?page=own", "https://shop.example.com", nil, 200,
+			"https://shop.example.com"},
 		{"GET", "/function/listed?page=own", "https://own.example", nil, 200, ""},
 		{"GET", "/function/silent?page=own", "https://shop.example.com", nil, 200, "https://own.example"},
 	} {

@@ -21,7 +21,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A clocked function is the probe, which sleeps and is called by the clock, and the file where it writes its calls down.
+// A clocked function is the probe, which sleeps and is called by the clock, and
+// the file where it writes its calls down.
 type clocked string
 
 func newClocked(t *testing.T) clocked { return clocked(filepath.Join(t.TempDir(), "calls")) }
@@ -52,14 +53,16 @@ func (c clocked) calls(t *testing.T) map[string]call {
 	calls := map[string]call{}
 	for d := json.NewDecoder(f); ; {
 		var got call
-		if err := d.Decode(&got); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) { // it is being written
+		// it is being written
+		if err := d.Decode(&got); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			return calls
 		} else if err != nil {
 			t.Fatal(err)
 		}
 		when := got.Header.Get("X-Schedule-Time")
 		if was, ok := calls[when]; ok {
-			require.Equal(t, was.Header.Get("X-Message-Id"), got.Header.Get("X-Message-Id"), "%s was fired twice", when)
+			require.Equal(t, was.Header.Get("X-Message-Id"), got.Header.Get("X-Message-Id"),
+				"%s was fired twice", when)
 		}
 		calls[when] = got
 	}
@@ -85,7 +88,8 @@ func TestTheClockCallsAFunctionThatSleeps(t *testing.T) {
 	}
 	series := n.scrape()
 	require.GreaterOrEqual(t, series[`hearth_cron_fired_total{function_name="probe.openfaas-fn"}`], 2.0)
-	require.InDelta(t, float64(time.Now().Unix()), series[`hearth_cron_next_timestamp_seconds{function_name="probe.openfaas-fn"}`], 60)
+	require.InDelta(t, float64(time.Now().Unix()),
+		series[`hearth_cron_next_timestamp_seconds{function_name="probe.openfaas-fn"}`], 60)
 
 	require.NoError(t, n.client.DeleteFunction(t.Context(), "probe", ""))
 	require.Zero(t, n.raw.Exists(t.Context(), cronKey).Val())
@@ -95,7 +99,8 @@ func TestTheClockCallsAFunctionThatSleeps(t *testing.T) {
 func TestACallByTheClockThatFailsIsADeadLetter(t *testing.T) {
 	t.Parallel()
 	n, probe := newTestNode(t), newClocked(t)
-	n.deploy("probe", probe.spec("@every 1s"), func(d *types.FunctionDeployment) { d.EnvVars["RECORD"] = "/nowhere/at/all" })
+	n.deploy("probe", probe.spec("@every 1s"),
+		func(d *types.FunctionDeployment) { d.EnvVars["RECORD"] = "/nowhere/at/all" })
 	var list []struct {
 		Queue    string `json:"queue"`
 		Attempts int    `json:"attempts"`
@@ -117,15 +122,23 @@ func TestATimeThatWasMissedIsCalledOnceAfterARestart(t *testing.T) {
 	year := time.Now().UTC().Year()
 	for range 2 {
 		if len(probe.calls(t)) == 0 { // it was away for some years
-			require.NoError(t, raw.HSet(t.Context(), cronKey, "last", time.Date(year-3, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()).Err())
+			require.NoError(t, raw.HSet(t.Context(), cronKey, "last",
+				time.Date(year-3, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()).Err())
 		}
 		n = startTestNode(t, raw, state)
-		d := types.FunctionDeployment{Service: "probe", Image: probeImage, EnvVars: map[string]string{}, Labels: &map[string]string{}, Annotations: &map[string]string{}}
+		d := types.FunctionDeployment{
+			Service:     "probe",
+			Image:       probeImage,
+			EnvVars:     map[string]string{},
+			Labels:      &map[string]string{},
+			Annotations: &map[string]string{},
+		}
 		probe.spec("@yearly")(&d)
 		_, err := n.client.Update(t.Context(), d) // as hearth up does
 		require.NoError(t, err)
 		eventually(t, func() bool {
-			return len(probe.calls(t)) == 1 && n.cron.States()[0].Next.Year() == year+1 && raw.XLen(t.Context(), "{fn:probe.openfaas-fn}.calls").Val() == 0
+			return len(probe.calls(t)) == 1 && n.cron.States()[0].Next.Year() == year+1 &&
+				raw.XLen(t.Context(), "{fn:probe.openfaas-fn}.calls").Val() == 0
 		})
 		require.Contains(t, probe.calls(t), fmt.Sprintf("%d-01-01T00:00:00Z", year))
 		n.end()
@@ -150,7 +163,8 @@ func TestTwoHearthsOnOneRedisCallForEachTimeOnce(t *testing.T) {
 	two.cron.Stop()
 	fired := one.cron.States()[0].Fired + two.cron.States()[0].Fired
 	eventually(t, func() bool { return len(probe.calls(t)) == fired })
-	require.Equal(t, fired, strings.Count(logs.String(), "called by the clock"), "each is said once, by whoever was first")
+	require.Equal(t, fired, strings.Count(logs.String(), "called by the clock"),
+		"each is said once, by whoever was first")
 }
 
 type lockedBuffer struct {

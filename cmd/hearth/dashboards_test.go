@@ -14,7 +14,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// What deploy shows and warns of must be what a hearth tells: a name that is wrong there is an empty panel, or an alert that never comes.
+// What deploy shows and warns of must be what a hearth tells: a name that is wrong there is an
+// empty panel, or an alert that never comes.
 
 var (
 	inQuotes  = regexp.MustCompile(`"[^"]*"`)
@@ -41,7 +42,8 @@ func namesIn(expr string) (names, labels []string) {
 	}
 	bare := grouping.ReplaceAllString(inSquares.ReplaceAllString(inBraces.ReplaceAllString(expr, ""), ""), "")
 	for _, w := range word.FindAllString(duration.ReplaceAllString(bare, ""), -1) {
-		if w = strings.TrimSpace(w); !strings.HasSuffix(w, "(") && !slices.Contains([]string{"and", "or", "unless", "bool", "offset"}, w) {
+		if w = strings.TrimSpace(w); !strings.HasSuffix(w, "(") &&
+			!slices.Contains([]string{"and", "or", "unless", "bool", "offset"}, w) {
 			names = append(names, w)
 		}
 	}
@@ -95,7 +97,8 @@ func expressions(t *testing.T) map[string][]string {
 
 func TestNamesInAnExpression(t *testing.T) {
 	t.Parallel()
-	names, labels := namesIn(`histogram_quantile(0.95, sum by (le, code) (rate(a_bucket{f=~"$x", g!="b{c"}[$__rate_interval]))) > 0.5 and (d / max(e offset 5m)) or vector(0)`)
+	names, labels := namesIn(`histogram_quantile(0.95, sum by (le, code) (` +
+		`rate(a_bucket{f=~"$x", g!="b{c"}[$__rate_interval]))) > 0.5 and (d / max(e offset 5m)) or vector(0)`)
 	require.Equal(t, []string{"a_bucket", "d", "e"}, names)
 	require.Equal(t, []string{"f", "g", "le", "code"}, labels)
 }
@@ -133,7 +136,9 @@ func TestDashboardsAndRulesNameOnlyWhatAHearthTells(t *testing.T) {
 				require.Contains(t, told, name, "%s: %s", file, expr)
 			}
 			for _, label := range labels {
-				require.True(t, slices.ContainsFunc(names, func(name string) bool { return told[name][label] }), "%s: no label %q in %s", file, label, expr)
+				require.True(t, slices.ContainsFunc(names,
+					func(name string) bool { return told[name][label] }), "%s: no label %q in %s",
+					file, label, expr)
 			}
 		}
 	}

@@ -27,10 +27,12 @@ func newDead() *cobra.Command {
 		Use:     "dead",
 		Aliases: []string{"dead-letters", "dlq"},
 		Short:   "Inspect, redrive and purge dead letters",
-		Long: `A message that used up its attempts, or failed permanently, becomes a dead letter: kept with the reason until you redrive or purge
-it. It keeps its place in its queue, so redriving it cannot double it.
+		Long: `A message that used up its attempts, or failed permanently, becomes a dead
+letter: kept with the reason until you redrive or purge it. It keeps its place
+in its queue, so redriving it cannot double it.
 
-A dead letter is named by its queue and its id. A queue is called FUNCTION:TOPIC, FUNCTION:calls or FUNCTION:callbacks.`,
+A dead letter is named by its queue and its id. A queue is called
+FUNCTION:TOPIC, FUNCTION:calls or FUNCTION:callbacks.`,
 		Example: "  hearth dead list\n  hearth dead redrive --all --function oven",
 		Args:    cobra.NoArgs,
 		RunE:    listIfPlural("dead-letters", list),
@@ -88,15 +90,17 @@ func newDeadList(c *client) *cobra.Command {
 	var filter deadFilter
 	var limit int
 	cmd := &cobra.Command{
-		Use:     "list",
-		Short:   "List dead letters, the oldest first",
-		Example: "  hearth dead list\n  hearth dead list --function oven --json\n  hearth dead list --status 500 --newer 1h",
-		Args:    cobra.NoArgs,
+		Use:   "list",
+		Short: "List dead letters, the oldest first",
+		Example: "  hearth dead list\n  hearth dead list --function oven --json\n" +
+			"  hearth dead list --status 500 --newer 1h",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			query := filter.query()
 			query.Set("limit", strconv.Itoa(limit))
 			list := []gateway.DeadLetter{}
-			if err := c.do(cmd.Context(), http.MethodGet, "/system/dead-letters?"+query.Encode(), nil, &list); err != nil {
+			if err := c.do(cmd.Context(), http.MethodGet, "/system/dead-letters?"+query.Encode(), nil,
+				&list); err != nil {
 				return c.explainQueue(cmd.Context(), filter, err)
 			}
 			return c.print(cmd, list, func(out io.Writer) {
@@ -106,7 +110,8 @@ func newDeadList(c *client) *cobra.Command {
 				}
 				rows := [][]string{{"QUEUE", "ID", "DEAD SINCE", "ATTEMPTS", "REASON"}}
 				for _, l := range list {
-					rows = append(rows, []string{l.Queue, l.ID, l.Buried.Local().Format("01-02 15:04:05"), strconv.Itoa(l.Attempts), l.Reason})
+					rows = append(rows, []string{l.Queue, l.ID, l.Buried.Local().Format("01-02 15:04:05"),
+						strconv.Itoa(l.Attempts), l.Reason})
 				}
 				terminal.Table{Rows: rows, Whole: []int{1, 2, 3}}.Print(out)
 			})
@@ -122,12 +127,14 @@ func newDeadExport(c *client) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "export",
 		Short: "Write dead letters with their calls and attempts, a line of JSON for each",
-		Long: `Each line is what hearth dead show --json prints, on one line; the body is base64. An export that broke off ends with an error
-and the exit code 1.`,
-		Example: "  hearth dead export > dead.ndjson\n  hearth dead export --function oven --older 24h | gzip > old.ndjson.gz",
-		Args:    cobra.NoArgs,
+		Long: `Each line is what hearth dead show --json prints, on one line; the body is
+base64. An export that broke off ends with an error and the exit code 1.`,
+		Example: "  hearth dead export > dead.ndjson\n" +
+			"  hearth dead export --function oven --older 24h | gzip > old.ndjson.gz",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.stream(cmd.Context(), "/system/dead-letters/export?"+filter.query().Encode(), cmd.OutOrStdout())
+			return c.stream(cmd.Context(), "/system/dead-letters/export?"+filter.query().Encode(),
+				cmd.OutOrStdout())
 		},
 	}
 	filter.flags(cmd, "")
@@ -142,7 +149,9 @@ func newDeadShow(c *client) *cobra.Command {
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var l gateway.DeadLetter
-			if err := c.do(cmd.Context(), http.MethodGet, "/system/dead-letters/"+url.PathEscape(args[0])+"/"+url.PathEscape(args[1]), nil, &l); err != nil {
+			if err := c.do(cmd.Context(), http.MethodGet,
+				"/system/dead-letters/"+url.PathEscape(args[0])+"/"+url.PathEscape(args[1]),
+				nil, &l); err != nil {
 				return c.explainQueue(cmd.Context(), deadFilter{queue: args[0]}, err)
 			}
 			return c.print(cmd, l, func(out io.Writer) { showLetter(out, l) })
@@ -186,7 +195,8 @@ func showLetter(out io.Writer, l gateway.DeadLetter) {
 		if f.Replica != "" {
 			by = " by " + f.Replica
 		}
-		line("attempt", fmt.Sprintf("%d at %s%s: %s", f.Attempt, f.At.Local().Format(time.DateTime), by, f.Reason))
+		line("attempt", fmt.Sprintf("%d at %s%s: %s", f.Attempt,
+			f.At.Local().Format(time.DateTime), by, f.Reason))
 		line("", f.Body)
 	}
 }
@@ -200,14 +210,16 @@ func (c *client) explainQueue(ctx context.Context, filter deadFilter, err error)
 		return c.explain(ctx, n, err)
 	}
 	list, listErr := c.queues(ctx, "")
-	if filter.queue == "" || listErr != nil || slices.ContainsFunc(list, func(q queue) bool { return q.Name == filter.queue }) {
+	if filter.queue == "" || listErr != nil || slices.ContainsFunc(list,
+		func(q queue) bool { return q.Name == filter.queue }) {
 		return err
 	}
 	var names []string
 	for _, q := range list {
 		names = append(names, q.Name)
 	}
-	return &refusal{http.StatusNotFound, fmt.Sprintf("there is no queue %s; %s", filter.queue, meant(filter.queue, names, "hearth queues lists them"))}
+	return &refusal{http.StatusNotFound, fmt.Sprintf("there is no queue %s; %s", filter.queue,
+		meant(filter.queue, names, "hearth queues lists them"))}
 }
 
 // newDeadEach makes redrive and purge, which mean dead letters in the same way.
@@ -215,19 +227,23 @@ func newDeadEach(c *client, name, short, done string) *cobra.Command {
 	var filter deadFilter
 	var all bool
 	cmd := &cobra.Command{
-		Use:   name + " (QUEUE ID... | --all [--queue QUEUE | --function FUNCTION] [--reason TEXT] [--status CODE] [--older DURATION] [--newer DURATION])",
+		Use: name + " (QUEUE ID... | --all [--queue QUEUE | --function FUNCTION] [--reason TEXT] " +
+			"[--status CODE] [--older DURATION] [--newer DURATION])",
 		Short: short,
-		Example: fmt.Sprintf("  hearth dead %[1]s oven:bakery.dough 1795437512656-0 1795437512699-3\n  hearth dead %[1]s --all --function oven\n"+
+		Example: fmt.Sprintf("  hearth dead %[1]s oven:bakery.dough 1795437512656-0 1795437512699-3\n"+
+			"  hearth dead %[1]s --all --function oven\n"+
 			"  hearth dead %[1]s --all --status 502 --older 24h", name),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			in, meant := map[string]any{"all": all}, filter.values(time.Now())
 			switch {
 			case all && len(args) > 0:
-				return &cli.ExitError{Code: cli.CodeUsage, Err: errors.New("give either --all, or a queue and ids")}
+				return &cli.ExitError{Code: cli.CodeUsage,
+					Err: errors.New("give either --all, or a queue and ids")}
 			case !all && len(args) < 2:
 				return &cli.ExitError{Code: cli.CodeUsage, Err: errors.New("give a queue and ids, or --all")}
 			case !all && len(meant) > 0:
-				return &cli.ExitError{Code: cli.CodeUsage, Err: errors.New("flags that select dead letters need --all")}
+				return &cli.ExitError{Code: cli.CodeUsage,
+					Err: errors.New("flags that select dead letters need --all")}
 			case !all:
 				in["queue"], in["ids"] = args[0], args[1:]
 			}
@@ -238,13 +254,17 @@ func newDeadEach(c *client, name, short, done string) *cobra.Command {
 				in["status"] = filter.status
 			}
 			var out map[string]int
-			if err := c.do(cmd.Context(), http.MethodPost, "/system/dead-letters/"+name, in, &out); err != nil {
+			if err := c.do(cmd.Context(), http.MethodPost, "/system/dead-letters/"+name, in,
+				&out); err != nil {
 				if !all {
 					return c.explainQueue(cmd.Context(), deadFilter{queue: args[0]}, err)
 				}
 				return c.explainQueue(cmd.Context(), filter, err)
 			}
-			return c.print(cmd, out, func(w io.Writer) { _, _ = fmt.Fprintf(w, "%s %s\n", done, cli.Count(out[done], "dead letter")) })
+			return c.print(cmd, out, func(w io.Writer) {
+				_, _ = fmt.Fprintf(w, "%s %s\n", done,
+					cli.Count(out[done], "dead letter"))
+			})
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "all of them, or all that match the other flags")

@@ -26,9 +26,10 @@ func newDelete() *cobra.Command {
 		Use:     "delete NAME[.NAMESPACE]...",
 		Aliases: []string{"rm", "remove", "undeploy"},
 		Short:   "Remove functions",
-		Long: `Removes functions, without asking, and does not wait: a function takes no more calls at once, and its replicas finish those that they
-have. Queued calls that have not begun are kept: they run when a function of that name is deployed again, and the command says how many
-there are.`,
+		Long: `Removes functions, without asking, and does not wait: a function takes no more
+calls at once, and its replicas finish those that they have. Queued calls that
+have not begun are kept: they run when a function of that name is deployed
+again, and the command says how many there are.`,
 		Example:           "  hearth delete oven\n  hearth delete oven baker -n staging",
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: c.completeFunction,
@@ -38,7 +39,8 @@ there are.`,
 			for _, arg := range args {
 				n, err := nameOf(arg, namespace)
 				if err == nil {
-					err = c.do(cmd.Context(), http.MethodDelete, "/system/functions", types.DeleteFunctionRequest{FunctionName: n.Function, Namespace: n.Namespace}, nil)
+					err = c.do(cmd.Context(), http.MethodDelete, "/system/functions",
+						types.DeleteFunctionRequest{FunctionName: n.Function, Namespace: n.Namespace}, nil)
 				}
 				if failed = c.explain(cmd.Context(), n, err); failed != nil {
 					break
@@ -85,7 +87,8 @@ func sayDeleted(out io.Writer, done []deleted) {
 				left = append(left, cli.Count(n, "call")+" for its next deployment")
 			}
 			if q.Dead > 0 {
-				left = append(left, fmt.Sprintf("%s: hearth dead list --queue %s", cli.Count(q.Dead, "dead letter"), q.Name))
+				left = append(left, fmt.Sprintf("%s: hearth dead list --queue %s",
+					cli.Count(q.Dead, "dead letter"), q.Name))
 			}
 			_, _ = fmt.Fprintf(out, "  %s: %s\n", q.Name, strings.Join(left, ", and "))
 		}

@@ -39,12 +39,15 @@ func newDeploy() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "deploy",
 		Short: "Deploy the functions of a stack file to a gateway, and wait until they are ready",
-		Long: `Deploys the functions of a stack file, and updates those that exist, as faas-cli deploy does. Their images must exist already, from
-hearth build or a registry. Then it waits until each function has its replicas. The exit code is 1 if one is refused, cannot start, is
-rolled back or is not ready in time.
+		Long: `Deploys the functions of a stack file, and updates those that exist, as faas-cli
+deploy does. Their images must exist already, from hearth build or a registry.
+Then it waits until each function has its replicas. The exit code is 1 if one is
+refused, cannot start, is rolled back or is not ready in time.
 
-The gateway is --gateway, else OPENFAAS_URL, else provider.gateway of the stack file, else the one on this machine. A gateway that only
-the stack file names gets the credentials that faas-cli login has stored for it; others only if it is on this machine.`,
+The gateway is --gateway, else OPENFAAS_URL, else provider.gateway of the stack
+file, else the one on this machine. A gateway that only the stack file names
+gets the credentials that faas-cli login has stored for it; others only if it is
+on this machine.`,
 		Example: `  hearth deploy
   hearth deploy -f bakery/stack.yml --filter 'o*'
   TAG=1.2.0 hearth deploy --gateway https://hearth.example.com --timeout 10m`,
@@ -184,15 +187,17 @@ func (c *client) deploy(ctx context.Context, d types.FunctionDeployment) (warnin
 func warningsOf(h http.Header) (list []string) {
 	for _, value := range h.Values("Warning") {
 		if _, text, ok := strings.Cut(value, " \""); ok {
-			list = append(list, strings.NewReplacer(`\\`, `\`, `\"`, `"`).Replace(strings.TrimSuffix(text, `"`)))
+			list = append(list, strings.NewReplacer(`\\`, `\`, `\"`,
+				`"`).Replace(strings.TrimSuffix(text, `"`)))
 		}
 	}
 	return list
 }
 
-// awaitReady waits until a function has its replicas, and none of another version. The gateway answers when something has
-// changed; one that knows no states, such as a stock one, is asked every pollInterval. After an update it looks twice: while
-// one is rolled back, the replicas are gone a moment before the status has the reason.
+// awaitReady waits until a function has its replicas, and none of another version. The gateway answers
+// when something has changed; one that knows no states, such as a stock one, is asked every
+// pollInterval. After an update it looks twice: while one is rolled back, the replicas are gone a
+// moment before the status has the reason.
 func (c *client) awaitReady(ctx context.Context, n hearth.Name) error {
 	var f function
 	var known string
@@ -201,12 +206,14 @@ func (c *client) awaitReady(ctx context.Context, n hearth.Name) error {
 		now, err := c.changedFunction(ctx, n, known)
 		switch {
 		case ctx.Err() != nil:
-			return errors.New(strings.TrimSpace("is not ready in time: " + fmt.Sprintf("%d of %d replicas are. %s", f.AvailableReplicas, f.Replicas, f.Failing)))
+			return errors.New(strings.TrimSpace("is not ready in time: " +
+				fmt.Sprintf("%d of %d replicas are. %s", f.AvailableReplicas, f.Replicas, f.Failing)))
 		case err != nil:
 			return err
 		case now.Rollback != nil:
 			return fmt.Errorf("was rolled back: %s", now.Rollback.Reason)
-		case now.Failing != "" && now.AvailableReplicas == 0: // else the ones before serve, and a rollback follows
+		// else the ones before serve, and a rollback follows
+		case now.Failing != "" && now.AvailableReplicas == 0:
 			return fmt.Errorf("cannot start: %s", now.Failing)
 		case now.AvailableReplicas >= now.Replicas && !now.Updating && !updated:
 			return nil

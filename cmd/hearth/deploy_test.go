@@ -14,7 +14,8 @@ func writeStack(t *testing.T, dir, env string, names ...string) {
 	t.Helper()
 	text := "version: 1.0\nprovider:\n  name: openfaas\nfunctions:\n"
 	for _, name := range names {
-		text += fmt.Sprintf("  %s:\n    lang: go-http\n    handler: ./probe\n    image: %s\n    environment:\n      %s\n", name, probeImage, env)
+		text += fmt.Sprintf("  %s:\n    lang: go-http\n    handler: ./probe\n    image: %s\n"+
+			"    environment:\n      %s\n", name, probeImage, env)
 	}
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "stack.yml"), []byte(text), 0o600))
 }
@@ -35,7 +36,8 @@ func TestDeployWaitsUntilAllIsReadyOrFailsWithTheReason(t *testing.T) {
 	writeStack(t, dir, "V: two", "probe", "other")
 	var list []deployed
 	n.runJSON(&list, "deploy", "-f", filepath.Join(dir, "stack.yml"))
-	require.Equal(t, []deployed{{Name: "other", Namespace: "openfaas-fn", Ready: true, Warnings: []string{}}, {Name: "probe", Namespace: "openfaas-fn", Ready: true, Warnings: []string{}}}, list)
+	require.Equal(t, []deployed{{Name: "other", Namespace: "openfaas-fn", Ready: true, Warnings: []string{}},
+		{Name: "probe", Namespace: "openfaas-fn", Ready: true, Warnings: []string{}}}, list)
 	_, text = n.do("POST", "/function/probe?env=V", "")
 	require.Equal(t, "two", text, "no replica of the version before is left")
 

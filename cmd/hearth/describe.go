@@ -36,8 +36,9 @@ func newDescribe() *cobra.Command {
 		Use:     "describe NAME[.NAMESPACE]",
 		Aliases: []string{"inspect"},
 		Short:   "Show everything about a function",
-		Long: `Shows a function as it was deployed and its status: replicas, queues, why it cannot start, and what it was rolled back from. Secrets
-are named and never shown.`,
+		Long: `Shows a function as it was deployed and its status: replicas, queues, why it
+cannot start, and what it was rolled back from. Secrets are named and never
+shown.`,
 		Example:           "  hearth describe oven\n  hearth describe oven.staging --json",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: c.completeFunctions,
@@ -59,7 +60,14 @@ are named and never shown.`,
 			if err != nil {
 				return err
 			}
-			d := description{function: f, Today: today, State: f.state(), Queues: queues, URL: base + "/function/" + shortName(n), AsyncURL: base + "/async-function/" + shortName(n)}
+			d := description{
+				function: f,
+				Today:    today,
+				State:    f.state(),
+				Queues:   queues,
+				URL:      base + "/function/" + shortName(n),
+				AsyncURL: base + "/async-function/" + shortName(n),
+			}
 			return c.print(cmd, d, func(out io.Writer) { describe(out, d) })
 		},
 	}
@@ -68,7 +76,8 @@ are named and never shown.`,
 	return cmd
 }
 
-// today is what a function used since midnight, in UTC; nil if the gateway does not meter, as OpenFaaS's does not.
+// today is what a function used since midnight, in UTC; nil if the gateway does
+// not meter, as OpenFaaS's does not.
 func (c *client) today(ctx context.Context, n hearth.Name) (*meter.Row, error) {
 	query := url.Values{"function": {n.String()}, "from": {time.Now().UTC().Format(time.DateOnly)}}
 	var report meter.Report
@@ -91,7 +100,8 @@ func describe(out io.Writer, d description) {
 	console := newConsole(out)
 	line := func(name, value string) {
 		if value != "" {
-			console.say("%s %s", console.paint(terminal.Cyan, fmt.Sprintf("%-12s", name)), indented(value, 13))
+			console.say("%s %s", console.paint(terminal.Cyan, fmt.Sprintf("%-12s", name)),
+				indented(value, 13))
 		}
 	}
 	each := func(name string, values map[string]string) {
@@ -101,11 +111,13 @@ func describe(out io.Writer, d description) {
 	}
 	line("name", d.Name)
 	line("namespace", d.Namespace)
-	state := console.paint(map[string]string{"ready": terminal.Green, "failing": terminal.Red}[d.State], d.State)
+	state := console.paint(map[string]string{"ready": terminal.Green,
+		"failing": terminal.Red}[d.State], d.State)
 	console.say("%s %s", console.paint(terminal.Cyan, "status      "), state)
 	line("failing", d.Failing)
 	if r := d.Rollback; r != nil {
-		line("rolled back", fmt.Sprintf("from %s at %s: %s", r.Image, r.At.Local().Format(time.DateTime), r.Reason))
+		line("rolled back", fmt.Sprintf("from %s at %s: %s", r.Image,
+			r.At.Local().Format(time.DateTime), r.Reason))
 	}
 	for _, text := range d.Warnings {
 		line("warning", text)
@@ -113,18 +125,21 @@ func describe(out io.Writer, d description) {
 	line("replicas", fmt.Sprintf("%d of %d ready", d.AvailableReplicas, d.Replicas))
 	line("draining", d.drainingText())
 	if e := d.LastExit; e != nil {
-		line("restarts", fmt.Sprintf("%d, the last at %s: %s", d.Restarts, e.At.Local().Format(time.DateTime), e.Reason))
+		line("restarts", fmt.Sprintf("%d, the last at %s: %s", d.Restarts,
+			e.At.Local().Format(time.DateTime), e.Reason))
 	}
 	line("invocations", fmt.Sprintf("%.0f", d.InvocationCount))
 	if u := d.Usage; u != nil {
 		line("usage", fmt.Sprintf("CPU %.0fm, memory %.1f MiB", u.CPU, u.TotalMemoryBytes/(1<<20)))
 	}
 	if t := d.Today; t != nil {
-		line("today", fmt.Sprintf("%s, busy %s, replicas %s, %.3f GB-s", cli.Count(t.Calls, "call"), amount(t.BusySeconds), amount(t.ReplicaSeconds), t.GBSeconds))
+		line("today", fmt.Sprintf("%s, busy %s, replicas %s, %.3f GB-s", cli.Count(t.Calls, "call"),
+			amount(t.BusySeconds), amount(t.ReplicaSeconds), t.GBSeconds))
 		line("cold starts", coldStartsText(t.ColdStarts))
 	}
 	for _, q := range d.Queues {
-		line("queue", fmt.Sprintf("%s: %d queued (%d retrying), %d in flight, %d delayed, %d dead", q.Name, q.Queued, q.Retrying, q.InFlight, q.Delayed, q.Dead))
+		line("queue", fmt.Sprintf("%s: %d queued (%d retrying), %d in flight, %d delayed, %d dead", q.Name,
+			q.Queued, q.Retrying, q.InFlight, q.Delayed, q.Dead))
 		if q.LastError != nil {
 			line("", failureText(q.LastError))
 		}
@@ -163,7 +178,8 @@ func resourcesText(r *types.FunctionResources) string {
 		return ""
 	}
 	var parts []string
-	for _, p := range [][2]string{{"CPU", r.CPU}, {"memory", r.Memory}, {"nvidia.com/gpu", r.NvidiaGPU}, {"amd.com/gpu", r.AmdGPU}, {"intel.com/gpu", r.IntelGPU}} {
+	for _, p := range [][2]string{{"CPU", r.CPU}, {"memory", r.Memory}, {"nvidia.com/gpu", r.NvidiaGPU},
+		{"amd.com/gpu", r.AmdGPU}, {"intel.com/gpu", r.IntelGPU}} {
 		if p[1] != "" {
 			parts = append(parts, p[0]+" "+p[1])
 		}

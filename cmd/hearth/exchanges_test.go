@@ -17,18 +17,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestExchanges plays what OpenFaaS's clients send, and looks at what they are answered: a file for each case, on a hearth of its own.
-// What is written there comes from OpenFaaS's documents and from watching its clients.
+// TestExchanges plays what OpenFaaS's clients send, and looks at what they are answered: a
+// file for each case, on a hearth of its own. What is written there comes from OpenFaaS's
+// documents and from watching its clients.
 //
 //	METHOD PATH            the request, with the operator's credentials
 //	Name: value            headers; "Authorization: none" sends none
 //
 //	body
 //	---
-//	STATUS                 the answer; it is asked again until it is so, for a while, if the line is "eventually STATUS"
+//	STATUS                 the answer; "eventually STATUS" repeats the request until it is so
 //	Name: value            headers; /.../ is a regular expression, and "absent" is none
 //
-//	body                   JSON that the answer's has at least, where "*" is anything; or text that it contains
+//	body                   JSON that the answer contains, where "*" is anything; or text
 //	===                    and the next exchange
 func TestExchanges(t *testing.T) {
 	t.Parallel()
@@ -84,7 +85,8 @@ func (n *testNode) exchange(where string, ask, want message) {
 		if problem == "" {
 			return
 		}
-		require.True(n.t, again && time.Now().Before(deadline), "%s, %s: %s\n%s %v\n%s", where, ask.first, problem, res.Status, res.Header, body)
+		require.True(n.t, again && time.Now().Before(deadline), "%s, %s: %s\n%s %v\n%s", where, ask.first,
+			problem, res.Status, res.Header, body)
 	}
 }
 
@@ -105,7 +107,10 @@ func (n *testNode) send(where string, ask message) (*http.Response, string) {
 			req.Host = h[1]
 		}
 	}
-	client := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	client := &http.Client{CheckRedirect: func(*http.Request,
+		[]*http.Request) error {
+		return http.ErrUseLastResponse
+	}}
 	defer client.CloseIdleConnections()
 	res, err := client.Do(req)
 	require.NoError(n.t, err, where)
@@ -195,9 +200,12 @@ func TestDiffersTellsAnswersApart(t *testing.T) {
 	t.Parallel()
 	res := &http.Response{StatusCode: 200, Header: http.Header{"X-One": {"a1"}}}
 	for text, want := range map[string]bool{
-		"200": true, "201": false, "200\nX-One: a1": true, "200\nX-One: a": false, "200\nX-One: /^a\\d$/": true, "200\nX-Two: absent": true, "200\nX-One: absent": false,
-		"200\n\n{\"a\":[1,{\"b\":\"*\"}]}": true, "200\n\n{\"a\":[1]}": false, "200\n\n{\"a\":[1,{\"b\":null}]}": false, "200\n\n{\"c\":\"absent\"}": true, "200\n\n{\"a\":\"absent\"}": false,
-		"200\n\n\"a\":": true, "200\n\nzzz": false,
+		"200": true, "201": false, "200\nX-One: a1": true, "200\nX-One: a": false,
+		"200\nX-One: /^a\\d$/": true, "200\nX-Two: absent": true, "200\nX-One: absent": false,
+		"200\n\n{\"a\":[1,{\"b\":\"*\"}]}": true, "200\n\n{\"a\":[1]}": false,
+		"200\n\n{\"a\":[1,{\"b\":null}]}": false, "200\n\n{\"c\":\"absent\"}": true,
+		"200\n\n{\"a\":\"absent\"}": false,
+		"200\n\n\"a\":":             true, "200\n\nzzz": false,
 	} {
 		m := newMessage(text)
 		code, _ := strconv.Atoi(m.first)

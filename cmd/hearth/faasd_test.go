@@ -18,7 +18,8 @@ func TestConnectorsServiceHasFlagsThatThereAre(t *testing.T) {
 	t.Parallel()
 	unit, err := os.ReadFile(filepath.Join("..", "..", "deploy", "systemd", "hearth-connector.service"))
 	require.NoError(t, err)
-	start := regexp.MustCompile(`(?s)ExecStart=/usr/local/bin/hearth connector (.*?[^\\])\n`).FindSubmatch(unit)
+	start := regexp.MustCompile(`(?s)ExecStart=/usr/local/bin/hearth connector (.*?[^\\])\n`).
+		FindSubmatch(unit)
 	require.NotNil(t, start)
 	flags := regexp.MustCompile(`--([a-z-]+)`).FindAllSubmatch(start[1], -1)
 	require.NotEmpty(t, flags)
@@ -27,7 +28,8 @@ func TestConnectorsServiceHasFlagsThatThereAre(t *testing.T) {
 	}
 }
 
-// TestRedisBesideFaasdKeepsWhatItIsGiven starts Redis with the configuration of deploy/faasd, but for its address.
+// TestRedisBesideFaasdKeepsWhatItIsGiven starts Redis with the configuration of
+// deploy/faasd, but for its address.
 func TestRedisBesideFaasdKeepsWhatItIsGiven(t *testing.T) {
 	t.Parallel()
 	server, err := exec.LookPath("redis-server")
@@ -41,7 +43,8 @@ func TestRedisBesideFaasdKeepsWhatItIsGiven(t *testing.T) {
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	socket := filepath.Join(dir, "s")
 	cmd := exec.Command(server, "-")
-	cmd.Stdin = strings.NewReader("include " + conf + "\nrequirepass secret\nport 0\nunixsocket " + socket + "\ndir " + dir + "\n")
+	cmd.Stdin = strings.NewReader("include " + conf + "\nrequirepass secret\nport 0\nunixsocket " + socket +
+		"\ndir " + dir + "\n")
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
 	var queue *redis.Client

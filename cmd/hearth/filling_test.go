@@ -31,7 +31,8 @@ func TestDelaysAreBoundedAndCanBePurged(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("probe", func(d *types.FunctionDeployment) { (*d.Annotations)["com.hearth.queue.length"] = "3" })
-	for _, header := range [][]string{{"X-Delay", "8760h"}, {"X-Delay", "86460"}, {"X-Deliver-At", time.Now().Add(25 * time.Hour).Format(time.RFC3339)}} {
+	for _, header := range [][]string{{"X-Delay", "8760h"}, {"X-Delay", "86460"},
+		{"X-Deliver-At", time.Now().Add(25 * time.Hour).Format(time.RFC3339)}} {
 		res, text := n.do(http.MethodPost, "/async-function/probe", "x", header...)
 		require.Equal(t, http.StatusBadRequest, res.StatusCode, header)
 		require.Contains(t, text, "--max-delay")
@@ -63,9 +64,11 @@ func TestDelaysAreBoundedAndCanBePurged(t *testing.T) {
 	require.Equal(t, "queued", state, "its key is free, and so is its place")
 
 	for _, in := range []map[string]any{{"queue": "probe:calls"}, {"queued": true}, {}} {
-		require.Equal(t, http.StatusBadRequest, n.system(http.MethodPost, "/system/queues/purge", in, nil), in)
+		require.Equal(t, http.StatusBadRequest, n.system(http.MethodPost,
+			"/system/queues/purge", in, nil), in)
 	}
-	require.Equal(t, http.StatusNotFound, n.system(http.MethodPost, "/system/queues/purge", map[string]any{"queue": "nobody:calls", "queued": true}, nil))
+	require.Equal(t, http.StatusNotFound, n.system(http.MethodPost, "/system/queues/purge",
+		map[string]any{"queue": "nobody:calls", "queued": true}, nil))
 	res, _ := n.do(http.MethodPost, "/system/queues/purge", `{"queue":"probe:calls","queued":true}`)
 	require.Equal(t, http.StatusUnauthorized, res.StatusCode)
 }
@@ -73,7 +76,9 @@ func TestDelaysAreBoundedAndCanBePurged(t *testing.T) {
 func TestFunctionWithoutCallbacksRefusesThem(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t, callbacksHere)
-	n.deploy("probe", func(d *types.FunctionDeployment) { (*d.Annotations)["com.hearth.callbacks"] = "false" })
+	n.deploy("probe", func(d *types.FunctionDeployment) {
+		(*d.Annotations)["com.hearth.callbacks"] = "false"
+	})
 	res, text := n.do(http.MethodPost, "/async-function/probe", "x", "X-Callback-Url", "http://192.0.2.1/")
 	require.Equal(t, http.StatusBadRequest, res.StatusCode)
 	require.Contains(t, text, "makes no callbacks")
@@ -104,11 +109,14 @@ func TestACallerMayCallAFunctionOnlySoOften(t *testing.T) {
 	res, _ := n.do(http.MethodPost, "/function/other", "x")
 	require.Equal(t, http.StatusOK, res.StatusCode)
 	require.Empty(t, res.Header.Get("RateLimit"))
-	require.Equal(t, http.StatusBadRequest, n.system(http.MethodPut, "/system/functions", types.FunctionDeployment{
-		Service: "other", Image: probeImage, Annotations: &map[string]string{"com.hearth.rate": "often"}}, nil))
+	require.Equal(t, http.StatusBadRequest, n.system(http.MethodPut, "/system/functions",
+		types.FunctionDeployment{
+			Service: "other", Image: probeImage, Annotations: &map[string]string{"com.hearth.rate": "often"}},
+		nil))
 }
 
-// TestCallbacksThatReachNobodyDoNotFillRedis: 105 calls of 900 KB filled 96 MiB for good. Here it is less of both.
+// TestCallbacksThatReachNobodyDoNotFillRedis: 105 calls of 900 KB filled 96 MiB
+// for good. Here it is less of both.
 func TestCallbacksThatReachNobodyDoNotFillRedis(t *testing.T) {
 	t.Parallel()
 	r := newOwnRedis(t, "--maxmemory", "16mb")
@@ -117,7 +125,9 @@ func TestCallbacksThatReachNobodyDoNotFillRedis(t *testing.T) {
 	n.deploy("other")
 	body, accepted, refused := strings.Repeat("x", 300_000), 0, 0
 	for range 80 {
-		res, text := n.do(http.MethodPost, "/async-function/probe", body, "X-Callback-Url", "http://127.0.0.1:9/") // refused at once: a dead letter
+		// refused at once: a dead letter
+		res, text := n.do(http.MethodPost, "/async-function/probe", body, "X-Callback-Url",
+			"http://127.0.0.1:9/")
 		switch res.StatusCode {
 		case http.StatusAccepted:
 			accepted++

@@ -59,7 +59,8 @@ func (f function) drainingText() string {
 
 // withNamespace adds the flag that says where a function or a secret is.
 func withNamespace(cmd *cobra.Command, c *client, namespace *string) {
-	cmd.Flags().StringVarP(namespace, "namespace", "n", "", "the namespace (default "+hearth.DefaultNamespace+")")
+	cmd.Flags().StringVarP(namespace, "namespace", "n", "",
+		"the namespace (default "+hearth.DefaultNamespace+")")
 	_ = cmd.RegisterFlagCompletionFunc("namespace", c.completeNamespaces)
 }
 
@@ -70,7 +71,8 @@ func nameOf(arg, namespace string) (hearth.Name, error) {
 		return n, err
 	}
 	if strings.Contains(arg, ".") && n.Namespace != namespace {
-		return n, hearth.Errorf(hearth.Invalid, "%s names the namespace %s, and --namespace %s", arg, n.Namespace, namespace)
+		return n, hearth.Errorf(hearth.Invalid, "%s names the namespace %s, and --namespace %s", arg,
+			n.Namespace, namespace)
 	}
 	n.Namespace = namespace
 	return n, n.Validate()
@@ -101,7 +103,8 @@ func (c *client) function(ctx context.Context, n hearth.Name) (function, error) 
 	return c.ask(ctx, n, "usage=1")
 }
 
-// changedFunction is a function whose state is no longer the known one, or which has not changed for some seconds.
+// changedFunction is a function whose state is no longer the known one, or which
+// has not changed for some seconds.
 func (c *client) changedFunction(ctx context.Context, n hearth.Name, known string) (function, error) {
 	if known == "" {
 		return c.ask(ctx, n, "")
@@ -111,7 +114,9 @@ func (c *client) changedFunction(ctx context.Context, n hearth.Name, known strin
 
 func (c *client) ask(ctx context.Context, n hearth.Name, query string) (function, error) {
 	var f function
-	err := c.do(ctx, http.MethodGet, "/system/function/"+url.PathEscape(n.Function)+"?namespace="+url.QueryEscape(n.Namespace)+"&"+query, nil, &f)
+	err := c.do(ctx, http.MethodGet,
+		"/system/function/"+url.PathEscape(n.Function)+"?namespace="+url.QueryEscape(n.Namespace)+"&"+query,
+		nil, &f)
 	return f, c.explain(ctx, n, err)
 }
 
@@ -121,7 +126,8 @@ func (c *client) namespaces(ctx context.Context) ([]string, error) {
 	return list, err
 }
 
-// explain says of a function that is not there which ones are that the user may have meant. Other errors are left as they are.
+// explain says of a function that is not there which ones are that the user may have
+// meant. Other errors are left as they are.
 func (c *client) explain(ctx context.Context, n hearth.Name, err error) error {
 	if statusOf(err) != http.StatusNotFound {
 		return err
@@ -146,7 +152,8 @@ func (c *client) explain(ctx context.Context, n hearth.Name, err error) error {
 	} else if elsewhere := c.elsewhere(ctx, n); elsewhere != "" {
 		hint = "; there is " + elsewhere
 	}
-	return &refusal{http.StatusNotFound, fmt.Sprintf("there is no function %s in the namespace %s%s", n.Function, n.Namespace, hint)}
+	return &refusal{http.StatusNotFound, fmt.Sprintf("there is no function %s in the namespace %s%s",
+		n.Function, n.Namespace, hint)}
 }
 
 // knowsNamespace returns an error with suggestions if the namespace does not exist.
@@ -161,7 +168,8 @@ func (c *client) knowsNamespace(ctx context.Context, name string) error {
 	case err != nil:
 		return err
 	}
-	return &refusal{http.StatusNotFound, fmt.Sprintf("there is no namespace %s; %s", name, meant(name, list, "hearth namespace list shows them"))}
+	return &refusal{http.StatusNotFound, fmt.Sprintf("there is no namespace %s; %s", name,
+		meant(name, list, "hearth namespace list shows them"))}
 }
 
 // meant suggests names similar to a wrong one, or returns the hint if there are none.

@@ -37,7 +37,8 @@ func (n *testNode) runJSON(out any, args ...string) {
 
 func (n *testNode) makeNamespace(name string) {
 	n.t.Helper()
-	require.Less(n.t, n.system(http.MethodPost, "/system/namespace/", types.FunctionNamespace{Name: name}, nil), 300)
+	require.Less(n.t, n.system(http.MethodPost, "/system/namespace/",
+		types.FunctionNamespace{Name: name}, nil), 300)
 }
 
 func inNamespace(namespace string) func(*types.FunctionDeployment) {
@@ -59,7 +60,8 @@ func TestListShowsTheFunctionsOfANamespaceOrOfAll(t *testing.T) {
 
 	text, err = n.run("list")
 	require.NoError(t, err)
-	require.Regexp(t, `^FUNCTION +REPLICAS +RESTARTS +INVOCATIONS +IMAGE *\nprobe +1/1 +0 +1 +test/probe:latest *\n$`, text)
+	require.Regexp(t, `^FUNCTION +REPLICAS +RESTARTS +INVOCATIONS +IMAGE *\n`+
+		`probe +1/1 +0 +1 +test/probe:latest *\n$`, text)
 	text, err = n.run("list", "--all-namespaces")
 	require.NoError(t, err)
 	require.Regexp(t, `NAMESPACE +FUNCTION`, text)
@@ -88,8 +90,11 @@ func TestDescribeTellsAllThatIsKnownAndNoValueOfASecret(t *testing.T) {
 	eventually(t, func() bool { return n.available("probe") == 1 && n.oneQueue("probe").Delayed == 1 })
 	text, err := n.run("describe", "probe")
 	require.NoError(t, err)
-	for _, want := range []string{`name +probe`, `status +ready`, `replicas +1 of 1 ready`, `queue +probe:calls: 0 queued \(0 retrying\), 0 in flight, 1 delayed, 0 dead`, `queue +probe:shop.opened`,
-		`image +` + probeImage, `url +` + n.url() + `/function/probe`, `label +tier=front`, `annotation +topic=shop.opened`, `env +COLOUR=blue`, `secret +manager-key`} {
+	for _, want := range []string{`name +probe`, `status +ready`, `replicas +1 of 1 ready`,
+		`queue +probe:calls: 0 queued \(0 retrying\), 0 in flight, 1 delayed, 0 dead`,
+		`queue +probe:shop.opened`,
+		`image +` + probeImage, `url +` + n.url() + `/function/probe`, `label +tier=front`,
+		`annotation +topic=shop.opened`, `env +COLOUR=blue`, `secret +manager-key`} {
 		require.Regexp(t, want, text)
 	}
 	require.NotContains(t, text, "a value")
@@ -129,9 +134,11 @@ func TestAFunctionThatIsNotThereIsToldWithTheNamesThatMayBeMeant(t *testing.T) {
 	n.deploy("cashier")
 	n.makeNamespace("staging")
 	n.deploy("elsewhere", inNamespace("staging"))
-	for _, args := range [][]string{{"describe", "casheir"}, {"invoke", "casheir", "-d", ""}, {"invoke", "casheir", "-d", "", "--async"}, {"scale", "casheir", "2"}, {"delete", "casheir"}} {
+	for _, args := range [][]string{{"describe", "casheir"}, {"invoke", "casheir", "-d", ""},
+		{"invoke", "casheir", "-d", "", "--async"}, {"scale", "casheir", "2"}, {"delete", "casheir"}} {
 		text, err := n.run(args...)
-		require.EqualError(t, err, "there is no function casheir in the namespace openfaas-fn; did you mean cashier?", args)
+		require.EqualError(t, err,
+			"there is no function casheir in the namespace openfaas-fn; did you mean cashier?", args)
 		if args[0] != "delete" {
 			require.Empty(t, text)
 		}
@@ -158,10 +165,16 @@ func TestDeleteSaysWhatItLeavesInQueues(t *testing.T) {
 		res, _ := n.do(http.MethodPost, "/async-function/probe"+query, "", headers...)
 		require.Equal(t, http.StatusAccepted, res.StatusCode)
 	}
-	eventually(t, func() bool { q := n.oneQueue("probe"); return q.Dead == 1 && q.Delayed == 1 && q.Waiting+q.Leased == 0 })
+	eventually(t, func() bool {
+		q := n.oneQueue("probe")
+		return q.Dead == 1 && q.Delayed == 1 &&
+			q.Waiting+q.Leased == 0
+	})
 	text, err := n.run("delete", "probe")
 	require.NoError(t, err)
-	require.Contains(t, text, "removed probe\n  probe:calls: 1 call for its next deployment, and 1 dead letter: hearth dead list --queue probe:calls")
+	require.Contains(t, text, "removed probe\n"+
+		"  probe:calls: 1 call for its next deployment, and 1 dead letter: hearth dead list --queue "+
+		"probe:calls")
 	eventually(t, func() bool { // its replica takes a moment to end
 		_, err = n.run("describe", "probe")
 		return err != nil
@@ -235,7 +248,8 @@ func TestShellsAreOfferedTheNamesThatTheGatewayHas(t *testing.T) {
 		root := newRoot()
 		root.SetOut(&out)
 		root.SetErr(&bytes.Buffer{})
-		root.SetArgs(append([]string{"__completeNoDesc", args[0], "--gateway", gateway, "--state", n.cfg.State}, args[1:]...))
+		root.SetArgs(append([]string{"__completeNoDesc", args[0], "--gateway", gateway, "--state",
+			n.cfg.State}, args[1:]...))
 		require.NoError(t, root.ExecuteContext(t.Context()))
 		return out.String()
 	}
@@ -247,7 +261,8 @@ func TestShellsAreOfferedTheNamesThatTheGatewayHas(t *testing.T) {
 	require.Equal(t, ":4\n", complete(n.url(), "describe", "cashier", ""), "it takes one name")
 	require.Equal(t, "manager-key\n:4\n", complete(n.url(), "secret", "delete", ""))
 	require.Equal(t, "openfaas-fn\nstaging\n:4\n", complete(n.url(), "list", "-n", ""))
-	require.Equal(t, ":4\n", complete("http://127.0.0.1:1", "describe", ""), "a gateway that is away offers nothing")
+	require.Equal(t, ":4\n", complete("http://127.0.0.1:1", "describe", ""),
+		"a gateway that is away offers nothing")
 }
 
 func TestTheLoginOfFaasCLIIsUsedWhereNoStateDirectoryIs(t *testing.T) {
@@ -264,14 +279,18 @@ func TestTheLoginOfFaasCLIIsUsedWhereNoStateDirectoryIs(t *testing.T) {
 	require.ErrorContains(t, list(), "requires a password: give --state or --password-file")
 	token := base64.StdEncoding.EncodeToString([]byte(n.credentials.User + ":" + n.credentials.Password))
 	require.NoError(t, os.WriteFile(filepath.Join(config, "config.yml"),
-		[]byte("auths:\n- gateway: http://elsewhere:8080\n  auth: basic\n  token: eDp5\n- gateway: "+n.url()+"\n  auth: basic\n  token: "+token+"\n"), 0o600))
+		[]byte("auths:\n- gateway: http://elsewhere:8080\n  auth: basic\n  token: eDp5\n"+
+			"- gateway: "+n.url()+"\n  auth: basic\n  token: "+token+"\n"), 0o600))
 	require.NoError(t, list())
 	wrong := filepath.Join(config, "wrong")
 	require.NoError(t, os.WriteFile(wrong, []byte("no"), 0o600))
-	require.ErrorContains(t, list("--password-file", wrong), `does not accept the user "admin" with the password in `+wrong, "what is named comes first")
-	require.ErrorContains(t, list("--password-file", wrong+"er"), "--password-file: open "+wrong+"er: no such file")
+	require.ErrorContains(t, list("--password-file", wrong),
+		`does not accept the user "admin" with the password in `+wrong, "what is named comes first")
+	require.ErrorContains(t, list("--password-file", wrong+"er"),
+		"--password-file: open "+wrong+"er: no such file")
 	empty := t.TempDir()
 	require.NoError(t, os.Remove(filepath.Join(config, "config.yml")))
 	require.ErrorContains(t, list("--state", empty), "requires a password, and "+empty+" has none")
-	require.ErrorContains(t, list("--gateway", "http://127.0.0.1:1"), "the gateway at http://127.0.0.1:1 does not answer: ")
+	require.ErrorContains(t, list("--gateway", "http://127.0.0.1:1"),
+		"the gateway at http://127.0.0.1:1 does not answer: ")
 }

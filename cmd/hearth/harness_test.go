@@ -41,12 +41,14 @@ func newTestNode(t *testing.T, change ...func(*nodeConfig)) *testNode {
 	return startTestNode(t, chaintest.Redis(t), t.TempDir(), change...)
 }
 
-func startTestNode(t *testing.T, raw redis.UniversalClient, state string, change ...func(*nodeConfig)) *testNode {
+func startTestNode(t *testing.T, raw redis.UniversalClient, state string,
+	change ...func(*nodeConfig)) *testNode {
 	t.Helper()
 	shareKey(t, state, chaintest.URL(raw))
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	cfg := nodeConfig{State: state, RedisURL: chaintest.URL(raw), Listener: l, Log: slog.New(slog.DiscardHandler)}
+	cfg := nodeConfig{State: state, RedisURL: chaintest.URL(raw), Listener: l,
+		Log: slog.New(slog.DiscardHandler)}
 	for _, c := range change {
 		c(&cfg)
 	}
@@ -83,7 +85,8 @@ func (n *testNode) end() {
 func (n *testNode) clientFor(user, password string) *sdk.Client {
 	u, err := url.Parse(n.url())
 	require.NoError(n.t, err)
-	return sdk.NewClient(u, &sdk.BasicAuth{Username: user, Password: password}, &http.Client{Transport: n.self.Transport, Timeout: time.Minute})
+	return sdk.NewClient(u, &sdk.BasicAuth{Username: user, Password: password},
+		&http.Client{Transport: n.self.Transport, Timeout: time.Minute})
 }
 
 // callbacksHere lets callbacks go to where tests listen for them.
@@ -96,8 +99,14 @@ func callbacksHere(c *nodeConfig) {
 // deploy deploys the probe, with labels and annotations in turn with their values.
 func (n *testNode) deploy(name string, change ...func(*types.FunctionDeployment)) {
 	n.t.Helper()
-	d := types.FunctionDeployment{Service: name, Image: probeImage, EnvVars: map[string]string{"write_timeout": "5s"}, Labels: &map[string]string{},
-		Annotations: &map[string]string{"com.openfaas.retry.min_wait": "5ms", "com.openfaas.retry.max_wait": "10ms", "com.openfaas.retry.attempts": "2"}}
+	d := types.FunctionDeployment{
+		Service: name,
+		Image:   probeImage,
+		EnvVars: map[string]string{"write_timeout": "5s"},
+		Labels:  &map[string]string{},
+		Annotations: &map[string]string{"com.openfaas.retry.min_wait": "5ms",
+			"com.openfaas.retry.max_wait": "10ms", "com.openfaas.retry.attempts": "2"},
+	}
 	for _, c := range change {
 		c(&d)
 	}

@@ -22,9 +22,10 @@ func newHealth() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "health",
 		Short: "Tell whether a gateway serves, by exit code 0 or 1",
-		Long: `Asks the gateway's /healthz, and ends with exit code 0 if it serves, or 1 if it does not answer in 3 seconds, or is about to
-end. It is for health checks where there is no curl. On a loopback address any certificate will do, as it is made for the name that
-others use.`,
+		Long: `Asks the gateway's /healthz, and ends with exit code 0 if it serves, or 1 if it
+does not answer in 3 seconds, or is about to end. It is for health checks where
+there is no curl. On a loopback address any certificate will do, as it is made
+for the name that others use.`,
 		Example: `  hearth health
   hearth health --gateway https://127.0.0.1:8443`,
 		Args: cobra.NoArgs,
@@ -49,9 +50,13 @@ func health(ctx context.Context, gateway string) error {
 	u.Path = strings.TrimSuffix(u.Path, "/healthz")
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}
 	if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
-		transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true} // nothing secret is sent, and nothing is believed but that it lives
+		// nothing secret is sent, and nothing is believed but that it lives
+		transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
 	}
-	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request,
+		[]*http.Request) error {
+		return http.ErrUseLastResponse
+	}}
 	res, err := client.Do(req)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("the gateway at %s did not answer in %v", u.Redacted(), healthTimeout)

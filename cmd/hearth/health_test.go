@@ -22,7 +22,8 @@ func TestHealthOfAGateway(t *testing.T) {
 
 func TestHealthTellsWhatIsWrong(t *testing.T) {
 	t.Parallel()
-	for status, want := range map[int]string{http.StatusServiceUnavailable: "about to end", http.StatusNotFound: "404", http.StatusFound: "302"} {
+	for status, want := range map[int]string{http.StatusServiceUnavailable: "about to end",
+		http.StatusNotFound: "404", http.StatusFound: "302"} {
 		s := httptest.NewServer(http.RedirectHandler("/elsewhere", status))
 		t.Cleanup(s.Close)
 		_, err := run(t, "health", "--gateway", s.URL)

@@ -25,7 +25,8 @@ func portHolder(address string) string {
 		}
 		for scan := bufio.NewScanner(f); scan.Scan(); { // sl local_address rem_address st ... inode; proc(5)
 			fields := strings.Fields(scan.Text())
-			if len(fields) > 9 && fields[3] == "0A" && strings.HasSuffix(fields[1], fmt.Sprintf(":%04X", port)) {
+			if len(fields) > 9 && fields[3] == "0A" &&
+				strings.HasSuffix(fields[1], fmt.Sprintf(":%04X", port)) {
 				inodes["socket:["+fields[9]+"]"] = true
 			}
 		}

@@ -23,7 +23,10 @@ func TestMain(m *testing.M) {
 	if os.Getenv("HEARTH_TEST_COMMAND") != "" {
 		root := newRoot()
 		if os.Getenv("HEARTH_TEST_READY") != "" {
-			root.PersistentPreRun = func(cmd *cobra.Command, _ []string) { _, _ = fmt.Fprintln(cmd.ErrOrStderr(), "ready") }
+			root.PersistentPreRun = func(cmd *cobra.Command,
+				_ []string) {
+				_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "ready")
+			}
 		}
 		cli.Main(root)
 	}
@@ -37,34 +40,39 @@ func command(t *testing.T, args ...string) *exec.Cmd {
 	require.NoError(t, err)
 	cmd := exec.CommandContext(t.Context(), self, args...)
 	cmd.Dir = t.TempDir()
-	cmd.Env = append(os.Environ(), "HEARTH_TEST_COMMAND=1", "NO_COLOR=1", "HOME="+cmd.Dir, "OPENFAAS_URL=", "OPENFAAS_CONFIG=")
+	cmd.Env = append(os.Environ(), "HEARTH_TEST_COMMAND=1", "NO_COLOR=1", "HOME="+cmd.Dir, "OPENFAAS_URL=",
+		"OPENFAAS_CONFIG=")
 	return cmd
 }
 
 // hostile sets the clipboard, clears the screen by an 8-bit control, and reverses text.
 const hostile = "\x1b]52;c;cm0gLXJmIH4=\x07\u009b2J\u202etxt"
 
-// hostileGateway answers everything with such text in each field, and refuses what changes something with such an error.
+// hostileGateway answers everything with such text in each field, and refuses
+// what changes something with such an error.
 func hostileGateway(t *testing.T) *httptest.Server {
 	t.Helper()
 	quoted, err := json.Marshal(hostile)
 	require.NoError(t, err)
 	text := strings.Trim(string(quoted), `"`)
-	function := `{"name":"X","image":"X","namespace":"X","envProcess":"X","failing":"X\nstatus ready","envVars":{"X":"X"},"labels":{"X":"X"},
+	function := `{"name":"X","image":"X","namespace":"X","envProcess":"X","failing":"X\nstatus ready",
+		"envVars":{"X":"X"},"labels":{"X":"X"},
 		"annotations":{"X":"X"},"secrets":["X"],"rollback":{"image":"X","reason":"X"}}`
-	letter := `{"queue":"X","id":"X","reason":"X","path":"/X","query":"X","method":"X","call_id":"X","callback":"X","header":{"X":["X"]},
+	letter := `{"queue":"X","id":"X","reason":"X","path":"/X","query":"X","method":"X","call_id":"X",
+		"callback":"X","header":{"X":["X"]},
 		"body":"G10=","failures":[{"attempt":1,"reason":"X","body":"X","replica":"X"}]}`
 	row := `{"function":"X","start":"2026-11-24T00:00:00Z"}`
 	answers := map[string]string{
-		"/system/functions":            "[" + function + "]",
-		"/system/function/":            function,
-		"/system/namespaces":           `["X"]`,
-		"/system/secrets":              `[{"name":"X","namespace":"X"}]`,
-		"/system/queues":               `[{"queue":"X","function":"X","dead":1}]`,
-		"/system/dead-letters":         "[" + letter + "]",
-		"/system/dead-letters/a/b":     letter,
-		"/system/dead-letters/export":  "X",
-		"/system/usage":                `{"rows":[` + row + `],"total":{},"prices":{"name":"X","currency":"X","source":"X","as_of":"X"}}`,
+		"/system/functions":           "[" + function + "]",
+		"/system/function/":           function,
+		"/system/namespaces":          `["X"]`,
+		"/system/secrets":             `[{"name":"X","namespace":"X"}]`,
+		"/system/queues":              `[{"queue":"X","function":"X","dead":1}]`,
+		"/system/dead-letters":        "[" + letter + "]",
+		"/system/dead-letters/a/b":    letter,
+		"/system/dead-letters/export": "X",
+		"/system/usage": `{"rows":[` + row +
+			`],"total":{},"prices":{"name":"X","currency":"X","source":"X","as_of":"X"}}`,
 		"/system/logs":                 `{"name":"X","instance":"X","timestamp":"2026-11-24T00:00:00Z","text":"X"}`,
 		"/function/oven.openfaas-fn":   "X",
 		"/function/broken.openfaas-fn": "X",
@@ -97,7 +105,8 @@ func hostileGateway(t *testing.T) *httptest.Server {
 	return server
 }
 
-// TestNoCommandPrintsWhatATerminalObeys runs every command that prints what others wrote, on a terminal, and into a pipe.
+// TestNoCommandPrintsWhatATerminalObeys runs every command that prints what
+// others wrote, on a terminal, and into a pipe.
 func TestNoCommandPrintsWhatATerminalObeys(t *testing.T) {
 	t.Parallel()
 	gateway := hostileGateway(t)
@@ -106,11 +115,13 @@ func TestNoCommandPrintsWhatATerminalObeys(t *testing.T) {
 		{"describe", "oven"}, {"describe", "oven", "--json"},
 		{"logs", "oven", "--prefix"}, {"logs", "oven", "--json"},
 		{"queues"}, {"queues", "--json"},
-		{"dead", "list"}, {"dead", "list", "--json"}, {"dead", "show", "a", "b"}, {"dead", "show", "a", "b", "--json"}, {"dead", "export"},
+		{"dead", "list"}, {"dead", "list", "--json"}, {"dead", "show", "a", "b"},
+		{"dead", "show", "a", "b", "--json"}, {"dead", "export"},
 		{"bill"}, {"bill", "--by", "day"}, {"bill", "--csv"},
 		{"secret", "list"},
 		{"invoke", "oven", "-X", "GET", "--include"}, {"invoke", "broken", "-X", "GET"},
-		{"scale", "oven", "2"}, {"delete", "oven"}, {"cancel", "oven"}, {"dead", "purge", "--all"}, {"secret", "delete", "oven"},
+		{"scale", "oven", "2"}, {"delete", "oven"}, {"cancel", "oven"}, {"dead", "purge", "--all"},
+		{"secret", "delete", "oven"},
 	} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			t.Parallel()

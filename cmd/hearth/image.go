@@ -12,9 +12,10 @@ func newImage() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "image TAG BINARY",
 		Short: "Make a Docker image of a static binary",
-		Long: `Gives the Docker engine an image that has a static binary, /tmp, this machine's certificates of authorities, the licences of
-what a Go binary is linked with, and nothing else. No builder is needed, and no base image. GOARCH says what the binary was
-built for, if not for this machine.`,
+		Long: `Gives the Docker engine an image that has a static binary, /tmp, this machine's
+certificates of authorities, the licences of what a Go binary is linked with,
+and nothing else. No builder is needed, and no base image. GOARCH says what the
+binary was built for, if not for this machine.`,
 		Example: `  hearth image example.com/mailer:v1 ./mailer
   GOARCH=arm64 hearth image example.com/mailer:v1-arm64 ./mailer --label org.opencontainers.image.version=v1`,
 		Args: cobra.ExactArgs(2),
@@ -33,7 +34,8 @@ built for, if not for this machine.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringArrayVar(&p.Args, "arg", nil, "an argument that the program gets when none is given; may be repeated")
+	f.StringArrayVar(&p.Args, "arg", nil,
+		"an argument that the program gets when none is given; may be repeated")
 	f.StringVar(&p.WorkDir, "workdir", "", "the directory that it starts in")
 	f.StringVar(&p.User, "user", "65532:65532", "whom it runs as")
 	f.StringToStringVar(&p.Labels, "label", nil, "a label of the image, as NAME=VALUE; may be repeated")

@@ -12,7 +12,8 @@ import (
 	"github.com/hearthfaas/hearth/internal/redis"
 )
 
-// instanceOf names this hearth in leases. It stays the same over restarts, so that a hearth ends the leases of its former life.
+// instanceOf names this hearth in leases. It stays the same over restarts, so that a
+// hearth ends the leases of its former life.
 func instanceOf(state string) (string, error) {
 	path := filepath.Join(state, "instance")
 	text, err := os.ReadFile(path)
@@ -32,8 +33,10 @@ func hasInstance(state string) bool {
 	return err == nil
 }
 
-// claimName makes sure that no other hearth of this Redis has the same name: each would end the leases of the other.
-func claimName(ctx context.Context, queue *redis.Client, instance string, cfg nodeConfig) (release func(), err error) {
+// claimName makes sure that no other hearth of this Redis has the same name:
+// each would end the leases of the other.
+func claimName(ctx context.Context, queue *redis.Client, instance string,
+	cfg nodeConfig) (release func(), err error) {
 	home, err := homeOf(cfg.State)
 	if err != nil {
 		return nil, err
@@ -41,15 +44,17 @@ func claimName(ctx context.Context, queue *redis.Client, instance string, cfg no
 	host, _ := os.Hostname()
 	note := fmt.Sprintf("process %d on %s, state directory %s", os.Getpid(), host, cfg.State)
 	return queue.ClaimInstance(ctx, instance, home, note, func() {
-		cfg.Log.Warn("a hearth of this name was here a moment ago; waiting to see whether it is alive", "instance", instance)
+		cfg.Log.Warn("a hearth of this name was here a moment ago; waiting to see whether it is alive",
+			"instance", instance)
 	}, func(note string) {
-		cfg.Log.Error("another hearth has taken the name of this one, and may end its leases: end one of them, and remove the file instance of its state directory",
+		cfg.Log.Error("another hearth has taken the name of this one, and may end its leases: end one of "+
+			"them, and remove the file instance of its state directory",
 			"instance", instance, "other", note)
 	})
 }
 
-// homeOf tells one state directory from a copy of it: by the file with the name, and the boot of the machine that it is on. Who
-// holds the lock of a state directory knows that another hearth of the same home is dead.
+// homeOf tells one state directory from a copy of it: by the file with the name, and the boot of the machine
+// that it is on. Who holds the lock of a state directory knows that another hearth of the same home is dead.
 func homeOf(state string) (string, error) {
 	var file syscall.Stat_t
 	if err := syscall.Stat(filepath.Join(state, "instance"), &file); err != nil {

@@ -31,8 +31,14 @@ func guarded(t *testing.T) *platform.Server {
 	}
 	dir, err := os.MkdirTemp("", "guarded-")
 	require.NoError(t, err)
-	s, err := platform.StartServer(t.Context(), platform.ServerConfig{Dir: dir, Socket: filepath.Join(dir, "s"), Password: "hush", Fsync: "no", MaxMemory: "100mb",
-		Log: slog.New(slog.DiscardHandler)})
+	s, err := platform.StartServer(t.Context(), platform.ServerConfig{
+		Dir:       dir,
+		Socket:    filepath.Join(dir, "s"),
+		Password:  "hush",
+		Fsync:     "no",
+		MaxMemory: "100mb",
+		Log:       slog.New(slog.DiscardHandler),
+	})
 	require.NoError(t, err)
 	t.Cleanup(func() {
 		require.NoError(t, s.Close())
@@ -65,8 +71,14 @@ func (n *testNode) asFunction(name string) redis.UniversalClient {
 func attacks(t *testing.T, admin redis.UniversalClient) map[string][]any {
 	t.Helper()
 	spec := func(service, namespace string, secrets ...string) string {
-		text, err := json.Marshal(hearth.Function{Replicas: 1, DeployedAt: time.Now(), Revision: "r", Generation: 1 << 62,
-			FunctionDeployment: types.FunctionDeployment{Service: service, Namespace: namespace, Image: probeImage, Secrets: secrets}})
+		text, err := json.Marshal(hearth.Function{
+			Replicas:   1,
+			DeployedAt: time.Now(),
+			Revision:   "r",
+			Generation: 1 << 62,
+			FunctionDeployment: types.FunctionDeployment{Service: service, Namespace: namespace,
+				Image: probeImage, Secrets: secrets},
+		})
 		require.NoError(t, err)
 		return string(text)
 	}
@@ -77,29 +89,38 @@ func attacks(t *testing.T, admin redis.UniversalClient) map[string][]any {
 		return value
 	}
 	return map[string][]any{
-		"function thief...":             {"HSET", functions, "thief...", spec("thief", "..", "basic-auth-password", "secret-key")},
-		"function ../../x.openfaas-fn":  {"HSET", functions, "../../x.openfaas-fn", spec("../../x", "openfaas-fn")},
-		"function garbage.openfaas-fn":  {"HSET", functions, "garbage.openfaas-fn", "this is not JSON"},
-		"function forged.openfaas-fn":   {"HSET", functions, "forged.openfaas-fn", spec("forged", "openfaas-fn")},
-		"function copied.openfaas-fn":   {"HSET", functions, "copied.openfaas-fn", moved(functions, "probe.openfaas-fn")},
-		"secret openfaas-fn/theirs":     {"HSET", "{hearth}:secrets", "openfaas-fn/theirs", moved("{hearth}:secrets", "openfaas-fn/key")},
-		"secret ../basic-auth-password": {"HSET", "{hearth}:secrets", "../basic-auth-password", moved("{hearth}:secrets", "openfaas-fn/key")},
-		"namespace forged":              {"HSET", "{hearth}:namespaces", "forged", `{"name":"forged"}`},
-		"namespace ..":                  {"HSET", "{hearth}:namespaces", "..", `{"name":".."}`},
-		"subscription x y":              {"HSET", "{hearth}:subscriptions", "x y", "1"},
-		"usage " + time.Now().UTC().Format(time.DateOnly) + " probe.openfaas-fn me": {"HSET", "{hearth}:usage:" + time.Now().UTC().Format(time.DateOnly),
+		"function thief...": {"HSET", functions, "thief...",
+			spec("thief", "..", "basic-auth-password", "secret-key")},
+		"function ../../x.openfaas-fn": {"HSET", functions, "../../x.openfaas-fn",
+			spec("../../x", "openfaas-fn")},
+		"function garbage.openfaas-fn": {"HSET", functions, "garbage.openfaas-fn", "this is not JSON"},
+		"function forged.openfaas-fn": {"HSET", functions, "forged.openfaas-fn",
+			spec("forged", "openfaas-fn")},
+		"function copied.openfaas-fn": {"HSET", functions, "copied.openfaas-fn",
+			moved(functions, "probe.openfaas-fn")},
+		"secret openfaas-fn/theirs": {"HSET", "{hearth}:secrets", "openfaas-fn/theirs",
+			moved("{hearth}:secrets", "openfaas-fn/key")},
+		"secret ../basic-auth-password": {"HSET", "{hearth}:secrets", "../basic-auth-password",
+			moved("{hearth}:secrets", "openfaas-fn/key")},
+		"namespace forged": {"HSET", "{hearth}:namespaces", "forged", `{"name":"forged"}`},
+		"namespace ..":     {"HSET", "{hearth}:namespaces", "..", `{"name":".."}`},
+		"subscription x y": {"HSET", "{hearth}:subscriptions", "x y", "1"},
+		"usage " + time.Now().UTC().Format(time.DateOnly) +
+			" probe.openfaas-fn me": {"HSET", "{hearth}:usage:" + time.Now().UTC().Format(time.DateOnly),
 			"probe.openfaas-fn me", "\x01forged"},
 	}
 }
 
-// target is a hearth with a function that has been deployed twice, a secret and a namespace. old is the record of the first deployment.
+// target is a hearth with a function that has been deployed twice, a secret and a namespace.
+// old is the record of the first deployment.
 func target(t *testing.T, n *testNode, admin redis.UniversalClient, address string) (old string) {
 	t.Helper()
 	_, err := n.client.CreateSecret(t.Context(), types.Secret{Name: "key", Value: "value"})
 	require.NoError(t, err)
 	_, err = n.client.CreateSecret(t.Context(), types.Secret{Name: "theirs", Value: "their value"})
 	require.NoError(t, err)
-	n.deploy("probe", withRedis(address), onTopic("shop.opened"), func(d *types.FunctionDeployment) { d.EnvVars["V"] = "1" })
+	n.deploy("probe", withRedis(address), onTopic("shop.opened"),
+		func(d *types.FunctionDeployment) { d.EnvVars["V"] = "1" })
 	old = admin.HGet(t.Context(), "{hearth}:functions", "probe.openfaas-fn").Val()
 	n.update(withRedis(address), onTopic("shop.opened"), func(d *types.FunctionDeployment) {
 		d.EnvVars["V"], d.Secrets = "2", []string{"theirs"}
@@ -120,31 +141,39 @@ func TestAFunctionsRedisUserReachesItsTopicsOnly(t *testing.T) {
 
 	bad := attacks(t, admin)
 	bad["replay"] = []any{"HSET", "{hearth}:functions", "probe.openfaas-fn", old}
-	for _, command := range []string{"FLUSHALL", "CONFIG GET requirepass", "ACL LIST", "ACL SETUSER default nopass", "SCRIPT FLUSH", "FUNCTION FLUSH", "KEYS *", "SCAN 0",
-		"RANDOMKEY", "CLIENT LIST", "CLIENT KILL TYPE normal", "MONITOR", "SHUTDOWN", "SAVE", "SELECT 1", "REPLICAOF NO ONE", "MODULE LIST", "PUBSUB CHANNELS",
-		"GET {hearth}:epoch", "DEL {hearth}:functions", "XADD {fn:probe.openfaas-fn}.calls * body x", "XADD {other}.topic * body x", "PUBLISH {other}:events x",
-		"SUBSCRIBE {other}:events", "RENAME {shop}:a {hearth}:functions", "COPY {hearth}:secrets {shop}:mine"} {
+	for _, command := range []string{"FLUSHALL", "CONFIG GET requirepass", "ACL LIST",
+		"ACL SETUSER default nopass", "SCRIPT FLUSH", "FUNCTION FLUSH", "KEYS *", "SCAN 0",
+		"RANDOMKEY", "CLIENT LIST", "CLIENT KILL TYPE normal", "MONITOR", "SHUTDOWN", "SAVE", "SELECT 1",
+		"REPLICAOF NO ONE", "MODULE LIST", "PUBSUB CHANNELS",
+		"GET {hearth}:epoch", "DEL {hearth}:functions", "XADD {fn:probe.openfaas-fn}.calls * body x",
+		"XADD {other}.topic * body x", "PUBLISH {other}:events x",
+		"SUBSCRIBE {other}:events", "RENAME {shop}:a {hearth}:functions",
+		"COPY {hearth}:secrets {shop}:mine"} {
 		var words []any
 		for word := range strings.FieldsSeq(command) {
 			words = append(words, word)
 		}
 		bad[command] = words
 	}
-	for _, script := range []string{"return redis.call('HGETALL', '{hearth}:secrets')", "return redis.call('FLUSHALL')"} {
+	for _, script := range []string{"return redis.call('HGETALL', '{hearth}:secrets')",
+		"return redis.call('FLUSHALL')"} {
 		bad[script] = []any{"EVAL", script, 0}
 	}
 	for what, command := range bad {
 		err := fn.Do(t.Context(), command...).Err()
 		require.Error(t, err, what)
-		require.Regexp(t, "NOPERM|No permissions|no permissions|can't (run this command|access at least one)", err.Error(), what)
+		require.Regexp(t, "NOPERM|No permissions|no permissions|can't (run this command|access at least one)",
+			err.Error(), what)
 	}
 	_, err := chain.Open(t.Context(), public)
 	require.ErrorContains(t, err, "NOAUTH", "without a user nobody gets in")
 
 	// And what a chain needs is allowed.
 	for _, command := range [][]any{
-		{"XADD", "{shop}.opened", "*", "body", "x"}, {"SET", "{shop}:a", "1", "PX", 100}, {"EXPIRE", "{shop}:a", 10}, {"ZADD", "{shop}:z", 1, "m"}, {"PUBLISH", "{shop}:events", "x"},
-		{"EVAL", "redis.call('HSET', KEYS[1], 'a', 'b') return redis.call('TIME')", 1, "{shop}:h"}, {"INFO", "cluster"}, {"TYPE", "{shop}:h"}, {"DEL", "{shop}:h"}, {"PING"},
+		{"XADD", "{shop}.opened", "*", "body", "x"}, {"SET", "{shop}:a", "1", "PX", 100},
+		{"EXPIRE", "{shop}:a", 10}, {"ZADD", "{shop}:z", 1, "m"}, {"PUBLISH", "{shop}:events", "x"},
+		{"EVAL", "redis.call('HSET', KEYS[1], 'a', 'b') return redis.call('TIME')", 1, "{shop}:h"},
+		{"INFO", "cluster"}, {"TYPE", "{shop}:h"}, {"DEL", "{shop}:h"}, {"PING"},
 	} {
 		require.NoError(t, fn.Do(t.Context(), command...).Err(), command)
 	}
@@ -154,7 +183,8 @@ func TestAFunctionsRedisUserReachesItsTopicsOnly(t *testing.T) {
 	// A function's address is only its own: its spec has none, and others get others.
 	require.NotContains(t, admin.HGet(t.Context(), "{hearth}:functions", "probe.openfaas-fn").Val(), "hush")
 	_, mine := n.do(http.MethodGet, "/function/probe?env=REDIS_URL", "")
-	n.deploy("cart", withRedis(public), func(d *types.FunctionDeployment) { (*d.Annotations)["com.hearth.redis.keys"] = "cart:*" })
+	n.deploy("cart", withRedis(public),
+		func(d *types.FunctionDeployment) { (*d.Annotations)["com.hearth.redis.keys"] = "cart:*" })
 	_, theirs := n.do(http.MethodGet, "/function/cart?env=REDIS_URL", "")
 	require.NotEqual(t, mine, theirs)
 	require.NotContains(t, mine+theirs, "hush")
@@ -180,7 +210,8 @@ func TestARedisThatLostItsUsersGetsThemAgain(t *testing.T) {
 		rdb := connectTo(t, server.URL)
 		return rdb.Do(t.Context(), "ACL", "GETUSER", u.User.Username()).Err() == nil
 	})
-	require.NoError(t, connectTo(t, address).XAdd(t.Context(), &redis.XAddArgs{Stream: "{shop}.opened", Values: []string{"body", "x"}}).Err())
+	require.NoError(t, connectTo(t, address).XAdd(t.Context(),
+		&redis.XAddArgs{Stream: "{shop}.opened", Values: []string{"body", "x"}}).Err())
 }
 
 func TestUsersOfFunctionsOnACluster(t *testing.T) {
@@ -193,12 +224,16 @@ func TestUsersOfFunctionsOnACluster(t *testing.T) {
 	}, onTopic("shop.opened"))
 	fn := n.asFunction("probe")
 	for i := range 20 { // whichever node has the slot
-		n.deploy(fmt.Sprint("f", i), func(d *types.FunctionDeployment) { d.EnvVars["REDIS_URL"] = "redis://" + c.Nodes[0].Addr }, onTopic(fmt.Sprintf("tag%d.x", i)))
+		n.deploy(fmt.Sprint("f", i), func(d *types.FunctionDeployment) {
+			d.EnvVars["REDIS_URL"] = "redis://" +
+				c.Nodes[0].Addr
+		}, onTopic(fmt.Sprintf("tag%d.x", i)))
 		rdb := n.asFunction(fmt.Sprint("f", i))
 		require.NoError(t, rdb.Set(t.Context(), fmt.Sprintf("{tag%d}:a", i), "x", 0).Err(), i)
 		require.ErrorContains(t, rdb.Set(t.Context(), fmt.Sprintf("{other%d}:a", i), "x", 0).Err(), "NOPERM")
 	}
-	require.NoError(t, fn.XAdd(t.Context(), &redis.XAddArgs{Stream: "{shop}.opened", Values: []string{"body", "x"}}).Err())
+	require.NoError(t, fn.XAdd(t.Context(), &redis.XAddArgs{Stream: "{shop}.opened",
+		Values: []string{"body", "x"}}).Err())
 	require.ErrorContains(t, fn.HSet(t.Context(), "{hearth}:functions", "a", "b").Err(), "NOPERM")
 	require.NoError(t, connectTo(t, address).Ping(t.Context()).Err())
 }
@@ -252,7 +287,8 @@ func TestWhatAStrangerWritesToRedisIsNotBelieved(t *testing.T) {
 		require.NoError(t, raw.Del(t.Context(), key).Err())
 		require.NoError(t, raw.LPush(t.Context(), key, "x").Err())
 	}
-	require.NoError(t, raw.HSet(t.Context(), "{hearth}:subscriptions", "{shop}.broken probe.openfaas-fn", 1).Err())
+	require.NoError(t, raw.HSet(t.Context(), "{hearth}:subscriptions",
+		"{shop}.broken probe.openfaas-fn", 1).Err())
 	require.NoError(t, raw.Set(t.Context(), "{shop}.broken", "no stream", 0).Err())
 	n = startTestNode(t, raw, state, shared, log.config)
 	var found []platform.BadRecord
@@ -296,7 +332,8 @@ func TestAnUpgradeTakesOverWhatWasDeployed(t *testing.T) {
 	require.NoError(t, err)
 	n.end()
 	// As a version has left it that did not sign.
-	for key, fields := range map[string][]string{"{hearth}:functions": {"probe.openfaas-fn"}, "{hearth}:namespaces": {"shop"}} {
+	for key, fields := range map[string][]string{"{hearth}:functions": {"probe.openfaas-fn"},
+		"{hearth}:namespaces": {"shop"}} {
 		for _, field := range fields {
 			text := raw.HGet(t.Context(), key, field).Val()
 			cut := strings.LastIndex(text, `,"mac":`)
@@ -315,7 +352,8 @@ func TestAnUpgradeTakesOverWhatWasDeployed(t *testing.T) {
 	require.Contains(t, namespaces, "shop")
 	n.end()
 
-	require.NoError(t, raw.HSet(t.Context(), "{hearth}:functions", "late.openfaas-fn", strings.ReplaceAll(unsigned, `"probe"`, `"late"`)).Err())
+	require.NoError(t, raw.HSet(t.Context(), "{hearth}:functions", "late.openfaas-fn",
+		strings.ReplaceAll(unsigned, `"probe"`, `"late"`)).Err())
 	n = startTestNode(t, raw, state)
 	_, ok := n.registry.Function(hearth.Name{Function: "late", Namespace: "openfaas-fn"})
 	require.False(t, ok, "once is enough")

@@ -34,14 +34,17 @@ func newInvoke() *cobra.Command {
 		Use:     "invoke NAME[.NAMESPACE]",
 		Aliases: []string{"call"},
 		Short:   "Call a function, or queue a call",
-		Long: `Calls a function and prints its answer as it comes. The body is read from standard input, unless --data or --file has it, or standard
-input is a terminal. No credentials are sent: functions are public.
+		Long: `Calls a function and prints its answer as it comes. The body is read from
+standard input, unless --data or --file has it, or standard input is a terminal.
+No credentials are sent: functions are public.
 
-The exit code is 1 if the status of the answer is 400 or more; the status is then printed on standard error. With --async the call is
-queued, and its call id is printed, which hearth cancel takes.`,
+The exit code is 1 if the status of the answer is 400 or more; the status is
+then printed on standard error. With --async the call is queued, and its call id
+is printed, which hearth cancel takes.`,
 		Example: `  echo '{"customer":"Ada"}' | hearth invoke cashier --query wait=30s
   hearth invoke cashier --method GET --query view=menu
-  hearth invoke report --async --data '{"day":"2026-11-24"}' --delay 10m --header 'Idempotency-Key: the report of Tuesday'`,
+  hearth invoke report --async --delay 10m --data '{"day":"2026-11-24"}' \
+    --header 'Idempotency-Key: report-2026-11-24'`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: c.completeFunctions,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -88,7 +91,11 @@ func (i *invocation) run(cmd *cobra.Command, c *client, n hearth.Name) error {
 	if req.Body != nil {
 		defer func() { _ = req.Body.Close() }()
 	}
-	direct := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }} // a function's redirect is its answer
+	// a function's redirect is its answer
+	direct := &http.Client{CheckRedirect: func(*http.Request,
+		[]*http.Request) error {
+		return http.ErrUseLastResponse
+	}}
 	res, err := direct.Do(req)
 	if err != nil {
 		return unanswered(req.URL, err)
@@ -100,9 +107,11 @@ func (i *invocation) run(cmd *cobra.Command, c *client, n hearth.Name) error {
 	if i.async && res.StatusCode < http.StatusBadRequest {
 		id := res.Header.Get(chain.HeaderCallID)
 		if state := res.Header.Get("X-Call-State"); res.StatusCode == http.StatusOK && state != "" {
-			_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "a call with this Idempotency-Key was queued before, and is %s\n", state)
+			_, _ = fmt.Fprintf(cmd.ErrOrStderr(),
+				"a call with this Idempotency-Key was queued before, and is %s\n", state)
 		}
-		return c.print(cmd, map[string]string{"function": n.String(), "call_id": id}, func(out io.Writer) { _, _ = fmt.Fprintln(out, id) })
+		return c.print(cmd, map[string]string{"function": n.String(), "call_id": id},
+			func(out io.Writer) { _, _ = fmt.Fprintln(out, id) })
 	}
 	out := cmd.OutOrStdout()
 	if i.include {
@@ -119,7 +128,8 @@ func (i *invocation) run(cmd *cobra.Command, c *client, n hearth.Name) error {
 	return nil
 }
 
-func (i *invocation) request(ctx context.Context, cmd *cobra.Command, gateway string, n hearth.Name) (*http.Request, error) {
+func (i *invocation) request(ctx context.Context, cmd *cobra.Command, gateway string,
+	n hearth.Name) (*http.Request, error) {
 	to := gateway + "/function/"
 	if i.async {
 		to = gateway + "/async-function/"
@@ -178,7 +188,8 @@ func (i *invocation) body(cmd *cobra.Command) (io.Reader, error) {
 		return f, nil
 	case cmd.Flags().Changed("data"):
 		return strings.NewReader(i.data), nil
-	case slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodOptions}, strings.ToUpper(i.method)) || isTerminal(cmd.InOrStdin()):
+	case slices.Contains([]string{http.MethodGet, http.MethodHead, http.MethodOptions},
+		strings.ToUpper(i.method)) || isTerminal(cmd.InOrStdin()):
 		return nil, nil
 	}
 	return cli.Input(cmd.Context(), cmd.InOrStdin()), nil
@@ -186,7 +197,8 @@ func (i *invocation) body(cmd *cobra.Command) (io.Reader, error) {
 
 // unknown is the error of a call whose 404 is the gateway's own: there is no such function.
 func (i *invocation) unknown(ctx context.Context, c *client, n hearth.Name, res *http.Response) error {
-	if res.StatusCode != http.StatusNotFound || !strings.HasPrefix(res.Header.Get("Content-Type"), chain.ContentType) {
+	if res.StatusCode != http.StatusNotFound || !strings.HasPrefix(res.Header.Get("Content-Type"),
+		chain.ContentType) {
 		return nil
 	}
 	text, err := io.ReadAll(io.LimitReader(res.Body, 64<<10))

@@ -30,7 +30,8 @@ func TestInvokeSendsABodyFromAnywhereAndPrintsTheAnswer(t *testing.T) {
 		{[]string{"--file", "-"}, "POST", "from stdin"},
 		{[]string{"-n", "openfaas-fn"}, "POST", "from stdin"},
 	} {
-		_, err := n.runWith("from stdin", append([]string{"invoke", "probe", "--header", "X-Order: 7"}, c.args...)...)
+		_, err := n.runWith("from stdin", append([]string{"invoke", "probe", "--header",
+			"X-Order: 7"}, c.args...)...)
 		require.NoError(t, err)
 		text, err := os.ReadFile(record)
 		require.NoError(t, err)
@@ -71,7 +72,8 @@ func TestAnAsyncInvokePrintsTheCallIDThatCancelTakes(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("probe")
-	id, err := n.runWith("body", "invoke", "probe", "--async", "--delay", "1h", "--header", "X-Call-Id: in-an-hour")
+	id, err := n.runWith("body", "invoke", "probe", "--async", "--delay", "1h", "--header",
+		"X-Call-Id: in-an-hour")
 	require.NoError(t, err)
 	require.Equal(t, "in-an-hour\n", id)
 	eventually(t, func() bool { return n.oneQueue("probe").Delayed == 1 })

@@ -14,7 +14,8 @@ import (
 func (n *testNode) queueCall(body string, header ...string) (status int, state, callID, message string) {
 	n.t.Helper()
 	res, _ := n.do(http.MethodPost, "/async-function/probe", body, header...)
-	return res.StatusCode, res.Header.Get("X-Call-State"), res.Header.Get(chain.HeaderCallID), res.Header.Get(chain.HeaderMessageID)
+	h := res.Header
+	return res.StatusCode, h.Get("X-Call-State"), h.Get(chain.HeaderCallID), h.Get(chain.HeaderMessageID)
 }
 
 // probed is how often the probe was called.
@@ -25,8 +26,8 @@ func (n *testNode) probed() int {
 	return int(f.InvocationCount)
 }
 
-// TestACallThatWasTakenBackMayBeQueuedAgain: with a call id or with a key, after a cancel and after a purge. It was answered with 202, and
-// never ran.
+// TestACallThatWasTakenBackMayBeQueuedAgain: with a call id or with a key, after a cancel and after a purge.
+// It was answered with 202, and never ran.
 func TestACallThatWasTakenBackMayBeQueuedAgain(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
@@ -70,7 +71,8 @@ func TestDistinctCallsWithOneCallIDAllRun(t *testing.T) {
 	n.deploy("probe")
 	c := newCalled(t, nil)
 	for _, path := range []string{"/a", "/b", "/c"} {
-		status, _, callID, _ := n.queueCall("x", "X-Call-Id", "c", "X-Path", path, "X-Callback-Url", c.URL+path)
+		status, _, callID, _ := n.queueCall("x", "X-Call-Id", "c", "X-Path", path,
+			"X-Callback-Url", c.URL+path)
 		require.Equal(t, http.StatusAccepted, status)
 		require.Equal(t, "c", callID)
 	}
@@ -109,7 +111,8 @@ func TestARepeatIsToldWhatHasBecomeOfItsCall(t *testing.T) {
 		status, state, callID, message := n.queueCall("x", "Idempotency-Key", "k", "X-Call-Id", "another")
 		require.Equal(t, "c", callID)
 		require.NotEmpty(t, message)
-		require.Equal(t, map[string]int{"delayed": 202, "queued": 202, "in-flight": 202, "finished": 200}[state], status, state)
+		require.Equal(t, map[string]int{"delayed": 202, "queued": 202, "in-flight": 202,
+			"finished": 200}[state], status, state)
 		return state
 	}
 	status, state, _, _ := n.queueCall("x", "Idempotency-Key", "k", "X-Call-Id", "c", "X-Delay", "2s")

@@ -18,10 +18,15 @@ type queueLimits struct {
 }
 
 func (q *queueLimits) addFlags(f *pflag.FlagSet) {
-	f.IntVar(&q.length, "queue-length", hearth.DefaultQueueLimit.Length, "limit of queued calls and callbacks of one function, dead letters included; more calls get 429")
-	f.StringVar(&q.bytes, "queue-bytes", "256Mi", "limit of the total size of these calls and callbacks, such as 64Mi or 1Gi")
-	f.DurationVar(&q.maxDelay, "max-delay", gateway.DefaultMaxDelay, "longest delay of a queued call (X-Delay or X-Deliver-At); a longer one gets 400")
-	f.StringVar(&q.callbackBytes, "callback-bytes", defaultCallbackBytes, "limit of the answer in a callback; a longer answer is cut off, and its callback has X-Function-Truncated: true")
+	f.IntVar(&q.length, "queue-length", hearth.DefaultQueueLimit.Length,
+		"limit of queued calls and callbacks of one function, dead letters included; more calls get 429")
+	f.StringVar(&q.bytes, "queue-bytes", "256Mi",
+		"limit of the total size of these calls and callbacks, such as 64Mi or 1Gi")
+	f.DurationVar(&q.maxDelay, "max-delay", gateway.DefaultMaxDelay,
+		"longest delay of a queued call (X-Delay or X-Deliver-At); a longer one gets 400")
+	f.StringVar(&q.callbackBytes, "callback-bytes", defaultCallbackBytes,
+		"limit of the answer in a callback; a longer answer is cut off, and its callback has "+
+			"X-Function-Truncated: true")
 }
 
 func (q queueLimits) check() error {

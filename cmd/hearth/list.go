@@ -17,12 +17,15 @@ func newList() *cobra.Command {
 		Use:     "list",
 		Aliases: []string{"ls", "functions", "ps"},
 		Short:   "List functions and their status",
-		Long: `Lists the functions of a namespace, or of all. REPLICAS are the ready ones out of the wanted ones: 0/0 is a function at zero, which
-starts with its next call. A function that was removed is listed as terminating until its replicas have finished their calls.
-RESTARTS counts the crashes of replicas since this instance started. On a terminal, long cells are shortened to its width; a pipe
+		Long: `Lists the functions of a namespace, or of all. REPLICAS are the ready ones out
+of the wanted ones: 0/0 is a function at zero, which starts with its next call.
+A function that was removed is listed as terminating until its replicas have
+finished their calls. RESTARTS counts the crashes of replicas since this
+instance started. On a terminal, long cells are shortened to its width; a pipe
 gets them whole.`,
-		Example: "  hearth list\n  hearth list --all-namespaces\n  hearth list --json | jq -r '.[] | select(.failing) | .name'",
-		Args:    cobra.NoArgs,
+		Example: "  hearth list\n  hearth list --all-namespaces\n" +
+			"  hearth list --json | jq -r '.[] | select(.failing) | .name'",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := c.knowsNamespace(cmd.Context(), namespace); err != nil {
 				return err
@@ -61,7 +64,8 @@ gets them whole.`,
 func listFunctions(out io.Writer, list []function, all, quiet bool) {
 	if quiet {
 		for _, f := range list {
-			_, _ = fmt.Fprintln(out, shortName(hearth.Name{Function: f.Name, Namespace: firstOf(f.Namespace, hearth.DefaultNamespace)}))
+			_, _ = fmt.Fprintln(out, shortName(hearth.Name{Function: f.Name,
+				Namespace: firstOf(f.Namespace, hearth.DefaultNamespace)}))
 		}
 		return
 	}
@@ -83,7 +87,8 @@ func listFunctions(out io.Writer, list []function, all, quiet bool) {
 		case f.Rollback != nil:
 			note = "rolled back: " + f.Rollback.Reason
 		}
-		row := []string{f.Name, fmt.Sprintf("%d/%d", f.AvailableReplicas, f.Replicas), fmt.Sprint(f.Restarts), fmt.Sprintf("%.0f", f.InvocationCount), f.Image, oneLine(note)}
+		row := []string{f.Name, fmt.Sprintf("%d/%d", f.AvailableReplicas, f.Replicas), fmt.Sprint(f.Restarts),
+			fmt.Sprintf("%.0f", f.InvocationCount), f.Image, oneLine(note)}
 		if all {
 			row = append([]string{f.Namespace}, row...)
 		}

@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// load are callers of one function: some that call again when they are answered (closed loop), and some that come by the clock, whether
-// the others are answered or not (open loop). It keeps what fails.
+// load are callers of one function: some that call again when they are answered (closed loop), and some that
+// come by the clock, whether the others are answered or not (open loop). It keeps what fails.
 type load struct {
 	url    string
 	client *http.Client
@@ -24,7 +24,8 @@ type load struct {
 }
 
 func newLoad(url string) *load {
-	return &load{url: url, ended: make(chan struct{}), client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: 30 * time.Second}}
+	return &load{url: url, ended: make(chan struct{}),
+		client: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: 30 * time.Second}}
 }
 
 func (l *load) closed(callers int) {

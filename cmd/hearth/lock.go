@@ -11,8 +11,8 @@ import (
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
-// stateLock is held by the one hearth that uses a state directory. It is the kernel's, and ends with the process; the file
-// says who holds it.
+// stateLock is held by the one hearth that uses a state directory. It is the kernel's, and ends with
+// the process; the file says who holds it.
 type stateLock struct {
 	path string
 	file *os.File
@@ -41,10 +41,13 @@ func lockState(dir string) (*stateLock, error) {
 			var h holder
 			_ = json.NewDecoder(f).Decode(&h)
 			_ = f.Close()
-			return nil, hearth.Errorf(hearth.Conflict, "the state directory %s is used by another hearth: process %d, at %s, since %s. "+
-				"End it, or give this one a directory of its own with --state", dir, h.PID, h.Address, h.Since.Local().Format("15:04:05"))
+			return nil, hearth.Errorf(hearth.Conflict,
+				"the state directory %s is used by another hearth: process %d, at %s, since %s. "+
+					"End it, or give this one a directory of its own with --state", dir, h.PID, h.Address,
+				h.Since.Local().Format("15:04:05"))
 		}
-		// The one before may have removed the file between our opening and locking it: then ours is no longer the one.
+		// The one before may have removed the file between our opening and
+		// locking it: then ours is no longer the one.
 		ours, err := f.Stat()
 		if err != nil {
 			return nil, err

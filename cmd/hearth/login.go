@@ -9,8 +9,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// faasCLILogin reads what faas-cli login has stored for a gateway: in ~/.openfaas/config.yml, or in the directory OPENFAAS_CONFIG, or
-// in ./.openfaas where CI is set. A file that cannot be read holds nothing.
+// faasCLILogin reads what faas-cli login has stored for a gateway: in ~/.openfaas/config.yml, or in the
+// directory OPENFAAS_CONFIG, or in ./.openfaas where CI is set. A file that cannot be read holds nothing.
 func faasCLILogin(gateway string) (user, password string, ok bool) {
 	dir := os.Getenv("OPENFAAS_CONFIG")
 	if ci := os.Getenv("CI"); dir == "" && (ci == "true" || ci == "1") {
@@ -33,7 +33,8 @@ func faasCLILogin(gateway string) (user, password string, ok bool) {
 	if yaml.Unmarshal(text, &stored) != nil {
 		return "", "", false
 	}
-	plain := func(url string) string { return strings.ToLower(strings.TrimRight(url, "/")) } // as faas-cli stores it
+	// as faas-cli stores it
+	plain := func(url string) string { return strings.ToLower(strings.TrimRight(url, "/")) }
 	for _, a := range stored.Auths {
 		token, err := base64.StdEncoding.DecodeString(a.Token)
 		if err != nil || a.Auth != "basic" || plain(a.Gateway) != plain(gateway) {

@@ -15,8 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// growingLog is a log that has some more lines each time that it is asked, of two replicas that write at the same moments. It answers
-// as OpenFaaS's own handler has it, and ends each answer at once, as a gateway does after its time.
+// growingLog is a log that has some more lines each time that it is asked, of two replicas that
+// write at the same moments. It answers as OpenFaaS's own handler has it, and ends each answer
+// at once, as a gateway does after its time.
 type growingLog struct {
 	mu      sync.Mutex
 	lines   []logs.Message
@@ -29,7 +30,13 @@ func (g *growingLog) write(n int) {
 	for range n {
 		i := len(g.lines)
 		at := time.Date(2026, 11, 24, 2, 40, 0, 0, time.UTC).Add(time.Duration(i/2) * 300 * time.Millisecond)
-		g.lines = append(g.lines, logs.Message{Name: "oven", Namespace: "openfaas-fn", Instance: fmt.Sprint("oven-", i%2), Timestamp: at, Text: fmt.Sprintf("line %d\n", i)})
+		g.lines = append(g.lines, logs.Message{
+			Name:      "oven",
+			Namespace: "openfaas-fn",
+			Instance:  fmt.Sprint("oven-", i%2),
+			Timestamp: at,
+			Text:      fmt.Sprintf("line %d\n", i),
+		})
 	}
 }
 
@@ -45,7 +52,8 @@ func (g *growingLog) Query(_ context.Context, r logs.Request) (<-chan logs.Messa
 		chosen = chosen[len(chosen)-r.Tail:]
 	}
 	for _, m := range chosen {
-		if (r.Since == nil || !m.Timestamp.Before(*r.Since)) && (r.Instance == "" || r.Instance == m.Instance) {
+		if (r.Since == nil || !m.Timestamp.Before(*r.Since)) &&
+			(r.Instance == "" || r.Instance == m.Instance) {
 			out <- m
 		}
 	}
@@ -118,7 +126,9 @@ func TestALogEndsUnlessItIsFollowed(t *testing.T) {
 		{[]string{"--since", "5m"}, ""},
 		{[]string{"--instance", "oven-1", "--tail", "2", "--prefix"}, "[oven-1] line 9\n"},
 		{[]string{"--tail", "1", "--timestamps"}, "2026-11-24T02:40:01.2Z line 9\n"},
-		{[]string{"--tail", "1", "--json"}, `{"name":"oven","namespace":"openfaas-fn","instance":"oven-1","timestamp":"2026-11-24T02:40:01.2Z","text":"line 9\n"}` + "\n"},
+		{[]string{"--tail", "1", "--json"},
+			`{"name":"oven","namespace":"openfaas-fn","instance":"oven-1",` +
+				`"timestamp":"2026-11-24T02:40:01.2Z","text":"line 9\n"}` + "\n"},
 	} {
 		out, _, err := logsOf(t, &growingLog{grow: 10}, 1000, c.args...)
 		require.NoError(t, err)
@@ -139,7 +149,8 @@ func TestAFollowedLogGoesOnBehindEachEndAndSaysNothingTwice(t *testing.T) {
 	require.Greater(t, len(g.asked), 3)
 	require.True(t, g.asked[0].Follow)
 	require.Nil(t, g.asked[0].Since)
-	require.WithinDuration(t, g.lines[56].Timestamp, *g.asked[1].Since, 3*time.Second, "it does not ask for all again")
+	require.WithinDuration(t, g.lines[56].Timestamp, *g.asked[1].Since, 3*time.Second,
+		"it does not ask for all again")
 }
 
 func TestAFollowedLogOutlivesAGatewayThatIsRestarted(t *testing.T) {
@@ -169,7 +180,8 @@ func TestLogsOfARunningFunctionAreFollowedUntilCtrlC(t *testing.T) {
 	done := make(chan error, 1)
 	root := newRoot()
 	root.SetOut(lineWriter(seen))
-	root.SetArgs([]string{"logs", "probe", "--follow", "--tail", "1", "--gateway", n.url(), "--state", n.cfg.State})
+	root.SetArgs([]string{"logs", "probe", "--follow", "--tail", "1", "--gateway", n.url(),
+		"--state", n.cfg.State})
 	go func() { done <- root.ExecuteContext(ctx) }()
 	<-seen
 	_, _ = n.do(http.MethodPost, "/function/probe?print=three", "")

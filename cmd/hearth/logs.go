@@ -19,7 +19,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// logReader prints the log of a function, over several answers of the gateway if it is followed: gateways end an answer after a time.
+// logReader prints the log of a function, over several answers of the gateway if it is
+// followed: gateways end an answer after a time.
 type logReader struct {
 	client             *client
 	name               hearth.Name
@@ -43,8 +44,8 @@ type logLine struct {
 }
 
 const (
-	// logOverlap is how far an answer goes back behind the newest message of the one before: replicas write at the same time, so
-	// the last message that came need not be the last that there is.
+	// logOverlap is how far an answer goes back behind the newest message of the one before: replicas write
+	// at the same time, so the last message that came need not be the last that there is.
 	logOverlap = 2 * time.Second
 	maxPause   = 5 * time.Second
 )
@@ -57,8 +58,8 @@ func newLogs() *cobra.Command {
 		Use:     "logs NAME[.NAMESPACE]",
 		Aliases: []string{"log"},
 		Short:   "Print the log of a function",
-		Long: `Prints the log of all replicas of a function. With --follow it goes on until Ctrl-C, also when the gateway ends its answer or is
-restarted.`,
+		Long: `Prints the log of all replicas of a function. With --follow it goes on until
+Ctrl-C, also when the gateway ends its answer or is restarted.`,
 		Example: `  hearth logs oven
   hearth logs oven --follow --tail 20
   hearth logs oven --since 5m --timestamps
@@ -86,7 +87,8 @@ restarted.`,
 	f.IntVar(&l.lines, "tail", -1, "at most so many of the last lines; -1 is all")
 	f.IntVar(&l.lines, "lines", -1, "the same, as faas-cli calls it")
 	_ = f.MarkHidden("lines")
-	f.StringVar(&l.since, "since", "", "only what was written within this time (5m), or since this one (2026-11-24T02:40:11Z)")
+	f.StringVar(&l.since, "since", "",
+		"only what was written within this time (5m), or since this one (2026-11-24T02:40:11Z)")
 	f.StringVar(&l.instance, "instance", "", "only of this replica")
 	f.BoolVarP(&l.timestamps, "timestamps", "t", false, "print when each line was written")
 	f.BoolVar(&l.prefix, "prefix", false, "print which replica wrote each line")
@@ -103,7 +105,8 @@ func parseSince(s string, now time.Time) (time.Time, error) {
 	}
 	at, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil {
-		return at, fmt.Errorf("--since %q: want a duration such as 5m, or a time such as 2026-11-24T02:40:11Z", s)
+		return at, fmt.Errorf("--since %q: want a duration such as 5m, or a time such as "+
+			"2026-11-24T02:40:11Z", s)
 	}
 	return at, nil
 }
@@ -116,7 +119,8 @@ func (l *logReader) run(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case !l.follow, err != nil && !l.began, status >= http.StatusBadRequest && status < http.StatusInternalServerError:
+		case !l.follow, err != nil && !l.began, status >= http.StatusBadRequest &&
+			status < http.StatusInternalServerError:
 			return l.client.explain(ctx, l.name, err)
 		case err == nil:
 			l.pause = 100 * time.Millisecond
@@ -170,7 +174,8 @@ func (l *logReader) once(ctx context.Context) error {
 }
 
 func (l *logReader) query() url.Values {
-	q := url.Values{"name": {l.name.Function}, "namespace": {l.name.Namespace}, "follow": {strconv.FormatBool(l.follow)}}
+	q := url.Values{"name": {l.name.Function}, "namespace": {l.name.Namespace},
+		"follow": {strconv.FormatBool(l.follow)}}
 	from, tail := l.from, l.lines
 	if !l.newest.IsZero() {
 		from, tail = l.newest.Add(-logOverlap), -1

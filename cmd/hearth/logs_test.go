@@ -25,7 +25,8 @@ func TestLogsOverREST(t *testing.T) {
 		require.Equal(t, http.StatusOK, res.StatusCode)
 	}
 	texts := func(query string) (texts []string, status int) {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, n.url()+"/system/logs?"+query, nil)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet,
+			n.url()+"/system/logs?"+query, nil)
 		require.NoError(t, err)
 		req.SetBasicAuth(n.credentials.User, n.credentials.Password)
 		res, err := n.self.Do(req)
@@ -49,20 +50,24 @@ func TestLogsOverREST(t *testing.T) {
 	printed := func() (own []string) { // without the watchdog's line of each request
 		all, _ := texts("name=probe")
 		return slices.DeleteFunc(all, func(s string) bool {
-			return strings.Contains(s, " POST / ") || !slices.Contains([]string{"one\n", "two\n", "three\n"}, s)
+			return strings.Contains(s, " POST / ") ||
+				!slices.Contains([]string{"one\n", "two\n", "three\n"}, s)
 		})
 	}
 	eventually(t, func() bool { return len(printed()) == 3 })
 	require.Equal(t, []string{"one\n", "two\n", "three\n"}, printed())
 	for query, want := range map[string]int{
-		"name=probe&tail=2": 2, "name=probe&tail=9&tail=1": 1, "name=probe&tail=3&namespace=openfaas-fn&follow=no": 3, "name=probe&instance=nobody": 0,
-		"name=probe&since=2999-01-01T00:00:00Z": 0, "name=probe&tail=0&since=2999-01-01T00:00:00Z&since=2000-01-01T00:00:00Z&tail=1": 1,
+		"name=probe&tail=2": 2, "name=probe&tail=9&tail=1": 1,
+		"name=probe&tail=3&namespace=openfaas-fn&follow=no": 3, "name=probe&instance=nobody": 0,
+		"name=probe&since=2999-01-01T00:00:00Z":                                          0,
+		"name=probe&tail=0&since=2999-01-01T00:00:00Z&since=2000-01-01T00:00:00Z&tail=1": 1,
 	} {
 		got, status := texts(query)
 		require.Equal(t, http.StatusOK, status, query)
 		require.Len(t, got, want, query)
 	}
-	for query, want := range map[string]int{"name=nobody": 404, "name=probe&namespace=other": 404, "": 422, "name=probe&tail=x": 422, "name=probe&since=yesterday": 422} {
+	for query, want := range map[string]int{"name=nobody": 404, "name=probe&namespace=other": 404, "": 422,
+		"name=probe&tail=x": 422, "name=probe&since=yesterday": 422} {
 		_, status := texts(query)
 		require.Equal(t, want, status, query)
 	}
@@ -91,7 +96,8 @@ func TestLogsAreOfTheirNamespace(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("probe")
-	require.Less(t, n.system(http.MethodPost, "/system/namespace/", types.FunctionNamespace{Name: "shop"}, nil), 300)
+	require.Less(t, n.system(http.MethodPost, "/system/namespace/",
+		types.FunctionNamespace{Name: "shop"}, nil), 300)
 	n.deploy("probe", func(d *types.FunctionDeployment) { d.Namespace = "shop" })
 	_, _ = n.do(http.MethodPost, "/function/probe.shop?print=hush", "")
 	_, _ = n.do(http.MethodPost, "/function/probe?print=loud", "")

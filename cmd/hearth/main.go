@@ -1,5 +1,5 @@
-// Command hearth is the platform: gateway, durable async queue and provider of functions in one process. Each of its commands
-// is in a file of that name.
+// Command hearth is the platform: gateway, durable async queue and provider of functions in one process. Each
+// of its commands is in a file of that name.
 package main
 
 import (
@@ -19,8 +19,10 @@ func newRoot() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(cli.Drains(newUp()), cli.Drains(newServe()), newBuild(), newImage(), cli.Drains(newConnector()),
-		newDeploy(), newList(), newDescribe(), newInvoke(), newLogs(), newSecret(), newNamespace(), newScale(), newDelete(), newQueues(), newRecords(), newBill(), newDead(), newCancel(),
+	root.AddCommand(cli.Drains(newUp()), cli.Drains(newServe()), newBuild(), newImage(),
+		cli.Drains(newConnector()),
+		newDeploy(), newList(), newDescribe(), newInvoke(), newLogs(), newSecret(), newNamespace(),
+		newScale(), newDelete(), newQueues(), newRecords(), newBill(), newDead(), newCancel(),
 		newPassword(), newHealth(), newLicenses(), newVersion())
 	selectSomething(root)
 	cli.Prepare(root)

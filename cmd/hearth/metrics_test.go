@@ -37,12 +37,15 @@ func (n *testNode) scrape() map[string]float64 {
 	return series
 }
 
-// about are the series that name something, but for those whose values are times: buckets and sums of histograms, and what is metered.
+// about are the series that name something, but for those whose values are times: buckets and
+// sums of histograms, and what is metered.
 func about(series map[string]float64, what string) map[string]float64 {
 	found := map[string]float64{}
 	for name, value := range series {
 		bare, labels, _ := strings.Cut(name, "{")
-		if strings.Contains(labels, what) && !strings.HasSuffix(bare, "_bucket") && !strings.HasSuffix(bare, "_sum") && bare != "hearth_replica_seconds_total" && !strings.HasPrefix(bare, "hearth_usage_") {
+		if strings.Contains(labels, what) && !strings.HasSuffix(bare, "_bucket") &&
+			!strings.HasSuffix(bare, "_sum") && bare != "hearth_replica_seconds_total" &&
+			!strings.HasPrefix(bare, "hearth_usage_") {
 			found[name] = value
 		}
 	}
@@ -158,7 +161,9 @@ func TestMetricsCountEachCallOnceByWhateverWayItCame(t *testing.T) {
 	cold[`hearth_cold_start_seconds_count`] = 1
 	n.comesTo("cold", cold)
 
-	eventually(t, func() bool { return n.scrape()[`hearth_usage_gb_seconds_total{function_name="probe.openfaas-fn"}`] > 0 })
+	eventually(t, func() bool {
+		return n.scrape()[`hearth_usage_gb_seconds_total{function_name="probe.openfaas-fn"}`] > 0
+	})
 	all := n.scrape()
 	for _, used := range []string{"busy_seconds", "gb_seconds", "replica_gb_seconds"} {
 		require.Positive(t, all[`hearth_usage_`+used+`_total{function_name="probe.openfaas-fn"}`], used)
@@ -183,7 +188,8 @@ func TestMetricsOfCallsUnderWayAndOfCallersThatLeave(t *testing.T) {
 	require.NoError(t, c.Close())
 	eventually(t, func() bool {
 		s := n.scrape()
-		return s[inflight] == 0 && s[`gateway_function_invocation_total{code="499",function_name="probe.openfaas-fn"}`] == 1
+		return s[inflight] == 0 &&
+			s[`gateway_function_invocation_total{code="499",function_name="probe.openfaas-fn"}`] == 1
 	})
 }
 
@@ -211,11 +217,13 @@ func TestMetricsOfARemovedFunctionGoAndThoseOfWhatItLeftStay(t *testing.T) {
 		`hearth_queue_depth{function_name="messy.openfaas-fn",queue="messy:calls"}`:          0,
 		`hearth_queue_oldest_seconds{function_name="messy.openfaas-fn",queue="messy:calls"}`: 0,
 	}, about(s, "messy"))
-	n.system(http.MethodPost, "/system/dead-letters/purge", map[string]any{"all": true, "function": "messy"}, nil)
+	n.system(http.MethodPost, "/system/dead-letters/purge",
+		map[string]any{"all": true, "function": "messy"}, nil)
 	require.Empty(t, about(n.scrape(), "messy"))
 
 	n.deploy("tidy")
-	require.Zero(t, n.scrape()[`gateway_function_invocation_started{function_name="tidy.openfaas-fn"}`], "it begins anew")
+	require.Zero(t, n.scrape()[`gateway_function_invocation_started{function_name="tidy.openfaas-fn"}`],
+		"it begins anew")
 }
 
 // freezer stands before a Redis, and can stop to carry what is said, as a machine that hangs does.
@@ -270,7 +278,10 @@ func TestMetricsWithRedisAwayOrStuckAnswerWithTheRest(t *testing.T) {
 	f := newFreezer(t, server.Addr())
 	raw := redis.NewClient(&redis.Options{Addr: server.Addr()})
 	t.Cleanup(func() { _ = raw.Close() })
-	n := startTestNode(t, raw, t.TempDir(), func(c *nodeConfig) { c.RedisURL = "redis://" + f.Addr().String() })
+	n := startTestNode(t, raw, t.TempDir(), func(c *nodeConfig) {
+		c.RedisURL = "redis://" +
+			f.Addr().String()
+	})
 	n.deploy("probe")
 	eventually(t, func() bool { return n.available("probe") == 1 })
 	whole := len(about(n.scrape(), "probe"))
@@ -282,11 +293,16 @@ func TestMetricsWithRedisAwayOrStuckAnswerWithTheRest(t *testing.T) {
 		require.Contains(t, s, "hearth_redis_up")
 		require.Zero(t, s["hearth_redis_up"])
 		require.EqualValues(t, 1, s[`gateway_service_ready_count{function_name="probe.openfaas-fn"}`])
-		require.EqualValues(t, calls, s[`gateway_function_invocation_started{function_name="probe.openfaas-fn"}`])
+		require.EqualValues(t, calls,
+			s[`gateway_function_invocation_started{function_name="probe.openfaas-fn"}`])
 		require.NotContains(t, s, `hearth_queue_depth{function_name="probe.openfaas-fn",queue="probe:calls"}`)
 	}
 	back := func() {
-		eventually(t, func() bool { s := n.scrape(); return s["hearth_redis_up"] == 1 && len(about(s, "probe")) >= whole })
+		eventually(t, func() bool {
+			s := n.scrape()
+			return s["hearth_redis_up"] == 1 &&
+				len(about(s, "probe")) >= whole
+		})
 	}
 	f.gate.Lock()
 	rest(1)

@@ -22,14 +22,16 @@ func newNamespace() *cobra.Command {
 		Use:     "namespace",
 		Aliases: []string{"namespaces", "ns"},
 		Short:   "List, create, update and delete namespaces",
-		Long:    `A namespace has functions and secrets of its own. openfaas-fn always exists. "hearth namespaces" lists them.`,
+		Long: `A namespace has functions and secrets of its own. openfaas-fn always exists.
+"hearth namespaces" lists them.`,
 		Example: "  hearth namespaces\n  hearth namespace create staging --label team=baking",
 		Args:    cobra.NoArgs,
 		RunE:    listIfPlural("namespaces", list),
 	}
 	c.flags(cmd)
 	cmd.AddCommand(list, newNamespacePut(c, "create", "Create a namespace", http.MethodPost),
-		newNamespacePut(c, "update", "Replace a namespace's labels and annotations", http.MethodPut), newNamespaceDelete(c))
+		newNamespacePut(c, "update", "Replace a namespace's labels and annotations", http.MethodPut),
+		newNamespaceDelete(c))
 	return cmd
 }
 
@@ -65,7 +67,8 @@ func newNamespaceList(c *client) *cobra.Command {
 			list := []types.FunctionNamespace{}
 			for _, name := range names {
 				ns, err := c.namespace(cmd.Context(), name)
-				if statusOf(err) == http.StatusNotFound { // removed meanwhile, or a gateway that has names only
+				// removed meanwhile, or a gateway that has names only
+				if statusOf(err) == http.StatusNotFound {
 					err = nil
 				}
 				if err != nil {
@@ -99,7 +102,8 @@ func newNamespacePut(c *client, name, short, method string) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   name + " NAME",
 		Short: short,
-		Example: fmt.Sprintf("  hearth namespace %[1]s staging\n  hearth namespace %[1]s staging --label team=baking --annotation contact=ada@example.com",
+		Example: fmt.Sprintf("  hearth namespace %[1]s staging\n"+
+			"  hearth namespace %[1]s staging --label team=baking --annotation contact=ada@example.com",
 			name),
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -111,11 +115,15 @@ func newNamespacePut(c *client, name, short, method string) *cobra.Command {
 			if err := c.do(cmd.Context(), method, path, ns, nil); err != nil {
 				return c.explainNamespace(cmd.Context(), ns.Name, err)
 			}
-			return c.print(cmd, ns, func(out io.Writer) { _, _ = fmt.Fprintf(out, "%sd namespace %s\n", name, ns.Name) })
+			return c.print(cmd, ns, func(out io.Writer) {
+				_, _ = fmt.Fprintf(out,
+					"%sd namespace %s\n", name, ns.Name)
+			})
 		},
 	}
 	cmd.Flags().StringToStringVar(&labels, "label", nil, "a label, NAME=VALUE; may be repeated")
-	cmd.Flags().StringToStringVar(&annotations, "annotation", nil, "an annotation, NAME=VALUE; may be repeated")
+	cmd.Flags().StringToStringVar(&annotations, "annotation", nil,
+		"an annotation, NAME=VALUE; may be repeated")
 	if method == http.MethodPut {
 		cmd.ValidArgsFunction = c.completeNamespaces
 	}
@@ -132,10 +140,12 @@ func newNamespaceDelete(c *client) *cobra.Command {
 		ValidArgsFunction: c.completeNamespaces,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ns := types.FunctionNamespace{Name: args[0]}
-			if err := c.do(cmd.Context(), http.MethodDelete, "/system/namespace/"+url.PathEscape(ns.Name), ns, nil); err != nil {
+			if err := c.do(cmd.Context(), http.MethodDelete, "/system/namespace/"+url.PathEscape(ns.Name), ns,
+				nil); err != nil {
 				return c.explainNamespace(cmd.Context(), ns.Name, err)
 			}
-			return c.print(cmd, named{Name: ns.Name}, func(out io.Writer) { _, _ = fmt.Fprintf(out, "deleted namespace %s\n", ns.Name) })
+			return c.print(cmd, named{Name: ns.Name},
+				func(out io.Writer) { _, _ = fmt.Fprintf(out, "deleted namespace %s\n", ns.Name) })
 		},
 	}
 }

@@ -30,7 +30,8 @@ func TestDeployCallScaleRemove(t *testing.T) {
 	require.NotEmpty(t, res.Header.Get("X-Start-Time"))
 	require.NotEmpty(t, res.Header.Get("X-Duration-Seconds"))
 	require.Empty(t, res.Header.Get("X-Hearth-Replica"))
-	res, text = n.do(http.MethodPost, "/function/probe.openfaas-fn/some/path?env=OPENFAAS_NAME", "", "X-Call-Id", "mine")
+	res, text = n.do(http.MethodPost, "/function/probe.openfaas-fn/some/path?env=OPENFAAS_NAME", "",
+		"X-Call-Id", "mine")
 	require.Equal(t, "mine", res.Header.Get("X-Call-Id"))
 	require.Equal(t, "probe", text)
 
@@ -97,7 +98,8 @@ func TestListEchoesWhatWasDeployed(t *testing.T) {
 func TestUpdateReplacesWithoutAFailedCall(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
-	d := types.FunctionDeployment{Service: "probe", Image: probeImage, EnvVars: map[string]string{"V": "0", "write_timeout": "5s"}}
+	d := types.FunctionDeployment{Service: "probe", Image: probeImage,
+		EnvVars: map[string]string{"V": "0", "write_timeout": "5s"}}
 	status, err := n.client.Update(t.Context(), d)
 	require.Error(t, err)
 	require.Equal(t, http.StatusNotFound, status, "faas-cli then creates it")
@@ -112,7 +114,8 @@ func TestUpdateReplacesWithoutAFailedCall(t *testing.T) {
 	for range 4 {
 		callers.Go(func() {
 			for ctx.Err() == nil {
-				if res, text := n.do(http.MethodPost, "/function/probe?env=V", ""); res.StatusCode != http.StatusOK {
+				if res, text := n.do(http.MethodPost, "/function/probe?env=V",
+					""); res.StatusCode != http.StatusOK {
 					t.Errorf("%s: %s", res.Status, text)
 					return
 				}
@@ -124,7 +127,11 @@ func TestUpdateReplacesWithoutAFailedCall(t *testing.T) {
 		status, err = n.client.Update(t.Context(), d)
 		require.NoError(t, err)
 		require.Equal(t, http.StatusOK, status)
-		eventually(t, func() bool { _, text := n.do(http.MethodPost, "/function/probe?env=V", ""); return text == v })
+		eventually(t, func() bool {
+			_, text := n.do(http.MethodPost, "/function/probe?env=V",
+				"")
+			return text == v
+		})
 	}
 	stop()
 	callers.Wait()
@@ -134,24 +141,30 @@ func TestBadDeploymentsAreRefusedAndChangeNothing(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	for says, d := range map[string]types.FunctionDeployment{
-		"function name":                 {Service: "Probe", Image: probeImage},
-		"at most 63":                    {Service: strings.Repeat("x", 64), Image: probeImage},
-		"image is missing":              {Service: "probe"},
-		"was not built":                 {Service: "probe", Image: "nowhere/nothing:latest"},
-		"no secret api-key":             {Service: "probe", Image: probeImage, Secrets: []string{"api-key"}},
-		"secret name":                   {Service: "probe", Image: probeImage, Secrets: []string{"../key"}},
-		"scale.min":                     {Service: "probe", Image: probeImage, Labels: &map[string]string{"com.openfaas.scale.min": "5", "com.openfaas.scale.max": "2"}},
-		"environment variable":          {Service: "probe", Image: probeImage, EnvVars: map[string]string{"A=B": "c"}},
-		"namespace":                     {Service: "probe", Image: probeImage, Namespace: "A"},
-		"annotation schedule":           {Service: "probe", Image: probeImage, Annotations: &map[string]string{"topic": "cron-function"}},
-		"is not valid: no time fits it": {Service: "probe", Image: probeImage, Annotations: &map[string]string{"topic": "cron-function", "schedule": "0 0 31 2 *"}},
+		"function name":     {Service: "Probe", Image: probeImage},
+		"at most 63":        {Service: strings.Repeat("x", 64), Image: probeImage},
+		"image is missing":  {Service: "probe"},
+		"was not built":     {Service: "probe", Image: "nowhere/nothing:latest"},
+		"no secret api-key": {Service: "probe", Image: probeImage, Secrets: []string{"api-key"}},
+		"secret name":       {Service: "probe", Image: probeImage, Secrets: []string{"../key"}},
+		"scale.min": {Service: "probe", Image: probeImage,
+			Labels: &map[string]string{"com.openfaas.scale.min": "5", "com.openfaas.scale.max": "2"}},
+		"environment variable": {Service: "probe", Image: probeImage,
+			EnvVars: map[string]string{"A=B": "c"}},
+		"namespace": {Service: "probe", Image: probeImage, Namespace: "A"},
+		"annotation schedule": {Service: "probe", Image: probeImage,
+			Annotations: &map[string]string{"topic": "cron-function"}},
+		"is not valid: no time fits it": {Service: "probe", Image: probeImage,
+			Annotations: &map[string]string{"topic": "cron-function", "schedule": "0 0 31 2 *"}},
 	} {
 		status, err := n.client.Deploy(t.Context(), d)
 		require.Equal(t, http.StatusBadRequest, status, says)
 		require.ErrorContains(t, err, says)
 	}
-	for body, says := range map[string]string{"": "want a function as JSON", "[]": "want an object", `{"service":7}`: "service", `{"service":"x","image":"y","labels":[]}`: "labels"} {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, n.url()+"/system/functions", strings.NewReader(body))
+	for body, says := range map[string]string{"": "want a function as JSON", "[]": "want an object",
+		`{"service":7}`: "service", `{"service":"x","image":"y","labels":[]}`: "labels"} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, n.url()+"/system/functions",
+			strings.NewReader(body))
 		require.NoError(t, err)
 		req.SetBasicAuth(n.credentials.User, n.credentials.Password)
 		res, err := http.DefaultClient.Do(req)
@@ -170,7 +183,8 @@ func TestBadDeploymentsAreRefusedAndChangeNothing(t *testing.T) {
 func TestOnlyTheOperatorOperates(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
-	for _, path := range []string{"/system/functions", "/system/info", "/system/namespaces", "/system/dead-letters", "/system/queues", "/system/function/x"} {
+	for _, path := range []string{"/system/functions", "/system/info", "/system/namespaces",
+		"/system/dead-letters", "/system/queues", "/system/function/x"} {
 		for i, c := range [][2]string{{"", ""}, {"admin", "guess"}, {"root", n.credentials.Password}} {
 			if i == 2 && path != "/system/functions" {
 				continue // more guesses than this are slowed down
@@ -184,7 +198,8 @@ func TestOnlyTheOperatorOperates(t *testing.T) {
 			require.NoError(t, err)
 			_ = res.Body.Close()
 			require.Equal(t, http.StatusUnauthorized, res.StatusCode, path)
-			require.Equal(t, `Basic realm="Hearth operator", charset="UTF-8"`, res.Header.Get("WWW-Authenticate"))
+			require.Equal(t, `Basic realm="Hearth operator", charset="UTF-8"`,
+				res.Header.Get("WWW-Authenticate"))
 		}
 	}
 	res, _ := n.do(http.MethodGet, "/healthz", "")
@@ -201,7 +216,8 @@ func TestCallsFromOutsideCannotPoseAsDeliveries(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("probe", func(d *types.FunctionDeployment) { (*d.Annotations)["topic"] = "a.b" })
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, n.url()+"/function/probe?header=1", nil)
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
+		n.url()+"/function/probe?header=1", nil)
 	require.NoError(t, err)
 	for _, h := range chain.DeliveryHeaders {
 		req.Header.Set(h, "forged")
@@ -231,7 +247,8 @@ func TestAsyncCall(t *testing.T) {
 		got <- callback{r.Header.Clone(), string(body)}
 	}))
 	defer listener.Close()
-	res, _ := n.do(http.MethodPost, "/async-function/probe?print=hi", "body", "X-Callback-Url", listener.URL, "X-Call-Id", "c-1")
+	res, _ := n.do(http.MethodPost, "/async-function/probe?print=hi", "body", "X-Callback-Url", listener.URL,
+		"X-Call-Id", "c-1")
 	require.Equal(t, http.StatusAccepted, res.StatusCode)
 	require.Equal(t, "c-1", res.Header.Get("X-Call-Id"))
 	c := <-got
@@ -241,13 +258,15 @@ func TestAsyncCall(t *testing.T) {
 	require.Equal(t, "probe.openfaas-fn", c.header.Get("X-Function-Name"))
 
 	for range 3 {
-		res, _ = n.do(http.MethodPost, "/async-function/probe", "once", "X-Callback-Url", listener.URL, "Idempotency-Key", "k")
+		res, _ = n.do(http.MethodPost, "/async-function/probe", "once", "X-Callback-Url", listener.URL,
+			"Idempotency-Key", "k")
 		require.Less(t, res.StatusCode, 300)
 	}
 	require.Equal(t, "once", (<-got).body)
 	res, _ = n.do(http.MethodPost, "/async-function/probe", "another", "Idempotency-Key", "k")
 	require.Equal(t, http.StatusUnprocessableEntity, res.StatusCode)
-	for path, status := range map[string]int{"/async-function/nobody": 404, "/async-function/": 400, "/async-function/Bad!": 404} {
+	for path, status := range map[string]int{"/async-function/nobody": 404, "/async-function/": 400,
+		"/async-function/Bad!": 404} {
 		res, _ = n.do(http.MethodPost, path, "")
 		require.Equal(t, status, res.StatusCode, path)
 	}
@@ -255,7 +274,8 @@ func TestAsyncCall(t *testing.T) {
 	require.Equal(t, http.StatusMethodNotAllowed, res.StatusCode)
 	res, _ = n.do(http.MethodPost, "/async-function/probe", strings.Repeat("x", 1<<20+1))
 	require.Equal(t, http.StatusRequestEntityTooLarge, res.StatusCode)
-	for _, bad := range []string{"nonsense", "ftp://x/", "/relative", "http://", "http://169.254.169.254/latest/meta-data/", "http://[fe80::1]/"} {
+	for _, bad := range []string{"nonsense", "ftp://x/", "/relative", "http://",
+		"http://169.254.169.254/latest/meta-data/", "http://[fe80::1]/"} {
 		res, _ = n.do(http.MethodPost, "/async-function/probe", "", "X-Callback-Url", bad)
 		require.Equal(t, http.StatusBadRequest, res.StatusCode, bad)
 	}
@@ -281,7 +301,8 @@ func TestAsyncCallWakesAndOutlivesItsFunction(t *testing.T) {
 	require.Equal(t, http.StatusAccepted, res.StatusCode)
 	require.Equal(t, "asleep", <-got)
 
-	_, err := n.client.Update(t.Context(), types.FunctionDeployment{Service: "probe", Image: probeImage, EnvVars: map[string]string{"FAIL_START": "no", "write_timeout": "1s"}})
+	_, err := n.client.Update(t.Context(), types.FunctionDeployment{Service: "probe", Image: probeImage,
+		EnvVars: map[string]string{"FAIL_START": "no", "write_timeout": "1s"}})
 	require.NoError(t, err)
 	require.NoError(t, n.client.DeleteFunction(t.Context(), "probe", ""))
 	n.deploy("probe", func(d *types.FunctionDeployment) { d.EnvVars["FAIL_START"] = "not yet" })
@@ -301,7 +322,8 @@ func TestDeadLettersOverREST(t *testing.T) {
 	n := newTestNode(t)
 	n.deploy("probe")
 	for i := range 3 {
-		res, _ := n.do(http.MethodPost, "/async-function/probe?status=500", fmt.Sprint(i), "X-Call-Id", fmt.Sprint("c", i))
+		res, _ := n.do(http.MethodPost, "/async-function/probe?status=500", fmt.Sprint(i), "X-Call-Id",
+			fmt.Sprint("c", i))
 		require.Equal(t, http.StatusAccepted, res.StatusCode)
 	}
 	var list []gateway.DeadLetter
@@ -316,21 +338,32 @@ func TestDeadLettersOverREST(t *testing.T) {
 	require.Equal(t, "as asked", list[0].Failures[0].Body)
 
 	var one gateway.DeadLetter
-	require.Equal(t, http.StatusOK, n.system(http.MethodGet, "/system/dead-letters/probe:calls/"+list[0].ID, nil, &one))
+	require.Equal(t, http.StatusOK, n.system(http.MethodGet,
+		"/system/dead-letters/probe:calls/"+list[0].ID, nil, &one))
 	require.Equal(t, "status=500", one.Query)
 	require.Contains(t, []string{"0", "1", "2"}, string(one.Body))
 	require.Equal(t, "c"+string(one.Body), one.CallID)
-	require.Equal(t, http.StatusNotFound, n.system(http.MethodGet, "/system/dead-letters/probe:calls/1-1", nil, nil))
-	require.Equal(t, http.StatusNotFound, n.system(http.MethodGet, "/system/dead-letters/nobody:calls/1-1", nil, nil))
+	require.Equal(t, http.StatusNotFound, n.system(http.MethodGet,
+		"/system/dead-letters/probe:calls/1-1", nil, nil))
+	require.Equal(t, http.StatusNotFound, n.system(http.MethodGet,
+		"/system/dead-letters/nobody:calls/1-1", nil, nil))
 
 	var done map[string]int
-	for _, bad := range []any{map[string]any{}, map[string]any{"ids": []string{"1-1"}}, map[string]any{"all": true, "ids": []string{"1-1"}}, "x"} {
-		require.Equal(t, http.StatusBadRequest, n.system(http.MethodPost, "/system/dead-letters/redrive", bad, nil))
+	for _, bad := range []any{map[string]any{}, map[string]any{"ids": []string{"1-1"}},
+		map[string]any{"all": true, "ids": []string{"1-1"}}, "x"} {
+		require.Equal(t, http.StatusBadRequest, n.system(http.MethodPost,
+			"/system/dead-letters/redrive", bad, nil))
 	}
-	n.system(http.MethodPost, "/system/dead-letters/redrive", map[string]any{"queue": "probe:calls", "ids": []string{list[0].ID}}, &done)
+	n.system(http.MethodPost, "/system/dead-letters/redrive",
+		map[string]any{"queue": "probe:calls", "ids": []string{list[0].ID}}, &done)
 	require.Equal(t, map[string]int{"redriven": 1}, done)
-	eventually(t, func() bool { n.system(http.MethodGet, "/system/dead-letters", nil, &list); return len(list) == 3 })
-	n.system(http.MethodPost, "/system/dead-letters/purge", map[string]any{"all": true, "function": "probe"}, &done)
+	eventually(t, func() bool {
+		n.system(http.MethodGet, "/system/dead-letters", nil,
+			&list)
+		return len(list) == 3
+	})
+	n.system(http.MethodPost, "/system/dead-letters/purge",
+		map[string]any{"all": true, "function": "probe"}, &done)
 	require.Equal(t, 3, done["purged"])
 	n.system(http.MethodGet, "/system/dead-letters", nil, &list)
 	require.Empty(t, list)
@@ -340,10 +373,14 @@ func TestTopicsOfTwoSubscribersAndAProducerByHand(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	for _, name := range []string{"one", "two"} {
-		n.deploy(name, func(d *types.FunctionDeployment) { (*d.Annotations)["topic"] = "news.today, other.topic" })
+		n.deploy(name, func(d *types.FunctionDeployment) {
+			(*d.Annotations)["topic"] = "news.today, " +
+				"other.topic"
+		})
 	}
 	for i := range 10 {
-		n.raw.XAdd(t.Context(), &redis.XAddArgs{Stream: "{news}.today", Values: []string{"body", fmt.Sprint(i)}})
+		n.raw.XAdd(t.Context(), &redis.XAddArgs{Stream: "{news}.today",
+			Values: []string{"body", fmt.Sprint(i)}})
 	}
 	eventually(t, func() bool { return n.raw.XLen(t.Context(), "{news}.today").Val() == 0 })
 	for _, name := range []string{"one", "two"} {
@@ -381,7 +418,8 @@ func TestRestartBringsEverythingBack(t *testing.T) {
 	require.Equal(t, "hi", text)
 }
 
-// TestInvocationsAreCountedSinceADeploymentOrARestart: an update goes on with the count, and the bill forgets nothing.
+// TestInvocationsAreCountedSinceADeploymentOrARestart: an update goes on with
+// the count, and the bill forgets nothing.
 func TestInvocationsAreCountedSinceADeploymentOrARestart(t *testing.T) {
 	t.Parallel()
 	raw, state := chaintest.Redis(t), t.TempDir()

@@ -18,10 +18,12 @@ import (
 // redisFlag adds --redis, with which a command works directly on a Redis, such as that of a hearth connector.
 func (c *client) redisFlag(cmd *cobra.Command) {
 	cmd.PersistentFlags().StringVar(&c.redis, "redis", "",
-		"URL of the Redis of a hearth connector, instead of a gateway; $REDISCLI_AUTH has its password, if the URL has none")
+		"URL of the Redis of a hearth connector, instead of a gateway; $REDISCLI_AUTH has its password, if "+
+			"the URL has none")
 }
 
-// withPassword adds redis-cli's password from the environment to a Redis URL, so that it need not be in the process list.
+// withPassword adds redis-cli's password from the environment to a Redis URL, so
+// that it need not be in the process list.
 func withPassword(address string) string {
 	password := os.Getenv("REDISCLI_AUTH")
 	u, err := url.Parse(address)
@@ -37,7 +39,8 @@ func withPassword(address string) string {
 
 // onRedis answers a request as a gateway on that Redis would.
 func (c *client) onRedis(req *http.Request) (*http.Response, error) {
-	queue, err := openRedis(req.Context(), withPassword(c.redis), 5*time.Second, slog.New(slog.DiscardHandler))
+	queue, err := openRedis(req.Context(), withPassword(c.redis), 5*time.Second,
+		slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
 	}
@@ -46,10 +49,12 @@ func (c *client) onRedis(req *http.Request) (*http.Response, error) {
 	go func() {
 		defer func() { _ = queue.Close() }()
 		log := slog.New(slog.DiscardHandler) // the answer says what went wrong
-		server := &http.Server{Handler: gateway.QueueAPI(queue, log), ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+		server := &http.Server{Handler: gateway.QueueAPI(queue, log),
+			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 		_ = server.Serve(served)
 	}()
-	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(context.Context, string, string) (net.Conn, error) { return ours, nil }}
+	transport := &http.Transport{DisableKeepAlives: true,
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return ours, nil }}
 	req.URL.Scheme, req.URL.Host = "http", "redis"
 	return transport.RoundTrip(req)
 }

@@ -30,7 +30,8 @@ func TestQueuesAndDeadLettersStraightOnRedis(t *testing.T) {
 	require.NoError(t, err)
 	require.Len(t, b.Deliveries, 3)
 	for _, d := range b.Deliveries {
-		_, err := queue.Bury(t.Context(), sub, d, redis.Failure{At: time.Now(), Attempt: 1, Reason: "answered 404 Not Found", Status: 404}, nil)
+		_, err := queue.Bury(t.Context(), sub, d, redis.Failure{At: time.Now(), Attempt: 1,
+			Reason: "answered 404 Not Found", Status: 404}, nil)
 		require.NoError(t, err)
 	}
 	run := func(args ...string) (string, error) {

@@ -23,7 +23,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ownRedis is a redis-server that a test may stop and kill. It writes to disk before it answers, as the private one does.
+// ownRedis is a redis-server that a test may stop and kill. It writes to disk
+// before it answers, as the private one does.
 type ownRedis struct {
 	*redis.Client
 	t    *testing.T
@@ -42,8 +43,10 @@ func newOwnRedis(t *testing.T, config ...string) *ownRedis {
 	_, port, _ := net.SplitHostPort(l.Addr().String())
 	require.NoError(t, l.Close())
 	dir := t.TempDir()
-	r := &ownRedis{t: t, args: append([]string{path, "--bind", "127.0.0.1", "--port", port, "--dir", dir, "--logfile", filepath.Join(dir, "log"),
-		"--save", "", "--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction"}, config...)}
+	r := &ownRedis{t: t, args: append([]string{path, "--bind", "127.0.0.1", "--port", port, "--dir", dir,
+		"--logfile", filepath.Join(dir, "log"),
+		"--save", "", "--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy",
+		"noeviction"}, config...)}
 	r.Client = redis.NewClient(&redis.Options{Addr: "127.0.0.1:" + port, MaxRetries: -1})
 	t.Cleanup(func() { r.kill(); _ = r.Close() })
 	r.start()
@@ -65,7 +68,8 @@ func (r *ownRedis) kill() {
 	_ = r.cmd.Wait()
 }
 
-// bounded is how long a caller may have to wait for the answer that Redis is away: 3 s, and time for a slow machine.
+// bounded is how long a caller may have to wait for the answer that Redis is
+// away: 3 s, and time for a slow machine.
 const bounded = 8 * time.Second
 
 // refused makes an async call and requires that it is refused soon, as RFC 9457 has it.
@@ -116,12 +120,15 @@ func TestRedisThatIsFullRefusesQueuedCallsAndDrains(t *testing.T) {
 	r := newOwnRedis(t, "--maxmemory", "16mb")
 	n := startTestNode(t, r.Client, t.TempDir())
 	gate := filepath.Join(t.TempDir(), "open")
-	n.deploy("probe", func(d *types.FunctionDeployment) { d.EnvVars["max_inflight"], d.EnvVars["write_timeout"] = "1", "1m" })
+	n.deploy("probe", func(d *types.FunctionDeployment) {
+		d.EnvVars["max_inflight"], d.EnvVars["write_timeout"] = "1", "1m"
+	})
 	n.deploy("awake")
 	n.deploy("other", asleep)
 
 	body := strings.Repeat("x", 64<<10)
-	write := "/async-function/probe?write=" + filepath.Dir(gate) + "/%d&until=" + gate // nothing is done until there is that file
+	// nothing is done until there is that file
+	write := "/async-function/probe?write=" + filepath.Dir(gate) + "/%d&until=" + gate
 	queued := 0
 	var res *http.Response
 	var text string
@@ -136,11 +143,13 @@ func TestRedisThatIsFullRefusesQueuedCallsAndDrains(t *testing.T) {
 	require.Equal(t, http.StatusTooManyRequests, res.StatusCode, text) // one function may use half of it
 	for i := 0; ; i++ {
 		require.Less(t, i, 1000, "16 MB are never full")
-		if res, text = n.do(http.MethodPost, "/async-function/awake?write="+t.TempDir()+"/x&until="+gate, body); res.StatusCode != http.StatusAccepted {
+		if res, text = n.do(http.MethodPost, "/async-function/awake?write="+t.TempDir()+"/x&until="+gate,
+			body); res.StatusCode != http.StatusAccepted {
 			break
 		}
 	}
-	require.Equal(t, http.StatusServiceUnavailable, res.StatusCode, text) // and all functions together all but a tenth
+	// and all functions together all but a tenth
+	require.Equal(t, http.StatusServiceUnavailable, res.StatusCode, text)
 	n.deploy("one-more", asleep)
 	chaintest.FullRedis{Client: r.Client}.Fill(t) // what is left, for less than a call
 	n.refused("other", "Redis is full")
@@ -167,7 +176,8 @@ func TestHearthThatStartsWhileRedisIsFullEmptiesIt(t *testing.T) {
 	n := startTestNode(t, r.Client, state)
 	n.deploy("probe", func(d *types.FunctionDeployment) { (*d.Annotations)["topic"] = "some.topic" })
 	for range 3 {
-		res, text := n.do(http.MethodPost, "/async-function/probe", "x", "X-Delay", "2s", "X-Callback-Url", "http://192.0.2.1/")
+		res, text := n.do(http.MethodPost, "/async-function/probe", "x", "X-Delay", "2s", "X-Callback-Url",
+			"http://192.0.2.1/")
 		require.Equal(t, http.StatusAccepted, res.StatusCode, text)
 	}
 	n.end()
@@ -187,8 +197,9 @@ func TestHearthThatStartsWhileRedisIsFullEmptiesIt(t *testing.T) {
 func TestRedisThatIsAwayRefusesQueuedCallsSoonAndAllGoesOnWhenItIsBack(t *testing.T) {
 	t.Parallel()
 	for name, outage := range map[string]struct{ begin, end func(*ownRedis) }{
-		"stands still": {func(r *ownRedis) { r.signal(syscall.SIGSTOP) }, func(r *ownRedis) { r.signal(syscall.SIGCONT) }},
-		"is killed":    {(*ownRedis).kill, (*ownRedis).start},
+		"stands still": {func(r *ownRedis) { r.signal(syscall.SIGSTOP) },
+			func(r *ownRedis) { r.signal(syscall.SIGCONT) }},
+		"is killed": {(*ownRedis).kill, (*ownRedis).start},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -203,7 +214,8 @@ func TestRedisThatIsAwayRefusesQueuedCallsSoonAndAllGoesOnWhenItIsBack(t *testin
 			}
 			eventually(t, func() bool { return n.available("busy") == 1 })
 			for i := range calls {
-				res, text := n.do(http.MethodPost, fmt.Sprintf("/async-function/probe?write=%s/%d", done, i), "x")
+				res, text := n.do(http.MethodPost,
+					fmt.Sprintf("/async-function/probe?write=%s/%d", done, i), "x")
 				require.Equal(t, http.StatusAccepted, res.StatusCode, text)
 			}
 			pipe := r.Pipeline()
@@ -219,7 +231,8 @@ func TestRedisThatIsAwayRefusesQueuedCallsSoonAndAllGoesOnWhenItIsBack(t *testin
 			n.refused("probe", "Redis is away")
 			n.answers("first")
 			n.refused("probe", "Redis is away", "Idempotency-Key", "k")
-			n.refused("second", "Redis is away", "X-Callback-Url", "http://192.0.2.1/") // the first callback of a function is more work in Redis
+			// the first callback of a function is more work in Redis
+			n.refused("second", "Redis is away", "X-Callback-Url", "http://192.0.2.1/")
 			n.answers("second")
 			n.answers("third")
 			outage.end(r)
@@ -262,7 +275,8 @@ func TestAWrongPasswordIsNotWaitedFor(t *testing.T) {
 	t.Parallel()
 	r := newOwnRedis(t)
 	require.NoError(t, r.ConfigSet(t.Context(), "requirepass", "right").Err())
-	_, err := openRedis(t.Context(), strings.Replace(chaintest.URL(r.Client), "://", "://:wrong@", 1), time.Hour, slog.New(slog.DiscardHandler))
+	_, err := openRedis(t.Context(), strings.Replace(chaintest.URL(r.Client), "://", "://:wrong@", 1),
+		time.Hour, slog.New(slog.DiscardHandler))
 	require.Equal(t, hearth.Invalid, hearth.CodeOf(err))
 	require.ErrorContains(t, err, "refuses")
 }

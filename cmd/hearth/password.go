@@ -17,8 +17,8 @@ func newPassword() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "password",
 		Short: "Print the gateway's password",
-		Long: `Prints the password of the gateway whose state directory this is. Its user is admin, unless the file basic-auth-user there says
-otherwise.`,
+		Long: `Prints the password of the gateway whose state directory this is. Its user is
+admin, unless the file basic-auth-user there says otherwise.`,
 		Example: `  hearth password | faas-cli login --password-stdin
   docker compose exec hearth /hearth password`,
 		Args: cobra.NoArgs,
@@ -40,16 +40,20 @@ func passwordOf(state string) (string, error) {
 	text, err := os.ReadFile(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return "", hearth.Errorf(hearth.NotFound, "there is no password in %s: name the directory of a hearth with --state. It makes one when it first starts, "+
-			"unless it has --no-auth: then no login is needed", state)
+		return "", hearth.Errorf(hearth.NotFound,
+			"there is no password in %s: name the directory of a hearth with --state. It makes one when it "+
+				"first starts, "+
+				"unless it has --no-auth: then no login is needed", state)
 	case errors.Is(err, fs.ErrPermission):
-		return "", hearth.Errorf(hearth.Unauthorized, "the password in %s is for the user that runs hearth: run this as that user, or with sudo", state)
+		return "", hearth.Errorf(hearth.Unauthorized,
+			"the password in %s is for the user that runs hearth: run this as that user, or with sudo", state)
 	case err != nil:
 		return "", fmt.Errorf("read the password: %w", err)
 	}
 	password := strings.TrimSpace(string(text))
 	if password == "" {
-		return "", hearth.Errorf(hearth.Invalid, "%s is empty: remove it, and start hearth again, which then makes a new one", path)
+		return "", hearth.Errorf(hearth.Invalid,
+			"%s is empty: remove it, and start hearth again, which then makes a new one", path)
 	}
 	return password, nil
 }

@@ -13,8 +13,8 @@ import (
 	"syscall"
 )
 
-// shortPath is a path for a Unix socket, which the kernel wants to be short: the path itself, or one in the directory for
-// temporary files, always the same for it while nobody else takes that.
+// shortPath is a path for a Unix socket, which the kernel wants to be short: the path itself, or one in the
+// directory for temporary files, always the same for it while nobody else takes that.
 func shortPath(path string) (string, error) {
 	const longest, tries = 100, 100
 	if len(path) <= longest {
@@ -34,11 +34,12 @@ func shortPath(path string) (string, error) {
 			return filepath.Join(name, filepath.Base(path)), nil
 		}
 	}
-	return "", fmt.Errorf("make a directory for a socket: other users have taken %s and %d more names; use a shorter --state, or remove them", dir, tries-1)
+	return "", fmt.Errorf("make a directory for a socket: other users have taken %s and %d more names; use "+
+		"a shorter --state, or remove them", dir, tries-1)
 }
 
-// private reports whether a directory belongs to this user and is closed to others. Anybody may have created one of that name in /tmp, or
-// a link to elsewhere.
+// private reports whether a directory belongs to this user and is closed to others. Anybody may have created
+// one of that name in /tmp, or a link to elsewhere.
 func private(dir string) bool {
 	info, err := os.Lstat(dir)
 	if err != nil || !info.IsDir() || info.Mode().Perm() != 0o700 {

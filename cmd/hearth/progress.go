@@ -62,7 +62,8 @@ func (c *console) showBuilds(stop <-chan struct{}) {
 	}
 }
 
-// showBuild shows what is being built and for how long: in one updated line on a terminal, else in a new line each time.
+// showBuild shows what is being built and for how long: in one updated line on a
+// terminal, else in a new line each time.
 func (c *console) showBuild() {
 	c.builds.mu.Lock()
 	defer c.builds.mu.Unlock()
@@ -71,7 +72,8 @@ func (c *console) showBuild() {
 	}
 	names := slices.Sorted(maps.Keys(c.builds.building))
 	began := slices.MinFunc(slices.Collect(maps.Values(c.builds.building)), time.Time.Compare)
-	line := c.line("build", 0, "%s", "compiling "+strings.Join(names, ", ")+"  "+time.Since(began).Round(time.Second).String())
+	line := c.line("build", 0, "%s", "compiling "+strings.Join(names,
+		", ")+"  "+time.Since(began).Round(time.Second).String())
 	if !c.out.IsTerminal() {
 		c.out.Print(line + "\n")
 		return

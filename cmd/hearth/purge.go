@@ -20,13 +20,17 @@ func newQueuesPurge(c *client) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "purge NAME",
 		Short: "Delete the queued and delayed calls of a function",
-		Long: `Deletes calls that are not in flight: --queued those that wait for delivery or for a retry, --delayed those that wait for their
-time; without either, both. They make no callbacks, and their Idempotency-Keys may be used again.
+		Long: `Deletes calls that are not in flight: --queued those that wait for delivery or
+for a retry, --delayed those that wait for their time; without either, both.
+They make no callbacks, and their Idempotency-Keys may be used again.
 
-NAME is a function, or one of its queues: FUNCTION:calls or FUNCTION:callbacks. Calls in flight go on (see hearth cancel), and dead
-letters stay (see hearth dead purge). Messages of topics belong to the functions that publish them, and cannot be purged.`,
-		Example: "  hearth queues purge report\n  hearth queues purge report --delayed --yes\n  hearth queues purge report:callbacks --yes",
-		Args:    cobra.ExactArgs(1),
+NAME is a function, or one of its queues: FUNCTION:calls or FUNCTION:callbacks.
+Calls in flight go on (see hearth cancel), and dead letters stay (see hearth
+dead purge). Messages of topics belong to the functions that publish them, and
+cannot be purged.`,
+		Example: "  hearth queues purge report\n  hearth queues purge report --delayed --yes\n" +
+			"  hearth queues purge report:callbacks --yes",
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			name := args[0]
 			if !strings.Contains(name, ":") {
@@ -59,7 +63,8 @@ letters stay (see hearth dead purge). Messages of topics belong to the functions
 // confirmPurge shows how many calls would be purged, and asks for confirmation.
 func (c *client) confirmPurge(cmd *cobra.Command, name string, queued, delayed bool) error {
 	var list []gateway.Queue
-	if err := c.do(cmd.Context(), http.MethodGet, "/system/queues?queue="+url.QueryEscape(name), nil, &list); err != nil {
+	if err := c.do(cmd.Context(), http.MethodGet, "/system/queues?queue="+url.QueryEscape(name), nil,
+		&list); err != nil {
 		return c.explainQueue(cmd.Context(), deadFilter{queue: name}, err)
 	}
 	var parts []string
@@ -69,7 +74,8 @@ func (c *client) confirmPurge(cmd *cobra.Command, name string, queued, delayed b
 	if delayed {
 		parts = append(parts, fmt.Sprintf("%d delayed", list[0].Delayed))
 	}
-	_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "purge %s of %s for good? [y/N] ", strings.Join(parts, " and "), name)
+	_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "purge %s of %s for good? [y/N] ",
+		strings.Join(parts, " and "), name)
 	answer, err := bufio.NewReader(cli.Input(cmd.Context(), cmd.InOrStdin())).ReadString('\n')
 	if text := strings.ToLower(strings.TrimSpace(answer)); text != "y" && text != "yes" {
 		if err != nil && !errors.Is(err, io.EOF) {

@@ -20,7 +20,8 @@ import (
 func (n *testNode) oneQueue(name string) gateway.Queue {
 	n.t.Helper()
 	var list []gateway.Queue
-	require.Equal(n.t, http.StatusOK, n.system(http.MethodGet, "/system/queues?queue="+name+":calls", nil, &list))
+	require.Equal(n.t, http.StatusOK, n.system(http.MethodGet,
+		"/system/queues?queue="+name+":calls", nil, &list))
 	return list[0]
 }
 
@@ -31,9 +32,14 @@ func TestDelayedCallIsMadeAtItsTime(t *testing.T) {
 	began := time.Now()
 	res, _ := n.do(http.MethodPost, "/async-function/probe", "", "X-Delay", "400ms")
 	require.Equal(t, http.StatusAccepted, res.StatusCode)
-	res, _ = n.do(http.MethodPost, "/async-function/probe", "", "X-Deliver-At", time.Now().Add(time.Hour).Format(time.RFC3339))
+	res, _ = n.do(http.MethodPost, "/async-function/probe", "", "X-Deliver-At",
+		time.Now().Add(time.Hour).Format(time.RFC3339))
 	require.Equal(t, http.StatusAccepted, res.StatusCode)
-	eventually(t, func() bool { q := n.oneQueue("probe"); return q.Delayed == 1 && q.Waiting+q.Leased+q.Due == 0 })
+	eventually(t, func() bool {
+		q := n.oneQueue("probe")
+		return q.Delayed == 1 &&
+			q.Waiting+q.Leased+q.Due == 0
+	})
 	require.GreaterOrEqual(t, time.Since(began), 400*time.Millisecond)
 	f, err := n.client.GetFunctions(t.Context(), "")
 	require.NoError(t, err)
@@ -59,13 +65,15 @@ func TestCancelledCallIsNotMadeOrIsBrokenOff(t *testing.T) {
 	var out map[string]int
 	require.Equal(t, http.StatusAccepted, n.system(http.MethodDelete, "/async-function/"+running, nil, &out))
 	require.Equal(t, map[string]int{"cancelled": 1}, out)
-	require.Equal(t, http.StatusAccepted, n.system(http.MethodDelete, "/async-function/in%20an%20hour?function=probe", nil, &out))
+	require.Equal(t, http.StatusAccepted, n.system(http.MethodDelete,
+		"/async-function/in%20an%20hour?function=probe", nil, &out))
 	require.Equal(t, redis.Depth{}, n.oneQueue("probe").Depth)
 	eventually(t, func() bool {
 		load, _ := n.router.Load(hearth.Name{Function: "probe", Namespace: hearth.DefaultNamespace})
 		return load.InFlight == 0 // broken off
 	})
-	for _, path := range []string{"/async-function/" + running, "/async-function/nobody", "/async-function/x?function=other"} {
+	for _, path := range []string{"/async-function/" + running, "/async-function/nobody",
+		"/async-function/x?function=other"} {
 		require.Equal(t, http.StatusNotFound, n.system(http.MethodDelete, path, nil, nil))
 	}
 	require.Equal(t, http.StatusBadRequest, n.system(http.MethodDelete, "/async-function/", nil, nil))
@@ -88,7 +96,8 @@ func TestDeadLettersAreChosenExportedRedrivenAndPurged(t *testing.T) {
 	n := newTestNode(t)
 	n.deploy("probe")
 	n.deploy("other")
-	for _, path := range []string{"probe?status=500", "probe?status=422", "probe?status=502", "other?status=500"} {
+	for _, path := range []string{"probe?status=500", "probe?status=422", "probe?status=502",
+		"other?status=500"} {
 		res, _ := n.do(http.MethodPost, "/async-function/"+path, "the body")
 		require.Equal(t, http.StatusAccepted, res.StatusCode)
 	}
@@ -142,8 +151,10 @@ func TestDeadLettersAreChosenExportedRedrivenAndPurged(t *testing.T) {
 	require.Len(t, list("--reason", "502")[0].Failures, 4, "those before the redrive among them")
 	_, err = n.run("dead", "purge", "probe:calls", "1-1", "--status", "500")
 	require.ErrorContains(t, err, "need --all")
-	require.Equal(t, http.StatusBadRequest, n.system(http.MethodGet, "/system/dead-letters?before=yesterday", nil, nil))
-	require.Equal(t, http.StatusBadRequest, n.system(http.MethodGet, "/system/dead-letters/export?status=many", nil, nil))
+	require.Equal(t, http.StatusBadRequest, n.system(http.MethodGet,
+		"/system/dead-letters?before=yesterday", nil, nil))
+	require.Equal(t, http.StatusBadRequest, n.system(http.MethodGet,
+		"/system/dead-letters/export?status=many", nil, nil))
 }
 
 func TestQueueThatIsFullSaysSo(t *testing.T) {

@@ -37,9 +37,11 @@ func newQueues() *cobra.Command {
 		Use:     "queues",
 		Aliases: []string{"queue"},
 		Short:   "List the queues and how many messages each has",
-		Long: `Lists the queues. QUEUED messages wait to be delivered; RETRYING says how many of them failed and wait for their next attempt. IN FLIGHT
-ones are being worked on. DELAYED ones wait for their time, as X-Delay says. DEAD ones are dead letters: see hearth dead.
-While a message is retried, the reason of the last failed attempt is shown beside its queue.`,
+		Long: `Lists the queues. QUEUED messages wait to be delivered; RETRYING says how many
+of them failed and wait for their next attempt. IN FLIGHT ones are being worked
+on. DELAYED ones wait for their time, as X-Delay says. DEAD ones are dead
+letters: see hearth dead. While a message is retried, the reason of the last
+failed attempt is shown beside its queue.`,
 		Example: "  hearth queues\n  hearth queues --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -68,8 +70,18 @@ func (c *client) queues(ctx context.Context, function string) ([]queue, error) {
 	}
 	list := []queue{}
 	for _, q := range told {
-		list = append(list, queue{Name: q.Name, Function: q.Function, Deployed: q.Deployed,
-			Queued: q.Queued(), Retrying: q.Due, InFlight: q.Leased, Delayed: q.Delayed, Dead: q.Dead, Oldest: q.Oldest, LastError: q.LastError})
+		list = append(list, queue{
+			Name:      q.Name,
+			Function:  q.Function,
+			Deployed:  q.Deployed,
+			Queued:    q.Queued(),
+			Retrying:  q.Due,
+			InFlight:  q.Leased,
+			Delayed:   q.Delayed,
+			Dead:      q.Dead,
+			Oldest:    q.Oldest,
+			LastError: q.LastError,
+		})
 	}
 	return list, nil
 }
@@ -97,7 +109,8 @@ func showQueues(out io.Writer, list []queue) {
 		} else if q.LastError != nil {
 			note = oneLine(failureText(q.LastError))
 		}
-		rows = append(rows, []string{q.Name, strconv.Itoa(q.Queued), strconv.Itoa(q.Retrying), strconv.Itoa(q.InFlight), strconv.Itoa(q.Delayed), strconv.Itoa(q.Dead), note})
+		rows = append(rows, []string{q.Name, strconv.Itoa(q.Queued), strconv.Itoa(q.Retrying),
+			strconv.Itoa(q.InFlight), strconv.Itoa(q.Delayed), strconv.Itoa(q.Dead), note})
 	}
 	terminal.Table{Rows: rows, Whole: []int{1, 2, 3, 4, 5}}.Print(out)
 }

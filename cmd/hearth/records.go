@@ -18,10 +18,13 @@ func newRecords() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "records",
 		Short: "List records in Redis that Hearth does not use, and remove them",
-		Long: `Lists records in Redis that Hearth does not use: they are not signed with its secret-key, were changed or moved, are older than a
-version seen before, or are invalid. Each is listed with the reason and what to do about it. Usually there are none.`,
-		Example: "  hearth records\n  hearth records remove function oven.openfaas-fn\n  hearth records remove --all",
-		Args:    cobra.NoArgs,
+		Long: `Lists records in Redis that Hearth does not use: they are not signed with its
+secret-key, were changed or moved, are older than a version seen before, or are
+invalid. Each is listed with the reason and what to do about it. Usually there
+are none.`,
+		Example: "  hearth records\n  hearth records remove function oven.openfaas-fn\n" +
+			"  hearth records remove --all",
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			list, err := c.records(cmd.Context())
 			if err != nil {
@@ -40,13 +43,16 @@ func newRecordsRemove(c *client) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "remove KIND NAME",
 		Short: "Remove unused records",
-		Long: `Removes unused records: the one of that kind and name, all of a kind, or all with --all. Records signed with another secret-key may
-belong to another instance, and are removed only by name.`,
-		Example: "  hearth records remove function oven.openfaas-fn\n  hearth records remove usage\n  hearth records remove --all",
-		Args:    cobra.MaximumNArgs(2),
+		Long: `Removes unused records: the one of that kind and name, all of a kind, or all
+with --all. Records signed with another secret-key may belong to another
+instance, and are removed only by name.`,
+		Example: "  hearth records remove function oven.openfaas-fn\n  hearth records remove usage\n" +
+			"  hearth records remove --all",
+		Args: cobra.MaximumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if all == (len(args) > 0) {
-				return fmt.Errorf("give the kind and the name of a record, or --all; hearth records lists them")
+				return fmt.Errorf("give the kind and the name of a record, or --all; hearth records lists " +
+					"them")
 			}
 			list, err := c.records(cmd.Context())
 			if err != nil {
@@ -59,7 +65,8 @@ belong to another instance, and are removed only by name.`,
 					continue
 				}
 				path := "/system/records?" + url.Values{"kind": {r.Kind}, "name": {r.Name}}.Encode()
-				if err := c.do(cmd.Context(), http.MethodDelete, path, nil, nil); err != nil && statusOf(err) != http.StatusNotFound {
+				if err := c.do(cmd.Context(), http.MethodDelete, path, nil, nil); err != nil &&
+					statusOf(err) != http.StatusNotFound {
 					return err
 				}
 				removed = append(removed, r)
@@ -74,7 +81,8 @@ belong to another instance, and are removed only by name.`,
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&all, "all", false, "remove all unused records, except those signed with another secret-key")
+	cmd.Flags().BoolVar(&all, "all", false,
+		"remove all unused records, except those signed with another secret-key")
 	return cmd
 }
 
@@ -89,7 +97,8 @@ func listRecords(out io.Writer, list []redis.BadRecord) {
 		return
 	}
 	for _, r := range list {
-		_, _ = fmt.Fprintf(out, "%s %s\n  not used: %s\n  to do: %s\n", r.Kind, printable(r.Name), printable(r.Reason), printable(r.Fix))
+		_, _ = fmt.Fprintf(out, "%s %s\n  not used: %s\n  to do: %s\n", r.Kind, printable(r.Name),
+			printable(r.Reason), printable(r.Fix))
 	}
 }
 
@@ -104,6 +113,7 @@ func printable(text string) string {
 // hintOfRecords prints a hint if there are unused records.
 func (c *client) hintOfRecords(ctx context.Context, out io.Writer) {
 	if list, err := c.records(ctx); err == nil && len(list) > 0 { // a gateway that is not Hearth's has none
-		_, _ = fmt.Fprintf(out, "%d records in Redis are not used: \"hearth records\" shows which, and why\n", len(list))
+		_, _ = fmt.Fprintf(out, "%d records in Redis are not used: \"hearth records\" shows which, and why\n",
+			len(list))
 	}
 }

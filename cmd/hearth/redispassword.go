@@ -62,8 +62,8 @@ func (c serveConfig) withPassword(given string) (string, error) {
 	return u.String(), nil
 }
 
-// sharePassword makes the password of a Redis in another container, and the file that gives it to redis-server. wanted is one that an
-// operator has chosen, or "".
+// sharePassword makes the password of a Redis in another container, and the file that gives it to
+// redis-server. wanted is one that an operator has chosen, or "".
 func sharePassword(dir, wanted string) (password string, err error) {
 	if wanted == "" {
 		password, err = makePassword(dir)

@@ -56,7 +56,8 @@ func (n *testNode) listed(name string) (f function, ok bool) {
 
 func (n *testNode) remove(name string) {
 	n.t.Helper()
-	status := n.system(http.MethodDelete, "/system/functions", types.DeleteFunctionRequest{FunctionName: name}, nil)
+	status := n.system(http.MethodDelete, "/system/functions",
+		types.DeleteFunctionRequest{FunctionName: name}, nil)
 	require.Equal(n.t, http.StatusAccepted, status)
 }
 
@@ -105,7 +106,8 @@ func TestRemovalDoesNotWaitForCallsAndADeploymentGoesOnBesideThem(t *testing.T) 
 	var one function
 	require.Equal(t, http.StatusOK, n.system(http.MethodGet, "/system/function/probe", nil, &one))
 	require.True(t, one.Terminating)
-	require.Equal(t, http.StatusNotFound, n.system(http.MethodDelete, "/system/functions", types.DeleteFunctionRequest{FunctionName: "probe"}, nil), "it is removed already")
+	require.Equal(t, http.StatusNotFound, n.system(http.MethodDelete, "/system/functions",
+		types.DeleteFunctionRequest{FunctionName: "probe"}, nil), "it is removed already")
 
 	status, err := n.client.Update(t.Context(), types.FunctionDeployment{Service: "probe", Image: probeImage})
 	require.Error(t, err)
@@ -131,7 +133,8 @@ func TestRemovalDoesNotWaitForCallsAndADeploymentGoesOnBesideThem(t *testing.T) 
 		return len(q) == 2 && q[0].Depth == platform.Depth{} && q[1].Depth == platform.Depth{}
 	})
 	f, _ = n.listed("probe")
-	require.EqualValues(t, 3, f.InvocationCount, "the call that was queued for the old one was made once, by it")
+	require.EqualValues(t, 3, f.InvocationCount,
+		"the call that was queued for the old one was made once, by it")
 }
 
 func TestRemovedFunctionIsGoneWhenItsCallsHaveEnded(t *testing.T) {
@@ -175,14 +178,16 @@ func TestTheBillHasWhatAFunctionUsedWhileItDrained(t *testing.T) {
 	n.deploy("probe", patient)
 	query, open = gate(t)
 	scaled := n.begin("probe", query)
-	require.Equal(t, http.StatusAccepted, n.system(http.MethodPost, "/system/scale-function/probe", types.ScaleServiceRequest{ServiceName: "probe"}, nil))
+	require.Equal(t, http.StatusAccepted, n.system(http.MethodPost, "/system/scale-function/probe",
+		types.ScaleServiceRequest{ServiceName: "probe"}, nil))
 	before = n.billed()
 	eventually(t, func() bool { return n.billed().ReplicaSeconds > before.ReplicaSeconds+1 })
 	open()
 	require.Equal(t, http.StatusOK, <-scaled)
 }
 
-// crashed is the Redis that a hearth leaves which is killed now: as it is at this moment, and with its name free again.
+// crashed is the Redis that a hearth leaves which is killed now: as it is at
+// this moment, and with its name free again.
 func crashed(t *testing.T, raw redis.UniversalClient) redis.UniversalClient {
 	t.Helper()
 	left := chaintest.Redis(t)
@@ -197,8 +202,8 @@ func crashed(t *testing.T, raw redis.UniversalClient) redis.UniversalClient {
 	return left
 }
 
-// TestRemovalOutlivesACrash: a hearth is killed when it has answered a removal, and before the function's calls have ended. The next one
-// has no such function, and what was accepted for it and not done is kept.
+// TestRemovalOutlivesACrash: a hearth is killed when it has answered a removal, and before the function's
+// calls have ended. The next one has no such function, and what was accepted for it and not done is kept.
 func TestRemovalOutlivesACrash(t *testing.T) {
 	t.Parallel()
 	raw, state := chaintest.Redis(t), t.TempDir()
@@ -219,7 +224,8 @@ func TestRemovalOutlivesACrash(t *testing.T) {
 	require.Empty(t, left.Keys(t.Context(), "*{fn:probe*").Val())
 }
 
-// TestQueuedCallOfAFunctionThatIsRemovedOutlivesACrash: nobody knows how far it got, so it is made when the function is back.
+// TestQueuedCallOfAFunctionThatIsRemovedOutlivesACrash: nobody knows how far it got,
+// so it is made when the function is back.
 func TestQueuedCallOfAFunctionThatIsRemovedOutlivesACrash(t *testing.T) {
 	t.Parallel()
 	raw, state := chaintest.Redis(t), t.TempDir()
@@ -243,7 +249,8 @@ func TestQueuedCallOfAFunctionThatIsRemovedOutlivesACrash(t *testing.T) {
 	eventually(t, func() bool { return again.queuesOf("probe")[0].Depth == platform.Depth{} })
 }
 
-// TestTheOtherHearthDrainsToo: each finishes its own calls of a function that was removed, and whoever is last leaves nothing.
+// TestTheOtherHearthDrainsToo: each finishes its own calls of a function that was
+// removed, and whoever is last leaves nothing.
 func TestTheOtherHearthDrainsToo(t *testing.T) {
 	t.Parallel()
 	a, b, log := twoNodes(t)
@@ -254,7 +261,11 @@ func TestTheOtherHearthDrainsToo(t *testing.T) {
 	a.remove("probe")
 	eventually(t, func() bool { f, ok := b.listed("probe"); return ok && f.Terminating })
 	b.deploy("probe", patient)
-	eventually(t, func() bool { f, _ := a.listed("probe"); return !f.Terminating && f.AvailableReplicas == 1 })
+	eventually(t, func() bool {
+		f, _ := a.listed("probe")
+		return !f.Terminating &&
+			f.AvailableReplicas == 1
+	})
 	still(t, ofA, "it waits at its gate")
 	still(t, ofB, "it waits at its gate")
 	b.remove("probe")
@@ -280,12 +291,20 @@ func TestAnUpdateDoesNotWaitForCallsAndTheQueueGoesOn(t *testing.T) {
 	require.Equal(t, http.StatusAccepted, res.StatusCode)
 	eventually(t, func() bool { return n.load("probe") == 1 })
 	n.update(patient, one, env("2"))
-	eventually(t, func() bool { f, _ := n.listed("probe"); return f.Draining == 1 && f.AvailableReplicas == 1 })
+	eventually(t, func() bool {
+		f, _ := n.listed("probe")
+		return f.Draining == 1 &&
+			f.AvailableReplicas == 1
+	})
 	for range 3 {
 		res, _ = n.do(http.MethodPost, "/async-function/probe", "")
 		require.Equal(t, http.StatusAccepted, res.StatusCode)
 	}
-	eventually(t, func() bool { f, _ := n.listed("probe"); return f.InvocationCount == 4 && n.load("probe") == 1 })
+	eventually(t, func() bool {
+		f, _ := n.listed("probe")
+		return f.InvocationCount == 4 &&
+			n.load("probe") == 1
+	})
 	open()
 	eventually(t, func() bool { f, _ := n.listed("probe"); return f.Draining == 0 && n.load("probe") == 0 })
 }

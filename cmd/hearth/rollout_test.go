@@ -21,7 +21,8 @@ import (
 func TestFiftyUpdatesInARowFailNoCall(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
-	n.deploy("probe", env("0"), func(d *types.FunctionDeployment) { (*d.Labels)["com.openfaas.scale.min"] = "2" })
+	n.deploy("probe", env("0"),
+		func(d *types.FunctionDeployment) { (*d.Labels)["com.openfaas.scale.min"] = "2" })
 	n.says("env=V", "0")
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
@@ -30,7 +31,8 @@ func TestFiftyUpdatesInARowFailNoCall(t *testing.T) {
 	for range 4 {
 		callers.Go(func() {
 			for ctx.Err() == nil {
-				if res, text := n.do(http.MethodPost, "/function/probe?env=V", ""); res.StatusCode != http.StatusOK {
+				if res, text := n.do(http.MethodPost, "/function/probe?env=V",
+					""); res.StatusCode != http.StatusOK {
 					t.Errorf("%s: %s", res.Status, text)
 					return
 				}
@@ -42,7 +44,11 @@ func TestFiftyUpdatesInARowFailNoCall(t *testing.T) {
 		v := fmt.Sprint(i)
 		n.update(env(v), func(d *types.FunctionDeployment) { (*d.Labels)["com.openfaas.scale.min"] = "2" })
 		if i%5 == 0 {
-			eventually(t, func() bool { load, _ := n.router.Load(probeName); return load.Known == 2 && load.Available == 2 })
+			eventually(t, func() bool {
+				load, _ := n.router.Load(probeName)
+				return load.Known == 2 &&
+					load.Available == 2
+			})
 			n.says("env=V", v)
 		}
 	}
@@ -82,7 +88,8 @@ func TestAVersionThatNeverGetsReadyIsRolledBack(t *testing.T) {
 	var callers sync.WaitGroup
 	callers.Go(func() {
 		for ctx.Err() == nil {
-			if res, text := n.do(http.MethodPost, "/function/probe?env=V", ""); res.StatusCode != http.StatusOK || text != "good" {
+			if res, text := n.do(http.MethodPost, "/function/probe?env=V",
+				""); res.StatusCode != http.StatusOK || text != "good" {
 				t.Errorf("%s: %s", res.Status, text)
 				return
 			}
@@ -93,7 +100,11 @@ func TestAVersionThatNeverGetsReadyIsRolledBack(t *testing.T) {
 	require.Contains(t, f.Rollback.Reason, "no flour today")
 	require.Equal(t, probeImage, f.Rollback.Image)
 	require.Equal(t, "good", f.EnvVars["V"], "what is told is what runs")
-	eventually(t, func() bool { load, _ := n.router.Load(probeName); return load.Known == 1 && load.Failing == "" })
+	eventually(t, func() bool {
+		load, _ := n.router.Load(probeName)
+		return load.Known == 1 &&
+			load.Failing == ""
+	})
 	require.Len(t, n.queuesOf("probe"), 2, "its calls, and the old topic again")
 	n.put("{shop}.opened")
 	eventually(t, func() bool { return raw.XLen(t.Context(), "{shop}.opened").Val() == 0 })
@@ -122,7 +133,8 @@ func TestARebuiltImageThatCannotStartIsRolledBack(t *testing.T) {
 	n.deploy("probe", env("good"))
 	n.says("env=V", "good")
 	broken := filepath.Join(t.TempDir(), "broken")
-	require.NoError(t, os.WriteFile(broken, []byte("#!/bin/sh\necho the oven is broken >&2\nexit 3\n"), 0o700))
+	require.NoError(t, os.WriteFile(broken, []byte("#!/bin/sh\necho the oven is broken >&2\nexit 3\n"),
+		0o700))
 	require.NoError(t, processImages(n.cfg.State).Put(t.Context(), probeImage, broken))
 	n.update(env("good"))
 	require.Contains(t, n.rolledBack().Rollback.Reason, "the oven is broken")

@@ -34,11 +34,13 @@ func newScale() *cobra.Command {
 			}
 			replicas, err := strconv.ParseUint(args[1], 10, 20)
 			if err != nil {
-				return &cli.ExitError{Code: cli.CodeUsage, Err: fmt.Errorf("REPLICAS is %q, want a whole number from 0", args[1])}
+				return &cli.ExitError{Code: cli.CodeUsage,
+					Err: fmt.Errorf("REPLICAS is %q, want a whole number from 0", args[1])}
 			}
 			in := map[string]any{"serviceName": n.Function, "namespace": n.Namespace, "replicas": replicas}
 			done := scaled{n.Function, n.Namespace, replicas}
-			if err := c.do(cmd.Context(), http.MethodPost, "/system/scale-function/"+url.PathEscape(n.Function), in, nil); err != nil {
+			if err := c.do(cmd.Context(), http.MethodPost,
+				"/system/scale-function/"+url.PathEscape(n.Function), in, nil); err != nil {
 				return c.explain(cmd.Context(), n, err)
 			}
 			return c.print(cmd, done, func(out io.Writer) {

@@ -27,17 +27,20 @@ func newSecret() *cobra.Command {
 		Use:     "secret",
 		Aliases: []string{"secrets"},
 		Short:   "List, create, update and delete the secrets of functions",
-		Long: `A function reads its secrets from files. Nothing prints the value of one, and none is taken from the command line, where every user of
-the machine could read it. "hearth secrets" lists them.`,
+		Long: `A function reads its secrets from files. Nothing prints the value of one, and
+none is taken from the command line, where every user of the machine could read
+it. "hearth secrets" lists them.`,
 		Example: "  hearth secrets\n  openssl rand -hex 16 | hearth secret create manager-key",
 		Args:    cobra.NoArgs,
 		RunE:    listIfPlural("secrets", list),
 	}
 	c.flags(cmd)
-	cmd.PersistentFlags().StringVarP(&namespace, "namespace", "n", "", "the namespace (default "+hearth.DefaultNamespace+")")
+	cmd.PersistentFlags().StringVarP(&namespace, "namespace", "n", "",
+		"the namespace (default "+hearth.DefaultNamespace+")")
 	_ = cmd.RegisterFlagCompletionFunc("namespace", c.completeNamespaces)
 	cmd.AddCommand(list, newSecretPut(c, &namespace, "create", "Create a secret", http.MethodPost),
-		newSecretPut(c, &namespace, "update", "Give a secret another value", http.MethodPut), newSecretDelete(c, &namespace))
+		newSecretPut(c, &namespace, "update", "Give a secret another value", http.MethodPut),
+		newSecretDelete(c, &namespace))
 	return cmd
 }
 
@@ -112,13 +115,17 @@ func newSecretPut(c *client, namespace *string, name, short, method string) *cob
 	cmd := &cobra.Command{
 		Use:   name + " NAME",
 		Short: short,
-		Long: short + `. The value is read from standard input, or from a file; on a terminal it is asked for, and not shown. White space around a
-text is taken off, as faas-cli does; --trim=false keeps it. Bytes that are no text are kept as they are.`,
-		Example: fmt.Sprintf("  openssl rand -hex 16 | hearth secret %[1]s manager-key\n  hearth secret %[1]s tls-key --from-file key.der", name),
-		Args:    cobra.ExactArgs(1),
+		Long: short + `. The value comes from standard input or a file; on a terminal
+the command prompts for it without showing it. White space around a text value
+is removed, as faas-cli does; --trim=false keeps it. Binary values stay as they
+are.`,
+		Example: fmt.Sprintf("  openssl rand -hex 16 | hearth secret %[1]s manager-key\n"+
+			"  hearth secret %[1]s tls-key --from-file key.der", name),
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("from-literal") {
-				return fmt.Errorf("--from-literal would show the value to every user of this machine: give it on standard input, or with --from-file, and take it off your shell's history")
+				return fmt.Errorf("--from-literal would show the value to every user of this machine: give " +
+					"it on standard input, or with --from-file, and take it off your shell's history")
 			}
 			value, err := readSecret(cmd, file, trim)
 			if err != nil {
@@ -132,7 +139,8 @@ text is taken off, as faas-cli does; --trim=false keeps it. Bytes that are no te
 			if err != nil {
 				return c.explainSecret(cmd.Context(), args[0], *namespace, err)
 			}
-			return c.print(cmd, secretName(args[0], *namespace), func(out io.Writer) { _, _ = fmt.Fprintf(out, "%sd %s\n", name, args[0]) })
+			return c.print(cmd, secretName(args[0], *namespace),
+				func(out io.Writer) { _, _ = fmt.Fprintf(out, "%sd %s\n", name, args[0]) })
 		},
 	}
 	cmd.Flags().StringVar(&file, "from-file", "", "file with the value; - is standard input")
@@ -184,7 +192,8 @@ func newSecretDelete(c *client, namespace *string) *cobra.Command {
 			if err := c.do(cmd.Context(), http.MethodDelete, "/system/secrets", s, nil); err != nil {
 				return c.explainSecret(cmd.Context(), args[0], *namespace, err)
 			}
-			return c.print(cmd, secretName(args[0], *namespace), func(out io.Writer) { _, _ = fmt.Fprintf(out, "deleted %s\n", args[0]) })
+			return c.print(cmd, secretName(args[0], *namespace),
+				func(out io.Writer) { _, _ = fmt.Fprintf(out, "deleted %s\n", args[0]) })
 		},
 	}
 }
@@ -215,5 +224,6 @@ func (c *client) explainSecret(ctx context.Context, name, namespace string, err 
 	for _, s := range list {
 		names = append(names, s.Name)
 	}
-	return &refusal{http.StatusNotFound, err.Error() + "; " + meant(name, names, "hearth secret list shows them")}
+	return &refusal{http.StatusNotFound, err.Error() + "; " +
+		meant(name, names, "hearth secret list shows them")}
 }

@@ -29,11 +29,13 @@ func TestSecretsOverREST(t *testing.T) {
 	status, err = n.client.CreateSecret(t.Context(), types.Secret{Name: "api.key", Value: "hush-2"})
 	require.Equal(t, http.StatusConflict, status)
 	require.ErrorContains(t, err, "update it")
-	_, err = n.client.CreateSecret(t.Context(), types.Secret{Name: "api.key", Namespace: "shop", Value: "hush-3"})
+	_, err = n.client.CreateSecret(t.Context(), types.Secret{Name: "api.key",
+		Namespace: "shop", Value: "hush-3"})
 	require.ErrorContains(t, err, "no namespace shop")
 	_, err = n.client.CreateNamespace(t.Context(), types.FunctionNamespace{Name: "shop"})
 	require.NoError(t, err)
-	status, err = n.client.CreateSecret(t.Context(), types.Secret{Name: "api.key", Namespace: "shop", Value: "hush-3"})
+	status, err = n.client.CreateSecret(t.Context(),
+		types.Secret{Name: "api.key", Namespace: "shop", Value: "hush-3"})
 	require.NoError(t, err, "another namespace's is another secret")
 	require.Equal(t, http.StatusCreated, status)
 
@@ -75,9 +77,10 @@ func TestSecretsOfBytesThatAreNoText(t *testing.T) {
 	}{
 		"text":               {types.Secret{Value: "text"}, "text"},
 		"trimmed-by-the-cli": {types.Secret{Value: "text", RawValue: []byte("text\n")}, "text"},
-		"binary":             {types.Secret{Value: "\ufffd\x00", RawValue: []byte("\xff\x00\n")}, "\xff\x00\n"},
-		"raw-only":           {types.Secret{RawValue: []byte("raw\n")}, "raw\n"},
-		"blank":              {types.Secret{RawValue: []byte("\n")}, "\n"},
+		"binary": {types.Secret{Value: "\ufffd\x00",
+			RawValue: []byte("\xff\x00\n")}, "\xff\x00\n"},
+		"raw-only": {types.Secret{RawValue: []byte("raw\n")}, "raw\n"},
+		"blank":    {types.Secret{RawValue: []byte("\n")}, "\n"},
 	} {
 		c.sent.Name = name
 		_, err := n.client.CreateSecret(t.Context(), c.sent)
@@ -91,16 +94,21 @@ func TestSecretsOfBytesThatAreNoText(t *testing.T) {
 func TestSecretsThatCannotBeAreRefused(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
-	for _, name := range []string{"", "..", "../x", "a/b", ".hidden", "UPPER", "a..b", strings.Repeat("a", 254)} {
+	for _, name := range []string{"", "..", "../x", "a/b", ".hidden", "UPPER", "a..b",
+		strings.Repeat("a", 254)} {
 		for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete} {
-			require.Equal(t, http.StatusBadRequest, n.system(method, "/system/secrets", types.Secret{Name: name, Value: "x"}, nil), method+name)
+			require.Equal(t, http.StatusBadRequest,
+				n.system(method, "/system/secrets", types.Secret{Name: name, Value: "x"}, nil), method+name)
 		}
 	}
-	for _, bad := range []any{types.Secret{Name: "empty"}, map[string]any{"name": "a", "rawValue": "not base64!"}, map[string]any{"name": "a", "value": 7}, "x",
-		types.Secret{Name: "a", Namespace: "../..", Value: "x"}, types.Secret{Name: "large", Value: strings.Repeat("x", 1<<20)}} {
+	for _, bad := range []any{types.Secret{Name: "empty"},
+		map[string]any{"name": "a", "rawValue": "not base64!"}, map[string]any{"name": "a", "value": 7}, "x",
+		types.Secret{Name: "a", Namespace: "../..", Value: "x"},
+		types.Secret{Name: "large", Value: strings.Repeat("x", 1<<20)}} {
 		require.Equal(t, http.StatusBadRequest, n.system(http.MethodPost, "/system/secrets", bad, nil))
 	}
-	require.Equal(t, http.StatusBadRequest, n.system(http.MethodGet, "/system/secrets?namespace=..%2F..", nil, nil))
+	require.Equal(t, http.StatusBadRequest, n.system(http.MethodGet,
+		"/system/secrets?namespace=..%2F..", nil, nil))
 	entries, err := filepath.Glob(filepath.Join(n.cfg.State, "secrets", "[^.]*"))
 	require.NoError(t, err)
 	require.Empty(t, entries, "nothing was written")
@@ -142,7 +150,8 @@ func TestASecretThatFunctionsUseIsNotDeleted(t *testing.T) {
 	require.NoError(t, n.client.DeleteFunction(t.Context(), "two", ""))
 	require.NoError(t, n.client.DeleteSecret(t.Context(), "key", ""))
 
-	status, err := n.client.Deploy(t.Context(), types.FunctionDeployment{Service: "one", Image: probeImage, Secrets: []string{"key"}})
+	status, err := n.client.Deploy(t.Context(), types.FunctionDeployment{Service: "one", Image: probeImage,
+		Secrets: []string{"key"}})
 	require.Equal(t, http.StatusBadRequest, status)
 	require.ErrorContains(t, err, "faas-cli secret create key")
 }

@@ -9,11 +9,13 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// selecting are the flags that select what a command acts on. Without one, it would act on more, or on something else.
-var selecting = []string{"namespace", "function", "queue", "filter", "reason", "before", "after", "older-than", "gateway", "state"}
+// selecting are the flags that select what a command acts on. Without one, it
+// would act on more, or on something else.
+var selecting = []string{"namespace", "function", "queue", "filter", "reason", "before", "after",
+	"older-than", "gateway", "state"}
 
-// selectSomething makes selecting flags reject an empty value. It usually comes from an unset variable in a script:
-// hearth delete oven --namespace "$NAMESPACE" would remove the oven of the default namespace.
+// selectSomething makes selecting flags reject an empty value. It usually comes from an unset variable in a
+// script: hearth delete oven --namespace "$NAMESPACE" would remove the oven of the default namespace.
 func selectSomething(cmd *cobra.Command) {
 	guard := func(f *pflag.Flag) {
 		if _, is := f.Value.(something); !is && slices.Contains(selecting, f.Name) {

@@ -10,8 +10,10 @@ import (
 func TestSelectingFlagsWantAValue(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
-		{"delete", "oven", "--namespace", ""}, {"delete", "oven", "-n", ""}, {"scale", "oven", "0", "--namespace="}, {"logs", "oven", "-n", " "},
-		{"secret", "remove", "key", "-n", ""}, {"dead", "purge", "--all", "--function", ""}, {"dead", "purge", "--all", "--queue="}, {"dead", "redrive", "--all", "--reason", ""},
+		{"delete", "oven", "--namespace", ""}, {"delete", "oven", "-n", ""},
+		{"scale", "oven", "0", "--namespace="}, {"logs", "oven", "-n", " "},
+		{"secret", "remove", "key", "-n", ""}, {"dead", "purge", "--all", "--function", ""},
+		{"dead", "purge", "--all", "--queue="}, {"dead", "redrive", "--all", "--reason", ""},
 		{"deploy", "--filter", ""}, {"cancel", "call", "--function", ""},
 	} {
 		root, out := newRoot(), &bytes.Buffer{}

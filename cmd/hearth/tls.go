@@ -16,9 +16,9 @@ import (
 	"time"
 )
 
-// A certificate is the gateway's own, from two files. They are read again when they are others, so that a renewal needs no
-// restart. A pair that cannot be used is said once, and the one before stays in use: whoever renews writes two files, and not
-// both at once.
+// A certificate is the gateway's own, from two files. They are read again when they are others, so that a
+// renewal needs no restart. A pair that cannot be used is said once, and the one before stays in use: whoever
+// renews writes two files, and not both at once.
 type certificate struct {
 	certFile, keyFile string
 	log               *slog.Logger
@@ -37,7 +37,8 @@ func loadCertificate(certFile, keyFile string, log *slog.Logger) (*certificate, 
 		return nil, err
 	}
 	if end := c.current.Leaf.NotAfter; time.Now().After(end) {
-		log.Warn("the certificate is not valid any more: clients will refuse it until it is renewed", "file", certFile, "ended", end)
+		log.Warn("the certificate is not valid any more: clients will refuse it until it is renewed", "file",
+			certFile, "ended", end)
 	}
 	return c, nil
 }
@@ -76,15 +77,18 @@ func sameFile(a, b os.FileInfo) bool {
 	return os.SameFile(a, b) && a.ModTime().Equal(b.ModTime()) && a.Size() == b.Size()
 }
 
-// serverConfig returns the TLS configuration of servers, or nil without a certificate. net/http negotiates HTTP/2.
+// serverConfig returns the TLS configuration of servers, or nil without a
+// certificate. net/http negotiates HTTP/2.
 func (c *certificate) serverConfig() *tls.Config {
 	if c == nil {
 		return nil
 	}
-	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}, GetCertificate: c.get}
+	return &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"},
+		GetCertificate: c.get}
 }
 
-// host is how people reach an address by this certificate: by the address, if the certificate is for it, or by its first name.
+// host is how people reach an address by this certificate: by the address, if the
+// certificate is for it, or by its first name.
 func (c *certificate) host(address net.Addr) string {
 	ip, port, err := net.SplitHostPort(address.String())
 	c.mu.Lock()
@@ -108,20 +112,22 @@ func (c *certificate) covers(name string) bool {
 	return c.current.Leaf.VerifyHostname(name) == nil
 }
 
-// client is for calls of this hearth to itself. It trusts this certificate and no other, whatever names it is for.
+// client is for calls of this hearth to itself. It trusts this certificate and
+// no other, whatever names it is for.
 func (c *certificate) client(address net.Addr) *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return (&net.Dialer{}).DialContext(ctx, network, address.String())
 		},
-		TLSClientConfig: &tls.Config{InsecureSkipVerify: true, VerifyConnection: func(s tls.ConnectionState) error {
-			c.mu.Lock()
-			defer c.mu.Unlock()
-			if !bytes.Equal(s.PeerCertificates[0].Raw, c.current.Certificate[0]) {
-				return errors.New("somebody else answers there")
-			}
-			return nil
-		}},
+		TLSClientConfig: &tls.Config{InsecureSkipVerify: true,
+			VerifyConnection: func(s tls.ConnectionState) error {
+				c.mu.Lock()
+				defer c.mu.Unlock()
+				if !bytes.Equal(s.PeerCertificates[0].Raw, c.current.Certificate[0]) {
+					return errors.New("somebody else answers there")
+				}
+				return nil
+			}},
 	}}
 }
 
@@ -136,17 +142,21 @@ func readPair(certFile, keyFile string) (*tls.Certificate, error) {
 		return nil, fmt.Errorf("--tls-key: %w", err)
 	}
 	if !hasBlock(cert, "CERTIFICATE") {
-		return nil, fmt.Errorf("--tls-cert: there is no certificate in %s: want PEM, with the server's certificate first and then its chain (certbot's fullchain.pem)", certFile)
+		return nil, fmt.Errorf("--tls-cert: there is no certificate in %s: want PEM, with the server's "+
+			"certificate first and then its chain (certbot's fullchain.pem)", certFile)
 	}
 	if bytes.Contains(key, []byte("ENCRYPTED")) { // in the block's type, or in a header of it
-		return nil, fmt.Errorf("--tls-key: the key in %s has a passphrase, which nobody could type here: take it off with openssl pkey", keyFile)
+		return nil, fmt.Errorf("--tls-key: the key in %s has a passphrase, which nobody could type here: "+
+			"take it off with openssl pkey", keyFile)
 	}
 	if !hasBlock(key, "PRIVATE KEY") {
-		return nil, fmt.Errorf("--tls-key: there is no private key in %s: want PEM (certbot's privkey.pem)", keyFile)
+		return nil, fmt.Errorf("--tls-key: there is no private key in %s: want PEM (certbot's privkey.pem)",
+			keyFile)
 	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		return nil, fmt.Errorf("--tls-cert %s and --tls-key %s do not work together: %w", certFile, keyFile, err)
+		return nil, fmt.Errorf("--tls-cert %s and --tls-key %s do not work together: %w",
+			certFile, keyFile, err)
 	}
 	return &pair, nil
 }

@@ -28,8 +28,14 @@ func issue(t *testing.T, serial int64, names ...string) (cert, key []byte) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
-	c := &x509.Certificate{SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "hearth"}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+	c := &x509.Certificate{
+		SerialNumber:          big.NewInt(serial),
+		Subject:               pkix.Name{CommonName: "hearth"},
+		NotBefore:             time.Now().Add(-time.Hour),
+		NotAfter:              time.Now().Add(time.Hour),
+		IsCA:                  true,
+		BasicConstraintsValid: true,
+	}
 	for _, name := range names {
 		if ip := net.ParseIP(name); ip != nil {
 			c.IPAddresses = append(c.IPAddresses, ip)
@@ -41,7 +47,8 @@ func issue(t *testing.T, serial int64, names ...string) (cert, key []byte) {
 	require.NoError(t, err)
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(private)
 	require.NoError(t, err)
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE",
+		Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
 }
 
 // place puts a file where another may be, as certbot does.
@@ -171,17 +178,20 @@ func TestTLSFilesThatCannotBeUsed(t *testing.T) {
 	}
 	good, goodKey := file("good.pem", cert), file("good.key", key)
 	for want, pair := range map[string][2]string{
-		"--tls-cert: open":         {filepath.Join(dir, "nothing"), goodKey},
-		"--tls-key: open":          {good, filepath.Join(dir, "nothing")},
-		"no certificate in":        {goodKey, goodKey},
-		"no private key in":        {good, good},
-		"do not work together":     {good, file("other.key", other)},
-		"has a passphrase":         {good, file("locked.key", pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("x")}))},
-		"good.pem and --tls-key /": {good, file("broken.key", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("x")}))},
+		"--tls-cert: open":     {filepath.Join(dir, "nothing"), goodKey},
+		"--tls-key: open":      {good, filepath.Join(dir, "nothing")},
+		"no certificate in":    {goodKey, goodKey},
+		"no private key in":    {good, good},
+		"do not work together": {good, file("other.key", other)},
+		"has a passphrase": {good, file("locked.key",
+			pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("x")}))},
+		"good.pem and --tls-key /": {good, file("broken.key",
+			pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte("x")}))},
 	} {
 		_, err := loadCertificate(pair[0], pair[1], slog.New(slog.DiscardHandler))
 		require.ErrorContains(t, err, want)
 	}
-	c := serveConfig{providerConfig: providerConfig{Provider: "process"}, Listen: "127.0.0.1:0", Fsync: "always", TLSCert: good}
+	c := serveConfig{providerConfig: providerConfig{Provider: "process"}, Listen: "127.0.0.1:0",
+		Fsync: "always", TLSCert: good}
 	require.ErrorContains(t, c.check(), "give both, or none")
 }

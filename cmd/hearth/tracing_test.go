@@ -46,11 +46,15 @@ func TestRetriesAndCallbackOfAQueuedCallAreOfItsTrace(t *testing.T) {
 	c := harness.NewCollector(t)
 	exportTo(t, c.URL)
 	called := make(chan string, 1)
-	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { called <- r.Header.Get("traceparent") }))
+	receiver := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter,
+		r *http.Request) {
+		called <- r.Header.Get("traceparent")
+	}))
 	t.Cleanup(receiver.Close)
 	n := newTestNode(t, callbacksHere)
 	n.deploy("probe")
-	res, text := n.do(http.MethodPost, "/async-function/probe?status=500", "x", "traceparent", "00-"+traceID+"-"+callerID+"-01", "X-Callback-Url", receiver.URL+"/secret")
+	res, text := n.do(http.MethodPost, "/async-function/probe?status=500", "x", "traceparent",
+		"00-"+traceID+"-"+callerID+"-01", "X-Callback-Url", receiver.URL+"/secret")
 	require.Equal(t, http.StatusAccepted, res.StatusCode, text)
 	told := <-called
 	eventually(t, func() bool { return len(c.Of(traceID)) >= 5 })
@@ -62,7 +66,8 @@ func TestRetriesAndCallbackOfAQueuedCallAreOfItsTrace(t *testing.T) {
 			require.NotContains(t, value, "secret")
 		}
 	}
-	served, sent, attempts, back := byKind["POST /async-function/probe"], byKind["send probe"], byKind["process probe"], byKind["callback of probe"]
+	served, sent := byKind["POST /async-function/probe"], byKind["send probe"]
+	attempts, back := byKind["process probe"], byKind["callback of probe"]
 	require.Len(t, served, 1)
 	require.Len(t, sent, 1)
 	require.Len(t, attempts, 2)
@@ -97,14 +102,16 @@ func TestTheWaitForAReplicaIsASpanOfItsCall(t *testing.T) {
 func TestATraceparentThatCannotBeReadBeginsANewTrace(t *testing.T) {
 	exportTo(t, harness.NewCollector(t).URL)
 	given := newTestNode(t).given()
-	for _, sent := range []string{"", "00-" + strings.Repeat("0", 32) + "-" + callerID + "-01", "00-xyz", "ff-" + traceID + "-" + callerID + "-01"} {
+	for _, sent := range []string{"", "00-" + strings.Repeat("0", 32) + "-" + callerID + "-01", "00-xyz",
+		"ff-" + traceID + "-" + callerID + "-01"} {
 		got := given("traceparent", sent, "tracestate", "a=b")
 		require.Regexp(t, "^00-[0-9a-f]{32}-[0-9a-f]{16}-01$", got.Get("traceparent"), sent)
 		require.NotContains(t, got.Get("traceparent"), callerID)
 		require.Empty(t, got.Get("tracestate"), "it is of another trace")
 	}
 	got := given("traceparent", "00-"+traceID+"-"+callerID+"-00", "tracestate", "a=b")
-	require.Regexp(t, "^00-"+traceID+"-[0-9a-f]{16}-00$", got.Get("traceparent"), "what the caller did not sample is not sampled")
+	require.Regexp(t, "^00-"+traceID+"-[0-9a-f]{16}-00$", got.Get("traceparent"),
+		"what the caller did not sample is not sampled")
 	require.Equal(t, "a=b", got.Get("tracestate"))
 }
 
@@ -112,7 +119,8 @@ func TestWithoutTracingNothingIsAdded(t *testing.T) {
 	for name, env := range map[string]map[string]string{
 		"no environment": {},
 		"disabled":       {"OTEL_SDK_DISABLED": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"},
-		"no exporter":    {"OTEL_TRACES_EXPORTER": "none", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"},
+		"no exporter": {"OTEL_TRACES_EXPORTER": "none",
+			"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for key, value := range env {
@@ -128,7 +136,10 @@ func TestWithoutTracingNothingIsAdded(t *testing.T) {
 }
 
 func TestACollectorThatRefusesIsToldOfOnceAndStopsNoCall(t *testing.T) {
-	refuses := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadRequest) }))
+	refuses := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter,
+		_ *http.Request) {
+		w.WriteHeader(http.StatusBadRequest)
+	}))
 	t.Cleanup(refuses.Close)
 	exportTo(t, refuses.URL)
 	t.Setenv("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "1")

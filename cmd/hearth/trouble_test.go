@@ -29,7 +29,8 @@ func TestCrashesAreCountedWithTheirReason(t *testing.T) {
 	require.Regexp(t, `panic: no flour, at functions/probe/handler.go:\d+$`, d.LastExit.Reason)
 	text, err := n.run("describe", "probe")
 	require.NoError(t, err)
-	require.Regexp(t, `restarts +1, the last at [-0-9: ]+: exit status 2: panic: no flour, at functions/probe/handler.go:\d+`, text)
+	require.Regexp(t, `restarts +1, the last at [-0-9: ]+: exit status 2: `+
+		`panic: no flour, at functions/probe/handler.go:\d+`, text)
 	text, err = n.run("list")
 	require.NoError(t, err)
 	require.Regexp(t, `FUNCTION +REPLICAS +RESTARTS.*\nprobe +1/1 +1 `, text)
@@ -38,11 +39,17 @@ func TestCrashesAreCountedWithTheirReason(t *testing.T) {
 func TestTheLastErrorIsShownWhileACallIsTriedAgain(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
-	n.deploy("probe", func(d *types.FunctionDeployment) { (*d.Annotations)["com.openfaas.retry.min_wait"] = "1h" })
+	n.deploy("probe", func(d *types.FunctionDeployment) {
+		(*d.Annotations)["com.openfaas.retry.min_wait"] = "1h"
+	})
 	res, _ := n.do(http.MethodPost, "/async-function/probe?status=500", "x")
 	require.Equal(t, http.StatusAccepted, res.StatusCode)
 	var queues []gateway.Queue
-	eventually(t, func() bool { queues = n.queuesOf("probe"); return len(queues) == 1 && queues[0].LastError != nil })
+	eventually(t, func() bool {
+		queues = n.queuesOf("probe")
+		return len(queues) == 1 &&
+			queues[0].LastError != nil
+	})
 	e := queues[0].LastError
 	require.Equal(t, 1, e.Attempt)
 	require.NotEmpty(t, e.Message)

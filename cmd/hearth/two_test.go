@@ -60,14 +60,19 @@ func (l *told) errors() (lines []string) {
 func twoNodes(t *testing.T) (a, b *testNode, log *told) {
 	t.Helper()
 	raw, log := chaintest.Redis(t), &told{}
-	a, b = startTestNode(t, raw, t.TempDir(), log.config, callbacksHere), startTestNode(t, raw, t.TempDir(), log.config, callbacksHere)
+	a, b = startTestNode(t, raw, t.TempDir(), log.config, callbacksHere), startTestNode(t, raw, t.TempDir(),
+		log.config, callbacksHere)
 	return a, b, log
 }
 
 // says waits until a function answers a call with a text.
 func (n *testNode) says(query, want string) {
 	n.t.Helper()
-	eventually(n.t, func() bool { _, text := n.do(http.MethodPost, "/function/probe?"+query, ""); return text == want })
+	eventually(n.t, func() bool {
+		_, text := n.do(http.MethodPost, "/function/probe?"+query,
+			"")
+		return text == want
+	})
 }
 
 func env(v string) func(*types.FunctionDeployment) {
@@ -76,7 +81,13 @@ func env(v string) func(*types.FunctionDeployment) {
 
 func (n *testNode) update(change ...func(*types.FunctionDeployment)) {
 	n.t.Helper()
-	d := types.FunctionDeployment{Service: "probe", Image: probeImage, EnvVars: map[string]string{"write_timeout": "5s"}, Labels: &map[string]string{}, Annotations: &map[string]string{}}
+	d := types.FunctionDeployment{
+		Service:     "probe",
+		Image:       probeImage,
+		EnvVars:     map[string]string{"write_timeout": "5s"},
+		Labels:      &map[string]string{},
+		Annotations: &map[string]string{},
+	}
 	for _, c := range change {
 		c(&d)
 	}
@@ -124,7 +135,8 @@ func TestWhatOneHearthDeploysUpdatesAndRemovesTheOtherFollows(t *testing.T) {
 	require.Empty(t, log.errors())
 }
 
-// TestChangesByBothAtOnce: whoever changes a function last is followed by the other, and the function has its queues.
+// TestChangesByBothAtOnce: whoever changes a function last is followed by the
+// other, and the function has its queues.
 func TestChangesByBothAtOnce(t *testing.T) {
 	t.Parallel()
 	a, b, log := twoNodes(t)
@@ -134,7 +146,8 @@ func TestChangesByBothAtOnce(t *testing.T) {
 	for _, n := range []*testNode{a, b} {
 		changers.Go(func() {
 			for i := range 15 {
-				d := types.FunctionDeployment{Service: "probe", Image: probeImage, EnvVars: map[string]string{"write_timeout": "5s", "V": fmt.Sprint(i)},
+				d := types.FunctionDeployment{Service: "probe", Image: probeImage,
+					EnvVars:     map[string]string{"write_timeout": "5s", "V": fmt.Sprint(i)},
 					Annotations: &map[string]string{"topic": fmt.Sprint("shop.t", rand.IntN(2))}}
 				switch rand.IntN(3) {
 				case 0:
@@ -335,7 +348,8 @@ func TestCopyOfAStateDirectoryIsRefused(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { _ = l.Close() }()
-	_, err = startNode(t.Context(), nodeConfig{State: again, RedisURL: chaintest.URL(raw), Listener: l, Log: slog.New(slog.DiscardHandler)})
+	_, err = startNode(t.Context(), nodeConfig{State: again, RedisURL: chaintest.URL(raw), Listener: l,
+		Log: slog.New(slog.DiscardHandler)})
 	require.Equal(t, hearth.Conflict, hearth.CodeOf(err), err)
 	require.ErrorContains(t, err, "state directory "+state)
 	a.end()
@@ -361,7 +375,8 @@ func TestWhatAHearthLeavesIsDoneByTheOther(t *testing.T) {
 	defer listener.Close()
 	a.deploy("probe")
 	eventually(t, func() bool { return len(b.registry.All()) == 1 })
-	res, _ := a.do(http.MethodPost, "/async-function/probe", "x", "X-Callback-Url", listener.URL, "X-Call-Id", "one")
+	res, _ := a.do(http.MethodPost, "/async-function/probe", "x", "X-Callback-Url", listener.URL,
+		"X-Call-Id", "one")
 	require.Equal(t, http.StatusAccepted, res.StatusCode)
 	eventually(t, func() bool {
 		for _, q := range a.queuesOf("probe") {
@@ -372,7 +387,8 @@ func TestWhatAHearthLeavesIsDoneByTheOther(t *testing.T) {
 		return false
 	})
 	// A call that a breaks off as it ends, and one whose function was removed.
-	res, _ = a.do(http.MethodPost, "/async-function/probe?sleep=300ms", "", "X-Callback-Url", listener.URL, "X-Call-Id", "two")
+	res, _ = a.do(http.MethodPost, "/async-function/probe?sleep=300ms", "", "X-Callback-Url", listener.URL,
+		"X-Call-Id", "two")
 	require.Equal(t, http.StatusAccepted, res.StatusCode)
 	a.closed = true
 	ctx, cancel := context.WithCancel(t.Context())
@@ -387,7 +403,8 @@ func TestWhatAHearthLeavesIsDoneByTheOther(t *testing.T) {
 	require.Empty(t, log.errors())
 }
 
-// TestRemovalWaitsForCallsOfTheOtherHearth: those that it has when a function is removed are settled, and then the queue is gone.
+// TestRemovalWaitsForCallsOfTheOtherHearth: those that it has when a function is removed
+// are settled, and then the queue is gone.
 func TestRemovalWaitsForCallsOfTheOtherHearth(t *testing.T) {
 	t.Parallel()
 	a, b, log := twoNodes(t)

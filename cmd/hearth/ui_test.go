@@ -15,7 +15,9 @@ func TestThePageShowsFunctionsAndQueuesAndNothingThatTheyPutInIt(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t, adminAddress(t))
 	n.deploy("probe")
-	n.deploy("broken", func(d *types.FunctionDeployment) { d.EnvVars["FAIL_START"] = "<script>alert(1)</script>" })
+	n.deploy("broken", func(d *types.FunctionDeployment) {
+		d.EnvVars["FAIL_START"] = "<script>alert(1)</script>"
+	})
 	page := func() string {
 		login := base64.StdEncoding.EncodeToString([]byte(n.credentials.User + ":" + n.credentials.Password))
 		_, text := n.doAt(n.adminURL(), http.MethodGet, "/ui/", "", "Authorization", "Basic "+login)
@@ -35,9 +37,11 @@ func TestThePageCountsMessagesAsHearthQueuesDoes(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t, adminAddress(t))
 	n.deploy("probe", func(d *types.FunctionDeployment) {
-		d.Annotations = &map[string]string{"com.openfaas.retry.min_wait": "1h", "com.openfaas.retry.max_wait": "1h"}
+		d.Annotations = &map[string]string{"com.openfaas.retry.min_wait": "1h",
+			"com.openfaas.retry.max_wait": "1h"}
 	})
-	for _, call := range []string{"?status=500", "?sleep=1m", "?sleep=1m"} { // one waits for its retry, two are in flight
+	// one waits for its retry, two are in flight
+	for _, call := range []string{"?status=500", "?sleep=1m", "?sleep=1m"} {
 		res, _ := n.do(http.MethodPost, "/async-function/probe"+call, "")
 		require.Equal(t, http.StatusAccepted, res.StatusCode)
 	}
@@ -46,7 +50,8 @@ func TestThePageCountsMessagesAsHearthQueuesDoes(t *testing.T) {
 	_, text := n.doAt(n.adminURL(), http.MethodGet, "/ui/", "", "Authorization", "Basic "+login)
 	row := func(first string) []string { // what is in the cells
 		line := regexp.MustCompile(`<tr><t[hd]>` + first + `<.*`).FindString(text)
-		return strings.FieldsFunc(regexp.MustCompile(`<[^>]*>`).ReplaceAllString(line, "|"), func(r rune) bool { return r == '|' })
+		return strings.FieldsFunc(regexp.MustCompile(`<[^>]*>`).ReplaceAllString(line, "|"),
+			func(r rune) bool { return r == '|' })
 	}
 	require.Equal(t, []string{"Queue", "Queued", "Retrying", "In flight", "Delayed", "Dead"}, row("Queue"))
 	require.Equal(t, []string{"probe:calls", "1", "1", "2", "0", "0"}, row("probe:calls"))

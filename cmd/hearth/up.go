@@ -33,8 +33,9 @@ func newUp() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "up",
 		Short: "Build and run the functions of a stack.yml on this machine",
-		Long: `Builds the functions of a stack.yml, starts Redis and the gateway, deploys, and stays until Ctrl-C; then it drains and leaves
-nothing running. State is kept in one directory, and a second start resumes with everything that was queued.
+		Long: `Builds the functions of a stack.yml, starts Redis and the gateway, deploys, and
+stays until Ctrl-C; then it drains and leaves nothing running. State is kept in
+one directory, and a second start resumes with everything that was queued.
 
 ` + redisHelp,
 		Example: `  hearth up
@@ -49,7 +50,9 @@ nothing running. State is kept in one directory, and a second start resumes with
 	f := cmd.Flags()
 	c.addFlags(f)
 	addStackFlag(f, &c.File)
-	f.StringVar(&c.OnReady, "on-ready", "", "shell command to run once all functions are ready; it is given OPENFAAS_URL, and HEARTH_SECRETS, the directory of secrets")
+	f.StringVar(&c.OnReady, "on-ready", "",
+		"shell command to run once all functions are ready; it is given OPENFAAS_URL, and HEARTH_SECRETS, "+
+			"the directory of secrets")
 	f.BoolVar(&c.NoBuild, "no-build", false, "deploy the images that were built before")
 	return cmd
 }
@@ -96,7 +99,8 @@ func (n *node) bringUp(ctx context.Context, c upConfig, out *console, stack *bui
 				return err
 			}
 			if made {
-				out.step("secret", 0, "%s: made, in %s", name, relative(n.secrets.Files.Path(namespace, name)))
+				out.step("secret", 0, "%s: made, in %s", name,
+					relative(n.secrets.Files.Path(namespace, name)))
 			}
 		}
 	}
@@ -112,8 +116,8 @@ func (n *node) bringUp(ctx context.Context, c upConfig, out *console, stack *bui
 	return nil
 }
 
-// buildWhatCan builds the stack's functions and removes those that cannot be built, so that the others run. It
-// returns an error if none is left.
+// buildWhatCan builds the stack's functions and removes those that cannot be built, so that the others
+// run. It returns an error if none is left.
 func (c upConfig) buildWhatCan(ctx context.Context, stack *build.Stack, out *console) error {
 	err := c.build(ctx, stack, c.State, out)
 	failures := build.Failures(err)
@@ -125,8 +129,9 @@ func (c upConfig) buildWhatCan(ctx context.Context, stack *build.Stack, out *con
 		stack.Names = slices.DeleteFunc(stack.Names, func(name string) bool { return name == f.Function })
 	}
 	if len(failures) > 0 {
-		out.step("build", 0, "%s", out.paint(terminal.Red, fmt.Sprintf("%d of %d functions not built; the others start without them",
-			len(failures), len(failures)+len(stack.Names))))
+		out.step("build", 0, "%s", out.paint(terminal.Red,
+			fmt.Sprintf("%d of %d functions not built; the others start without them",
+				len(failures), len(failures)+len(stack.Names))))
 	}
 	return nil
 }
@@ -138,7 +143,8 @@ func (n *node) say(out *console) {
 		out.step("admin", 0, "%s/ui/", admin)
 	}
 	if !n.cfg.NoAuth {
-		out.step("login", 0, "faas-cli login --gateway %s --password-stdin < %s", n.apiURL(), relative(filepath.Join(n.cfg.State, "basic-auth-password")))
+		out.step("login", 0, "faas-cli login --gateway %s --password-stdin < %s", n.apiURL(),
+			relative(filepath.Join(n.cfg.State, "basic-auth-password")))
 	}
 	out.step("logs", 0, "%s", relative(filepath.Join(n.cfg.State, "logs")))
 }
@@ -149,7 +155,8 @@ func (n *node) deploy(ctx context.Context, stack *build.Stack, out *console) err
 	if err != nil {
 		return err
 	}
-	client := sdk.NewClient(gateway, &sdk.BasicAuth{Username: n.credentials.User, Password: n.credentials.Password}, n.self)
+	client := sdk.NewClient(gateway, &sdk.BasicAuth{Username: n.credentials.User,
+		Password: n.credentials.Password}, n.self)
 	for _, name := range stack.Names {
 		d, err := stack.Deployment(name)
 		if err != nil {
@@ -162,15 +169,16 @@ func (n *node) deploy(ctx context.Context, stack *build.Stack, out *console) err
 		if err != nil {
 			return fmt.Errorf("deploy %s: %w", name, err)
 		}
-		for _, text := range hearth.Warnings(hearth.Function{FunctionDeployment: d}, n.registry.Capabilities()) {
+		for _, text := range hearth.Warnings(hearth.Function{FunctionDeployment: d},
+			n.registry.Capabilities()) {
 			out.step("warning", 0, "%s: %s", name, text)
 		}
 	}
 	return nil
 }
 
-// awaitReady waits until each function of the stack has its replicas. One that cannot start is said, and not waited for: the
-// others serve, and it can be deployed again.
+// awaitReady waits until each function of the stack has its replicas. One that cannot start is said, and not
+// waited for: the others serve, and it can be deployed again.
 func (n *node) awaitReady(ctx context.Context, stack *build.Stack, out *console) error {
 	for _, name := range stack.Names {
 		d, err := stack.Deployment(name)
@@ -187,7 +195,8 @@ func (n *node) awaitReady(ctx context.Context, stack *build.Stack, out *console)
 		for {
 			f, ok := n.registry.Function(fn)
 			load, _ := n.router.Load(fn)
-			if !ok || load.Available >= f.Replicas && load.Known <= f.Replicas { // and those of an earlier spec are gone
+			// and those of an earlier spec are gone
+			if !ok || load.Available >= f.Replicas && load.Known <= f.Replicas {
 				break
 			}
 			if load.Failing != "" {
@@ -211,7 +220,8 @@ func (c upConfig) onReady(ctx context.Context, n *node) error {
 	}
 	cmd := exec.CommandContext(ctx, "sh", "-c", c.OnReady)
 	cmd.Env = append(os.Environ(), "OPENFAAS_URL="+n.url(), "HEARTH_SECRETS="+n.secrets.Files.Dir)
-	cmd.Stdout, cmd.Stderr = terminal.NewWriter(c.Out, nil).Unwrap(), os.Stderr // the user's own: it may use the terminal
+	// the user's own: it may use the terminal
+	cmd.Stdout, cmd.Stderr = terminal.NewWriter(c.Out, nil).Unwrap(), os.Stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("--on-ready %q: %w", c.OnReady, err)
 	}

@@ -39,7 +39,8 @@ func TestUpStartsTheFunctionsThatCanBeBuilt(t *testing.T) {
 `)
 	var said bytes.Buffer
 	out := newConsole(&said)
-	c := upConfig{serveConfig: serveConfig{State: n.cfg.State, providerConfig: providerConfig{Provider: "process"}}}
+	c := upConfig{serveConfig: serveConfig{State: n.cfg.State,
+		providerConfig: providerConfig{Provider: "process"}}}
 	stack, err := openStack("")
 	require.NoError(t, err)
 	require.NoError(t, n.bringUp(t.Context(), c, out, stack))
@@ -52,7 +53,8 @@ func TestUpStartsTheFunctionsThatCanBeBuilt(t *testing.T) {
 func TestUpFailsIfNothingCanBeBuilt(t *testing.T) {
 	n := newTestNode(t)
 	partlyBuilt(t, "  bad: {lang: bad, handler: ./code, image: bad}\n")
-	c := upConfig{serveConfig: serveConfig{State: n.cfg.State, providerConfig: providerConfig{Provider: "process"}}}
+	c := upConfig{serveConfig: serveConfig{State: n.cfg.State,
+		providerConfig: providerConfig{Provider: "process"}}}
 	stack, err := openStack("")
 	require.NoError(t, err)
 	err = n.bringUp(t.Context(), c, newConsole(&bytes.Buffer{}), stack)
@@ -60,7 +62,8 @@ func TestUpFailsIfNothingCanBeBuilt(t *testing.T) {
 }
 
 func TestBuildFilter(t *testing.T) {
-	partlyBuilt(t, "  good: {lang: good, handler: ./code, image: good}\n  bad: {lang: bad, handler: ./code, image: bad}\n")
+	partlyBuilt(t, "  good: {lang: good, handler: ./code, image: good}\n"+
+		"  bad: {lang: bad, handler: ./code, image: bad}\n")
 	var out bytes.Buffer
 	cmd := newBuild()
 	cmd.SetArgs([]string{"--filter", "g*", "--state", "state"})

@@ -43,5 +43,6 @@ func TestAStatusCanWaitForTheNextChange(t *testing.T) {
 	res, text := n.ask(http.MethodGet, "/system/function/probe", fields{"wait": "soon"}, nil)
 	require.Equal(t, http.StatusBadRequest, res.StatusCode)
 	require.Contains(t, text, `wait is "soon"`)
-	require.Equal(t, http.StatusNotFound, n.system(http.MethodGet, "/system/function/nobody?wait=1s", nil, nil))
+	require.Equal(t, http.StatusNotFound, n.system(http.MethodGet,
+		"/system/function/nobody?wait=1s", nil, nil))
 }

@@ -1,6 +1,7 @@
 /*
-Package notices collects the licence texts of the modules that are linked into a binary, since most of those licences want their text
-to go with it. It judges no licence, and knows nothing of modules that are not Go's.
+Package notices collects the licence texts of the modules that are linked into a binary, since most of those
+licences want their text to go with it. It judges no licence, and knows nothing of modules that are not
+Go's.
 */
 package notices
 
@@ -26,17 +27,20 @@ type Module struct {
 	Dirs []string // of the module, and of its packages that are linked
 }
 
-// licence matches the names of files with a licence text, or with notices that a licence requires to be passed on.
+// licence matches the names of files with a licence text, or with notices that a
+// licence requires to be passed on.
 var licence = regexp.MustCompile(`(?i)^(licen[cs]e|copying|notice|patents)([.-].*)?$`)
 
-// Text returns the licence texts of modules and of Go itself, whose library is in every binary. Each text appears once.
+// Text returns the licence texts of modules and of Go itself, whose library is
+// in every binary. Each text appears once.
 func Text(modules []Module) ([]byte, error) {
 	goroot, err := goEnv("GOROOT")
 	if err != nil {
 		return nil, err
 	}
 	users := map[string][]string{} // of each text
-	for _, m := range append([]Module{{Name: "the Go standard library", Dirs: []string{goroot}}}, modules...) {
+	for _, m := range append([]Module{{Name: "the Go standard library",
+		Dirs: []string{goroot}}}, modules...) {
 		found := 0
 		for _, dir := range m.Dirs {
 			files, err := os.ReadDir(dir)
@@ -59,7 +63,8 @@ func Text(modules []Module) ([]byte, error) {
 			}
 		}
 		if found == 0 {
-			return nil, fmt.Errorf("collect licence texts: module %s has none in %s", m.Name, strings.Join(m.Dirs, ", "))
+			return nil, fmt.Errorf("collect licence texts: module %s has none in %s", m.Name,
+				strings.Join(m.Dirs, ", "))
 		}
 	}
 	texts := slices.SortedFunc(maps.Keys(users), func(a, b string) int {
@@ -82,8 +87,10 @@ func OfPackages(dir string, systems []string, packages ...string) ([]Module, err
 	all := map[string]*Module{}
 	for _, system := range systems {
 		cmd := exec.Command("go", append([]string{"list", "-deps", "-f",
-			"{{if .Module}}{{if not .Module.Main}}{{.Module.Path}} {{.Module.Version}}\t{{.Module.Dir}}\t{{.Dir}}{{end}}{{end}}"}, packages...)...)
-		cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOOS="+system, "GOARCH=amd64", "CGO_ENABLED=0", "GOFLAGS=-mod=readonly")
+			"{{if .Module}}{{if not .Module.Main}}{{.Module.Path}} " +
+				"{{.Module.Version}}\t{{.Module.Dir}}\t{{.Dir}}{{end}}{{end}}"}, packages...)...)
+		cmd.Dir, cmd.Env = dir, append(os.Environ(), "GOOS="+system, "GOARCH=amd64", "CGO_ENABLED=0",
+			"GOFLAGS=-mod=readonly")
 		out, err := output(cmd)
 		if err != nil {
 			return nil, err
@@ -108,7 +115,8 @@ func OfPackages(dir string, systems []string, packages ...string) ([]Module, err
 	return sorted(all), nil
 }
 
-// OfBinary returns the third-party modules that a binary was linked with, as far as they are in this machine's module cache.
+// OfBinary returns the third-party modules that a binary was linked with, as far as
+// they are in this machine's module cache.
 func OfBinary(path string) ([]Module, error) {
 	info, err := buildinfo.ReadFile(path)
 	if err != nil {

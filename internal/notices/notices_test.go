@@ -14,14 +14,16 @@ import (
 // updateEnv writes the notices anew: make notices.
 const updateEnv = "HEARTH_WRITE_NOTICES"
 
-// TestNoticesAreOfWhatIsLinked holds the notices that each binary prints to the modules that it is linked with now.
+// TestNoticesAreOfWhatIsLinked holds the notices that each binary prints to the
+// modules that it is linked with now.
 func TestNoticesAreOfWhatIsLinked(t *testing.T) {
 	t.Parallel()
 	root := filepath.Join("..", "..")
 	for _, binary := range []string{"hearth", "bakery"} {
 		modules, err := notices.OfPackages(root, []string{"linux", "darwin"}, "./cmd/"+binary)
 		require.NoError(t, err)
-		want, err := notices.Text(append(modules, notices.Module{Name: "this program, github.com/hearthfaas/hearth", Dirs: []string{root}}))
+		want, err := notices.Text(append(modules,
+			notices.Module{Name: "this program, github.com/hearthfaas/hearth", Dirs: []string{root}}))
 		require.NoError(t, err)
 		file := filepath.Join(root, "cmd", binary, "third-party.txt")
 		if os.Getenv(updateEnv) != "" {
@@ -29,14 +31,16 @@ func TestNoticesAreOfWhatIsLinked(t *testing.T) {
 		}
 		have, err := os.ReadFile(file)
 		require.NoError(t, err)
-		require.True(t, string(want) == string(have), "%s is not of the modules that are linked: run make notices", file)
+		require.True(t, string(want) == string(have),
+			"%s is not of the modules that are linked: run make notices", file)
 	}
 }
 
 func TestNoticesOfABinaryAreItsModules(t *testing.T) {
 	t.Parallel()
 	binary := filepath.Join(t.TempDir(), "bakery")
-	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false", "-ldflags", "-s -w", "-o", binary, "./cmd/bakery")
+	build := exec.Command("go", "build", "-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false",
+		"-ldflags", "-s -w", "-o", binary, "./cmd/bakery")
 	build.Dir, build.Env = filepath.Join("..", ".."), append(os.Environ(), "CGO_ENABLED=0")
 	out, err := build.CombinedOutput()
 	require.NoError(t, err, string(out))
@@ -44,11 +48,13 @@ func TestNoticesOfABinaryAreItsModules(t *testing.T) {
 	require.NoError(t, err)
 	text, err := notices.Text(modules)
 	require.NoError(t, err)
-	for _, name := range []string{"the Go standard library", "github.com/redis/go-redis/v9 v9", "github.com/spf13/cobra v1", "Copyright 2009 The Go Authors"} {
+	for _, name := range []string{"the Go standard library", "github.com/redis/go-redis/v9 v9",
+		"github.com/spf13/cobra v1", "Copyright 2009 The Go Authors"} {
 		require.Contains(t, string(text), name)
 	}
 	require.NotContains(t, string(text), "moby", "that is not linked into it")
-	require.Equal(t, 1, strings.Count(string(text), "Version 2.0, January 2004"), "a text that several have is there once")
+	require.Equal(t, 1, strings.Count(string(text), "Version 2.0, January 2004"),
+		"a text that several have is there once")
 
 	_, err = notices.OfBinary(filepath.Join("..", "..", "go.mod"))
 	require.ErrorContains(t, err, "read the modules of")

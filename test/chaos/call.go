@@ -52,8 +52,10 @@ type call struct {
 }
 
 func (c *call) String() string {
-	return fmt.Sprintf("%s %d (%s after %d tries, asked %s, answered %s, begun %d, done %d; order %q, call %q; %s)", c.Kind, c.N, c.Outcome, c.Tries,
-		c.Asked.Format("15:04:05.000"), c.Answered.Format("15:04:05.000"), c.Begun, c.Doings, c.Order, c.CallID, c.Why)
+	return fmt.Sprintf("%s %d (%s after %d tries, asked %s, answered %s, begun %d, done %d; order %q, call "+
+		"%q; %s)", c.Kind, c.N, c.Outcome, c.Tries,
+		c.Asked.Format("15:04:05.000"), c.Answered.Format("15:04:05.000"), c.Begun, c.Doings,
+		c.Order, c.CallID, c.Why)
 }
 
 // A book has all calls of a run, and what was seen to be wrong.

@@ -9,12 +9,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestNothingIsLostAndNothingHappensTwice is the short form of make chaos, of a minute: as long as it takes until about each kind of fault has come.
+// TestNothingIsLostAndNothingHappensTwice is the short form of make chaos, of a minute: as long as it takes
+// until about each kind of fault has come.
 func TestNothingIsLostAndNothingHappensTwice(t *testing.T) {
 	built := t.TempDir()
 	require.NoError(t, build(built, false))
 	for _, seed := range chaintest.Seeds(t, 1) {
-		c := config{Seed: seed, Duration: 45 * time.Second, Settle: 4 * time.Minute, Rate: 60, Hearths: 1, Progress: t.Output()}
+		c := config{
+			Seed:     seed,
+			Duration: 45 * time.Second,
+			Settle:   4 * time.Minute,
+			Rate:     60,
+			Hearths:  1,
+			Progress: t.Output(),
+		}
 		rep, err := run(t.Context(), c, built)
 		require.NoError(t, err)
 		var table strings.Builder

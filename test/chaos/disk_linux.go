@@ -12,7 +12,8 @@ import (
 	"unsafe"
 )
 
-// What ptrace(2) is asked here, and syscall does not name. PTRACE_GET_SYSCALL_INFO is the same on all processors.
+// What ptrace(2) is asked here, and syscall does not name.
+// PTRACE_GET_SYSCALL_INFO is the same on all processors.
 const (
 	ptraceSeize          = 0x4206
 	ptraceGetSyscallInfo = 0x420e
@@ -31,9 +32,10 @@ type syscallInfo struct {
 	_      [7]uint64
 }
 
-// slowSyncs makes each fsync and fdatasync of a child's first thread take longer, as a slow disk does: Redis, with appendfsync
-// always, does them there, and answers nobody meanwhile. It returns how many there were. The child must be our own, and must not be
-// waited for but by untilEnded: a wait of another thread would take our stops for its end.
+// slowSyncs makes each fsync and fdatasync of a child's first thread take longer, as a slow disk does:
+// Redis, with appendfsync always, does them there, and answers nobody meanwhile. It returns how many
+// there were. The child must be our own, and must not be waited for but by untilEnded: a wait of another
+// thread would take our stops for its end.
 func slowSyncs(ctx context.Context, pid int, d, delay time.Duration) (n int, err error) {
 	runtime.LockOSThread() // a tracer is a thread
 	defer runtime.UnlockOSThread()
@@ -58,8 +60,10 @@ func slowSyncs(ctx context.Context, pid int, d, delay time.Duration) (n int, err
 		switch status.StopSignal() {
 		case syscallStop:
 			var info syscallInfo
-			_, _, e := syscall.RawSyscall6(syscall.SYS_PTRACE, ptraceGetSyscallInfo, uintptr(pid), unsafe.Sizeof(info), uintptr(unsafe.Pointer(&info)), 0, 0)
-			if e == 0 && info.op == atEntry && (info.number == syscall.SYS_FDATASYNC || info.number == syscall.SYS_FSYNC) {
+			_, _, e := syscall.RawSyscall6(syscall.SYS_PTRACE, ptraceGetSyscallInfo, uintptr(pid),
+				unsafe.Sizeof(info), uintptr(unsafe.Pointer(&info)), 0, 0)
+			if e == 0 && info.op == atEntry && (info.number == syscall.SYS_FDATASYNC ||
+				info.number == syscall.SYS_FSYNC) {
 				n++
 				wait(ctx, delay)
 			}

@@ -213,8 +213,10 @@ func (w *world) redeploy(ctx context.Context, n *node, f fault, r *rand.Rand) (s
 	d.EnvVars = maps.Clone(d.EnvVars)
 	d.EnvVars["REVISION"] = fmt.Sprint(r.Uint64())
 	var err error
-	for end := time.Now().Add(f.length); ; wait(ctx, 50*ms) { // as whoever deploys does, when the gateway is away
-		if err = w.system(ctx, n, http.MethodPut, "/system/functions", d, nil); err == nil || time.Now().After(end) {
+	// as whoever deploys does, when the gateway is away
+	for end := time.Now().Add(f.length); ; wait(ctx, 50*ms) {
+		if err = w.system(ctx, n, http.MethodPut, "/system/functions", d, nil); err == nil ||
+			time.Now().After(end) {
 			break
 		}
 	}
@@ -225,7 +227,8 @@ func (w *world) redeploy(ctx context.Context, n *node, f fault, r *rand.Rand) (s
 func (w *world) scale(ctx context.Context, n *node, f fault, r *rand.Rand) (string, error) {
 	name, replicas := pick(r, slices.Sorted(maps.Keys(w.deployed))), upTo(r, 4)
 	set := func(ctx context.Context, replicas int) error {
-		return w.system(ctx, n, http.MethodPost, "/system/scale-function/"+name, map[string]any{"serviceName": name, "replicas": replicas}, nil)
+		return w.system(ctx, n, http.MethodPost, "/system/scale-function/"+name,
+			map[string]any{"serviceName": name, "replicas": replicas}, nil)
 	}
 	if err := set(ctx, replicas); err != nil {
 		return "", err
@@ -242,7 +245,9 @@ func (w *world) scale(ctx context.Context, n *node, f fault, r *rand.Rand) (stri
 func (w *world) remove(ctx context.Context, n *node, f fault, r *rand.Rand) (string, error) {
 	name := pick(r, slices.Sorted(maps.Keys(w.deployed)))
 	ctx = context.WithoutCancel(ctx)
-	failed := w.system(ctx, n, http.MethodDelete, "/system/functions", map[string]string{"functionName": name}, nil) // it may be removed all the same
+	// it may be removed all the same
+	failed := w.system(ctx, n, http.MethodDelete, "/system/functions",
+		map[string]string{"functionName": name}, nil)
 	wait(ctx, f.length)
 	what := name
 	if failed != nil {

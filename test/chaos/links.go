@@ -47,7 +47,8 @@ func (l link) do(ctx context.Context, method, path string, in any) error {
 }
 
 func (l link) open(ctx context.Context, redis int) error {
-	return l.do(ctx, http.MethodPost, "/proxies", map[string]any{"name": l.name, "listen": local(l.port), "upstream": local(redis), "enabled": true})
+	return l.do(ctx, http.MethodPost, "/proxies", map[string]any{"name": l.name, "listen": local(l.port),
+		"upstream": local(redis), "enabled": true})
 }
 
 func (l link) enable(ctx context.Context, on bool) error {
@@ -74,7 +75,8 @@ func (l link) spoil(ctx context.Context, d time.Duration, toxics ...toxic) error
 	wait(ctx, d)
 	ctx = context.WithoutCancel(ctx)
 	for _, t := range toxics {
-		failed = errors.Join(failed, l.do(ctx, http.MethodDelete, "/proxies/"+l.name+"/toxics/"+t.Type+t.Stream, nil))
+		failed = errors.Join(failed, l.do(ctx, http.MethodDelete,
+			"/proxies/"+l.name+"/toxics/"+t.Type+t.Stream, nil))
 	}
 	if failed != nil { // as it does at times, when a toxic is taken off
 		return errors.Join(errHung, failed, l.renew(ctx))
@@ -96,20 +98,24 @@ func (l link) cut(ctx context.Context, d time.Duration, r *rand.Rand) (string, e
 		return "closed and refused", err
 	}
 	after := upTo(r, 50)
-	return fmt.Sprintf("reset after %d ms", after), l.spoil(ctx, d, toxic{"reset_peer", "downstream", 1, map[string]int{"timeout": after}})
+	return fmt.Sprintf("reset after %d ms", after), l.spoil(ctx, d,
+		toxic{"reset_peer", "downstream", 1, map[string]int{"timeout": after}})
 }
 
 // lose lets what is asked through, and not all of what is answered.
 func (l link) lose(ctx context.Context, d time.Duration, r *rand.Rand) (string, error) {
 	switch upTo(r, 4) {
 	case 0: // they come when it ends
-		return "answers held back", l.spoil(ctx, d, toxic{"timeout", "downstream", 1, map[string]int{"timeout": 0}})
+		return "answers held back", l.spoil(ctx, d,
+			toxic{"timeout", "downstream", 1, map[string]int{"timeout": 0}})
 	case 1:
 		bytes := upTo(r, 3000)
-		return fmt.Sprintf("closed after %d bytes of answers", bytes), l.spoil(ctx, d, toxic{"limit_data", "downstream", 1, map[string]int{"bytes": bytes}})
+		return fmt.Sprintf("closed after %d bytes of answers", bytes), l.spoil(ctx, d,
+			toxic{"limit_data", "downstream", 1, map[string]int{"bytes": bytes}})
 	}
 	after := 1 + upTo(r, 200)
-	return fmt.Sprintf("no answers, and closed after %d ms", after), l.spoil(ctx, d, toxic{"timeout", "downstream", 0.8, map[string]int{"timeout": after}})
+	return fmt.Sprintf("no answers, and closed after %d ms", after), l.spoil(ctx, d,
+		toxic{"timeout", "downstream", 0.8, map[string]int{"timeout": after}})
 }
 
 // slow delays what goes through.
@@ -118,7 +124,8 @@ func (l link) slow(ctx context.Context, d time.Duration, r *rand.Rand) (string, 
 	return fmt.Sprintf("%d ms later, give or take %d", latency, jitter), l.spoil(ctx, d,
 		toxic{"latency", "upstream", 1, map[string]int{"latency": latency / 2, "jitter": jitter / 2}},
 		toxic{"latency", "downstream", 0.8, map[string]int{"latency": latency / 2, "jitter": jitter / 2}},
-		toxic{"slicer", "downstream", 0.5, map[string]int{"average_size": 64, "size_variation": 32, "delay": 100}})
+		toxic{"slicer", "downstream", 0.5, map[string]int{"average_size": 64,
+			"size_variation": 32, "delay": 100}})
 }
 
 // wait waits, or until ctx ends.

@@ -155,7 +155,8 @@ func (l *load) key(c *call) string { return fmt.Sprintf("chaos %d", c.N) }
 func (l *load) cancel(ctx context.Context, r *rand.Rand, c *call) {
 	c.Cancel = true
 	for ctx.Err() == nil {
-		a, err := l.send(ctx, patient, http.MethodDelete, l.pick(r)+"/function/cashier?order="+c.Order, "", nil)
+		a, err := l.send(ctx, patient, http.MethodDelete,
+			l.pick(r)+"/function/cashier?order="+c.Order, "", nil)
 		switch {
 		case err != nil || a.again():
 			wait(ctx, 50*ms+upTo(r, 200*ms))
@@ -197,7 +198,8 @@ func (l *load) probe(ctx context.Context, r *rand.Rand, c *call) {
 		case a.status == http.StatusAccepted:
 			c.CallID = a.header.Get(chain.HeaderCallID)
 			l.b.close(c, accepted, "")
-		case a.status == http.StatusServiceUnavailable || a.status == http.StatusTooManyRequests || a.status == http.StatusNotFound && a.again():
+		case a.status == http.StatusServiceUnavailable || a.status == http.StatusTooManyRequests ||
+			a.status == http.StatusNotFound && a.again():
 			l.b.close(c, refused, string(a.body))
 		default:
 			l.b.close(c, unknown, string(a.body))
@@ -219,8 +221,10 @@ func (l *load) withdraw(ctx context.Context, r *rand.Rand, c *call) {
 	for ctx.Err() == nil && time.Now().Before(c.NotUntil) {
 		var out struct{ Cancelled int }
 		n := l.w.hearths[upTo(r, len(l.w.hearths))]
-		if err := l.w.system(ctx, n, http.MethodDelete, "/async-function/"+c.CallID+"?function=probe", nil, &out); err != nil {
-			wait(ctx, 50*ms+upTo(r, 200*ms)) // also: no such call, as one whose answer was lost has cancelled it
+		if err := l.w.system(ctx, n, http.MethodDelete, "/async-function/"+c.CallID+"?function=probe", nil,
+			&out); err != nil {
+			// also: no such call, as one whose answer was lost has cancelled it
+			wait(ctx, 50*ms+upTo(r, 200*ms))
 			continue
 		}
 		if time.Now().Before(c.NotUntil) && out.Cancelled == 1 {
@@ -261,7 +265,8 @@ func (l *load) until(ctx context.Context, r *rand.Rand, c *call, path string, he
 	return nil
 }
 
-// again reports whether a client that is told this asks again. A function that is not there is deployed again soon.
+// again reports whether a client that is told this asks again. A function that
+// is not there is deployed again soon.
 func (a *answer) again() bool {
 	switch a.status {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
@@ -286,7 +291,8 @@ func (l *load) message(ctx context.Context, c *call) {
 	stream, _ := chain.Stream("chaos.work")
 	ctx, cancel := context.WithTimeout(ctx, patient)
 	defer cancel()
-	id, err := l.w.rdb.XAdd(ctx, &redis.XAddArgs{Stream: stream, Values: []any{chain.FieldBody, body}}).Result()
+	id, err := l.w.rdb.XAdd(ctx, &redis.XAddArgs{Stream: stream,
+		Values: []any{chain.FieldBody, body}}).Result()
 	switch {
 	case err == nil:
 		c.CallID = id
@@ -338,7 +344,8 @@ type answer struct {
 	body   []byte
 }
 
-func (l *load) send(ctx context.Context, patience time.Duration, method, url, body string, header http.Header) (*answer, error) {
+func (l *load) send(ctx context.Context, patience time.Duration, method, url, body string,
+	header http.Header) (*answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, url, strings.NewReader(body))

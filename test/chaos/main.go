@@ -1,7 +1,8 @@
 /*
-Command chaos proves that nothing accepted is lost and that no effect happens twice: it runs the real hearth, the bakery and a probe
-function on a real Redis, loads them, and kills, stops, cuts, fills and breaks each of them by a schedule that follows from a
-seed. When the faults end, everything must settle by itself, and then it counts.
+Command chaos proves that nothing accepted is lost and that no effect happens twice: it runs the real
+hearth, the bakery and a probe function on a real Redis, loads them, and kills, stops, cuts, fills and
+breaks each of them by a schedule that follows from a seed. When the faults end, everything must settle by
+itself, and then it counts.
 
 # What is checked
 
@@ -15,11 +16,11 @@ seed. When the faults end, everything must settle by itself, and then it counts.
 	a callback                         came at least once
 	the queues                         are empty, and nothing is left of them in Redis
 
-Speed is told, and never judged. The same seed makes the same schedule and the same calls; what the machine makes of their timing is
-its own.
+Speed is told, and never judged. The same seed makes the same schedule and the same calls; what the machine
+makes of their timing is its own.
 
-make test runs a short form of it (chaos_test.go). It does not try a loss of power: a process that is killed has given the kernel
-what it wrote.
+make test runs a short form of it (chaos_test.go). It does not try a loss of power: a process that is killed
+has given the kernel what it wrote.
 */
 package main
 
@@ -46,16 +47,23 @@ func main() {
 		only   string
 		times  int
 	)
-	flag.Uint64Var(&c.Seed, "seed", 0, "seed of the schedule and the calls (default $HEARTH_SEED, else random)")
-	flag.DurationVar(&c.Duration, "duration", 3*time.Minute, "for how long there are faults; stops that outlast a lease come from 2m on")
+	flag.Uint64Var(&c.Seed, "seed", 0,
+		"seed of the schedule and the calls (default $HEARTH_SEED, else random)")
+	flag.DurationVar(&c.Duration, "duration", 3*time.Minute,
+		"for how long there are faults; stops that outlast a lease come from 2m on")
 	flag.DurationVar(&c.Settle, "settle", 4*time.Minute, "how long everything may take to settle afterwards")
 	flag.IntVar(&times, "runs", 1, "how many runs, each with the next seed")
 	flag.Float64Var(&c.Rate, "rate", 100, "calls a second, as far as they are answered")
 	flag.IntVar(&c.Hearths, "hearths", 1, "how many hearths share the Redis")
-	flag.StringVar(&only, "only", "", "only these kinds of faults, with commas between: "+strings.Join(kindNames(), ", "))
-	flag.BoolVar(&c.Soak, "soak", false, "soak: instead of all faults, kill a replica, a hearth or Redis every 10 s, and watch the memory of a hearth that is spared; with -hearths 2 or more")
+	flag.StringVar(&only, "only", "",
+		"only these kinds of faults, with commas between: "+strings.Join(kindNames(), ", "))
+	flag.BoolVar(&c.Soak, "soak", false,
+		"soak: instead of all faults, kill a replica, a hearth or Redis every 10 s, and watch the memory of "+
+			"a hearth that is spared; with -hearths 2 or more")
 	flag.BoolVar(&c.Race, "race", false, "build hearth with the race detector")
-	flag.StringVar(&c.Keep, "keep", "", "directory for what a run that failed leaves: logs, Redis's data and the calls (default none is kept)")
+	flag.StringVar(&c.Keep, "keep", "",
+		"directory for what a run that failed leaves: logs, Redis's data and the calls (default none is "+
+			"kept)")
 	flag.BoolVar(&asJSON, "json", false, "print JSON")
 	flag.Parse()
 	if c.Seed == 0 {

@@ -11,11 +11,12 @@ import (
 
 // A report is what a run came to.
 type report struct {
-	Seed     uint64      `json:"seed"`
-	Duration float64     `json:"duration_s"` // of the faults
-	Settled  float64     `json:"settled_s"`  // from the end of the faults until nothing was under way
-	Hearths  int         `json:"hearths"`
-	Kinds    []row       `json:"faults"` // calls are counted with the fault that began last before they were asked
+	Seed     uint64  `json:"seed"`
+	Duration float64 `json:"duration_s"` // of the faults
+	Settled  float64 `json:"settled_s"`  // from the end of the faults until nothing was under way
+	Hearths  int     `json:"hearths"`
+	// calls are counted with the fault that began last before they were asked
+	Kinds    []row       `json:"faults"`
 	Total    row         `json:"total"`
 	Orders   int         `json:"orders"` // that were accepted
 	Redriven int         `json:"redriven"`
@@ -86,8 +87,16 @@ func (r *row) end() {
 
 // report counts by the kinds of faults.
 func (b *book) report(c config, began, ended time.Time) *report {
-	rep := &report{Seed: c.Seed, Duration: c.Duration.Seconds(), Hearths: c.Hearths, Redriven: b.redriven, Wrong: append([]string{}, b.wrong...),
-		Notes: append([]string{}, b.notes...), Schedule: b.happened, Total: row{Fault: "all"}}
+	rep := &report{
+		Seed:     c.Seed,
+		Duration: c.Duration.Seconds(),
+		Hearths:  c.Hearths,
+		Redriven: b.redriven,
+		Wrong:    append([]string{}, b.wrong...),
+		Notes:    append([]string{}, b.notes...),
+		Schedule: b.happened,
+		Total:    row{Fault: "all"},
+	}
 	rows := map[string]*row{calm: {Fault: calm}}
 	for _, h := range b.happened {
 		if h.Skipped {
@@ -145,7 +154,8 @@ func (b *book) report(c config, began, ended time.Time) *report {
 }
 
 // pauses tells the times between successes, and to which fault each belongs.
-func pauses(all []happening, at []time.Time, began, ended time.Time, tell func(kind string, seconds float64)) {
+func pauses(all []happening, at []time.Time, began, ended time.Time,
+	tell func(kind string, seconds float64)) {
 	slices.SortFunc(at, time.Time.Compare)
 	last := began
 	for _, t := range append(at, ended) {
@@ -167,15 +177,20 @@ func (r *report) show(out io.Writer) {
 		}
 		_, _ = fmt.Fprintln(w)
 	}
-	line("fault", "times", "accepted", "done", "retried", "buried", "lost", "doubled", "unanswered", "stalled", "p50", "p99")
+	line("fault", "times", "accepted", "done", "retried", "buried", "lost", "doubled", "unanswered",
+		"stalled", "p50", "p99")
 	for _, k := range append(r.Kinds, r.Total) {
-		line(k.Fault, k.Times, k.Accepted, k.Done, k.Retried, k.Buried, k.Lost, k.Doubled, fmt.Sprintf("%.1f s", k.Unanswered), fmt.Sprintf("%.1f s", k.Stalled),
+		line(k.Fault, k.Times, k.Accepted, k.Done, k.Retried, k.Buried, k.Lost, k.Doubled,
+			fmt.Sprintf("%.1f s", k.Unanswered), fmt.Sprintf("%.1f s", k.Stalled),
 			fmt.Sprintf("%.0f ms", k.P50), fmt.Sprintf("%.0f ms", k.P99))
 	}
 	_ = w.Flush()
-	_, _ = fmt.Fprintf(out, "\n%d orders among them. %d calls were refused, %d of which ran, as a connection broke; %d got no answer. %d were for later, and were taken back. Dead letters redriven: %d.\n",
+	_, _ = fmt.Fprintf(out, "\n%d orders among them. %d calls were refused, %d of which ran, as a "+
+		"connection broke; %d got no answer. %d were for later, and were taken back. Dead letters redriven: "+
+		"%d.\n",
 		r.Orders, r.Refused, r.RanStill, r.Unknown, r.Taken, r.Redriven)
-	_, _ = fmt.Fprintf(out, "Seed %d, %.0f s of faults, settled %.1f s later.\n", r.Seed, r.Duration, r.Settled)
+	_, _ = fmt.Fprintf(out, "Seed %d, %.0f s of faults, settled %.1f s later.\n", r.Seed,
+		r.Duration, r.Settled)
 	for _, line := range memory(r.Memory) {
 		_, _ = fmt.Fprintln(out, line)
 	}
@@ -186,7 +201,8 @@ func (r *report) show(out io.Writer) {
 		_, _ = fmt.Fprintln(out, "Nothing was lost, and nothing happened twice.")
 		return
 	}
-	_, _ = fmt.Fprintf(out, "\nWRONG: %d\n%s\n", len(r.Wrong), strings.Join(r.Wrong[:min(len(r.Wrong), 40)], "\n"))
+	_, _ = fmt.Fprintf(out, "\nWRONG: %d\n%s\n", len(r.Wrong),
+		strings.Join(r.Wrong[:min(len(r.Wrong), 40)], "\n"))
 }
 
 // summed are notes, each once, and how often.

@@ -42,7 +42,8 @@ func (c config) flags() string {
 	return text
 }
 
-// run does one run, with what build has built. An error means that it could not be done; what it found wrong is in the report.
+// run does one run, with what build has built. An error means that it could not be
+// done; what it found wrong is in the report.
 func run(ctx context.Context, c config, built string) (rep *report, err error) {
 	if c.Hearths < 1 || c.Rate <= 0 || c.Duration <= 0 {
 		return nil, errors.New("-hearths, -rate and -duration must be above 0")
@@ -97,13 +98,16 @@ func run(ctx context.Context, c config, built string) (rep *report, err error) {
 	}
 	w.inflict(asking, faults, func(what string) {
 		n, taken, turned := b.counts()
-		say("%5.1f s  %-30s %d asked, %d accepted, %d refused", time.Since(began).Seconds(), what, n, taken, turned)
+		say("%5.1f s  %-30s %d asked, %d accepted, %d refused", time.Since(began).Seconds(),
+			what, n, taken, turned)
 	})
 	<-asking.Done()
 	ended := time.Now()
 	say("the faults are over; waiting until everything settles")
-	for trays, n := 100*int(1+c.Duration.Seconds()*c.Rate/100), 0; trays > 0; trays, n = trays-mostRestocked, n+1 {
+	trays := 100 * int(1+c.Duration.Seconds()*c.Rate/100)
+	for n := 0; trays > 0; n++ {
 		l.restock(all, fmt.Sprint("closing time ", n), min(trays, mostRestocked))
+		trays -= mostRestocked
 	}
 	l.clients.Wait()
 	var said time.Time
@@ -134,14 +138,16 @@ func (w *world) keep(to string) error {
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		return err
 	}
-	calls, err := json.MarshalIndent(map[string]any{"calls": w.b.calls, "happened": w.b.happened, "wrong": w.b.wrong}, "", " ")
+	calls, err := json.MarshalIndent(map[string]any{"calls": w.b.calls, "happened": w.b.happened,
+		"wrong": w.b.wrong}, "", " ")
 	if err != nil {
 		return err
 	}
 	failed := os.WriteFile(filepath.Join(to, "calls.json"), calls, 0o600)
 	for _, s := range append([]*server{w.redis, w.proxy}, w.hearthServers()...) {
 		if s != nil {
-			failed = errors.Join(failed, os.WriteFile(filepath.Join(to, s.name+".log"), []byte(s.output()), 0o600))
+			failed = errors.Join(failed, os.WriteFile(filepath.Join(to, s.name+".log"),
+				[]byte(s.output()), 0o600))
 		}
 	}
 	for _, name := range []string{"redis", "probe-says", "hearth1/logs", "hearth2/logs"} {

@@ -81,7 +81,8 @@ func parseKinds(list string) ([]kind, error) {
 	for name := range strings.SplitSeq(list, ",") {
 		i := slices.IndexFunc(kinds, func(k kind) bool { return k.name == name })
 		if i < 0 {
-			return nil, fmt.Errorf("-only: there is no fault %q, but %s", name, strings.Join(kindNames(), ", "))
+			return nil, fmt.Errorf("-only: there is no fault %q, but %s", name,
+				strings.Join(kindNames(), ", "))
 		}
 		some = append(some, kinds[i])
 	}
@@ -99,8 +100,8 @@ func (f fault) end() time.Duration { return f.at + f.length }
 
 func (f fault) rand() *rand.Rand { return rand.New(rand.NewPCG(f.seed, 0)) }
 
-// schedule is the faults of a run, in the order in which they begin. Kinds are dealt like cards: none comes again before all have
-// come. Some begin while another is on, but for those of the same thing.
+// schedule is the faults of a run, in the order in which they begin. Kinds are dealt like cards: none comes
+// again before all have come. Some begin while another is on, but for those of the same thing.
 func schedule(seed uint64, duration time.Duration, of []kind) []fault {
 	r := rand.New(rand.NewPCG(seed, 1))
 	var faults []fault
@@ -168,8 +169,8 @@ func broken(all []happening, from, to time.Time) bool {
 	})
 }
 
-// blame is the kind of fault that a pause belongs to: one that was on when it began, or else the first that began in it, or
-// else the last before it.
+// blame is the kind of fault that a pause belongs to: one that was on when it began, or else the first that
+// began in it, or else the last before it.
 func blame(all []happening, from, to time.Time) string {
 	first := ""
 	for _, h := range slices.Backward(all) {

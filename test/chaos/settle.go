@@ -28,12 +28,12 @@ type depth struct {
 	Waiting, Leased, Due, Delayed, Dead int
 }
 
-// ownCrash is how the Go runtime begins to say that a process has crashed. In the middle of a line it is a function's crash,
-// which Hearth logs as the reason of a restart.
+// ownCrash is how the Go runtime begins to say that a process has crashed. In the middle of a line it is a
+// function's crash, which Hearth logs as the reason of a restart.
 var ownCrash = regexp.MustCompile(`(?m)^(panic:|fatal error:|WARNING: DATA RACE)`)
 
-// untilSettled waits until nothing is under way any more, and redrives what is dead. It does nothing else: everything must
-// settle by itself.
+// untilSettled waits until nothing is under way any more, and redrives what is dead. It does
+// nothing else: everything must settle by itself.
 func (w *world) untilSettled(ctx context.Context, say func(string)) error {
 	var err error
 	for ctx.Err() == nil {
@@ -66,19 +66,22 @@ func (w *world) underWay(ctx context.Context) (string, error) {
 			}
 		}
 		if q.Waiting+q.Leased+q.Due+q.Delayed+q.Dead > 0 {
-			busy = append(busy, fmt.Sprintf("%s: %d waiting, %d leased, %d due, %d dead", q.Queue, q.Waiting, q.Leased, q.Due, q.Dead))
+			busy = append(busy, fmt.Sprintf("%s: %d waiting, %d leased, %d due, %d dead", q.Queue, q.Waiting,
+				q.Leased, q.Due, q.Dead))
 		}
 	}
 	if len(busy) > 0 {
 		return strings.Join(busy, "; "), nil
 	}
 	var a bakery.Audit
-	_ = w.command(ctx, n, &a, "bakery", "audit") // it fails when it does not balance, which is looked at later
+	// it fails when it does not balance, which is looked at later
+	_ = w.command(ctx, n, &a, "bakery", "audit")
 	if a.Orders.Placed == 0 {
 		return "the cashier does not answer", nil
 	}
 	if a.Orders.Open > 0 {
-		return fmt.Sprintf("%d orders are open, though the queues are empty; trays: %v", a.Orders.Open, a.Trays), nil
+		return fmt.Sprintf("%d orders are open, though the queues are empty; trays: %v",
+			a.Orders.Open, a.Trays), nil
 	}
 	return "", nil
 }
@@ -187,8 +190,8 @@ func (w *world) readEffects(ctx context.Context) {
 	}
 }
 
-// readBakery asks for each order again: it must be the one that it was, and have ended. Then there must be no more orders than
-// were accepted, and the books must balance, with what was restocked.
+// readBakery asks for each order again: it must be the one that it was, and have ended. Then there must be no
+// more orders than were accepted, and the books must balance, with what was restocked.
 func (w *world) readBakery(ctx context.Context, l *load) {
 	var before, after bakery.Audit
 	if err := w.command(ctx, w.hearths[0], &before, "bakery", "audit"); err != nil {
@@ -253,15 +256,18 @@ func (w *world) readBakery(ctx context.Context, l *load) {
 		}
 	}
 	if after.Orders.Placed != before.Orders.Placed {
-		w.b.fault("%d orders were accepted and not there: there were %d, and %d once they were asked for again",
+		w.b.fault("%d orders were accepted and not there: there were %d, and %d once they were asked for "+
+			"again",
 			after.Orders.Placed-before.Orders.Placed, before.Orders.Placed, after.Orders.Placed)
 	}
 	if extra := after.Orders.Placed - asked; extra < 0 || extra > unanswered {
-		w.b.fault("there are %d orders, and %d were accepted (%d got no answer)", after.Orders.Placed, asked, unanswered)
+		w.b.fault("there are %d orders, and %d were accepted (%d got no answer)", after.Orders.Placed,
+			asked, unanswered)
 	}
 	for _, balance := range after.Ingredients {
 		if want := w.b.restocked[balance.Ingredient]; balance.Restocked != want {
-			w.b.fault("%d g of %s were restocked, and the books have %d", want, balance.Ingredient, balance.Restocked)
+			w.b.fault("%d g of %s were restocked, and the books have %d", want, balance.Ingredient,
+				balance.Restocked)
 		}
 	}
 }
@@ -269,7 +275,8 @@ func (w *world) readBakery(ctx context.Context, l *load) {
 // again asks for an order once more, with its key.
 func (l *load) again(ctx context.Context, r *rand.Rand, c *call) *answer {
 	for ctx.Err() == nil {
-		a, err := l.send(ctx, patient, http.MethodPost, l.pick(r)+"/function/cashier", c.body, http.Header{"Idempotency-Key": {l.key(c)}})
+		a, err := l.send(ctx, patient, http.MethodPost, l.pick(r)+"/function/cashier", c.body,
+			http.Header{"Idempotency-Key": {l.key(c)}})
 		if err == nil && !a.again() {
 			return a
 		}
@@ -294,7 +301,8 @@ func (w *world) readRemains(ctx context.Context) {
 			left += bytes
 		}
 		if n != 0 || left != 0 || errors.Join(err, e) != nil {
-			w.b.fault("of the queue %s there are %d entries and %d keys left, with nothing to do: %v", text, n, left, errors.Join(err, e))
+			w.b.fault("of the queue %s there are %d entries and %d keys left, with nothing to do: %v", text,
+				n, left, errors.Join(err, e))
 		}
 	}
 }
@@ -307,12 +315,15 @@ func (b *book) check(c *call) {
 		b.fault("%v was queued %d times: %v", c, len(c.CallIDs), slices.Sorted(maps.Keys(c.CallIDs)))
 	}
 	switch {
-	case c.Outcome == accepted && c.Doings == 0 && !(c.Kind == withdrawn && c.Cancel): // one that was cancelled, perhaps: the answer was lost
+	// one that was cancelled, perhaps: the answer was lost
+	case c.Outcome == accepted && c.Doings == 0 && !(c.Kind == withdrawn && c.Cancel):
 		b.fault("LOST: %v", c)
 	case !c.First.IsZero() && c.First.Before(c.NotUntil.Truncate(ms)):
-		b.fault("%v was not to be made before %s, and was at %s", c, c.NotUntil.Format("15:04:05.000"), c.First.Format("15:04:05.000"))
+		b.fault("%v was not to be made before %s, and was at %s", c, c.NotUntil.Format("15:04:05.000"),
+			c.First.Format("15:04:05.000"))
 	case c.Outcome == taken && c.Begun > 0:
-		b.fault("%v was cancelled before it was due, and ran all the same at %s", c, c.First.Format("15:04:05.000"))
+		b.fault("%v was cancelled before it was due, and ran all the same at %s", c,
+			c.First.Format("15:04:05.000"))
 	case c.Kind == message && c.Doings > 1:
 		b.fault("DOUBLED: %v had its effect %d times", c, c.Doings)
 	case c.Outcome == refused && c.Begun+c.Doings > 0 && !broken(b.happened, c.Asked, c.Answered):

@@ -19,7 +19,8 @@ const (
 	sampleEvery = 10 * time.Second // of the memory
 )
 
-// soak is the schedule of a soak: every 10 seconds something is killed. The first hearth never is: its memory is what is watched.
+// soak is the schedule of a soak: every 10 seconds something is killed. The first hearth
+// never is: its memory is what is watched.
 func soak(seed uint64, duration time.Duration) []fault {
 	r := rand.New(rand.NewPCG(seed, 2))
 	deal := []string{killFunction, killHearth, killFunction, killRedis}
@@ -27,7 +28,8 @@ func soak(seed uint64, duration time.Duration) []fault {
 	for i, at := 0, soakEvery; at < duration; i, at = i+1, at+soakEvery {
 		name := deal[i%len(deal)]
 		k := kinds[slices.IndexFunc(kinds, func(k kind) bool { return k.name == name })]
-		faults = append(faults, fault{kind: k, at: at, length: k.min + upTo(r, k.max-k.min+1), seed: r.Uint64()})
+		faults = append(faults, fault{kind: k, at: at, length: k.min + upTo(r, k.max-k.min+1),
+			seed: r.Uint64()})
 	}
 	return faults
 }
@@ -36,9 +38,10 @@ func soak(seed uint64, duration time.Duration) []fault {
 type sample struct {
 	At     float64 `json:"at_s"`         // since the load began
 	Hearth int64   `json:"hearth_bytes"` // resident, of the hearth that is never killed
-	Redis  int64   `json:"redis_bytes"`  // all that it has allocated; ended orders and calls' keys are kept for a day
-	Queues int64   `json:"queues_bytes"` // of that, streams and what belongs to subscriptions
-	Orders int64   `json:"orders"`       // ended, which Redis keeps for a day
+	// all that it has allocated; ended orders and calls' keys are kept for a day
+	Redis  int64 `json:"redis_bytes"`
+	Queues int64 `json:"queues_bytes"` // of that, streams and what belongs to subscriptions
+	Orders int64 `json:"orders"`       // ended, which Redis keeps for a day
 }
 
 // watchMemory takes samples until ctx ends.
@@ -110,10 +113,12 @@ func memory(samples []sample) (lines []string) {
 		}
 		var most sample
 		for _, s := range part {
-			most = sample{s.At, max(most.Hearth, s.Hearth), max(most.Redis, s.Redis), max(most.Queues, s.Queues), max(most.Orders, s.Orders)}
+			most = sample{s.At, max(most.Hearth, s.Hearth), max(most.Redis, s.Redis),
+				max(most.Queues, s.Queues), max(most.Orders, s.Orders)}
 		}
 		const mb = 1 << 20
-		lines = append(lines, fmt.Sprintf("until %5.0f s: hearth %.1f MB, queues %.2f MB, all of Redis %.1f MB, with %d orders", most.At, float64(most.Hearth)/mb, float64(most.Queues)/mb,
+		lines = append(lines, fmt.Sprintf("until %5.0f s: hearth %.1f MB, queues %.2f MB, all of Redis %.1f "+
+			"MB, with %d orders", most.At, float64(most.Hearth)/mb, float64(most.Queues)/mb,
 			float64(most.Redis)/mb, most.Orders))
 	}
 	return lines

@@ -31,7 +31,8 @@ import (
 const (
 	execTimeout = 2 * time.Second                // of all functions
 	lease       = 2*execTimeout + 15*time.Second // what internal/dispatch makes of it
-	reconnect   = 5 * time.Second                // for which a broken connection may be the reason of a refusal
+	// for which a broken connection may be the reason of a refusal
+	reconnect = 5 * time.Second
 )
 
 // A world is what the faults are done to: a Redis, the links to it, hearths, and what they run.
@@ -83,7 +84,8 @@ func build(dir string, race bool) error {
 		}
 	}
 	goBuild := func(in, cgo string, args ...string) error {
-		cmd := exec.Command("go", append([]string{"build", "-trimpath", "-gcflags=all=-dwarf=false"}, args...)...)
+		cmd := exec.Command("go", append([]string{"build", "-trimpath",
+			"-gcflags=all=-dwarf=false"}, args...)...)
 		cmd.Dir, cmd.Env = filepath.Join(harness.Root(), in), append(os.Environ(), "CGO_ENABLED="+cgo)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, out)
@@ -91,12 +93,14 @@ func build(dir string, race bool) error {
 		return nil
 	}
 	if race {
-		if err := goBuild(".", "1", "-race", "-o", filepath.Join(project, "bin", "hearth"), "./cmd/hearth"); err != nil {
+		if err := goBuild(".", "1", "-race", "-o", filepath.Join(project, "bin", "hearth"),
+			"./cmd/hearth"); err != nil {
 			return err
 		}
 	}
 	// Toxiproxy is bench's: nothing of it reaches the product's go.mod.
-	return goBuild("bench", "0", "-o", filepath.Join(project, "bin", "toxiproxy-server"), "github.com/Shopify/toxiproxy/v2/cmd/server")
+	return goBuild("bench", "0", "-o", filepath.Join(project, "bin", "toxiproxy-server"),
+		"github.com/Shopify/toxiproxy/v2/cmd/server")
 }
 
 func (w *world) bin(name string) string { return filepath.Join(w.built, "project", "bin", name) }
@@ -116,24 +120,29 @@ func (w *world) start(ctx context.Context) error {
 	w.redisPort = ports[0]
 	w.redis = &server{name: "redis", command: func() *exec.Cmd {
 		w.repair(data)
-		return exec.Command("redis-server", "--bind", "127.0.0.1", "--port", strconv.Itoa(w.redisPort), "--dir", data, "--save", "", "--appendonly", "yes",
+		return exec.Command("redis-server", "--bind", "127.0.0.1", "--port", strconv.Itoa(w.redisPort),
+			"--dir", data, "--save", "", "--appendonly", "yes",
 			"--appendfsync", "always", "--maxmemory-policy", "noeviction", "--set-proc-title", "no")
 	}}
 	w.redis.keep()
 	redis.SetLogger(silent{})
-	w.rdb = redis.NewClient(&redis.Options{Addr: local(w.redisPort), MaxRetries: -1, ContextTimeoutEnabled: true})
-	if err := eventually(ctx, 20*time.Second, "Redis answers", func(ctx context.Context) error { return w.rdb.Ping(ctx).Err() }); err != nil {
+	w.rdb = redis.NewClient(&redis.Options{Addr: local(w.redisPort), MaxRetries: -1,
+		ContextTimeoutEnabled: true})
+	if err := eventually(ctx, 20*time.Second, "Redis answers",
+		func(ctx context.Context) error { return w.rdb.Ping(ctx).Err() }); err != nil {
 		return errors.Join(err, errors.New(w.redis.output()))
 	}
 
 	api := "http://" + local(ports[1])
 	w.proxy = &server{name: "toxiproxy", command: func() *exec.Cmd {
-		cmd := exec.Command(w.bin("toxiproxy-server"), "-host", "127.0.0.1", "-port", strconv.Itoa(ports[1]), "-seed", fmt.Sprint(w.cfg.Seed>>1))
+		cmd := exec.Command(w.bin("toxiproxy-server"), "-host", "127.0.0.1", "-port", strconv.Itoa(ports[1]),
+			"-seed", fmt.Sprint(w.cfg.Seed>>1))
 		cmd.Env = append(os.Environ(), "CHAOS="+w.dir)
 		return cmd
 	}}
 	w.proxy.keep()
-	w.toHearth, w.toFuncs = link{api, "hearth", ports[2], w.renewLinks}, link{api, "functions", ports[3], w.renewLinks}
+	w.toHearth, w.toFuncs = link{api, "hearth", ports[2], w.renewLinks}, link{api, "functions",
+		ports[3], w.renewLinks}
 	if err := w.openLinks(ctx); err != nil {
 		return errors.Join(err, errors.New(w.proxy.output()))
 	}
@@ -142,14 +151,18 @@ func (w *world) start(ctx context.Context) error {
 	_, _ = rand.Read(key) // it never fails
 	for i := range w.cfg.Hearths {
 		n := &node{state: filepath.Join(w.dir, fmt.Sprint("hearth", i+1)), url: "http://" + local(ports[4+i])}
-		if err := os.CopyFS(filepath.Join(n.state, "images"), os.DirFS(filepath.Join(w.built, "images"))); err != nil {
+		if err := os.CopyFS(filepath.Join(n.state, "images"),
+			os.DirFS(filepath.Join(w.built, "images"))); err != nil {
 			return err
 		}
-		if err := os.WriteFile(filepath.Join(n.state, "secret-key"), []byte(base64.StdEncoding.EncodeToString(key)), 0o600); err != nil { // the same for all
+		// the same for all
+		if err := os.WriteFile(filepath.Join(n.state, "secret-key"),
+			[]byte(base64.StdEncoding.EncodeToString(key)), 0o600); err != nil {
 			return err
 		}
 		n.server = &server{name: filepath.Base(n.state), command: func() *exec.Cmd {
-			cmd := exec.Command(w.bin("hearth"), "serve", "--state", n.state, "--listen", local(ports[4+i]), "--redis", "redis://"+local(w.toHearth.port), "--callback-allow", "127.0.0.1")
+			cmd := exec.Command(w.bin("hearth"), "serve", "--state", n.state, "--listen", local(ports[4+i]),
+				"--redis", "redis://"+local(w.toHearth.port), "--callback-allow", "127.0.0.1")
 			cmd.Env = append(harness.Without(os.Environ(), "REDIS_URL"), "GORACE=halt_on_error=0")
 			return cmd
 		}}
@@ -157,7 +170,11 @@ func (w *world) start(ctx context.Context) error {
 		w.hearths = append(w.hearths, n)
 	}
 	for _, n := range w.hearths {
-		if err := eventually(ctx, 20*time.Second, n.name+" serves", func(ctx context.Context) error { return w.system(ctx, n, http.MethodGet, "/system/info", nil, nil) }); err != nil {
+		if err := eventually(ctx, 20*time.Second, n.name+" serves",
+			func(ctx context.Context) error {
+				return w.system(ctx, n, http.MethodGet, "/system/info", nil,
+					nil)
+			}); err != nil {
 			return errors.Join(err, errors.New(n.output()))
 		}
 	}
@@ -178,7 +195,8 @@ func (w *world) repair(data string) {
 // openLinks opens them in a toxiproxy-server that has none.
 func (w *world) openLinks(ctx context.Context) error {
 	for _, l := range []link{w.toHearth, w.toFuncs} {
-		if err := eventually(ctx, 20*time.Second, "toxiproxy opens "+l.name, func(ctx context.Context) error { return l.open(ctx, w.redisPort) }); err != nil {
+		if err := eventually(ctx, 20*time.Second, "toxiproxy opens "+l.name,
+			func(ctx context.Context) error { return l.open(ctx, w.redisPort) }); err != nil {
 			return err
 		}
 	}
@@ -196,7 +214,8 @@ func (w *world) renewLinks(ctx context.Context) error {
 func (w *world) deploy(ctx context.Context) error {
 	w.manager = "the manager of chaos"
 	w.deployed = map[string]types.FunctionDeployment{}
-	if err := w.system(ctx, w.hearths[0], http.MethodPost, "/system/secrets", types.Secret{Name: "manager-key", Value: w.manager, Namespace: "openfaas-fn"}, nil); err != nil {
+	if err := w.system(ctx, w.hearths[0], http.MethodPost, "/system/secrets",
+		types.Secret{Name: "manager-key", Value: w.manager, Namespace: "openfaas-fn"}, nil); err != nil {
 		return err
 	}
 	for _, file := range []string{"stack.yml", "chaos.yml"} {
@@ -209,9 +228,18 @@ func (w *world) deploy(ctx context.Context) error {
 			if env == nil {
 				env = map[string]string{}
 			}
-			maps.Copy(env, map[string]string{"REDIS_URL": "redis://" + local(w.toFuncs.port), "BAKE_SPEED": "100000", "CHAOS_DIR": w.funcDir(),
-				"exec_timeout": execTimeout.String(), "read_timeout": execTimeout.String(), "write_timeout": execTimeout.String()})
-			d := types.FunctionDeployment{Service: name, Image: f.Image, EnvVars: env, Secrets: f.Secrets, Labels: f.Labels, Annotations: f.Annotations}
+			maps.Copy(env, map[string]string{"REDIS_URL": "redis://" + local(w.toFuncs.port),
+				"BAKE_SPEED": "100000", "CHAOS_DIR": w.funcDir(),
+				"exec_timeout": execTimeout.String(), "read_timeout": execTimeout.String(),
+				"write_timeout": execTimeout.String()})
+			d := types.FunctionDeployment{
+				Service:     name,
+				Image:       f.Image,
+				EnvVars:     env,
+				Secrets:     f.Secrets,
+				Labels:      f.Labels,
+				Annotations: f.Annotations,
+			}
 			if err := w.system(ctx, w.hearths[0], http.MethodPost, "/system/functions", d, nil); err != nil {
 				return err
 			}
@@ -287,7 +315,8 @@ func (w *world) command(ctx context.Context, n *node, out any, binary string, ar
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("%s %s: %w: %s", binary, strings.Join(args, " "), err, bytes.TrimSpace(said.Bytes()))
+		return fmt.Errorf("%s %s: %w: %s", binary, strings.Join(args, " "), err,
+			bytes.TrimSpace(said.Bytes()))
 	}
 	return nil
 }
@@ -321,7 +350,8 @@ func (silent) Printf(context.Context, string, ...any) {}
 
 func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
-// freePorts are below those that the kernel gives to outgoing connections: so they are still free after a restart.
+// freePorts are below those that the kernel gives to outgoing connections: so
+// they are still free after a restart.
 func freePorts(n int) ([]int, error) {
 	var ports []int
 	for port := 20000 + os.Getpid()%10000; len(ports) < n && port < 32000; port++ {
@@ -339,7 +369,8 @@ func freePorts(n int) ([]int, error) {
 }
 
 // eventually waits until something is so.
-func eventually(ctx context.Context, patience time.Duration, what string, is func(context.Context) error) error {
+func eventually(ctx context.Context, patience time.Duration, what string,
+	is func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {

@@ -75,16 +75,28 @@ func composeUp(t *testing.T) *composed {
 	t.Cleanup(func() { _ = api.Close() })
 	_, here, _, _ := runtime.Caller(0)
 	port, metrics := freePort(t), freePort(t)
-	c := &composed{t: t, api: api, root: filepath.Join(filepath.Dir(here), "..", ".."), gateway: "http://127.0.0.1:" + port, metrics: "http://127.0.0.1:" + metrics,
-		env: append(os.Environ(), "HEARTH_PORT="+port, "HEARTH_ADMIN_PORT="+freePort(t), "PROMETHEUS_PORT="+metrics, "DOCKER_SOCKET="+strings.TrimPrefix(os.Getenv("DOCKER_HOST"), "unix://"),
-			"REDIS_IMAGE=hearth-test/redis", "PROMETHEUS_IMAGE=hearth-test/prometheus", "VERSION=test", "ARCHS="+runtime.GOARCH,
-			"COMPOSE_HTTP_TIMEOUT=600")} // docker-compose 1 gives up after one minute
-	hostImage(t, api, "hearth-test/redis:latest", []string{`VOLUME /data`}, "redis-server", "redis-cli", "sh", "tr", "head", "mv", "chmod", "grep")
-	hostImage(t, api, "hearth-test/prometheus:latest", []string{`ENTRYPOINT ["/usr/bin/prometheus"]`, `VOLUME /prometheus`}, "prometheus")
+	c := &composed{
+		t:       t,
+		api:     api,
+		root:    filepath.Join(filepath.Dir(here), "..", ".."),
+		gateway: "http://127.0.0.1:" + port,
+		metrics: "http://127.0.0.1:" + metrics,
+		env: append(os.Environ(), "HEARTH_PORT="+port, "HEARTH_ADMIN_PORT="+freePort(t),
+			"PROMETHEUS_PORT="+metrics, "DOCKER_SOCKET="+strings.TrimPrefix(os.Getenv("DOCKER_HOST"),
+				"unix://"),
+			"REDIS_IMAGE=hearth-test/redis", "PROMETHEUS_IMAGE=hearth-test/prometheus", "VERSION=test",
+			"ARCHS="+runtime.GOARCH,
+			"COMPOSE_HTTP_TIMEOUT=600"),
+	} // docker-compose 1 gives up after one minute
+	hostImage(t, api, "hearth-test/redis:latest", []string{`VOLUME /data`}, "redis-server", "redis-cli", "sh",
+		"tr", "head", "mv", "chmod", "grep")
+	hostImage(t, api, "hearth-test/prometheus:latest",
+		[]string{`ENTRYPOINT ["/usr/bin/prometheus"]`, `VOLUME /prometheus`}, "prometheus")
 	c.run("make", "images", "VERSION=test", "ARCHS="+runtime.GOARCH)
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Log(c.compose("exec", "-T", "hearth", "/hearth", "queues") + c.compose("exec", "-T", "hearth", "/hearth", "dead", "list") + c.run("docker", "ps", "-a"))
+			t.Log(c.compose("exec", "-T", "hearth", "/hearth", "queues") +
+				c.compose("exec", "-T", "hearth", "/hearth", "dead", "list") + c.run("docker", "ps", "-a"))
 			for _, name := range []string{"cashier", "baker", "oven", "server"} {
 				for id := range c.functions(name) {
 					t.Log(name, c.run("sh", "-c", "docker logs --tail 20 "+id+" 2>&1"))
@@ -99,7 +111,8 @@ func composeUp(t *testing.T) *composed {
 	c.password = strings.TrimSpace(c.compose("exec", "-T", "hearth", "/hearth", "password"))
 	u, err := url.Parse(c.gateway)
 	require.NoError(t, err)
-	c.client = sdk.NewClient(u, &sdk.BasicAuth{Username: "admin", Password: c.password}, &http.Client{Timeout: patience})
+	c.client = sdk.NewClient(u, &sdk.BasicAuth{Username: "admin", Password: c.password},
+		&http.Client{Timeout: patience})
 	return c
 }
 
@@ -108,7 +121,8 @@ func (c *composed) awaitHealthy() {
 	c.t.Helper()
 	require.Eventually(c.t, func() bool {
 		list, err := c.api.ContainerList(context.Background(), client.ContainerListOptions{
-			Filters: make(client.Filters).Add("label", "com.docker.compose.project=hearthtest").Add("health", "healthy")})
+			Filters: make(client.Filters).Add("label",
+				"com.docker.compose.project=hearthtest").Add("health", "healthy")})
 		return err == nil && len(list.Items) == 2 // hearth and Redis have one
 	}, patience, 50*time.Millisecond)
 }
@@ -140,8 +154,9 @@ func (c *composed) bakery(args ...string) string {
 	return c.run(filepath.Join(c.root, "bin", "bakery"), append([]string{"--gateway", c.gateway}, args...)...)
 }
 
-// requireSafe looks at what the compose file promises before anything is deployed: Redis has a password that nobody can look up, no
-// service can take all of the machine's memory, and what is wrong with a deployment is the caller's fault.
+// requireSafe looks at what the compose file promises before anything is deployed: Redis has a
+// password that nobody can look up, no service can take all of the machine's memory, and what is wrong
+// with a deployment is the caller's fault.
 func (c *composed) requireSafe() {
 	c.t.Helper()
 	services := strings.Fields(c.compose("ps", "-q"))
@@ -160,9 +175,11 @@ func (c *composed) requireSafe() {
 	}
 	for _, name := range []string{"hearth", "oven"} {
 		id := strings.TrimSpace(c.run("docker", "create", "hearthfaas/"+name+":test"))
-		require.Contains(c.t, c.run("sh", "-c", "docker cp "+id+":/licenses/third-party.txt - && docker rm "+id), "github.com/redis/go-redis", name)
+		text := c.run("sh", "-c", "docker cp "+id+":/licenses/third-party.txt - && docker rm "+id)
+		require.Contains(c.t, text, "github.com/redis/go-redis", name)
 	}
-	status, err := c.client.Deploy(c.t.Context(), types.FunctionDeployment{Service: "wrong", Image: "Upper/Case:1"})
+	status, err := c.client.Deploy(c.t.Context(), types.FunctionDeployment{Service: "wrong",
+		Image: "Upper/Case:1"})
 	require.ErrorContains(c.t, err, "is not an image reference")
 	require.Equal(c.t, http.StatusBadRequest, status)
 }
@@ -173,7 +190,8 @@ func TestComposeServesACookie(t *testing.T) {
 	keyFile := filepath.Join(t.TempDir(), "manager-key")
 	require.NoError(t, os.WriteFile(keyFile, []byte("a key for the manager"), 0o600))
 	c.env = append(c.env, "MANAGER_KEY_FILE="+keyFile)
-	_, err := c.client.CreateSecret(t.Context(), types.Secret{Name: "manager-key", Value: "a key for the manager"})
+	_, err := c.client.CreateSecret(t.Context(), types.Secret{Name: "manager-key",
+		Value: "a key for the manager"})
 	require.NoError(t, err)
 	t.Chdir(c.root)
 	t.Setenv("REDIS_URL", "")
@@ -213,7 +231,8 @@ func TestComposeServesACookie(t *testing.T) {
 
 	// A hearth that is killed finds its functions as they were.
 	before := c.functions("cashier")
-	c.run("docker", "kill", strings.TrimSpace(c.compose("ps", "-q", "hearth"))) // its name is another with each Compose
+	// its name is another with each Compose
+	c.run("docker", "kill", strings.TrimSpace(c.compose("ps", "-q", "hearth")))
 	c.compose("start", "hearth")
 	c.awaitHealthy()
 	c.awaitReplicas("cashier", 1)
@@ -234,7 +253,8 @@ func TestComposeServesACookie(t *testing.T) {
 	require.Contains(t, c.bakery("order", "--wait=3m", "--customer", "Linus", "scone=12"), "served")
 	c.bakery("audit")
 
-	require.Eventually(t, c.scraped, patience, 100*time.Millisecond, "Prometheus has seen the cashier's calls")
+	require.Eventually(t, c.scraped, patience, 100*time.Millisecond,
+		"Prometheus has seen the cashier's calls")
 
 	c.compose("down", "-t", "30")
 	for _, name := range stack.Names {
@@ -252,7 +272,8 @@ func TestComposeServesACookie(t *testing.T) {
 
 // scraped asks Prometheus for what hearth has told it.
 func (c *composed) scraped() bool {
-	res, err := http.Get(c.metrics + "/api/v1/query?query=" + url.QueryEscape(`gateway_function_invocation_total{function_name="cashier.openfaas-fn",code="200"}`))
+	res, err := http.Get(c.metrics + "/api/v1/query?query=" +
+		url.QueryEscape(`gateway_function_invocation_total{function_name="cashier.openfaas-fn",code="200"}`))
 	if err != nil {
 		return false
 	}
@@ -262,5 +283,6 @@ func (c *composed) scraped() bool {
 			Result []struct{ Value [2]any }
 		}
 	}
-	return json.NewDecoder(res.Body).Decode(&answer) == nil && len(answer.Data.Result) == 1 && fmt.Sprint(answer.Data.Result[0].Value[1]) != "0"
+	return json.NewDecoder(res.Body).Decode(&answer) == nil && len(answer.Data.Result) == 1 &&
+		fmt.Sprint(answer.Data.Result[0].Value[1]) != "0"
 }

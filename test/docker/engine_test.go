@@ -23,8 +23,8 @@ func output(t *testing.T, name string, args ...string) string {
 	return string(out)
 }
 
-// TestAnEngineOfItsOwnLeavesNothing ends scripts/engine.sh in each way there is, while its engine has a network. It runs inside of an
-// engine, so that one which does leave something does no harm.
+// TestAnEngineOfItsOwnLeavesNothing ends scripts/engine.sh in each way there is, while its engine has a
+// network. It runs inside of an engine, so that one which does leave something does no harm.
 func TestAnEngineOfItsOwnLeavesNothing(t *testing.T) {
 	if os.Getenv("HEARTH_TEST_ENGINE") == "" {
 		t.Skip("needs root, and what a Docker engine needs: make test-docker")
@@ -33,9 +33,15 @@ func TestAnEngineOfItsOwnLeavesNothing(t *testing.T) {
 	script := filepath.Join(filepath.Dir(here), "..", "..", "scripts", "engine.sh")
 	for name, end := range map[string]func(*testing.T, *exec.Cmd){
 		"when its command fails": nil,
-		"at SIGTERM":             func(t *testing.T, c *exec.Cmd) { require.NoError(t, c.Process.Signal(syscall.SIGTERM)) },
-		"at Ctrl-C":              func(t *testing.T, c *exec.Cmd) { require.NoError(t, syscall.Kill(-c.Process.Pid, syscall.SIGINT)) },
-		"at SIGKILL":             func(t *testing.T, c *exec.Cmd) { require.NoError(t, c.Process.Kill()) },
+		"at SIGTERM": func(t *testing.T,
+			c *exec.Cmd) {
+			require.NoError(t, c.Process.Signal(syscall.SIGTERM))
+		},
+		"at Ctrl-C": func(t *testing.T,
+			c *exec.Cmd) {
+			require.NoError(t, syscall.Kill(-c.Process.Pid, syscall.SIGINT))
+		},
+		"at SIGKILL": func(t *testing.T, c *exec.Cmd) { require.NoError(t, c.Process.Kill()) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			links, rules := output(t, "ip", "-br", "link"), output(t, "iptables-save")
@@ -57,7 +63,8 @@ func TestAnEngineOfItsOwnLeavesNothing(t *testing.T) {
 			defer func() { _ = cmd.Process.Kill() }()
 			ended := make(chan error, 1)
 			go func() { ended <- cmd.Wait() }()
-			require.Eventually(t, func() bool { _, err := os.Stat(ready); return err == nil }, time.Minute, 50*time.Millisecond)
+			require.Eventually(t, func() bool { _, err := os.Stat(ready); return err == nil }, time.Minute,
+				50*time.Millisecond)
 			if end != nil {
 				end(t, cmd)
 			}
@@ -72,7 +79,10 @@ func TestAnEngineOfItsOwnLeavesNothing(t *testing.T) {
 			if end == nil {
 				require.Equal(t, 3, cmd.ProcessState.ExitCode(), said.String())
 			}
-			require.Eventually(t, func() bool { return !strings.Contains(output(t, "ps", "-eo", "args"), tmp) }, time.Minute, 50*time.Millisecond,
+			require.Eventually(t, func() bool {
+				return !strings.Contains(output(t, "ps", "-eo", "args"),
+					tmp)
+			}, time.Minute, 50*time.Millisecond,
 				"no process of it is left")
 			require.Equal(t, links, output(t, "ip", "-br", "link"))
 			require.Equal(t, stripped(rules), stripped(output(t, "iptables-save")))

@@ -17,8 +17,8 @@ import (
 // library is what ldd prints of each library: its file.
 var library = regexp.MustCompile(`(?m)(?:=> |^\s+)(/\S+)`)
 
-// hostImage makes an image of programs of this machine and the libraries that they are linked with: so nothing is pulled.
-// changes are in the words of a Dockerfile.
+// hostImage makes an image of programs of this machine and the libraries that they are linked with: so
+// nothing is pulled. changes are in the words of a Dockerfile.
 func hostImage(t *testing.T, api *client.Client, tag string, changes []string, programs ...string) {
 	t.Helper()
 	var archive bytes.Buffer
@@ -31,7 +31,8 @@ func hostImage(t *testing.T, api *client.Client, tag string, changes []string, p
 		seen[path] = true
 		text, err := os.ReadFile(path)
 		require.NoError(t, err)
-		require.NoError(t, w.WriteHeader(&tar.Header{Name: path[1:], Typeflag: tar.TypeReg, Mode: int64(fs.FileMode(0o755)), Size: int64(len(text))}))
+		require.NoError(t, w.WriteHeader(&tar.Header{Name: path[1:], Typeflag: tar.TypeReg,
+			Mode: int64(fs.FileMode(0o755)), Size: int64(len(text))}))
 		_, err = w.Write(text)
 		require.NoError(t, err)
 	}
@@ -50,7 +51,8 @@ func hostImage(t *testing.T, api *client.Client, tag string, changes []string, p
 		}
 	}
 	require.NoError(t, w.Close())
-	stream, err := api.ImageImport(t.Context(), client.ImageImportSource{Source: &archive, SourceName: "-"}, tag, client.ImageImportOptions{Changes: changes})
+	stream, err := api.ImageImport(t.Context(), client.ImageImportSource{Source: &archive, SourceName: "-"},
+		tag, client.ImageImportOptions{Changes: changes})
 	require.NoError(t, err)
 	defer func() { _ = stream.Close() }()
 	var answer bytes.Buffer

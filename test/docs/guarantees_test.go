@@ -16,7 +16,8 @@ var (
 	names  = regexp.MustCompile("`(Test[A-Za-z0-9]+)`")
 )
 
-// TestEachGuaranteeHasItsTest looks for the tests that docs/explanation/guarantees.md names, in the packages that it names.
+// TestEachGuaranteeHasItsTest requires that the tests named in docs/explanation/guarantees.md exist in the
+// packages named there.
 func TestEachGuaranteeHasItsTest(t *testing.T) {
 	t.Parallel()
 	text, err := os.ReadFile("../../docs/explanation/guarantees.md")
@@ -41,7 +42,8 @@ func TestEachGuaranteeHasItsTest(t *testing.T) {
 				source.Write(text)
 			}
 			for _, name := range names.FindAllStringSubmatch(group[1], -1) {
-				require.Contains(t, source.String(), "\nfunc "+name[1]+"(t *testing.T) {", "package %s", group[2])
+				require.Contains(t, source.String(), "\nfunc "+name[1]+"(t *testing.T) {",
+					"package %s", group[2])
 				proved++
 			}
 		}

@@ -13,7 +13,8 @@ import (
 func TestOrderOnARedisCluster(t *testing.T) {
 	t.Parallel()
 	cluster := chaintest.Cluster(t)
-	r := start(t, newState(t), []string{"REDIS_URL=redis://" + cluster.Nodes[1].Addr}, "--on-ready", "bin/bakery open")
+	r := start(t, newState(t), []string{"REDIS_URL=redis://" + cluster.Nodes[1].Addr}, "--on-ready",
+		"bin/bakery open")
 	status, text := r.post("/function/cashier?wait=30s", ada)
 	require.Equal(t, http.StatusOK, status, text)
 	require.Contains(t, text, `"state":"served"`)

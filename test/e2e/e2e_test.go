@@ -1,5 +1,5 @@
-// Package e2e has no code. Its tests start the real binaries, as a user does: in a copy of the project, with functions built
-// by hearth itself.
+// Package e2e has no code. Its tests start the real binaries, as a user does: in a copy of the
+// project, with functions built by hearth itself.
 package e2e
 
 import (
@@ -47,7 +47,8 @@ func TestUpOrderStopAndResume(t *testing.T) {
 
 	second := launch(t, state, nil)
 	require.Error(t, <-second.Done)
-	require.Contains(t, second.Output(), fmt.Sprintf("is used by another hearth: process %d", r.Cmd.Process.Pid))
+	require.Contains(t, second.Output(), fmt.Sprintf("is used by another hearth: process %d",
+		r.Cmd.Process.Pid))
 	third := launch(t, newState(t), nil, "--listen", strings.TrimPrefix(r.url, "http://"))
 	err := <-third.Done
 	require.Error(t, err)
@@ -111,7 +112,8 @@ func TestWithoutRedisServer(t *testing.T) {
 		}
 	}
 	r := start(t, newState(t), []string{"PATH=" + tools}, "--on-ready", "bin/bakery open")
-	require.Contains(t, r.Output(), "in memory: there is no redis-server in PATH, so queued work will not outlive this process")
+	require.Contains(t, r.Output(),
+		"in memory: there is no redis-server in PATH, so queued work will not outlive this process")
 	status, text := r.post("/function/cashier?wait=30s", ada)
 	require.Equal(t, http.StatusOK, status, text)
 	status, _ = r.post("/async-function/cashier", ada)
@@ -144,7 +146,8 @@ func TestReplay(t *testing.T) {
 			continue
 		}
 		each := filepath.Join(t.TempDir(), "orders.csv")
-		out, code := r.bakery("replay", file, "--listen", "127.0.0.1:0", "--day", test.day, "--speed", "60000", "--shops", fmt.Sprint(test.shops), "--json", "--orders", each)
+		out, code := r.bakery("replay", file, "--listen", "127.0.0.1:0", "--day", test.day, "--speed",
+			"60000", "--shops", fmt.Sprint(test.shops), "--json", "--orders", each)
 		require.Zero(t, code, out)
 		var report struct {
 			Orders, Served, Refused int
@@ -196,7 +199,8 @@ func requireOrders(t *testing.T, path string, orders int, longest float64) {
 	require.InDelta(t, longest, most, 1)
 }
 
-// TestStockGatewayWithTheConnector runs the bakery on a gateway without topics and retries, with the connector beside it.
+// TestStockGatewayWithTheConnector runs the bakery on a gateway without topics
+// and retries, with the connector beside it.
 func TestStockGatewayWithTheConnector(t *testing.T) {
 	for name, args := range map[string][]string{"sync": nil, "async": {"--async"}} {
 		t.Run(name, func(t *testing.T) {
@@ -205,7 +209,8 @@ func TestStockGatewayWithTheConnector(t *testing.T) {
 			require.NoError(t, err)
 			redisURL := chaintest.URL(chaintest.Redis(t))
 			gateway := startStockGateway(t, redisURL)
-			b := site{t: t, dir: dir, url: gateway.url, managerKey: filepath.Join(gateway.secrets, "manager-key")}
+			b := site{t: t, dir: dir, url: gateway.url,
+				managerKey: filepath.Join(gateway.secrets, "manager-key")}
 			out, code := b.bakery("open")
 			require.Zero(t, code, out)
 			status, text := b.post("/function/cashier", ada)
@@ -231,10 +236,12 @@ func TestStockGatewayWithTheConnector(t *testing.T) {
 			require.NoError(t, err)
 			told, err := io.ReadAll(res.Body)
 			require.NoError(t, errors.Join(err, res.Body.Close()))
-			require.Contains(t, string(told), `hearth_queue_depth{function_name="oven.openfaas-fn",queue="oven:bakery.dough"} 0`)
+			require.Contains(t, string(told),
+				`hearth_queue_depth{function_name="oven.openfaas-fn",queue="oven:bakery.dough"} 0`)
 			require.NotContains(t, string(told), "gateway_", "calls are the gateway's to count")
 			if args == nil { // with --async the function's commit settles, and the connector does not see it
-				require.NotContains(t, string(told), `hearth_deliveries_total{function_name="oven.openfaas-fn",outcome="done"} 0`)
+				require.NotContains(t, string(told),
+					`hearth_deliveries_total{function_name="oven.openfaas-fn",outcome="done"} 0`)
 			}
 			require.NoError(t, connector.Cmd.Process.Signal(syscall.SIGTERM))
 			require.NoError(t, <-connector.Done, connector.Output())

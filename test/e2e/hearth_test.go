@@ -66,7 +66,8 @@ func newState(t *testing.T) string {
 	dir, err := project()
 	require.NoError(t, err)
 	state := filepath.Join(t.TempDir(), "state")
-	require.NoError(t, os.CopyFS(filepath.Join(state, "images"), os.DirFS(filepath.Join(dir, "built", "images"))))
+	require.NoError(t, os.CopyFS(filepath.Join(state, "images"),
+		os.DirFS(filepath.Join(dir, "built", "images"))))
 	return state
 }
 
@@ -87,9 +88,12 @@ func launch(t *testing.T, state string, env []string, args ...string) *running {
 	t.Helper()
 	dir, err := project()
 	require.NoError(t, err)
-	cmd := exec.Command(filepath.Join(dir, "bin", "hearth"), append([]string{"up", "--state", state, "--listen", "127.0.0.1:0", "--no-build", "--callback-allow", "127.0.0.1"}, args...)...)
+	cmd := exec.Command(filepath.Join(dir, "bin", "hearth"),
+		append([]string{"up", "--state", state, "--listen", "127.0.0.1:0", "--no-build", "--callback-allow",
+			"127.0.0.1"}, args...)...)
 	cmd.Dir = dir
-	cmd.Env = append(append(harness.Without(os.Environ(), "REDIS_URL"), "MANAGER_KEY_FILE="+managerKeyOf(state)), env...)
+	cmd.Env = append(append(harness.Without(os.Environ(), "REDIS_URL"),
+		"MANAGER_KEY_FILE="+managerKeyOf(state)), env...)
 	p, err := harness.Start(cmd)
 	require.NoError(t, err)
 	r := &running{Process: p, site: site{t: t, dir: dir, managerKey: managerKeyOf(state)}, state: state}
@@ -150,7 +154,8 @@ func (s *site) bakery(args ...string) (string, int) {
 
 func (s *site) post(path, body string, headers ...string) (int, string) {
 	s.t.Helper()
-	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, s.url+path, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(s.t.Context(), http.MethodPost, s.url+path,
+		strings.NewReader(body))
 	require.NoError(s.t, err)
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])

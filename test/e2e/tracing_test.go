@@ -13,7 +13,8 @@ import (
 func TestAnOrderIsOneTrace(t *testing.T) {
 	t.Parallel()
 	c := harness.NewCollector(t)
-	r := start(t, newState(t), []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + c.URL, "OTEL_BSP_SCHEDULE_DELAY=20"}, "--on-ready", "bin/bakery open")
+	r := start(t, newState(t), []string{"OTEL_EXPORTER_OTLP_ENDPOINT=" + c.URL, "OTEL_BSP_SCHEDULE_DELAY=20"},
+		"--on-ready", "bin/bakery open")
 	const trace, caller = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 	status, text := r.post("/function/cashier?wait=30s", ada, "traceparent", "00-"+trace+"-"+caller+"-01")
 	require.Equal(t, http.StatusOK, status, text)
@@ -29,7 +30,8 @@ func TestAnOrderIsOneTrace(t *testing.T) {
 		return len(byName) == 5
 	}
 	eventually(t, has)
-	parents := map[string]string{"process baker": "POST /function/cashier", "process oven": "process baker", "process server": "process oven", "process cashier": "process server"}
+	parents := map[string]string{"process baker": "POST /function/cashier", "process oven": "process baker",
+		"process server": "process oven", "process cashier": "process server"}
 	for name, parent := range parents {
 		require.Equal(t, spans[parent].ID, spans[name].Parent, "%s is below %s", name, parent)
 		s := spans[name]
@@ -37,7 +39,8 @@ func TestAnOrderIsOneTrace(t *testing.T) {
 		require.False(t, s.Failed, name)
 		require.EqualValues(t, 1, s.Attempt)
 		require.Equal(t, strings.TrimPrefix(name, "process "), s.Attributes["faas.invoked_name"])
-		require.True(t, strings.HasPrefix(s.Attributes["messaging.destination.name"], "{bakery}."), s.Attributes)
+		require.True(t, strings.HasPrefix(s.Attributes["messaging.destination.name"],
+			"{bakery}."), s.Attributes)
 		require.NotEmpty(t, s.Attributes["messaging.message.id"])
 	}
 	root := spans["POST /function/cashier"]

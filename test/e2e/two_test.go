@@ -24,8 +24,8 @@ func (r *running) audit() (a bakery.Audit) {
 	return a
 }
 
-// TestOneOfTwoHearthsIsKilledUnderLoad: what either has accepted is done, once; the other goes on, and takes what the dead one had in
-// hand when its leases run out.
+// TestOneOfTwoHearthsIsKilledUnderLoad: what either has accepted is done, once; the other goes on, and takes
+// what the dead one had in hand when its leases run out.
 func TestOneOfTwoHearthsIsKilledUnderLoad(t *testing.T) {
 	t.Parallel()
 	dir, err := project()
@@ -33,7 +33,8 @@ func TestOneOfTwoHearthsIsKilledUnderLoad(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(dir, "stack.yml"))
 	require.NoError(t, err)
 	stack := filepath.Join(dir, "short-leases.yml") // a lease outlasts two timeouts
-	require.NoError(t, os.WriteFile(stack, []byte(strings.Replace(string(text), "exec_timeout: 60s", "exec_timeout: 2s", 1)), 0o600))
+	require.NoError(t, os.WriteFile(stack, []byte(strings.Replace(string(text), "exec_timeout: 60s",
+		"exec_timeout: 2s", 1)), 0o600))
 	env := []string{"REDIS_URL=" + chaintest.URL(chaintest.Redis(t)), "BAKE_SPEED=2000"}
 	state := newState(t)
 	a := start(t, state, env, "--file", stack, "--on-ready", "bin/bakery open")
@@ -42,13 +43,15 @@ func TestOneOfTwoHearthsIsKilledUnderLoad(t *testing.T) {
 	require.NoError(t, harness.Copy(filepath.Join(state, "secret-key"), filepath.Join(other, "secret-key")))
 	b := start(t, other, env, "--file", stack)
 
-	// Orders at both, until a is dead for a while. Those that got 202 are accepted; of those that got nothing, nobody knows.
+	// Orders at both, until a is dead for a while. Those that got 202 are accepted;
+	// of those that got nothing, nobody knows.
 	var mu sync.Mutex
 	var accepted []string
 	tried := 0
 	dead := make(chan struct{})
 	post := func(url, key string) (int, error) {
-		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/async-function/cashier", strings.NewReader(ada))
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/async-function/cashier",
+			strings.NewReader(ada))
 		if err != nil {
 			return 0, err
 		}
@@ -91,7 +94,8 @@ func TestOneOfTwoHearthsIsKilledUnderLoad(t *testing.T) {
 	<-a.Done
 	close(dead)
 	status, answer := b.post("/function/cashier?wait=20s", loafs, "Idempotency-Key", "sync")
-	require.Contains(t, []int{http.StatusOK, http.StatusAccepted}, status, "sync calls go on at once: %s", answer)
+	require.Contains(t, []int{http.StatusOK, http.StatusAccepted}, status,
+		"sync calls go on at once: %s", answer)
 	customers.Wait()
 	a.leftNothing()
 
@@ -108,7 +112,8 @@ func TestOneOfTwoHearthsIsKilledUnderLoad(t *testing.T) {
 		require.Equal(t, http.StatusOK, status, answer)
 		require.Contains(t, answer, `"state":"served"`)
 	}
-	require.Equal(t, books.Orders.Placed, b.audit().Orders.Placed, "every order that was accepted had been placed")
+	require.Equal(t, books.Orders.Placed, b.audit().Orders.Placed,
+		"every order that was accepted had been placed")
 	b.auditBalances()
 	t.Logf("%d of %d orders were accepted, and all done %v after a died", len(accepted), tried, took)
 

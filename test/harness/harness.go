@@ -1,5 +1,5 @@
-// Package harness builds the real binaries in a copy of the project, and starts them: for the tests that do what a user does.
-// It does not know what they are for.
+// Package harness builds the real binaries in a copy of the project, and starts them: for the tests that do
+// what a user does. It does not know what they are for.
 package harness
 
 import (
@@ -11,8 +11,9 @@ import (
 	"strings"
 )
 
-// Root is the project that is tested: the nearest directory with a go.mod, from the working directory up. It is not asked of the
-// binary, which knows no paths when it was built with -trimpath. It is "" outside of any project.
+// Root is the project that is tested: the nearest directory with a go.mod, from the working
+// directory up. It is not asked of the binary, which knows no paths when it was built with
+// -trimpath. It is "" outside of any project.
 func Root() string {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -31,7 +32,8 @@ func Root() string {
 // Build copies the application into an empty directory, and builds bin/hearth and bin/bakery there.
 func Build(dir string) error {
 	root := Root()
-	for _, name := range []string{"bakery", "chain", "functions", "template", "go.mod", "go.sum", "stack.yml"} {
+	for _, name := range []string{"bakery", "chain", "functions", "template", "go.mod",
+		"go.sum", "stack.yml"} {
 		if err := Copy(filepath.Join(root, name), filepath.Join(dir, name)); err != nil {
 			return err
 		}
@@ -43,7 +45,8 @@ func Build(dir string) error {
 
 // Images builds the functions of a stack file of such a copy, as images in a state directory.
 func Images(dir, stack, state string) error {
-	build := exec.Command(filepath.Join(dir, "bin", "hearth"), "build", "--file", filepath.Join(dir, stack), "--state", state)
+	build := exec.Command(filepath.Join(dir, "bin", "hearth"), "build", "--file",
+		filepath.Join(dir, stack), "--state", state)
 	build.Dir = dir
 	return run(build)
 }

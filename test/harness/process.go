@@ -52,8 +52,8 @@ func (p *Process) Output() string {
 	return p.out.String()
 }
 
-// ProcessesOf are the processes, other than this one, that speak of a directory in their command or environment: PID and the
-// beginning of that. Linux only; elsewhere there are none.
+// ProcessesOf are the processes, other than this one, that speak of a directory in their command or
+// environment: PID and the beginning of that. Linux only; elsewhere there are none.
 func ProcessesOf(dir string) (found []string) {
 	for _, kind := range []string{"cmdline", "environ"} {
 		paths, _ := filepath.Glob("/proc/[0-9]*/" + kind)
@@ -61,7 +61,8 @@ func ProcessesOf(dir string) (found []string) {
 			pid := filepath.Base(filepath.Dir(path))
 			text, err := os.ReadFile(path)
 			if err == nil && bytes.Contains(text, []byte(dir)) && pid != fmt.Sprint(os.Getpid()) {
-				found = append(found, pid+" "+string(bytes.ReplaceAll(text[:min(len(text), 80)], []byte{0}, []byte{' '})))
+				found = append(found, pid+" "+string(bytes.ReplaceAll(text[:min(len(text), 80)],
+					[]byte{0}, []byte{' '})))
 			}
 		}
 	}

@@ -50,8 +50,15 @@ func (c *Collector) receive(w http.ResponseWriter, r *http.Request) {
 	for _, resource := range got.ResourceSpans {
 		for _, scope := range resource.ScopeSpans {
 			for _, s := range scope.Spans {
-				span := Span{Trace: hex.EncodeToString(s.TraceId), ID: hex.EncodeToString(s.SpanId), Parent: hex.EncodeToString(s.ParentSpanId),
-					Name: s.Name, Kind: s.Kind, Failed: s.Status.GetCode() == tracev1.Status_STATUS_CODE_ERROR, Attributes: map[string]string{}}
+				span := Span{
+					Trace:      hex.EncodeToString(s.TraceId),
+					ID:         hex.EncodeToString(s.SpanId),
+					Parent:     hex.EncodeToString(s.ParentSpanId),
+					Name:       s.Name,
+					Kind:       s.Kind,
+					Failed:     s.Status.GetCode() == tracev1.Status_STATUS_CODE_ERROR,
+					Attributes: map[string]string{},
+				}
 				for _, a := range s.Attributes {
 					span.Attributes[a.Key] = a.Value.GetStringValue()
 					if a.Value.GetBoolValue() {

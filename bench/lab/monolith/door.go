@@ -30,8 +30,12 @@ func newDoor(roles []*role) http.Handler {
 		}
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("/function/{name}", at(func(w http.ResponseWriter, _ *http.Request, answer handler.Response) { write(w, answer) }))
-	mux.HandleFunc("POST /async-function/{name}", at(func(w http.ResponseWriter, req *http.Request, answer handler.Response) {
+	mux.HandleFunc("/function/{name}", at(func(w http.ResponseWriter, _ *http.Request,
+		answer handler.Response) {
+		write(w, answer)
+	}))
+	mux.HandleFunc("POST /async-function/{name}", at(func(w http.ResponseWriter, req *http.Request,
+		answer handler.Response) {
 		if answer.StatusCode >= 500 { // it was not placed, and that must be said
 			write(w, answer)
 			return
@@ -44,7 +48,8 @@ func newDoor(roles []*role) http.Handler {
 	return mux
 }
 
-// call calls a role's handler with a request from outside. ok is false if the body could not be read, or the request is gone.
+// call calls a role's handler with a request from outside. ok is false if the body
+// could not be read, or the request is gone.
 func call(w http.ResponseWriter, req *http.Request, r *role) (handler.Response, bool) {
 	body, err := io.ReadAll(http.MaxBytesReader(w, req.Body, 16<<20))
 	if err != nil {
@@ -54,11 +59,18 @@ func call(w http.ResponseWriter, req *http.Request, r *role) (handler.Response, 
 	for _, name := range chain.DeliveryHeaders {
 		req.Header.Del(name)
 	}
-	request := handler.Request{Body: body, Header: req.Header, QueryString: req.URL.RawQuery, Method: req.Method, Host: req.Host}
+	request := handler.Request{
+		Body:        body,
+		Header:      req.Header,
+		QueryString: req.URL.RawQuery,
+		Method:      req.Method,
+		Host:        req.Host,
+	}
 	request.WithContext(req.Context())
 	answer, err := r.handle(request)
 	if err != nil {
-		answer = chain.Problem{Status: http.StatusInternalServerError, Title: "The handler failed", Detail: err.Error()}.Response()
+		answer = chain.Problem{Status: http.StatusInternalServerError, Title: "The handler failed",
+			Detail: err.Error()}.Response()
 	}
 	if answer.StatusCode == 0 {
 		answer.StatusCode = http.StatusOK

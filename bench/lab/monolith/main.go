@@ -1,14 +1,15 @@
 /*
-Command monolith is the bakery without a platform: the same four handlers in one process, for the lab to compare with. It serves the
-addresses of a gateway, so that the bakery's own command is its client, but /async-function/cashier places the order at once, as there
-is no queue before it.
+Command monolith is the bakery without a platform: the same four handlers in one process, for the lab to
+compare with. It serves the addresses of a gateway, so that the bakery's own command is its client, but
+/async-function/cashier places the order at once, as there is no queue before it.
 
-A hop is a function call: what a step hands on is read by the same process and given to the next handler. It is read from the same
-streams, because a step's script writes its messages together with the state; that is what makes a crash between two steps harmless,
-here as on Hearth. What the platform does otherwise (retries, limits, starting again) is done here as simply as possible.
+A hop is a function call: what a step hands on is read by the same process and given to the next handler. It
+is read from the same streams, because a step's script writes its messages together with the state; that is
+what makes a crash between two steps harmless, here as on Hearth. What the platform does otherwise (retries,
+limits, starting again) is done here as simply as possible.
 
-It needs REDIS_URL and the bakery's own variables; NAME tells copies apart, RACKS is how many trays its oven takes, and it serves the
-socket that it inherits as descriptor 3, which copies may share.
+It needs REDIS_URL and the bakery's own variables; NAME tells copies apart, RACKS is how many trays its oven
+takes, and it serves the socket that it inherits as descriptor 3, which copies may share.
 */
 package main
 

@@ -36,7 +36,8 @@ func (r *role) start(ctx context.Context, rdb redis.UniversalClient, who string)
 		return err
 	}
 	r.room = make(chan struct{}, r.atOnce)
-	if err := rdb.XGroupCreateMkStream(ctx, r.stream, r.name, "0").Err(); err != nil && !strings.HasPrefix(err.Error(), "BUSYGROUP") {
+	if err := rdb.XGroupCreateMkStream(ctx, r.stream, r.name, "0").Err(); err != nil &&
+		!strings.HasPrefix(err.Error(), "BUSYGROUP") {
 		return err
 	}
 	go func() {
@@ -56,12 +57,19 @@ func (r *role) start(ctx context.Context, rdb redis.UniversalClient, who string)
 	return nil
 }
 
-// take waits until there is room, and then for a message, which is handled by itself. From is ">", or an id after which pending ones of
-// this copy are asked for. It returns how many came, and the id of the last.
-func (r *role) take(ctx context.Context, rdb redis.UniversalClient, who, from string) (n int, last string, err error) {
+// take waits until there is room, and then for a message, which is handled by itself. From is ">", or an id
+// after which pending ones of this copy are asked for. It returns how many came, and the id of the last.
+func (r *role) take(ctx context.Context, rdb redis.UniversalClient, who, from string) (n int,
+	last string, err error) {
 	r.room <- struct{}{}
 	// Not for long: what waits to be done again needs the room.
-	got, err := rdb.XReadGroup(ctx, &redis.XReadGroupArgs{Group: r.name, Consumer: who, Streams: []string{r.stream, from}, Count: 1, Block: 200 * time.Millisecond}).Result()
+	got, err := rdb.XReadGroup(ctx, &redis.XReadGroupArgs{
+		Group:    r.name,
+		Consumer: who,
+		Streams:  []string{r.stream, from},
+		Count:    1,
+		Block:    200 * time.Millisecond,
+	}).Result()
 	if err == nil && len(got[0].Messages) > 0 {
 		m := got[0].Messages[0]
 		body, _ := m.Values[chain.FieldBody].(string)
@@ -78,7 +86,8 @@ func (r *role) take(ctx context.Context, rdb redis.UniversalClient, who, from st
 	return 0, "", err
 }
 
-// do calls the handler with a message until it has settled it. While it waits to call again, there is room for another.
+// do calls the handler with a message until it has settled it. While it waits to
+// call again, there is room for another.
 func (r *role) do(ctx context.Context, id string, body []byte) {
 	header := http.Header{}
 	chain.Delivery{Topic: r.topic, Group: r.name, ID: id, Attempt: 1}.SetHeader(header)

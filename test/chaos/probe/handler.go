@@ -1,5 +1,6 @@
-// Package function is the probe of the chaos test. A call is written down when it comes and when it is done, in a file, since
-// Redis may be away; a message has an effect through chain. On demand it fails in each way that a function can.
+// Package function is the probe of the chaos test. A call is written down when it comes and when
+// it is done, in a file, since Redis may be away; a message has an effect through chain. On demand
+// it fails in each way that a function can.
 package function
 
 import (
@@ -18,7 +19,8 @@ import (
 	handler "github.com/openfaas/templates-sdk/go-http"
 )
 
-// The topics, and the keys of the effects: how often each message had one, at its first step and at its second, and when.
+// The topics, and the keys of the effects: how often each message had one, at
+// its first step and at its second, and when.
 const (
 	topicWork = "chaos.work"
 	topicDone = "chaos.done"
@@ -52,7 +54,10 @@ var (
 )
 
 func step(s *chain.Script) func(context.Context, message) (chain.Commit, error) {
-	return func(_ context.Context, m message) (chain.Commit, error) { return chain.Commit{Script: s, Args: m}, nil }
+	return func(_ context.Context, m message) (chain.Commit,
+		error) {
+		return chain.Commit{Script: s, Args: m}, nil
+	}
 }
 
 // Handle takes a call, or a message.
@@ -75,7 +80,8 @@ func Handle(r handler.Request) (handler.Response, error) {
 		panics()
 	}
 	if mode == "hang" {
-		time.Sleep(time.Duration(rand.N(6)) * time.Second) // often longer than the timeout; and then it goes on, and commits late
+		// often longer than the timeout; and then it goes on, and commits late
+		time.Sleep(time.Duration(rand.N(6)) * time.Second)
 		r.WithContext(context.WithoutCancel(r.Context()))
 	} else {
 		time.Sleep(time.Duration(rand.N(20)) * time.Millisecond)
@@ -110,7 +116,8 @@ func mode() string {
 }
 
 var file = sync.OnceValues(func() (*os.File, error) {
-	return os.OpenFile(filepath.Join(os.Getenv("CHAOS_DIR"), "executions"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	return os.OpenFile(filepath.Join(os.Getenv("CHAOS_DIR"), "executions"),
+		os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 })
 
 // record writes one line, which the kernel has when it returns: a kill -9 takes it no more.

@@ -16,13 +16,15 @@ func TestWritesDownWhatItDoes(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("CHAOS_DIR", dir)
 	t.Setenv("OPENFAAS_NAME", "probe")
-	answer, err := Handle(handler.Request{Body: []byte("17"), Header: http.Header{chain.HeaderAttempt: {"1"}, chain.HeaderCallID: {"abc"}}})
+	answer, err := Handle(handler.Request{Body: []byte("17"),
+		Header: http.Header{chain.HeaderAttempt: {"1"}, chain.HeaderCallID: {"abc"}}})
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, answer.StatusCode)
 
 	rdb := chaintest.Redis(t)
 	ctx := chain.WithRedis(t.Context(), rdb)
-	first, second := chaintest.Subscribe(t, rdb, topicWork, "tally"), chaintest.Subscribe(t, rdb, topicDone, "tally")
+	first, second := chaintest.Subscribe(t, rdb, topicWork, "tally"), chaintest.Subscribe(t, rdb,
+		topicDone, "tally")
 	chaintest.Put(t, rdb, topicWork, `{"n":"3"}`)
 	for _, s := range []chain.Subscription{first, second} {
 		m, ok, err := chaintest.Take(ctx, rdb, s)
@@ -38,10 +40,12 @@ func TestWritesDownWhatItDoes(t *testing.T) {
 	require.Equal(t, "1", rdb.HGet(ctx, keyDone, "3").Val())
 
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "probe.mode"), []byte("fail"), 0o600))
-	_, err = Handle(handler.Request{Body: []byte("18"), Header: http.Header{chain.HeaderAttempt: {"2"}, chain.HeaderCallID: {"def"}}})
+	_, err = Handle(handler.Request{Body: []byte("18"),
+		Header: http.Header{chain.HeaderAttempt: {"2"}, chain.HeaderCallID: {"def"}}})
 	require.Error(t, err)
 	text, err := os.ReadFile(filepath.Join(dir, "executions"))
 	require.NoError(t, err)
-	require.Regexp(t, `^begin \d+ call 17 1 abc\ndone \d+ call 17 1 abc\nbegin \d+ chaos.work \S+ 1 \n`, string(text))
+	require.Regexp(t, `^begin \d+ call 17 1 abc\ndone \d+ call 17 1 abc\nbegin \d+ chaos.work \S+ 1 \n`,
+		string(text))
 	require.Regexp(t, `\nbegin \d+ call 18 2 def\n$`, string(text))
 }
