@@ -1,12 +1,12 @@
 # Everything is built here, and run from here. "make help" lists the targets.
 SHELL := /bin/sh
 ARGS ?=
-VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null)
 
 # All that is built has the flags that functions are built with, and the linters' too: so what they share is compiled once.
 # What debuggers read is not made, as -s -w would drop it: that saves a sixth of the time of a first build.
 LEAN  := -trimpath -gcflags=all=-dwarf=false
-BUILD := CGO_ENABLED=0 sh scripts/progress.sh 'hearth and bakery' $(LEAN) -buildvcs=false -ldflags "-s -w -X main.version=$(VERSION)"
+BUILD := CGO_ENABLED=0 sh scripts/progress.sh 'hearth and bakery' $(LEAN) -buildvcs=false -ldflags "-s -w -X github.com/hearthfaas/hearth/cli.described=$(VERSION)"
 BIN   ?= bin
 
 .PHONY: help up build images test test-docker chaos lint bench lab sim fuzz notices clean go
@@ -27,7 +27,7 @@ build: go ## build hearth and bakery into bin/
 
 ARCHS ?= amd64 arm64
 images: build ## make Docker images of hearth and the bakery, for ARCHS; nothing is pulled
-	@sh scripts/images.sh '$(VERSION)' '$(ARCHS)'
+	@sh scripts/images.sh '$(or $(VERSION),devel)' '$(ARCHS)'
 
 go:
 	@command -v go >/dev/null || { echo "Go is missing: install any version from 1.21, from https://go.dev/dl/ or with: apt-get install golang-go"; exit 1; }

@@ -2,8 +2,8 @@ package main
 
 import (
 	_ "embed"
-	"io"
 
+	"github.com/hearthfaas/hearth/cli"
 	"github.com/spf13/cobra"
 )
 
@@ -12,15 +12,24 @@ import (
 //go:embed third-party.txt
 var thirdParty string
 
-func newLicenses() *cobra.Command {
+func newLicenses(c *counter) *cobra.Command {
 	return &cobra.Command{
 		Use:     "licenses",
 		Example: "  bakery licenses | less",
-		Short:   "Print the licences of the software in this program",
+		Short:   "Print the licences of the software in this binary",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := io.WriteString(cmd.OutOrStdout(), thirdParty)
-			return err
+			return cli.PrintLicenses(cmd, thirdParty, c.json)
 		},
+	}
+}
+
+func newVersion(c *counter) *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "Print the version",
+		Example: "  bakery version",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cli.PrintVersion(cmd, c.json) },
 	}
 }

@@ -47,7 +47,8 @@ no sense, 3 the order is not served yet, 130 Ctrl-C, 143 SIGTERM.`,
 		".hearth/secrets/openfaas-fn/manager-key"), "file with the manager's key ($MANAGER_KEY_FILE)")
 	f.BoolVar(&c.json, "json", false, "print JSON")
 	root.AddCommand(newOrder(c), newMenu(c), newDisplay(c), newFridge(c), newRestock(c), newOrders(c),
-		newCancel(c), newSpoil(c), newAudit(c), newFloor(c), newReplay(c), newOpen(c), newLicenses())
+		newCancel(c), newSpoil(c), newAudit(c), newFloor(c), newReplay(c), newOpen(c), newLicenses(c),
+		newVersion(c))
 	cli.Prepare(root)
 	return root
 }

@@ -2,8 +2,8 @@ package main
 
 import (
 	_ "embed"
-	"io"
 
+	"github.com/hearthfaas/hearth/cli"
 	"github.com/spf13/cobra"
 )
 
@@ -13,15 +13,17 @@ import (
 var thirdParty string
 
 func newLicenses() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:     "licenses",
 		Aliases: []string{"license"},
-		Short:   "Print the licences of the software in this program",
-		Example: "  hearth licenses | less",
+		Short:   "Print the licences of the software in this binary",
+		Example: "  hearth licenses | less\n  hearth licenses --json | jq -r '.[].modules[]'",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := io.WriteString(cmd.OutOrStdout(), thirdParty)
-			return err
+			return cli.PrintLicenses(cmd, thirdParty, asJSON)
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return cmd
 }

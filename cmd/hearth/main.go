@@ -3,9 +3,6 @@
 package main
 
 import (
-	"fmt"
-	"runtime/debug"
-
 	"github.com/hearthfaas/hearth/cli"
 	"github.com/spf13/cobra"
 )
@@ -29,18 +26,8 @@ func newRoot() *cobra.Command {
 	return root
 }
 
-// version is set by the Makefile; without, it is what Go knows.
-var version = ""
-
-func versionText() string {
-	if version != "" {
-		return version
-	}
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return info.Main.Version
-	}
-	return "devel"
-}
+// versionText is the version of this binary, without the commit.
+func versionText() string { return cli.ThisBuild().Version }
 
 func newVersion() *cobra.Command {
 	var asJSON bool
@@ -49,15 +36,7 @@ func newVersion() *cobra.Command {
 		Short:   "Print the version",
 		Example: "  hearth version\n  hearth version --json",
 		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if asJSON {
-				return cli.WriteJSON(cmd.OutOrStdout(), struct {
-					Version string `json:"version"`
-				}{versionText()})
-			}
-			_, err := fmt.Fprintln(cmd.OutOrStdout(), "hearth", versionText())
-			return err
-		},
+		RunE:    func(cmd *cobra.Command, _ []string) error { return cli.PrintVersion(cmd, asJSON) },
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
