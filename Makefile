@@ -9,7 +9,7 @@ LEAN  := -trimpath -gcflags=all=-dwarf=false
 BUILD := CGO_ENABLED=0 sh scripts/progress.sh 'hearth and bakery' $(LEAN) -buildvcs=false -ldflags "-s -w -X github.com/hearthfaas/hearth/cli.described=$(VERSION)"
 BIN   ?= bin
 
-.PHONY: help up build images test test-docker chaos lint bench lab sim fuzz notices clean go
+.PHONY: help up build images test test-docker chaos lint bench lab sim fuzz notices docs clean go
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -98,6 +98,9 @@ fuzz: go ## run each fuzz test for FUZZTIME
 
 notices: go ## write anew the licence texts that hearth licenses and bakery licenses print, after a change of go.mod
 	HEARTH_WRITE_NOTICES=1 go test -count=1 -run TestNoticesAreOfWhatIsLinked ./internal/notices
+
+docs: go ## write the generated parts of docs/reference, after a change of a command, a label or an annotation
+	HEARTH_WRITE_DOCS=1 go test $(LEAN) -vet=off -count=1 -run TestReferenceIsCurrent ./cmd/hearth
 
 clean: ## remove everything that was built and kept: queued calls and the bakery's books too
 	@if [ -f .hearth/lock ] && kill -0 $$(sed -nE 's/.*"pid":([0-9]+).*/\1/p' .hearth/lock) 2>/dev/null; then \
