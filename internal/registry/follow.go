@@ -328,6 +328,7 @@ func (r *Registry) restore(ctx context.Context, e *entry) error {
 	if !e.broken {
 		r.cfg.Dispatch.Set(e.spec, subs)
 	}
+	r.schedule(ctx, e.spec)
 	return nil
 }
 
