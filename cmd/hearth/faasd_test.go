@@ -53,5 +53,5 @@ func TestRedisBesideFaasdKeepsWhatItIsGiven(t *testing.T) {
 		return err == nil
 	}, 30*time.Second, 20*time.Millisecond)
 	defer func() { _ = queue.Close() }()
-	require.Contains(t, queue.Durability(t.Context()), "always")
+	require.Equal(t, "appendfsync always", queue.Durability(t.Context()).Setting)
 }

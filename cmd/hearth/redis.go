@@ -33,3 +33,20 @@ func openRedis(ctx context.Context, url string, patience time.Duration,
 		}
 	}
 }
+
+// logDurability logs how Redis stores accepted calls. It is a warning if a crash may lose some, and the operator did not choose
+// that with a flag of this command.
+func logDurability(ctx context.Context, queue *redis.Client, chosen bool, log *slog.Logger) {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	d := queue.Durability(ctx)
+	switch {
+	case d.Risk == "":
+		log.Info("Redis keeps accepted calls", "durability", d.Setting)
+	case chosen:
+		log.Info("Redis may lose accepted calls", "durability", d.Setting, "at_risk", d.Risk)
+	default:
+		log.Warn("Redis may lose accepted calls", "durability", d.Setting, "at_risk", d.Risk,
+			"advice", "set appendonly yes and appendfsync always")
+	}
+}

@@ -180,6 +180,7 @@ func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n 
 	if err != nil {
 		return err
 	}
+	logDurability(ctx, n.queue, server != nil, log)
 	if server == nil || c.Provider != "docker" {
 		if err := os.Setenv("REDIS_URL", n.redisForFunctions()); err != nil { // stack.yml gives it to the functions
 			return errors.Join(err, n.close(ctx))

@@ -301,16 +301,24 @@ func (g *Gateway) healthz(w http.ResponseWriter, _ *http.Request) {
 	w.WriteHeader(http.StatusOK)
 }
 
-func (g *Gateway) info(w http.ResponseWriter, _ *http.Request) error {
+// infoTimeout is how long GET /system/info waits for Redis.
+const infoTimeout = time.Second
+
+// info answers what OpenFaaS's clients ask for, and in the field hearth what else an operator should know.
+func (g *Gateway) info(w http.ResponseWriter, r *http.Request) error {
 	type version struct {
 		SHA     string `json:"sha"`
 		Release string `json:"release"`
 	}
+	ctx, cancel := context.WithTimeout(r.Context(), infoTimeout)
+	defer cancel()
 	provider, orchestration := g.cfg.Provider.Info()
 	v := version{Release: g.cfg.Version}
 	return writeJSON(w, http.StatusOK, map[string]any{
 		"provider": map[string]any{"provider": provider, "orchestration": orchestration, "version": v},
-		"version":  v, "arch": runtime.GOARCH,
+		"version":  v,
+		"arch":     runtime.GOARCH,
+		"hearth":   map[string]any{"redis": g.cfg.Queue.Durability(ctx)},
 	})
 }
 

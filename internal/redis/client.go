@@ -165,21 +165,6 @@ func infoField(info, name string) string {
 	return ""
 }
 
-// Durability says how much of what Redis acknowledged survives its death, for people.
-func (c *Client) Durability(ctx context.Context) string {
-	if c.embedded {
-		return "none: in memory"
-	}
-	got, err := c.rdb.ConfigGet(ctx, "append*").Result()
-	switch {
-	case err != nil:
-		return "unknown: this Redis hides its configuration"
-	case got["appendonly"] != "yes":
-		return "none: this Redis has appendonly no"
-	}
-	return "appendfsync " + got["appendfsync"]
-}
-
 // away gives an error of Redis the code that callers act on.
 func away(what string, err error) error {
 	if err == nil {
