@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"github.com/hearthfaas/hearth/chain"
-	"github.com/hearthfaas/hearth/internal/gateway"
+	"github.com/hearthfaas/hearth/internal/queue"
 	"github.com/stretchr/testify/require"
 )
 
@@ -35,9 +35,9 @@ func newCalled(t *testing.T, answer http.HandlerFunc) called {
 }
 
 // deadCallbacks waits until so many callbacks of the probe are given up, and returns them.
-func (n *testNode) deadCallbacks(count int) []gateway.DeadLetter {
+func (n *testNode) deadCallbacks(count int) []queue.DeadLetter {
 	n.t.Helper()
-	var list []gateway.DeadLetter
+	var list []queue.DeadLetter
 	eventually(n.t, func() bool {
 		n.system(http.MethodGet, "/system/dead-letters?queue=probe:callbacks", nil, &list)
 		return len(list) == count
@@ -49,7 +49,7 @@ func (n *testNode) deadCallbacks(count int) []gateway.DeadLetter {
 func (n *testNode) ended() {
 	n.t.Helper()
 	eventually(n.t, func() bool {
-		var queues []gateway.Queue
+		var queues []queue.Queue
 		n.system(http.MethodGet, "/system/queues?function=probe", nil, &queues)
 		for _, q := range queues {
 			require.Zero(n.t, q.Dead, q.Name)

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hearthfaas/hearth/internal/gateway"
+	"github.com/hearthfaas/hearth/internal/queue"
 	"github.com/openfaas/faas-provider/types"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -18,9 +18,9 @@ import (
 
 // What happens to a function while it is being changed, and to calls that are cut off.
 
-func (n *testNode) queuesOf(function string) []gateway.Queue {
+func (n *testNode) queuesOf(function string) []queue.Queue {
 	n.t.Helper()
-	var list, own []gateway.Queue
+	var list, own []queue.Queue
 	require.Equal(n.t, http.StatusOK, n.system(http.MethodGet, "/system/queues", nil, &list))
 	for _, q := range list {
 		if q.Function == function+".openfaas-fn" {

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/hearthfaas/hearth/chain/chaintest"
-	"github.com/hearthfaas/hearth/internal/gateway"
+	"github.com/hearthfaas/hearth/internal/queue"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 )
@@ -61,7 +61,7 @@ func TestHearthsOnACluster(t *testing.T) {
 		res, _ := b.do(http.MethodPost, "/async-function/"+name+"?status=500", "x")
 		require.Equal(t, http.StatusAccepted, res.StatusCode)
 	}
-	var dead []gateway.DeadLetter
+	var dead []queue.DeadLetter
 	eventually(t, func() bool {
 		b.system(http.MethodGet, "/system/dead-letters", nil, &dead)
 		return len(dead) == len(names)
@@ -73,7 +73,7 @@ func TestHearthsOnACluster(t *testing.T) {
 		require.NoError(t, b.client.DeleteFunction(t.Context(), name, ""))
 	}
 	eventually(t, func() bool {
-		var queues []gateway.Queue
+		var queues []queue.Queue
 		a.system(http.MethodGet, "/system/queues", nil, &queues)
 		return len(queues) == 0 && len(a.registry.All()) == 0
 	})

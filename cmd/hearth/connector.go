@@ -15,9 +15,9 @@ import (
 
 	"github.com/hearthfaas/hearth/cli"
 	"github.com/hearthfaas/hearth/internal/connector"
-	"github.com/hearthfaas/hearth/internal/gateway"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/metrics"
+	"github.com/hearthfaas/hearth/internal/queue"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/hearthfaas/hearth/internal/serverlog"
 	"github.com/hearthfaas/hearth/internal/tracing"
@@ -121,11 +121,8 @@ func runConnector(ctx context.Context, cfg connector.Config, gatewayURL, redisUR
 	cfg.Metrics = metrics.New(versionText())
 	c := connector.New(cfg)
 	if metricsAt != "" {
-		queues := func(ctx context.Context) ([]gateway.Queue,
-			error) {
-			return gateway.Queues(ctx, cfg.Queue, c.Known)
-		}
-		stop, err := serveMetrics(metricsAt, cfg.Metrics, queues, cfg.Log)
+		queues := queue.New(queue.Config{Redis: cfg.Queue, Deployed: c.Known})
+		stop, err := serveMetrics(metricsAt, cfg.Metrics, queues.List, cfg.Log)
 		if err != nil {
 			return err
 		}
@@ -137,7 +134,7 @@ func runConnector(ctx context.Context, cfg connector.Config, gatewayURL, redisUR
 }
 
 // serveMetrics answers Prometheus until stop.
-func serveMetrics(address string, m *metrics.Metrics, queues func(context.Context) ([]gateway.Queue, error),
+func serveMetrics(address string, m *metrics.Metrics, queues func(context.Context) ([]queue.Queue, error),
 	log *slog.Logger) (stop func(), err error) {
 	m.Show(metrics.State{Queues: queues})
 	listener, err := net.Listen("tcp", address)

@@ -15,8 +15,8 @@ import (
 
 	"github.com/hearthfaas/hearth/cli"
 	"github.com/hearthfaas/hearth/cli/terminal"
-	"github.com/hearthfaas/hearth/internal/gateway"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/queue"
 	"github.com/spf13/cobra"
 )
 
@@ -98,7 +98,7 @@ func newDeadList(c *client) *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			query := filter.query()
 			query.Set("limit", strconv.Itoa(limit))
-			list := []gateway.DeadLetter{}
+			list := []queue.DeadLetter{}
 			if err := c.do(cmd.Context(), http.MethodGet, "/system/dead-letters?"+query.Encode(), nil,
 				&list); err != nil {
 				return c.explainQueue(cmd.Context(), filter, err)
@@ -148,7 +148,7 @@ func newDeadShow(c *client) *cobra.Command {
 		Example: "  hearth dead show oven:bakery.dough 1795437512656-0",
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var l gateway.DeadLetter
+			var l queue.DeadLetter
 			if err := c.do(cmd.Context(), http.MethodGet,
 				"/system/dead-letters/"+url.PathEscape(args[0])+"/"+url.PathEscape(args[1]),
 				nil, &l); err != nil {
@@ -159,7 +159,7 @@ func newDeadShow(c *client) *cobra.Command {
 	}
 }
 
-func showLetter(out io.Writer, l gateway.DeadLetter) {
+func showLetter(out io.Writer, l queue.DeadLetter) {
 	line := func(name, value string) {
 		if value != "" {
 			_, _ = fmt.Fprintf(out, "%-10s %s\n", name, indented(value, 11))

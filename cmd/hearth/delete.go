@@ -7,16 +7,17 @@ import (
 	"strings"
 
 	"github.com/hearthfaas/hearth/cli"
+	"github.com/hearthfaas/hearth/internal/queue"
 	"github.com/openfaas/faas-provider/types"
 	"github.com/spf13/cobra"
 )
 
 // deleted is what a delete has left.
 type deleted struct {
-	Name      string  `json:"name"`
-	Namespace string  `json:"namespace"`
-	Draining  int     `json:"draining"` // replicas that finish the calls that they have
-	Queues    []queue `json:"queues"`   // that are not empty, and stay
+	Name      string        `json:"name"`
+	Namespace string        `json:"namespace"`
+	Draining  int           `json:"draining"` // replicas that finish the calls that they have
+	Queues    []queue.Queue `json:"queues"`   // that are not empty, and stay
 }
 
 func newDelete() *cobra.Command {
@@ -45,7 +46,7 @@ again, and the command says how many there are.`,
 				if failed = c.explain(cmd.Context(), n, err); failed != nil {
 					break
 				}
-				d := deleted{Name: n.Function, Namespace: n.Namespace, Queues: []queue{}}
+				d := deleted{Name: n.Function, Namespace: n.Namespace, Queues: []queue.Queue{}}
 				if f, err := c.function(cmd.Context(), n); err == nil && f.Terminating {
 					d.Draining = f.Draining
 				}
@@ -73,7 +74,7 @@ again, and the command says how many there are.`,
 
 func sayDeleted(out io.Writer, done []deleted) {
 	for _, d := range done {
-		if text := (function{Draining: d.Draining}).drainingText(); text != "" {
+		if text := drainingText(d.Draining); text != "" {
 			_, _ = fmt.Fprintf(out, "removed %s; %s\n", d.Name, text)
 		} else {
 			_, _ = fmt.Fprintf(out, "removed %s\n", d.Name)

@@ -15,6 +15,7 @@ import (
 	"github.com/hearthfaas/hearth/cli/terminal"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/meter"
+	"github.com/hearthfaas/hearth/internal/queue"
 	"github.com/openfaas/faas-provider/types"
 	"github.com/spf13/cobra"
 )
@@ -22,11 +23,11 @@ import (
 // description is all that is known of a function.
 type description struct {
 	function
-	State    string     `json:"state"` // ready, starting, updating, asleep, failing or terminating
-	URL      string     `json:"url"`
-	AsyncURL string     `json:"async_url"`
-	Queues   []queue    `json:"queues"`
-	Today    *meter.Row `json:"today"` // what it used since midnight, in UTC
+	State    string        `json:"state"` // ready, starting, updating, asleep, failing or terminating
+	URL      string        `json:"url"`
+	AsyncURL string        `json:"async_url"`
+	Queues   []queue.Queue `json:"queues"`
+	Today    *meter.Row    `json:"today"` // what it used since midnight, in UTC
 }
 
 func newDescribe() *cobra.Command {
@@ -123,7 +124,7 @@ func describe(out io.Writer, d description) {
 		line("warning", text)
 	}
 	line("replicas", fmt.Sprintf("%d of %d ready", d.AvailableReplicas, d.Replicas))
-	line("draining", d.drainingText())
+	line("draining", drainingText(d.Draining))
 	if e := d.LastExit; e != nil {
 		line("restarts", fmt.Sprintf("%d, the last at %s: %s", d.Restarts,
 			e.At.Local().Format(time.DateTime), e.Reason))

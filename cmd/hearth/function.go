@@ -9,25 +9,13 @@ import (
 	"strings"
 
 	"github.com/hearthfaas/hearth/cli"
+	"github.com/hearthfaas/hearth/internal/gateway"
 	"github.com/hearthfaas/hearth/internal/hearth"
-	"github.com/openfaas/faas-provider/types"
 	"github.com/spf13/cobra"
 )
 
-// function is what the gateway tells of one. A gateway of OpenFaaS tells no more than OpenFaaS's part.
-type function struct {
-	types.FunctionStatus
-	Updating    bool             `json:"updating,omitempty"`
-	Terminating bool             `json:"terminating,omitempty"`
-	Draining    int              `json:"draining,omitempty"`
-	Failing     string           `json:"failing,omitempty"`
-	Rollback    *hearth.Rollback `json:"rollback,omitempty"`
-	Restarts    uint64           `json:"restarts"`
-	LastExit    *hearth.Exit     `json:"last_exit,omitempty"`
-	Warnings    []string         `json:"warnings,omitempty"`
-	Enforced    string           `json:"enforced,omitempty"`
-	ETag        string           `json:"etag,omitempty"` // names this state to the gateway
-}
+// function is the status of a function.
+type function struct{ gateway.FunctionStatus }
 
 // state is how a function is, in a word or two.
 func (f function) state() string {
@@ -46,15 +34,15 @@ func (f function) state() string {
 	return "ready"
 }
 
-// drainingText is what replicas do that take no more calls, or "" if there are none.
-func (f function) drainingText() string {
-	switch f.Draining {
+// drainingText says how many replicas are draining, or "" if none is.
+func drainingText(replicas int) string {
+	switch replicas {
 	case 0:
 		return ""
 	case 1:
 		return "1 replica finishes its calls"
 	}
-	return fmt.Sprintf("%d replicas finish their calls", f.Draining)
+	return fmt.Sprintf("%d replicas finish their calls", replicas)
 }
 
 // withNamespace adds the flag that says where a function or a secret is.

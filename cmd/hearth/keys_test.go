@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/hearthfaas/hearth/chain"
-	"github.com/hearthfaas/hearth/internal/gateway"
+	"github.com/hearthfaas/hearth/internal/queue"
 	"github.com/stretchr/testify/require"
 )
 
@@ -127,7 +127,7 @@ func TestARepeatIsToldWhatHasBecomeOfItsCall(t *testing.T) {
 		require.Equal(t, http.StatusBadRequest, res.StatusCode)
 		require.Contains(t, text, want)
 	}
-	var queue []gateway.Queue
+	var queue []queue.Queue
 	require.Equal(t, http.StatusOK, n.system(http.MethodGet, "/system/queues?queue=probe:calls", nil, &queue))
 	require.Zero(t, queue[0].Waiting+queue[0].Due+queue[0].Delayed)
 }

@@ -81,7 +81,7 @@ func listFunctions(out io.Writer, list []function, all, quiet bool) {
 		note := ""
 		switch {
 		case f.Terminating:
-			note = strings.TrimSuffix("terminating: "+f.drainingText(), ": ")
+			note = strings.TrimSuffix("terminating: "+drainingText(f.Draining), ": ")
 		case f.Failing != "":
 			note = "cannot start: " + f.Failing
 		case f.Rollback != nil:

@@ -21,6 +21,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/logs"
 	"github.com/hearthfaas/hearth/internal/meter"
 	"github.com/hearthfaas/hearth/internal/metrics"
+	"github.com/hearthfaas/hearth/internal/queue"
 	"github.com/hearthfaas/hearth/internal/record"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/hearthfaas/hearth/internal/registry"
@@ -168,7 +169,13 @@ func (n *node) open(ctx context.Context) (err error) {
 		SyncSecrets: n.secrets.Sync})
 	n.provider.Watch(n.registry.Updated)
 	n.provider.WatchRollouts(n.registry.RolloutFailed)
-	n.gateway = gateway.New(gateway.Config{Registry: n.registry, Router: n.router, Queue: n.queue, Dispatch: n.dispatch, Provider: n.provider, Secrets: n.secrets, Logs: printed,
+	queues := queue.New(queue.Config{
+		Redis:       n.queue,
+		Deployed:    func(name hearth.Name) bool { _, ok := n.registry.Function(name); return ok },
+		LastFailure: n.dispatch.LastFailure,
+		Notify:      n.dispatch.Notify,
+	})
+	n.gateway = gateway.New(gateway.Config{Registry: n.registry, Router: n.router, Queue: n.queue, Queues: queues, Dispatch: n.dispatch, Provider: n.provider, Secrets: n.secrets, Logs: printed,
 		Log: cfg.Log, Credentials: n.credentials, Origin: cfg.Admin.origin(cfg.TLS), Admin: n.adminURL(), AdminOnly: cfg.Admin.Only,
 		Proxies: cfg.Admin.Proxies, TLS: cfg.TLS.serverConfig(), MaxConnections: cfg.Admin.MaxConnections, Version: versionText(), Usage: n.meter.Report, Metrics: numbers.Handler(), Served: numbers.Served, Tracer: n.tracer,
 		QueueLimit: cfg.Queue.limit(), MaxDelay: cfg.Queue.maxDelay,
@@ -176,7 +183,7 @@ func (n *node) open(ctx context.Context) (err error) {
 			f, _ := n.registry.Function(name)
 			return f.Rate()
 		}})
-	state := metrics.State{Functions: n.registry.All, Load: n.router.Load, Queues: n.gateway.AllQueues, Used: n.meter.Since, Schedules: n.cron.States}
+	state := metrics.State{Functions: n.registry.All, Load: n.router.Load, Queues: queues.List, Used: n.meter.Since, Schedules: n.cron.States}
 	numbers.Show(state)
 	n.dispatch.Start()
 	n.meter.Start()

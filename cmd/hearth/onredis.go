@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/internal/gateway"
+	"github.com/hearthfaas/hearth/internal/queue"
 	"github.com/spf13/cobra"
 )
 
@@ -39,7 +40,7 @@ func withPassword(address string) string {
 
 // onRedis answers a request as a gateway on that Redis would.
 func (c *client) onRedis(req *http.Request) (*http.Response, error) {
-	queue, err := openRedis(req.Context(), withPassword(c.redis), 5*time.Second,
+	rdb, err := openRedis(req.Context(), withPassword(c.redis), 5*time.Second,
 		slog.New(slog.DiscardHandler))
 	if err != nil {
 		return nil, err
@@ -47,10 +48,10 @@ func (c *client) onRedis(req *http.Request) (*http.Response, error) {
 	ours, theirs := net.Pipe()
 	served := &onlyConn{conn: theirs, closed: make(chan struct{})}
 	go func() {
-		defer func() { _ = queue.Close() }()
+		defer func() { _ = rdb.Close() }()
 		log := slog.New(slog.DiscardHandler) // the answer says what went wrong
-		server := &http.Server{Handler: gateway.QueueAPI(queue, log),
-			ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
+		api := gateway.QueueAPI(queue.New(queue.Config{Redis: rdb}), log)
+		server := &http.Server{Handler: api, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 		_ = server.Serve(served)
 	}()
 	transport := &http.Transport{DisableKeepAlives: true,

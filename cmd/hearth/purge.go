@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/hearthfaas/hearth/cli"
-	"github.com/hearthfaas/hearth/internal/gateway"
+	"github.com/hearthfaas/hearth/internal/queue"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/spf13/cobra"
 )
@@ -62,14 +62,14 @@ cannot be purged.`,
 
 // confirmPurge shows how many calls would be purged, and asks for confirmation.
 func (c *client) confirmPurge(cmd *cobra.Command, name string, queued, delayed bool) error {
-	var list []gateway.Queue
+	var list []queue.Queue
 	if err := c.do(cmd.Context(), http.MethodGet, "/system/queues?queue="+url.QueryEscape(name), nil,
 		&list); err != nil {
 		return c.explainQueue(cmd.Context(), deadFilter{queue: name}, err)
 	}
 	var parts []string
 	if queued {
-		parts = append(parts, fmt.Sprintf("%d queued", list[0].Waiting+list[0].Due))
+		parts = append(parts, fmt.Sprintf("%d queued", list[0].Queued))
 	}
 	if delayed {
 		parts = append(parts, fmt.Sprintf("%d delayed", list[0].Delayed))

@@ -9,17 +9,17 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/chain"
-	"github.com/hearthfaas/hearth/internal/gateway"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/queue"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/openfaas/faas-provider/types"
 	"github.com/stretchr/testify/require"
 )
 
 // oneQueue is the queue of a function's own calls, as GET /system/queues tells.
-func (n *testNode) oneQueue(name string) gateway.Queue {
+func (n *testNode) oneQueue(name string) queue.Queue {
 	n.t.Helper()
-	var list []gateway.Queue
+	var list []queue.Queue
 	require.Equal(n.t, http.StatusOK, n.system(http.MethodGet,
 		"/system/queues?queue="+name+":calls", nil, &list))
 	return list[0]
@@ -103,7 +103,7 @@ func TestDeadLettersAreChosenExportedRedrivenAndPurged(t *testing.T) {
 	}
 	eventually(t, func() bool { return n.oneQueue("probe").Dead == 3 && n.oneQueue("other").Dead == 1 })
 
-	list := func(args ...string) (letters []gateway.DeadLetter) {
+	list := func(args ...string) (letters []queue.DeadLetter) {
 		text, err := n.run(append([]string{"dead", "list", "--json"}, args...)...)
 		require.NoError(t, err)
 		require.NoError(t, json.Unmarshal([]byte(text), &letters))
@@ -132,7 +132,7 @@ func TestDeadLettersAreChosenExportedRedrivenAndPurged(t *testing.T) {
 	lines := strings.Split(strings.TrimSpace(text), "\n")
 	require.Len(t, lines, 3)
 	for _, line := range lines {
-		var l gateway.DeadLetter
+		var l queue.DeadLetter
 		require.NoError(t, json.Unmarshal([]byte(line), &l))
 		require.Equal(t, "the body", string(l.Body))
 		require.Equal(t, "POST", l.Method)

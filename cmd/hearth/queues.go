@@ -10,26 +10,10 @@ import (
 
 	"github.com/hearthfaas/hearth/cli/terminal"
 	"github.com/hearthfaas/hearth/internal/dispatch"
-	"github.com/hearthfaas/hearth/internal/gateway"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/queue"
 	"github.com/spf13/cobra"
 )
-
-// queue is a queue and how many of its messages are in each state.
-type queue struct {
-	Name     string  `json:"queue"`
-	Function string  `json:"function"` // with its namespace
-	Deployed bool    `json:"deployed"`
-	Queued   int     `json:"queued"`   // to be delivered, those included that wait for a retry
-	Retrying int     `json:"retrying"` // of these, those that failed and wait for their next attempt
-	InFlight int     `json:"in_flight"`
-	Delayed  int     `json:"delayed"` // until their time
-	Dead     int     `json:"dead"`
-	Oldest   float64 `json:"oldest_seconds"` // how long the first queued one has waited
-
-	// LastError is the last failed attempt of a message that is tried again.
-	LastError *dispatch.Failure `json:"last_error"`
-}
 
 func newQueues() *cobra.Command {
 	c := &client{}
@@ -59,38 +43,21 @@ failed attempt is shown beside its queue.`,
 }
 
 // queues returns the queues of a function, or all of them.
-func (c *client) queues(ctx context.Context, function string) ([]queue, error) {
+func (c *client) queues(ctx context.Context, function string) ([]queue.Queue, error) {
 	path := "/system/queues"
 	if function != "" {
 		path += "?function=" + url.QueryEscape(function)
 	}
-	var told []gateway.Queue
-	if err := c.do(ctx, http.MethodGet, path, nil, &told); err != nil {
-		return nil, err
-	}
-	list := []queue{}
-	for _, q := range told {
-		list = append(list, queue{
-			Name:      q.Name,
-			Function:  q.Function,
-			Deployed:  q.Deployed,
-			Queued:    q.Queued(),
-			Retrying:  q.Due,
-			InFlight:  q.Leased,
-			Delayed:   q.Delayed,
-			Dead:      q.Dead,
-			Oldest:    q.Oldest,
-			LastError: q.LastError,
-		})
-	}
-	return list, nil
+	list := []queue.Queue{}
+	err := c.do(ctx, http.MethodGet, path, nil, &list)
+	return list, err
 }
 
-// queuesOf are the queues of a function; none if the gateway knows no queues, as OpenFaaS's does not.
-func (c *client) queuesOf(ctx context.Context, n hearth.Name) ([]queue, error) {
+// queuesOf returns the queues of a function, or none if the gateway has no queues, as OpenFaaS's does not.
+func (c *client) queuesOf(ctx context.Context, n hearth.Name) ([]queue.Queue, error) {
 	list, err := c.queues(ctx, n.String())
 	if statusOf(err) == http.StatusNotFound {
-		return []queue{}, nil
+		return []queue.Queue{}, nil
 	}
 	return list, err
 }
@@ -100,7 +67,7 @@ func failureText(f *dispatch.Failure) string {
 	return fmt.Sprintf("attempt %d failed: %s", f.Attempt, f.Reason)
 }
 
-func showQueues(out io.Writer, list []queue) {
+func showQueues(out io.Writer, list []queue.Queue) {
 	rows := [][]string{{"QUEUE", "QUEUED", "RETRYING", "IN FLIGHT", "DELAYED", "DEAD", ""}}
 	for _, q := range list {
 		note := ""

@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/hearthfaas/hearth/internal/gateway"
+	"github.com/hearthfaas/hearth/internal/queue"
 	"github.com/openfaas/faas-provider/types"
 	"github.com/stretchr/testify/require"
 )
@@ -44,7 +44,7 @@ func TestTheLastErrorIsShownWhileACallIsTriedAgain(t *testing.T) {
 	})
 	res, _ := n.do(http.MethodPost, "/async-function/probe?status=500", "x")
 	require.Equal(t, http.StatusAccepted, res.StatusCode)
-	var queues []gateway.Queue
+	var queues []queue.Queue
 	eventually(t, func() bool {
 		queues = n.queuesOf("probe")
 		return len(queues) == 1 &&

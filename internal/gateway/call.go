@@ -83,11 +83,6 @@ func lists(h http.Header, name, token string) bool {
 	return false
 }
 
-// HeadersFor are the headers that a function would be given of a call.
-func (g *Gateway) HeadersFor(r *http.Request) http.Header {
-	return g.headersOf(r, callIDOf(r), time.Now())
-}
-
 // callIDOf returns the caller's X-Call-Id, or a new one. It is a correlation id: several calls may share it.
 func callIDOf(r *http.Request) string {
 	if id := r.Header.Get(chain.HeaderCallID); id != "" && len(id) <= maxCallID {

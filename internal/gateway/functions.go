@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/openfaas/faas-provider/types"
 )
@@ -42,26 +41,6 @@ func namespaceOf(name string) string {
 	return name
 }
 
-// status is what is told of a function: OpenFaaS's words, and Hearth's own.
-type status struct {
-	types.FunctionStatus
-	Updating    bool             `json:"updating,omitempty"`    // replicas of two versions are there
-	Terminating bool             `json:"terminating,omitempty"` // it was removed, takes no calls, and still has some
-	Draining    int              `json:"draining,omitempty"`    // replicas that take no more calls and finish those that they have
-	Failing     string           `json:"failing,omitempty"`     // why it cannot start
-	Rollback    *hearth.Rollback `json:"rollback,omitempty"`    // what it was rolled back from
-	Restarts    uint64           `json:"restarts"`              // of replicas that ended by themselves, since this hearth began
-	LastExit    *hearth.Exit     `json:"last_exit,omitempty"`
-
-	// LastError is of a queued call or message that is tried again.
-	LastError *dispatch.Failure `json:"last_error,omitempty"`
-
-	// Of one function only:
-	ETag     string   `json:"etag,omitempty"`     // names the state: with ?wait=20s&etag=, the answer comes when it has changed
-	Warnings []string `json:"warnings,omitempty"` // what of its spec has no effect here, or another than one may expect
-	Enforced string   `json:"enforced,omitempty"` // what enforces its limits
-}
-
 func (g *Gateway) list(w http.ResponseWriter, r *http.Request) error {
 	in, err := readInput(r)
 	if err != nil {
@@ -71,7 +50,7 @@ func (g *Gateway) list(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	list := []status{}
+	list := []FunctionStatus{}
 	for _, f := range g.cfg.Registry.Functions(namespace) {
 		list = append(list, g.statusOf(f))
 	}
@@ -109,51 +88,6 @@ func (g *Gateway) status(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	return writeJSON(w, http.StatusOK, s)
-}
-
-// statusOf is a function as it was deployed, and how it is.
-func (g *Gateway) statusOf(f hearth.Function) status {
-	load, _ := g.cfg.Router.Load(f.Name())
-	s := status{
-		FunctionStatus: g.deployedAs(f),
-		Updating:       load.Known > f.Replicas,
-		Draining:       g.cfg.Router.Draining(f.Name()),
-		Failing:        load.Failing,
-		Rollback:       f.Rollback,
-		Restarts:       load.Restarts,
-		LastExit:       load.LastExit,
-	}
-	if g.cfg.Dispatch != nil {
-		s.LastError = g.cfg.Dispatch.LastFailureOf(f.Name())
-	}
-	s.Replicas, s.AvailableReplicas, s.InvocationCount = uint64(f.Replicas), uint64(load.Available), float64(load.Calls)
-	return s
-}
-
-// terminating is a function that was removed. It has no annotations: connectors find by them what they should call.
-func (g *Gateway) terminating(f hearth.Function) status {
-	s := status{FunctionStatus: g.deployedAs(f), Terminating: true, Draining: g.cfg.Router.Draining(f.Name())}
-	s.Annotations = nil
-	return s
-}
-
-// deployedAs is a function as it was deployed, word for word.
-func (g *Gateway) deployedAs(f hearth.Function) types.FunctionStatus {
-	return types.FunctionStatus{
-		Name:                   f.Service,
-		Namespace:              f.Namespace,
-		Image:                  f.Image,
-		EnvProcess:             f.EnvProcess,
-		EnvVars:                f.EnvVars,
-		Constraints:            f.Constraints,
-		Secrets:                f.Secrets,
-		Labels:                 f.Labels,
-		Annotations:            f.Annotations,
-		Limits:                 f.Limits,
-		Requests:               f.Requests,
-		ReadOnlyRootFilesystem: f.ReadOnlyRootFilesystem,
-		CreatedAt:              f.CreatedAt,
-	}
 }
 
 // toTheEnd is the context of a change that must not be left half done because its caller is gone.

@@ -22,6 +22,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/logs"
 	"github.com/hearthfaas/hearth/internal/meter"
 	"github.com/hearthfaas/hearth/internal/origin"
+	"github.com/hearthfaas/hearth/internal/queue"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/hearthfaas/hearth/internal/registry"
 	"github.com/hearthfaas/hearth/internal/router"
@@ -34,6 +35,7 @@ type Config struct {
 	Registry *registry.Registry
 	Router   *router.Router
 	Queue    *redis.Client
+	Queues   *queue.Admin
 	Dispatch *dispatch.Dispatcher
 	Provider hearth.Provider
 	Secrets  *secrets.Vault
@@ -217,9 +219,9 @@ func (g *Gateway) queueRoutes(handle func(pattern string, h func(http.ResponseWr
 }
 
 // QueueAPI returns the part of the management API for queues and dead letters, for a Redis without a gateway of ours, such as a
-// connector's. Every queue counts as deployed, because that is unknown. It requires no password.
-func QueueAPI(queue *redis.Client, log *slog.Logger) http.Handler {
-	g := &Gateway{cfg: Config{Queue: queue, Log: log}}
+// connector's. It requires no password.
+func QueueAPI(queues *queue.Admin, log *slog.Logger) http.Handler {
+	g := &Gateway{cfg: Config{Queues: queues, Log: log}}
 	mux := http.NewServeMux()
 	g.queueRoutes(func(pattern string, h func(http.ResponseWriter, *http.Request) error) {
 		mux.Handle(pattern, plainErrors(log, h))

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/queue"
 )
 
 //go:embed ui.html
@@ -22,21 +23,21 @@ var pageTemplate = template.Must(template.New("ui").Parse(page))
 func (g *Gateway) ui(w http.ResponseWriter, r *http.Request) error {
 	_, runsAs := g.cfg.Provider.Info()
 	view := struct {
-		Functions       []status
-		Queues          []Queue
+		Functions       []FunctionStatus
+		Queues          []queue.Queue
 		Away            string // why there are no queues
 		Version, RunsAs string
 	}{Version: g.cfg.Version, RunsAs: runsAs}
 	for _, f := range g.cfg.Registry.All() {
 		view.Functions = append(view.Functions, g.statusOf(f))
 	}
-	slices.SortFunc(view.Functions, func(a, b status) int {
+	slices.SortFunc(view.Functions, func(a, b FunctionStatus) int {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
 	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
 	defer cancel()
 	var err error
-	if view.Queues, err = g.AllQueues(ctx); err != nil {
+	if view.Queues, err = g.cfg.Queues.List(ctx); err != nil {
 		view.Away = hearth.MessageOf(err)
 	}
 	var out bytes.Buffer

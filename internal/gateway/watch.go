@@ -16,7 +16,7 @@ const longestWait = 20 * time.Second
 
 // etagOf names the state of a function. It changes with its spec, its replicas, and what is wrong with them, but not with
 // calls and usage.
-func etagOf(s status) string {
+func etagOf(s FunctionStatus) string {
 	s.ETag, s.InvocationCount, s.Usage, s.LastError = "", 0, nil, nil
 	text, err := json.Marshal(s)
 	if err != nil { // a status is made of texts and numbers
@@ -28,13 +28,13 @@ func etagOf(s status) string {
 
 // watched is a function's status: at once if its ETag is not the one that the client knows, else at its next change, or when
 // the time to wait is over.
-func (g *Gateway) watched(ctx context.Context, n hearth.Name, known, wait string) (hearth.Function, status, error) {
+func (g *Gateway) watched(ctx context.Context, n hearth.Name, known, wait string) (hearth.Function, FunctionStatus, error) {
 	patience, err := time.ParseDuration(wait)
 	if wait != "" && (err != nil || patience < 0) {
-		return hearth.Function{}, status{}, hearth.Errorf(hearth.Invalid, "wait is %q, want a duration such as 20s", wait)
+		return hearth.Function{}, FunctionStatus{}, hearth.Errorf(hearth.Invalid, "wait is %q, want a duration such as 20s", wait)
 	}
 	if _, ok := g.cfg.Registry.Function(n); !ok { // before anything is kept of the name
-		return hearth.Function{}, status{}, hearth.NotFoundError(n)
+		return hearth.Function{}, FunctionStatus{}, hearth.NotFoundError(n)
 	}
 	over := time.NewTimer(min(patience, longestWait))
 	defer over.Stop()
@@ -42,7 +42,7 @@ func (g *Gateway) watched(ctx context.Context, n hearth.Name, known, wait string
 		changed := g.cfg.Router.Changed(n)
 		f, ok := g.cfg.Registry.Function(n)
 		if !ok {
-			return f, status{}, hearth.NotFoundError(n)
+			return f, FunctionStatus{}, hearth.NotFoundError(n)
 		}
 		s := g.statusOf(f)
 		if s.ETag = etagOf(s); last || s.ETag != known {

@@ -9,10 +9,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hearthfaas/hearth/internal/gateway"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/meter"
 	"github.com/hearthfaas/hearth/internal/metrics"
+	"github.com/hearthfaas/hearth/internal/queue"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/hearthfaas/hearth/internal/router"
 	"github.com/openfaas/faas-provider/types"
@@ -62,7 +62,7 @@ func without(series map[string]float64, suffixes ...string) map[string]float64 {
 }
 
 // state is one of two functions, of which the router knows one.
-func state(queues func(context.Context) ([]gateway.Queue, error)) metrics.State {
+func state(queues func(context.Context) ([]queue.Queue, error)) metrics.State {
 	return metrics.State{
 		Functions: func() []hearth.Function {
 			return []hearth.Function{function(oven, 3, map[string]string{"com.openfaas.scale.min": "2"}), function(baker, 0, nil)}
@@ -78,6 +78,6 @@ func state(queues func(context.Context) ([]gateway.Queue, error)) metrics.State 
 }
 
 // oneQueue is what is left of a removed function, and nothing that is left of another.
-func oneQueue(context.Context) ([]gateway.Queue, error) {
-	return []gateway.Queue{{Name: "baker:calls", Function: baker.String()}, {Name: "oven:calls", Function: oven.String(), Depth: redis.Depth{Waiting: 7, Leased: 1, Due: 2, Dead: 3, Oldest: 1.5}}}, nil
+func oneQueue(context.Context) ([]queue.Queue, error) {
+	return []queue.Queue{{Name: "baker:calls", Function: baker.String()}, {Name: "oven:calls", Function: oven.String(), Depth: redis.Depth{Waiting: 7, Leased: 1, Due: 2, Dead: 3, Oldest: 1.5}}}, nil
 }

@@ -11,8 +11,8 @@ import (
 
 	"github.com/hearthfaas/hearth/internal/cron"
 	"github.com/hearthfaas/hearth/internal/dispatch"
-	"github.com/hearthfaas/hearth/internal/gateway"
 	"github.com/hearthfaas/hearth/internal/metrics"
+	"github.com/hearthfaas/hearth/internal/queue"
 	"github.com/stretchr/testify/require"
 )
 
@@ -191,9 +191,9 @@ func TestStateIsLookedUpAtEachScrape(t *testing.T) {
 
 func TestScrapeWithoutRedisAnswersWithTheRest(t *testing.T) {
 	t.Parallel()
-	for name, queues := range map[string]func(context.Context) ([]gateway.Queue, error){
-		"away":  func(context.Context) ([]gateway.Queue, error) { return nil, errors.New("away") },
-		"stuck": func(ctx context.Context) ([]gateway.Queue, error) { <-ctx.Done(); return nil, ctx.Err() },
+	for name, queues := range map[string]func(context.Context) ([]queue.Queue, error){
+		"away":  func(context.Context) ([]queue.Queue, error) { return nil, errors.New("away") },
+		"stuck": func(ctx context.Context) ([]queue.Queue, error) { <-ctx.Done(); return nil, ctx.Err() },
 	} {
 		m := metrics.New("v1")
 		s := state(queues)

@@ -6,9 +6,9 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/internal/cron"
-	"github.com/hearthfaas/hearth/internal/gateway"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/meter"
+	"github.com/hearthfaas/hearth/internal/queue"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/hearthfaas/hearth/internal/router"
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,7 +21,7 @@ type State struct {
 	// Load is what a function has to do. ok is false if there is no such function.
 	Load func(hearth.Name) (l router.Load, ok bool)
 	// Queues are all subscriptions. It asks Redis.
-	Queues func(context.Context) ([]gateway.Queue, error)
+	Queues func(context.Context) ([]queue.Queue, error)
 	// Used is what a function used since it was deployed, or this hearth began. ok is false if there is no such function. Nil if nobody meters.
 	Used func(hearth.Name) (u meter.Usage, ok bool)
 	// Schedules are those of the functions that have one. Nil if nothing is called by the clock.
