@@ -10,8 +10,10 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/internal/backlog"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/tracing"
+	"github.com/hearthfaas/hearth/internal/upstream"
 )
 
 // grant ends a call's wait: with the replica that it is given, or with why there is none for it.
@@ -265,14 +267,14 @@ func (fn *route) avoid(t *target, d time.Duration) {
 
 // again tells whether a call is made again that did not run: no process of its replica has accepted it; or the replica has refused
 // it, as it is full with a call that we think is over. It is held like others that find no replica, or all of them full.
-func (fn *route) again(t *target, a *answer, req *http.Request, last time.Time) bool {
-	full := a.StatusCode == http.StatusTooManyRequests && a.Header.Get(chain.HeaderInternal) != ""
-	if !full && !a.notTaken() || !time.Now().Before(last) {
+func (fn *route) again(t *target, res *upstream.Response, req *http.Request, last time.Time) bool {
+	full := res.StatusCode == http.StatusTooManyRequests && res.Header.Get(chain.HeaderInternal) != ""
+	if !full && !backlog.NotTaken(res.StatusCode, res.Header) || !time.Now().Before(last) {
 		return false
 	}
 	fn.mu.Lock()
 	defer fn.mu.Unlock()
-	if full && (fn.limit == 0 || !t.mayRun) || !rewind(req) {
+	if full && (fn.limit == 0 || !t.mayRun) || !upstream.Rewind(req) {
 		return false
 	}
 	if !full {

@@ -19,7 +19,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hearthfaas/hearth/internal/backlog"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/upstream"
 )
 
 // Config says how long calls are held.
@@ -105,9 +107,9 @@ type route struct {
 
 // target is a replica as the router sees it.
 type target struct {
-	id        string
-	transport *transport
-	given     *hearth.Calls
+	id       string
+	upstream *upstream.Client
+	given    *hearth.Calls
 
 	// Under the route's lock:
 	hearth.Replica
@@ -231,7 +233,7 @@ func (fn *route) split(replicas []hearth.Replica, newest bool) (own, others []he
 // retire makes a replica take no more calls. The route's lock is held.
 func (t *target) retire() {
 	t.Ending, t.Accepting, t.Ready = true, false, false
-	t.transport.close()
+	t.upstream.Close()
 }
 
 func (r *Router) route(n hearth.Name) *route {
@@ -253,7 +255,7 @@ func (fn *route) update(replicas []hearth.Replica) {
 	for _, state := range replicas {
 		t := known[state.ID]
 		if t == nil || t.Address != state.Address && !state.Ending { // it may not have had one before it was accepting
-			t = &target{id: state.ID, transport: newTransport(state.Address), given: state.Calls}
+			t = &target{id: state.ID, upstream: upstream.New(state.Address), given: state.Calls}
 		}
 		if known[state.ID] == t {
 			delete(known, state.ID)
@@ -277,7 +279,7 @@ func (fn *route) update(replicas []hearth.Replica) {
 		}
 	}
 	for _, gone := range known {
-		gone.transport.close()
+		gone.upstream.Close()
 	}
 	fn.look()
 }
@@ -298,6 +300,20 @@ func (r *Router) WakeFailed(n hearth.Name, why error) {
 		fn.waking, fn.wakeError, fn.wokenAt = false, hearth.Errorf(hearth.Unavailable, "function %s cannot be woken: %w", n.Function, why), time.Now()
 		fn.look()
 	}
+}
+
+// Open says what a caller can take that waits for its answer, and not only for the end of it. Its zero value is for others.
+type Open struct {
+	// Early, Upgrade and Stream are upstream.Options'.
+	Early   func(status int, header http.Header)
+	Upgrade bool
+	Stream  bool
+
+	// Shed refuses the call if there is no free replica and Config.MaxHeld calls wait for one already.
+	Shed bool
+
+	// Queued tells that the call comes from a queue, whose Room it takes.
+	Queued bool
 }
 
 // HeaderReplica is put on each answer: the replica that gave it.
@@ -340,7 +356,7 @@ func (r *Router) send(fn *route, req *http.Request, o Open, began time.Time) (*h
 	req.URL.Scheme, req.URL.Host = "http", fn.name.Function
 	fn.mu.Lock()
 	fn.calls++
-	if !safe(req.Method) { // a view hands nothing on
+	if !upstream.Safe(req.Method) { // a view hands nothing on
 		fn.tellAhead(began)
 	}
 	timeout := fn.timeout
@@ -351,28 +367,27 @@ func (r *Router) send(fn *route, req *http.Request, o Open, began time.Time) (*h
 			return nil, err
 		}
 		fn.noteQueued(t, o, 1)
-		t.transport.keepBody(req)
+		t.upstream.KeepBody(req)
 		until := time.Now().Add(timeout + grace)
-		a, err := t.transport.roundTrip(req, until, o)
+		res, err := t.upstream.Do(req, until, upstream.Options{Early: o.Early, Upgrade: o.Upgrade, Stream: o.Stream})
 		switch {
-		case err == nil && fn.again(t, a, req, last):
-			fn.giveUp(t, a, o)
-		case err == nil && a.notTaken():
-			fn.giveUp(t, a, o)
+		case err == nil && fn.again(t, res, req, last):
+			fn.giveUp(t, res, o)
+		case err == nil && backlog.NotTaken(res.StatusCode, res.Header):
+			fn.giveUp(t, res, o)
 			return nil, fn.inVain()
 		case err == nil:
-			return fn.answered(t, a, o, began), nil
+			return fn.answered(t, res, o, began), nil
 		default:
-			var unsent *unsentError
-			errors.As(err, &unsent)
+			notSent := upstream.NotSent(err)
 			fn.noteQueued(t, o, -1)
-			fn.release(t, time.Now(), unsent == nil)
+			fn.release(t, time.Now(), !notSent)
 			t.given.End()
-			if unsent == nil || req.Context().Err() != nil {
+			if !notSent || req.Context().Err() != nil {
 				return nil, fn.broke(req.Context(), t, !time.Now().Before(until), err)
 			}
 			fn.refuse(t, err)
-			if !time.Now().Before(last) || !rewind(req) {
+			if !time.Now().Before(last) || !upstream.Rewind(req) {
 				return nil, fn.inVain()
 			}
 		}
@@ -380,35 +395,38 @@ func (r *Router) send(fn *route, req *http.Request, o Open, began time.Time) (*h
 	}
 }
 
-// answered is a replica's answer as the caller is given it.
-func (fn *route) answered(t *target, a *answer, o Open, began time.Time) *http.Response {
-	a.Header[HeaderReplica] = []string{t.id}
-	status := a.StatusCode
+// answered makes a replica's answer ready for the caller: when its body is closed, the replica has one call less.
+func (fn *route) answered(t *target, res *upstream.Response, o Open, began time.Time) *http.Response {
+	res.Header[HeaderReplica] = []string{t.id}
+	status := res.StatusCode
 	t.given.Answered()
-	if a.endless {
-		t.given.End() // nobody waits for its end before the replica ends
+	if res.Endless {
+		t.given.End() // a replica does not wait for its streams before it ends
 	}
-	a.done = func() {
+	res.OnClose = func(whole bool) {
 		now := time.Now()
 		fn.noteQueued(t, o, -1)
-		fn.release(t, now, !a.whole || status == http.StatusGatewayTimeout)
-		if !a.endless {
+		fn.release(t, now, !whole || status == http.StatusGatewayTimeout)
+		if !res.Endless {
 			t.given.End()
 		}
 		fn.recorder.Ended(status, now.Sub(began))
 	}
-	return a.Response
+	return res.Response
 }
 
+// maxDiscarded is how many bytes of an answer are read only to use its connection again.
+const maxDiscarded = 256 << 10
+
 // giveUp drops an answer that says that the call did not run.
-func (fn *route) giveUp(t *target, a *answer, o Open) {
-	a.done = func() {
+func (fn *route) giveUp(t *target, res *upstream.Response, o Open) {
+	res.OnClose = func(bool) {
 		fn.noteQueued(t, o, -1)
 		fn.release(t, time.Now(), false)
 		t.given.End()
 	}
-	_, _ = io.Copy(io.Discard, io.LimitReader(a, maxHead)) // so that the connection can be used again
-	_ = a.Close()
+	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, maxDiscarded))
+	_ = res.Body.Close()
 }
 
 // inVain is the error of a call that surely did not run.

@@ -1,4 +1,4 @@
-package router
+package upstream
 
 import (
 	"bufio"
@@ -11,14 +11,16 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
 const (
-	// smallBody is up to how many bytes of a body are sent before the answer is looked for: sockets hold as much.
+	// smallBody is how many bytes a body may have that is sent before the answer is read: sockets hold as much.
 	smallBody = 64 << 10
 
-	// continueTimeout is how long a replica that was sent Expect: 100-continue may say nothing, until it gets the body: it may not
-	// know of it (RFC 9110, 10.1.1).
+	// continueTimeout is how long a body with Expect: 100-continue waits for the replica, which may not know that header
+	// (RFC 9110, 10.1.1).
 	continueTimeout = time.Second
 )
 
@@ -31,11 +33,11 @@ func writeHead(w *bufio.Writer, req *http.Request, upgrade bool) error {
 		target += "?" + req.URL.RawQuery
 	}
 	if !validToken(req.Method) || !validTarget(target) {
-		return errBadRequest("the method or the path cannot be sent to a function")
+		return invalid("the method or the path has characters that cannot be sent to a function")
 	}
 	line(w, req.Method, " ", target, " HTTP/1.1\r\nHost: ", req.URL.Host, "\r\n")
 	for name, values := range req.Header {
-		name = textproto.CanonicalMIMEHeaderKey(name) // a replica does not tell one case from another
+		name = textproto.CanonicalMIMEHeaderKey(name) // names of any case mean the same to a replica
 		switch name {
 		case "Host", "Content-Length", "Transfer-Encoding", "Trailer":
 			continue
@@ -45,11 +47,11 @@ func writeHead(w *bufio.Writer, req *http.Request, upgrade bool) error {
 			}
 		}
 		if !validToken(name) {
-			return errBadRequest("the name of a header has characters that cannot be sent")
+			return invalid("the name of a header has characters that cannot be sent")
 		}
 		for _, v := range values {
 			if !validValue(v) {
-				return errBadRequest("the header %s has characters that cannot be sent", name)
+				return invalid("the header %s has characters that cannot be sent", name)
 			}
 			line(w, name, ": ", v, "\r\n")
 		}
@@ -65,7 +67,7 @@ func writeHead(w *bufio.Writer, req *http.Request, upgrade bool) error {
 		line(w, "Transfer-Encoding: chunked\r\n")
 		for name := range req.Trailer {
 			if !validToken(name) {
-				return errBadRequest("the name of a trailer has characters that cannot be sent")
+				return invalid("the name of a trailer has characters that cannot be sent")
 			}
 			line(w, "Trailer: ", name, "\r\n")
 		}
@@ -74,14 +76,14 @@ func writeHead(w *bufio.Writer, req *http.Request, upgrade bool) error {
 	return nil
 }
 
-// line writes to a buffer, whose error comes with its flush.
+// line writes to a buffer, which returns an error when it is flushed.
 func line(w *bufio.Writer, parts ...string) {
 	for _, p := range parts {
 		_, _ = w.WriteString(p)
 	}
 }
 
-// token are the characters of names; RFC 9110, 5.6.2.
+// token has the characters of names (RFC 9110, 5.6.2).
 var token = func() (is [256]bool) {
 	for _, c := range "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ" {
 		is[c] = true
@@ -116,7 +118,7 @@ func validTarget(s string) bool {
 	return strings.HasPrefix(s, "/")
 }
 
-// small reports whether a body is sent before the answer is looked for.
+// small reports whether a body is sent before the answer is read.
 func small(req *http.Request) bool {
 	return req.GetBody != nil && req.ContentLength > 0 && req.ContentLength <= smallBody
 }
@@ -134,14 +136,14 @@ func sendSmall(w *bufio.Writer, req *http.Request) error {
 
 // upload sends a body in a goroutine of its own, while the answer is read.
 type upload struct {
-	body  io.Reader     // the request may have been given another by the time that this is read to its end
-	asked chan struct{} // the replica wants the body
-	over  chan struct{} // it has answered without it
-	once  sync.Once
-	read  atomic.Bool // to its end; what is left of it is on its way
-	done  chan struct{}
-	sent  bool  // all of it; once done
-	err   error // why the body could not be read; once done
+	body      io.Reader     // of this attempt: a later one gives the request another
+	asked     chan struct{} // closed when the replica wants the body; nil if it is not held back
+	abandoned chan struct{} // closed when the replica has answered without the body
+	once      sync.Once     // closes one of them
+	read      atomic.Bool   // the body was read to its end
+	done      chan struct{} // closed when the upload has ended
+	sent      bool          // the whole body was sent; valid once done
+	err       error         // why the body could not be read; valid once done
 }
 
 var copies = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
@@ -149,7 +151,7 @@ var copies = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
 func newUpload(c *conn, w *bufio.Writer, req *http.Request) *upload {
 	u := &upload{done: make(chan struct{}), body: req.Body}
 	if strings.EqualFold(req.Header.Get("Expect"), "100-continue") {
-		u.asked, u.over = make(chan struct{}), make(chan struct{})
+		u.asked, u.abandoned = make(chan struct{}), make(chan struct{})
 	}
 	go func() {
 		defer close(u.done)
@@ -164,7 +166,7 @@ func newUpload(c *conn, w *bufio.Writer, req *http.Request) *upload {
 	return u
 }
 
-// wait reports whether the body is to be sent, when that is known.
+// wait returns true when the body is to be sent, and false when it is not.
 func (u *upload) wait() bool {
 	if u.asked == nil {
 		return true
@@ -174,27 +176,27 @@ func (u *upload) wait() bool {
 	select {
 	case <-u.asked:
 	case <-silence.C:
-	case <-u.over:
+	case <-u.abandoned:
 		return false
 	}
 	return true
 }
 
-// proceed is the replica's 100 Continue.
+// proceed starts a body that is held back: the replica sent 100 Continue.
 func (u *upload) proceed() {
 	if u.asked != nil {
 		u.once.Do(func() { close(u.asked) })
 	}
 }
 
-// abandon is for a body that was not asked for, and now will not be.
+// abandon gives up a body that is still held back.
 func (u *upload) abandon() {
 	if u.asked != nil {
-		u.once.Do(func() { close(u.over) })
+		u.once.Do(func() { close(u.abandoned) })
 	}
 }
 
-// complete reports whether all of it was sent.
+// complete reports whether the whole body was sent. It does not wait for a body that has more to read.
 func (u *upload) complete() bool {
 	if !u.read.Load() {
 		return false
@@ -203,9 +205,9 @@ func (u *upload) complete() bool {
 	return u.sent
 }
 
-var errShortBody = errBadRequest("the body is not as long as it says")
+var errShortBody = invalid("the body is not as long as its Content-Length")
 
-// send sends a body part by part, as it comes. err is the body's; that the replica took no more of it is none.
+// send sends a body part by part, as it comes. err is of reading the body: a replica that takes no more is no error.
 func (u *upload) send(w *bufio.Writer, req *http.Request) (whole bool, err error) {
 	buffer := copies.Get().(*[]byte)
 	defer copies.Put(buffer)
@@ -243,7 +245,7 @@ func (u *upload) send(w *bufio.Writer, req *http.Request) (whole bool, err error
 			}
 			return w.Flush() == nil, nil
 		case err != nil:
-			return false, errBadRequest("the body broke off, or took too long: %w", err)
+			return false, invalid("the body ended early or took too long: %w", err)
 		}
 	}
 }
@@ -252,7 +254,7 @@ func writeTrailer(w *bufio.Writer, h http.Header) error {
 	for name, values := range h {
 		for _, v := range values {
 			if !validValue(v) {
-				return errBadRequest("the trailer %s has characters that cannot be sent", name)
+				return invalid("the trailer %s has characters that cannot be sent", name)
 			}
 			line(w, name, ": ", v, "\r\n")
 		}
@@ -260,3 +262,6 @@ func writeTrailer(w *bufio.Writer, h http.Header) error {
 	line(w, "\r\n")
 	return nil
 }
+
+// invalid returns the error of a call that cannot be written as HTTP.
+func invalid(format string, args ...any) error { return hearth.Errorf(hearth.Invalid, format, args...) }
