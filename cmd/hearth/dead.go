@@ -211,7 +211,7 @@ func (c *client) explainQueue(ctx context.Context, filter deadFilter, err error)
 	}
 	list, listErr := c.queues(ctx, "")
 	if filter.queue == "" || listErr != nil || slices.ContainsFunc(list,
-		func(q queue) bool { return q.Name == filter.queue }) {
+		func(q queue.Queue) bool { return q.Name == filter.queue }) {
 		return err
 	}
 	var names []string

@@ -61,7 +61,7 @@ type node struct {
 
 	queue    *redis.Client
 	users    *redis.Users // of functions; nil if they have none
-	provider opened
+	provider hearth.Provider
 	secrets  *secrets.Vault
 	router   *router.Router
 	dispatch *dispatch.Dispatcher
@@ -110,7 +110,7 @@ func (n *node) open(ctx context.Context) (err error) {
 		return err
 	}
 	if !cfg.NoAuth {
-		if n.credentials, _, err = gateway.LoadCredentials(cfg.State); err != nil {
+		if n.credentials, err = gateway.LoadCredentials(cfg.State); err != nil {
 			return err
 		}
 	}
@@ -136,7 +136,10 @@ func (n *node) open(ctx context.Context) (err error) {
 	if n.provider, err = cfg.Provider.open(ctx, cfg.State, n.instance, files, printed, cfg.Log, n.users); err != nil {
 		return err
 	}
-	n.secrets = &secrets.Vault{Files: files, Key: key, Memory: memory, Queue: n.queue, Instance: n.instance, Log: cfg.Log, Changed: n.provider.secretChanged}
+	n.secrets = &secrets.Vault{Files: files, Key: key, Memory: memory, Queue: n.queue, Instance: n.instance, Log: cfg.Log}
+	if receiver, ok := optional[hearth.SecretReceiver](n.provider); ok {
+		n.secrets.Changed = receiver.ReceiveSecret
+	}
 	if n.tracer, err = tracing.Open(ctx, cfg.Log, versionText(), n.instance); err != nil {
 		return err
 	}
@@ -190,8 +193,8 @@ func (n *node) open(ctx context.Context) (err error) {
 	if err := n.registry.Start(ctx); err != nil {
 		return err
 	}
-	if n.provider.settle != nil {
-		n.provider.settle(ctx)
+	if settler, ok := optional[hearth.Settler](n.provider); ok {
+		settler.Settle(ctx)
 	}
 	n.cron.Start()
 	if n.scaler != nil {
@@ -272,7 +275,7 @@ func (n *node) close(ctx context.Context) error {
 		_, _ = n.queue.Tell(tell, hearth.Name{}, n.instance) // what is given back is for whoever is left
 	}
 	var err error
-	if n.provider.Provider != nil {
+	if n.provider != nil {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		err = n.provider.Close(ctx)

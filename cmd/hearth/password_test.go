@@ -25,7 +25,7 @@ func run(t *testing.T, args ...string) (string, error) {
 func TestPasswordPrintsTheGateways(t *testing.T) {
 	t.Parallel()
 	state := t.TempDir()
-	c, _, err := gateway.LoadCredentials(state)
+	c, err := gateway.LoadCredentials(state)
 	require.NoError(t, err)
 	out, err := run(t, "password", "--state", state)
 	require.NoError(t, err)

@@ -47,34 +47,42 @@ func (c providerConfig) docker() docker.Config {
 	return docker.Config{Network: c.Network, Publish: c.Publish, Pull: docker.PullPolicy(c.Pull), Asleep: docker.Asleep(c.Asleep)}
 }
 
-// opened is a provider, and what it wants to be told besides.
-type opened struct {
-	hearth.Provider
-	settle        func(context.Context)                                   // when all is applied that was deployed in an earlier life; may be nil
-	secretChanged func(ctx context.Context, namespace, name string) error // may be nil
-}
-
 // open makes the provider.
 func (c providerConfig) open(ctx context.Context, state, instance string, files secrets.Files, printed *logs.Dir, log *slog.Logger,
-	users *redis.Users) (opened, error) {
+	users *redis.Users) (hearth.Provider, error) {
 	var environment func(hearth.Function, map[string]string)
 	if users != nil {
 		environment = users.Environment
 	}
+	var p hearth.Provider
+	var err error
 	if c.Provider == "docker" {
 		cfg := c.docker()
 		cfg.Instance, cfg.Secrets, cfg.Logs, cfg.Log, cfg.Environment = instance, files, printed, log, environment
-		p, err := docker.New(ctx, cfg)
-		if err != nil {
-			return opened{}, err
-		}
-		return opened{withUsers(p, users, log), p.Prune, p.SecretChanged}, nil
+		p, err = docker.New(ctx, cfg)
+	} else {
+		p, err = process.New(process.Config{
+			State:       state,
+			Images:      processImages(state),
+			Secrets:     files,
+			Logs:        printed,
+			Log:         log,
+			Environment: environment,
+		})
 	}
-	p, err := process.New(process.Config{State: state, Images: processImages(state), Secrets: files, Logs: printed, Log: log, Environment: environment})
 	if err != nil {
-		return opened{}, err
+		return nil, err
 	}
-	return opened{Provider: withUsers(p, users, log)}, nil // a process reads the secret's own file
+	return withUsers(p, users, log), nil
+}
+
+// optional returns a provider as one of the interfaces that not every provider has.
+func optional[T any](p hearth.Provider) (as T, ok bool) {
+	if g, granted := p.(*granting); granted {
+		p = g.Provider
+	}
+	as, ok = p.(T)
+	return as, ok
 }
 
 // granting is a provider whose functions get their Redis users before they run.

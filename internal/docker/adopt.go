@@ -63,15 +63,14 @@ func (p *Provider) adopt(f hearth.Function, image Image) []replicaset.Adopted {
 	return list
 }
 
-// Prune removes the containers of an earlier life that no function has claimed. It is called when all are applied that are
-// deployed.
-func (p *Provider) Prune(ctx context.Context) {
+// Settle implements hearth.Settler: it removes the containers of an earlier life that no function has claimed.
+func (p *Provider) Settle(ctx context.Context) {
 	p.mu.Lock()
 	left := p.found
 	p.found = nil
 	p.mu.Unlock()
 	for n, containers := range left {
-		p.cfg.Log.Info("removed containers that were left behind", "function", n.String(), "count", len(containers))
+		p.cfg.Log.Info("removed unclaimed containers", "function", n.String(), "count", len(containers))
 		for _, c := range containers {
 			p.discard(ctx, c.id)
 		}

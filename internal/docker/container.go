@@ -144,8 +144,8 @@ func (p *Provider) grant(ctx context.Context, f hearth.Function, userName, conta
 	return nil
 }
 
-// SecretChanged gives a secret's new value to the containers that may read it. They see the file change, as it is.
-func (p *Provider) SecretChanged(ctx context.Context, namespace, name string) error {
+// ReceiveSecret implements hearth.SecretReceiver: containers see their file of the secret change.
+func (p *Provider) ReceiveSecret(ctx context.Context, namespace, name string) error {
 	p.mu.Lock()
 	readers := map[*replica]string{} // and whom they run as
 	for r := range p.alive {

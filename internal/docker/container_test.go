@@ -164,7 +164,7 @@ func TestSecretReachesRunningContainers(t *testing.T) {
 	replicas, other := w.await("probe", ready(2)), w.await("other", ready(1))[0]
 	require.Eventually(t, func() bool { return slices.Contains(slices.Collect(maps.Values(w.ours(t))), "paused") }, patience, pollEvery)
 	require.NoError(t, w.cfg.Secrets.Put("openfaas-fn", "one", []byte("new")))
-	require.NoError(t, w.Provider.(*docker.Provider).SecretChanged(t.Context(), "openfaas-fn", "one"))
+	require.NoError(t, w.Provider.(hearth.SecretReceiver).ReceiveSecret(t.Context(), "openfaas-fn", "one"))
 	w.apply(function(1, granted, func(f *hearth.Function) { f.Service = "sleeper" }))
 	for _, r := range append(replicas, w.await("sleeper", ready(1))...) {
 		require.Equal(t, "new", w.ask(r, "secret=one"))

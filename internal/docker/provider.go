@@ -92,10 +92,14 @@ type Provider struct {
 	alive map[*replica]bool
 }
 
-var _ hearth.Provider = (*Provider)(nil)
+var (
+	_ hearth.Provider       = (*Provider)(nil)
+	_ hearth.Settler        = (*Provider)(nil)
+	_ hearth.SecretReceiver = (*Provider)(nil)
+)
 
 // New connects to the engine that the environment names (DOCKER_HOST, as for docker), and finds the containers of an earlier
-// life. Apply adopts those that it can use; Prune removes the others.
+// life. Apply adopts those that it can use; Settle removes the others.
 func New(ctx context.Context, cfg Config) (*Provider, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -225,7 +229,7 @@ func (p *Provider) Close(ctx context.Context) error {
 	p.stopReaping()
 	p.sweep(context.WithoutCancel(ctx))
 	p.cfg.Logs.CloseAll()
-	p.Prune(context.WithoutCancel(ctx))
+	p.Settle(context.WithoutCancel(ctx))
 	if p.network != "" {
 		// Others may be on it by now: then it stays.
 		if _, e := p.api.NetworkRemove(context.WithoutCancel(ctx), p.network, client.NetworkRemoveOptions{}); e != nil && !errdefs.IsNotFound(e) {

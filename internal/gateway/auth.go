@@ -31,33 +31,32 @@ const (
 	passwordFile = "basic-auth-password"
 )
 
-// LoadCredentials reads the credentials in a directory. If there are none, it creates them: user admin and a
-// random password; made is then true.
-func LoadCredentials(dir string) (c Credentials, made bool, err error) {
+// LoadCredentials reads the credentials in a directory. It creates those that are missing: the user admin, and a random password.
+func LoadCredentials(dir string) (c Credentials, err error) {
 	read := func(name, fallback string) (string, error) {
 		path := filepath.Join(dir, name)
 		text, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) {
-			made, text = true, []byte(fallback)
-			if err = os.WriteFile(path+".new", text, 0o600); err == nil { // a crash leaves no empty one
+			text = []byte(fallback)
+			if err = os.WriteFile(path+".new", text, 0o600); err == nil { // a crash leaves no empty file
 				err = os.Rename(path+".new", path)
 			}
 		}
 		if err != nil {
-			return "", fmt.Errorf("credentials: %w", err)
+			return "", fmt.Errorf("load credentials: %w", err)
 		}
 		return strings.TrimSpace(string(text)), nil
 	}
 	if c.User, err = read(userFile, "admin"); err != nil {
-		return c, made, err
+		return c, err
 	}
 	if c.Password, err = read(passwordFile, rand.Text()); err != nil {
-		return c, made, err
+		return c, err
 	}
 	if c.User == "" || c.Password == "" {
-		return c, made, fmt.Errorf("credentials: %s and %s in %s must not be empty", userFile, passwordFile, dir)
+		return c, fmt.Errorf("load credentials: %s and %s in %s must not be empty", userFile, passwordFile, dir)
 	}
-	return c, made, nil
+	return c, nil
 }
 
 // realm is the realm, within the origin, for which a browser keeps the operator's password. No answer of a

@@ -6,19 +6,18 @@ import (
 	"strings"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
-	"github.com/hearthfaas/hearth/internal/redis"
 )
 
 // messageID is the id of an entry of a stream.
 var messageID = regexp.MustCompile(`^[0-9]{1,20}-[0-9]{1,20}$`)
 
-// cancel takes a queued call out of its queue, or breaks it off if it is under way: DELETE /async-function/CALL-ID, with
-// ?function=NAME if the caller knows it, which spares a look through all queues. It makes no callback.
+// cancel takes a queued call out of its queue, or ends one in flight: DELETE /async-function/CALL-ID. With ?function=NAME only the
+// queue of that function is searched. A cancelled call makes no callback.
 //
-// Several calls may share a caller's call id: all of them are cancelled, and the answer has their number. With
-// ?function=NAME and ?message=ID, the X-Message-Id that came with the 202, that one alone is.
+// Several calls may share a call id: all of them are cancelled, and the answer has their number. With ?function=NAME and ?message=ID,
+// the X-Message-Id of the 202, only that call is cancelled.
 //
-// It wants the operator's credentials: a caller may choose its call ids, so one could be guessed.
+// It requires the operator's credentials, because a call id that its caller chose can be guessed.
 // See https://docs.openfaas.com/reference/async/.
 func (g *Gateway) cancel(w http.ResponseWriter, r *http.Request) error {
 	id := strings.TrimPrefix(r.URL.Path, "/async-function/")
@@ -42,14 +41,14 @@ func (g *Gateway) cancel(w http.ResponseWriter, r *http.Request) error {
 	case message != "" && !messageID.MatchString(message):
 		return hearth.Errorf(hearth.Invalid, "the message is %.40q, want the X-Message-Id of a call, such as 1795437512656-0", message)
 	}
-	queues, err := g.selected(r.Context(), "", function)
+	queues, err := g.cfg.Queues.Find(r.Context(), "", function)
 	if err != nil {
 		return err
 	}
 	cancelled, dead := 0, 0
 	for _, q := range queues {
-		n, err := hearth.ParseName(q.sub.Group)
-		if err != nil || q.sub != redis.CallsOf(n) {
+		n, ok := q.CallsOf()
+		if !ok {
 			continue
 		}
 		ids, letters, err := g.cfg.Queue.Cancel(r.Context(), n, id, message)
@@ -58,7 +57,7 @@ func (g *Gateway) cancel(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 		if len(ids) > 0 {
-			g.cfg.Log.Info("a queued call was cancelled", "function", n.String(), "call_id", id)
+			g.cfg.Log.Info("cancelled queued call", "function", n.String(), "call_id", id)
 		}
 		cancelled, dead = cancelled+len(ids), dead+len(letters)
 	}

@@ -48,6 +48,16 @@ type Provider interface {
 	Close(ctx context.Context) error
 }
 
+// A Settler is a provider that keeps replicas over a restart. Settle is called once, when all deployed functions were applied, and
+// ends the kept replicas that no function has claimed.
+type Settler interface{ Settle(ctx context.Context) }
+
+// A SecretReceiver is a provider whose replicas have copies of secrets. ReceiveSecret is called after a secret has changed, and gives
+// its new value to the replicas that may read it.
+type SecretReceiver interface {
+	ReceiveSecret(ctx context.Context, namespace, name string) error
+}
+
 // A Usage is what replicas use.
 type Usage struct {
 	CPU    float64 // millicores

@@ -33,6 +33,12 @@ type Queue struct {
 	sub chain.Subscription
 }
 
+// CallsOf returns the function whose async calls the queue has. ok is false for the queue of a topic or of callbacks.
+func (q Queue) CallsOf() (n hearth.Name, ok bool) {
+	n, err := hearth.ParseName(q.sub.Group)
+	return n, err == nil && q.sub == redis.CallsOf(n)
+}
+
 // Config is what an Admin works with.
 type Config struct {
 	Redis *redis.Client

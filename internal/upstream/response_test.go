@@ -121,7 +121,7 @@ func TestInterimAnswersArePassedOn(t *testing.T) {
 	}})
 	require.NoError(t, err)
 	require.NoError(t, res.Body.Close())
-	require.Equal(t, []string{"103 a", "199 "}, got)
+	require.Equal(t, []string{"103a", "199"}, got)
 }
 
 func TestUpgradeGivesTheConnection(t *testing.T) {
