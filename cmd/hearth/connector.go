@@ -119,7 +119,10 @@ func runConnector(ctx context.Context, cfg connector.Config, gatewayURL, redisUR
 	}
 	defer cfg.Tracer.Close()
 	cfg.Metrics = metrics.New(versionText())
-	c := connector.New(cfg)
+	c, err := connector.New(cfg)
+	if err != nil {
+		return err
+	}
 	if metricsAt != "" {
 		queues := queue.New(queue.Config{Redis: cfg.Queue, Deployed: c.Known})
 		stop, err := serveMetrics(metricsAt, cfg.Metrics, queues.List, cfg.Log)
@@ -128,9 +131,14 @@ func runConnector(ctx context.Context, cfg connector.Config, gatewayURL, redisUR
 		}
 		defer stop()
 	}
-	cfg.Log.Info("connects", "gateway", cfg.Gateway.Redacted(), "async", cfg.Async)
-	c.Run(ctx, drain)
-	return nil
+	cfg.Log.Info("connecting", "gateway", cfg.Gateway.Redacted(), "async", cfg.Async)
+	if err := c.Start(ctx); err != nil {
+		return err
+	}
+	<-ctx.Done()
+	over, cancel := context.WithTimeout(context.Background(), drain)
+	defer cancel()
+	return c.Stop(over)
 }
 
 // serveMetrics answers Prometheus until stop.

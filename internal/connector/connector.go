@@ -1,11 +1,17 @@
 /*
-Package connector brings the messages of topics to functions behind any OpenFaaS gateway, by the same dispatcher that Hearth's
-own gateway has. It finds the subscribers as OpenFaaS's connectors do, by asking the gateway for functions with the annotation
-topic; see https://docs.openfaas.com/reference/triggers/. It deploys and scales nothing.
+Package connector delivers the messages of topics to functions behind any OpenFaaS gateway, with the dispatcher that Hearth's own gateway
+has. It finds subscribers as OpenFaaS's connectors do: it asks the gateway for functions with the annotation topic, see
+https://docs.openfaas.com/reference/triggers/.
+
+It lists functions once per Config.Rebuild, and never because a call failed. A call that the gateway itself answered, not the function,
+is no attempt: its message is retried until it is too old.
+
+It does not deploy, scale or count functions. It does not make async calls, callbacks or scheduled invocations.
 */
 package connector
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,65 +37,78 @@ import (
 
 // Config is what a connector works with.
 type Config struct {
+	// Gateway is the URL of the gateway. Required.
 	Gateway *url.URL
-	Auth    sdk.ClientAuth // for the gateway's management API; nil for none
-	Queue   *redis.Client
-	Log     *slog.Logger
-
-	// Tracer makes the spans of deliveries. Defaults to none.
-	Tracer *tracing.Tracer
-
-	// Metrics counts what deliveries come to. Defaults to ones that nobody sees.
-	Metrics *metrics.Metrics
-
-	// Instance names this connector in leases.
+	// Queue is the Redis that has the topics. Required.
+	Queue *redis.Client
+	// Instance names this connector in leases. It must be the same after a restart, and no other may have it. Required.
 	Instance string
 
-	// Async posts to /async-function/, and leaves it to the functions' commits to settle. A call that the gateway's queue
+	// Auth authenticates to the gateway's management API. Defaults to none.
+	Auth sdk.ClientAuth
+	// Log gets what the connector does. Defaults to nothing.
+	Log *slog.Logger
+	// Tracer makes the spans of deliveries. Defaults to none.
+	Tracer *tracing.Tracer
+	// Metrics counts deliveries and their outcomes. Defaults to metrics that nobody sees.
+	Metrics *metrics.Metrics
+
+	// Async posts to /async-function/, and leaves it to the functions' commits to settle messages. A call that the gateway's queue
 	// loses is delivered again after AckWait.
 	Async bool
-	// AckWait is how much longer than a function's timeout a delivery may wait for its commit. Defaults to 1 min with Async,
-	// where it may have to queue, else to 15 s.
+	// AckWait is how much longer than a function's timeout a delivery may wait for its commit. Defaults to 15 s, and with Async, where
+	// the call is queued first, to 1 minute.
 	AckWait time.Duration
 
 	// Backoff is how the waits before retries are spread. Defaults to hearth.BackoffEqual.
 	Backoff hearth.Backoff
 
-	// Rebuild is how often the gateway is asked for functions. Defaults to 10 s.
+	// Rebuild is how often the functions of the gateway are listed. Defaults to 10 s.
 	Rebuild time.Duration
 }
 
-// Connector delivers the messages of topics through a gateway.
+// A Connector delivers the messages of topics through a gateway.
 type Connector struct {
 	cfg      Config
 	client   *sdk.Client
 	dispatch *dispatch.Dispatcher
 
-	// Of the goroutine that looks for functions:
-	serves    map[hearth.Name]bool        // those whose lane is as the gateway told
-	reclaimed map[chain.Subscription]bool // whose leases of an earlier life were ended
-	counted   map[hearth.Name]func()      // end the series of those that are known
+	// Of the goroutine that lists functions:
+	serves    map[hearth.Name]bool        // the dispatcher knows the function as it was last listed
+	reclaimed map[chain.Subscription]bool // the leases of an earlier run were ended
+	counted   map[hearth.Name]func()      // ends the metrics of a function
 
 	mu        sync.Mutex
-	functions map[hearth.Name]found
-	told      map[hearth.Name]time.Time // when the log was told that it was not reached
+	functions map[hearth.Name]subscriber
+	warned    map[hearth.Name]time.Time // when it was last logged that a function was not reached
+	end       context.CancelFunc        // ends the listing; nil before Start
+	ended     chan struct{}             // closed when the listing has ended
 }
 
-// tellEvery is how often it is logged that a function is not reached.
-const tellEvery = time.Minute
+// warnEvery is how often it is logged that a function was not reached.
+const warnEvery = time.Minute
 
-// found is a subscriber that the gateway told of.
-type found struct {
+// A subscriber is a function with topics, as the gateway lists it.
+type subscriber struct {
 	spec hearth.Function
 	subs []dispatch.Subscription
-	room int
+	room int // calls at once
 }
 
-// New makes a connector. It does nothing before Run.
-func New(cfg Config) *Connector {
-	if cfg.Rebuild == 0 {
-		cfg.Rebuild = 10 * time.Second
+// New makes a connector. It returns an error of code Invalid for a config that lacks something. It does nothing before Start.
+func New(cfg Config) (*Connector, error) {
+	switch {
+	case cfg.Gateway == nil:
+		return nil, hearth.Errorf(hearth.Invalid, "connector: the gateway's URL is missing")
+	case cfg.Queue == nil:
+		return nil, hearth.Errorf(hearth.Invalid, "connector: Redis is missing")
+	case cfg.Instance == "":
+		return nil, hearth.Errorf(hearth.Invalid, "connector: the name of the instance is missing")
 	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	cfg.Rebuild = cmp.Or(cfg.Rebuild, 10*time.Second)
 	if cfg.AckWait == 0 {
 		cfg.AckWait = 15 * time.Second
 		if cfg.Async {
@@ -101,35 +120,80 @@ func New(cfg Config) *Connector {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost, transport.MaxIdleConns = 256, 256
-	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	c := &Connector{cfg: cfg, functions: map[hearth.Name]found{}, serves: map[hearth.Name]bool{}, reclaimed: map[chain.Subscription]bool{}, counted: map[hearth.Name]func(){},
-		told: map[hearth.Name]time.Time{}, client: sdk.NewClient(cfg.Gateway, cfg.Auth, client)}
-	c.dispatch = dispatch.New(dispatch.Config{Queue: cfg.Queue, Log: cfg.Log, Instance: cfg.Instance, Connector: "hearth-connector", Tracer: cfg.Tracer, Delivered: cfg.Metrics.Delivered, Backoff: cfg.Backoff,
-		LeaseMargin: cfg.AckWait}, c)
-	return c
+	client := &http.Client{
+		Transport:     transport,
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	c := &Connector{
+		cfg:       cfg,
+		client:    sdk.NewClient(cfg.Gateway, cfg.Auth, client),
+		functions: map[hearth.Name]subscriber{},
+		serves:    map[hearth.Name]bool{},
+		reclaimed: map[chain.Subscription]bool{},
+		counted:   map[hearth.Name]func(){},
+		warned:    map[hearth.Name]time.Time{},
+	}
+	c.dispatch = dispatch.New(dispatch.Config{
+		Queue:       cfg.Queue,
+		Log:         cfg.Log,
+		Instance:    cfg.Instance,
+		Connector:   "hearth-connector",
+		Tracer:      cfg.Tracer,
+		Delivered:   cfg.Metrics.Delivered,
+		Backoff:     cfg.Backoff,
+		LeaseMargin: cfg.AckWait,
+	}, c)
+	return c, nil
 }
 
-// Run delivers until ctx ends, and then waits for the calls that were made, for at most drain.
-func (c *Connector) Run(ctx context.Context, drain time.Duration) {
+// Start begins to list functions and to deliver messages, until Stop. The end of ctx ends the listing only. A second Start does nothing.
+func (c *Connector) Start(ctx context.Context) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.ended != nil {
+		return nil
+	}
+	ctx, c.end = context.WithCancel(ctx)
+	c.ended = make(chan struct{})
 	c.dispatch.Start()
+	go func() {
+		defer close(c.ended)
+		c.list(ctx)
+	}()
+	return nil
+}
+
+// Stop stops the deliveries, and waits for the calls in flight until ctx ends. It may be called before Start, and twice.
+func (c *Connector) Stop(ctx context.Context) error {
+	c.mu.Lock()
+	end, ended := c.end, c.ended
+	c.mu.Unlock()
+	if end == nil {
+		return nil
+	}
+	end()
+	<-ended
+	c.dispatch.Stop(ctx)
+	return nil
+}
+
+// list lists the functions now and then, until ctx ends.
+func (c *Connector) list(ctx context.Context) {
 	tick := time.NewTicker(c.cfg.Rebuild)
 	defer tick.Stop()
 	for {
 		if err := c.refresh(ctx); err != nil && ctx.Err() == nil {
-			c.cfg.Log.Error("could not look for functions; those that are known go on", "gateway", c.cfg.Gateway.Redacted(), "error", err)
+			c.cfg.Log.Error("could not list functions; keeping the known ones", "gateway", c.cfg.Gateway.Redacted(), "error", err)
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			over, cancel := context.WithTimeout(context.Background(), drain)
-			defer cancel()
-			c.dispatch.Stop(over)
 			return
 		}
 	}
 }
 
-// refresh asks the gateway for functions, and makes the subscriptions theirs.
+// refresh lists the functions of the gateway once, and tells the dispatcher what has changed.
 func (c *Connector) refresh(ctx context.Context) error {
 	list, err := c.discover(ctx)
 	if err != nil {
@@ -149,7 +213,7 @@ func (c *Connector) refresh(ctx context.Context) error {
 		for _, s := range f.subs {
 			bare = append(bare, s.Subscription)
 		}
-		c.serves[n] = false // until all of this is done: the next look tries again
+		c.serves[n] = false // until all of this is done: else the next refresh tries again
 		lost, err := c.cfg.Queue.SubscribeAll(ctx, bare)
 		if err == nil {
 			err = c.reclaim(ctx, bare)
@@ -159,34 +223,34 @@ func (c *Connector) refresh(ctx context.Context) error {
 			continue
 		}
 		for _, s := range lost {
-			c.cfg.Log.Error("a consumer group was lost from Redis and is made anew: messages that it had settled, and that another group still waits for, are delivered again", "queue", s.String())
+			c.cfg.Log.Error("consumer group was lost from Redis and is created again: messages that it had settled may be delivered again", "queue", s.String())
 		}
 		if c.counted[n] == nil {
 			c.counted[n] = c.cfg.Metrics.Deliveries(n)
 		}
 		c.dispatch.Set(f.spec, f.subs)
 		c.serves[n] = true
-		c.cfg.Log.Info("delivers", "function", n.String(), "topics", fmt.Sprint(f.spec.Topics()))
+		c.cfg.Log.Info("delivering to function", "function", n.String(), "topics", fmt.Sprint(f.spec.Topics()))
 	}
 	for n := range before {
 		if _, ok := list[n]; !ok {
-			c.dispatch.Delete(n) // its subscriptions stay: it may come back for its messages
+			c.dispatch.Delete(n) // its consumer groups stay, with their messages
 			delete(c.serves, n)
 			c.mu.Lock()
-			delete(c.told, n)
+			delete(c.warned, n)
 			c.mu.Unlock()
 			if ended := c.counted[n]; ended != nil {
 				ended()
 				delete(c.counted, n)
 			}
-			c.cfg.Log.Info("the function is gone; its messages wait", "function", n.String())
+			c.cfg.Log.Info("function is gone; its messages stay queued", "function", n.String())
 		}
 	}
-	c.dispatch.LookAgain() // there may be more room, and hearth dead redrives without telling us
+	c.dispatch.LookAgain() // a function may have more replicas, and hearth dead redrives without telling us
 	return errors.Join(failed...)
 }
 
-// reclaim ends the leases that an earlier life of this connector left: once, since later ones are of calls under way.
+// reclaim ends the leases that an earlier run of this connector left. It does so once: later leases are of calls in flight.
 func (c *Connector) reclaim(ctx context.Context, subs []chain.Subscription) error {
 	for _, s := range subs {
 		if c.reclaimed[s] {
@@ -200,8 +264,8 @@ func (c *Connector) reclaim(ctx context.Context, subs []chain.Subscription) erro
 	return nil
 }
 
-// discover are the functions that subscribe to topics.
-func (c *Connector) discover(ctx context.Context) (map[hearth.Name]found, error) {
+// discover returns the functions that subscribe to topics.
+func (c *Connector) discover(ctx context.Context) (map[hearth.Name]subscriber, error) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	namespaces, err := c.client.GetNamespaces(ctx)
@@ -211,14 +275,14 @@ func (c *Connector) discover(ctx context.Context) (map[hearth.Name]found, error)
 	if len(namespaces) == 0 {
 		namespaces = []string{""}
 	}
-	list := map[hearth.Name]found{}
+	list := map[hearth.Name]subscriber{}
 	for _, namespace := range namespaces {
 		functions, err := c.client.GetFunctions(ctx, namespace)
 		if err != nil {
 			return nil, err
 		}
 		for _, s := range functions {
-			if f, ok := c.subscriber(s); ok {
+			if f, ok := c.subscriberOf(s); ok {
 				list[f.spec.Name()] = f
 			}
 		}
@@ -226,20 +290,28 @@ func (c *Connector) discover(ctx context.Context) (map[hearth.Name]found, error)
 	return list, nil
 }
 
-func (c *Connector) subscriber(s types.FunctionStatus) (found, bool) {
-	f := found{spec: hearth.Function{FunctionDeployment: types.FunctionDeployment{Service: s.Name, Namespace: s.Namespace, Image: s.Image,
-		EnvVars: s.EnvVars, Labels: s.Labels, Annotations: s.Annotations}}}
+// subscriberOf returns a function as a subscriber. ok is false if it subscribes to nothing.
+func (c *Connector) subscriberOf(s types.FunctionStatus) (f subscriber, ok bool) {
+	f.spec.FunctionDeployment = types.FunctionDeployment{
+		Service:     s.Name,
+		Namespace:   s.Namespace,
+		Image:       s.Image,
+		EnvVars:     s.EnvVars,
+		Labels:      s.Labels,
+		Annotations: s.Annotations,
+	}
 	if f.spec.Namespace == "" {
 		f.spec.Namespace = hearth.DefaultNamespace
 	}
 	for _, topic := range f.spec.Topics() {
-		f.subs = append(f.subs, dispatch.Subscription{Subscription: redis.TopicOf(f.spec.Name(), topic), Topic: topic, LeaveAck: c.cfg.Async})
+		sub := redis.TopicOf(f.spec.Name(), topic)
+		f.subs = append(f.subs, dispatch.Subscription{Subscription: sub, Topic: topic, LeaveAck: c.cfg.Async})
 	}
 	f.room = max(1, int(s.AvailableReplicas), int(min(s.Replicas, 1))) * f.spec.Concurrency()
 	return f, len(f.subs) > 0
 }
 
-// Known reports whether a function was there when the gateway was last asked.
+// Known reports whether the gateway had a function when it was last asked.
 func (c *Connector) Known(n hearth.Name) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -260,7 +332,7 @@ func (c *Connector) RoundTrip(n hearth.Name, r *http.Request) (*http.Response, e
 	f, known := c.functions[n]
 	c.mu.Unlock()
 	if !known {
-		return nil, hearth.Errorf(hearth.Unavailable, "function %s is not deployed now", n)
+		return nil, hearth.Errorf(hearth.Unavailable, "function %s is not deployed", n)
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), 2*f.spec.Timeout()) // the gateway may have to wake the function first
 	res, err := c.client.InvokeFunction(n.Function, n.Namespace, c.cfg.Async, false, r.WithContext(ctx))
@@ -281,9 +353,9 @@ func (c *Connector) RoundTrip(n hearth.Name, r *http.Request) (*http.Response, e
 	return res, nil
 }
 
-// fromGateway reports whether an answer is of the gateway, as far as anybody can tell: it has a status that a gateway gives while
-// a function is away, starts or is replaced, and no mark of the function or of its watchdog. A stock gateway goes on to list a
-// function that it cannot reach, so asking it would not help.
+// fromGateway reports whether an answer is from the gateway, as far as that can be known: it has a status that a gateway gives while
+// a function is missing, starts or is replaced, and no mark of the function or its watchdog. Listing the functions again would not
+// help: a stock gateway lists a function that it cannot reach.
 func fromGateway(res *http.Response) bool {
 	switch res.StatusCode {
 	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
@@ -292,12 +364,12 @@ func fromGateway(res *http.Response) bool {
 	return false
 }
 
-// unreached logs that a function was not reached, but not for each message.
+// unreached logs that a function was not reached, at most once per warnEvery.
 func (c *Connector) unreached(n hearth.Name, status int) {
 	c.mu.Lock()
-	quiet := time.Since(c.told[n]) < tellEvery
+	quiet := time.Since(c.warned[n]) < warnEvery
 	if !quiet {
-		c.told[n] = time.Now()
+		c.warned[n] = time.Now()
 	}
 	c.mu.Unlock()
 	if !quiet {
@@ -305,7 +377,7 @@ func (c *Connector) unreached(n hearth.Name, status int) {
 	}
 }
 
-// broke says what became of a call that got no answer.
+// broke returns the error of a call that got no answer.
 func (c *Connector) broke(ctx context.Context, n hearth.Name, late bool, err error) error {
 	var op *net.OpError
 	switch {
@@ -316,10 +388,10 @@ func (c *Connector) broke(ctx context.Context, n hearth.Name, late bool, err err
 	case errors.As(err, &op) && op.Op == "dial":
 		return &hearth.Error{Code: hearth.Unavailable, Message: "the gateway cannot be reached", Err: err}
 	}
-	return &hearth.Error{Code: hearth.BadGateway, Message: "the gateway broke off: the call may have run", Err: err}
+	return &hearth.Error{Code: hearth.BadGateway, Message: "the gateway closed the connection: the call may have run", Err: err}
 }
 
-// body ends a call's context when its answer is read.
+// body is an answer's, and ends the context of its call when it is closed.
 type body struct {
 	io.ReadCloser
 	cancel func()

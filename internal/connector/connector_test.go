@@ -18,6 +18,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/openfaas/faas-provider/types"
+	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 )
@@ -48,38 +49,62 @@ func byPart(status int, part string) answer {
 	return answer{status, http.Header{chain.HeaderInternal: {part}}}
 }
 
-// stockGateway lists one function, and gives the answers of a script in turn, the last one for ever.
+// stockGateway is a fake of OpenFaaS's gateway. It lists functions that subscribe to one topic, and gives the answers of a script in turn,
+// the last one for ever.
 type stockGateway struct {
 	*httptest.Server
 
-	mu       sync.Mutex
-	script   []answer
-	attempts []string // X-Attempt of each call
+	mu        sync.Mutex
+	functions []types.FunctionStatus
+	broken    bool // it does not list them
+	listed    int  // how often all of them were
+	script    []answer
+	attempts  []string // X-Attempt of each call
+	paths     []string // of each call
 }
 
 func newStockGateway(t *testing.T, annotations map[string]string, script []answer) *stockGateway {
 	t.Helper()
 	g := &stockGateway{script: script}
 	annotations["topic"] = "bakery.dough"
+	g.functions = []types.FunctionStatus{{Name: oven.Function, Namespace: oven.Namespace, Annotations: &annotations, Replicas: 1}}
 	mux := http.NewServeMux()
-	say := func(v any) http.HandlerFunc {
-		return func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(v) }
-	}
-	mux.Handle("GET /system/namespaces", say([]string{hearth.DefaultNamespace}))
-	mux.Handle("GET /system/functions", say([]types.FunctionStatus{{Name: oven.Function, Namespace: oven.Namespace, Annotations: &annotations, Replicas: 1}}))
-	mux.HandleFunc("POST /function/", func(w http.ResponseWriter, r *http.Request) {
+	mux.HandleFunc("GET /system/namespaces", func(w http.ResponseWriter, _ *http.Request) {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.broken {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		g.listed++
+		_ = json.NewEncoder(w).Encode([]string{hearth.DefaultNamespace, "staging"})
+	})
+	mux.HandleFunc("GET /system/functions", func(w http.ResponseWriter, r *http.Request) {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		list := []types.FunctionStatus{}
+		for _, f := range g.functions {
+			if f.Namespace == r.URL.Query().Get("namespace") {
+				list = append(list, f)
+			}
+		}
+		_ = json.NewEncoder(w).Encode(list)
+	})
+	call := func(w http.ResponseWriter, r *http.Request) {
 		g.mu.Lock()
 		a := g.script[0]
 		if len(g.script) > 1 {
 			g.script = g.script[1:]
 		}
-		g.attempts = append(g.attempts, r.Header.Get(chain.HeaderAttempt))
+		g.attempts, g.paths = append(g.attempts, r.Header.Get(chain.HeaderAttempt)), append(g.paths, r.URL.Path)
 		g.mu.Unlock()
 		for name, values := range a.header {
 			w.Header()[name] = values
 		}
 		w.WriteHeader(a.status)
-	})
+	}
+	mux.HandleFunc("POST /function/", call)
+	mux.HandleFunc("POST /async-function/", call)
 	g.Server = httptest.NewServer(mux)
 	t.Cleanup(g.Close)
 	return g
@@ -91,31 +116,79 @@ func (g *stockGateway) calls() string {
 	return strings.Join(g.attempts, " ")
 }
 
-// run runs a connector until the test ends, with one message on the topic. It returns the queue, and a function that waits until
-// nothing is to be done.
-func run(t *testing.T, g *stockGateway) (queue *redis.Client, await func()) {
+// change changes what the gateway lists.
+func (g *stockGateway) change(do func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	do()
+}
+
+// read returns something of the gateway.
+func read[T any](g *stockGateway, value *T) T {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return *value
+}
+
+// open makes a connector, which is not started, and its Redis. The queue is closed when the test ends.
+func open(t *testing.T, g *stockGateway, change ...func(*connector.Config)) (*connector.Connector, *redis.Client, *goredis.Client) {
 	t.Helper()
 	raw := chaintest.Redis(t)
 	queue, err := redis.Open(t.Context(), chaintest.URL(raw))
 	require.NoError(t, err)
+	t.Cleanup(func() { _ = queue.Close() })
 	u, err := url.Parse(g.URL)
 	require.NoError(t, err)
-	c := connector.New(connector.Config{Gateway: u, Queue: queue, Log: slog.New(slog.DiscardHandler), Instance: "me", Rebuild: 50 * time.Millisecond})
-	ctx, stop := context.WithCancel(context.Background())
-	ended := make(chan struct{})
-	go func() { defer close(ended); c.Run(ctx, 10*time.Second) }()
-	t.Cleanup(func() { stop(); <-ended; g.CloseClientConnections(); _ = queue.Close() })
+	cfg := connector.Config{Gateway: u, Queue: queue, Instance: "me", Rebuild: 50 * time.Millisecond}
+	for _, c := range change {
+		c(&cfg)
+	}
+	c, err := connector.New(cfg)
+	require.NoError(t, err)
+	return c, queue, raw
+}
+
+// start runs a connector until the test ends.
+func start(t *testing.T, g *stockGateway, c *connector.Connector) {
+	t.Helper()
+	require.NoError(t, c.Start(t.Context()))
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		require.NoError(t, c.Stop(ctx))
+		g.CloseClientConnections()
+	})
+}
+
+// run runs a connector until the test ends, with one message on the topic. It returns the queue, and a function that waits until
+// nothing is to be done.
+func run(t *testing.T, g *stockGateway, change ...func(*connector.Config)) (queue *redis.Client, await func()) {
+	t.Helper()
+	c, queue, raw := open(t, g, change...)
+	start(t, g, c)
 	chaintest.Put(t, raw, "bakery.dough", "{}")
 	return queue, func() {
 		t.Helper()
-		require.Eventually(t, func() bool {
-			depths, err := queue.Depths(t.Context(), []chain.Subscription{sub})
-			return err == nil && g.calls() != "" && depths[0].Waiting+depths[0].Leased+depths[0].Due+depths[0].Delayed == 0
-		}, 30*time.Second, 2*time.Millisecond)
+		eventually(t, func() bool {
+			d := depth(t, queue)
+			return g.calls() != "" && d.Waiting+d.Leased+d.Due+d.Delayed == 0
+		})
 	}
 }
 
-// letters are the dead letters of the topic.
+func depth(t *testing.T, queue *redis.Client) redis.Depth {
+	t.Helper()
+	depths, err := queue.Depths(t.Context(), []chain.Subscription{sub})
+	require.NoError(t, err)
+	return depths[0]
+}
+
+func eventually(t *testing.T, condition func() bool) {
+	t.Helper()
+	require.Eventually(t, condition, 30*time.Second, 2*time.Millisecond)
+}
+
+// letters returns the dead letters of the topic.
 func letters(t *testing.T, queue *redis.Client) []redis.DeadLetter {
 	t.Helper()
 	ids, err := queue.DeadIDs(t.Context(), sub, time.Time{}, time.Time{})
@@ -160,7 +233,7 @@ func TestAnswersOfTheGatewayAreNoAttempts(t *testing.T) {
 	}
 }
 
-func TestWhatIsNeverReachedIsBuriedByAge(t *testing.T) {
+func TestMessageThatReachesNoFunctionBecomesDeadByAge(t *testing.T) {
 	t.Parallel()
 	g := newStockGateway(t, map[string]string{"com.hearth.max-age": "300ms"}, []answer{byGateway(404)})
 	queue, await := run(t, g)
@@ -185,4 +258,92 @@ func TestRedrivenByAnotherProcessIsDelivered(t *testing.T) {
 	await()
 	require.Equal(t, "1 1", g.calls())
 	require.Empty(t, letters(t, queue))
+}
+
+func TestNotFoundDoesNotListFunctionsAgain(t *testing.T) {
+	t.Parallel()
+	script := []answer{byGateway(404), byGateway(404), byGateway(404), byGateway(404), byGateway(404), byFunction(200)}
+	g := newStockGateway(t, map[string]string{}, script)
+	c, queue, raw := open(t, g, func(c *connector.Config) { c.Rebuild = time.Hour })
+	start(t, g, c)
+	eventually(t, func() bool { return c.Known(oven) })
+	chaintest.Put(t, raw, "bakery.dough", "{}")
+	eventually(t, func() bool { return g.calls() == "1 1 1 1 1 1" && depth(t, queue) == redis.Depth{} })
+	require.Equal(t, 1, read(g, &g.listed))
+}
+
+func TestFunctionsOfEachNamespaceAreServed(t *testing.T) {
+	t.Parallel()
+	g := newStockGateway(t, map[string]string{}, []answer{byFunction(200)})
+	other := g.functions[0]
+	other.Namespace = "staging"
+	g.functions = append(g.functions, other, types.FunctionStatus{Name: "topicless", Namespace: "staging"})
+	c, _, raw := open(t, g)
+	start(t, g, c)
+	eventually(t, func() bool { return c.Known(hearth.Name{Function: oven.Function, Namespace: "staging"}) })
+	require.False(t, c.Known(hearth.Name{Function: "topicless", Namespace: "staging"}))
+	chaintest.Put(t, raw, "bakery.dough", "{}")
+	eventually(t, func() bool { return len(read(g, &g.paths)) == 2 })
+	require.ElementsMatch(t, []string{"/function/oven.openfaas-fn", "/function/oven.staging"}, read(g, &g.paths))
+}
+
+func TestMessagesOfAFunctionThatIsGoneStayQueued(t *testing.T) {
+	t.Parallel()
+	g := newStockGateway(t, map[string]string{}, []answer{byFunction(200)})
+	c, queue, raw := open(t, g)
+	start(t, g, c)
+	eventually(t, func() bool { return c.Known(oven) })
+	functions := g.functions
+	g.change(func() { g.functions = nil })
+	eventually(t, func() bool { return !c.Known(oven) })
+	chaintest.Put(t, raw, "bakery.dough", "{}")
+	listed := read(g, &g.listed)
+	eventually(t, func() bool { return read(g, &g.listed) > listed+2 })
+	require.Equal(t, 1, depth(t, queue).Waiting)
+	require.Empty(t, g.calls())
+	g.change(func() { g.functions = functions })
+	eventually(t, func() bool { return g.calls() == "1" && depth(t, queue) == redis.Depth{} })
+}
+
+func TestKnownFunctionsAreServedWhileTheGatewayListsNone(t *testing.T) {
+	t.Parallel()
+	g := newStockGateway(t, map[string]string{}, []answer{byFunction(200)})
+	c, queue, raw := open(t, g)
+	start(t, g, c)
+	eventually(t, func() bool { return c.Known(oven) })
+	g.change(func() { g.broken = true })
+	time.Sleep(100 * time.Millisecond) // it fails to list them, twice
+	chaintest.Put(t, raw, "bakery.dough", "{}")
+	eventually(t, func() bool { return g.calls() == "1" && depth(t, queue) == redis.Depth{} })
+	require.True(t, c.Known(oven))
+}
+
+// TestAsyncLeavesTheMessageToTheCommit: a 202 of the gateway does not mean that the function ran.
+func TestAsyncLeavesTheMessageToTheCommit(t *testing.T) {
+	t.Parallel()
+	g := newStockGateway(t, map[string]string{}, []answer{byGateway(202)})
+	c, queue, raw := open(t, g, func(c *connector.Config) { c.Async = true })
+	start(t, g, c)
+	chaintest.Put(t, raw, "bakery.dough", "{}")
+	eventually(t, func() bool { return g.calls() == "1" })
+	require.Equal(t, []string{"/async-function/oven.openfaas-fn"}, read(g, &g.paths))
+	require.Equal(t, redis.Depth{Leased: 1}, depth(t, queue))
+}
+
+func TestLifecycle(t *testing.T) {
+	t.Parallel()
+	g := newStockGateway(t, map[string]string{}, []answer{byFunction(200)})
+	c, _, _ := open(t, g)
+	require.NoError(t, c.Stop(t.Context()), "before Start")
+	require.NoError(t, c.Start(t.Context()))
+	require.NoError(t, c.Start(t.Context()))
+	eventually(t, func() bool { return c.Known(oven) })
+	require.NoError(t, c.Stop(t.Context()))
+	require.NoError(t, c.Stop(t.Context()))
+	g.CloseClientConnections()
+
+	for _, cfg := range []connector.Config{{}, {Gateway: &url.URL{}}, {Gateway: &url.URL{}, Queue: &redis.Client{}}} {
+		_, err := connector.New(cfg)
+		require.Equal(t, hearth.Invalid, hearth.CodeOf(err))
+	}
 }
