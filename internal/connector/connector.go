@@ -22,6 +22,7 @@ import (
 	"net/url"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -121,7 +122,7 @@ func New(cfg Config) (*Connector, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost, transport.MaxIdleConns = 256, 256
 	client := &http.Client{
-		Transport:     transport,
+		Transport:     &checked{transport},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	c := &Connector{
@@ -262,6 +263,19 @@ func (c *Connector) reclaim(ctx context.Context, subs []chain.Subscription) erro
 		c.reclaimed[s] = true
 	}
 	return nil
+}
+
+// checked returns an error for a listing that failed. The SDK does not look at its status: it would take a gateway that answers 503 for one
+// that has no functions.
+type checked struct{ http.RoundTripper }
+
+func (c *checked) RoundTrip(req *http.Request) (*http.Response, error) {
+	res, err := c.RoundTripper.RoundTrip(req)
+	if err != nil || !strings.HasPrefix(req.URL.Path, "/system/") || res.StatusCode < 400 || res.StatusCode == http.StatusNotFound {
+		return res, err // 404 is a gateway without namespaces
+	}
+	_ = res.Body.Close()
+	return nil, fmt.Errorf("the gateway answered %s to GET %s", res.Status, req.URL.Path)
 }
 
 // discover returns the functions that subscribe to topics.
