@@ -51,11 +51,13 @@ end
 -- knows(deliveries, id, token): was this token ever issued for this message?
 function settle.knows(deliveries, id, token) return settle.among(redis.call('HGET', deliveries, id), token) end
 
--- holds(deliveries, id, token): is it the newest one?
-function settle.holds(deliveries, id, token)
-  local issued = redis.call('HGET', deliveries, id)
+-- newest(issued, token): is this token the newest of an entry of the deliveries, which may be false?
+function settle.newest(issued, token)
   return issued ~= false and #token >= 16 and string.match(issued, '^%d+ %d+ (%S+)') == token
 end
+
+-- holds(deliveries, id, token): is this token the newest of this message?
+function settle.holds(deliveries, id, token) return settle.newest(redis.call('HGET', deliveries, id), token) end
 
 -- forget(subscription's keys, id): drop the notes about a message that is not pending any more.
 function settle.forget(k, id)

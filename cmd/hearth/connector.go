@@ -72,8 +72,8 @@ REDIS_URL names the Redis.`,
 			"name)")
 	f.BoolVar(&cfg.Async, "async", os.Getenv("asynchronous_invocation") == "true", "post to /async-function/")
 	f.DurationVar(&cfg.AckWait, "ack-wait", 0,
-		"how much longer than a function's timeout a delivery may wait for its commit (default 15s, with "+
-			"--async 1m)")
+		"with --async: how much longer than a function's timeout a delivery may wait for its commit "+
+			"(default 1m)")
 	f.StringVar(&backoff, "retry-backoff", string(hearth.BackoffEqual),
 		"how the waits before retries, which double each time, are spread: equal, full or exponential")
 	f.DurationVar(&cfg.Rebuild, "rebuild", durationOr(os.Getenv("rebuild_interval"), 10*time.Second),

@@ -26,7 +26,7 @@ func TestQueuesAndDeadLettersStraightOnRedis(t *testing.T) {
 	for _, body := range []string{"flour", "sugar", "salt"} {
 		ids = append(ids, chaintest.Put(t, raw, "bakery.dough", body))
 	}
-	b, err := queue.Take(t.Context(), sub, 3, time.Minute, "connector")
+	b, err := queue.Take(t.Context(), sub, 3, redis.Holder{Instance: "connector", Lease: time.Minute})
 	require.NoError(t, err)
 	require.Len(t, b.Deliveries, 3)
 	for _, d := range b.Deliveries {

@@ -53,7 +53,8 @@ var errCancelled = errors.New("the call was cancelled")
 
 // deliver makes the call of one entry, and does with the entry what is decided. ctx is the call's. It tells answered, once, when
 // the call is over, and returns after how long the queue should be looked at again for it, or a negative duration.
-func (d *Dispatcher) deliver(ctx context.Context, f hearth.Function, s Subscription, callback bool, del redis.Delivery, answered func()) time.Duration {
+func (d *Dispatcher) deliver(ctx context.Context, f hearth.Function, s Subscription, callback bool, h *held, answered func()) time.Duration {
+	del := h.delivery()
 	policy := f.Retry()
 	if callback {
 		policy = hearth.DefaultRetry
@@ -117,12 +118,12 @@ func (d *Dispatcher) deliver(ctx context.Context, f hearth.Function, s Subscript
 	defer d.cfg.Delivered(f.Name(), event)        // when Redis has it
 	if d.calls.Err() != nil && v.do == giveBack { // we are stopping: leave it to whoever is next
 		d.persist("give back "+del.ID, func(ctx context.Context) error {
-			_, err := d.cfg.Queue.BreakOff(ctx, s.Subscription, del)
+			_, err := d.cfg.Queue.BreakOff(ctx, s.Subscription, h.delivery())
 			return err
 		})
 		return -1
 	}
-	return d.do(v, f, s, del, e, got)
+	return d.do(v, f, s, h, e, got)
 }
 
 // headersOf returns the headers for a call or a callback of an entry. Anybody with write access to Redis may have added the entry.
@@ -165,7 +166,8 @@ func messageOf(n hearth.Name, s Subscription, del redis.Delivery, e chain.Entry)
 }
 
 // do is what a verdict asks for.
-func (d *Dispatcher) do(v verdict, f hearth.Function, s Subscription, del redis.Delivery, e chain.Entry, got answer) time.Duration {
+func (d *Dispatcher) do(v verdict, f hearth.Function, s Subscription, h *held, e chain.Entry, got answer) time.Duration {
+	del := h.delivery() // after the call: its lease may have been taken anew meanwhile
 	var cb *redis.Callback
 	if e.Callback != "" && s.Topic == "" && s.Subscription == redis.CallsOf(f.Name()) && (v.do == settle || v.do == bury) {
 		cb = d.callbackOf(f.Name(), e, del.Attempt, f.Retry().Attempts, got)
@@ -183,7 +185,7 @@ func (d *Dispatcher) do(v verdict, f hearth.Function, s Subscription, del redis.
 			break
 		}
 		d.persist("settle "+del.ID, func(ctx context.Context) error {
-			_, err := d.cfg.Queue.Settle(ctx, s.Subscription, del, cb)
+			_, err := d.cfg.Queue.Settle(ctx, s.Subscription, h.delivery(), cb)
 			return err
 		})
 	case giveBack:

@@ -47,8 +47,13 @@ type Config struct {
 	// Backoff is how the waits before retries are spread, of functions that do not say so themselves. Defaults to equal, which keeps at least half of each.
 	Backoff hearth.Backoff
 
-	// LeaseMargin is by how much a lease outlasts the function's timeout. Defaults to 15 s.
-	LeaseMargin time.Duration
+	// Lease is for how long a delivery belongs to this instance unless the lease is renewed, which happens while the call
+	// runs. When this instance dies, another one takes over after this time. Defaults to DefaultLease.
+	Lease time.Duration
+
+	// CommitWait is by how much the lease outlasts twice the function's timeout if a subscription leaves the ack to the
+	// function's commit: nobody renews it then. Defaults to 15 s.
+	CommitWait time.Duration
 
 	// Delivered is told what each delivery came to, those of callbacks too. Defaults to nobody.
 	Delivered func(n hearth.Name, d Delivered)
@@ -87,6 +92,7 @@ type Dispatcher struct {
 
 	settling settler
 	failures failures
+	patience patience
 
 	mu    sync.Mutex
 	lanes map[hearth.Name]*lane
@@ -98,6 +104,7 @@ type Dispatcher struct {
 	calls context.Context // of calls: ends when Stop gives up waiting for them
 	abort context.CancelFunc
 	work  sync.WaitGroup
+	tend  sync.WaitGroup // the loops that go on until all work is done
 }
 
 // New makes a dispatcher. It does nothing before Start.
@@ -117,8 +124,11 @@ func New(cfg Config, target Target) *Dispatcher {
 	if cfg.Backoff == "" {
 		cfg.Backoff = hearth.BackoffEqual
 	}
-	if cfg.LeaseMargin == 0 {
-		cfg.LeaseMargin = 15 * time.Second
+	if cfg.Lease == 0 {
+		cfg.Lease = DefaultLease
+	}
+	if cfg.CommitWait == 0 {
+		cfg.CommitWait = 15 * time.Second
 	}
 	if cfg.Delivered == nil {
 		cfg.Delivered = func(hearth.Name, Delivered) {}
@@ -137,7 +147,8 @@ func New(cfg Config, target Target) *Dispatcher {
 // Start begins to deliver.
 func (d *Dispatcher) Start() {
 	d.watch.begin()
-	d.work.Go(d.tend)
+	d.work.Go(d.sweep)
+	d.tend.Go(func() { d.renew(d.calls) })
 }
 
 // Stop takes nothing more, and waits for the calls that were made until ctx ends; what is not answered then is given back.
@@ -157,6 +168,7 @@ func (d *Dispatcher) Stop(ctx context.Context) {
 		<-over
 	}
 	d.abort()
+	d.tend.Wait()
 	d.cfg.Callbacks.CloseIdleConnections()
 }
 
@@ -277,25 +289,18 @@ func (d *Dispatcher) LookAgain() {
 	}
 }
 
-// tend renews leases of calls that take long, and sweeps.
-func (d *Dispatcher) tend() {
-	renew, sweep := time.NewTicker(d.cfg.LeaseMargin/3), time.NewTicker(d.cfg.SweepEvery)
-	defer renew.Stop()
-	defer sweep.Stop()
+// sweep looks for pending entries that nobody holds, now and then.
+func (d *Dispatcher) sweep() {
+	tick := time.NewTicker(d.cfg.SweepEvery)
+	defer tick.Stop()
 	for {
 		select {
-		case <-d.calls.Done():
-			return
 		case <-d.ctx.Done():
 			return
-		case <-renew.C:
-			for _, l := range append(d.all(), d.leaving()...) {
-				l.renew(d.ctx)
-			}
-		case <-sweep.C:
-			for _, l := range d.all() {
-				l.sweep(d.ctx)
-			}
+		case <-tick.C:
+		}
+		for _, l := range d.all() {
+			l.sweep(d.ctx)
 		}
 	}
 }

@@ -285,7 +285,7 @@ func TestStopGivesBackWhatItCannotFinish(t *testing.T) {
 		r.d.Stop(ctx)
 		require.Equal(t, redis.Depth{Due: 1}, r.depth(redis.CallsOf(oven)))
 		r.d.Stop(ctx)
-		b, err := r.queue.Take(t.Context(), redis.CallsOf(oven), 1, time.Minute, "next")
+		b, err := r.queue.Take(t.Context(), redis.CallsOf(oven), 1, redis.Holder{Instance: "next", Lease: time.Minute})
 		require.NoError(t, err)
 		require.Equal(t, 1, b.Deliveries[0].Attempt, "shutting down is no attempt")
 		notes := r.raw.HVals(t.Context(), redis.CallsOf(oven).Keys()[4]).Val()
@@ -310,7 +310,7 @@ func TestRedisOutageIsSurvived(t *testing.T) {
 
 func TestSweepDeliversWhatAStrangerTook(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, chaintest.Redis(t), func(c *dispatch.Config) { c.SweepEvery = 10 * time.Millisecond; c.LeaseMargin = 500 * time.Millisecond })
+	r := newRig(t, chaintest.Redis(t), func(c *dispatch.Config) { c.SweepEvery = 10 * time.Millisecond; c.Lease = 500 * time.Millisecond })
 	r.spec.EnvVars = map[string]string{"exec_timeout": "1ms"}
 	sub := redis.CallsOf(oven)
 	_, err := r.queue.Subscribe(t.Context(), sub)

@@ -3,9 +3,9 @@ package dispatch
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hearthfaas/hearth/chain"
@@ -36,11 +36,18 @@ type lane struct {
 	settled   []chan struct{}             // closed when nothing is held and nothing is taken
 }
 
-// held is a delivery under way.
+// held is a delivery under way: its call runs, or its outcome is on the way to Redis.
 type held struct {
-	redis.Delivery
+	current  atomic.Pointer[redis.Delivery] // the newest: one whose lease ran out may have been taken anew
 	breakOff context.CancelCauseFunc
+	settling bool // the call is over
+
+	until  time.Time // when the lease ends, as far as this instance knows
+	ranOut bool      // it has; it may be renewed yet
+	lost   bool      // another holder has the delivery
 }
+
+func (h *held) delivery() redis.Delivery { return *h.current.Load() }
 
 // A queue is one subscription of a lane.
 type queue struct {
@@ -51,7 +58,7 @@ type queue struct {
 	timerAt   time.Time   // when that is
 	missing   bool        // its group was not there when it was looked at last
 	removed   bool
-	lost      bool // the answer of a take was lost, and what it leased with it
+	lost      bool // the answer of a take was lost, and what it leased with it; only the lane's goroutine looks at it
 	full      bool // nothing is taken, since its callbacks have reached their limit
 }
 
@@ -177,15 +184,17 @@ func (l *lane) run() {
 		}
 		q.ready = false // before looking: what comes later sets it again,
 		q.quiet()       // and what is given back later sets a timer, of which this look may not know
-		lease := l.lease()
+		by := redis.Holder{Instance: l.d.cfg.Instance, Lease: l.lease(q)}
 		sub := q.Subscription.Subscription
 		l.mu.Unlock()
 
-		if err := l.untake(q); err != nil {
+		if err := l.recover(l.d.ctx, q); err != nil {
 			l.failed(q, err)
 			continue
 		}
-		b, err := l.take(sub, n, lease)
+		by.Patience = l.d.patience.left()
+		until := time.Now().Add(by.Lease)
+		b, err := l.take(sub, n, by)
 		if err != nil {
 			l.failed(q, err)
 			continue
@@ -206,7 +215,7 @@ func (l *lane) run() {
 		removed := q.removed
 		l.sooner(q, b.Next)
 		for _, d := range b.Deliveries {
-			l.begin(q, d)
+			l.begin(q, d, until)
 		}
 		l.mu.Unlock()
 		if b.Drained && !removed {
@@ -218,14 +227,14 @@ func (l *lane) run() {
 }
 
 // take takes of a subscription; of the function's own calls only while its callbacks are within their limit.
-func (l *lane) take(s chain.Subscription, n int, lease time.Duration) (redis.Batch, error) {
+func (l *lane) take(s chain.Subscription, n int, by redis.Holder) (redis.Batch, error) {
 	if s != redis.CallsOf(l.name) {
-		return l.d.cfg.Queue.Take(l.d.ctx, s, n, lease, l.d.cfg.Instance)
+		return l.d.cfg.Queue.Take(l.d.ctx, s, n, by)
 	}
 	l.mu.Lock()
 	limit := l.spec.QueueLimit(l.d.cfg.QueueLimit)
 	l.mu.Unlock()
-	return l.d.cfg.Queue.TakeCalls(l.d.ctx, l.name, n, lease, l.d.cfg.Instance, limit.Bytes)
+	return l.d.cfg.Queue.TakeCalls(l.d.ctx, l.name, n, by, limit.Bytes)
 }
 
 // watchCallbacks says when callbacks hold up the function's calls, and when they were thrown away.
@@ -240,8 +249,14 @@ func (l *lane) watchCallbacks(q *queue, b redis.Batch) {
 	q.full = b.Held
 }
 
-// lease outlasts the function's timeout, and the wait for a replica before it. l.mu is held.
-func (l *lane) lease() time.Duration { return 2*l.spec.Timeout() + l.d.cfg.LeaseMargin }
+// lease is for how long a delivery of a queue is leased. One that nobody renews outlasts the function's timeout, and the
+// wait for a replica before it. l.mu is held.
+func (l *lane) lease(q *queue) time.Duration {
+	if q.LeaveAck {
+		return 2*l.spec.Timeout() + l.d.cfg.CommitWait
+	}
+	return l.d.cfg.Lease
+}
 
 // failed pauses a queue that could not be taken from.
 func (l *lane) failed(q *queue, err error) {
@@ -255,33 +270,6 @@ func (l *lane) failed(q *queue, err error) {
 	defer l.mu.Unlock()
 	q.lost = q.lost || hearth.CodeOf(err) == hearth.Unavailable
 	l.wakeIn(q, wait)
-}
-
-// untake gives back what was leased by takes whose answer was lost. Where the ack is left to the function, a lease that no call
-// holds is nothing unusual, and runs out.
-func (l *lane) untake(q *queue) error {
-	l.mu.Lock()
-	sub := q.Subscription
-	if !q.lost || sub.LeaveAck {
-		l.mu.Unlock()
-		return nil
-	}
-	var tokens []string
-	for other, deliveries := range l.held { // a subscription that was removed and made again has two
-		if other.Subscription.Subscription == sub.Subscription {
-			tokens = slices.AppendSeq(tokens, maps.Keys(deliveries))
-		}
-	}
-	l.mu.Unlock()
-	n, err := l.d.cfg.Queue.Untake(l.d.ctx, sub.Subscription, l.d.cfg.Instance, tokens)
-	if err != nil {
-		return err
-	}
-	q.lost = false // only the lane's own goroutine sets it
-	if n > 0 {
-		l.d.cfg.Log.Info("Redis had not told what it had given out; that is given out again", "queue", sub.String(), "count", n)
-	}
-	return nil
 }
 
 // quiet ends a queue's timer. The lane's lock is held.
@@ -311,8 +299,11 @@ func (l *lane) sooner(q *queue, wait time.Duration) {
 	}
 }
 
-// begin delivers an entry. l.mu is held.
-func (l *lane) begin(q *queue, d redis.Delivery) {
+// begin delivers an entry, whose lease lasts until then. l.mu is held.
+func (l *lane) begin(q *queue, d redis.Delivery, until time.Time) {
+	if l.adopt(q, d, until) {
+		return
+	}
 	if q.callbacks {
 		l.callbacks++
 	} else {
@@ -325,20 +316,24 @@ func (l *lane) begin(q *queue, d redis.Delivery) {
 		l.held[q] = map[string]*held{}
 	}
 	ctx, breakOff := context.WithCancelCause(l.d.calls)
-	l.held[q][d.Token] = &held{d, breakOff}
+	h := &held{breakOff: breakOff, until: until}
+	h.current.Store(&d)
+	l.held[q][d.Token] = h
 	spec, sub := l.spec, q.Subscription
 	answered := func() { // the function has room for the next one, while Redis is told of this one
 		l.mu.Lock()
-		l.calls--
-		l.ending++
+		h.settling = true
+		if !q.callbacks {
+			l.calls--
+			l.ending++
+		}
 		l.mu.Unlock()
-		l.kick()
-	}
-	if q.callbacks {
-		answered = func() {}
+		if !q.callbacks {
+			l.kick()
+		}
 	}
 	l.d.work.Go(func() {
-		again := l.d.deliver(ctx, spec, sub, q.callbacks, d, answered)
+		again := l.d.deliver(ctx, spec, sub, q.callbacks, h, answered)
 		breakOff(nil)
 		l.mu.Lock()
 		if q.callbacks {
@@ -346,7 +341,7 @@ func (l *lane) begin(q *queue, d redis.Delivery) {
 		} else {
 			l.ending--
 		}
-		delete(l.held[q], d.Token)
+		delete(l.held[q], h.delivery().Token)
 		if len(l.held[q]) == 0 {
 			delete(l.held, q)
 		}
@@ -356,6 +351,29 @@ func (l *lane) begin(q *queue, d redis.Delivery) {
 		l.kick()
 		l.d.forget(l)
 	})
+}
+
+// adopt hands a delivery to the call that runs for its entry already, and reports whether there is one: its lease ran out
+// while Redis did not answer, and this instance has taken it anew. l.mu is held.
+func (l *lane) adopt(q *queue, d redis.Delivery, until time.Time) bool {
+	if d.Attempt == 1 { // nobody has had it before
+		return false
+	}
+	for other, deliveries := range l.held {
+		if other.Subscription.Subscription != q.Subscription.Subscription {
+			continue
+		}
+		for token, h := range deliveries {
+			if h.delivery().ID == d.ID && !h.settling {
+				delete(deliveries, token)
+				h.current.Store(&d)
+				h.until, h.ranOut, h.lost = until, false, false
+				deliveries[d.Token] = h
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // nothing tells whether nothing is held, and nothing is being taken. l.mu is held.
@@ -389,28 +407,6 @@ func (l *lane) tellSettled() {
 	l.settled = nil
 }
 
-// renew lets the leases of calls that are under way go on.
-func (l *lane) renew(ctx context.Context) {
-	l.mu.Lock()
-	lease := l.lease()
-	leased := map[chain.Subscription][]redis.Delivery{}
-	for q, deliveries := range l.held {
-		for _, h := range deliveries {
-			leased[q.Subscription.Subscription] = append(leased[q.Subscription.Subscription], h.Delivery)
-		}
-	}
-	l.mu.Unlock()
-	for s, deliveries := range leased {
-		gone, err := l.d.cfg.Queue.Renew(ctx, s, lease, deliveries)
-		if err != nil && hearth.CodeOf(err) != hearth.Unavailable {
-			l.d.cfg.Log.Error("could not renew leases", "queue", s.String(), "error", err)
-		}
-		if s == redis.CallsOf(l.name) { // of a topic, the function itself has settled it, and is about to answer
-			l.breakOff(s, gone)
-		}
-	}
-}
-
 // breakOff ends calls under way whose entries are gone.
 func (l *lane) breakOff(s chain.Subscription, ids []string) {
 	l.mu.Lock()
@@ -420,7 +416,7 @@ func (l *lane) breakOff(s chain.Subscription, ids []string) {
 			continue
 		}
 		for _, h := range deliveries {
-			if slices.Contains(ids, h.ID) {
+			if slices.Contains(ids, h.delivery().ID) {
 				h.breakOff(errCancelled)
 			}
 		}
@@ -430,13 +426,12 @@ func (l *lane) breakOff(s chain.Subscription, ids []string) {
 // sweep looks for entries that nobody holds.
 func (l *lane) sweep(ctx context.Context) {
 	l.mu.Lock()
-	lease := l.lease()
-	var subs []chain.Subscription
-	for s := range l.queues {
-		subs = append(subs, s)
+	subs := map[chain.Subscription]time.Duration{}
+	for s, q := range l.queues {
+		subs[s] = l.lease(q)
 	}
 	l.mu.Unlock()
-	for _, s := range subs {
+	for s, lease := range subs {
 		n, err := l.d.cfg.Queue.Sweep(ctx, s, lease)
 		if err == nil && n > 0 {
 			l.d.cfg.Log.Warn("found entries that were taken and that nobody held; they are delivered again when their new lease runs out",

@@ -14,7 +14,7 @@ import (
 // TestMessageThatIsNeverCommittedIsBuried: an asynchronous gateway says 202 to all, so it is the leases that are counted.
 func TestMessageThatIsNeverCommittedIsBuried(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, chaintest.Redis(t), func(c *dispatch.Config) { c.LeaseMargin = 15 * time.Millisecond })
+	r := newRig(t, chaintest.Redis(t), func(c *dispatch.Config) { c.CommitWait = 15 * time.Millisecond })
 	r.fns.answer = always(202)
 	r.spec.EnvVars = map[string]string{"exec_timeout": "10ms"}
 	sub := dispatch.Subscription{Subscription: redis.TopicOf(oven, "bakery.dough"), Topic: "bakery.dough", LeaveAck: true}

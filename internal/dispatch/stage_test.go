@@ -99,7 +99,7 @@ func (s *stage) start(queue *redis.Client, instance string) {
 	defer s.mu.Unlock()
 	var allow egress.AllowList
 	assert.NoError(s.t, allow.Set("127.0.0.1"))
-	cfg := dispatch.Config{Queue: queue, Log: slog.New(slog.DiscardHandler), Instance: instance, LeaseMargin: s.disaster.lease, SweepEvery: s.disaster.sweep,
+	cfg := dispatch.Config{Queue: queue, Log: slog.New(slog.DiscardHandler), Instance: instance, Lease: s.disaster.lease, CommitWait: s.disaster.lease, SweepEvery: s.disaster.sweep,
 		Callbacks: egress.NewClient(egress.Config{Allow: allow})}
 	var d *dispatch.Dispatcher
 	var has atomic.Bool // callbacks

@@ -3,6 +3,7 @@ package dispatch
 import (
 	"strconv"
 	"sync"
+	"time"
 
 	"github.com/hearthfaas/hearth/chain"
 )
@@ -15,7 +16,7 @@ type watches struct {
 	mu    sync.Mutex
 	byKey map[string]*watcher
 	keyOf map[string]string // of each stream that is watched, but in a cluster
-	away  map[string]bool   // those for which Redis is away
+	away  map[string]time.Time // since when Redis is unavailable for a watcher
 	ended bool
 }
 
@@ -24,7 +25,7 @@ type watches struct {
 const maxStreams = 300
 
 func newWatches(d *Dispatcher) *watches {
-	return &watches{d: d, byKey: map[string]*watcher{}, keyOf: map[string]string{}, away: map[string]bool{}}
+	return &watches{d: d, byKey: map[string]*watcher{}, keyOf: map[string]string{}, away: map[string]time.Time{}}
 }
 
 // begin begins to watch, if there is a watcher that is always there: it also notices that Redis is away.
@@ -115,10 +116,10 @@ func (ws *watches) interrupt() {
 func (ws *watches) wentAway(key string, err error) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
-	if ws.byKey[key] == nil || ws.away[key] {
+	if ws.byKey[key] == nil || !ws.away[key].IsZero() {
 		return
 	}
-	ws.away[key] = true
+	ws.away[key] = time.Now()
 	if len(ws.away) == 1 {
 		ws.d.cfg.Log.Warn("Redis is away; calls that are queued wait until it is back", "error", err)
 	}
@@ -127,7 +128,8 @@ func (ws *watches) wentAway(key string, err error) {
 // cameBack lets lanes look which may have missed something.
 func (ws *watches) cameBack(key string) {
 	ws.mu.Lock()
-	if ws.away[key] {
+	if since, ok := ws.away[key]; ok {
+		ws.d.patience.add(time.Since(since), ws.d.cfg.Lease)
 		delete(ws.away, key)
 		if len(ws.away) == 0 {
 			ws.d.cfg.Log.Info("Redis is back")

@@ -35,7 +35,7 @@ func (q queue) bytes() [2]int {
 func (q queue) buryCallback() {
 	q.t.Helper()
 	to := redis.CallbacksOf(fn)
-	b, err := q.Take(q.t.Context(), to, 1, time.Minute, "me")
+	b, err := q.Take(q.t.Context(), to, 1, redis.Holder{Instance: "me", Lease: time.Minute})
 	require.NoError(q.t, err)
 	require.Len(q.t, b.Deliveries, 1)
 	held, err := q.Bury(q.t.Context(), to, b.Deliveries[0], redis.Failure{Reason: "no"}, nil)
@@ -54,7 +54,7 @@ func TestCallbacksCountAgainstTheLimitOfTheirFunction(t *testing.T) {
 			return q.Enqueue(t.Context(), fn, redis.Call{Entry: chain.Entry{Body: make([]byte, 100), CallID: "c"}}, most)
 		}
 		takeCalls := func() redis.Batch {
-			b, err := q.TakeCalls(t.Context(), fn, 1, time.Minute, "me", most.Bytes)
+			b, err := q.TakeCalls(t.Context(), fn, 1, redis.Holder{Instance: "me", Lease: time.Minute}, most.Bytes)
 			require.NoError(t, err)
 			return b
 		}
@@ -136,14 +136,14 @@ func TestAllThatIsCountedIsUncounted(t *testing.T) {
 				require.Greater(t, q.bytes()[0], before[0]+256)
 				end(q)
 				require.Equal(t, before[0], q.bytes()[0])
-				b, err := q.Take(t.Context(), to, 9, time.Minute, "me")
+				b, err := q.Take(t.Context(), to, 9, redis.Holder{Instance: "me", Lease: time.Minute})
 				require.NoError(t, err)
 				for _, d := range b.Deliveries {
 					require.NotZero(t, q.bytes()[1])
 					_, err := q.Retry(t.Context(), to, d, 0, no)
 					require.NoError(t, err)
 				}
-				b, err = q.Take(t.Context(), to, 9, time.Minute, "me")
+				b, err = q.Take(t.Context(), to, 9, redis.Holder{Instance: "me", Lease: time.Minute})
 				require.NoError(t, err)
 				if len(b.Deliveries) > 0 {
 					require.NoError(t, q.SettleAll(t.Context(), to, b.Deliveries))
@@ -278,7 +278,7 @@ func TestCallersCannotFillRedisWithKeys(t *testing.T) {
 			time.Sleep(10 * time.Millisecond) // a caller that tries again
 			continue
 		}
-		b, err := q.Take(ctx, redis.CallsOf(n), 1, time.Minute, "me")
+		b, err := q.Take(ctx, redis.CallsOf(n), 1, redis.Holder{Instance: "me", Lease: time.Minute})
 		require.NoError(t, err)
 		require.NoError(t, q.SettleAll(ctx, redis.CallsOf(n), b.Deliveries))
 	}

@@ -118,7 +118,7 @@ func (r *real) run(w world, s step) (int, error) {
 		}
 		return 0, r.raw.XAdd(ctx, &goredis.XAddArgs{Stream: keys[0], ID: r.idOf(w.added), Values: fields}).Err()
 	case take:
-		b, err := r.c.Take(ctx, sub, int(s.n), time.Hour, instances[s.dispatcher])
+		b, err := r.c.Take(ctx, sub, int(s.n), redis.Holder{Instance: instances[s.dispatcher], Lease: time.Hour})
 		for _, d := range b.Deliveries {
 			at := step{group: s.group, message: r.messageOf(d.ID)}
 			r.issued[at] = append(r.issued[at], d)
@@ -150,8 +150,11 @@ func (r *real) run(w world, s step) (int, error) {
 	case bury:
 		return yes(r.c.Bury(ctx, sub, r.delivery(s), why, callback("buried", s)))
 	case renew:
-		gone, err := r.c.Renew(ctx, sub, time.Hour, []redis.Delivery{r.delivery(s)})
-		return len(gone), err
+		got, err := r.c.Renew(ctx, []redis.Leases{{Of: sub, Length: time.Hour, Deliveries: []redis.Delivery{r.delivery(s)}}})
+		if err != nil {
+			return 0, err
+		}
+		return int(got[0][0]), nil
 	case untake:
 		var known []string
 		for at, all := range r.issued {

@@ -60,7 +60,7 @@ func (q queue) enqueue(body string) {
 
 func (q queue) take(n int) redis.Batch {
 	q.t.Helper()
-	b, err := q.Take(q.t.Context(), q.sub, n, time.Minute, "me")
+	b, err := q.Take(q.t.Context(), q.sub, n, redis.Holder{Instance: "me", Lease: time.Minute})
 	require.NoError(q.t, err)
 	return b
 }
@@ -72,12 +72,12 @@ func (q queue) one() redis.Delivery {
 	return b.Deliveries[0]
 }
 
-// renew lets leases go on for an hour, and returns those that are gone.
-func (q queue) renew(held ...redis.Delivery) []string {
+// renew renews leases for an hour, and returns what became of each.
+func (q queue) renew(held ...redis.Delivery) []redis.Renewal {
 	q.t.Helper()
-	gone, err := q.Renew(q.t.Context(), q.sub, time.Hour, held)
+	got, err := q.Renew(q.t.Context(), []redis.Leases{{Of: q.sub, Length: time.Hour, Deliveries: held}})
 	require.NoError(q.t, err)
-	return gone
+	return got[0]
 }
 
 // letters are all dead letters.

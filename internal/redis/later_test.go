@@ -145,7 +145,7 @@ func TestCancelledCallIsToldToItsHolder(t *testing.T) {
 		d := q.one()
 		_, _, err := q.Cancel(t.Context(), fn, "c-x", "")
 		require.NoError(t, err)
-		require.Equal(t, []string{d.ID}, q.renew(d))
+		require.Equal(t, []redis.Renewal{redis.Gone}, q.renew(d))
 		done, err := q.Settle(t.Context(), q.sub, d, nil)
 		require.NoError(t, err)
 		require.False(t, done, "its answer counts for nothing")

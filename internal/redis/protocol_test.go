@@ -84,6 +84,13 @@ const (
 	undelivered = 2
 )
 
+// Answers to a renewal.
+const (
+	lost    = -1
+	gone    = 0
+	renewed = 1
+)
+
 // Answers to a call with the key.
 const (
 	accepted = 1
@@ -124,10 +131,7 @@ func (p protocol) run(w world, s step) (world, int) {
 	case bury:
 		return w, p.bury(&w, e, s)
 	case renew:
-		if e.lease != absent && (e.newest() == s.token || p.flaw == anybodyRenews) {
-			e.lease = running
-		}
-		return w, count(!e.pending) // it is told what is gone
+		return w, p.renew(e, s)
 	case untake:
 		return w, p.untake(e)
 	case redrive:
@@ -447,6 +451,20 @@ func (p protocol) reclaim(w *world, dispatcher uint8) (n int) {
 		}
 	})
 	return n
+}
+
+// renew extends a lease, also one that has run out: as long as nobody else has taken the entry.
+func (p protocol) renew(e *entry, s step) int {
+	switch {
+	case p.flaw == renewsTheDead && e.pending && e.newest() == s.token:
+	case e.lease == absent || e.newest() != s.token && p.flaw != anybodyRenews:
+		if e.pending {
+			return lost
+		}
+		return gone
+	}
+	e.lease = running
+	return renewed
 }
 
 // untake gives back a lease that its dispatcher does not know of, or not any more. It may be one of a former life.

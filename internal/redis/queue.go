@@ -105,23 +105,33 @@ type Batch struct {
 	Dropped int  // callbacks that were given up, and thrown away to make room
 }
 
+// A Holder is whoever takes deliveries.
+type Holder struct {
+	Instance string        // its name, which Reclaim and Untake ask for
+	Lease    time.Duration // for how long a delivery belongs to it, unless it renews the lease
+
+	// Patience is for how long leases that ran out are left to their holders. It is above 0 when Redis was unavailable
+	// for so long that healthy holders could not renew.
+	Patience time.Duration
+}
+
 // Take leases up to n entries of a subscription: those whose lease ran out, those whose time to retry has come, and new
-// ones. instance names this hearth, for Reclaim. A lost answer leaves leases that nobody knows of, so this is never sent
-// twice; Untake ends them.
+// ones. A lost answer leaves leases that nobody knows of, so this is never sent twice; Untake ends them.
 //
 // It returns ErrNoGroup if the group is not there.
-func (c *Client) Take(ctx context.Context, s chain.Subscription, n int, lease time.Duration, instance string) (Batch, error) {
+func (c *Client) Take(ctx context.Context, s chain.Subscription, n int, by Holder) (Batch, error) {
 	keys, _ := counted(s)
-	return c.take(ctx, s, keys, n, lease, instance, "")
+	return c.take(ctx, s, keys, n, by, "")
 }
 
 // TakeCalls is Take for a function's own calls, as long as its callbacks have less than so many bytes.
-func (c *Client) TakeCalls(ctx context.Context, name hearth.Name, n int, lease time.Duration, instance string, callbackBytes int64) (Batch, error) {
-	return c.take(ctx, CallsOf(name), withCallbacks(name), n, lease, instance, callbackBytes)
+func (c *Client) TakeCalls(ctx context.Context, name hearth.Name, n int, by Holder, callbackBytes int64) (Batch, error) {
+	return c.take(ctx, CallsOf(name), withCallbacks(name), n, by, callbackBytes)
 }
 
-func (c *Client) take(ctx context.Context, s chain.Subscription, keys []string, n int, lease time.Duration, instance string, callbackBytes any) (Batch, error) {
-	got, err := takeLua.Run(ctx, c.once, keys, s.Group, consumer, n, lease.Milliseconds(), instance, rand.Text(), callbackBytes).Slice()
+func (c *Client) take(ctx context.Context, s chain.Subscription, keys []string, n int, by Holder, callbackBytes any) (Batch, error) {
+	got, err := takeLua.Run(ctx, c.once, keys, s.Group, consumer, n, by.Lease.Milliseconds(), by.Instance, rand.Text(),
+		callbackBytes, by.Patience.Milliseconds()).Slice()
 	if err != nil {
 		if strings.HasPrefix(err.Error(), "NOGROUP") || strings.Contains(err.Error(), "NOGROUP") {
 			return Batch{}, fmt.Errorf("%w: %s", ErrNoGroup, s)
@@ -273,17 +283,6 @@ func (c *Client) Bury(ctx context.Context, s chain.Subscription, d Delivery, why
 	}
 	n, err := buryLua.Run(ctx, c.rdb, keys, args...).Int()
 	return n == 1, away("bury "+d.ID+" of "+s.Stream, err)
-}
-
-// Renew lets leases go on. It returns the ids of those that are not pending any more: somebody else has settled them, or they
-// were cancelled.
-func (c *Client) Renew(ctx context.Context, s chain.Subscription, lease time.Duration, held []Delivery) (gone []string, err error) {
-	args := []any{s.Group, lease.Milliseconds()}
-	for _, d := range held {
-		args = append(args, d.ID, d.Token)
-	}
-	gone, err = renewLua.Run(ctx, c.rdb, s.Keys(), args...).StringSlice()
-	return gone, away("renew leases of "+s.Stream, err)
 }
 
 // Untake gives back what an earlier Take leased whose answer was lost: all leases of an instance but those of the tokens that

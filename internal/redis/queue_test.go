@@ -166,7 +166,7 @@ func TestCallbackIsQueuedWithTheEnd(t *testing.T) {
 			require.NoError(t, err)
 		}
 		require.EqualValues(t, 1, q.raw.XLen(t.Context(), to.Stream).Val(), "once, although it was settled twice")
-		b, err := q.Take(t.Context(), to, 1, time.Minute, "me")
+		b, err := q.Take(t.Context(), to, 1, redis.Holder{Instance: "me", Lease: time.Minute})
 		require.NoError(t, err)
 		e, err := chain.ParseEntry(b.Deliveries[0].Fields)
 		require.NoError(t, err)
@@ -184,7 +184,7 @@ func TestReclaimOwnLeasesOnly(t *testing.T) {
 		q.enqueue("x")
 		q.enqueue("y")
 		mine := q.one()
-		_, err := q.Take(t.Context(), q.sub, 1, time.Minute, "me-too")
+		_, err := q.Take(t.Context(), q.sub, 1, redis.Holder{Instance: "me-too", Lease: time.Minute})
 		require.NoError(t, err)
 		n, err := q.Reclaim(t.Context(), q.sub, "me")
 		require.NoError(t, err)
@@ -192,25 +192,6 @@ func TestReclaimOwnLeasesOnly(t *testing.T) {
 		b := q.take(5)
 		require.Len(t, b.Deliveries, 1)
 		require.Equal(t, mine.ID, b.Deliveries[0].ID)
-	})
-}
-
-func TestRenewByTheHolderOnly(t *testing.T) {
-	servers(t, func(t *testing.T, q queue) {
-		q.enqueue("x")
-		old := q.one()
-		q.expire()
-		d := q.one()
-		lease := func() float64 { return q.raw.ZScore(t.Context(), q.sub.Keys()[1], d.ID).Val() }
-		before := lease()
-		q.renew(old)
-		require.InDelta(t, before, lease(), 0)
-		q.renew(old, d)
-		require.Greater(t, lease(), before)
-		_, err := q.Settle(t.Context(), q.sub, d, nil)
-		require.NoError(t, err)
-		require.Equal(t, []string{d.ID}, q.renew(d), "too late is no error, but is told")
-		q.empty()
 	})
 }
 
@@ -285,7 +266,7 @@ func TestUntakeGivesBackWhatNobodyKnowsOf(t *testing.T) {
 			q.enqueue(body)
 		}
 		lost, known := q.one(), q.one()
-		_, err := q.Take(t.Context(), q.sub, 1, time.Minute, "me-too")
+		_, err := q.Take(t.Context(), q.sub, 1, redis.Holder{Instance: "me-too", Lease: time.Minute})
 		require.NoError(t, err)
 		for _, want := range []int{1, 0} {
 			n, err := q.Untake(t.Context(), q.sub, "me", []string{known.Token})

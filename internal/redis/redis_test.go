@@ -17,13 +17,13 @@ import (
 func TestLostGroupIsSaidAndNotMadeAnewByTaking(t *testing.T) {
 	servers(t, func(t *testing.T, q queue) {
 		q.raw.XGroupDestroy(t.Context(), q.sub.Stream, q.sub.Group)
-		_, err := q.Take(t.Context(), q.sub, 1, time.Minute, "me")
+		_, err := q.Take(t.Context(), q.sub, 1, redis.Holder{Instance: "me", Lease: time.Minute})
 		require.ErrorIs(t, err, redis.ErrNoGroup)
 		lost, err := q.Subscribe(t.Context(), q.sub)
 		require.NoError(t, err)
 		require.True(t, lost)
 		q.raw.Del(t.Context(), q.sub.Stream)
-		_, err = q.Take(t.Context(), q.sub, 1, time.Minute, "me")
+		_, err = q.Take(t.Context(), q.sub, 1, redis.Holder{Instance: "me", Lease: time.Minute})
 		require.ErrorIs(t, err, redis.ErrNoGroup)
 		all, err := q.SubscribeAll(t.Context(), []chain.Subscription{q.sub, redis.TopicOf(fn, "a.b")})
 		require.NoError(t, err)

@@ -15,6 +15,7 @@ const (
 	nothingStays  rule = "nothing is left of what is settled"
 	kept          rule = "an entry is on the stream until all groups are done with it"
 	newestOnly    rule = "only the newest holder gives back, buries or renews, and only what it holds"
+	holderKnows   rule = "a renewal is true: renewed means leased by this holder, lost that it is not, gone that nobody is to work on it"
 	notTaken      rule = "what is leased, or waits, or is dead, is not taken"
 	liveKeeps     rule = "nobody else ends the lease of a live dispatcher"
 	onlyDead      rule = "only dead letters are redriven or purged"
@@ -35,6 +36,7 @@ const (
 	anybodyGivesBack   flaw = "no token check on defer"
 	anybodyBuries      flaw = "no token check on bury"
 	anybodyRenews      flaw = "no token check on renew"
+	renewsTheDead      flaw = "renew does not ask whether it is leased"
 	anybodySettles     flaw = "no token check on settling"
 	newestSettles      flaw = "settling trusts only the newest token"
 	buriesWithoutLease flaw = "bury does not ask whether it is leased"
@@ -65,7 +67,8 @@ const (
 var flaws = map[flaw][]rule{
 	anybodyGivesBack:   {newestOnly},
 	anybodyBuries:      {newestOnly},
-	anybodyRenews:      {newestOnly},
+	anybodyRenews:      {newestOnly, holderKnows},
+	renewsTheDead:      {newestOnly, inOneSet},
 	anybodySettles:     {noForgery},
 	newestSettles:      {lateSuccess},
 	buriesWithoutLease: {newestOnly, inOneSet, toldOnce},
@@ -132,6 +135,18 @@ var rules = map[rule]judge{
 			return s.token == e.issued && e.lease != absent || *was == *is
 		}
 		return true
+	},
+	holderKnows: func(was *world, s step, answer int, is *world) bool {
+		e := is.entry(s)
+		switch {
+		case s.kind != renew:
+			return true
+		case answer == renewed:
+			return e.pending && e.lease == running && e.newest() == s.token
+		case answer == lost:
+			return e.pending && (e.lease == absent || e.newest() != s.token)
+		}
+		return !e.pending
 	},
 	notTaken: func(was *world, _ step, _ int, is *world) bool {
 		return is.all(func(g, m int, e entry) bool {

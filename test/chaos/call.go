@@ -67,6 +67,7 @@ type book struct {
 	restocked map[string]int // grams by ingredient, of what was accepted
 	happened  []happening
 	buried    []time.Time
+	takeovers []takeover
 	seen      map[string]bool // dead letters that were counted: queue, id and burial
 	redriven  int
 	wrong     []string

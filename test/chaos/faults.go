@@ -72,8 +72,10 @@ func (w *world) do(ctx context.Context, f fault) (string, error) {
 			return "", err
 		}
 		return "a " + name, pause(ctx, pid, f.length)
-	case killHearth:
+	case killHearth, longKill:
 		n.end(syscall.SIGKILL, f.length)
+		died := time.Now()
+		w.takeovers.Go(func() { w.watchTakeover(ctx, n, died, f.length) })
 		wait(ctx, f.length)
 		return n.name, nil
 	case restartHearth:

@@ -27,6 +27,12 @@ type report struct {
 	Wrong    []string    `json:"wrong"`
 	Notes    []string    `json:"notes"`
 	Memory   []sample    `json:"memory,omitempty"` // of a soak
+
+	// Of deliveries that an instance held when it was killed: from its death until another instance had them, and from its
+	// restart until it had them itself.
+	Takeover  takeoverRow `json:"takeover"`
+	Restarted takeoverRow `json:"restarted"`
+
 	Schedule []happening `json:"schedule"`
 }
 
@@ -96,6 +102,9 @@ func (b *book) report(c config, began, ended time.Time) *report {
 		Notes:    append([]string{}, b.notes...),
 		Schedule: b.happened,
 		Total:    row{Fault: "all"},
+
+		Takeover:  takeoverTimes(b.takeovers, false),
+		Restarted: takeoverTimes(b.takeovers, true),
 	}
 	rows := map[string]*row{calm: {Fault: calm}}
 	for _, h := range b.happened {
@@ -191,6 +200,9 @@ func (r *report) show(out io.Writer) {
 		r.Orders, r.Refused, r.RanStill, r.Unknown, r.Taken, r.Redriven)
 	_, _ = fmt.Fprintf(out, "Seed %d, %.0f s of faults, settled %.1f s later.\n", r.Seed,
 		r.Duration, r.Settled)
+	_, _ = fmt.Fprintf(out, "Takeover by another instance, from the death of the one before: %v.\n", r.Takeover)
+	_, _ = fmt.Fprintf(out, "Takeover by the same instance, from its restart on the same state: %v.\n",
+		r.Restarted)
 	for _, line := range memory(r.Memory) {
 		_, _ = fmt.Fprintln(out, line)
 	}

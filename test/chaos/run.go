@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -54,6 +55,9 @@ func run(ctx context.Context, c config, built string) (rep *report, err error) {
 	of := c.Only
 	if of == nil {
 		of = kinds
+	}
+	if c.Hearths == 1 {
+		of = slices.DeleteFunc(slices.Clone(of), func(k kind) bool { return k.peer })
 	}
 	say := func(format string, args ...any) {
 		_, _ = fmt.Fprintf(c.Progress, "chaos: "+format+"\n", args...)
@@ -121,6 +125,7 @@ func run(ctx context.Context, c config, built string) (rep *report, err error) {
 		return nil, ctx.Err()
 	}
 	took := time.Since(ended)
+	w.takeovers.Wait()
 	if settled != nil {
 		b.fault("%v", settled)
 	}

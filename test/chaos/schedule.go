@@ -15,6 +15,7 @@ type kind struct {
 	on       string // what it is done to: never two at once on the same
 	min, max time.Duration
 	long     bool // only in long runs
+	peer     bool // only if there is another hearth
 	breaks   bool // connections to Redis, or Redis's answers: a call that is refused meanwhile may run
 }
 
@@ -22,6 +23,7 @@ const (
 	killFunction  = "kill-function"
 	stopFunction  = "stop-function"
 	killHearth    = "kill-hearth"
+	longKill      = "kill-hearth-beyond-lease"
 	restartHearth = "restart-hearth"
 	stopHearth    = "stop-hearth"
 	longStop      = "stop-hearth-beyond-lease"
@@ -46,6 +48,7 @@ var kinds = []kind{
 	{name: killFunction, on: "functions", min: 100 * ms, max: 500 * ms},
 	{name: stopFunction, on: "functions", min: execTimeout + 200*ms, max: 2 * execTimeout},
 	{name: killHearth, on: "hearth", min: 100 * ms, max: 1500 * ms, breaks: true},
+	{name: longKill, on: "hearth", min: lease + 500*ms, max: lease + 3*time.Second, long: true, peer: true, breaks: true},
 	{name: restartHearth, on: "hearth", min: 500 * ms, max: 1500 * ms, breaks: true},
 	{name: stopHearth, on: "hearth", min: 500 * ms, max: 3 * time.Second, breaks: true},
 	{name: longStop, on: "hearth", min: lease + 500*ms, max: lease + 3*time.Second, long: true, breaks: true},

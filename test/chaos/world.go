@@ -21,6 +21,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/hearthfaas/hearth/internal/dispatch"
 	platform "github.com/hearthfaas/hearth/internal/redis"
 	"github.com/hearthfaas/hearth/test/harness"
 	"github.com/openfaas/faas-provider/types"
@@ -29,10 +30,9 @@ import (
 )
 
 const (
-	execTimeout = 2 * time.Second                // of all functions
-	lease       = 2*execTimeout + 15*time.Second // what internal/dispatch makes of it
-	// for which a broken connection may be the reason of a refusal
-	reconnect = 5 * time.Second
+	execTimeout = 2 * time.Second // of all functions
+	lease       = dispatch.DefaultLease
+	reconnect   = 5 * time.Second // for which a broken connection may be the reason of a refusal
 )
 
 // A world is what the faults are done to: a Redis, the links to it, hearths, and what they run.
@@ -52,6 +52,7 @@ type world struct {
 	hearths   []*node
 	manager   string
 	deployed  map[string]types.FunctionDeployment
+	takeovers sync.WaitGroup // that are watched
 }
 
 // A node is one hearth.

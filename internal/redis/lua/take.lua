@@ -3,7 +3,8 @@
 -- callbacks  16 their bytes.
 -- ARGV: 1 group  2 consumer  3 how many  4 lease in ms  5 instance  6 a random seed for the tokens  7 the
 -- most bytes that its callbacks may have; '' if there is no limit. When they have more, those that were given
--- up are thrown away, and else nothing is taken: each call that ends may leave one more.
+-- up are thrown away, and else nothing is taken: each call that ends may leave one more.  8 ms for which leases
+-- that ran out are left to their holders, which may not have been able to renew them; 0 as a rule.
 -- Returns {entries, next, drained, last, callbacks that were thrown away}: entries {id, attempt, since,
 -- token, fields or false}; next, the ms until something else may be taken, -1 if nothing will; drained, 1 if
 -- nothing waits, 2 if there are too many callbacks; last, the id up to which the group has read, if drained.
@@ -11,6 +12,7 @@
 local t = redis.call('TIME')
 local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
 local group, room, lease = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
+local patience = tonumber(ARGV[8])
 local entries = {}
 local most_parked = 2000 -- entries with a time to come that one take sets aside, so that it does not take long
 
@@ -48,7 +50,8 @@ end
 for _, set in ipairs({KEYS[2], KEYS[3]}) do
   if room > 0 then
     local again = {}
-    for _, id in ipairs(redis.call('ZRANGEBYSCORE', set, '-inf', now, 'LIMIT', 0, room)) do
+    local upto = set == KEYS[2] and patience > 0 and 0 or now -- a lease that was ended has the score 0
+    for _, id in ipairs(redis.call('ZRANGEBYSCORE', set, '-inf', upto, 'LIMIT', 0, room)) do
       local ended = tonumber(redis.call('ZSCORE', set, id))
       redis.call('ZREM', set, id)
       if set == KEYS[2] and ended > 0 then queue.lapsed(KEYS, KEYS[7], id, ended, 'its lease ran out, and nobody had told how it ended') end
@@ -81,7 +84,7 @@ local next = -1
 for _, set in ipairs({KEYS[2], KEYS[3]}) do
   local first = redis.call('ZRANGE', set, 0, 0, 'WITHSCORES')
   if first[2] then
-    local wait = math.max(0, tonumber(first[2]) - now)
+    local wait = math.max(set == KEYS[2] and patience or 0, tonumber(first[2]) - now)
     if next < 0 or wait < next then next = wait end
   end
 end
