@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/internal/child"
-	"github.com/hearthfaas/hearth/internal/redis"
+	"github.com/hearthfaas/hearth/internal/redisserver"
 )
 
 // A monolith is one program that runs in a number of whole copies, which share a door: connections go to
@@ -50,7 +50,7 @@ func (l *lab) asMonolith(ctx context.Context, copies int, env ...string) (*house
 		return nil, err
 	}
 	socket := filepath.Join(dir, "redis.sock")
-	server, err := redis.StartServer(ctx, redis.ServerConfig{
+	server, err := redisserver.Start(ctx, redisserver.Config{
 		Dir:       dir,
 		Socket:    socket,
 		Fsync:     l.bed.Fsync,

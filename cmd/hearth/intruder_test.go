@@ -16,6 +16,7 @@ import (
 	"github.com/hearthfaas/hearth/chain/chaintest"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	platform "github.com/hearthfaas/hearth/internal/redis"
+	"github.com/hearthfaas/hearth/internal/redisserver"
 	"github.com/openfaas/faas-provider/types"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -24,14 +25,14 @@ import (
 // What a function can do with the address of Redis that it is given.
 
 // guarded is a redis-server of the test's own, with a password, as a hearth has it.
-func guarded(t *testing.T) *platform.Server {
+func guarded(t *testing.T) *redisserver.Server {
 	t.Helper()
-	if _, _, err := platform.FindServer(t.Context()); err != nil {
+	if _, _, err := redisserver.Find(t.Context()); err != nil {
 		t.Skip("needs a redis-server in PATH: miniredis has no users")
 	}
 	dir, err := os.MkdirTemp("", "guarded-")
 	require.NoError(t, err)
-	s, err := platform.StartServer(t.Context(), platform.ServerConfig{
+	s, err := redisserver.Start(t.Context(), redisserver.Config{
 		Dir:       dir,
 		Socket:    filepath.Join(dir, "s"),
 		Password:  "hush",

@@ -18,7 +18,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/egress"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/meter"
-	"github.com/hearthfaas/hearth/internal/redis"
+	"github.com/hearthfaas/hearth/internal/redisserver"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 )
@@ -312,7 +312,7 @@ func force(cancel func()) {
 }
 
 // startRedis finds a Redis by the rules of the help text. server is nil if somebody else runs it.
-func (c serveConfig) startRedis(ctx context.Context, out *console, log *slog.Logger) (server *redis.Server, address string, err error) {
+func (c serveConfig) startRedis(ctx context.Context, out *console, log *slog.Logger) (server *redisserver.Server, address string, err error) {
 	began := time.Now()
 	given := c.Redis
 	if given == "" {
@@ -326,7 +326,7 @@ func (c serveConfig) startRedis(ctx context.Context, out *console, log *slog.Log
 	if err != nil {
 		return nil, "", err
 	}
-	if given != "" && given != redis.PrivateURL(socket) { // that is said for faas-cli, and may be in the environment here too
+	if given != "" && given != redisserver.SocketURL(socket) { // that is said for faas-cli, and may be in the environment here too
 		u, err := url.Parse(given)
 		if err != nil {
 			return nil, "", errors.New("the Redis URL cannot be read")
@@ -338,10 +338,10 @@ func (c serveConfig) startRedis(ctx context.Context, out *console, log *slog.Log
 	if err != nil {
 		return nil, "", err
 	}
-	server, err = redis.StartServer(ctx, redis.ServerConfig{Dir: dir, Socket: socket, Password: password, Fsync: c.Fsync, MaxMemory: c.MaxMemory, Log: log})
+	server, err = redisserver.Start(ctx, redisserver.Config{Dir: dir, Socket: socket, Password: password, Fsync: c.Fsync, MaxMemory: c.MaxMemory, Log: log})
 	if hearth.CodeOf(err) == hearth.NotFound {
 		reason := hearth.MessageOf(err)
-		if server, err = redis.StartEmbedded(randomText()); err != nil {
+		if server, err = redisserver.StartEmbedded(randomText()); err != nil {
 			return nil, "", err
 		}
 		out.step("redis", 0, "%s: %s, so queued work will not outlive this process", out.paint(terminal.Yellow, "in memory"), reason)
@@ -354,7 +354,7 @@ func (c serveConfig) startRedis(ctx context.Context, out *console, log *slog.Log
 	if c.Provider == "docker" {
 		out.step("redis", 0, "%s", out.paint(terminal.Yellow, "containers cannot reach it: for functions that need Redis, give one with --redis"))
 	} else {
-		out.step("redis", 0, "export REDIS_URL=%s   before you deploy with faas-cli", redis.PrivateURL(socket))
+		out.step("redis", 0, "export REDIS_URL=%s   before you deploy with faas-cli", redisserver.SocketURL(socket))
 	}
 	return server, server.URL, nil
 }

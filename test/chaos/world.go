@@ -22,7 +22,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/internal/dispatch"
-	platform "github.com/hearthfaas/hearth/internal/redis"
+	"github.com/hearthfaas/hearth/internal/redisserver"
 	"github.com/hearthfaas/hearth/test/harness"
 	"github.com/openfaas/faas-provider/types"
 	"github.com/openfaas/go-sdk/stack"
@@ -184,7 +184,7 @@ func (w *world) start(ctx context.Context) error {
 
 // repair does what a Redis of your own needs before it starts; see docs/how-to/own-redis.md.
 func (w *world) repair(data string) {
-	cut, err := platform.Repair(data)
+	cut, err := redisserver.Repair(data)
 	if err != nil {
 		w.b.fault("the append-only file cannot be repaired: %v", err)
 	}

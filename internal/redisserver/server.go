@@ -1,11 +1,27 @@
-package redis
+/*
+Package redisserver runs the private Redis of one instance: it starts a redis-server from PATH on a Unix socket, repairs
+its append-only file before each start, and starts it again when it dies. Where there is no redis-server it starts an
+in-memory one, which outlives nothing.
+
+# When a piece dies
+
+	the redis-server       it is repaired and started again; what it acknowledged is in its file
+	this process           the server gets SIGTERM as parent-death signal, writes what it has, and ends
+	a server that lingers  it holds the lock on the directory, so the next one waits for its end
+
+It knows nothing of what is kept in Redis: package internal/redis is the client.
+*/
+package redisserver
 
 import (
+	"bufio"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -20,7 +36,6 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/hearthfaas/hearth/internal/child"
 	"github.com/hearthfaas/hearth/internal/hearth"
-	goredis "github.com/redis/go-redis/v9"
 )
 
 // A Server is a Redis of our own.
@@ -40,8 +55,8 @@ type Server struct {
 	cmd *exec.Cmd
 }
 
-// ServerConfig says how a private redis-server runs.
-type ServerConfig struct {
+// Config says how a private redis-server runs.
+type Config struct {
 	Dir       string // where it keeps its data
 	Socket    string // path of its Unix socket: only this user can reach it
 	Password  string // of its default user, who may do everything; "" is none
@@ -55,8 +70,8 @@ var errNoServer = errors.New("no redis-server")
 
 var serverVersion = regexp.MustCompile(`v=(\d+)\.(\d+)\.(\d+)`)
 
-// FindServer is the redis-server of PATH. It returns an error of code NotFound if there is none, or it is older than 7.0.
-func FindServer(ctx context.Context) (path, version string, err error) {
+// Find is the redis-server of PATH. It returns an error of code NotFound if there is none, or it is older than 7.0.
+func Find(ctx context.Context) (path, version string, err error) {
 	path, err = exec.LookPath("redis-server")
 	if err != nil {
 		return "", "", &hearth.Error{Code: hearth.NotFound, Message: "there is no redis-server in PATH", Err: errNoServer}
@@ -73,11 +88,11 @@ func FindServer(ctx context.Context) (path, version string, err error) {
 	return path, version, nil
 }
 
-// StartServer starts a private redis-server, and starts it again if it dies. It ends with this process: on a kill -9 too, and
+// Start starts a private redis-server, and starts it again if it dies. It ends with this process: on a kill -9 too, and
 // then by SIGTERM, so that it writes what it has. It inherits a lock on its directory, so that no second server ever appends
 // to the same file.
-func StartServer(ctx context.Context, cfg ServerConfig) (*Server, error) {
-	path, version, err := FindServer(ctx)
+func Start(ctx context.Context, cfg Config) (*Server, error) {
+	path, version, err := Find(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -179,7 +194,7 @@ func (s *Server) end(exited chan struct{}) {
 }
 
 // conf is its configuration. Values are quoted as Redis reads them.
-func (cfg ServerConfig) conf() string {
+func (cfg Config) conf() string {
 	lines := [][2]string{
 		{"port", "0"}, {"unixsocket", cfg.Socket}, {"unixsocketperm", "700"}, {"dir", cfg.Dir}, {"daemonize", "no"},
 		{"logfile", filepath.Join(cfg.Dir, "redis.log")}, {"save", ""}, {"appendonly", "yes"}, {"appendfsync", cfg.Fsync},
@@ -194,10 +209,10 @@ func (cfg ServerConfig) conf() string {
 }
 
 // users is the file that has who may do what.
-func (cfg ServerConfig) users() string { return filepath.Join(cfg.Dir, "users.acl") }
+func (cfg Config) users() string { return filepath.Join(cfg.Dir, "users.acl") }
 
 // defaultUser is the line of the platform's user.
-func (cfg ServerConfig) defaultUser() string {
+func (cfg Config) defaultUser() string {
 	password := "nopass"
 	if cfg.Password != "" {
 		password = fmt.Sprintf("#%x", sha256.Sum256([]byte(cfg.Password)))
@@ -205,9 +220,9 @@ func (cfg ServerConfig) defaultUser() string {
 	return "user default on " + password + " ~* &* +@all\n"
 }
 
-func (cfg ServerConfig) url() string {
+func (cfg Config) url() string {
 	if cfg.Password == "" {
-		return PrivateURL(cfg.Socket)
+		return SocketURL(cfg.Socket)
 	}
 	return (&url.URL{Scheme: "unix", User: url.UserPassword("", cfg.Password), Path: cfg.Socket}).String()
 }
@@ -232,10 +247,8 @@ func lockDir(ctx context.Context, dir string) (*os.File, error) {
 }
 
 // await waits until it serves: reading a large file takes its time.
-func await(ctx context.Context, cfg ServerConfig, exited <-chan struct{}) error {
-	rdb := goredis.NewClient(&goredis.Options{Network: "unix", Addr: cfg.Socket, Password: cfg.Password, MaxRetries: -1, DialerRetries: 1, DisableIdentity: true})
-	defer func() { _ = rdb.Close() }()
-	for rdb.Ping(ctx).Err() != nil {
+func await(ctx context.Context, cfg Config, exited <-chan struct{}) error {
+	for !cfg.serves(ctx) {
 		select {
 		case <-exited:
 			return fmt.Errorf("redis-server ended at once; its log is %s", filepath.Join(cfg.Dir, "redis.log"))
@@ -245,6 +258,33 @@ func await(ctx context.Context, cfg ServerConfig, exited <-chan struct{}) error 
 		}
 	}
 	return nil
+}
+
+// serves reports whether the server answers PING.
+func (cfg Config) serves(ctx context.Context) bool {
+	conn, err := (&net.Dialer{}).DialContext(ctx, "unix", cfg.Socket)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(time.Second))
+	commands := "*1\r\n$4\r\nPING\r\n"
+	if cfg.Password != "" {
+		commands = fmt.Sprintf("*2\r\n$4\r\nAUTH\r\n$%d\r\n%s\r\n", len(cfg.Password), cfg.Password) + commands
+	}
+	if _, err := io.WriteString(conn, commands); err != nil {
+		return false
+	}
+	answers := bufio.NewReader(conn)
+	for {
+		line, err := answers.ReadString('\n')
+		if err != nil || strings.HasPrefix(line, "+PONG") {
+			return err == nil
+		}
+		if strings.HasPrefix(line, "-") { // it still reads its file
+			return false
+		}
+	}
 }
 
 // StartEmbedded starts an in-memory Redis in this process, on loopback and with a password. What it holds ends with it.
@@ -258,8 +298,8 @@ func StartEmbedded(password string) (*Server, error) {
 	return &Server{URL: fmt.Sprintf("redis://:%s@%s", password, m.Addr()), Description: "in memory", memory: m}, nil
 }
 
-// PrivateURL is the URL of a private server with this socket, without its password.
-func PrivateURL(socket string) string { return "unix://" + socket }
+// SocketURL is the URL of a private server with this socket, without its password.
+func SocketURL(socket string) string { return "unix://" + socket }
 
 // Durable reports whether what the server has outlives it.
 func (s *Server) Durable() bool { return s.memory == nil }

@@ -1,4 +1,4 @@
-package redis_test
+package redisserver_test
 
 import (
 	"log/slog"
@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
-	"github.com/hearthfaas/hearth/internal/redis"
+	"github.com/hearthfaas/hearth/internal/redisserver"
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 )
@@ -23,7 +23,7 @@ func TestAScriptIsDoneWholeOrNotAtAllWhereverADeathInterruptedTheWrite(t *testin
 	life := func(do func(rdb *goredis.Client)) {
 		t.Helper()
 		socket := filepath.Join(dir, "s")
-		s, err := redis.StartServer(t.Context(), redis.ServerConfig{Dir: dir, Socket: socket, Fsync: "always", MaxMemory: "100mb", Log: slog.New(slog.DiscardHandler)})
+		s, err := redisserver.Start(t.Context(), redisserver.Config{Dir: dir, Socket: socket, Fsync: "always", MaxMemory: "100mb", Log: slog.New(slog.DiscardHandler)})
 		if hearth.CodeOf(err) == hearth.NotFound {
 			t.Skip("needs a redis-server in PATH")
 		}
@@ -93,7 +93,7 @@ func TestRepairCutsOnlyWhatWasInterrupted(t *testing.T) {
 			first, last := filepath.Join(logs, "appendonly.aof.1.incr.aof"), filepath.Join(logs, "appendonly.aof.2.incr.aof")
 			require.NoError(t, os.WriteFile(first, []byte(multi), 0o600))
 			require.NoError(t, os.WriteFile(last, []byte(tt.file), 0o600))
-			cut, err := redis.Repair(dir)
+			cut, err := redisserver.Repair(dir)
 			require.NoError(t, err)
 			require.EqualValues(t, len(tt.file)-len(tt.want), cut)
 			left, err := os.ReadFile(last)
@@ -104,7 +104,7 @@ func TestRepairCutsOnlyWhatWasInterrupted(t *testing.T) {
 			require.Equal(t, multi, string(other))
 		})
 	}
-	cut, err := redis.Repair(t.TempDir())
+	cut, err := redisserver.Repair(t.TempDir())
 	require.NoError(t, err, "a server that has not run yet")
 	require.Zero(t, cut)
 }
