@@ -87,7 +87,7 @@ lab: go ## the same day in a monolith, a fixed fleet and autoscaled functions: w
 	@cd bench && go build $(LEAN) -o ../bin/lab ./lab && exec ../bin/lab $(ARGS)
 
 sim: go ## put the autoscaler before simulated calls: a recorded day, a rush, 10,000 functions; ARGS are flags of sim
-	@go run $(LEAN) ./internal/autoscale/sim $(ARGS)
+	@cd bench && go run $(LEAN) ./sim $(ARGS)
 
 FUZZTIME ?= 20s
 fuzz: go ## run each fuzz test for FUZZTIME

@@ -45,7 +45,7 @@ func main() {
 	var only string
 	var asJSON bool
 	flag.Uint64Var(&o.seed, "seed", 1, "seed of all that is drawn")
-	flag.StringVar(&o.file, "file", "cmd/bakery/testdata/made-up-days.csv", "the till's file of the recorded day")
+	flag.StringVar(&o.file, "file", "../cmd/bakery/testdata/made-up-days.csv", "the till's file of the recorded day")
 	flag.StringVar(&o.day, "day", "2024-03-02", "its day")
 	flag.IntVar(&o.shops, "shops", 40, "shops that sell that day at once")
 	flag.IntVar(&o.sample, "sample", 100, "of the fleet's functions with few calls, one in so many is simulated, and stands for all")

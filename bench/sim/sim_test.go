@@ -119,7 +119,7 @@ func TestDecisionsAreGood(t *testing.T) {
 	}
 	t.Run("a recorded day", func(t *testing.T) {
 		t.Parallel()
-		o := options{seed: 1, file: "../../../cmd/bakery/testdata/made-up-days.csv", day: "2024-03-02", shops: 40}
+		o := options{seed: 1, file: "../../cmd/bakery/testdata/made-up-days.csv", day: "2024-03-02", shops: 40}
 		calls, err := dayCalls(o, 1)
 		require.NoError(t, err)
 		res := simulate(usual.apply(oven(newRand(1, 2), 1)), listed(calls), nil)
