@@ -8,6 +8,7 @@ import (
 	"net/http"
 
 	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	handler "github.com/openfaas/templates-sdk/go-http"
 )
 
@@ -33,7 +34,7 @@ func Fail(err error) handler.Response {
 		p = chain.Problem{Status: http.StatusConflict, Title: "Key used before", Detail: err.Error() + ": use another key"}
 	case errors.Is(err, ErrBusy):
 		p = chain.Problem{Status: http.StatusTooManyRequests, Title: "Too busy", Detail: err.Error() + ": try again in a few seconds", RetryAfter: "5"}
-	case chain.IsAway(err):
+	case wire.IsUnavailable(err):
 		p = chain.Problem{Status: http.StatusServiceUnavailable, Title: "Redis is away", Detail: "the books cannot be reached: try again; with the same Idempotency-Key nothing is done twice (" + err.Error() + ")", Internal: "bakery", RetryAfter: "1"}
 	}
 	return p.Response()

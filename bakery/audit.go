@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 )
 
 // An Audit says whether the bakery's books balance, and where they do not.
@@ -104,7 +105,7 @@ func snapshot(ctx context.Context) (books, error) {
 	return b, nil
 }
 
-var booksLua = chain.NewLua(luaFile("books"), true)
+var booksLua = wire.NewLua(luaFile("books"), true)
 
 // numbers reads a flat list of names and whole numbers.
 func numbers(list []any) map[string]int {

@@ -124,7 +124,7 @@ func Restock(ctx context.Context, amounts map[string]int, key string) (Restocked
 		Restocked
 		Conflict bool `json:"conflict"`
 	}
-	if _, err := apply(ctx, restockScript, in, &reply); err != nil {
+	if err := apply(ctx, restockScript, in, &reply); err != nil {
 		return Restocked{}, err
 	}
 	if reply.Conflict {

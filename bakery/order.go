@@ -158,7 +158,7 @@ func Place(ctx context.Context, r OrderRequest, key Key) (Order, error) {
 		Order          record
 		Line, Racks    int
 	}
-	if _, err := apply(ctx, placeScript, place, &reply); err != nil {
+	if err := apply(ctx, placeScript, place, &reply); err != nil {
 		return Order{}, err
 	}
 	switch {
@@ -215,8 +215,7 @@ func Find(ctx context.Context, ids ...string) ([]Order, error) {
 // tidy writes off trays that are late. Every script does, but where nothing happens none runs, and somebody may wait.
 func tidy(ctx context.Context) error {
 	var nothing struct{}
-	_, err := apply(ctx, tidyScript, common(ctx), &nothing)
-	return err
+	return apply(ctx, tidyScript, common(ctx), &nothing)
 }
 
 // progress adds to open orders how far their trays are, and when they will be served.
@@ -361,7 +360,7 @@ func Cancel(ctx context.Context, id string) (state string, cancelled bool, err e
 		State     string `json:"state"`
 		Cancelled bool   `json:"cancelled"`
 	}
-	if _, err := apply(ctx, cancelScript, orderArgs{common(ctx), id, "cancelled by the customer"}, &reply); err != nil {
+	if err := apply(ctx, cancelScript, orderArgs{common(ctx), id, "cancelled by the customer"}, &reply); err != nil {
 		return "", false, err
 	}
 	if reply.State == "" {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 
 	"github.com/hearthfaas/hearth/chain"
-	"github.com/redis/go-redis/v9"
 )
 
 // The bakery's topics.
@@ -92,17 +91,17 @@ func common(ctx context.Context) args {
 }
 
 // apply runs a script that brings no message, and reads its reply.
-func apply(ctx context.Context, s *chain.Script, args, reply any) (redis.UniversalClient, error) {
+func apply(ctx context.Context, s *chain.Script, args, reply any) error {
 	rdb, err := chain.Redis(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	got, err := chain.Commit{Script: s, Args: args}.Apply(ctx, rdb)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := json.Unmarshal(got, reply); err != nil {
-		return nil, fmt.Errorf("read the reply of a script: %w", err)
+		return fmt.Errorf("read the reply of a script: %w", err)
 	}
-	return rdb, nil
+	return nil
 }

@@ -67,7 +67,7 @@ func Bake(ctx context.Context, d Dough) error {
 		State string `json:"state"`
 		Since int64  `json:"since"` // ms
 	}
-	if _, err := apply(ctx, bakeScript, trayArgs{args: common(ctx), Tray: d.Tray, Cookie: d.Cookie, Oven: thisOven}, &in); err != nil {
+	if err := apply(ctx, bakeScript, trayArgs{args: common(ctx), Tray: d.Tray, Cookie: d.Cookie, Oven: thisOven}, &in); err != nil {
 		return err
 	}
 	if in.State != "in_oven" {
@@ -113,6 +113,6 @@ func Spoil(ctx context.Context, tray string) (Thrown, error) {
 		Spoiled bool   `json:"spoiled"`
 		Pieces  int    `json:"pieces"`
 	}
-	_, err := apply(ctx, spoilScript, trayArgs{args: common(ctx), Tray: tray}, &reply)
+	err := apply(ctx, spoilScript, trayArgs{args: common(ctx), Tray: tray}, &reply)
 	return Thrown{tray, reply.State, reply.Pieces, reply.Spoiled}, err
 }

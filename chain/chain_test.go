@@ -16,6 +16,7 @@ import (
 
 	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/chain/wire"
 	handler "github.com/openfaas/templates-sdk/go-http"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -52,7 +53,7 @@ func servers(t *testing.T, test func(t *testing.T, rdb redis.UniversalClient)) {
 }
 
 // pending puts a message on test.add and takes it.
-func pending(t *testing.T, rdb redis.UniversalClient, body string) (context.Context, chain.Subscription, chaintest.Message) {
+func pending(t *testing.T, rdb redis.UniversalClient, body string) (context.Context, wire.Subscription, chaintest.Message) {
 	t.Helper()
 	ctx := chain.WithRedis(t.Context(), rdb)
 	sub := chaintest.Subscribe(t, rdb, "test.add", "adder")
@@ -93,7 +94,7 @@ func TestCommitSettlesChangesAndHandsOnAtOnce(t *testing.T) {
 		answer := call(t, adder, m.Request(ctx))
 		require.Equal(t, http.StatusOK, answer.StatusCode, string(answer.Body))
 		require.JSONEq(t, `{"n":2}`, string(answer.Body))
-		require.Equal(t, m.ID, answer.Header.Get(chain.HeaderSettled))
+		require.Equal(t, m.ID, answer.Header.Get(wire.HeaderSettled))
 
 		require.Equal(t, "2", sum(t, rdb))
 		require.Zero(t, rdb.XLen(ctx, sub.Stream).Val(), "a settled message is gone")
@@ -156,7 +157,7 @@ func TestWhatIsNotACommitOfThisMessage(t *testing.T) {
 				answer := call(t, adder, m.Request(ctx))
 				require.Equal(t, tt.status, answer.StatusCode, string(answer.Body))
 				require.Equal(t, chain.ContentType, answer.Header.Get("Content-Type"))
-				require.Empty(t, answer.Header.Get(chain.HeaderSettled))
+				require.Empty(t, answer.Header.Get(wire.HeaderSettled))
 
 				p, err := rdb.XPending(ctx, sub.Stream, sub.Group).Result()
 				require.NoError(t, err)
@@ -247,14 +248,14 @@ func TestDeclaringAcrossTagsPanics(t *testing.T) {
 
 func TestRedisAwayIsNotTheStepsFault(t *testing.T) {
 	t.Parallel()
-	_, err := chain.Open(t.Context(), "unix:///nowhere/redis.sock")
-	require.True(t, chain.IsAway(err), err)
+	_, err := wire.Open(t.Context(), "unix:///nowhere/redis.sock")
+	require.True(t, wire.IsUnavailable(err), err)
 	rdb := redis.NewClient(&redis.Options{Network: "unix", Addr: "/nowhere/redis.sock"})
 	defer func() { _ = rdb.Close() }()
-	m := chaintest.Message{Body: []byte(`{"by":1}`), Delivery: chain.Delivery{Topic: "test.add", Group: "g", ID: "1-1", Token: "t"}}
+	m := chaintest.Message{Body: []byte(`{"by":1}`), Delivery: wire.Delivery{Topic: "test.add", Group: "g", ID: "1-1", Token: "t"}}
 	answer := call(t, adder, m.Request(chain.WithRedis(t.Context(), rdb)))
 	require.Equal(t, http.StatusServiceUnavailable, answer.StatusCode)
-	require.NotEmpty(t, answer.Header.Get(chain.HeaderInternal))
+	require.NotEmpty(t, answer.Header.Get(wire.HeaderInternal))
 }
 
 // TestErrorsOfAStepAreLogged, on one line each: the answer goes to the dispatcher, and the operator reads the function's log.
@@ -290,7 +291,7 @@ func TestNetworkErrorOfAStepIsAFailureOfTheStep(t *testing.T) {
 	})
 	answer := call(t, mail, m.Request(ctx))
 	require.Equal(t, http.StatusInternalServerError, answer.StatusCode)
-	require.Empty(t, answer.Header.Get(chain.HeaderInternal), "it is an attempt")
+	require.Empty(t, answer.Header.Get(wire.HeaderInternal), "it is an attempt")
 }
 
 // TestRedisThatTakesConnectionsAndSaysNothingIsAway is what a stopped Redis looks like: its kernel still takes connections.
@@ -300,15 +301,15 @@ func TestRedisThatTakesConnectionsAndSaysNothingIsAway(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { _ = silent.Close() }()
 	opt := &redis.Options{Addr: silent.Addr().String(), DialTimeout: 50 * time.Millisecond, ReadTimeout: 50 * time.Millisecond}
-	chain.Tune(opt)
+	wire.Tune(opt)
 	rdb := redis.NewClient(opt)
 	defer func() { _ = rdb.Close() }()
 	err = rdb.Get(t.Context(), "x").Err()
 	require.Error(t, err)
-	require.True(t, chain.IsAway(err), "%T: %v", err, err)
+	require.True(t, wire.IsUnavailable(err), "%T: %v", err, err)
 	gone, cancel := context.WithCancel(t.Context())
 	cancel()
-	require.False(t, chain.IsAway(rdb.Get(gone, "x").Err()), "it was the caller who left")
+	require.False(t, wire.IsUnavailable(rdb.Get(gone, "x").Err()), "it was the caller who left")
 }
 
 func TestFullRedisStillSettlesAndTakesNothingOn(t *testing.T) {
@@ -318,7 +319,7 @@ func TestFullRedisStillSettlesAndTakesNothingOn(t *testing.T) {
 	rdb.Fill(t)
 	_, err := chain.Commit{Script: count, Args: add{1}}.Apply(ctx, rdb)
 	require.ErrorContains(t, err, "OOM")
-	require.True(t, chain.IsAway(err))
+	require.True(t, wire.IsUnavailable(err))
 	require.Equal(t, "nothing", sum(t, rdb.Client))
 
 	require.Equal(t, http.StatusOK, call(t, adder, m.Request(ctx)).StatusCode)
@@ -328,9 +329,9 @@ func TestFullRedisStillSettlesAndTakesNothingOn(t *testing.T) {
 
 func TestACallByTheClockIsNoMessage(t *testing.T) {
 	t.Parallel()
-	h := http.Header{chain.HeaderScheduleTime: {"2024-05-06T00:00:00Z"}}
-	chain.Delivery{Topic: chain.TopicCron, Group: "adder", ID: "1-1", Token: "t", Attempt: 1}.SetHeader(h)
-	d, ok := chain.DeliveryOf(h)
+	h := http.Header{wire.HeaderScheduleTime: {"2024-05-06T00:00:00Z"}}
+	wire.Delivery{Topic: wire.TopicCron, Group: "adder", ID: "1-1", Token: "t", Attempt: 1}.SetHeader(h)
+	d, ok := wire.DeliveryOf(h)
 	require.False(t, ok)
 	require.Equal(t, "1-1", d.ID)
 	answer := call(t, adder, handler.Request{Header: h, Method: http.MethodPost})
@@ -344,30 +345,30 @@ func TestRedisThatStandsStillIsAway(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { _ = l.Close() }()
 	opt := &redis.Options{Addr: l.Addr().String(), ReadTimeout: 10 * time.Millisecond, MaxRetries: -1}
-	chain.Tune(opt)
+	wire.Tune(opt)
 	rdb := redis.NewClient(opt)
 	defer func() { _ = rdb.Close() }()
 	err = rdb.Ping(t.Context()).Err()
 	require.Error(t, err)
-	require.True(t, chain.IsAway(err), "%T: %v", err, err)
+	require.True(t, wire.IsUnavailable(err), "%T: %v", err, err)
 }
 
 func TestStreamNames(t *testing.T) {
 	t.Parallel()
 	for topic, stream := range map[string]string{"bakery.dough": "{bakery}.dough", "a.b.c": "{a}.b.c", "x-1.y_2": "{x-1}.y_2"} {
-		got, err := chain.Stream(topic)
+		got, err := wire.Stream(topic)
 		require.NoError(t, err)
 		require.Equal(t, stream, got)
-		back, ok := chain.Topic(got)
+		back, ok := wire.Topic(got)
 		require.True(t, ok)
 		require.Equal(t, topic, back)
 	}
 	for _, topic := range []string{"", "bakery", ".dough", "bakery.", "a..b", "{a}.b", "a b.c", "a.b}", "ä.b"} {
-		_, err := chain.Stream(topic)
+		_, err := wire.Stream(topic)
 		require.Error(t, err, topic)
 	}
 	for _, key := range []string{"", "{a}", "{a}:b", "a.b", "{a.b", "{a}.", "{a}.b c"} {
-		_, ok := chain.Topic(key)
+		_, ok := wire.Topic(key)
 		require.False(t, ok, key)
 	}
 }
@@ -377,7 +378,7 @@ func FuzzParseEntry(f *testing.F) {
 	f.Add("body", "", "tries", "3")
 	f.Add("header", "{", "body", "x")
 	f.Fuzz(func(t *testing.T, a, b, c, d string) {
-		e, err := chain.ParseEntry([]string{a, b, c, d})
+		e, err := wire.ParseEntry([]string{a, b, c, d})
 		if err != nil {
 			return
 		}
@@ -387,7 +388,7 @@ func FuzzParseEntry(f *testing.F) {
 		for i, v := range values {
 			fields[i] = fmt.Sprintf("%s", v)
 		}
-		again, err := chain.ParseEntry(fields)
+		again, err := wire.ParseEntry(fields)
 		require.NoError(t, err)
 		if len(e.Header) == 0 {
 			e.Header = nil

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net/http"
 
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -43,7 +44,7 @@ var (
 //
 // It returns a *Refusal if the plan refused, and Redis's error if Redis is away or full.
 func (c Commit) Apply(ctx context.Context, rdb redis.Scripter) (json.RawMessage, error) {
-	from, _ := ctx.Value(callerKey{}).(Delivery)
+	from, _ := ctx.Value(callerKey{}).(wire.Delivery)
 	reply, _, err := c.run(ctx, rdb, from, nil)
 	return reply, err
 }
@@ -58,18 +59,18 @@ type callerKey struct{}
 // WithCaller lets Apply hand on the call id and the trace context of a call, so that what comes of it can be followed
 // through all functions.
 func WithCaller(ctx context.Context, h http.Header) context.Context {
-	return context.WithValue(ctx, callerKey{}, Delivery{CallID: h.Get(HeaderCallID), Traceparent: h.Get(HeaderTraceparent)})
+	return context.WithValue(ctx, callerKey{}, wire.Delivery{CallID: h.Get(wire.HeaderCallID), Traceparent: h.Get(wire.HeaderTraceparent)})
 }
 
 // Settle runs the commit of a message. done is true if the message was settled before: nothing was changed then, and reply
 // is empty. body is the message's body, which stands in for the token if the connector gave none.
 //
 // It returns a *Refusal if the plan refused, ErrForged, ErrNotDelivered, or Redis's error.
-func (c Commit) Settle(ctx context.Context, rdb redis.Scripter, d Delivery, body []byte) (reply json.RawMessage, done bool, err error) {
+func (c Commit) Settle(ctx context.Context, rdb redis.Scripter, d wire.Delivery, body []byte) (reply json.RawMessage, done bool, err error) {
 	return c.run(ctx, rdb, d, body)
 }
 
-func (c Commit) run(ctx context.Context, rdb redis.Scripter, d Delivery, body []byte) (json.RawMessage, bool, error) {
+func (c Commit) run(ctx context.Context, rdb redis.Scripter, d wire.Delivery, body []byte) (json.RawMessage, bool, error) {
 	s := c.Script
 	if s == nil {
 		s = acknowledge
@@ -85,14 +86,14 @@ func (c Commit) run(ctx context.Context, rdb redis.Scripter, d Delivery, body []
 
 	keys, lua, digest := s.redisKeys(), s.accepts, ""
 	if d.ID != "" {
-		stream, err := Stream(d.Topic)
+		stream, err := wire.Stream(d.Topic)
 		if err != nil {
 			return nil, false, fmt.Errorf("commit %s: %w", s.name, err)
 		}
-		if tag := Tag(stream); s.tag != "" && tag != s.tag {
+		if tag := wire.Tag(stream); s.tag != "" && tag != s.tag {
 			return nil, false, fmt.Errorf("commit %s: the message is of topic %s, the script's keys have the tag {%s}", s.name, d.Topic, s.tag)
 		}
-		keys = append(Subscription{Stream: stream, Group: d.Group}.Keys(), keys...)
+		keys = append(wire.Subscription{Stream: stream, Group: d.Group}.Keys(), keys...)
 		lua = s.finishes
 		if d.Token == "" {
 			sum := sha1.Sum(body)

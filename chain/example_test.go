@@ -8,6 +8,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/chain/wire"
 	handler "github.com/openfaas/templates-sdk/go-http"
 	"github.com/redis/go-redis/v9"
 )
@@ -75,7 +76,7 @@ func Example() {
 
 	deliver := func(stream, group string, handle func(handler.Request) (handler.Response, error), times int) {
 		for {
-			m, ok, err := chaintest.Take(ctx, rdb, chain.Subscription{Stream: stream, Group: group})
+			m, ok, err := chaintest.Take(ctx, rdb, wire.Subscription{Stream: stream, Group: group})
 			if err != nil || !ok {
 				return
 			}

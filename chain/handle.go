@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/hearthfaas/hearth/chain/wire"
 	handler "github.com/openfaas/templates-sdk/go-http"
 )
 
@@ -36,20 +37,20 @@ func (p *permanent) Unwrap() error { return p.error }
 //
 // The topic is checked here, when the chain is declared: Handle panics if Stream does.
 func Handle[M any](topic string, step func(context.Context, M) (Commit, error)) func(handler.Request) (handler.Response, error) {
-	if _, err := Stream(topic); err != nil {
+	if _, err := wire.Stream(topic); err != nil {
 		panic("chain: " + err.Error())
 	}
 	return func(r handler.Request) (handler.Response, error) {
-		d, ok := DeliveryOf(r.Header)
-		if !ok && d.Topic == TopicCron {
+		d, ok := wire.DeliveryOf(r.Header)
+		if !ok && d.Topic == wire.TopicCron {
 			return Problem{Status: http.StatusBadRequest, Title: "Not a message",
 				Detail: fmt.Sprintf("The clock called, and this function only takes messages of the topic %s. Let the handler answer calls with %s: %s before it comes to chain.Handle's, or take that topic from the function.",
-					topic, HeaderTopic, TopicCron)}.Response(), nil
+					topic, wire.HeaderTopic, wire.TopicCron)}.Response(), nil
 		}
 		if !ok || d.Topic != topic {
 			return Problem{Status: http.StatusBadRequest, Title: "Not a message",
 				Detail: fmt.Sprintf("This function takes messages of the topic %s, delivered with the headers %s, %s and %s. Put one on its stream instead of calling the function.",
-					topic, HeaderTopic, HeaderSubscription, HeaderMessageID)}.Response(), nil
+					topic, wire.HeaderTopic, wire.HeaderSubscription, wire.HeaderMessageID)}.Response(), nil
 		}
 		var message M
 		if err := json.Unmarshal(r.Body, &message); err != nil {
@@ -76,12 +77,12 @@ func Handle[M any](topic string, step func(context.Context, M) (Commit, error)) 
 			reply = json.RawMessage(`{"done":"before"}`)
 		}
 		return handler.Response{StatusCode: http.StatusOK, Body: reply,
-			Header: http.Header{"Content-Type": {"application/json"}, HeaderSettled: {d.ID}}}, nil
+			Header: http.Header{"Content-Type": {"application/json"}, wire.HeaderSettled: {d.ID}}}, nil
 	}
 }
 
 // failed logs why a delivery failed, and makes the answer of it.
-func failed(d Delivery, p Problem) handler.Response {
+func failed(d wire.Delivery, p Problem) handler.Response {
 	log.Printf("message %s of %s, attempt %d: %s: %s", d.ID, d.Topic, d.Attempt, p.Title, strconv.Quote(p.Detail))
 	return p.Response()
 }
@@ -100,7 +101,7 @@ func failure(err error) Problem {
 		return Problem{Status: http.StatusUnprocessableEntity, Title: "Refused", Detail: refused.Reason}
 	case errors.Is(err, ErrForged):
 		return Problem{Status: http.StatusForbidden, Title: "Not yours to commit", Detail: err.Error()}
-	case errors.As(err, &redis) && (IsAway(redis) || refusesUser(redis)):
+	case errors.As(err, &redis) && (wire.IsUnavailable(redis) || wire.RefusesUser(redis)):
 		return Problem{Status: http.StatusServiceUnavailable, Title: "Redis is away", Detail: err.Error(), Internal: "chain"}
 	}
 	return Problem{Status: http.StatusInternalServerError, Title: "The step failed", Detail: err.Error()}

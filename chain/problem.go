@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 
+	"github.com/hearthfaas/hearth/chain/wire"
 	handler "github.com/openfaas/templates-sdk/go-http"
 )
 
@@ -31,7 +32,7 @@ const ContentType = "application/problem+json"
 func (p Problem) Header() http.Header {
 	h := http.Header{"Content-Type": {ContentType}}
 	if p.Internal != "" {
-		h.Set(HeaderInternal, p.Internal)
+		h.Set(wire.HeaderInternal, p.Internal)
 	}
 	if p.RetryAfter != "" {
 		h.Set("Retry-After", p.RetryAfter)

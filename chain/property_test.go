@@ -14,6 +14,7 @@ import (
 
 	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/chain/wire"
 	handler "github.com/openfaas/templates-sdk/go-http"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -55,7 +56,7 @@ type flow struct {
 	rdb   redis.UniversalClient
 	calm  context.Context
 	cut   context.Context
-	subs  []chain.Subscription
+	subs  []wire.Subscription
 	calls []call2
 	total int
 }

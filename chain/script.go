@@ -6,13 +6,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-)
 
-// SettleLua is the Lua that settles a message, and documents the keys of a subscription. It is here, once, because both a
-// function's commit and the platform's dispatcher settle.
-//
-//go:embed lua/settle.lua
-var SettleLua string
+	"github.com/hearthfaas/hearth/chain/wire"
+)
 
 //go:embed lua/plan.lua
 var planLua string
@@ -34,8 +30,8 @@ type Script struct {
 	emits []string
 	tag   string
 
-	finishes *Lua // as the commit of a message: it empties a full Redis
-	accepts  *Lua // without a message: it takes on work, and is refused by a full Redis
+	finishes *wire.Lua // as the commit of a message: it empties a full Redis
+	accepts  *wire.Lua // without a message: it takes on work, and is refused by a full Redis
 }
 
 // NewScript declares a script: a name for error messages, its Lua, the keys that it uses and the topics that it emits to.
@@ -46,7 +42,7 @@ func NewScript(name, source string, keys []Key, emits ...string) *Script {
 	s := &Script{name: name, keys: keys, emits: emits}
 	var names, types []string
 	for _, k := range keys {
-		s.mustShareTag(k.Key, Tag(k.Key))
+		s.mustShareTag(k.Key, wire.Tag(k.Key))
 		names, types = append(names, k.Name), append(types, k.Type)
 	}
 	for _, topic := range emits {
@@ -54,13 +50,13 @@ func NewScript(name, source string, keys []Key, emits ...string) *Script {
 		types = append(types, "stream")
 	}
 	lua := strings.Join([]string{
-		SettleLua,
+		wire.SettleLua,
 		"local names = " + luaList(names), "local types = " + luaList(types), "local topics = " + luaList(emits),
 		planLua,
 		"local function plan()", source, "end",
 		commitLua,
 	}, "\n")
-	s.finishes, s.accepts = NewLua(lua, true), NewLua(lua, false)
+	s.finishes, s.accepts = wire.NewLua(lua, true), wire.NewLua(lua, false)
 	return s
 }
 
@@ -97,7 +93,7 @@ func (s *Script) redisKeys() []string {
 		keys = append(keys, k.Key)
 	}
 	for _, topic := range s.emits {
-		stream, _ := Stream(topic) // mustShareTag has checked it
+		stream, _ := wire.Stream(topic) // mustShareTag has checked it
 		keys = append(keys, stream)
 	}
 	return keys
@@ -107,11 +103,11 @@ func (s *Script) declares(topic string) bool { return slices.Contains(s.emits, t
 
 // tagOf is the tag of a topic's stream, or "" if the topic is malformed.
 func tagOf(topic string) string {
-	stream, err := Stream(topic)
+	stream, err := wire.Stream(topic)
 	if err != nil {
 		return ""
 	}
-	return Tag(stream)
+	return wire.Tag(stream)
 }
 
 func luaList(words []string) string {

@@ -15,6 +15,7 @@ import (
 	"github.com/hearthfaas/hearth/bakery"
 	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/chain/wire"
 	handler "github.com/openfaas/templates-sdk/go-http"
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -100,11 +101,11 @@ func (b *Bakery) Take(topic string) (chaintest.Message, bool) {
 }
 
 // Subscription is the one of a topic.
-func (b *Bakery) Subscription(topic string) chain.Subscription {
+func (b *Bakery) Subscription(topic string) wire.Subscription {
 	b.t.Helper()
-	stream, err := chain.Stream(topic)
+	stream, err := wire.Stream(topic)
 	require.NoError(b.t, err)
-	return chain.Subscription{Stream: stream, Group: Subscriptions[topic]}
+	return wire.Subscription{Stream: stream, Group: Subscriptions[topic]}
 }
 
 // Put puts a message on a topic, as the role before it would.
@@ -120,7 +121,7 @@ func (b *Bakery) Waiting(topic string) []string {
 	entries, err := b.Redis.XRange(b.t.Context(), b.Subscription(topic).Stream, "-", "+").Result()
 	require.NoError(b.t, err)
 	for _, e := range entries {
-		bodies = append(bodies, e.Values[chain.FieldBody].(string))
+		bodies = append(bodies, e.Values[wire.FieldBody].(string))
 	}
 	return bodies
 }

@@ -111,7 +111,7 @@ import (
 	"os"
 	"strconv"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	handler "github.com/openfaas/templates-sdk/go-http"
 )
 
@@ -124,7 +124,7 @@ func Handle(r handler.Request) (handler.Response, error) {
 	if r.Method == http.MethodGet && r.QueryString == "view=version" {
 		return handler.Response{StatusCode: http.StatusOK, Body: []byte(version)}, nil
 	}
-	if _, ok := chain.DeliveryOf(r.Header); ok {
+	if _, ok := wire.DeliveryOf(r.Header); ok {
 		if rand.Float64() < odds("BUG_CRASH_%s") {
 			os.Exit(1)
 		}

@@ -7,7 +7,7 @@ import (
 	"maps"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/autoscale"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/router"
@@ -293,14 +293,14 @@ func (f *function) observe(hearth.Name) (router.Load, bool) {
 	return l, true
 }
 
-func (f *function) backlog(hearth.Name) []chain.Subscription {
+func (f *function) backlog(hearth.Name) []wire.Subscription {
 	if !f.queued || f.waiting.len() == 0 {
 		return nil
 	}
-	return []chain.Subscription{{}}
+	return []wire.Subscription{{}}
 }
 
-func (f *function) depths(context.Context, []chain.Subscription) ([]int, error) {
+func (f *function) depths(context.Context, []wire.Subscription) ([]int, error) {
 	return []int{f.waiting.len()}, nil
 }
 

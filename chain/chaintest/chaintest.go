@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/logging"
 )
@@ -111,7 +111,7 @@ func (f FullRedis) Fill(t testing.TB) {
 }
 
 func client(t testing.TB, opt *redis.Options) *redis.Client {
-	chain.Tune(opt)
+	wire.Tune(opt)
 	rdb := redis.NewClient(opt)
 	t.Cleanup(func() { _ = rdb.Close() })
 	return rdb

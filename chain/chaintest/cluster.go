@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -85,12 +85,12 @@ func skipWithoutServer(t testing.TB, err error) {
 }
 
 func connect(t testing.TB, nodes []*Node) *RedisCluster {
-	opt := chain.Cluster(&redis.Options{})
+	opt := wire.Cluster(&redis.Options{})
 	opt.Addrs = nil
 	for _, n := range nodes {
 		opt.Addrs = append(opt.Addrs, n.Addr)
 	}
-	c := &RedisCluster{chain.NewCluster(opt), nodes}
+	c := &RedisCluster{wire.NewCluster(opt), nodes}
 	t.Cleanup(func() { _ = c.Close() })
 	return c
 }

@@ -8,38 +8,38 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	handler "github.com/openfaas/templates-sdk/go-http"
 	"github.com/redis/go-redis/v9"
 )
 
 // A Message is one that was taken from a topic and is now pending.
 type Message struct {
-	chain.Delivery
+	wire.Delivery
 	Body []byte
 }
 
 // Subscribe makes a consumer group at the start of a topic's stream, as a gateway does before it starts a function.
-func Subscribe(t testing.TB, rdb redis.UniversalClient, topic, group string) chain.Subscription {
+func Subscribe(t testing.TB, rdb redis.UniversalClient, topic, group string) wire.Subscription {
 	t.Helper()
-	stream, err := chain.Stream(topic)
+	stream, err := wire.Stream(topic)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := rdb.XGroupCreateMkStream(t.Context(), stream, group, "0").Err(); err != nil {
 		t.Fatalf("chaintest: subscribe %s to %s: %v", group, topic, err)
 	}
-	return chain.Subscription{Stream: stream, Group: group}
+	return wire.Subscription{Stream: stream, Group: group}
 }
 
 // Put adds a message to a topic.
 func Put(t testing.TB, rdb redis.UniversalClient, topic, body string) string {
 	t.Helper()
-	stream, err := chain.Stream(topic)
+	stream, err := wire.Stream(topic)
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := rdb.XAdd(t.Context(), &redis.XAddArgs{Stream: stream, Values: []string{chain.FieldBody, body}}).Result()
+	id, err := rdb.XAdd(t.Context(), &redis.XAddArgs{Stream: stream, Values: []string{wire.FieldBody, body}}).Result()
 	if err != nil {
 		t.Fatalf("chaintest: put a message on %s: %v", topic, err)
 	}
@@ -47,7 +47,7 @@ func Put(t testing.TB, rdb redis.UniversalClient, topic, body string) string {
 }
 
 // Take takes the next message that waits for a subscription, and issues a token for it. ok is false if none waits.
-func Take(ctx context.Context, rdb redis.UniversalClient, s chain.Subscription) (m Message, ok bool, err error) {
+func Take(ctx context.Context, rdb redis.UniversalClient, s wire.Subscription) (m Message, ok bool, err error) {
 	got, err := rdb.XReadGroup(ctx, &redis.XReadGroupArgs{Group: s.Group, Consumer: "hearth", Streams: []string{s.Stream, ">"}, Count: 1, Block: -1}).Result()
 	if errors.Is(err, redis.Nil) {
 		return m, false, nil
@@ -60,7 +60,7 @@ func Take(ctx context.Context, rdb redis.UniversalClient, s chain.Subscription) 
 }
 
 // Retake delivers a pending message again, with a further token.
-func Retake(ctx context.Context, rdb redis.UniversalClient, s chain.Subscription, id string) (Message, error) {
+func Retake(ctx context.Context, rdb redis.UniversalClient, s wire.Subscription, id string) (Message, error) {
 	entries, err := rdb.XRange(ctx, s.Stream, id, id).Result()
 	if err != nil {
 		return Message{}, err
@@ -68,15 +68,15 @@ func Retake(ctx context.Context, rdb redis.UniversalClient, s chain.Subscription
 	if len(entries) == 0 {
 		return Message{}, redis.Nil
 	}
-	body, _ := entries[0].Values[chain.FieldBody].(string)
+	body, _ := entries[0].Values[wire.FieldBody].(string)
 	token := make([]byte, 16)
 	_, _ = rand.Read(token)
-	topic, _ := chain.Topic(s.Stream)
-	m := Message{Body: []byte(body), Delivery: chain.Delivery{Topic: topic, Group: s.Group, ID: id, Token: hex.EncodeToString(token), Attempt: 1}}
+	topic, _ := wire.Topic(s.Stream)
+	m := Message{Body: []byte(body), Delivery: wire.Delivery{Topic: topic, Group: s.Group, ID: id, Token: hex.EncodeToString(token), Attempt: 1}}
 	return m, issue.Run(ctx, rdb, s.Keys()[4:5], id, m.Token).Err()
 }
 
-var issue = chain.NewLua(`
+var issue = wire.NewLua(`
 local was = redis.call('HGET', KEYS[1], ARGV[1]) or '0 0'
 local tries, since, older = string.match(was, '^(%d+) (%d+)(.*)$')
 redis.call('HSET', KEYS[1], ARGV[1], (tries + 1) .. ' ' .. since .. ' ' .. ARGV[2] .. older)

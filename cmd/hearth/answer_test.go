@@ -4,7 +4,7 @@ import (
 	"net/http"
 	"testing"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/openfaas/faas-provider/types"
 	"github.com/stretchr/testify/require"
 )
@@ -33,9 +33,9 @@ func TestOnlyAFunctionsAnswerHasItsMark(t *testing.T) {
 		"a queued call": {http.MethodPost, "/async-function/probe", http.StatusAccepted, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			res, text := n.do(test.method, test.path, "", chain.HeaderAnswer, "true")
+			res, text := n.do(test.method, test.path, "", wire.HeaderAnswer, "true")
 			require.Equal(t, test.status, res.StatusCode, text)
-			require.Equal(t, test.marked, res.Header.Get(chain.HeaderAnswer) != "", "%v", res.Header)
+			require.Equal(t, test.marked, res.Header.Get(wire.HeaderAnswer) != "", "%v", res.Header)
 		})
 	}
 }

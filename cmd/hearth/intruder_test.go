@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	platform "github.com/hearthfaas/hearth/internal/redis"
 	"github.com/hearthfaas/hearth/internal/redisserver"
@@ -50,7 +50,7 @@ func guarded(t *testing.T) *redisserver.Server {
 
 func connectTo(t *testing.T, address string) redis.UniversalClient {
 	t.Helper()
-	rdb, err := chain.Open(t.Context(), address)
+	rdb, err := wire.Open(t.Context(), address)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = rdb.Close() })
 	return rdb
@@ -166,7 +166,7 @@ func TestAFunctionsRedisUserReachesItsTopicsOnly(t *testing.T) {
 		require.Regexp(t, "NOPERM|No permissions|no permissions|can't (run this command|access at least one)",
 			err.Error(), what)
 	}
-	_, err := chain.Open(t.Context(), public)
+	_, err := wire.Open(t.Context(), public)
 	require.ErrorContains(t, err, "NOAUTH", "without a user nobody gets in")
 
 	// And what a chain needs is allowed.

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/cli"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/spf13/cobra"
@@ -105,7 +106,7 @@ func (i *invocation) run(cmd *cobra.Command, c *client, n hearth.Name) error {
 		return err
 	}
 	if i.async && res.StatusCode < http.StatusBadRequest {
-		id := res.Header.Get(chain.HeaderCallID)
+		id := res.Header.Get(wire.HeaderCallID)
 		if state := res.Header.Get("X-Call-State"); res.StatusCode == http.StatusOK && state != "" {
 			_, _ = fmt.Fprintf(cmd.ErrOrStderr(),
 				"a call with this Idempotency-Key was queued before, and is %s\n", state)

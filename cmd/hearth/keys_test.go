@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/queue"
 	"github.com/stretchr/testify/require"
 )
@@ -15,7 +15,7 @@ func (n *testNode) queueCall(body string, header ...string) (status int, state, 
 	n.t.Helper()
 	res, _ := n.do(http.MethodPost, "/async-function/probe", body, header...)
 	h := res.Header
-	return res.StatusCode, h.Get("X-Call-State"), h.Get(chain.HeaderCallID), h.Get(chain.HeaderMessageID)
+	return res.StatusCode, h.Get("X-Call-State"), h.Get(wire.HeaderCallID), h.Get(wire.HeaderMessageID)
 }
 
 // probed is how often the probe was called.

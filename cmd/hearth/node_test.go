@@ -14,6 +14,7 @@ import (
 
 	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/queue"
 	"github.com/openfaas/faas-provider/types"
 	"github.com/redis/go-redis/v9"
@@ -222,13 +223,13 @@ func TestCallsFromOutsideCannotPoseAsDeliveries(t *testing.T) {
 		d.EnvVars["RECORD"] = recorded
 	})
 	pairs := []string{"Connection", "X-Hop", "X-Hop", "1", "X-Kept", "1"}
-	for _, name := range chain.DeliveryHeaders {
+	for _, name := range wire.DeliveryHeaders {
 		pairs = append(pairs, name, "forged")
 	}
 	res, _ := n.do(http.MethodPost, "/function/probe", "", pairs...)
 	require.Equal(t, http.StatusOK, res.StatusCode)
 	h := recordedHeaders(t, recorded, 1)[0]
-	for _, name := range append([]string{"Connection", "X-Hop"}, chain.DeliveryHeaders...) {
+	for _, name := range append([]string{"Connection", "X-Hop"}, wire.DeliveryHeaders...) {
 		require.NotContains(t, h, name)
 	}
 	require.Equal(t, "1", h.Get("X-Kept"))

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/stretchr/testify/require"
@@ -20,7 +20,7 @@ func TestQueuesAndDeadLettersStraightOnRedis(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { _ = queue.Close() }()
 	sub := redis.TopicOf(hearth.Name{Function: "oven", Namespace: hearth.DefaultNamespace}, "bakery.dough")
-	_, err = queue.SubscribeAll(t.Context(), []chain.Subscription{sub})
+	_, err = queue.SubscribeAll(t.Context(), []wire.Subscription{sub})
 	require.NoError(t, err)
 	var ids []string
 	for _, body := range []string{"flour", "sugar", "salt"} {

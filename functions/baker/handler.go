@@ -9,6 +9,7 @@ import (
 
 	"github.com/hearthfaas/hearth/bakery"
 	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	handler "github.com/openfaas/templates-sdk/go-http"
 )
 
@@ -21,7 +22,7 @@ var baker = chain.Handle(bakery.TopicBake, mix)
 
 // Handle mixes a message of bakery.bake, or serves the fridge.
 func Handle(r handler.Request) (handler.Response, error) {
-	if _, ok := chain.DeliveryOf(r.Header); ok {
+	if _, ok := wire.DeliveryOf(r.Header); ok {
 		return baker(r)
 	}
 	query, err := url.ParseQuery(r.QueryString)

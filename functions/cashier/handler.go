@@ -11,6 +11,7 @@ import (
 
 	"github.com/hearthfaas/hearth/bakery"
 	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	handler "github.com/openfaas/templates-sdk/go-http"
 )
 
@@ -27,7 +28,7 @@ var cashier = chain.Handle(bakery.TopicReady, serve)
 
 // Handle serves a message of bakery.ready, or a customer's call.
 func Handle(r handler.Request) (handler.Response, error) {
-	if _, ok := chain.DeliveryOf(r.Header); ok {
+	if _, ok := wire.DeliveryOf(r.Header); ok {
 		return cashier(r)
 	}
 	query, err := url.ParseQuery(r.QueryString)
@@ -66,7 +67,7 @@ func order(r handler.Request, query url.Values) (handler.Response, error) {
 	if err != nil {
 		return bakery.Fail(err), nil
 	}
-	o, err := bakery.Place(chain.WithCaller(r.Context(), r.Header), request, bakery.Key{Idempotency: r.Header.Get("Idempotency-Key"), CallID: r.Header.Get(chain.HeaderCallID)})
+	o, err := bakery.Place(chain.WithCaller(r.Context(), r.Header), request, bakery.Key{Idempotency: r.Header.Get("Idempotency-Key"), CallID: r.Header.Get(wire.HeaderCallID)})
 	if err != nil {
 		return bakery.Fail(err), nil
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hearthfaas/hearth/bakery"
 	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	handler "github.com/openfaas/templates-sdk/go-http"
 )
 
@@ -19,7 +20,7 @@ var server = chain.Handle(bakery.TopicBaked, display)
 
 // Handle displays a message of bakery.baked, or answers GET ?view=display.
 func Handle(r handler.Request) (handler.Response, error) {
-	if _, ok := chain.DeliveryOf(r.Header); ok {
+	if _, ok := wire.DeliveryOf(r.Header); ok {
 		return server(r)
 	}
 	query, err := url.ParseQuery(r.QueryString)

@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/router"
 )
@@ -16,9 +16,9 @@ type Config struct {
 	// Load is what a function has to do; ok is false if there is no such function. It is router.Router's.
 	Load func(hearth.Name) (l router.Load, ok bool)
 	// Backlog are a function's queues that may have something which there is no room for. It is dispatch.Dispatcher's.
-	Backlog func(hearth.Name) []chain.Subscription
+	Backlog func(hearth.Name) []wire.Subscription
 	// Waiting is how much of each queue nobody has taken. It asks Redis.
-	Waiting func(ctx context.Context, queues []chain.Subscription) ([]int, error)
+	Waiting func(ctx context.Context, queues []wire.Subscription) ([]int, error)
 	// Usage is what a function's replicas use: asked for those only that follow their processor time. It is hearth.Provider's.
 	Usage func(context.Context, hearth.Name) (hearth.Usage, error)
 	// Scale makes a function have so many replicas, unless it was changed since the change that the decision was made about.
@@ -197,7 +197,7 @@ func (a *Autoscaler) look(now time.Time) map[hearth.Name]router.Load {
 
 // waiting is how much waits in the queues of functions. With Redis away it is not known, and counts as nothing.
 func (a *Autoscaler) waiting(looked map[hearth.Name]router.Load) map[hearth.Name]int {
-	var queues []chain.Subscription
+	var queues []wire.Subscription
 	var owners []hearth.Name
 	for n := range looked {
 		for _, s := range a.cfg.Backlog(n) {

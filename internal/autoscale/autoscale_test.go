@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/router"
 	"github.com/openfaas/faas-provider/types"
@@ -52,8 +52,8 @@ func newRig(t *testing.T, replicas int, labels ...string) *rig {
 			defer r.mu.Unlock()
 			return r.load, true
 		},
-		Backlog: func(n hearth.Name) []chain.Subscription { return []chain.Subscription{{Stream: n.String()}} },
-		Waiting: func(context.Context, []chain.Subscription) ([]int, error) {
+		Backlog: func(n hearth.Name) []wire.Subscription { return []wire.Subscription{{Stream: n.String()}} },
+		Waiting: func(context.Context, []wire.Subscription) ([]int, error) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			r.asked++

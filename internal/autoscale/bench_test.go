@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/router"
 	"github.com/openfaas/faas-provider/types"
@@ -18,7 +18,7 @@ import (
 func fleet(b *testing.B, awake int) *Autoscaler {
 	b.Helper()
 	r := router.New(router.Config{})
-	a := New(Config{Load: r.Load, Log: slog.New(slog.DiscardHandler), Backlog: func(hearth.Name) []chain.Subscription { return nil },
+	a := New(Config{Load: r.Load, Log: slog.New(slog.DiscardHandler), Backlog: func(hearth.Name) []wire.Subscription { return nil },
 		Scale: func(context.Context, hearth.Name, uint64, int) error { return nil }})
 	b.Cleanup(a.Stop)
 	for i := range 10_000 {

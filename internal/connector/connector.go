@@ -26,7 +26,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/metrics"
@@ -75,9 +75,9 @@ type Connector struct {
 	dispatch *dispatch.Dispatcher
 
 	// Of the goroutine that lists functions:
-	serves    map[hearth.Name]bool        // the dispatcher knows the function as it was last listed
-	reclaimed map[chain.Subscription]bool // the leases of an earlier run were ended
-	counted   map[hearth.Name]func()      // ends the metrics of a function
+	serves    map[hearth.Name]bool       // the dispatcher knows the function as it was last listed
+	reclaimed map[wire.Subscription]bool // the leases of an earlier run were ended
+	counted   map[hearth.Name]func()     // ends the metrics of a function
 
 	mu        sync.Mutex
 	functions map[hearth.Name]subscriber
@@ -119,7 +119,7 @@ func New(cfg Config) (*Connector, error) {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost, transport.MaxIdleConns = 256, 256
 	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	c := &Connector{cfg: cfg, functions: map[hearth.Name]found{}, serves: map[hearth.Name]bool{}, reclaimed: map[chain.Subscription]bool{}, counted: map[hearth.Name]func(){},
+	c := &Connector{cfg: cfg, functions: map[hearth.Name]found{}, serves: map[hearth.Name]bool{}, reclaimed: map[wire.Subscription]bool{}, counted: map[hearth.Name]func(){},
 		told: map[hearth.Name]time.Time{}, client: sdk.NewClient(cfg.Gateway, cfg.Auth, client)}
 	c.dispatch = dispatch.New(dispatch.Config{Queue: cfg.Queue, Log: cfg.Log, Instance: cfg.Instance, Connector: "hearth-connector", Tracer: cfg.Tracer, Delivered: cfg.Metrics.Delivered, Backoff: cfg.Backoff,
 		CommitWait: cfg.AckWait}, c)
@@ -189,7 +189,7 @@ func (c *Connector) refresh(ctx context.Context) error {
 		if known && c.serves[n] && slices.Equal(was.subs, f.subs) && reflect.DeepEqual(was.spec.FunctionDeployment, f.spec.FunctionDeployment) {
 			continue
 		}
-		var bare []chain.Subscription
+		var bare []wire.Subscription
 		for _, s := range f.subs {
 			bare = append(bare, s.Subscription)
 		}
@@ -231,7 +231,7 @@ func (c *Connector) refresh(ctx context.Context) error {
 }
 
 // reclaim ends the leases that an earlier run of this connector left. It does so once: later leases are of calls in flight.
-func (c *Connector) reclaim(ctx context.Context, subs []chain.Subscription) error {
+func (c *Connector) reclaim(ctx context.Context, subs []wire.Subscription) error {
 	for _, s := range subs {
 		if c.reclaimed[s] {
 			continue
@@ -340,7 +340,7 @@ func (c *Connector) RoundTrip(n hearth.Name, r *http.Request) (*http.Response, e
 		cancel()
 		c.unreached(n, res.StatusCode)
 		return nil, hearth.Errorf(hearth.Unavailable, "the gateway answered %d %s without the function's %s: function %s was not reached, "+
-			"or does not set that header", res.StatusCode, http.StatusText(res.StatusCode), chain.HeaderAnswer, n)
+			"or does not set that header", res.StatusCode, http.StatusText(res.StatusCode), wire.HeaderAnswer, n)
 	}
 	res.Body = &body{res.Body, cancel}
 	return res, nil
@@ -352,7 +352,7 @@ func (c *Connector) RoundTrip(n hearth.Name, r *http.Request) (*http.Response, e
 func fromGateway(res *http.Response) bool {
 	switch res.StatusCode {
 	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return res.Header.Get(chain.HeaderAnswer) == "" && res.Header.Get(chain.HeaderInternal) != "of-watchdog"
+		return res.Header.Get(wire.HeaderAnswer) == "" && res.Header.Get(wire.HeaderInternal) != "of-watchdog"
 	}
 	return false
 }

@@ -12,8 +12,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/connector"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
@@ -42,11 +42,11 @@ type answer struct {
 func byGateway(status int) answer { return answer{status: status} }
 
 func byFunction(status int) answer {
-	return answer{status, http.Header{chain.HeaderAnswer: {"true"}}}
+	return answer{status, http.Header{wire.HeaderAnswer: {"true"}}}
 }
 
 func byPart(status int, part string) answer {
-	return answer{status, http.Header{chain.HeaderInternal: {part}}}
+	return answer{status, http.Header{wire.HeaderInternal: {part}}}
 }
 
 // stockGateway is a fake of OpenFaaS's gateway. It lists functions that subscribe to one topic, and gives the answers of a script in turn,
@@ -96,7 +96,7 @@ func newStockGateway(t *testing.T, annotations map[string]string, script []answe
 		if len(g.script) > 1 {
 			g.script = g.script[1:]
 		}
-		g.attempts, g.paths = append(g.attempts, r.Header.Get(chain.HeaderAttempt)), append(g.paths, r.URL.Path)
+		g.attempts, g.paths = append(g.attempts, r.Header.Get(wire.HeaderAttempt)), append(g.paths, r.URL.Path)
 		g.mu.Unlock()
 		for name, values := range a.header {
 			w.Header()[name] = values
@@ -178,7 +178,7 @@ func run(t *testing.T, g *stockGateway, change ...func(*connector.Config)) (queu
 
 func depth(t *testing.T, queue *redis.Client) redis.Depth {
 	t.Helper()
-	depths, err := queue.Depths(t.Context(), []chain.Subscription{sub})
+	depths, err := queue.Depths(t.Context(), []wire.Subscription{sub})
 	require.NoError(t, err)
 	return depths[0]
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
 )
@@ -20,7 +20,7 @@ type Config struct {
 	Log   *slog.Logger
 
 	// Notify is told of each queue that a tick was put on, so that it is delivered at once. It is dispatch.Dispatcher's.
-	Notify func(hearth.Name, chain.Subscription)
+	Notify func(hearth.Name, wire.Subscription)
 
 	// QueueLimit is how much one function's queue may hold, if its annotations say nothing else. Defaults to
 	// hearth.DefaultQueueLimit.
@@ -289,6 +289,6 @@ func (s *Scheduler) failed(j *job, again time.Time, err error) error {
 
 // tick is the call for one time of a schedule. See https://docs.openfaas.com/reference/cron/.
 func tick(s hearth.Schedule, when time.Time) redis.Tick {
-	return redis.Tick{Schedule: s.String(), Time: when, Entry: chain.Entry{CallID: uuid.NewString(), Method: http.MethodPost,
-		Header: http.Header{chain.HeaderTopic: {chain.TopicCron}, chain.HeaderScheduleTime: {when.UTC().Format(time.RFC3339)}}}}
+	return redis.Tick{Schedule: s.String(), Time: when, Entry: wire.Entry{CallID: uuid.NewString(), Method: http.MethodPost,
+		Header: http.Header{wire.HeaderTopic: {wire.TopicCron}, wire.HeaderScheduleTime: {when.UTC().Format(time.RFC3339)}}}}
 }

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/alicebob/miniredis/v2"
-	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/openfaas/faas-provider/types"
@@ -65,7 +65,7 @@ func newRig(t *testing.T, raw *goredis.Client) *rig {
 	_, err = client.Subscribe(t.Context(), redis.CallsOf(oven))
 	require.NoError(t, err)
 	r := &rig{t: t, raw: raw, log: &buffer{}}
-	r.Scheduler = New(Config{Queue: client, Log: slog.New(slog.NewTextHandler(r.log, nil)), QueueLimit: hearth.QueueLimit{Length: 5, Bytes: 1 << 20}, Notify: func(n hearth.Name, s chain.Subscription) {
+	r.Scheduler = New(Config{Queue: client, Log: slog.New(slog.NewTextHandler(r.log, nil)), QueueLimit: hearth.QueueLimit{Length: 5, Bytes: 1 << 20}, Notify: func(n hearth.Name, s wire.Subscription) {
 		require.Equal(t, redis.CallsOf(n), s)
 		r.notified++
 	}})
@@ -109,7 +109,7 @@ func (r *rig) queued() []float64 {
 		for name, value := range m.Values {
 			fields = append(fields, name, value.(string))
 		}
-		e, err := chain.ParseEntry(fields)
+		e, err := wire.ParseEntry(fields)
 		require.NoError(r.t, err)
 		require.Equal(r.t, "cron-function", e.Header.Get("X-Topic"))
 		require.Equal(r.t, "POST", e.Method)

@@ -12,8 +12,8 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
@@ -70,7 +70,7 @@ func TestCallbackBringsTheWholeAnswerOrSaysThatItDoesNot(t *testing.T) {
 	}
 	r.subscribe()
 	for size, cut := range map[int]bool{0: false, 999: false, 1000: false, 1001: true, 5000: true} {
-		r.enqueue(redis.Call{Entry: chain.Entry{Body: []byte(strings.Repeat("x", size)), CallID: "long", Callback: url}})
+		r.enqueue(redis.Call{Entry: wire.Entry{Body: []byte(strings.Repeat("x", size)), CallID: "long", Callback: url}})
 		cb := <-got
 		require.Len(t, cb.body, min(size, 1000))
 		require.Equal(t, "200", cb.header.Get("X-Function-Status"))
@@ -121,11 +121,11 @@ func TestCallbackAfterACrashHasNoBody(t *testing.T) {
 			d.Start()
 			r.d = d
 			r.subscribe()
-			r.enqueue(redis.Call{Entry: chain.Entry{Body: []byte("b"), CallID: "c", Callback: url}})
+			r.enqueue(redis.Call{Entry: wire.Entry{Body: []byte("b"), CallID: "c", Callback: url}})
 			cb := <-got
 			require.Empty(t, cb.body)
 			require.Equal(t, "502", cb.header.Get("X-Function-Status"))
-			require.Equal(t, "proxy", cb.header.Get(chain.HeaderInternal))
+			require.Equal(t, "proxy", cb.header.Get(wire.HeaderInternal))
 			require.Equal(t, "3", cb.header.Get("X-Retry"))
 			require.Empty(t, cb.header.Get("X-Own"))
 			eventually(t, func() bool { return r.depth(redis.CallsOf(oven)).Dead == 1 })
@@ -194,7 +194,7 @@ func TestCallsWaitWhileCallbacksHaveReachedTheirLimit(t *testing.T) {
 	r.subscribe()
 	const calls = 100 // more than may be answered and not settled yet
 	for range calls {
-		r.enqueue(redis.Call{Entry: chain.Entry{Body: []byte("b"), Callback: server.URL}})
+		r.enqueue(redis.Call{Entry: wire.Entry{Body: []byte("b"), Callback: server.URL}})
 	}
 	eventually(t, func() bool {
 		return strings.Contains(log.String(), "queued calls wait, as callbacks are at their limit")

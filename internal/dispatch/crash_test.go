@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/stretchr/testify/require"
 )
@@ -114,7 +114,7 @@ func (s *stage) play(t *testing.T, c cut) (hit bool) {
 
 // quiet reports whether nothing is left to do.
 func (s *stage) quiet() bool {
-	var subs []chain.Subscription
+	var subs []wire.Subscription
 	for _, n := range s.names() {
 		subs = append(subs, redis.CallsOf(n), redis.TopicOf(n, dough), redis.CallbacksOf(n)) // callbacks last: calls queue them
 	}
@@ -171,7 +171,7 @@ func (s *stage) check() {
 }
 
 // holds means that a subscription has so many entries, which are dead letters, and notes of nothing else.
-func (s *stage) holds(sub chain.Subscription, dead int) {
+func (s *stage) holds(sub wire.Subscription, dead int) {
 	ctx, keys := context.Background(), sub.Keys()
 	require.EqualValues(s.t, dead, s.raw.XLen(ctx, sub.Stream).Val(), sub)
 	require.EqualValues(s.t, dead, s.raw.XPending(ctx, sub.Stream, sub.Group).Val().Count, sub)

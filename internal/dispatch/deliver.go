@@ -16,7 +16,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/egress"
 	"github.com/hearthfaas/hearth/internal/headers"
 	"github.com/hearthfaas/hearth/internal/hearth"
@@ -59,12 +59,12 @@ func (d *Dispatcher) deliver(ctx context.Context, f hearth.Function, s Subscript
 	if callback {
 		policy = hearth.DefaultRetry
 	}
-	var e chain.Entry
+	var e wire.Entry
 	var got answer
 	var span *tracing.Span
 	err := error(hearth.Errorf(hearth.Invalid, "the entry is gone from its stream"))
 	if del.Fields != nil {
-		e, err = chain.ParseEntry(del.Fields)
+		e, err = wire.ParseEntry(del.Fields)
 	}
 	if err == nil {
 		e.Header, err = d.headersOf(e, s, callback)
@@ -101,7 +101,7 @@ func (d *Dispatcher) deliver(ctx context.Context, f hearth.Function, s Subscript
 		d.cfg.Delivered(f.Name(), event)
 		return -1
 	}
-	if got.header.Get(chain.HeaderSettled) == del.ID && s.Topic != "" && got.status == http.StatusOK {
+	if got.header.Get(wire.HeaderSettled) == del.ID && s.Topic != "" && got.status == http.StatusOK {
 		end(Done, "")
 		d.cfg.Delivered(f.Name(), event)
 		return -1 // the function's commit has done it
@@ -127,23 +127,23 @@ func (d *Dispatcher) deliver(ctx context.Context, f hearth.Function, s Subscript
 }
 
 // headersOf returns the headers for a call or a callback of an entry. Anybody with write access to Redis may have added the entry.
-func (d *Dispatcher) headersOf(e chain.Entry, s Subscription, callback bool) (http.Header, error) {
+func (d *Dispatcher) headersOf(e wire.Entry, s Subscription, callback bool) (http.Header, error) {
 	h, err := headers.OfEntry(e.Header)
 	if err != nil || callback {
 		return h, err
 	}
-	topic, scheduled := h.Get(chain.HeaderTopic), h.Get(chain.HeaderScheduleTime)
+	topic, scheduled := h.Get(wire.HeaderTopic), h.Get(wire.HeaderScheduleTime)
 	headers.DropDelivery(h)
-	if topic == chain.TopicCron && s.Topic == "" {
-		h.Set(chain.HeaderTopic, topic)
-		h.Set(chain.HeaderScheduleTime, scheduled)
+	if topic == wire.TopicCron && s.Topic == "" {
+		h.Set(wire.HeaderTopic, topic)
+		h.Set(wire.HeaderScheduleTime, scheduled)
 	}
 	return h, nil
 }
 
 // waited is for how long an entry lay on its stream before it was taken the first time. The id of an entry begins with the ms at which
 // Redis put it there; one that somebody has given another id did not wait, as far as anybody can tell.
-func waited(del redis.Delivery, e chain.Entry) time.Duration {
+func waited(del redis.Delivery, e wire.Entry) time.Duration {
 	text, _, _ := strings.Cut(del.ID, "-")
 	ms, err := strconv.ParseInt(text, 10, 64)
 	if err != nil {
@@ -161,12 +161,12 @@ func waited(del redis.Delivery, e chain.Entry) time.Duration {
 }
 
 // messageOf is an entry as its spans show it.
-func messageOf(n hearth.Name, s Subscription, del redis.Delivery, e chain.Entry) tracing.Message {
+func messageOf(n hearth.Name, s Subscription, del redis.Delivery, e wire.Entry) tracing.Message {
 	return tracing.Message{Function: n, Stream: s.Stream, Group: s.Group, ID: del.ID, CallID: e.CallID, Attempt: del.Attempt, Traceparent: e.Traceparent}
 }
 
 // do is what a verdict asks for.
-func (d *Dispatcher) do(v verdict, f hearth.Function, s Subscription, h *held, e chain.Entry, got answer) time.Duration {
+func (d *Dispatcher) do(v verdict, f hearth.Function, s Subscription, h *held, e wire.Entry, got answer) time.Duration {
 	del := h.delivery() // after the call: its lease may have been taken anew meanwhile
 	var cb *redis.Callback
 	if e.Callback != "" && s.Topic == "" && s.Subscription == redis.CallsOf(f.Name()) && (v.do == settle || v.do == bury) {
@@ -220,7 +220,7 @@ func (d *Dispatcher) do(v verdict, f hearth.Function, s Subscription, h *held, e
 }
 
 // call calls the function.
-func (d *Dispatcher) call(ctx context.Context, f hearth.Function, s Subscription, del redis.Delivery, e chain.Entry) answer {
+func (d *Dispatcher) call(ctx context.Context, f hearth.Function, s Subscription, del redis.Delivery, e wire.Entry) answer {
 	path, method := e.Path, e.Method
 	if path == "" {
 		path = "/"
@@ -245,9 +245,9 @@ func (d *Dispatcher) call(ctx context.Context, f hearth.Function, s Subscription
 	if e.CallID == "" {
 		e.CallID = del.ID
 	}
-	chain.Delivery{Topic: s.Topic, Group: s.Group, ID: del.ID, Token: del.Token, Attempt: del.Attempt,
+	wire.Delivery{Topic: s.Topic, Group: s.Group, ID: del.ID, Token: del.Token, Attempt: del.Attempt,
 		CallID: e.CallID, Traceparent: e.Traceparent}.SetHeader(req.Header)
-	req.Header.Set(chain.HeaderConnector, d.cfg.Connector)
+	req.Header.Set(wire.HeaderConnector, d.cfg.Connector)
 	began := time.Now()
 	res, err := d.target.RoundTrip(f.Name(), req)
 	limit := int64(maxRead)
@@ -283,7 +283,7 @@ func (d *Dispatcher) read(res *http.Response, err error, began time.Time, limit 
 		_, err = io.Copy(io.Discard, io.LimitReader(res.Body, maxRest))
 	}
 	a := answer{header: res.Header, body: body, cut: cut, took: time.Since(began), outcome: outcome{reached: true, status: res.StatusCode,
-		internal: res.Header.Get(chain.HeaderInternal) != "", retryAfter: res.Header.Get("Retry-After")}}
+		internal: res.Header.Get(wire.HeaderInternal) != "", retryAfter: res.Header.Get("Retry-After")}}
 	if err != nil {
 		a.broken = true
 		a.outcome = outcome{reached: true, status: http.StatusBadGateway, internal: true, reason: fmt.Sprintf("the answer broke off: %v", err)}
@@ -301,20 +301,20 @@ func (d *Dispatcher) read(res *http.Response, err error, began time.Time, limit 
 // answered (the function crashed, took too long, or was never reached), and of an answer that broke off, it has no body, and only the
 // platform's own headers.
 // See https://docs.openfaas.com/reference/async/#callback-request-headers.
-func (d *Dispatcher) callbackOf(n hearth.Name, e chain.Entry, attempt, most int, got answer) *redis.Callback {
+func (d *Dispatcher) callbackOf(n hearth.Name, e wire.Entry, attempt, most int, got answer) *redis.Callback {
 	header, body := maps.Clone(got.header), got.body
 	if header == nil || got.broken {
-		header, body = http.Header{chain.HeaderInternal: {"proxy"}}, nil
+		header, body = http.Header{wire.HeaderInternal: {"proxy"}}, nil
 	}
 	headers.DropHops(header)
-	for _, name := range []string{"Content-Length", chain.HeaderSettled, chain.HeaderAnswer, router.HeaderReplica, headerTruncated} {
+	for _, name := range []string{"Content-Length", wire.HeaderSettled, wire.HeaderAnswer, router.HeaderReplica, headerTruncated} {
 		header.Del(name)
 	}
 	if got.cut && !got.broken {
 		header.Set(headerTruncated, "true")
 		d.cfg.Log.Warn("cut the body of a callback", "function", n.String(), "call_id", e.CallID, "limit_bytes", d.cfg.CallbackBytes)
 	}
-	header.Set(chain.HeaderCallID, e.CallID)
+	header.Set(wire.HeaderCallID, e.CallID)
 	header.Set("X-Duration-Seconds", strconv.FormatFloat(got.took.Seconds(), 'f', 6, 64))
 	header.Set("X-Function-Status", strconv.Itoa(got.status))
 	header.Set("X-Function-Name", n.String())
@@ -323,18 +323,18 @@ func (d *Dispatcher) callbackOf(n hearth.Name, e chain.Entry, attempt, most int,
 	if start := e.Header.Get("X-Start-Time"); start != "" {
 		header.Set("X-Start-Time", start)
 	}
-	return &redis.Callback{Of: n, Entry: chain.Entry{Body: body, Header: header, CallID: e.CallID, Callback: e.Callback, Traceparent: e.Traceparent}}
+	return &redis.Callback{Of: n, Entry: wire.Entry{Body: body, Header: header, CallID: e.CallID, Callback: e.Callback, Traceparent: e.Traceparent}}
 }
 
 // callBack makes a callback.
-func (d *Dispatcher) callBack(ctx context.Context, e chain.Entry) answer {
+func (d *Dispatcher) callBack(ctx context.Context, e wire.Entry) answer {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.Callback, bytes.NewReader(e.Body))
 	if err != nil {
 		return answer{outcome: outcome{reached: true, status: http.StatusUnprocessableEntity, reason: "the callback URL cannot be called"}}
 	}
 	req.Header = e.Header
 	if e.Traceparent != "" {
-		req.Header.Set(chain.HeaderTraceparent, e.Traceparent)
+		req.Header.Set(wire.HeaderTraceparent, e.Traceparent)
 	}
 	req.Header.Set("User-Agent", "hearth")
 	began := time.Now()

@@ -10,7 +10,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/egress"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
@@ -76,7 +76,7 @@ type Target interface {
 
 // A Subscription is one stream that a function takes entries of.
 type Subscription struct {
-	chain.Subscription
+	wire.Subscription
 	Topic string // "" for the function's own calls
 
 	// LeaveAck leaves it to the function's commit to settle a delivery: 202 from an asynchronous gateway is no success.
@@ -139,7 +139,7 @@ func New(cfg Config, target Target) *Dispatcher {
 	d := &Dispatcher{cfg: cfg, target: target, lanes: map[hearth.Name]*lane{}, ended: map[hearth.Name]*lane{}}
 	d.ctx, d.stop = context.WithCancel(context.Background())
 	d.calls, d.abort = context.WithCancel(context.Background())
-	d.settling = settler{d: d, batches: map[chain.Subscription]*batch{}}
+	d.settling = settler{d: d, batches: map[wire.Subscription]*batch{}}
 	d.watch = newWatches(d)
 	return d
 }
@@ -183,7 +183,7 @@ func (d *Dispatcher) Set(f hearth.Function, subs []Subscription) {
 	l := d.lanes[f.Name()]
 	if l == nil {
 		if l = d.ended[f.Name()]; l == nil { // else it is back, with what it still has: that must not be taken for lost
-			l = &lane{d: d, name: f.Name(), queues: map[chain.Subscription]*queue{}}
+			l = &lane{d: d, name: f.Name(), queues: map[wire.Subscription]*queue{}}
 		}
 		delete(d.ended, f.Name())
 		d.lanes[f.Name()] = l
@@ -231,7 +231,7 @@ func (d *Dispatcher) forget(l *lane) {
 
 // Notify says that an entry was put on a subscription's stream. It spares the watcher's way round; without it the entry is
 // delivered a little later.
-func (d *Dispatcher) Notify(n hearth.Name, s chain.Subscription) {
+func (d *Dispatcher) Notify(n hearth.Name, s wire.Subscription) {
 	if l := d.lane(n); l != nil {
 		l.notify(s)
 	}
@@ -245,7 +245,7 @@ func (d *Dispatcher) RoomMade(n hearth.Name) {
 }
 
 // Backlog are a function's queues that may have something for which it has no room now.
-func (d *Dispatcher) Backlog(n hearth.Name) []chain.Subscription {
+func (d *Dispatcher) Backlog(n hearth.Name) []wire.Subscription {
 	if l := d.lane(n); l != nil {
 		return l.full()
 	}
@@ -273,7 +273,7 @@ func (d *Dispatcher) lane(n hearth.Name) *lane {
 }
 
 // fired is told by the watcher that streams have new entries.
-func (d *Dispatcher) fired(subs []chain.Subscription) {
+func (d *Dispatcher) fired(subs []wire.Subscription) {
 	for _, s := range subs {
 		n, err := hearth.ParseName(s.Group)
 		if err == nil {

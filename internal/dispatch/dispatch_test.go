@@ -13,6 +13,7 @@ import (
 
 	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
@@ -23,7 +24,7 @@ import (
 func TestQueuedCallIsMade(t *testing.T) {
 	servers(t, func(t *testing.T, r *rig) {
 		r.subscribe()
-		r.enqueue(redis.Call{Entry: chain.Entry{Body: []byte("b"), CallID: "call-1", Method: "POST", Path: "/a%2Fb/c", Query: "x=1&y", ContentType: "text/x",
+		r.enqueue(redis.Call{Entry: wire.Entry{Body: []byte("b"), CallID: "call-1", Method: "POST", Path: "/a%2Fb/c", Query: "x=1&y", ContentType: "text/x",
 			Header: http.Header{"X-Own": {"1", "2"}}, Traceparent: "00-1-2-01"}})
 		r.settled(redis.CallsOf(oven))
 		calls := r.fns.seen()
@@ -57,7 +58,7 @@ func TestMessageOfATopicByHand(t *testing.T) {
 
 func TestEachSubscriberGetsEachMessage(t *testing.T) {
 	servers(t, func(t *testing.T, r *rig) {
-		var subs []chain.Subscription
+		var subs []wire.Subscription
 		for _, name := range []string{"one", "two", "three"} {
 			f := r.spec
 			f.Service = name
@@ -89,7 +90,7 @@ func TestFailureIsRetriedAndThenBuriedAndRedriven(t *testing.T) {
 		r.fns.answer = always(500)
 		calls := redis.CallsOf(oven)
 		r.subscribe()
-		r.enqueue(redis.Call{Entry: chain.Entry{Body: []byte("b")}})
+		r.enqueue(redis.Call{Entry: wire.Entry{Body: []byte("b")}})
 		eventually(t, func() bool { return r.depth(calls) == redis.Depth{Dead: 1} })
 		require.Len(t, r.fns.seen(), 3)
 		tokens := map[string]bool{}
@@ -120,7 +121,7 @@ func TestPermanentFailureIsBuriedAtOnce(t *testing.T) {
 	servers(t, func(t *testing.T, r *rig) {
 		r.fns.answer = always(404)
 		r.subscribe()
-		r.enqueue(redis.Call{Entry: chain.Entry{Body: []byte("b")}})
+		r.enqueue(redis.Call{Entry: wire.Entry{Body: []byte("b")}})
 		eventually(t, func() bool { return r.depth(redis.CallsOf(oven)).Dead == 1 })
 		require.Len(t, r.fns.seen(), 1)
 	})
@@ -158,7 +159,7 @@ func TestBusyIsNoAttempt(t *testing.T) {
 			return 200, nil, "", nil
 		}
 		r.subscribe()
-		r.enqueue(redis.Call{Entry: chain.Entry{Body: []byte("b")}})
+		r.enqueue(redis.Call{Entry: wire.Entry{Body: []byte("b")}})
 		r.settled(redis.CallsOf(oven))
 		for _, c := range r.fns.seen() {
 			require.Equal(t, "1", c.header.Get("X-Attempt"))
@@ -176,7 +177,7 @@ func TestNoMoreCallsThanThereIsRoom(t *testing.T) {
 		}
 		r.subscribe("a.b")
 		for i := range 100 {
-			r.enqueue(redis.Call{Entry: chain.Entry{Body: []byte(fmt.Sprint(i))}})
+			r.enqueue(redis.Call{Entry: wire.Entry{Body: []byte(fmt.Sprint(i))}})
 			r.raw.XAdd(t.Context(), &goredis.XAddArgs{Stream: "{a}.b", Values: []string{"body", fmt.Sprint(i)}})
 		}
 		r.settled(redis.CallsOf(oven))
@@ -204,8 +205,8 @@ func TestSlowFunctionHoldsUpNoOther(t *testing.T) {
 		require.NoError(t, err)
 		r.d.Set(quick, []dispatch.Subscription{s})
 		for i := range 50 {
-			r.enqueue(redis.Call{Entry: chain.Entry{Body: []byte(fmt.Sprint(i))}})
-			_, err := r.queue.Enqueue(t.Context(), quick.Name(), redis.Call{Entry: chain.Entry{Body: []byte("q")}}, hearth.DefaultQueueLimit)
+			r.enqueue(redis.Call{Entry: wire.Entry{Body: []byte(fmt.Sprint(i))}})
+			_, err := r.queue.Enqueue(t.Context(), quick.Name(), redis.Call{Entry: wire.Entry{Body: []byte("q")}}, hearth.DefaultQueueLimit)
 			require.NoError(t, err)
 		}
 		r.settled(s.Subscription)
@@ -220,7 +221,7 @@ func TestFunctionsOwnCommitSparesTheSettling(t *testing.T) {
 		step := chain.Handle("bakery.dough", func(context.Context, any) (chain.Commit, error) { return chain.Commit{}, nil })
 		r.fns.answer = func(_ hearth.Name, req *http.Request, body string) (int, http.Header, string, error) {
 			m := chaintest.Message{Body: []byte(body)}
-			m.Delivery, _ = chain.DeliveryOf(req.Header)
+			m.Delivery, _ = wire.DeliveryOf(req.Header)
 			res, err := step(m.Request(ctx))
 			return res.StatusCode, res.Header, string(res.Body), err
 		}
@@ -253,7 +254,7 @@ func TestCallbackIsToldTheAnswer(t *testing.T) {
 			return 418, http.Header{"X-Kind": {"oolong"}, "Content-Type": {"text/tea"}}, "short and stout", nil
 		}
 		r.subscribe()
-		r.enqueue(redis.Call{Entry: chain.Entry{Body: []byte("b"), CallID: "call-7", Callback: listener.URL + "/cb?x", Header: http.Header{"X-Start-Time": {"123"}}}})
+		r.enqueue(redis.Call{Entry: wire.Entry{Body: []byte("b"), CallID: "call-7", Callback: listener.URL + "/cb?x", Header: http.Header{"X-Start-Time": {"123"}}}})
 		eventually(t, func() bool { return r.depth(redis.CallbacksOf(oven)).Due == 1 })
 		mu.Lock()
 		require.Len(t, got, 1, "it was answered with 503, and is queued itself")
@@ -278,7 +279,7 @@ func TestStopGivesBackWhatItCannotFinish(t *testing.T) {
 			return 0, nil, "", req.Context().Err()
 		}
 		r.subscribe()
-		r.enqueue(redis.Call{Entry: chain.Entry{Body: []byte("b")}})
+		r.enqueue(redis.Call{Entry: wire.Entry{Body: []byte("b")}})
 		<-hang
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
@@ -298,7 +299,7 @@ func TestRedisOutageIsSurvived(t *testing.T) {
 	full := chaintest.Full(t) // a redis-server of our own
 	r := newRig(t, full.Client)
 	r.subscribe()
-	r.enqueue(redis.Call{Entry: chain.Entry{Body: []byte("before")}})
+	r.enqueue(redis.Call{Entry: wire.Entry{Body: []byte("before")}})
 	r.settled(redis.CallsOf(oven))
 	require.NoError(t, full.Do(t.Context(), "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").Err())
 	for i := range 20 {
@@ -315,7 +316,7 @@ func TestSweepDeliversWhatAStrangerTook(t *testing.T) {
 	sub := redis.CallsOf(oven)
 	_, err := r.queue.Subscribe(t.Context(), sub)
 	require.NoError(t, err)
-	r.enqueue(redis.Call{Entry: chain.Entry{Body: []byte("b")}})
+	r.enqueue(redis.Call{Entry: wire.Entry{Body: []byte("b")}})
 	_, err = r.raw.XReadGroup(t.Context(), &goredis.XReadGroupArgs{Group: sub.Group, Consumer: "stranger", Streams: []string{sub.Stream, ">"}}).Result()
 	require.NoError(t, err)
 	r.subscribe()
@@ -355,7 +356,7 @@ func TestStartAndStopFiftyTimes(t *testing.T) {
 	for range 50 {
 		r := newRig(t, raw)
 		r.subscribe()
-		r.enqueue(redis.Call{Entry: chain.Entry{Body: []byte("b")}})
+		r.enqueue(redis.Call{Entry: wire.Entry{Body: []byte("b")}})
 		r.stop()
 		r.stop()
 	}
@@ -385,7 +386,7 @@ func TestDeletedFunctionKeepsItsCallsUntilTheyAreSettled(t *testing.T) {
 			require.Fail(t, "its call is under way")
 		default:
 		}
-		r.enqueue(redis.Call{Entry: chain.Entry{CallID: "later"}})
+		r.enqueue(redis.Call{Entry: wire.Entry{CallID: "later"}})
 		r.d.Notify(oven, redis.CallsOf(oven))
 		r.d.Set(r.spec, subs)
 		eventually(t, func() bool { return len(r.fns.seen()) == 2 })

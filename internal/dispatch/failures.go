@@ -4,7 +4,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
@@ -19,17 +19,17 @@ type Failure struct {
 // failures are the last of each queue, as this instance saw them. The zero value has none.
 type failures struct {
 	mu   sync.Mutex
-	last map[chain.Subscription]Failure
+	last map[wire.Subscription]Failure
 }
 
 // note records the outcome of an attempt.
-func (f *failures) note(s chain.Subscription, id, came, reason string, attempt int) {
+func (f *failures) note(s wire.Subscription, id, came, reason string, attempt int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
 	case came == Retried:
 		if f.last == nil {
-			f.last = map[chain.Subscription]Failure{}
+			f.last = map[wire.Subscription]Failure{}
 		}
 		f.last[s] = Failure{Message: id, Attempt: attempt, At: time.Now().UTC(), Reason: reason}
 	case came != Busy && f.last[s].Message == id: // it is not tried again
@@ -38,7 +38,7 @@ func (f *failures) note(s chain.Subscription, id, came, reason string, attempt i
 }
 
 // forget forgets a queue.
-func (f *failures) forget(s chain.Subscription) {
+func (f *failures) forget(s wire.Subscription) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.last, s)
@@ -58,7 +58,7 @@ func (d *Dispatcher) LastFailureOf(n hearth.Name) (last *Failure) {
 
 // LastFailure is the last attempt of a queue that failed, while its message is tried again; nil if there is none. It knows the
 // attempts of this instance only.
-func (d *Dispatcher) LastFailure(s chain.Subscription) *Failure {
+func (d *Dispatcher) LastFailure(s wire.Subscription) *Failure {
 	d.failures.mu.Lock()
 	defer d.failures.mu.Unlock()
 	if f, ok := d.failures.last[s]; ok {

@@ -8,7 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
 )
@@ -26,7 +26,7 @@ type lane struct {
 
 	mu        sync.Mutex
 	spec      hearth.Function
-	queues    map[chain.Subscription]*queue
+	queues    map[wire.Subscription]*queue
 	turn      []*queue // in the order in which they are looked at
 	calls     int      // in flight, of the function
 	ending    int      // calls that were answered, and are being settled
@@ -63,11 +63,11 @@ type queue struct {
 }
 
 // set makes the lane's queues these, and returns those that are no more.
-func (l *lane) set(f hearth.Function, subs []Subscription) (removed []chain.Subscription) {
+func (l *lane) set(f hearth.Function, subs []Subscription) (removed []wire.Subscription) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.spec = f
-	wanted := map[chain.Subscription]Subscription{}
+	wanted := map[wire.Subscription]Subscription{}
 	for _, s := range subs {
 		wanted[s.Subscription] = s
 	}
@@ -94,7 +94,7 @@ func (l *lane) set(f hearth.Function, subs []Subscription) (removed []chain.Subs
 }
 
 // clear removes all queues.
-func (l *lane) clear() (removed []chain.Subscription) {
+func (l *lane) clear() (removed []wire.Subscription) {
 	l.mu.Lock()
 	spec := l.spec
 	l.mu.Unlock()
@@ -102,7 +102,7 @@ func (l *lane) clear() (removed []chain.Subscription) {
 }
 
 // notify says that a queue has something to take.
-func (l *lane) notify(s chain.Subscription) {
+func (l *lane) notify(s wire.Subscription) {
 	l.mu.Lock()
 	if q := l.queues[s]; q != nil {
 		q.ready = true
@@ -156,7 +156,7 @@ func (l *lane) next() (*queue, int) {
 }
 
 // full are the queues of the function's calls and topics that may have something for which there is no room.
-func (l *lane) full() (queues []chain.Subscription) {
+func (l *lane) full() (queues []wire.Subscription) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.calls < l.d.target.Room(l.name) {
@@ -227,7 +227,7 @@ func (l *lane) run() {
 }
 
 // take takes of a subscription; of the function's own calls only while its callbacks are within their limit.
-func (l *lane) take(s chain.Subscription, n int, by redis.Holder) (redis.Batch, error) {
+func (l *lane) take(s wire.Subscription, n int, by redis.Holder) (redis.Batch, error) {
 	if s != redis.CallsOf(l.name) {
 		return l.d.cfg.Queue.Take(l.d.ctx, s, n, by)
 	}
@@ -408,7 +408,7 @@ func (l *lane) tellSettled() {
 }
 
 // breakOff ends calls under way whose entries are gone.
-func (l *lane) breakOff(s chain.Subscription, ids []string) {
+func (l *lane) breakOff(s wire.Subscription, ids []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for q, deliveries := range l.held {
@@ -426,7 +426,7 @@ func (l *lane) breakOff(s chain.Subscription, ids []string) {
 // sweep looks for entries that nobody holds.
 func (l *lane) sweep(ctx context.Context) {
 	l.mu.Lock()
-	subs := map[chain.Subscription]time.Duration{}
+	subs := map[wire.Subscription]time.Duration{}
 	for s, q := range l.queues {
 		subs[s] = l.lease(q)
 	}

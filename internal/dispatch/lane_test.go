@@ -6,8 +6,8 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/stretchr/testify/require"
@@ -21,7 +21,7 @@ func TestRetryComesAlsoWhenItsQueueWasLookedAtMeanwhile(t *testing.T) {
 	r.subscribe()
 	calls := redis.CallsOf(oven)
 	for round := range 200 {
-		r.enqueue(redis.Call{Entry: chain.Entry{Body: []byte("b"), CallID: fmt.Sprint(round)}})
+		r.enqueue(redis.Call{Entry: wire.Entry{Body: []byte("b"), CallID: fmt.Sprint(round)}})
 		for range 3 {
 			r.d.Notify(oven, calls)
 		}
@@ -40,14 +40,14 @@ func TestBacklogIsWhatThereIsNoRoomFor(t *testing.T) {
 	}
 	r.subscribe()
 	for i := range 8 {
-		r.enqueue(redis.Call{Entry: chain.Entry{CallID: fmt.Sprint(i)}})
+		r.enqueue(redis.Call{Entry: wire.Entry{CallID: fmt.Sprint(i)}})
 	}
 	calls := redis.CallsOf(oven)
 	r.d.Notify(oven, calls)
 	eventually(t, func() bool { return r.depth(calls) == redis.Depth{Leased: 8} })
-	r.enqueue(redis.Call{Entry: chain.Entry{CallID: "one more"}})
+	r.enqueue(redis.Call{Entry: wire.Entry{CallID: "one more"}})
 	r.d.Notify(oven, calls)
-	eventually(t, func() bool { return slices.Equal(r.d.Backlog(oven), []chain.Subscription{calls}) })
+	eventually(t, func() bool { return slices.Equal(r.d.Backlog(oven), []wire.Subscription{calls}) })
 	require.Empty(t, r.d.Backlog(hearth.Name{Function: "nobody", Namespace: "n"}))
 	close(goOn)
 	r.settled(calls)

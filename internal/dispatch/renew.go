@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
 )
@@ -53,7 +53,7 @@ func (d *Dispatcher) renewOnce(ctx context.Context, now time.Time) error {
 // leases are those of one queue that are to be renewed.
 type leases struct {
 	lane *lane
-	of   chain.Subscription
+	of   wire.Subscription
 	long time.Duration
 	held []*held
 }

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/egress"
 	"github.com/hearthfaas/hearth/internal/hearth"
@@ -135,14 +135,14 @@ func (r *rig) enqueue(call redis.Call) {
 	require.NoError(r.t, err)
 }
 
-func (r *rig) depth(s chain.Subscription) redis.Depth {
+func (r *rig) depth(s wire.Subscription) redis.Depth {
 	r.t.Helper()
-	d, err := r.queue.Depths(r.t.Context(), []chain.Subscription{s})
+	d, err := r.queue.Depths(r.t.Context(), []wire.Subscription{s})
 	require.NoError(r.t, err)
 	return d[0]
 }
 
-func (r *rig) letters(s chain.Subscription) []redis.DeadLetter {
+func (r *rig) letters(s wire.Subscription) []redis.DeadLetter {
 	r.t.Helper()
 	ids, err := r.queue.DeadIDs(r.t.Context(), s, time.Time{}, time.Time{})
 	require.NoError(r.t, err)
@@ -151,7 +151,7 @@ func (r *rig) letters(s chain.Subscription) []redis.DeadLetter {
 	return letters
 }
 
-func (r *rig) settled(s chain.Subscription) {
+func (r *rig) settled(s wire.Subscription) {
 	r.t.Helper()
 	eventually(r.t, func() bool { return r.depth(s) == redis.Depth{} })
 }

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
@@ -30,7 +30,7 @@ func TestCallsThatAreBeingSettledTakeNoRoomAndAreBounded(t *testing.T) {
 	r.fns.room = 1
 	r.subscribe()
 	for range 100 {
-		r.enqueue(redis.Call{Entry: chain.Entry{Body: []byte("b"), Callback: back.URL}})
+		r.enqueue(redis.Call{Entry: wire.Entry{Body: []byte("b"), Callback: back.URL}})
 	}
 	eventually(t, func() bool { return len(r.fns.seen()) == 64 })
 	require.Never(t, func() bool { return len(r.fns.seen()) > 64 }, 50*time.Millisecond, 5*time.Millisecond)

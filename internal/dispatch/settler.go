@@ -4,7 +4,7 @@ import (
 	"context"
 	"sync"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/redis"
 )
 
@@ -17,7 +17,7 @@ type settler struct {
 	d *Dispatcher
 
 	mu      sync.Mutex
-	batches map[chain.Subscription]*batch // of queues that have some under way
+	batches map[wire.Subscription]*batch // of queues that have some under way
 }
 
 // A batch is what goes with a queue's next script.
@@ -27,7 +27,7 @@ type batch struct {
 }
 
 // settle settles a delivery, and returns when that is done.
-func (s *settler) settle(sub chain.Subscription, del redis.Delivery) {
+func (s *settler) settle(sub wire.Subscription, del redis.Delivery) {
 	s.mu.Lock()
 	b := s.batches[sub]
 	if b == nil {
@@ -42,7 +42,7 @@ func (s *settler) settle(sub chain.Subscription, del redis.Delivery) {
 }
 
 // run settles a queue's batches until there is none.
-func (s *settler) run(sub chain.Subscription) {
+func (s *settler) run(sub wire.Subscription) {
 	for {
 		s.mu.Lock()
 		b := s.batches[sub]

@@ -14,6 +14,7 @@ import (
 
 	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/egress"
 	"github.com/hearthfaas/hearth/internal/hearth"
@@ -70,7 +71,7 @@ func (s *stage) set(t *testing.T) {
 	}}
 	t.Cleanup(s.stop)
 	require.NoError(t, s.raw.FlushDB(t.Context()).Err())
-	var subs []chain.Subscription
+	var subs []wire.Subscription
 	for _, n := range s.names() {
 		subs = append(subs, redis.CallsOf(n), redis.TopicOf(n, dough))
 	}
@@ -144,7 +145,7 @@ func spec(n hearth.Name) hearth.Function {
 }
 
 // notify is what a gateway does when somebody redrives.
-func (s *stage) notify(sub chain.Subscription) {
+func (s *stage) notify(sub wire.Subscription) {
 	s.mu.Lock()
 	d := s.in
 	s.mu.Unlock()
@@ -165,7 +166,7 @@ func (s *stage) stop() {
 	over.Wait()
 }
 
-func (s *stage) letters(sub chain.Subscription) []redis.DeadLetter {
+func (s *stage) letters(sub wire.Subscription) []redis.DeadLetter {
 	ids, err := s.queue.DeadIDs(s.t.Context(), sub, time.Time{}, time.Time{})
 	require.NoError(s.t, err)
 	letters, err := s.queue.DeadLettersOf(s.t.Context(), sub, ids)
@@ -176,7 +177,7 @@ func (s *stage) letters(sub chain.Subscription) []redis.DeadLetter {
 // enqueue queues a call of the oven.
 func (s *stage) enqueue(body string, callback bool) {
 	s.t.Helper()
-	call := redis.Call{Entry: chain.Entry{Body: []byte(body), CallID: "call-" + body}}
+	call := redis.Call{Entry: wire.Entry{Body: []byte(body), CallID: "call-" + body}}
 	if callback {
 		call.Callback = s.listener.URL
 	}

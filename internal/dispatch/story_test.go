@@ -6,6 +6,7 @@ import (
 
 	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/stretchr/testify/require"
@@ -123,7 +124,7 @@ var stories = map[string]story{
 			s.put("5")
 		},
 		answer: func(s *stage, n hearth.Name, r *http.Request, body string) (int, http.Header, error) {
-			if r.Header.Get(chain.HeaderTopic) != "" {
+			if r.Header.Get(wire.HeaderTopic) != "" {
 				return commit(s, n, r, body)
 			}
 			if body == "3" {
@@ -142,7 +143,7 @@ func status(code int) answerer {
 // firstTime answers the first attempt of an entry otherwise than the others.
 func firstTime(first, others answerer) answerer {
 	return func(s *stage, n hearth.Name, r *http.Request, body string) (int, http.Header, error) {
-		if r.Header.Get(chain.HeaderAttempt) == "1" {
+		if r.Header.Get(wire.HeaderAttempt) == "1" {
 			return first(s, n, r, body)
 		}
 		return others(s, n, r, body)
@@ -157,7 +158,7 @@ var bake = chain.NewScript("bake", `emit('crash.baked', args)
 // commit has a function commit its message: over a connection of its own, for it is another process than the dispatcher.
 func commit(s *stage, n hearth.Name, r *http.Request, body string) (int, http.Header, error) {
 	m := chaintest.Message{Body: []byte(body)}
-	m.Delivery, _ = chain.DeliveryOf(r.Header)
+	m.Delivery, _ = wire.DeliveryOf(r.Header)
 	s.mu.Lock()
 	s.late = append(s.late, func() { _, _, _ = s.bake(n, m) })
 	s.mu.Unlock()

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/redis"
 )
 
@@ -15,25 +15,25 @@ import (
 // more than its lane can take is not watched: its lane looks by itself.
 type watcher struct {
 	conn  *redis.Watch
-	fired func([]chain.Subscription)
+	fired func([]wire.Subscription)
 	away  func(error) // Redis is
 	back  func()      // it was, and is back
 	idle  func()      // there was nothing to watch for a while
 
 	mu      sync.Mutex
-	watched map[chain.Subscription]string // where each group has read to, as far as is known
-	waiting map[string]string             // the streams that the running Wait knows, and from where
+	watched map[wire.Subscription]string // where each group has read to, as far as is known
+	waiting map[string]string            // the streams that the running Wait knows, and from where
 	poking  bool
 	ended   bool // it is to end
 	stopped bool // it has
 }
 
-func newWatcher(conn *redis.Watch, fired func([]chain.Subscription), away func(error), back, idle func()) *watcher {
-	return &watcher{conn: conn, fired: fired, away: away, back: back, idle: idle, watched: map[chain.Subscription]string{}}
+func newWatcher(conn *redis.Watch, fired func([]wire.Subscription), away func(error), back, idle func()) *watcher {
+	return &watcher{conn: conn, fired: fired, away: away, back: back, idle: idle, watched: map[wire.Subscription]string{}}
 }
 
 // add watches a queue whose group has read up to last: it is fired whenever an entry comes behind that.
-func (w *watcher) add(s chain.Subscription, last string) {
+func (w *watcher) add(s wire.Subscription, last string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.watched[s] = last
@@ -44,7 +44,7 @@ func (w *watcher) add(s chain.Subscription, last string) {
 }
 
 // remove watches a queue no longer. last tells that it was the last one of its stream.
-func (w *watcher) remove(s chain.Subscription) (last bool) {
+func (w *watcher) remove(s wire.Subscription) (last bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	delete(w.watched, s)
@@ -64,7 +64,7 @@ func (w *watcher) len() int {
 }
 
 // all are the queues that are watched.
-func (w *watcher) all() []chain.Subscription {
+func (w *watcher) all() []wire.Subscription {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Collect(maps.Keys(w.watched))
@@ -162,10 +162,10 @@ func (w *watcher) positions(ctx context.Context) map[string]string {
 }
 
 // take are the queues that new entries are for.
-func (w *watcher) take(fired map[string]string) []chain.Subscription {
+func (w *watcher) take(fired map[string]string) []wire.Subscription {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	var subs []chain.Subscription
+	var subs []wire.Subscription
 	if len(fired) == 0 {
 		return nil
 	}

@@ -8,8 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/redis"
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -23,8 +23,8 @@ func TestSlowGroupIsToldWhatCameWhileItLooked(t *testing.T) {
 	queue, err := redis.Open(t.Context(), chaintest.URL(raw))
 	require.NoError(t, err)
 	defer func() { _ = queue.Close() }()
-	fired := make(chan chain.Subscription, 10)
-	w := newWatcher(queue.NewWatch(""), func(subs []chain.Subscription) {
+	fired := make(chan wire.Subscription, 10)
+	w := newWatcher(queue.NewWatch(""), func(subs []wire.Subscription) {
 		for _, s := range subs {
 			fired <- s
 		}
@@ -33,7 +33,7 @@ func TestSlowGroupIsToldWhatCameWhileItLooked(t *testing.T) {
 	ended := make(chan struct{})
 	go func() { defer close(ended); w.run(ctx) }()
 
-	quick, slow := chain.Subscription{Stream: "{news}.today", Group: "quick"}, chain.Subscription{Stream: "{news}.today", Group: "slow"}
+	quick, slow := wire.Subscription{Stream: "{news}.today", Group: "quick"}, wire.Subscription{Stream: "{news}.today", Group: "slow"}
 	id, err := raw.XAdd(t.Context(), &goredis.XAddArgs{Stream: quick.Stream, Values: []string{"body", "x"}}).Result()
 	require.NoError(t, err)
 	w.add(quick, id)
@@ -62,7 +62,7 @@ func TestRedisIsBackWithoutAnythingNew(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { _ = queue.Close() }()
 	back := make(chan struct{}, 1)
-	w := newWatcher(queue.NewWatch(""), func([]chain.Subscription) {}, func(error) {}, func() { back <- struct{}{} }, func() {})
+	w := newWatcher(queue.NewWatch(""), func([]wire.Subscription) {}, func(error) {}, func() { back <- struct{}{} }, func() {})
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { defer close(ended); w.run(ctx) }()
@@ -88,11 +88,11 @@ func TestNoWatcherHasTooManyStreams(t *testing.T) {
 	d := New(Config{Queue: queue, Log: slog.New(slog.DiscardHandler)}, nil)
 	ws := d.watch
 	ws.begin()
-	many := make([]chain.Subscription, maxStreams+50)
+	many := make([]wire.Subscription, maxStreams+50)
 	for i := range many {
-		many[i] = chain.Subscription{Stream: fmt.Sprintf("{many}.%d", i), Group: "g"}
+		many[i] = wire.Subscription{Stream: fmt.Sprintf("{many}.%d", i), Group: "g"}
 		ws.add(many[i], "0-0")
-		ws.add(chain.Subscription{Stream: many[i].Stream, Group: "h"}, "0-0")
+		ws.add(wire.Subscription{Stream: many[i].Stream, Group: "h"}, "0-0")
 	}
 	require.Len(t, ws.byKey, 3, "700 queues")
 	for _, w := range ws.byKey {
@@ -111,7 +111,7 @@ func TestNoWatcherHasTooManyStreams(t *testing.T) {
 	for _, s := range many {
 		ws.remove(s)
 		require.Contains(t, ws.keyOf, s.Stream, "the other group's")
-		ws.remove(chain.Subscription{Stream: s.Stream, Group: "h"})
+		ws.remove(wire.Subscription{Stream: s.Stream, Group: "h"})
 	}
 	require.Empty(t, ws.keyOf)
 	ws.add(many[7], "0-0")

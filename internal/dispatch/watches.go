@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 )
 
 // watches are the watchers of a dispatcher. In a cluster there is one for each tag that has something to watch, since a connection
@@ -15,7 +15,7 @@ type watches struct {
 
 	mu    sync.Mutex
 	byKey map[string]*watcher
-	keyOf map[string]string // of each stream that is watched, but in a cluster
+	keyOf map[string]string    // of each stream that is watched, but in a cluster
 	away  map[string]time.Time // since when Redis is unavailable for a watcher
 	ended bool
 }
@@ -38,7 +38,7 @@ func (ws *watches) begin() {
 }
 
 // add watches a queue whose group has read up to last.
-func (ws *watches) add(s chain.Subscription, last string) {
+func (ws *watches) add(s wire.Subscription, last string) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	if ws.ended {
@@ -77,7 +77,7 @@ func (ws *watches) start(key string) *watcher {
 }
 
 // remove watches a queue no longer. Its watcher lingers: it is likely to be added again.
-func (ws *watches) remove(s chain.Subscription) {
+func (ws *watches) remove(s wire.Subscription) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	key, ok := ws.keyOf[s.Stream]

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/headers"
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
@@ -64,7 +64,7 @@ func (g *Gateway) headersOf(r *http.Request, callID string, now time.Time) http.
 	headers.DropHops(h)
 	headers.DropDelivery(h)
 	g.dropPassword(h)
-	h[chain.HeaderCallID] = []string{callID}
+	h[wire.HeaderCallID] = []string{callID}
 	h[headerStartTime] = []string{strconv.FormatInt(now.UnixNano(), 10)}
 	g.cfg.Proxies.WriteHeaders(h, r)
 	return h
@@ -85,7 +85,7 @@ func lists(h http.Header, name, token string) bool {
 
 // callIDOf returns the caller's X-Call-Id, or a new one. It is a correlation id: several calls may share it.
 func callIDOf(r *http.Request) string {
-	if id := r.Header.Get(chain.HeaderCallID); id != "" && len(id) <= maxCallID {
+	if id := r.Header.Get(wire.HeaderCallID); id != "" && len(id) <= maxCallID {
 		return id
 	}
 	return uuid.NewString()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/egress"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
@@ -94,8 +95,8 @@ func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
 	}
 	delete(header, "Content-Length")
 	delete(header, "Content-Type") // the entry has it
-	delete(header, chain.HeaderCallID)
-	call := redis.Call{Key: key, Entry: chain.Entry{
+	delete(header, wire.HeaderCallID)
+	call := redis.Call{Key: key, Entry: wire.Entry{
 		Body:        body,
 		CallID:      callID,
 		Method:      r.Method,
@@ -103,7 +104,7 @@ func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
 		Header:      header,
 		Callback:    callback,
 		DeliverAt:   at,
-		Traceparent: r.Header.Get(chain.HeaderTraceparent),
+		Traceparent: r.Header.Get(wire.HeaderTraceparent),
 		ContentType: r.Header.Get("Content-Type"),
 	}}
 	if path != "/" {
@@ -153,10 +154,10 @@ func keyOf(h http.Header) (string, error) {
 // 200.
 func accepted(w http.ResponseWriter, n hearth.Name, queued redis.QueuedCall) {
 	header := w.Header()
-	header[chain.HeaderCallID] = []string{queued.CallID}
+	header[wire.HeaderCallID] = []string{queued.CallID}
 	header[headerCallState] = []string{string(queued.State)}
 	if queued.ID != "" {
-		header[chain.HeaderMessageID] = []string{queued.ID}
+		header[wire.HeaderMessageID] = []string{queued.ID}
 	}
 	switch queued.State {
 	case redis.Finished:

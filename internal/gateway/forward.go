@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/headers"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/router"
@@ -71,7 +72,7 @@ func (g *Gateway) call(w http.ResponseWriter, r *http.Request) error {
 	res, err := g.cfg.Router.Forward(n, out, open)
 	if err != nil {
 		body.closing(w)
-		w.Header().Set(chain.HeaderCallID, callID)
+		w.Header().Set(wire.HeaderCallID, callID)
 		return err
 	}
 	defer func() { _ = res.Body.Close() }()
@@ -87,8 +88,8 @@ func (g *Gateway) call(w http.ResponseWriter, r *http.Request) error {
 	}
 	cors.apply(header)
 	delete(header, router.HeaderReplica)
-	delete(header, chain.HeaderSettled)
-	header[chain.HeaderCallID] = []string{callID}
+	delete(header, wire.HeaderSettled)
+	header[wire.HeaderCallID] = []string{callID}
 	header[headerStartTime] = out.Header[headerStartTime]
 	if _, ok := header["Content-Type"]; !ok && res.ContentLength != 0 {
 		header["Content-Type"] = contentTypeOf(r)
@@ -274,7 +275,7 @@ func (g *Gateway) switched(w http.ResponseWriter, r *http.Request, res *http.Res
 	dropClaims(res.Header)
 	delete(res.Header, router.HeaderReplica)
 	res.Header["Connection"], res.Header["Upgrade"] = []string{"Upgrade"}, protocol
-	res.Header[chain.HeaderCallID], res.Header[headerStartTime] = []string{callID}, start
+	res.Header[wire.HeaderCallID], res.Header[headerStartTime] = []string{callID}, start
 	head := &strings.Builder{}
 	head.WriteString("HTTP/1.1 101 Switching Protocols\r\n")
 	_ = res.Header.Write(head)

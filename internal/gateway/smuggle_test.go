@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/stretchr/testify/require"
 )
 
@@ -167,7 +167,7 @@ func FuzzRequest(f *testing.F) {
 		defer mu.Unlock()
 		wrong = append(wrong, why+": "+string(about))
 	}
-	forbidden := slices.Concat(chain.DeliveryHeaders, []string{"Keep-Alive", "Proxy-Authorization", "Proxy-Connection"})
+	forbidden := slices.Concat(wire.DeliveryHeaders, []string{"Keep-Alive", "Proxy-Authorization", "Proxy-Connection"})
 	front := raw(f, func(c net.Conn, _ *bufio.Reader) {
 		var took bytes.Buffer
 		r := bufio.NewReader(io.TeeReader(c, &took))

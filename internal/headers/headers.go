@@ -16,7 +16,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"golang.org/x/net/http/httpguts"
 )
 
@@ -66,11 +66,11 @@ func DropHops(h http.Header) {
 // DropDelivery removes the headers that only a dispatcher may set, also in spellings that CGI and WSGI treat as
 // the same. Other names must be canonical.
 func DropDelivery(h http.Header) {
-	for _, name := range chain.DeliveryHeaders {
+	for _, name := range wire.DeliveryHeaders {
 		delete(h, name)
 	}
 	for name := range h {
-		if strings.Contains(name, "_") && slices.Contains(chain.DeliveryHeaders, textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(name, "_", "-"))) {
+		if strings.Contains(name, "_") && slices.Contains(wire.DeliveryHeaders, textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(name, "_", "-"))) {
 			delete(h, name)
 		}
 	}

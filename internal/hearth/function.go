@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/openfaas/faas-provider/types"
 )
 
@@ -183,7 +183,7 @@ func (f Function) ScaleStep() int {
 func (f Function) Topics() []string {
 	var topics []string
 	for _, t := range f.listed() {
-		if _, err := chain.Stream(t); err == nil && !IsReservedTopic(t) && !slices.Contains(topics, t) {
+		if _, err := wire.Stream(t); err == nil && !IsReservedTopic(t) && !slices.Contains(topics, t) {
 			topics = append(topics, t)
 		}
 	}
@@ -236,8 +236,8 @@ func (f Function) RedisKeys() []string {
 		}
 	}
 	for _, topic := range append(f.Topics(), f.Emits()...) {
-		if stream, err := chain.Stream(topic); err == nil && !IsReservedTopic(topic) {
-			add("{" + chain.Tag(stream) + "}*")
+		if stream, err := wire.Stream(topic); err == nil && !IsReservedTopic(topic) {
+			add("{" + wire.Tag(stream) + "}*")
 		}
 	}
 	for _, pattern := range f.ownKeys() {
@@ -261,11 +261,11 @@ func (f Function) ownKeys() []string {
 // zero. It returns an error of code Invalid if the annotation is missing then, or cannot be read.
 // See https://docs.openfaas.com/reference/cron/.
 func (f Function) Schedule() (Schedule, error) {
-	if !slices.Contains(f.listed(), chain.TopicCron) {
+	if !slices.Contains(f.listed(), wire.TopicCron) {
 		return Schedule{}, nil
 	}
 	if strings.TrimSpace(f.Annotation(annotationWhen)) == "" {
-		return Schedule{}, Errorf(Invalid, "function %s: the topic %s needs the annotation %s, such as \"0 6 * * *\" or \"@every 5m\"", f.Service, chain.TopicCron, annotationWhen)
+		return Schedule{}, Errorf(Invalid, "function %s: the topic %s needs the annotation %s, such as \"0 6 * * *\" or \"@every 5m\"", f.Service, wire.TopicCron, annotationWhen)
 	}
 	s, err := ParseSchedule(f.Annotation(annotationWhen))
 	if err != nil {

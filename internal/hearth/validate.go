@@ -10,7 +10,7 @@ import (
 	"time"
 	"unicode"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/openfaas/faas-provider/types"
 )
 
@@ -143,7 +143,7 @@ func validAnnotations(f Function) error {
 		}
 	}
 	for _, topic := range f.Emits() {
-		if _, err := chain.Stream(topic); err != nil {
+		if _, err := wire.Stream(topic); err != nil {
 			return f.wrong("the annotation %s: %w", annotationEmits, err)
 		}
 		if IsReservedTopic(topic) {
@@ -163,7 +163,7 @@ func validAnnotations(f Function) error {
 		}
 	}
 	for _, topic := range f.listed() {
-		if _, err := chain.Stream(topic); err == nil && IsReservedTopic(topic) {
+		if _, err := wire.Stream(topic); err == nil && IsReservedTopic(topic) {
 			return f.wrong("the annotation %s: the topic %q is Hearth's own: begin it with another word than %q", annotationTopic, clip(topic), reservedTag)
 		}
 	}

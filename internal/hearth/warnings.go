@@ -8,7 +8,7 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/openfaas/faas-provider/types"
 )
 
@@ -193,12 +193,12 @@ func warnAnnotations(f Function, _ Capabilities) (list []string) {
 
 func warnTopics(f Function, _ Capabilities) (list []string) {
 	for _, topic := range f.listed() {
-		if _, err := chain.Stream(topic); err != nil && topic != "" && topic != chain.TopicCron {
+		if _, err := wire.Stream(topic); err != nil && topic != "" && topic != wire.TopicCron {
 			list = append(list, fmt.Sprintf("Hearth does not serve the topic %q: only your own connector can deliver it (%v)", clip(topic), err))
 		}
 	}
-	if f.Annotation(annotationWhen) != "" && !slices.Contains(f.listed(), chain.TopicCron) {
-		list = append(list, fmt.Sprintf("the annotation %s has no effect without the topic %s", annotationWhen, chain.TopicCron))
+	if f.Annotation(annotationWhen) != "" && !slices.Contains(f.listed(), wire.TopicCron) {
+		list = append(list, fmt.Sprintf("the annotation %s has no effect without the topic %s", annotationWhen, wire.TopicCron))
 	}
 	return list
 }

@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
@@ -30,7 +30,7 @@ type Queue struct {
 	// LastError is the last failed attempt of a message that is retried, as far as this instance knows.
 	LastError *dispatch.Failure `json:"last_error,omitempty"`
 
-	sub chain.Subscription
+	sub wire.Subscription
 }
 
 // CallsOf returns the function whose async calls the queue has. ok is false for the queue of a topic or of callbacks.
@@ -45,9 +45,9 @@ type Config struct {
 	// Deployed reports whether a function is deployed. Defaults to true for each, for where that is unknown.
 	Deployed func(hearth.Name) bool
 	// LastFailure returns the last failed attempt of a message that is retried, or nil. Defaults to nil for each queue.
-	LastFailure func(chain.Subscription) *dispatch.Failure
+	LastFailure func(wire.Subscription) *dispatch.Failure
 	// Notify is called after messages of a queue were redriven. Defaults to nothing: then a dispatcher finds them when it next looks.
-	Notify func(hearth.Name, chain.Subscription)
+	Notify func(hearth.Name, wire.Subscription)
 }
 
 // An Admin lists and changes the queues of one Redis.
@@ -59,10 +59,10 @@ func New(cfg Config) *Admin {
 		cfg.Deployed = func(hearth.Name) bool { return true }
 	}
 	if cfg.LastFailure == nil {
-		cfg.LastFailure = func(chain.Subscription) *dispatch.Failure { return nil }
+		cfg.LastFailure = func(wire.Subscription) *dispatch.Failure { return nil }
 	}
 	if cfg.Notify == nil {
-		cfg.Notify = func(hearth.Name, chain.Subscription) {}
+		cfg.Notify = func(hearth.Name, wire.Subscription) {}
 	}
 	return &Admin{cfg}
 }
@@ -101,7 +101,7 @@ func (a *Admin) List(ctx context.Context) ([]Queue, error) {
 }
 
 // nameOf returns the name of a subscription's queue. ok is false for a subscription that is not of a function.
-func nameOf(s chain.Subscription) (name string, function hearth.Name, ok bool) {
+func nameOf(s wire.Subscription) (name string, function hearth.Name, ok bool) {
 	n, err := hearth.ParseName(s.Group)
 	if err != nil {
 		return "", n, false
@@ -116,7 +116,7 @@ func nameOf(s chain.Subscription) (name string, function hearth.Name, ok bool) {
 	case redis.CallbacksOf(n):
 		return short + ":callbacks", n, true
 	}
-	topic, ok := chain.Topic(s.Stream)
+	topic, ok := wire.Topic(s.Stream)
 	return short + ":" + topic, n, ok
 }
 

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
 	goredis "github.com/redis/go-redis/v9"
@@ -17,7 +17,7 @@ import (
 // answered makes a call and answers it, with a callback of so many bytes.
 func (q queue) answered(bytes int) {
 	q.t.Helper()
-	cb := &redis.Callback{Of: fn, Entry: chain.Entry{Body: make([]byte, bytes), Callback: "http://x/"}}
+	cb := &redis.Callback{Of: fn, Entry: wire.Entry{Body: make([]byte, bytes), Callback: "http://x/"}}
 	done, err := q.Settle(q.t.Context(), q.sub, q.one(), cb)
 	require.NoError(q.t, err)
 	require.True(q.t, done)
@@ -51,7 +51,7 @@ func TestCallbacksCountAgainstTheLimitOfTheirFunction(t *testing.T) {
 		require.NoError(t, err)
 		most := hearth.QueueLimit{Length: 5, Bytes: 10_000}
 		enqueue := func() (redis.QueuedCall, error) {
-			return q.Enqueue(t.Context(), fn, redis.Call{Entry: chain.Entry{Body: make([]byte, 100), CallID: "c"}}, most)
+			return q.Enqueue(t.Context(), fn, redis.Call{Entry: wire.Entry{Body: make([]byte, 100), CallID: "c"}}, most)
 		}
 		takeCalls := func() redis.Batch {
 			b, err := q.TakeCalls(t.Context(), fn, 1, redis.Holder{Instance: "me", Lease: time.Minute}, most.Bytes)
@@ -112,7 +112,7 @@ func TestAllThatIsCountedIsUncounted(t *testing.T) {
 		},
 		"purged": func(q queue) {
 			d := q.one()
-			_, _ = q.Bury(q.t.Context(), q.sub, d, no, &redis.Callback{Of: fn, Entry: chain.Entry{Callback: "http://x/"}})
+			_, _ = q.Bury(q.t.Context(), q.sub, d, no, &redis.Callback{Of: fn, Entry: wire.Entry{Callback: "http://x/"}})
 			_, err := q.Purge(q.t.Context(), q.sub, []string{d.ID})
 			require.NoError(q.t, err)
 		},
@@ -129,7 +129,7 @@ func TestAllThatIsCountedIsUncounted(t *testing.T) {
 				to := redis.CallbacksOf(fn)
 				_, err := q.Subscribe(t.Context(), to)
 				require.NoError(t, err)
-				stays := redis.Call{Entry: chain.Entry{Body: []byte("another, that stays"), CallID: "d", DeliverAt: time.Now().Add(time.Hour)}}
+				stays := redis.Call{Entry: wire.Entry{Body: []byte("another, that stays"), CallID: "d", DeliverAt: time.Now().Add(time.Hour)}}
 				q.ask(stays)
 				before := q.bytes()
 				q.ask(keyed("k", "c", "x"))
@@ -166,10 +166,10 @@ func TestClear(t *testing.T) {
 		require.NoError(t, err)
 		q.ask(flying)
 		q.one()
-		q.enqueueEntry(chain.Entry{Body: []byte("parked"), CallID: "parked", DeliverAt: later})
+		q.enqueueEntry(wire.Entry{Body: []byte("parked"), CallID: "parked", DeliverAt: later})
 		require.Empty(t, q.take(1).Deliveries)
 		for i := range 1500 { // more than one script looks at
-			e := chain.Entry{Body: []byte("x"), CallID: "c"}
+			e := wire.Entry{Body: []byte("x"), CallID: "c"}
 			if i%3 == 0 {
 				e.DeliverAt = later
 			}
@@ -223,7 +223,7 @@ func TestCallersCannotFillRedisWithCallsAndCallbacks(t *testing.T) {
 	unlimited := hearth.QueueLimit{Length: 100_000, Bytes: 256 << 20}
 	accepted, refused := 0, 0
 	for range 100 { // of 90 KB each: more than this Redis has
-		_, err := q.Enqueue(t.Context(), fn, redis.Call{Entry: chain.Entry{Body: make([]byte, 90_000), CallID: "c", Callback: "http://192.0.2.1/"}}, unlimited)
+		_, err := q.Enqueue(t.Context(), fn, redis.Call{Entry: wire.Entry{Body: make([]byte, 90_000), CallID: "c", Callback: "http://192.0.2.1/"}}, unlimited)
 		if err != nil {
 			require.Contains(t, []hearth.Code{hearth.Exhausted, hearth.Unavailable}, hearth.CodeOf(err), err)
 			refused++
@@ -239,7 +239,7 @@ func TestCallersCannotFillRedisWithCallsAndCallbacks(t *testing.T) {
 		q.buryCallback()
 	}
 	for range 100 {
-		_, err := q.Enqueue(t.Context(), fn, redis.Call{Entry: chain.Entry{Body: make([]byte, 90_000), CallID: "c", Callback: "http://192.0.2.1/"}}, unlimited)
+		_, err := q.Enqueue(t.Context(), fn, redis.Call{Entry: wire.Entry{Body: make([]byte, 90_000), CallID: "c", Callback: "http://192.0.2.1/"}}, unlimited)
 		require.NoError(t, err)
 		q.answered(90_000)
 		q.buryCallback()
@@ -292,7 +292,7 @@ func TestAFullRedisStillKnowsItsCalls(t *testing.T) {
 	q := small(t)
 	first := q.ask(keyed("k", "c", "x"))
 	for i := 0; ; i++ {
-		_, err := q.Enqueue(t.Context(), fn, redis.Call{Entry: chain.Entry{Body: make([]byte, 50_000), CallID: "c"}}, hearth.QueueLimit{Length: 1000, Bytes: 1 << 30})
+		_, err := q.Enqueue(t.Context(), fn, redis.Call{Entry: wire.Entry{Body: make([]byte, 50_000), CallID: "c"}}, hearth.QueueLimit{Length: 1000, Bytes: 1 << 30})
 		if err != nil {
 			break
 		}
@@ -302,7 +302,7 @@ func TestAFullRedisStillKnowsItsCalls(t *testing.T) {
 	_, err := q.Subscribe(t.Context(), redis.CallsOf(other))
 	require.NoError(t, err)
 	for i := 0; ; i++ { // one function may use half of it
-		_, err := q.Enqueue(t.Context(), other, redis.Call{Entry: chain.Entry{Body: make([]byte, 50_000), CallID: "c"}}, hearth.QueueLimit{Length: 1000, Bytes: 1 << 30})
+		_, err := q.Enqueue(t.Context(), other, redis.Call{Entry: wire.Entry{Body: make([]byte, 50_000), CallID: "c"}}, hearth.QueueLimit{Length: 1000, Bytes: 1 << 30})
 		if hearth.CodeOf(err) == hearth.Unavailable {
 			require.ErrorContains(t, err, "Redis is full")
 			break

@@ -3,7 +3,7 @@ package redis
 import (
 	"context"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
@@ -38,7 +38,7 @@ type Cleared struct {
 
 // Clear deletes queued calls, delayed calls, or both from a function's own queue or its callbacks. It leaves dead
 // letters, calls in flight, and calls that are queued after it began.
-func (c *Client) Clear(ctx context.Context, s chain.Subscription, queued, delayed bool) (done Cleared, err error) {
+func (c *Client) Clear(ctx context.Context, s wire.Subscription, queued, delayed bool) (done Cleared, err error) {
 	keys, kind := counted(s)
 	if kind == "" {
 		return done, hearth.Errorf(hearth.Invalid, "%s is a topic: its messages belong to the functions that publish them", s.Stream)

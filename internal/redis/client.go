@@ -11,7 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	goredis "github.com/redis/go-redis/v9"
 )
@@ -44,12 +44,12 @@ type scripts interface {
 const poolSize = 64
 
 // Open connects, and checks that this Redis can keep what it is given. A server that is a node of a cluster stands for all of
-// the cluster; see chain.Open for what a URL may be.
+// the cluster; see wire.Open for what a URL may be.
 //
 // It returns an error of code Unavailable if Redis cannot be reached, and Invalid if it is older than 7.0, or would evict
 // queued calls when it is full.
 func Open(ctx context.Context, url string) (*Client, error) {
-	one, all, err := chain.ParseURL(url)
+	one, all, err := wire.ParseURL(url)
 	if err != nil {
 		return nil, hearth.Errorf(hearth.Invalid, "the Redis URL cannot be read: want redis://[user:password@]host:port[/db], rediss:// or unix://PATH; "+
 			"of a cluster's nodes, redis://host:port?addr=host:port")
@@ -62,7 +62,7 @@ func Open(ctx context.Context, url string) (*Client, error) {
 		rdb := goredis.NewClient(one)
 		c.rdb, c.single = rdb, goredis.NewClient(&never)
 		c.once = c.single
-		clustered, err := chain.InCluster(ctx, rdb)
+		clustered, err := wire.InCluster(ctx, rdb)
 		switch {
 		case err != nil:
 			_ = c.Close()
@@ -72,12 +72,12 @@ func Open(ctx context.Context, url string) (*Client, error) {
 			return nil, hearth.Errorf(hearth.Invalid, "the Redis URL names database %d, and this Redis is a cluster, which has but the database 0", one.DB)
 		case clustered:
 			_ = c.Close()
-			all = chain.Cluster(one)
+			all = wire.Cluster(one)
 		}
 	}
 	if all != nil {
 		all.PoolSize = cmp.Or(all.PoolSize, poolSize)
-		c.cluster = chain.NewCluster(all)
+		c.cluster = wire.NewCluster(all)
 		c.rdb, c.once, c.single = c.cluster, &onceInCluster{c.cluster}, nil
 	}
 	if err := c.check(ctx); err != nil {
@@ -88,7 +88,7 @@ func Open(ctx context.Context, url string) (*Client, error) {
 }
 
 func noAnswer(err error) error {
-	if !chain.IsAway(err) && !errors.Is(err, context.DeadlineExceeded) { // as for a wrong password
+	if !wire.IsUnavailable(err) && !errors.Is(err, context.DeadlineExceeded) { // as for a wrong password
 		return &hearth.Error{Code: hearth.Invalid, Message: fmt.Sprintf("Redis refuses: %v", err), Err: err}
 	}
 	return &hearth.Error{Code: hearth.Unavailable, Message: fmt.Sprintf("Redis does not answer: %v", err), Err: err}
@@ -170,7 +170,7 @@ func away(what string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if chain.IsAway(err) || errors.Is(err, context.DeadlineExceeded) {
+	if wire.IsUnavailable(err) || errors.Is(err, context.DeadlineExceeded) {
 		reason := "Redis is away"
 		if strings.HasPrefix(err.Error(), "OOM") {
 			reason = "Redis is full"

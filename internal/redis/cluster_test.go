@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -21,7 +21,7 @@ import (
 func TestOnceInAClusterIsSentOnce(t *testing.T) {
 	t.Parallel()
 	cluster := chaintest.OwnCluster(t, 0)
-	opt := chain.Cluster(&goredis.Options{Addr: cluster.Nodes[1].Addr})
+	opt := wire.Cluster(&goredis.Options{Addr: cluster.Nodes[1].Addr})
 	var cuts atomic.Int32
 	dial := goredis.NewDialer(&goredis.Options{DialTimeout: time.Second})
 	opt.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -37,7 +37,7 @@ func TestOnceInAClusterIsSentOnce(t *testing.T) {
 	require.NoError(t, err)
 	queued := func() int { return int(cluster.XLen(ctx, calls.Stream).Val()) }
 	enqueue := func() error {
-		_, err := c.Enqueue(ctx, n, Call{Entry: chain.Entry{Body: []byte("x"), CallID: "c"}}, hearth.QueueLimit{Length: 100, Bytes: 1 << 20})
+		_, err := c.Enqueue(ctx, n, Call{Entry: wire.Entry{Body: []byte("x"), CallID: "c"}}, hearth.QueueLimit{Length: 100, Bytes: 1 << 20})
 		return err
 	}
 	require.NoError(t, enqueue())
@@ -48,7 +48,7 @@ func TestOnceInAClusterIsSentOnce(t *testing.T) {
 
 	// With a key it is sent again, and known as what was sent before.
 	cuts.Store(1)
-	keyed, err := c.Enqueue(ctx, n, Call{Key: "k", Entry: chain.Entry{Body: []byte("x"), CallID: "c"}}, hearth.QueueLimit{Length: 100, Bytes: 1 << 20})
+	keyed, err := c.Enqueue(ctx, n, Call{Key: "k", Entry: wire.Entry{Body: []byte("x"), CallID: "c"}}, hearth.QueueLimit{Length: 100, Bytes: 1 << 20})
 	require.NoError(t, err)
 	require.Equal(t, Queued, keyed.State)
 	require.False(t, keyed.Before, "it is no repeat: the caller has asked once")
@@ -66,7 +66,7 @@ func TestOnceInAClusterIsSentOnce(t *testing.T) {
 			cuts.Store(1)
 		}
 		callers.Go(func() {
-			_, _ = c.Enqueue(ctx, n, Call{Entry: chain.Entry{Body: []byte("x"), CallID: fmt.Sprint("together-", i)}}, hearth.QueueLimit{Length: 100, Bytes: 1 << 20})
+			_, _ = c.Enqueue(ctx, n, Call{Entry: wire.Entry{Body: []byte("x"), CallID: fmt.Sprint("together-", i)}}, hearth.QueueLimit{Length: 100, Bytes: 1 << 20})
 		})
 	}
 	callers.Wait()

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
 	goredis "github.com/redis/go-redis/v9"
@@ -40,7 +41,7 @@ var (
 		[]chain.Key{{Name: "effects", Key: "{model}:effects", Type: "hash"}})
 )
 
-func (r *real) sub(g uint8) chain.Subscription {
+func (r *real) sub(g uint8) wire.Subscription {
 	if r.own {
 		return redis.CallsOf(callbacks)
 	}
@@ -131,7 +132,7 @@ func (r *real) run(w world, s step) (int, error) {
 		}
 		return yes(ended, err)
 	case commit, digest, forge:
-		d := chain.Delivery{Topic: topic, Group: sub.Group, ID: id}
+		d := wire.Delivery{Topic: topic, Group: sub.Group, ID: id}
 		switch s.kind {
 		case commit:
 			d.Token = r.delivery(s).Token
@@ -212,10 +213,10 @@ func (r *real) timePasses(due, id string, is bool) {
 
 // callback is one that says what became of an entry.
 func callback(what string, s step) *redis.Callback {
-	return &redis.Callback{Of: callbacks, Entry: chain.Entry{CallID: what + " " + of(s.group, s.message)}}
+	return &redis.Callback{Of: callbacks, Entry: wire.Entry{CallID: what + " " + of(s.group, s.message)}}
 }
 
-func (r *real) commit(d chain.Delivery, entry string) (int, error) {
+func (r *real) commit(d wire.Delivery, entry string) (int, error) {
 	_, before, err := chain.Commit{Script: effect, Args: entry}.Settle(r.t.Context(), r.raw, d, []byte("{}"))
 	switch {
 	case err == nil:

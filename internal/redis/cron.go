@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
 var (
-	scheduleLua = chain.NewLua(luaText("schedule"), false)
-	tickLua     = chain.NewLua(luaText("tick"), false) // a full Redis refuses it, as it does any call
+	scheduleLua = wire.NewLua(luaText("schedule"), false)
+	tickLua     = wire.NewLua(luaText("tick"), false) // a full Redis refuses it, as it does any call
 )
 
 // ErrOtherSchedule: Redis knows the function with another schedule, or with none.
@@ -36,7 +36,7 @@ func (c *Client) ForgetSchedule(ctx context.Context, n hearth.Name) error {
 
 // A Tick is the call for one time of a schedule.
 type Tick struct {
-	chain.Entry // with a call id of its own, by which it is known if it is put twice
+	wire.Entry // with a call id of its own, by which it is known if it is put twice
 
 	Schedule string // that was kept
 	Time     time.Time

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/stretchr/testify/require"
@@ -26,7 +26,7 @@ func (q queue) keep(schedule string, created, since time.Time) time.Time {
 }
 
 func (q queue) tick(schedule string, when time.Time, id string) (bool, error) {
-	return q.Tick(q.t.Context(), fn, redis.Tick{Schedule: schedule, Time: when, Entry: chain.Entry{CallID: id}}, hearth.QueueLimit{Length: 3, Bytes: 1 << 10})
+	return q.Tick(q.t.Context(), fn, redis.Tick{Schedule: schedule, Time: when, Entry: wire.Entry{CallID: id}}, hearth.QueueLimit{Length: 3, Bytes: 1 << 10})
 }
 
 func TestATimeIsQueuedOnceAndNeverAnEarlierOne(t *testing.T) {
@@ -46,7 +46,7 @@ func TestATimeIsQueuedOnceAndNeverAnEarlierOne(t *testing.T) {
 		require.False(t, fired(2, "e"), "a later one was")
 		require.Equal(t, redis.Depth{Waiting: 2}, q.depth())
 		d := q.one()
-		e, err := chain.ParseEntry(d.Fields)
+		e, err := wire.ParseEntry(d.Fields)
 		require.NoError(t, err)
 		require.Equal(t, "b", e.CallID)
 	})
@@ -116,7 +116,7 @@ func TestTwentyRaceForEachTimeAndOneFires(t *testing.T) {
 		for r := range racers {
 			client := []*redis.Client{q.Client, other}[r%2]
 			all.Go(func() {
-				first, err := client.Tick(t.Context(), fn, redis.Tick{Schedule: "@hourly", Time: hour(n), Entry: chain.Entry{CallID: fmt.Sprint(r)}}, limit)
+				first, err := client.Tick(t.Context(), fn, redis.Tick{Schedule: "@hourly", Time: hour(n), Entry: wire.Entry{CallID: fmt.Sprint(r)}}, limit)
 				if err != nil {
 					t.Error(err)
 				}

@@ -8,20 +8,20 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	goredis "github.com/redis/go-redis/v9"
 )
 
 // A DeadLetter is an entry that was given up. It is still pending: redriving it cannot double it, and a late success takes
 // it off the list.
 type DeadLetter struct {
-	ID       string      `json:"id"` // of the entry in its stream
-	Queued   time.Time   `json:"queued"`
-	Buried   time.Time   `json:"buried"`
-	Attempts int         `json:"attempts"`
-	Failures []Failure   `json:"failures"` // oldest first
-	Entry    chain.Entry `json:"-"`
-	Bad      string      `json:"bad,omitempty"` // why the entry cannot be read
+	ID       string     `json:"id"` // of the entry in its stream
+	Queued   time.Time  `json:"queued"`
+	Buried   time.Time  `json:"buried"`
+	Attempts int        `json:"attempts"`
+	Failures []Failure  `json:"failures"` // oldest first
+	Entry    wire.Entry `json:"-"`
+	Bad      string     `json:"bad,omitempty"` // why the entry cannot be read
 }
 
 // Reason is why it was given up: what the last attempt came to.
@@ -45,7 +45,7 @@ func (l DeadLetter) Status() int {
 
 // DeadIDs are the ids of the dead letters that were buried after one time and not after another, the oldest burial first. A zero
 // time is no bound; without the second, those that are buried from now on are not among them.
-func (c *Client) DeadIDs(ctx context.Context, s chain.Subscription, after, until time.Time) ([]string, error) {
+func (c *Client) DeadIDs(ctx context.Context, s wire.Subscription, after, until time.Time) ([]string, error) {
 	first, last := "-inf", "+inf"
 	if !after.IsZero() {
 		first = "(" + strconv.FormatInt(after.UnixMilli(), 10)
@@ -58,7 +58,7 @@ func (c *Client) DeadIDs(ctx context.Context, s chain.Subscription, after, until
 }
 
 // DeadLettersOf are those with these ids. One that is dead no more is left out.
-func (c *Client) DeadLettersOf(ctx context.Context, s chain.Subscription, ids []string) ([]DeadLetter, error) {
+func (c *Client) DeadLettersOf(ctx context.Context, s wire.Subscription, ids []string) ([]DeadLetter, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
@@ -81,7 +81,7 @@ func (c *Client) DeadLettersOf(ctx context.Context, s chain.Subscription, ids []
 }
 
 // DeadLetter is one of them. ok is false if there is none with that id.
-func (c *Client) DeadLetter(ctx context.Context, s chain.Subscription, id string) (letter DeadLetter, ok bool, err error) {
+func (c *Client) DeadLetter(ctx context.Context, s wire.Subscription, id string) (letter DeadLetter, ok bool, err error) {
 	letters, err := c.DeadLettersOf(ctx, s, []string{id})
 	if err != nil || len(letters) == 0 {
 		return letter, false, err
@@ -89,7 +89,7 @@ func (c *Client) DeadLetter(ctx context.Context, s chain.Subscription, id string
 	return letters[0], true, nil
 }
 
-func (c *Client) letters(ctx context.Context, s chain.Subscription, ids []goredis.Z) ([]DeadLetter, error) {
+func (c *Client) letters(ctx context.Context, s wire.Subscription, ids []goredis.Z) ([]DeadLetter, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
@@ -137,16 +137,16 @@ func (c *Client) letters(ctx context.Context, s chain.Subscription, ids []goredi
 	return letters, nil
 }
 
-func readEntry(found []goredis.XMessage) (chain.Entry, string) {
+func readEntry(found []goredis.XMessage) (wire.Entry, string) {
 	if len(found) == 0 {
-		return chain.Entry{}, "the entry is gone from its stream"
+		return wire.Entry{}, "the entry is gone from its stream"
 	}
 	var fields []string
 	for name, value := range found[0].Values {
 		text, _ := value.(string)
 		fields = append(fields, name, text)
 	}
-	e, err := chain.ParseEntry(fields)
+	e, err := wire.ParseEntry(fields)
 	if err != nil {
 		return e, err.Error()
 	}
@@ -154,13 +154,13 @@ func readEntry(found []goredis.XMessage) (chain.Entry, string) {
 }
 
 // Redrive gives dead letters all their attempts again. It returns how many of these ids were dead.
-func (c *Client) Redrive(ctx context.Context, s chain.Subscription, ids []string) (int, error) {
+func (c *Client) Redrive(ctx context.Context, s wire.Subscription, ids []string) (int, error) {
 	n, err := redriveLua.Run(ctx, c.rdb, s.Keys(), anys(ids)...).Int()
 	return n, away("redrive dead letters of "+s.Stream, err)
 }
 
 // Purge throws dead letters away, and frees their Idempotency-Keys. It returns how many of these ids were dead.
-func (c *Client) Purge(ctx context.Context, s chain.Subscription, ids []string) (int, error) {
+func (c *Client) Purge(ctx context.Context, s wire.Subscription, ids []string) (int, error) {
 	keys, _ := counted(s)
 	n, err := purgeLua.Run(ctx, c.rdb, keys, append([]any{s.Group}, anys(ids)...)...).Int()
 	return n, away("purge dead letters of "+s.Stream, err)

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	goredis "github.com/redis/go-redis/v9"
 )
 
@@ -20,7 +20,7 @@ type Depth struct {
 }
 
 // Depths are those of several subscriptions, in their order.
-func (c *Client) Depths(ctx context.Context, subs []chain.Subscription) ([]Depth, error) {
+func (c *Client) Depths(ctx context.Context, subs []wire.Subscription) ([]Depth, error) {
 	depths, err := c.counts(ctx, subs)
 	if err != nil {
 		return nil, err
@@ -39,7 +39,7 @@ func (c *Client) Depths(ctx context.Context, subs []chain.Subscription) ([]Depth
 }
 
 // Waiting is how much of each of several subscriptions nobody has taken yet, in their order; with several groups, an upper bound.
-func (c *Client) Waiting(ctx context.Context, subs []chain.Subscription) ([]int, error) {
+func (c *Client) Waiting(ctx context.Context, subs []wire.Subscription) ([]int, error) {
 	depths, err := c.counts(ctx, subs)
 	if err != nil {
 		return nil, err
@@ -52,7 +52,7 @@ func (c *Client) Waiting(ctx context.Context, subs []chain.Subscription) ([]int,
 }
 
 // counts are depths without Oldest, in one round trip.
-func (c *Client) counts(ctx context.Context, subs []chain.Subscription) ([]Depth, error) {
+func (c *Client) counts(ctx context.Context, subs []wire.Subscription) ([]Depth, error) {
 	depths := make([]Depth, len(subs))
 	if len(subs) == 0 {
 		return depths, nil

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/redis"
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -14,7 +14,7 @@ import (
 func TestOldestIsTheFirstEntryThatWasNotTaken(t *testing.T) {
 	servers(t, func(t *testing.T, q queue) {
 		oldest := func() float64 {
-			d, err := q.Depths(t.Context(), []chain.Subscription{q.sub, redis.CallbacksOf(fn)})
+			d, err := q.Depths(t.Context(), []wire.Subscription{q.sub, redis.CallbacksOf(fn)})
 			require.NoError(t, err)
 			require.Zero(t, d[1], "a subscription that was never made")
 			return d[0].Oldest
@@ -24,7 +24,7 @@ func TestOldestIsTheFirstEntryThatWasNotTaken(t *testing.T) {
 			require.NoError(t, q.raw.XAdd(t.Context(), &goredis.XAddArgs{Stream: q.sub.Stream, ID: id, Values: []string{"body", "x"}}).Err())
 		}
 		waiting := func() int {
-			n, err := q.Waiting(t.Context(), []chain.Subscription{redis.CallbacksOf(fn), q.sub})
+			n, err := q.Waiting(t.Context(), []wire.Subscription{redis.CallbacksOf(fn), q.sub})
 			require.NoError(t, err)
 			require.Zero(t, n[0], "a subscription that was never made")
 			return n[1]

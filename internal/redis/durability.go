@@ -4,7 +4,7 @@ import (
 	"context"
 	"sync"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	goredis "github.com/redis/go-redis/v9"
 )
 
@@ -61,7 +61,7 @@ func (c *Client) Durability(ctx context.Context) Durability {
 func durabilityOf(ctx context.Context, rdb goredis.UniversalClient) Durability {
 	got, err := rdb.ConfigGet(ctx, "append*").Result()
 	switch {
-	case err != nil && (chain.IsAway(err) || ctx.Err() != nil):
+	case err != nil && (wire.IsUnavailable(err) || ctx.Err() != nil):
 		return unreached
 	case err != nil || got["appendonly"] == "": // a managed Redis may hide its configuration
 		return hidden

@@ -9,14 +9,14 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	goredis "github.com/redis/go-redis/v9"
 )
 
 // A Call is a call to queue.
 type Call struct {
-	chain.Entry
+	wire.Entry
 
 	// Key is the caller's Idempotency-Key, if it has one: the same call with the same key is queued once, and
 	// another call with it is refused. The call id has no part in it.
@@ -99,7 +99,7 @@ func (c *Client) Enqueue(ctx context.Context, n hearth.Name, call Call, limit he
 	} else {
 		cmd = c.together(keys[0]).run(ctx, enqueueLua, keys, args)
 	}
-	if key != "" && chain.IsAway(cmd.Err()) {
+	if key != "" && wire.IsUnavailable(cmd.Err()) {
 		cmd = enqueueLua.Run(ctx, c.rdb, keys, args...)
 	}
 	got, err := cmd.StringSlice()

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
 	goredis "github.com/redis/go-redis/v9"
@@ -17,7 +17,7 @@ import (
 
 // keyed is a call with an Idempotency-Key.
 func keyed(key, callID, body string) redis.Call {
-	return redis.Call{Key: key, Entry: chain.Entry{Body: []byte(body), CallID: callID, Method: "POST"}}
+	return redis.Call{Key: key, Entry: wire.Entry{Body: []byte(body), CallID: callID, Method: "POST"}}
 }
 
 // ask queues a call, or finds that it was queued before.
@@ -68,7 +68,7 @@ func TestOneCallIDForSeveralCalls(t *testing.T) {
 	servers(t, func(t *testing.T, q queue) {
 		ids := map[string]bool{}
 		for _, callback := range []string{"http://a/", "http://b/", "http://b/"} {
-			got := q.ask(redis.Call{Entry: chain.Entry{Body: []byte("x"), CallID: "c", Callback: callback}})
+			got := q.ask(redis.Call{Entry: wire.Entry{Body: []byte("x"), CallID: "c", Callback: callback}})
 			require.False(t, got.Before)
 			ids[got.ID] = true
 		}

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	goredis "github.com/redis/go-redis/v9"
 )
@@ -42,7 +42,7 @@ func (c *Client) SaveReplicas(ctx context.Context, f hearth.Function) error {
 
 // DeleteFunction forgets a function's spec, and tells all hearths that the instance by has done so. Its subscriptions are noted as left
 // until LeftBehind says otherwise, or it is saved again.
-func (c *Client) DeleteFunction(ctx context.Context, n hearth.Name, subs []chain.Subscription, by string) error {
+func (c *Client) DeleteFunction(ctx context.Context, n hearth.Name, subs []wire.Subscription, by string) error {
 	err := c.change(ctx, tellLua, "delete", n.String(), by, streamsOf(subs)).Err()
 	if err == nil {
 		c.RecordRemoved(n)
@@ -51,7 +51,7 @@ func (c *Client) DeleteFunction(ctx context.Context, n hearth.Name, subs []chain
 	return away("delete function "+n.Function, err)
 }
 
-func streamsOf(subs []chain.Subscription) string {
+func streamsOf(subs []wire.Subscription) string {
 	streams := make([]string, len(subs))
 	for i, s := range subs {
 		streams[i] = s.Stream
@@ -60,7 +60,7 @@ func streamsOf(subs []chain.Subscription) string {
 }
 
 // LeftBehind notes which subscriptions a removed function still has. Whoever calls it must have begun the function's change.
-func (c *Client) LeftBehind(ctx context.Context, n hearth.Name, subs []chain.Subscription) error {
+func (c *Client) LeftBehind(ctx context.Context, n hearth.Name, subs []wire.Subscription) error {
 	if len(subs) == 0 {
 		return away("forget function "+n.Function, c.rdb.HDel(ctx, keyRemoved, n.String()).Err())
 	}
@@ -68,20 +68,20 @@ func (c *Client) LeftBehind(ctx context.Context, n hearth.Name, subs []chain.Sub
 }
 
 // Removed are the functions that were removed and may have left subscriptions. What is no subscription of the function is left out.
-func (c *Client) Removed(ctx context.Context) (map[hearth.Name][]chain.Subscription, error) {
+func (c *Client) Removed(ctx context.Context) (map[hearth.Name][]wire.Subscription, error) {
 	found, err := c.rdb.HGetAll(ctx, keyRemoved).Result()
 	if err != nil {
 		return nil, away("read what removed functions have left", err)
 	}
-	all := map[hearth.Name][]chain.Subscription{}
+	all := map[hearth.Name][]wire.Subscription{}
 	for name, streams := range found {
 		n, err := hearth.ParseName(name)
 		if err != nil {
 			continue
 		}
 		for _, stream := range strings.Fields(streams) {
-			s := chain.Subscription{Stream: stream, Group: groupOf(n)}
-			if _, topic := chain.Topic(stream); topic || s == CallsOf(n) || s == CallbacksOf(n) {
+			s := wire.Subscription{Stream: stream, Group: groupOf(n)}
+			if _, topic := wire.Topic(stream); topic || s == CallsOf(n) || s == CallbacksOf(n) {
 				all[n] = append(all[n], s)
 			}
 		}
@@ -99,7 +99,7 @@ func (c *Client) Tell(ctx context.Context, n hearth.Name, by string) (id string,
 	return id, away("tell the other hearths", err)
 }
 
-func (c *Client) change(ctx context.Context, script *chain.Lua, what, name, by string, spec any) *goredis.Cmd {
+func (c *Client) change(ctx context.Context, script *wire.Lua, what, name, by string, spec any) *goredis.Cmd {
 	return script.Run(ctx, c.rdb, []string{keyFunctions, keyChanges, keyRemoved}, what, name, by, spec)
 }
 
@@ -108,7 +108,7 @@ type View struct {
 	Last          string // the id of the last change
 	Epoch         string // of Redis's memory; "" if it has none
 	Functions     map[hearth.Name]hearth.Function
-	Subscriptions []chain.Subscription
+	Subscriptions []wire.Subscription
 
 	// Unused are functions that have a record which is not used: nobody can tell whether they are deployed. Of those in Outdated it is
 	// an authentic one, but older than one that was seen.
@@ -225,7 +225,7 @@ func (w *Watch) AwaitChanges(ctx context.Context, after string) ([]Change, error
 }
 
 // Noted tells whether a subscription was made and not removed.
-func (c *Client) Noted(ctx context.Context, s chain.Subscription) (bool, error) {
+func (c *Client) Noted(ctx context.Context, s wire.Subscription) (bool, error) {
 	err := c.rdb.HGet(ctx, keySubscriptions, subscriptionField(s)).Err()
 	if errors.Is(err, goredis.Nil) {
 		return false, nil

@@ -5,8 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/record"
 	"github.com/hearthfaas/hearth/internal/redis"
@@ -26,7 +26,7 @@ var limit = hearth.QueueLimit{Length: 10_000, Bytes: 1 << 20}
 type queue struct {
 	*redis.Client
 	raw goredis.UniversalClient
-	sub chain.Subscription
+	sub wire.Subscription
 	t   *testing.T
 }
 
@@ -54,7 +54,7 @@ func open(t *testing.T, raw goredis.UniversalClient) queue {
 
 func (q queue) enqueue(body string) {
 	q.t.Helper()
-	_, err := q.Enqueue(q.t.Context(), fn, redis.Call{Entry: chain.Entry{Body: []byte(body), CallID: "c-" + body}}, limit)
+	_, err := q.Enqueue(q.t.Context(), fn, redis.Call{Entry: wire.Entry{Body: []byte(body), CallID: "c-" + body}}, limit)
 	require.NoError(q.t, err)
 }
 
@@ -93,7 +93,7 @@ func (q queue) letters() []redis.DeadLetter {
 // depth is without Oldest, which is another one each time.
 func (q queue) depth() redis.Depth {
 	q.t.Helper()
-	d, err := q.Depths(q.t.Context(), []chain.Subscription{q.sub})
+	d, err := q.Depths(q.t.Context(), []wire.Subscription{q.sub})
 	require.NoError(q.t, err)
 	d[0].Oldest = 0
 	return d[0]
@@ -118,7 +118,7 @@ func (q queue) empty() {
 
 func body(t *testing.T, d redis.Delivery) string {
 	t.Helper()
-	e, err := chain.ParseEntry(d.Fields)
+	e, err := wire.ParseEntry(d.Fields)
 	require.NoError(t, err)
 	return string(e.Body)
 }

@@ -3,7 +3,7 @@ package redis
 import (
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
@@ -28,19 +28,19 @@ func groupOf(n hearth.Name) string { return n.String() }
 func fnTag(n hearth.Name) string { return "{fn:" + n.String() + "}" }
 
 // CallsOf is the subscription of a function's own calls.
-func CallsOf(n hearth.Name) chain.Subscription {
-	return chain.Subscription{Stream: fnTag(n) + ".calls", Group: groupOf(n)}
+func CallsOf(n hearth.Name) wire.Subscription {
+	return wire.Subscription{Stream: fnTag(n) + ".calls", Group: groupOf(n)}
 }
 
 // CallbacksOf is the subscription of the callbacks of a function's own calls.
-func CallbacksOf(n hearth.Name) chain.Subscription {
-	return chain.Subscription{Stream: fnTag(n) + ".callbacks", Group: groupOf(n)}
+func CallbacksOf(n hearth.Name) wire.Subscription {
+	return wire.Subscription{Stream: fnTag(n) + ".callbacks", Group: groupOf(n)}
 }
 
-// TopicOf is a function's subscription to a topic. The topic must be one that chain.Stream takes.
-func TopicOf(n hearth.Name, topic string) chain.Subscription {
-	stream, _ := chain.Stream(topic)
-	return chain.Subscription{Stream: stream, Group: groupOf(n)}
+// TopicOf is a function's subscription to a topic. The topic must be one that wire.Stream takes.
+func TopicOf(n hearth.Name, topic string) wire.Subscription {
+	stream, _ := wire.Stream(topic)
+	return wire.Subscription{Stream: stream, Group: groupOf(n)}
 }
 
 // keyKeys is a hash: the calls of a function that came with an Idempotency-Key, by the hash of that. queue.lua says more.
@@ -72,4 +72,4 @@ func keyChanging(n hearth.Name) string { return "{hearth}:changing:" + n.String(
 // keyInstance is the lease of a hearth on its own name.
 func keyInstance(instance string) string { return "{hearth}:instance:" + instance }
 
-func subscriptionField(s chain.Subscription) string { return s.Stream + " " + s.Group }
+func subscriptionField(s wire.Subscription) string { return s.Stream + " " + s.Group }

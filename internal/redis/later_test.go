@@ -6,14 +6,14 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 )
 
-func (q queue) enqueueEntry(e chain.Entry) {
+func (q queue) enqueueEntry(e wire.Entry) {
 	q.t.Helper()
 	_, err := q.Enqueue(q.t.Context(), fn, redis.Call{Entry: e}, limit)
 	require.NoError(q.t, err)
@@ -22,10 +22,10 @@ func (q queue) enqueueEntry(e chain.Entry) {
 func TestDelayedCallIsNotTakenBeforeItsTime(t *testing.T) {
 	servers(t, func(t *testing.T, q queue) {
 		for i := range 3 {
-			q.enqueueEntry(chain.Entry{Body: fmt.Append(nil, "later ", i), CallID: "l", DeliverAt: time.Now().Add(time.Hour)})
+			q.enqueueEntry(wire.Entry{Body: fmt.Append(nil, "later ", i), CallID: "l", DeliverAt: time.Now().Add(time.Hour)})
 		}
 		q.enqueue("now")
-		q.enqueueEntry(chain.Entry{Body: []byte("past"), CallID: "p", DeliverAt: time.Now().Add(-time.Hour)})
+		q.enqueueEntry(wire.Entry{Body: []byte("past"), CallID: "p", DeliverAt: time.Now().Add(-time.Hour)})
 		b := q.take(2)
 		require.Len(t, b.Deliveries, 2, "those that wait for their time use up no room")
 		require.Equal(t, "now", body(t, b.Deliveries[0]))
@@ -50,7 +50,7 @@ func TestTimeThatCannotBeReadIsNoDelay(t *testing.T) {
 	servers(t, func(t *testing.T, q queue) {
 		for _, at := range []string{"soon", "-5", "inf", "1e300", "99999999999999999999"} {
 			require.NoError(t, q.raw.XAdd(t.Context(), &goredis.XAddArgs{Stream: q.sub.Stream, Values: []string{"body", "x", "deliver-at", at}}).Err())
-			_, err := chain.ParseEntry(q.one().Fields)
+			_, err := wire.ParseEntry(q.one().Fields)
 			require.ErrorContains(t, err, `field "deliver-at"`, "it is delivered, and its reader says what is wrong")
 		}
 	})
@@ -58,7 +58,7 @@ func TestTimeThatCannotBeReadIsNoDelay(t *testing.T) {
 
 func TestQueueIsBoundedInBytes(t *testing.T) {
 	servers(t, func(t *testing.T, q queue) {
-		call := redis.Call{Entry: chain.Entry{Body: make([]byte, 400), CallID: "c"}}
+		call := redis.Call{Entry: wire.Entry{Body: make([]byte, 400), CallID: "c"}}
 		enqueue := func() error {
 			_, err := q.Enqueue(t.Context(), fn, call, hearth.QueueLimit{Length: 100, Bytes: 1000})
 			return err
@@ -100,7 +100,7 @@ func TestQueueIsBoundedInBytes(t *testing.T) {
 func TestCancel(t *testing.T) {
 	servers(t, func(t *testing.T, q queue) {
 		for i := range 1100 { // more than one script looks at
-			q.enqueueEntry(chain.Entry{Body: []byte("x"), CallID: fmt.Sprint("call-", i%1099)})
+			q.enqueueEntry(wire.Entry{Body: []byte("x"), CallID: fmt.Sprint("call-", i%1099)})
 			if i == 99 {
 				q.take(50)
 			}
@@ -123,13 +123,13 @@ func TestCancel(t *testing.T) {
 		cancelled, _, err = q.Cancel(t.Context(), fn, third.Values["call-id"].(string), third.ID)
 		require.NoError(t, err)
 		require.Equal(t, []string{third.ID}, cancelled)
-		q.enqueueEntry(chain.Entry{Body: []byte("x"), CallID: "in its place"})
+		q.enqueueEntry(wire.Entry{Body: []byte("x"), CallID: "in its place"})
 
 		q.expire()
 		d := q.one()
 		_, err = q.Bury(t.Context(), q.sub, d, redis.Failure{Reason: "no"}, nil)
 		require.NoError(t, err)
-		e, err := chain.ParseEntry(d.Fields)
+		e, err := wire.ParseEntry(d.Fields)
 		require.NoError(t, err)
 		cancelled, dead, err = q.Cancel(t.Context(), fn, e.CallID, "")
 		require.NoError(t, err)

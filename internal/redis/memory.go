@@ -6,7 +6,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	goredis "github.com/redis/go-redis/v9"
 )
@@ -119,7 +119,7 @@ func (c *Client) makeRoom(ctx context.Context) bool {
 			continue
 		}
 		dropped, err := roomLua.Run(ctx, c.rdb, withCallbacks(n), s.Group).Int()
-		if err != nil && chain.IsAway(err) {
+		if err != nil && wire.IsUnavailable(err) {
 			break
 		}
 		did = did || dropped > 0

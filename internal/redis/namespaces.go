@@ -6,14 +6,14 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/openfaas/faas-provider/types"
 	goredis "github.com/redis/go-redis/v9"
 )
 
 var (
-	namespaceLua     = chain.NewLua(luaText("namespace"), false)
+	namespaceLua     = wire.NewLua(luaText("namespace"), false)
 	namespaceGoneLua = lua("namespace") // a full Redis must still forget
 )
 
@@ -111,7 +111,7 @@ func NoNamespace(name string) error {
 	return hearth.Errorf(hearth.NotFound, "there is no namespace %s: make it first (faas-cli namespace create %s)", name, name)
 }
 
-func (c *Client) namespace(ctx context.Context, script *chain.Lua, on goredis.Scripter, what string, ns types.FunctionNamespace) (done bool, functions, secrets int64, err error) {
+func (c *Client) namespace(ctx context.Context, script *wire.Lua, on goredis.Scripter, what string, ns types.FunctionNamespace) (done bool, functions, secrets int64, err error) {
 	text, err := json.Marshal(ns)
 	if err == nil && c.records.Key.IsZero() {
 		err = errNoKey

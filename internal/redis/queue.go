@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
@@ -18,13 +18,13 @@ import (
 var luaFiles embed.FS
 
 // lua reads a script that works on what is there, and puts before it what such scripts share.
-func lua(name string) *chain.Lua {
-	return chain.NewLua(chain.SettleLua+luaText("queue")+luaText(name), true)
+func lua(name string) *wire.Lua {
+	return wire.NewLua(wire.SettleLua+luaText("queue")+luaText(name), true)
 }
 
 // accepting is lua for a script that takes work on: a full Redis refuses it.
-func accepting(name string) *chain.Lua {
-	return chain.NewLua(chain.SettleLua+luaText("queue")+luaText(name), false)
+func accepting(name string) *wire.Lua {
+	return wire.NewLua(wire.SettleLua+luaText("queue")+luaText(name), false)
 }
 
 func luaText(name string) string {
@@ -52,7 +52,7 @@ var (
 	cancelLua      = lua("cancel")
 	clearLua       = lua("clear")
 	roomLua        = lua("room")
-	saveLua        = chain.NewLua(luaText("change"), false)
+	saveLua        = wire.NewLua(luaText("change"), false)
 	tellLua        = lua("change")
 	scaledLua      = lua("scaled")
 	lookLua        = lua("look")
@@ -119,7 +119,7 @@ type Holder struct {
 // ones. A lost answer leaves leases that nobody knows of, so this is never sent twice; Untake ends them.
 //
 // It returns ErrNoGroup if the group is not there.
-func (c *Client) Take(ctx context.Context, s chain.Subscription, n int, by Holder) (Batch, error) {
+func (c *Client) Take(ctx context.Context, s wire.Subscription, n int, by Holder) (Batch, error) {
 	keys, _ := counted(s)
 	return c.take(ctx, s, keys, n, by, "")
 }
@@ -129,7 +129,7 @@ func (c *Client) TakeCalls(ctx context.Context, name hearth.Name, n int, by Hold
 	return c.take(ctx, CallsOf(name), withCallbacks(name), n, by, callbackBytes)
 }
 
-func (c *Client) take(ctx context.Context, s chain.Subscription, keys []string, n int, by Holder, callbackBytes any) (Batch, error) {
+func (c *Client) take(ctx context.Context, s wire.Subscription, keys []string, n int, by Holder, callbackBytes any) (Batch, error) {
 	got, err := takeLua.Run(ctx, c.once, keys, s.Group, consumer, n, by.Lease.Milliseconds(), by.Instance, rand.Text(),
 		callbackBytes, by.Patience.Milliseconds()).Slice()
 	if err != nil {
@@ -156,12 +156,12 @@ func (c *Client) take(ctx context.Context, s chain.Subscription, keys []string, 
 // A Callback is a call to make once another was answered. Its subscription, CallbacksOf, must have been made.
 type Callback struct {
 	Of    hearth.Name
-	Entry chain.Entry
+	Entry wire.Entry
 }
 
 // counted are a subscription's keys, and those of what else is kept of it: its bytes, if it is of a function's own calls or of its
 // callbacks, and the Idempotency-Keys of calls. kind is how scripts tell them apart; "" is a topic, which has no limit.
-func counted(s chain.Subscription) (keys []string, kind string) {
+func counted(s wire.Subscription) (keys []string, kind string) {
 	n, err := hearth.ParseName(s.Group)
 	if err != nil {
 		return s.Keys(), ""
@@ -196,7 +196,7 @@ var errForeignToken = errors.New("the token is not known")
 
 // Settle ends a delivery that was answered, and queues its callback, if any, in the same step. done is false if it was
 // settled before; then no callback is queued.
-func (c *Client) Settle(ctx context.Context, s chain.Subscription, d Delivery, cb *Callback) (done bool, err error) {
+func (c *Client) Settle(ctx context.Context, s wire.Subscription, d Delivery, cb *Callback) (done bool, err error) {
 	results, err := c.settle(ctx, s, []Delivery{d}, cb)
 	if err != nil {
 		return false, err
@@ -209,7 +209,7 @@ func (c *Client) Settle(ctx context.Context, s chain.Subscription, d Delivery, c
 
 // SettleAll is Settle for several deliveries without callbacks, in one step. It returns an error if it could not be done for
 // one of them, and then has done it for the others.
-func (c *Client) SettleAll(ctx context.Context, s chain.Subscription, list []Delivery) error {
+func (c *Client) SettleAll(ctx context.Context, s wire.Subscription, list []Delivery) error {
 	results, err := c.settle(ctx, s, list, nil)
 	for i, r := range results {
 		if r < 0 {
@@ -219,7 +219,7 @@ func (c *Client) SettleAll(ctx context.Context, s chain.Subscription, list []Del
 	return err
 }
 
-func (c *Client) settle(ctx context.Context, s chain.Subscription, list []Delivery, cb *Callback) ([]int64, error) {
+func (c *Client) settle(ctx context.Context, s wire.Subscription, list []Delivery, cb *Callback) ([]int64, error) {
 	keys, kind := counted(s)
 	args := make([]any, 0, 3+4*len(list))
 	args = append(args, s.Group, kind, len(list))
@@ -245,7 +245,7 @@ type Failure struct {
 }
 
 // Retry gives a delivery back, to be taken again after a while, and notes why. held is false if somebody else holds it now.
-func (c *Client) Retry(ctx context.Context, s chain.Subscription, d Delivery, wait time.Duration, why Failure) (held bool, err error) {
+func (c *Client) Retry(ctx context.Context, s wire.Subscription, d Delivery, wait time.Duration, why Failure) (held bool, err error) {
 	line, err := json.Marshal(why)
 	if err != nil {
 		return false, err
@@ -254,24 +254,24 @@ func (c *Client) Retry(ctx context.Context, s chain.Subscription, d Delivery, wa
 }
 
 // Busy gives a delivery back that never reached the function. It counts as no attempt.
-func (c *Client) Busy(ctx context.Context, s chain.Subscription, d Delivery, wait time.Duration) (held bool, err error) {
+func (c *Client) Busy(ctx context.Context, s wire.Subscription, d Delivery, wait time.Duration) (held bool, err error) {
 	return c.giveBack(ctx, s, d, wait, "busy")
 }
 
 // BreakOff gives a delivery back whose call is broken off, since hearth ends. It counts as no attempt, but the function may
 // still commit.
-func (c *Client) BreakOff(ctx context.Context, s chain.Subscription, d Delivery) (held bool, err error) {
+func (c *Client) BreakOff(ctx context.Context, s wire.Subscription, d Delivery) (held bool, err error) {
 	return c.giveBack(ctx, s, d, 0, "broken")
 }
 
-func (c *Client) giveBack(ctx context.Context, s chain.Subscription, d Delivery, wait time.Duration, what string) (bool, error) {
+func (c *Client) giveBack(ctx context.Context, s wire.Subscription, d Delivery, wait time.Duration, what string) (bool, error) {
 	keys, _ := counted(s)
 	n, err := deferLua.Run(ctx, c.rdb, keys, s.Group, d.ID, d.Token, wait.Milliseconds(), what).Int()
 	return n == 1, away("give back "+d.ID+" of "+s.Stream, err)
 }
 
 // Bury gives a delivery up: it becomes a dead letter. The callback, if any, is told the last answer.
-func (c *Client) Bury(ctx context.Context, s chain.Subscription, d Delivery, why Failure, cb *Callback) (held bool, err error) {
+func (c *Client) Bury(ctx context.Context, s wire.Subscription, d Delivery, why Failure, cb *Callback) (held bool, err error) {
 	line, err := json.Marshal(why)
 	if err != nil {
 		return false, err
@@ -287,7 +287,7 @@ func (c *Client) Bury(ctx context.Context, s chain.Subscription, d Delivery, why
 
 // Untake gives back what an earlier Take leased whose answer was lost: all leases of an instance but those of the tokens that
 // it knows of. It counts as no attempt. There must be no Take of this instance under way.
-func (c *Client) Untake(ctx context.Context, s chain.Subscription, instance string, tokens []string) (int, error) {
+func (c *Client) Untake(ctx context.Context, s wire.Subscription, instance string, tokens []string) (int, error) {
 	args := []any{instance}
 	for _, t := range tokens {
 		args = append(args, t)
@@ -297,14 +297,14 @@ func (c *Client) Untake(ctx context.Context, s chain.Subscription, instance stri
 }
 
 // Reclaim ends all leases of an instance that is known to be dead: its own former life.
-func (c *Client) Reclaim(ctx context.Context, s chain.Subscription, instance string) (int, error) {
+func (c *Client) Reclaim(ctx context.Context, s wire.Subscription, instance string) (int, error) {
 	keys, _ := counted(s)
 	n, err := reclaimLua.Run(ctx, c.rdb, keys, instance).Int()
 	return n, away("reclaim leases of "+s.Stream, err)
 }
 
 // Sweep leases the entries that are pending and in none of the sets, and returns how many there were.
-func (c *Client) Sweep(ctx context.Context, s chain.Subscription, lease time.Duration) (int, error) {
+func (c *Client) Sweep(ctx context.Context, s wire.Subscription, lease time.Duration) (int, error) {
 	keys, _ := counted(s)
 	n, err := sweepLua.Run(ctx, c.rdb, keys, s.Group, lease.Milliseconds()).Int()
 	return n, away("sweep "+s.Stream, err)

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/redis"
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -158,7 +158,7 @@ func TestCallbackIsQueuedWithTheEnd(t *testing.T) {
 		to := redis.CallbacksOf(fn)
 		_, err := q.Subscribe(t.Context(), to)
 		require.NoError(t, err)
-		cb := &redis.Callback{Of: fn, Entry: chain.Entry{Body: []byte("answer"), Callback: "http://x/", Header: http.Header{"A": {"b"}}}}
+		cb := &redis.Callback{Of: fn, Entry: wire.Entry{Body: []byte("answer"), Callback: "http://x/", Header: http.Header{"A": {"b"}}}}
 		q.enqueue("x")
 		d := q.one()
 		for range 2 {
@@ -168,7 +168,7 @@ func TestCallbackIsQueuedWithTheEnd(t *testing.T) {
 		require.EqualValues(t, 1, q.raw.XLen(t.Context(), to.Stream).Val(), "once, although it was settled twice")
 		b, err := q.Take(t.Context(), to, 1, redis.Holder{Instance: "me", Lease: time.Minute})
 		require.NoError(t, err)
-		e, err := chain.ParseEntry(b.Deliveries[0].Fields)
+		e, err := wire.ParseEntry(b.Deliveries[0].Fields)
 		require.NoError(t, err)
 		require.Equal(t, cb.Entry, e)
 

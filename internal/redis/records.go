@@ -13,7 +13,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/record"
 )
@@ -249,21 +249,21 @@ func (c *Client) RecordRemoved(n hearth.Name) {
 }
 
 // wellFormed reports whether a subscription is one that the platform could have made.
-func wellFormed(s chain.Subscription) bool {
+func wellFormed(s wire.Subscription) bool {
 	n, err := hearth.ParseName(s.Group)
 	if err != nil || groupOf(n) != s.Group {
 		return false
 	}
-	topic, ok := chain.Topic(s.Stream)
+	topic, ok := wire.Topic(s.Stream)
 	return s == CallsOf(n) || s == CallbacksOf(n) || ok && !hearth.IsReservedTopic(topic)
 }
 
 // subscriptionsOf reads the fields of subscriptions.
-func (c *Client) subscriptionsOf(fields []string) (subs []chain.Subscription, bad map[string]error) {
+func (c *Client) subscriptionsOf(fields []string) (subs []wire.Subscription, bad map[string]error) {
 	bad = map[string]error{}
 	for _, field := range fields {
 		stream, group, _ := strings.Cut(field, " ")
-		s := chain.Subscription{Stream: stream, Group: group}
+		s := wire.Subscription{Stream: stream, Group: group}
 		if !wellFormed(s) {
 			bad[field] = errors.New("no function can have it")
 			continue

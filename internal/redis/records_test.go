@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/record"
 	"github.com/hearthfaas/hearth/internal/redis"
@@ -206,7 +206,7 @@ func TestASubscriptionThatNoFunctionCanHaveIsNotUsed(t *testing.T) {
 		require.NoError(t, raw.HSet(t.Context(), "{hearth}:subscriptions", field, 1).Err())
 	}
 	require.NoError(t, raw.HSet(t.Context(), "{hearth}:subscriptions", "{shop}.opened oven.openfaas-fn", 1).Err())
-	want := []chain.Subscription{q.sub, {Stream: "{shop}.opened", Group: "oven.openfaas-fn"}}
+	want := []wire.Subscription{q.sub, {Stream: "{shop}.opened", Group: "oven.openfaas-fn"}}
 	subs, err := q.Subscriptions(t.Context())
 	require.NoError(t, err)
 	require.ElementsMatch(t, want, subs)

@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
 	goredis "github.com/redis/go-redis/v9"
@@ -25,9 +25,9 @@ func TestLostGroupIsSaidAndNotMadeAnewByTaking(t *testing.T) {
 		q.raw.Del(t.Context(), q.sub.Stream)
 		_, err = q.Take(t.Context(), q.sub, 1, redis.Holder{Instance: "me", Lease: time.Minute})
 		require.ErrorIs(t, err, redis.ErrNoGroup)
-		all, err := q.SubscribeAll(t.Context(), []chain.Subscription{q.sub, redis.TopicOf(fn, "a.b")})
+		all, err := q.SubscribeAll(t.Context(), []wire.Subscription{q.sub, redis.TopicOf(fn, "a.b")})
 		require.NoError(t, err)
-		require.Equal(t, []chain.Subscription{q.sub}, all)
+		require.Equal(t, []wire.Subscription{q.sub}, all)
 	})
 }
 
@@ -108,7 +108,7 @@ func TestFunctionSpecs(t *testing.T) {
 		kept := func() (hearth.Function, bool) {
 			all, err := q.Look(t.Context())
 			require.NoError(t, err)
-			require.Equal(t, []chain.Subscription{q.sub}, all.Subscriptions)
+			require.Equal(t, []wire.Subscription{q.sub}, all.Subscriptions)
 			one, err := q.LookAt(t.Context(), f.Name())
 			require.NoError(t, err)
 			require.Equal(t, all.Functions, one.Functions)
@@ -178,7 +178,7 @@ func TestFullRedisDrainsAndAcceptsNothing(t *testing.T) {
 		q.enqueue(fmt.Sprint(i))
 	}
 	full.Fill(t)
-	_, err := q.Enqueue(t.Context(), fn, redis.Call{Entry: chain.Entry{Body: []byte("x")}}, limit)
+	_, err := q.Enqueue(t.Context(), fn, redis.Call{Entry: wire.Entry{Body: []byte("x")}}, limit)
 	require.Equal(t, hearth.Unavailable, hearth.CodeOf(err), err)
 	require.ErrorContains(t, err, "full")
 	lost, err := q.Subscribe(t.Context(), q.sub) // as a hearth does that starts, and that must empty it

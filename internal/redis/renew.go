@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	goredis "github.com/redis/go-redis/v9"
 )
 
@@ -15,7 +15,7 @@ const maxRenewed = 256
 
 // Leases are those of one subscription that a holder has.
 type Leases struct {
-	Of         chain.Subscription
+	Of         wire.Subscription
 	Length     time.Duration // from the renewal on
 	Deliveries []Delivery
 }

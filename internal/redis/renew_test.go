@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
 	goredis "github.com/redis/go-redis/v9"
@@ -186,7 +186,7 @@ func BenchmarkRenew(b *testing.B) {
 	var all []redis.Leases
 	for i := range 20 {
 		sub := redis.CallsOf(hearth.Name{Function: fmt.Sprint("f", i), Namespace: "openfaas-fn"})
-		_, err := c.SubscribeAll(b.Context(), []chain.Subscription{sub})
+		_, err := c.SubscribeAll(b.Context(), []wire.Subscription{sub})
 		require.NoError(b, err)
 		for range 50 {
 			raw.XAdd(b.Context(), &goredis.XAddArgs{Stream: sub.Stream, Values: []string{"body", "b"}})

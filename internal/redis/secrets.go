@@ -3,11 +3,11 @@ package redis
 import (
 	"context"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 )
 
 var (
-	secretLua     = chain.NewLua(luaText("secret"), false)
+	secretLua     = wire.NewLua(luaText("secret"), false)
 	secretGoneLua = lua("secret") // a full Redis must still forget
 	secretsLua    = lua("secrets")
 )
@@ -50,7 +50,7 @@ func (c *Client) DeleteSecret(ctx context.Context, name, by string) (found bool,
 	return done, away("delete the secret "+name, err)
 }
 
-func (c *Client) secret(ctx context.Context, script *chain.Lua, what, name, by, sealed string) (done bool, err error) {
+func (c *Client) secret(ctx context.Context, script *wire.Lua, what, name, by, sealed string) (done bool, err error) {
 	done, err = script.Run(ctx, c.rdb, []string{keySecrets, keyChanges}, what, name, by, sealed).Bool()
 	return done, away(what+" the secret "+name, err)
 }

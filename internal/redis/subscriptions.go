@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	goredis "github.com/redis/go-redis/v9"
 )
 
@@ -15,8 +15,8 @@ import (
 var entryID = regexp.MustCompile(`^\d{1,20}-\d{1,20}$`)
 
 // Subscribe is SubscribeAll for one.
-func (c *Client) Subscribe(ctx context.Context, s chain.Subscription) (lost bool, err error) {
-	all, err := c.SubscribeAll(ctx, []chain.Subscription{s})
+func (c *Client) Subscribe(ctx context.Context, s wire.Subscription) (lost bool, err error) {
+	all, err := c.SubscribeAll(ctx, []wire.Subscription{s})
 	return len(all) > 0, err
 }
 
@@ -25,7 +25,7 @@ func (c *Client) Subscribe(ctx context.Context, s chain.Subscription) (lost bool
 // made anew, since a deployment asks for it, but messages that they had settled, and that wait for another group, are
 // delivered again. Say so loudly. Where all groups are there nothing is written, so a hearth can start while Redis is full, and
 // empty it.
-func (c *Client) SubscribeAll(ctx context.Context, subs []chain.Subscription) (lost []chain.Subscription, err error) {
+func (c *Client) SubscribeAll(ctx context.Context, subs []wire.Subscription) (lost []wire.Subscription, err error) {
 	if len(subs) == 0 {
 		return nil, nil
 	}
@@ -83,7 +83,7 @@ func (c *Client) SubscribeAll(ctx context.Context, subs []chain.Subscription) (l
 // Unsubscribe removes a subscription, if it has settled all that is on its stream. done is false if not. With force it is
 // removed with all that it has. How far it had read is noted, in case it is made again while another group still has
 // messages that this one is done with.
-func (c *Client) Unsubscribe(ctx context.Context, s chain.Subscription, force bool) (done bool, err error) {
+func (c *Client) Unsubscribe(ctx context.Context, s wire.Subscription, force bool) (done bool, err error) {
 	all := "0"
 	if force {
 		all = "1"
@@ -111,7 +111,7 @@ func (c *Client) Unsubscribe(ctx context.Context, s chain.Subscription, force bo
 }
 
 // Subscriptions are all that were made and not removed.
-func (c *Client) Subscriptions(ctx context.Context) ([]chain.Subscription, error) {
+func (c *Client) Subscriptions(ctx context.Context) ([]wire.Subscription, error) {
 	fields, err := c.rdb.HKeys(ctx, keySubscriptions).Result()
 	if err != nil {
 		return nil, away("list subscriptions", err)

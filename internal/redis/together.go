@@ -5,7 +5,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	goredis "github.com/redis/go-redis/v9"
 )
 
@@ -27,7 +27,7 @@ type together struct {
 // A job is one caller's script.
 type job struct {
 	ctx  context.Context
-	lua  *chain.Lua
+	lua  *wire.Lua
 	keys []string
 	args []any
 	cmd  *goredis.Cmd
@@ -46,7 +46,7 @@ func (c *Client) together(key string) *together {
 }
 
 // run runs a script with others. It returns when Redis has answered, or ctx has ended: then the script may run yet.
-func (t *together) run(ctx context.Context, lua *chain.Lua, keys []string, args []any) *goredis.Cmd {
+func (t *together) run(ctx context.Context, lua *wire.Lua, keys []string, args []any) *goredis.Cmd {
 	j := &job{ctx: ctx, lua: lua, keys: keys, args: args, done: make(chan struct{})}
 	t.mu.Lock()
 	t.waiting = append(t.waiting, j)

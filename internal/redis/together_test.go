@@ -6,8 +6,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
 	goredis "github.com/redis/go-redis/v9"
@@ -30,7 +30,7 @@ func callsThatComeTogether(t *testing.T, q queue) {
 	var callers sync.WaitGroup
 	for i := range 300 {
 		callers.Go(func() {
-			call := redis.Call{Entry: chain.Entry{Body: []byte("x"), CallID: fmt.Sprint(i)}}
+			call := redis.Call{Entry: wire.Entry{Body: []byte("x"), CallID: fmt.Sprint(i)}}
 			if i%10 == 0 {
 				call.Key = "one key for all"
 			}

@@ -7,10 +7,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 )
 
-var usageLua = chain.NewLua(luaText("usage"), false) // a full Redis refuses it
+var usageLua = wire.NewLua(luaText("usage"), false) // a full Redis refuses it
 
 // maxUsage is how many values one script keeps: it must not hold others up, and Lua passes on no more than some thousands.
 const maxUsage = 500

@@ -17,7 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	goredis "github.com/redis/go-redis/v9"
 )
@@ -77,7 +77,7 @@ func OpenUsers(ctx context.Context, c *Client, own string, log *slog.Logger) (*U
 		}
 		return server.Do(ctx, "ACL", "DELUSER", probe).Err()
 	})
-	if chain.IsAway(err) {
+	if wire.IsUnavailable(err) {
 		return nil, away("make a user", err)
 	}
 	if err != nil {
@@ -118,7 +118,7 @@ func (c *Client) eachServer(ctx context.Context, do func(context.Context, *gored
 		return do(ctx, c.single)
 	}
 	return c.cluster.ForEachShard(ctx, func(ctx context.Context, server *goredis.Client) error {
-		if err := do(ctx, server); !chain.IsAway(err) {
+		if err := do(ctx, server); !wire.IsUnavailable(err) {
 			return err
 		}
 		return nil
@@ -190,7 +190,7 @@ func (s *Users) rules(f hearth.Function) []string {
 	databases := map[string]bool{}
 	for _, value := range f.EnvVars {
 		if found, ok := s.restricted(f.Name(), value); ok {
-			one, _, err := chain.ParseURL(found)
+			one, _, err := wire.ParseURL(found)
 			if err == nil && one != nil {
 				databases[fmt.Sprint(one.DB)] = true
 			}

@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	goredis "github.com/redis/go-redis/v9"
 )
 
@@ -36,7 +36,7 @@ func (c *Client) WatchKey(stream string) string {
 	if c.cluster == nil {
 		return ""
 	}
-	return chain.Tag(stream)
+	return wire.Tag(stream)
 }
 
 // NewWatch makes one for the streams of a WatchKey; where all streams have the same, for some of them, by a key that the caller may
@@ -140,7 +140,7 @@ func (w *Watch) Interrupt(ctx context.Context) {
 }
 
 // Position is where a group has read to.
-func (c *Client) Position(ctx context.Context, s chain.Subscription) (string, error) {
+func (c *Client) Position(ctx context.Context, s wire.Subscription) (string, error) {
 	groups, err := c.rdb.XInfoGroups(ctx, s.Stream).Result()
 	if err != nil {
 		return "", away("look at "+s.Stream, err)

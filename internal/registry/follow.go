@@ -5,7 +5,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
 )
@@ -349,7 +349,7 @@ func (r *Registry) tidy(ctx context.Context, n hearth.Name, e *entry) error {
 	if err := r.catchUp(ctx, n, e); err != nil || !e.gone { // another hearth may have deployed it meanwhile
 		return err
 	}
-	var stay []chain.Subscription
+	var stay []wire.Subscription
 	for _, s := range left {
 		done, err := r.cfg.Queue.Unsubscribe(ctx, s, false)
 		if err != nil {
@@ -373,7 +373,7 @@ func (r *Registry) tidy(ctx context.Context, n hearth.Name, e *entry) error {
 
 // leaveBehind notes the subscriptions that a removed function has left, here and for the hearth that comes after this one. Its change must
 // have begun.
-func (r *Registry) leaveBehind(ctx context.Context, n hearth.Name, subs []chain.Subscription) {
+func (r *Registry) leaveBehind(ctx context.Context, n hearth.Name, subs []wire.Subscription) {
 	r.mu.Lock()
 	if len(subs) == 0 {
 		delete(r.left, n)
@@ -387,7 +387,7 @@ func (r *Registry) leaveBehind(ctx context.Context, n hearth.Name, subs []chain.
 }
 
 // noteLeft adds to what a removed function has left.
-func (r *Registry) noteLeft(n hearth.Name, s chain.Subscription) {
+func (r *Registry) noteLeft(n hearth.Name, s wire.Subscription) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if !slices.Contains(r.left[n], s) {

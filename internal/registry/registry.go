@@ -40,7 +40,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/autoscale"
 	"github.com/hearthfaas/hearth/internal/cron"
 	"github.com/hearthfaas/hearth/internal/dispatch"
@@ -93,11 +93,11 @@ type Registry struct {
 
 	mu        sync.RWMutex
 	functions map[hearth.Name]*entry
-	epoch     string                               // of the Redis that we know
-	left      map[hearth.Name][]chain.Subscription // what functions that were removed here have left
-	drains    map[hearth.Name]*drain               // functions that were removed and still have calls or replicas here: the last of each name
-	finishing map[hearth.Name]bool                 // functions that were removed, and whose callbacks are delivered here
-	looking   map[hearth.Name]bool                 // functions that are about to be looked at
+	epoch     string                              // of the Redis that we know
+	left      map[hearth.Name][]wire.Subscription // what functions that were removed here have left
+	drains    map[hearth.Name]*drain              // functions that were removed and still have calls or replicas here: the last of each name
+	finishing map[hearth.Name]bool                // functions that were removed, and whose callbacks are delivered here
+	looking   map[hearth.Name]bool                // functions that are about to be looked at
 	stopped   bool
 	stopping  chan struct{} // closed with stopped
 
@@ -122,7 +122,7 @@ func New(cfg Config) *Registry {
 	if cfg.KeepByHand == 0 {
 		cfg.KeepByHand = autoscale.DefaultStable
 	}
-	r := &Registry{cfg: cfg, watch: cfg.Queue.WatchChanges(), functions: map[hearth.Name]*entry{}, left: map[hearth.Name][]chain.Subscription{},
+	r := &Registry{cfg: cfg, watch: cfg.Queue.WatchChanges(), functions: map[hearth.Name]*entry{}, left: map[hearth.Name][]wire.Subscription{},
 		drains: map[hearth.Name]*drain{}, finishing: map[hearth.Name]bool{}, looking: map[hearth.Name]bool{}, stopping: make(chan struct{})}
 	r.ctx, r.abort = context.WithCancel(context.Background())
 	return r
@@ -325,7 +325,7 @@ func (r *Registry) apply(ctx context.Context, e *entry, f hearth.Function) error
 
 // unsubscribe removes subscriptions but for those that are kept. One that has messages stays unless force is set; then its
 // messages stay on the stream, and are delivered if somebody subscribes again. It returns those that stayed.
-func (r *Registry) unsubscribe(ctx context.Context, subs, keep []dispatch.Subscription, force bool) (stayed []chain.Subscription) {
+func (r *Registry) unsubscribe(ctx context.Context, subs, keep []dispatch.Subscription, force bool) (stayed []wire.Subscription) {
 	for _, s := range subs {
 		if slices.Contains(keep, s) {
 			continue

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
@@ -36,14 +36,14 @@ func (r *Registry) Start(ctx context.Context) error {
 	}
 	functions := maps.Clone(r.functions)
 	r.mu.Unlock()
-	var wanted []chain.Subscription
+	var wanted []wire.Subscription
 	for _, e := range functions {
 		wanted = append(wanted, bare(r.subscriptions(e.spec, e.callbacks))...)
 	}
 	lost, err := r.cfg.Queue.SubscribeAll(ctx, wanted)
 	if err != nil && hearth.CodeOf(err) != hearth.Unavailable { // one of them: the others must not suffer for it
 		for _, s := range wanted {
-			some, err := r.cfg.Queue.SubscribeAll(ctx, []chain.Subscription{s})
+			some, err := r.cfg.Queue.SubscribeAll(ctx, []wire.Subscription{s})
 			if hearth.CodeOf(err) == hearth.Unavailable {
 				return err
 			} else if err != nil {
@@ -126,15 +126,15 @@ func (r *Registry) finishCallbacks(n hearth.Name) {
 	r.cfg.Dispatch.Set(f, []dispatch.Subscription{{Subscription: redis.CallbacksOf(n)}})
 }
 
-func bare(subs []dispatch.Subscription) []chain.Subscription {
-	list := make([]chain.Subscription, len(subs))
+func bare(subs []dispatch.Subscription) []wire.Subscription {
+	list := make([]wire.Subscription, len(subs))
 	for i, s := range subs {
 		list[i] = s.Subscription
 	}
 	return list
 }
 
-func (r *Registry) warnLost(lost []chain.Subscription) {
+func (r *Registry) warnLost(lost []wire.Subscription) {
 	for _, s := range lost {
 		r.cfg.Log.Error("a consumer group was lost from Redis and is made anew: messages that it had settled, and that another group still waits for, are delivered again",
 			"queue", s.String())

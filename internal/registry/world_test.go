@@ -17,8 +17,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/autoscale"
 	"github.com/hearthfaas/hearth/internal/cron"
 	"github.com/hearthfaas/hearth/internal/dispatch"
@@ -120,10 +120,10 @@ func (w *world) id(kind string) string {
 }
 
 // enqueue accepts a call of a function, which changes may make another one.
-func (w *world) enqueue(n hearth.Name, changes ...func(*chain.Entry)) (id string) {
+func (w *world) enqueue(n hearth.Name, changes ...func(*wire.Entry)) (id string) {
 	w.t.Helper()
 	id = w.id("call")
-	e := chain.Entry{Body: []byte(id), CallID: id}
+	e := wire.Entry{Body: []byte(id), CallID: id}
 	for _, c := range changes {
 		c(&e)
 	}
@@ -143,10 +143,10 @@ func (w *world) enqueue(n hearth.Name, changes ...func(*chain.Entry)) (id string
 }
 
 // later is a call's time that does not come in a test.
-func later(e *chain.Entry) { e.DeliverAt = time.Now().Add(time.Hour) }
+func later(e *wire.Entry) { e.DeliverAt = time.Now().Add(time.Hour) }
 
 // withCallback lets a call have its answer told.
-func (w *world) withCallback(e *chain.Entry) { e.Callback = w.site.URL + "/callback" }
+func (w *world) withCallback(e *wire.Entry) { e.Callback = w.site.URL + "/callback" }
 
 // instance is one hearth, as far as the registry is concerned.
 type instance struct {
@@ -321,7 +321,7 @@ func (i *instance) agrees() string {
 	if err != nil {
 		return err.Error()
 	}
-	var wanted []chain.Subscription
+	var wanted []wire.Subscription
 	for _, n := range names {
 		f, deployed := v.Functions[n]
 		if !deployed {
@@ -343,8 +343,8 @@ func (i *instance) agrees() string {
 	return i.w.subscribed(v, wanted)
 }
 
-func subscriptionsOf(f hearth.Function) []chain.Subscription {
-	subs := []chain.Subscription{redis.CallsOf(f.Name())}
+func subscriptionsOf(f hearth.Function) []wire.Subscription {
+	subs := []wire.Subscription{redis.CallsOf(f.Name())}
 	for _, t := range f.Topics() {
 		subs = append(subs, redis.TopicOf(f.Name(), t))
 	}
@@ -407,7 +407,7 @@ func (i *instance) scheduled(n hearth.Name, want string) string {
 }
 
 // forgot tells what is left of a function that is not deployed, besides what it was accepted for.
-func (i *instance) forgot(n hearth.Name, removed map[hearth.Name][]chain.Subscription) string {
+func (i *instance) forgot(n hearth.Name, removed map[hearth.Name][]wire.Subscription) string {
 	if _, ok := i.Function(n); ok {
 		return fmt.Sprintf("%s is deployed here, and not in Redis", n)
 	}
@@ -432,13 +432,13 @@ func (i *instance) forgot(n hearth.Name, removed map[hearth.Name][]chain.Subscri
 }
 
 // filled tells whether a stream has entries.
-func (w *world) filled(s chain.Subscription) bool {
+func (w *world) filled(s wire.Subscription) bool {
 	return w.raw.XLen(context.Background(), s.Stream).Val() > 0
 }
 
 // subscribed tells in which way the subscriptions are not those of the functions, and those with entries that
 // removed ones have left.
-func (w *world) subscribed(v redis.View, wanted []chain.Subscription) string {
+func (w *world) subscribed(v redis.View, wanted []wire.Subscription) string {
 	for _, s := range wanted {
 		if !slices.Contains(v.Subscriptions, s) {
 			return fmt.Sprintf("there is no subscription %v", s)

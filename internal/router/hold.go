@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/backlog"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/tracing"
@@ -268,7 +268,7 @@ func (fn *route) avoid(t *target, d time.Duration) {
 // again tells whether a call is made again that did not run: no process of its replica has accepted it; or the replica has refused
 // it, as it is full with a call that we think is over. It is held like others that find no replica, or all of them full.
 func (fn *route) again(t *target, res *upstream.Response, req *http.Request, last time.Time) bool {
-	full := res.StatusCode == http.StatusTooManyRequests && res.Header.Get(chain.HeaderInternal) != ""
+	full := res.StatusCode == http.StatusTooManyRequests && res.Header.Get(wire.HeaderInternal) != ""
 	if !full && !backlog.NotTaken(res.StatusCode, res.Header) || !time.Now().Before(last) {
 		return false
 	}

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/router"
 	"github.com/stretchr/testify/require"
@@ -278,8 +278,8 @@ func TestCallThatWasLeftStillFills(t *testing.T) {
 		header string
 		status int
 	}{
-		"a caller has left":          {true, chain.HeaderInternal, http.StatusOK},
-		"nobody has left":            {false, chain.HeaderInternal, http.StatusTooManyRequests},
+		"a caller has left":          {true, wire.HeaderInternal, http.StatusOK},
+		"nobody has left":            {false, wire.HeaderInternal, http.StatusTooManyRequests},
 		"the function's own refusal": {true, "X-Other", http.StatusTooManyRequests},
 	}
 	for name, tt := range tests {

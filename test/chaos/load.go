@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/bakery"
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -68,7 +68,7 @@ func (l *load) called(_ http.ResponseWriter, r *http.Request) {
 	}
 	l.b.mu.Lock()
 	defer l.b.mu.Unlock()
-	l.b.callbacks[r.Header.Get(chain.HeaderCallID)]++
+	l.b.callbacks[r.Header.Get(wire.HeaderCallID)]++
 }
 
 // begin lets the clients ask until asking ends, and go on with what they have begun until ctx does.
@@ -184,7 +184,7 @@ func (l *load) probe(ctx context.Context, r *rand.Rand, c *call) {
 		c.Callback = c.Callback && c.Kind == delayed
 	case identified:
 		header.Set("Idempotency-Key", l.key(c))
-		header.Set(chain.HeaderCallID, fmt.Sprintf("chaos-%d", l.w.cfg.Seed))
+		header.Set(wire.HeaderCallID, fmt.Sprintf("chaos-%d", l.w.cfg.Seed))
 		c.Callback = false // which one it is of, its call id would not tell
 	default:
 		if c.Callback {
@@ -196,7 +196,7 @@ func (l *load) probe(ctx context.Context, r *rand.Rand, c *call) {
 		case err != nil:
 			l.b.close(c, unknown, err.Error())
 		case a.status == http.StatusAccepted:
-			c.CallID = a.header.Get(chain.HeaderCallID)
+			c.CallID = a.header.Get(wire.HeaderCallID)
 			l.b.close(c, accepted, "")
 		case a.status == http.StatusServiceUnavailable || a.status == http.StatusTooManyRequests ||
 			a.status == http.StatusNotFound && a.again():
@@ -249,7 +249,7 @@ func (l *load) until(ctx context.Context, r *rand.Rand, c *call, path string, he
 			l.b.close(c, unknown, err.Error())
 		case a.status == http.StatusOK || a.status == http.StatusAccepted:
 			if c.Kind != order {
-				c.CallID = a.header.Get(chain.HeaderCallID)
+				c.CallID = a.header.Get(wire.HeaderCallID)
 			}
 			l.b.close(c, accepted, "")
 			return a
@@ -288,11 +288,11 @@ func patience(r *rand.Rand) time.Duration {
 func (l *load) message(ctx context.Context, c *call) {
 	c.body, c.Tries = strconv.Itoa(c.N), 1
 	body, _ := json.Marshal(map[string]string{"n": c.body})
-	stream, _ := chain.Stream("chaos.work")
+	stream, _ := wire.Stream("chaos.work")
 	ctx, cancel := context.WithTimeout(ctx, patient)
 	defer cancel()
 	id, err := l.w.rdb.XAdd(ctx, &redis.XAddArgs{Stream: stream,
-		Values: []any{chain.FieldBody, body}}).Result()
+		Values: []any{wire.FieldBody, body}}).Result()
 	switch {
 	case err == nil:
 		c.CallID = id

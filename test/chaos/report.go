@@ -16,17 +16,17 @@ type report struct {
 	Settled  float64 `json:"settled_s"`  // from the end of the faults until nothing was under way
 	Hearths  int     `json:"hearths"`
 	// calls are counted with the fault that began last before they were asked
-	Kinds    []row       `json:"faults"`
-	Total    row         `json:"total"`
-	Orders   int         `json:"orders"` // that were accepted
-	Redriven int         `json:"redriven"`
-	Refused  int         `json:"refused"`
-	RanStill int         `json:"refused_and_ran"` // of those: a connection broke while they were asked
-	Unknown  int         `json:"unknown"`         // they got no answer
-	Taken    int         `json:"taken_back"`      // they were for later, and were cancelled
-	Wrong    []string    `json:"wrong"`
-	Notes    []string    `json:"notes"`
-	Memory   []sample    `json:"memory,omitempty"` // of a soak
+	Kinds    []row    `json:"faults"`
+	Total    row      `json:"total"`
+	Orders   int      `json:"orders"` // that were accepted
+	Redriven int      `json:"redriven"`
+	Refused  int      `json:"refused"`
+	RanStill int      `json:"refused_and_ran"` // of those: a connection broke while they were asked
+	Unknown  int      `json:"unknown"`         // they got no answer
+	Taken    int      `json:"taken_back"`      // they were for later, and were cancelled
+	Wrong    []string `json:"wrong"`
+	Notes    []string `json:"notes"`
+	Memory   []sample `json:"memory,omitempty"` // of a soak
 
 	// Of deliveries that an instance held when it was killed: from its death until another instance had them, and from its
 	// restart until it had them itself.

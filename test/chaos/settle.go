@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/bakery"
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 )
 
 // A depth is what hearth queues tells of a queue.
@@ -293,7 +293,7 @@ func (w *world) readRemains(ctx context.Context) {
 	}
 	for _, text := range subs {
 		stream, group, _ := strings.Cut(text, " ")
-		keys := chain.Subscription{Stream: stream, Group: group}.Keys()
+		keys := wire.Subscription{Stream: stream, Group: group}.Keys()
 		n, err := w.rdb.XLen(ctx, keys[0]).Result()
 		left, e := w.rdb.Exists(ctx, keys[1:]...).Result()
 		if strings.HasSuffix(stream, ".calls") {

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 )
 
 const (
@@ -79,7 +79,7 @@ func (w *world) sample(ctx context.Context) (s sample, err error) {
 	counted := map[string]bool{}
 	for _, text := range subs {
 		stream, group, _ := strings.Cut(text, " ")
-		keys := chain.Subscription{Stream: stream, Group: group}.Keys()
+		keys := wire.Subscription{Stream: stream, Group: group}.Keys()
 		for _, key := range keys {
 			if !counted[key] {
 				counted[key] = true

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -22,7 +22,7 @@ type takeover struct {
 
 // A leased is a delivery that a dead instance held.
 type leased struct {
-	sub   chain.Subscription
+	sub   wire.Subscription
 	id    string
 	token string
 }
@@ -77,7 +77,7 @@ func (w *world) leasedBy(ctx context.Context, prefix string) (held []leased, err
 	}
 	for _, text := range subs {
 		stream, group, _ := strings.Cut(text, " ")
-		sub := chain.Subscription{Stream: stream, Group: group}
+		sub := wire.Subscription{Stream: stream, Group: group}
 		ids, err := w.rdb.ZRange(ctx, sub.Keys()[1], 0, -1).Result()
 		if err != nil {
 			return nil, err

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	handler "github.com/openfaas/templates-sdk/go-http"
 )
 
@@ -56,7 +57,7 @@ func call(w http.ResponseWriter, req *http.Request, r *role) (handler.Response, 
 		w.WriteHeader(http.StatusBadRequest)
 		return handler.Response{}, false
 	}
-	for _, name := range chain.DeliveryHeaders {
+	for _, name := range wire.DeliveryHeaders {
 		req.Header.Del(name)
 	}
 	request := handler.Request{

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	handler "github.com/openfaas/templates-sdk/go-http"
 	"github.com/redis/go-redis/v9"
 )
@@ -32,7 +32,7 @@ const (
 
 // start begins to take messages, first those that this copy had when it ended.
 func (r *role) start(ctx context.Context, rdb redis.UniversalClient, who string) (err error) {
-	if r.stream, err = chain.Stream(r.topic); err != nil {
+	if r.stream, err = wire.Stream(r.topic); err != nil {
 		return err
 	}
 	r.room = make(chan struct{}, r.atOnce)
@@ -72,7 +72,7 @@ func (r *role) take(ctx context.Context, rdb redis.UniversalClient, who, from st
 	}).Result()
 	if err == nil && len(got[0].Messages) > 0 {
 		m := got[0].Messages[0]
-		body, _ := m.Values[chain.FieldBody].(string)
+		body, _ := m.Values[wire.FieldBody].(string)
 		go func() {
 			defer func() { <-r.room }()
 			r.do(ctx, m.ID, []byte(body))
@@ -90,7 +90,7 @@ func (r *role) take(ctx context.Context, rdb redis.UniversalClient, who, from st
 // call again, there is room for another.
 func (r *role) do(ctx context.Context, id string, body []byte) {
 	header := http.Header{}
-	chain.Delivery{Topic: r.topic, Group: r.name, ID: id, Attempt: 1}.SetHeader(header)
+	wire.Delivery{Topic: r.topic, Group: r.name, ID: id, Attempt: 1}.SetHeader(header)
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
 		request := handler.Request{Body: body, Header: header, Method: http.MethodPost}
 		request.WithContext(ctx)

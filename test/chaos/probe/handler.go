@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/chain/wire"
 	handler "github.com/openfaas/templates-sdk/go-http"
 )
 
@@ -65,10 +66,10 @@ func Handle(r handler.Request) (handler.Response, error) {
 	what, take := "call "+string(r.Body), func(handler.Request) (handler.Response, error) {
 		return handler.Response{StatusCode: http.StatusOK, Body: r.Body}, nil
 	}
-	if d, ok := chain.DeliveryOf(r.Header); ok {
+	if d, ok := wire.DeliveryOf(r.Header); ok {
 		what, take = d.Topic+" "+d.ID, steps[d.Topic]
 	}
-	what += " " + r.Header.Get(chain.HeaderAttempt) + " " + r.Header.Get(chain.HeaderCallID)
+	what += " " + r.Header.Get(wire.HeaderAttempt) + " " + r.Header.Get(wire.HeaderCallID)
 	if err := record("begin", what); err != nil {
 		return handler.Response{}, err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/chain/wire"
 	handler "github.com/openfaas/templates-sdk/go-http"
 	"github.com/stretchr/testify/require"
 )
@@ -17,7 +18,7 @@ func TestWritesDownWhatItDoes(t *testing.T) {
 	t.Setenv("CHAOS_DIR", dir)
 	t.Setenv("OPENFAAS_NAME", "probe")
 	answer, err := Handle(handler.Request{Body: []byte("17"),
-		Header: http.Header{chain.HeaderAttempt: {"1"}, chain.HeaderCallID: {"abc"}}})
+		Header: http.Header{wire.HeaderAttempt: {"1"}, wire.HeaderCallID: {"abc"}}})
 	require.NoError(t, err)
 	require.Equal(t, http.StatusOK, answer.StatusCode)
 
@@ -26,7 +27,7 @@ func TestWritesDownWhatItDoes(t *testing.T) {
 	first, second := chaintest.Subscribe(t, rdb, topicWork, "tally"), chaintest.Subscribe(t, rdb,
 		topicDone, "tally")
 	chaintest.Put(t, rdb, topicWork, `{"n":"3"}`)
-	for _, s := range []chain.Subscription{first, second} {
+	for _, s := range []wire.Subscription{first, second} {
 		m, ok, err := chaintest.Take(ctx, rdb, s)
 		require.NoError(t, err)
 		require.True(t, ok)
@@ -41,7 +42,7 @@ func TestWritesDownWhatItDoes(t *testing.T) {
 
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "probe.mode"), []byte("fail"), 0o600))
 	_, err = Handle(handler.Request{Body: []byte("18"),
-		Header: http.Header{chain.HeaderAttempt: {"2"}, chain.HeaderCallID: {"def"}}})
+		Header: http.Header{wire.HeaderAttempt: {"2"}, wire.HeaderCallID: {"def"}}})
 	require.Error(t, err)
 	text, err := os.ReadFile(filepath.Join(dir, "executions"))
 	require.NoError(t, err)

@@ -1,12 +1,19 @@
-package chain
+package wire
 
 import (
 	"context"
+	_ "embed"
 	"strings"
 	"sync"
 
 	"github.com/redis/go-redis/v9"
 )
+
+// SettleLua is the Lua that settles a message, and documents the keys of a subscription. It is here, once, because both a
+// function's commit and the platform's dispatcher settle.
+//
+//go:embed lua/settle.lua
+var SettleLua string
 
 // Lua is a script that runs in Redis. It is sent once and then called by its digest.
 type Lua struct {

@@ -1,4 +1,4 @@
-package chain
+package wire
 
 import (
 	"encoding/json"
@@ -21,7 +21,6 @@ const (
 	FieldQuery       = "query"        // raw query string
 	FieldHeader      = "header"       // a JSON object of lists of strings
 	FieldCallback    = "callback"     // the URL that is told the answer
-	FieldTries       = "tries"        // callbacks: how often the call itself was tried
 	FieldDeliverAt   = "deliver-at"   // not to be delivered before: ms since 1970, by Redis's clock
 )
 
@@ -36,7 +35,6 @@ type Entry struct {
 	Query       string
 	Header      http.Header
 	Callback    string
-	Tries       int
 	DeliverAt   time.Time // to the millisecond; zero for at once
 }
 
@@ -60,9 +58,6 @@ func (e Entry) Values() ([]any, error) {
 	}
 	if !e.DeliverAt.IsZero() {
 		v = append(v, FieldDeliverAt, strconv.FormatInt(e.DeliverAt.UnixMilli(), 10))
-	}
-	if e.Tries > 0 {
-		v = append(v, FieldTries, strconv.Itoa(e.Tries))
 	}
 	return v, nil
 }
@@ -104,12 +99,6 @@ func ParseEntry(fields []string) (Entry, error) {
 				return e, fmt.Errorf("entry: field %q is %q, want milliseconds since 1970", FieldDeliverAt, value)
 			}
 			e.DeliverAt = time.UnixMilli(ms).UTC()
-		case FieldTries:
-			n, err := strconv.Atoi(value)
-			if err != nil || n < 0 {
-				return e, fmt.Errorf("entry: field %q is %q, want a whole number", FieldTries, value)
-			}
-			e.Tries = n
 		}
 	}
 	if !hasBody {
