@@ -76,10 +76,10 @@ func Retake(ctx context.Context, rdb redis.UniversalClient, s wire.Subscription,
 	return m, issue.Run(ctx, rdb, s.Keys()[4:5], id, m.Token).Err()
 }
 
-var issue = wire.NewLua(`
-local was = redis.call('HGET', KEYS[1], ARGV[1]) or '0 0'
-local tries, since, older = string.match(was, '^(%d+) (%d+)(.*)$')
-redis.call('HSET', KEYS[1], ARGV[1], (tries + 1) .. ' ' .. since .. ' ' .. ARGV[2] .. older)
+// issue adds a token to a delivery record. KEYS[1] deliveries. ARGV[1] id, ARGV[2] token. Returns 1.
+var issue = wire.NewLua(wire.SettleLua+`
+local attempts, since, older = settle.record(redis.call('HGET', KEYS[1], ARGV[1]))
+redis.call('HSET', KEYS[1], ARGV[1], settle.text(attempts + 1, since, ' ' .. ARGV[2] .. older))
 return 1`, true)
 
 // Request is the call that delivers the message.

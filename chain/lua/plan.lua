@@ -2,8 +2,7 @@
 local planning = true
 local offset = ARGV[1] ~= '' and 6 or 0
 local args = cjson.decode(ARGV[5])
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local now = settle.now()
 local keys, streams = {}, {}
 for i, name in ipairs(names) do keys[name] = KEYS[offset + i] end
 for i, topic in ipairs(topics) do streams[topic] = KEYS[offset + #names + i] end

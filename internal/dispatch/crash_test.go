@@ -75,7 +75,7 @@ func (s *stage) enumerate(t *testing.T) {
 // play lets the story happen, and tells whether it was cut.
 func (s *stage) play(t *testing.T, c cut) (hit bool) {
 	s.set(t)
-	queue, w := wired(t, s.raw, c)
+	queue, w := cabled(t, s.raw, c)
 	s.start(queue, "me")
 	s.story.begin(s)
 	if s.disaster.peer != "" {

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/egress"
 	"github.com/hearthfaas/hearth/internal/headers"

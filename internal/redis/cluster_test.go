@@ -87,7 +87,7 @@ func TestOnceInAClusterIsSentOnce(t *testing.T) {
 	move(t, cluster, calls.Stream, from, to)
 	require.NoError(t, enqueue())
 	require.Equal(t, before+1, queued())
-	b, err := c.Take(ctx, calls, 100, redis.Holder{Instance: "me", Lease: time.Minute})
+	b, err := c.Take(ctx, calls, 100, Holder{Instance: "me", Lease: time.Minute})
 	require.NoError(t, err)
 	require.Len(t, b.Deliveries, before+1)
 }

@@ -1,7 +1,13 @@
--- acquire: take a lease, or let it go on. KEYS: 1 the lease.
--- ARGV: 1 owner  2 token  3 a note for people  4 ms. An owner's later token takes the place of its earlier one. What is there without
--- an end, or with one that no holder would give it, is nobody's lease.
--- Returns {} if it is ours now, else {owner, note, ms until it ends}.
+-- acquire: take a lease, or renew it. An owner's later token replaces its earlier one. A value without an expiry, or
+-- with one that no holder would give it, is nobody's lease.
+--
+-- KEYS[1]  the lease
+-- ARGV[1]  owner
+-- ARGV[2]  token
+-- ARGV[3]  a note for people
+-- ARGV[4]  ms
+--
+-- Returns {} if it is the owner's now, else {owner, note, ms until it ends} of the holder.
 local value, left = redis.call('GET', KEYS[1]), redis.call('PTTL', KEYS[1])
 if value and left > 0 and left <= 10 * tonumber(ARGV[4]) then
   local owner, note = string.match(value, '^(%S+) %S+ (.*)$')

@@ -1,10 +1,16 @@
--- cancel: take queued calls with a call id out of a function's own calls, some entries at a time, and free
--- their keys.
--- KEYS: the subscription; then 7 its bytes  8 its keys  9 its ended keys. ARGV: 1 group  2 call id  3 the id
--- to begin behind, or '-' 4 how many entries to look at, at most  5 the id of the only one that is meant, or
--- ''.
--- Returns {the id to go on behind, '' at the end; ids of those cancelled; ids of those that are dead letters,
--- which stay}.
+-- cancel: delete queued calls with a call id from a function's own calls, some entries at a time, and free their
+-- Idempotency-Keys.
+--
+-- KEYS[1..6]  the subscription, see settle.lua
+-- KEYS[7]     its bytes
+-- KEYS[8..9]  its Idempotency-Keys, and those of ended calls
+-- ARGV[1]     group
+-- ARGV[2]     call id
+-- ARGV[3]     the id to begin behind, or '-'
+-- ARGV[4]     how many entries to look at, at most
+-- ARGV[5]     the id of the only entry that is meant, or ''
+--
+-- Returns {the id to go on behind, '' at the end; ids of those cancelled; ids of dead letters, which stay}.
 local from = ARGV[3] == '-' and '-' or '(' .. ARGV[3]
 local entries
 local count = queue.look_at(KEYS, KEYS[7], tonumber(ARGV[4]))

@@ -1,6 +1,13 @@
--- change: save or delete a function's spec, and tell all hearths. KEYS: 1 functions  2 changes  3 removed.
--- ARGV: 1 'save', 'delete', or 'tell' to do neither  2 NAME.NAMESPACE, '' if it is not about one function  3 the instance that
--- does it  4 the spec to save, as JSON; or the streams of which a deleted function may have groups left, with spaces.
+-- change: save or delete a function's spec, and tell all instances.
+--
+-- KEYS[1]  functions
+-- KEYS[2]  changes
+-- KEYS[3]  removed
+-- ARGV[1]  'save', 'delete', or 'tell' to do neither
+-- ARGV[2]  NAME.NAMESPACE; '' if it is not about one function
+-- ARGV[3]  the instance that does it
+-- ARGV[4]  the spec to save, as JSON; or the streams of which a deleted function may have groups left, with spaces
+--
 -- Returns the change's id. Repeated, it is one more change, which says the same.
 if ARGV[1] == 'save' then
   redis.call('HSET', KEYS[1], ARGV[2], ARGV[4])

@@ -1,13 +1,19 @@
--- clear: take what nobody works on out of a function's own calls or callbacks, some entries at a time, and
--- free its keys.
--- KEYS: as in purge.lua, with 7. ARGV: 1 group  2 the id to begin behind, or '-'  3 the last id to look at  4
--- how many entries to look at, at most  5 '1' for those that may be delivered now, or wait for a retry  6 '1'
--- for those whose time has not come.
+-- clear: delete what is not in flight from a function's own calls or callbacks, some entries at a time, and free
+-- its Idempotency-Keys.
+--
+-- KEYS        as in purge.lua; KEYS[7] is always there
+-- ARGV[1]     group
+-- ARGV[2]     the id to begin behind, or '-'
+-- ARGV[3]     the last id to look at
+-- ARGV[4]     how many entries to look at, at most
+-- ARGV[5]     '1' for those that may be delivered now, or wait for a retry
+-- ARGV[6]     '1' for those whose time has not come
+--
 -- Returns {the id to go on behind, '' at the end; how many of the first kind; and of the second}.
 local from = ARGV[2] == '-' and '-' or '(' .. ARGV[2]
 local count = queue.look_at(KEYS, KEYS[7], tonumber(ARGV[4]))
 local entries = redis.call('XRANGE', KEYS[1], from, ARGV[3], 'COUNT', count)
-local now, taken, bytes = queue.now(), {0, 0}, 0
+local now, taken, bytes = settle.now(), {0, 0}, 0
 for _, entry in ipairs(entries) do
   local id, fields = entry[1], entry[2]
   if not redis.call('ZSCORE', KEYS[2], id) and not redis.call('ZSCORE', KEYS[4], id) then

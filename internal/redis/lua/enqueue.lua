@@ -1,14 +1,29 @@
--- enqueue: accept a call, once for each key. KEYS: the subscription; then 7 its bytes  8 its keys  9 its
--- ended keys 10 to 15 the subscription of its callbacks  16 their bytes  17 what an earlier version noted of
--- the key, if there is one. Calls and callbacks have one limit. When it is reached, callbacks that were given
--- up make room, the oldest first.
--- ARGV: 1 the most entries they may have  2 the most bytes  3 group  4 the hash of the Idempotency-Key, '' if
--- there is none 5 digest of the call  6 the request, random  7 call id  8 digest of the call as an earlier
--- version made it  9 ... fields and values.
--- Returns {'queued', id, how many callbacks made room}, also if this very request was before, and its answer
--- got lost
--- | {'known', state, call id, id} the call was queued before | {'other'} the key was used for another call
--- | {'full', entries, bytes, dead letters, callbacks, of them} | {'nogroup'} there is no queue.
+-- enqueue: accept a call, once for each Idempotency-Key. Calls and callbacks have one limit. When it is reached,
+-- dead callbacks make room, the oldest first.
+--
+-- KEYS[1..6]    the subscription of the calls, see settle.lua
+-- KEYS[7]       its bytes
+-- KEYS[8..9]    its Idempotency-Keys, and those of ended calls
+-- KEYS[10..15]  the subscription of the callbacks
+-- KEYS[16]      its bytes
+-- KEYS[17]      what an earlier version noted of the key, if there is one
+-- ARGV[1]       the most entries they may have
+-- ARGV[2]       the most bytes they may have
+-- ARGV[3]       group
+-- ARGV[4]       the hash of the Idempotency-Key; '' if there is none
+-- ARGV[5]       digest of the call
+-- ARGV[6]       the request, random
+-- ARGV[7]       call id
+-- ARGV[8]       digest of the call as an earlier version made it
+-- ARGV[9..]     fields and values
+--
+-- Returns
+--   {'queued', id, dropped}             also if this very request was queued before, and its answer was lost;
+--                                       dropped is how many callbacks made room
+--   {'known', state, call id, id}       the call was queued before
+--   {'other'}                           the key was used for another call
+--   {'full', entries, bytes, dead letters, callbacks among the entries}
+--   {'nogroup'}                         there is no queue
 local key = ARGV[4]
 if key ~= '' then
   local was = redis.call('HGET', KEYS[8], key)
@@ -16,7 +31,7 @@ if key ~= '' then
     local digest, id, request, call = string.match(was, '^(%S+) (%S+) (%S+) (.*)$')
     if request == ARGV[6] then return {'queued', id, '0'} end
     local ends, state = redis.call('ZSCORE', KEYS[9], key), nil
-    if not ends then state = queue.state(KEYS, id) elseif tonumber(ends) > queue.now() then state = 'finished' end
+    if not ends then state = queue.state(KEYS, id) elseif tonumber(ends) > settle.now() then state = 'finished' end
     if state then
       if digest ~= ARGV[5] then return {'other'} end
       return {'known', state, call, id}

@@ -1,25 +1,33 @@
--- finish: settle calls that were answered. KEYS: the subscription; then, if it is of a function's own calls,
--- 7 its bytes  8 its keys 9 its ended keys; if it is of callbacks, 7 their bytes; then the stream of
--- callbacks and its bytes, if there is one to make.
--- ARGV: 1 group  2 'calls' or 'callbacks' if it is of those: then the group is the stream's only one; else ''
--- 3 how many calls, one if there is a callback; then for each 4 id  5 token  6 bytes  7 the hash of its
--- Idempotency-Key, or ''; then fields and values of the callback.
--- Returns for each 1; 0 if it was settled before; -1 if the token is not known. A callback is queued only
--- with 1.
+-- finish: settle calls that were answered, and queue the callback.
+--
+-- KEYS[1..6]  the subscription, see settle.lua
+-- KEYS[7]     its bytes, if it is of a function's own calls or callbacks
+-- KEYS[8..9]  of a function's own calls: their Idempotency-Keys, and those of ended calls
+-- then        the stream of callbacks and its bytes, if there is a callback to queue
+-- ARGV[1]     group
+-- ARGV[2]     'calls' or 'callbacks' if it is of those: then the group is the stream's only one; else ''
+-- ARGV[3]     how many calls; one if there is a callback
+-- then        for each: id, token, bytes, and the hash of its Idempotency-Key or ''
+-- then        fields and values of the callback
+--
+-- Returns for each
+--   code.done  settled now; only then is the callback queued
+--   code.gone  settled before
+--   code.lost  the token was never issued for it
 local group, counted, own, n = ARGV[1], ARGV[2] ~= '', ARGV[2] == 'calls', tonumber(ARGV[3])
 local results, ids, bytes = {}, {}, 0
 for i = 1, n do ids[i] = ARGV[4 * i] end
-local issued = redis.call('HMGET', KEYS[5], unpack(ids))
+local records = redis.call('HMGET', KEYS[5], unpack(ids))
 
 -- Those that are still pending, and known by their tokens: one command of each kind for all of them.
 local pending = {}
 for i, id in ipairs(ids) do
-  if settle.among(issued[i], ARGV[4 * i + 1]) then
-    pending[#pending + 1], bytes, results[i] = id, bytes + tonumber(ARGV[4 * i + 2]), 1
+  if settle.among(records[i], ARGV[4 * i + 1]) then
+    pending[#pending + 1], bytes, results[i] = id, bytes + tonumber(ARGV[4 * i + 2]), code.done
   else
     local standing = settle.standing(KEYS[1], group, id)
     if standing == 'settled' then settle.forget(KEYS, id) end
-    results[i] = standing == 'pending' and -1 or 0
+    results[i] = standing == 'pending' and code.lost or code.gone
   end
 end
 if #pending > 0 then
@@ -40,12 +48,12 @@ if #pending > 0 then
   else
     for _, id in ipairs(pending) do settle.drop(KEYS[1], group, id) end
   end
-  if acked < #pending and n == 1 then results[1] = 0 end
+  if acked < #pending and n == 1 then results[1] = code.gone end
   for i = 1, n do
     local key = ARGV[4 * i + 3]
-    if own and key ~= '' and results[i] == 1 then queue.remember(KEYS[8], KEYS[9], key, ids[i]) end
+    if own and key ~= '' and results[i] == code.done then queue.remember(KEYS[8], KEYS[9], key, ids[i]) end
   end
 end
 local at = own and 10 or 7
-if #ARGV > 3 + 4 * n and results[1] == 1 then queue.call_back(KEYS[at], KEYS[at + 1], {unpack(ARGV, 4 + 4 * n)}) end
+if #ARGV > 3 + 4 * n and results[1] == code.done then queue.call_back(KEYS[at], KEYS[at + 1], {unpack(ARGV, 4 + 4 * n)}) end
 return results

@@ -1,7 +1,17 @@
--- look: what is deployed at one moment. It writes nothing. KEYS: 1 functions  2 changes  3 subscriptions  4 epoch.
--- ARGV: 1 NAME.NAMESPACE  2 the field of its callbacks; both '' for all functions.
--- Returns {last, epoch, specs, subscriptions}: the id of the last change, '0-0' if there is none; the epoch, '' if there is none;
--- NAME.NAMESPACE and JSON in turn; and the fields of all subscriptions, or the one of ARGV[2] if it is there.
+-- look: what is deployed at one moment. It writes nothing.
+--
+-- KEYS[1]  functions
+-- KEYS[2]  changes
+-- KEYS[3]  subscriptions
+-- KEYS[4]  epoch
+-- ARGV[1]  NAME.NAMESPACE; '' for all functions
+-- ARGV[2]  the field of its callbacks; '' for all functions
+--
+-- Returns {last, epoch, specs, subscriptions}
+--   last           the id of the last change; '0-0' if there is none
+--   epoch          '' if there is none
+--   specs          NAME.NAMESPACE and JSON in turn
+--   subscriptions  the fields of all, or the one of ARGV[2] if it is there
 local newest = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
 local last = newest and newest[1] or '0-0'
 local epoch = redis.call('GET', KEYS[4]) or ''

@@ -1,7 +1,16 @@
--- namespace: make, change or remove a namespace. KEYS: 1 namespaces  2 functions  3 secrets.
--- ARGV: 1 'create', 'update' or 'delete'  2 the namespace  3 its record  4 a record that is not used: if it is there, there is none.
--- Returns {done, functions, secrets}: 0 if there is one to create, none to update or delete, or something in one to delete, of which
--- there are so many. A create is done again if it is the same, as its answer may have been lost.
+-- namespace: create, update or delete a namespace.
+--
+-- KEYS[1]  namespaces
+-- KEYS[2]  functions
+-- KEYS[3]  secrets
+-- ARGV[1]  'create', 'update' or 'delete'
+-- ARGV[2]  the namespace
+-- ARGV[3]  its record
+-- ARGV[4]  a record that is not used: a namespace with it counts as missing
+--
+-- Returns {done, functions, secrets}: done is 0 if there is one to create, none to update or delete, or something in
+-- one to delete, and then the others say how many. A create is done again if it is the same: its answer may have
+-- been lost.
 local kept = redis.call('HGET', KEYS[1], ARGV[2])
 if kept and kept == ARGV[4] and ARGV[1] ~= 'delete' then kept = false end
 if ARGV[1] == 'create' then

@@ -1,6 +1,12 @@
--- purge: throw dead letters away, and free their keys. KEYS: the subscription; then 7 its bytes, if they are
--- counted; then, if it is of a function's own calls, 8 its keys  9 its ended keys.
--- ARGV: 1 group, then ids. Returns how many it did.
+-- purge: delete dead letters, and free their Idempotency-Keys.
+--
+-- KEYS[1..6]  the subscription, see settle.lua
+-- KEYS[7]     its bytes, if they are counted
+-- KEYS[8..9]  of a function's own calls: their Idempotency-Keys, and those of ended calls
+-- ARGV[1]     group
+-- ARGV[2..]   ids
+--
+-- Returns how many.
 local n, bytes = 0, 0
 for i = 2, #ARGV do
   local id = ARGV[i]

@@ -10,12 +10,6 @@ local queue = {
   key_bytes = 256,        -- what a key adds to the size of its call
 }
 
--- now(): ms.
-function queue.now()
-  local t = redis.call('TIME')
-  return tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
-end
-
 -- uncount(key, stream, bytes): entries of so many bytes are gone. An empty stream has none, whatever was
 -- counted.
 function queue.uncount(key, stream, bytes)
@@ -50,7 +44,7 @@ function queue.state(k, id)
   if redis.call('ZSCORE', k[2], id) then return 'in-flight' end
   if redis.call('ZSCORE', k[3], id) then return 'delayed' end
   local entry = redis.call('XRANGE', k[1], id, id)[1]
-  return entry and (queue.deliver_at(entry[2]) > queue.now() and 'delayed' or 'queued')
+  return entry and (queue.deliver_at(entry[2]) > settle.now() and 'delayed' or 'queued')
 end
 
 -- belongs(keys, key, id): does the key belong to this entry? An entry that somebody else has added may name
@@ -71,7 +65,7 @@ end
 -- remember(keys, ended, key, id): a call has ended, so its key is known for a while longer.
 function queue.remember(keys, ended, key, id)
   if not queue.belongs(keys, key, id) then return end
-  redis.call('ZADD', ended, queue.now() + queue.window, key)
+  redis.call('ZADD', ended, settle.now() + queue.window, key)
   queue.forget_keys(keys, ended, redis.call('ZCARD', ended) - queue.most_remembered)
 end
 
@@ -79,7 +73,7 @@ end
 -- more than a few at once.
 -- Returns how many.
 function queue.forget_keys(keys, ended, n)
-  local old = redis.call('ZRANGEBYSCORE', ended, '-inf', queue.now(), 'LIMIT', 0, 20)
+  local old = redis.call('ZRANGEBYSCORE', ended, '-inf', settle.now(), 'LIMIT', 0, 20)
   if n > #old then old = redis.call('ZRANGE', ended, 0, math.min(n, 1000) - 1) end
   if #old > 0 then
     redis.call('HDEL', keys, unpack(old))
@@ -122,8 +116,10 @@ end
 
 -- lapsed(subscription's keys, bytes, id, ms, reason): an attempt ended then, and nobody can tell how.
 function queue.lapsed(k, bytes, id, ms, reason)
-  local attempt = string.match(redis.call('HGET', k[5], id) or '', '^%d+')
-  if attempt then queue.note(k, bytes, id, string.format('{"attempt":%s,"ms":%.0f,"reason":"%s"}', attempt, ms, reason)) end
+  local record = redis.call('HGET', k[5], id)
+  if not record then return end
+  local attempt = settle.record(record)
+  queue.note(k, bytes, id, string.format('{"attempt":%.0f,"ms":%.0f,"reason":"%s"}', attempt, ms, reason))
 end
 
 -- call_back(stream, bytes, fields): queue a callback. It is counted, and never refused: its call has been

@@ -1,7 +1,12 @@
--- schedule: keep what a function's schedule is, and from when on its times count. KEYS: 1 cron.
--- ARGV: 1 the schedule  2 the ms at which the function was created  3 the ms after which its times count, if this is new
--- Returns the ms of the last time that is done with.
--- A function that was removed and created again begins anew; and a hearth that comes late with an older schedule changes nothing.
+-- schedule: keep what a function's schedule is, and from when on its ticks count. A function that was removed and
+-- created again begins anew; an instance that comes late with an older schedule changes nothing.
+--
+-- KEYS[1]  cron
+-- ARGV[1]  the schedule
+-- ARGV[2]  the ms at which the function was created
+-- ARGV[3]  the ms after which its ticks count, if this is new
+--
+-- Returns the ms of the last tick that is done.
 local was = redis.call('HMGET', KEYS[1], 'schedule', 'created', 'since', 'last')
 -- What is there may be anybody's: a time that is none, or that is yet to come, is not done with.
 local function past(text)

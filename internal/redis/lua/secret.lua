@@ -1,7 +1,14 @@
--- secret: keep or forget a sealed secret, and tell all hearths. KEYS: 1 secrets  2 changes.
--- ARGV: 1 'create', 'update' or 'delete'  2 NAMESPACE/NAME  3 the instance that does it  4 the sealed value.
--- Returns 1; 0 if there is one to create, or none to update or delete, and nothing is done. Repeated, a create or an update of the same
--- value is done again, as its answer may have been lost.
+-- secret: keep or forget a sealed secret, and tell all instances.
+--
+-- KEYS[1]  secrets
+-- KEYS[2]  changes
+-- ARGV[1]  'create', 'update' or 'delete'
+-- ARGV[2]  NAMESPACE/NAME
+-- ARGV[3]  the instance that does it
+-- ARGV[4]  the sealed value
+--
+-- Returns 1; 0 if there is one to create, or none to update or delete, and nothing is done. A create or an update of
+-- the same value is done again: its answer may have been lost.
 local kept = redis.call('HGET', KEYS[1], ARGV[2])
 if ARGV[1] == 'create' and kept and kept ~= ARGV[4] then return 0 end
 if ARGV[1] ~= 'create' and not kept then return 0 end

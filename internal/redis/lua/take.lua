@@ -1,16 +1,29 @@
--- take: lease what may be worked on now. KEYS: the subscription; then 7 its bytes, if they are counted; then,
--- if it is of a function's own calls, 8 its keys  9 its ended keys  10 to 15 the subscription of its
--- callbacks  16 their bytes.
--- ARGV: 1 group  2 consumer  3 how many  4 lease in ms  5 instance  6 a random seed for the tokens  7 the
--- most bytes that its callbacks may have; '' if there is no limit. When they have more, those that were given
--- up are thrown away, and else nothing is taken: each call that ends may leave one more.  8 ms for which leases
--- that ran out are left to their holders, which may not have been able to renew them; 0 as a rule.
--- Returns {entries, next, drained, last, callbacks that were thrown away}: entries {id, attempt, since,
--- token, fields or false}; next, the ms until something else may be taken, -1 if nothing will; drained, 1 if
--- nothing waits, 2 if there are too many callbacks; last, the id up to which the group has read, if drained.
+-- take: lease what may be delivered now: messages whose lease ran out, those that are due, and new ones.
+--
+-- KEYS[1..6]    the subscription, see settle.lua
+-- KEYS[7]       its bytes, if they are counted
+-- KEYS[8..9]    of a function's own calls: their Idempotency-Keys, and those of ended calls
+-- KEYS[10..15]  of a function's own calls: the subscription of their callbacks
+-- KEYS[16]      the bytes of the callbacks
+-- ARGV[1]       group
+-- ARGV[2]       consumer
+-- ARGV[3]       how many
+-- ARGV[4]       the lease, ms
+-- ARGV[5]       the instance
+-- ARGV[6]       a random seed for the tokens
+-- ARGV[7]       the most bytes that callbacks may have; '' if there is no limit. When they have more, dead ones are
+--               dropped, and else nothing is taken: each call that ends may leave one more
+-- ARGV[8]       ms for which leases that ran out are left to their holders, which may not have been able to renew
+--               them; 0 as a rule
+--
+-- Returns {entries, next, drained, last, dropped}
+--   entries  {id, attempt, since, token, fields, or false if the entry is gone} each
+--   next     ms until something else may be taken; -1 if nothing will
+--   drained  1 if nothing is queued now; 2 if nothing is taken, as there are too many callbacks; else 0
+--   last     the id up to which the group has read, if drained
+--   dropped  dead callbacks that were dropped
 -- Errors NOGROUP if there is no such group.
-local t = redis.call('TIME')
-local now = tonumber(t[1]) * 1000 + math.floor(tonumber(t[2]) / 1000)
+local now = settle.now()
 local group, room, lease = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local patience = tonumber(ARGV[8])
 local entries = {}
@@ -23,10 +36,10 @@ local function hold(list)
   for i, e in ipairs(list) do ids[i] = e[1] end
   local was = redis.call('HMGET', KEYS[5], unpack(ids))
   for i, e in ipairs(list) do
-    local attempts, since, older = string.match(was[i] or '0 0', '^(%d+) (%d+)(.*)$')
+    local attempts, since, older = settle.record(was[i])
     if since == '0' then since = string.format('%.0f', now) end
     local token = ARGV[5] .. ':' .. redis.sha1hex(ARGV[6] .. e[1])
-    issued[2 * i - 1], issued[2 * i] = e[1], (attempts + 1) .. ' ' .. since .. ' ' .. token .. older
+    issued[2 * i - 1], issued[2 * i] = e[1], settle.text(attempts + 1, since, ' ' .. token .. older)
     leases[2 * i - 1], leases[2 * i] = now + lease, e[1]
     entries[#entries + 1] = {e[1], attempts + 1, tonumber(since), token, e[2]}
   end
@@ -54,7 +67,9 @@ for _, set in ipairs({KEYS[2], KEYS[3]}) do
     for _, id in ipairs(redis.call('ZRANGEBYSCORE', set, '-inf', upto, 'LIMIT', 0, room)) do
       local ended = tonumber(redis.call('ZSCORE', set, id))
       redis.call('ZREM', set, id)
-      if set == KEYS[2] and ended > 0 then queue.lapsed(KEYS, KEYS[7], id, ended, 'its lease ran out, and nobody had told how it ended') end
+      if set == KEYS[2] and ended > 0 then
+        queue.lapsed(KEYS, KEYS[7], id, ended, 'its lease ran out before an outcome was known')
+      end
       local entry = redis.call('XRANGE', KEYS[1], id, id)[1]
       again[#again + 1] = {id, entry and entry[2]}
     end

@@ -1,9 +1,22 @@
--- tick: queue the call for one time of a schedule, unless that or a later one was queued before.
--- KEYS: 1 cron  2 stream of the function's calls  3 its bytes.
--- ARGV: 1 the schedule  2 the time, ms  3 call id  4 the most entries the stream may have  5 the most bytes  6 group
--- 7 ... fields and values.
--- Returns 'queued', also if this very call was before and its answer got lost | 'past' | 'other' schedule, or none
--- | 'nogroup' nobody would deliver it | 'full'.
+-- tick: queue the call for one tick of a schedule, unless that or a later one was queued before.
+--
+-- KEYS[1]    cron
+-- KEYS[2]    the stream of the function's calls
+-- KEYS[3]    its bytes
+-- ARGV[1]    the schedule
+-- ARGV[2]    the tick, ms
+-- ARGV[3]    call id
+-- ARGV[4]    the most entries the stream may have
+-- ARGV[5]    the most bytes
+-- ARGV[6]    group
+-- ARGV[7..]  fields and values
+--
+-- Returns
+--   'queued'   also if this very call was queued before, and its answer was lost
+--   'past'     this tick or a later one was queued before
+--   'other'    the function has another schedule, or none
+--   'nogroup'  nobody would deliver it
+--   'full'
 local was = redis.call('HMGET', KEYS[1], 'schedule', 'last', 'call')
 if was[1] ~= ARGV[1] then return 'other' end
 local time, last = tonumber(ARGV[2]), tonumber(was[2] or '')

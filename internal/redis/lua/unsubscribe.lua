@@ -1,7 +1,12 @@
--- unsubscribe: destroy a group and its notes. KEYS: the subscription; then 7 its bytes, if they are counted;
--- then, if it is of a function's own calls, 8 its keys  9 its ended keys. ARGV: 1 group  2 '1' if also when
--- it has entries left.
--- Returns 1; 0 if it has entries that it has not settled, and then nothing is done.
+-- unsubscribe: destroy a group and its notes.
+--
+-- KEYS[1..6]  the subscription, see settle.lua
+-- KEYS[7]     its bytes, if they are counted
+-- KEYS[8..9]  of a function's own calls: their Idempotency-Keys, and those of ended calls
+-- ARGV[1]     group
+-- ARGV[2]     '1' to do it also when messages are left
+--
+-- Returns 1; 0 if messages are left that the group has not settled, and then nothing is done.
 local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])
 for _, g in ipairs(groups.err and {} or groups) do
   if field(g, 'name') == ARGV[1] and ARGV[2] ~= '1' then
