@@ -152,14 +152,26 @@ func (n *node) open(ctx context.Context) (err error) {
 		}})
 	n.router = router.New(router.Config{Recorder: router.Recorders(numbers.Recorder, n.meter.Recorder), Wake: func(name hearth.Name) { n.registry.Wake(name) },
 		Ahead: func(name hearth.Name) { n.registry.WakeAhead(name) }})
-	n.dispatch = dispatch.New(dispatch.Config{Queue: n.queue, Log: cfg.Log, Instance: n.instance, Backoff: cfg.Backoff, Delivered: func(name hearth.Name, d dispatch.Delivered) {
-		numbers.Delivered(name, d)
-		n.meter.Delivered(name, d)
-	}, Tracer: n.tracer, QueueLimit: cfg.Queue.limit(), CallbackBytes: cfg.Queue.callback(),
-		Callbacks: egress.NewClient(egress.Config{Allow: cfg.CallbackAllow, Gateway: addrPortOf(cfg.Listener.Addr())}),
+	n.dispatch, err = dispatch.New(dispatch.Config{
+		Queue:    n.queue,
+		Log:      cfg.Log,
+		Instance: n.instance,
+		Backoff:  cfg.Backoff,
+		Delivered: func(name hearth.Name, d dispatch.Delivered) {
+			numbers.Delivered(name, d)
+			n.meter.Delivered(name, d)
+		},
+		Tracer:        n.tracer,
+		QueueLimit:    cfg.Queue.limit(),
+		CallbackBytes: cfg.Queue.callback(),
+		Callbacks:     egress.NewClient(egress.Config{Allow: cfg.CallbackAllow, Gateway: addrPortOf(cfg.Listener.Addr())}),
 		EnsureCallbacks: func(ctx context.Context, name hearth.Name, again bool) error {
 			return n.registry.EnsureCallbacks(ctx, name, again)
-		}}, n.router)
+		},
+	}, n.router)
+	if err != nil {
+		return err
+	}
 	n.cron = cron.New(cron.Config{Queue: n.queue, Log: cfg.Log, Notify: n.dispatch.Notify, QueueLimit: cfg.Queue.limit()})
 	if !cfg.Scaling.Off {
 		n.scaler = autoscale.New(autoscale.Config{Load: n.router.Load, Backlog: n.dispatch.Backlog, Waiting: n.queue.Waiting, Usage: n.provider.Usage, Log: cfg.Log,
@@ -188,7 +200,9 @@ func (n *node) open(ctx context.Context) (err error) {
 		}})
 	state := metrics.State{Functions: n.registry.All, Load: n.router.Load, Queues: queues.List, Used: n.meter.Since, Schedules: n.cron.States}
 	numbers.Show(state)
-	n.dispatch.Start()
+	if err := n.dispatch.Start(ctx); err != nil {
+		return err
+	}
 	n.meter.Start()
 	if err := n.registry.Start(ctx); err != nil {
 		return err
@@ -265,7 +279,7 @@ func (n *node) close(ctx context.Context) error {
 		ending.Go(func() { n.gateway.Shutdown(ctx) })
 	}
 	if n.dispatch != nil {
-		ending.Go(func() { n.dispatch.Stop(ctx) })
+		ending.Go(func() { _ = n.dispatch.Stop(ctx) }) // what does not end in time is given back
 	}
 	ending.Wait()
 	if n.registry != nil {

@@ -57,8 +57,8 @@ type Config struct {
 	// Async posts to /async-function/, and leaves it to the functions' commits to settle messages. A call that the gateway's queue
 	// loses is delivered again after AckWait.
 	Async bool
-	// AckWait is how much longer than a function's timeout a delivery may wait for its commit, with Async. Defaults to 1 min,
-	// as it may have to queue.
+	// AckWait is how much longer than a function's timeout a delivery may wait for its commit, with Async: the call is
+	// queued first. Without it the lease is renewed while the call runs. Defaults to 1 minute.
 	AckWait time.Duration
 
 	// Backoff is how the waits before retries are spread. Defaults to hearth.BackoffEqual.
@@ -110,20 +110,37 @@ func New(cfg Config) (*Connector, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	cfg.Rebuild = cmp.Or(cfg.Rebuild, 10*time.Second)
-	if cfg.AckWait == 0 {
-		cfg.AckWait = time.Minute
-	}
+	cfg.AckWait = cmp.Or(cfg.AckWait, time.Minute)
 	if cfg.Metrics == nil {
 		cfg.Metrics = metrics.New("")
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost, transport.MaxIdleConns = 256, 256
-	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	c := &Connector{cfg: cfg, functions: map[hearth.Name]found{}, serves: map[hearth.Name]bool{}, reclaimed: map[wire.Subscription]bool{}, counted: map[hearth.Name]func(){},
-		told: map[hearth.Name]time.Time{}, client: sdk.NewClient(cfg.Gateway, cfg.Auth, client)}
-	c.dispatch = dispatch.New(dispatch.Config{Queue: cfg.Queue, Log: cfg.Log, Instance: cfg.Instance, Connector: "hearth-connector", Tracer: cfg.Tracer, Delivered: cfg.Metrics.Delivered, Backoff: cfg.Backoff,
-		CommitWait: cfg.AckWait}, c)
-	return c
+	client := &http.Client{
+		Transport:     &checked{transport},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	c := &Connector{
+		cfg:       cfg,
+		client:    sdk.NewClient(cfg.Gateway, cfg.Auth, client),
+		functions: map[hearth.Name]subscriber{},
+		serves:    map[hearth.Name]bool{},
+		reclaimed: map[wire.Subscription]bool{},
+		counted:   map[hearth.Name]func(){},
+		warned:    map[hearth.Name]time.Time{},
+	}
+	var err error
+	c.dispatch, err = dispatch.New(dispatch.Config{
+		Queue:      cfg.Queue,
+		Log:        cfg.Log,
+		Instance:   cfg.Instance,
+		Connector:  "hearth-connector",
+		Tracer:     cfg.Tracer,
+		Delivered:  cfg.Metrics.Delivered,
+		Backoff:    cfg.Backoff,
+		CommitWait: cfg.AckWait,
+	}, c)
+	return c, err
 }
 
 // Start begins to list functions and to deliver messages, until Stop. The end of ctx ends the listing only. A second Start does nothing.
@@ -133,9 +150,11 @@ func (c *Connector) Start(ctx context.Context) error {
 	if c.ended != nil {
 		return nil
 	}
+	if err := c.dispatch.Start(ctx); err != nil {
+		return err
+	}
 	ctx, c.end = context.WithCancel(ctx)
 	c.ended = make(chan struct{})
-	c.dispatch.Start()
 	go func() {
 		defer close(c.ended)
 		c.list(ctx)
@@ -153,7 +172,7 @@ func (c *Connector) Stop(ctx context.Context) error {
 	}
 	end()
 	<-ended
-	c.dispatch.Stop(ctx)
+	_ = c.dispatch.Stop(ctx) // it gives back what does not end in time
 	return nil
 }
 

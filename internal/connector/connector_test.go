@@ -296,8 +296,10 @@ func TestMessagesOfAFunctionThatIsGoneStayQueued(t *testing.T) {
 	functions := g.functions
 	g.change(func() { g.functions = nil })
 	eventually(t, func() bool { return !c.Known(oven) })
-	chaintest.Put(t, raw, "bakery.dough", "{}")
 	listed := read(g, &g.listed)
+	eventually(t, func() bool { return read(g, &g.listed) > listed }) // so the dispatcher knows, too
+	chaintest.Put(t, raw, "bakery.dough", "{}")
+	listed = read(g, &g.listed)
 	eventually(t, func() bool { return read(g, &g.listed) > listed+2 })
 	require.Equal(t, 1, depth(t, queue).Waiting)
 	require.Empty(t, g.calls())

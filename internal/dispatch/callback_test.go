@@ -117,8 +117,7 @@ func TestCallbackAfterACrashHasNoBody(t *testing.T) {
 			r := newRig(t, chaintest.Redis(t))
 			r.stop()
 			url, got := listen(t)
-			d := dispatch.New(r.cfg, crashing{begins})
-			d.Start()
+			d := begin(t, r.cfg, crashing{begins})
 			r.d = d
 			r.subscribe()
 			r.enqueue(redis.Call{Entry: wire.Entry{Body: []byte("b"), CallID: "c", Callback: url}})

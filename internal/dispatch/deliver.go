@@ -54,7 +54,7 @@ var errCancelled = errors.New("the call was cancelled")
 
 // deliver makes the call of one entry, and does with the entry what is decided. ctx is the call's. It tells answered, once, when
 // the call is over, and returns after how long the queue should be looked at again for it, or a negative duration.
-func (d *Dispatcher) deliver(ctx context.Context, f hearth.Function, s Subscription, callback bool, h *held, answered func()) time.Duration {
+func (d *Dispatcher) deliver(calls, ctx context.Context, f hearth.Function, s Subscription, callback bool, h *held, answered func()) time.Duration {
 	del := h.delivery()
 	policy := f.Retry()
 	if callback {
@@ -116,15 +116,15 @@ func (d *Dispatcher) deliver(ctx context.Context, f hearth.Function, s Subscript
 	if v.do == bury {
 		event.Reason = v.kind
 	}
-	defer d.cfg.Delivered(f.Name(), event)        // when Redis has it
-	if d.calls.Err() != nil && v.do == giveBack { // we are stopping: leave it to whoever is next
-		d.persist("give back "+del.ID, func(ctx context.Context) error {
+	defer d.cfg.Delivered(f.Name(), event)     // when Redis has it
+	if isStopping(calls) && v.do == giveBack { // we are stopping: leave it to whoever is next
+		d.persist(calls, "give back "+del.ID, func(ctx context.Context) error {
 			_, err := d.cfg.Queue.BreakOff(ctx, s.Subscription, h.delivery())
 			return err
 		})
 		return -1
 	}
-	return d.do(v, f, s, h, e, got)
+	return d.do(calls, v, f, s, h, e, got)
 }
 
 // headersOf returns the headers for a call or a callback of an entry. Anybody with write access to Redis may have added the entry.
@@ -167,14 +167,14 @@ func messageOf(n hearth.Name, s Subscription, del redis.Delivery, e wire.Entry) 
 }
 
 // do is what a verdict asks for.
-func (d *Dispatcher) do(v verdict, f hearth.Function, s Subscription, h *held, e wire.Entry, got answer) time.Duration {
+func (d *Dispatcher) do(calls context.Context, v verdict, f hearth.Function, s Subscription, h *held, e wire.Entry, got answer) time.Duration {
 	del := h.delivery() // after the call: its lease may have been taken anew meanwhile
 	var cb *redis.Callback
 	if e.Callback != "" && s.Topic == "" && s.Subscription == redis.CallsOf(f.Name()) && (v.do == settle || v.do == bury) {
 		cb = d.callbackOf(f.Name(), e, del.Attempt, f.Retry().Attempts, got)
-		if d.cfg.EnsureCallbacks != nil {
-			d.persist("queue the callback of "+del.ID, func(ctx context.Context) error { return d.cfg.EnsureCallbacks(ctx, f.Name(), false) })
-		}
+		d.persist(calls, "queue the callback of "+del.ID, func(ctx context.Context) error {
+			return d.cfg.EnsureCallbacks(ctx, f.Name(), false)
+		})
 	}
 	failure := redis.Failure{At: time.Now().UTC(), Attempt: got.attempt, Reason: v.reason, Status: got.status,
 		Body: excerpt(got.body), Replica: got.header.Get(router.HeaderReplica)}
@@ -185,25 +185,25 @@ func (d *Dispatcher) do(v verdict, f hearth.Function, s Subscription, h *held, e
 			d.settling.settle(s.Subscription, del)
 			break
 		}
-		d.persist("settle "+del.ID, func(ctx context.Context) error {
+		d.persist(calls, "settle "+del.ID, func(ctx context.Context) error {
 			_, err := d.cfg.Queue.Settle(ctx, s.Subscription, h.delivery(), cb)
 			return err
 		})
 	case giveBack:
-		d.persist("give back "+del.ID, func(ctx context.Context) error {
+		d.persist(calls, "give back "+del.ID, func(ctx context.Context) error {
 			_, err := d.cfg.Queue.Busy(ctx, s.Subscription, del, v.wait)
 			return err
 		})
 		return v.wait
 	case retry:
 		log.Debug("a call failed and is tried again", "reason", v.reason, "wait", v.wait)
-		d.persist("give back "+del.ID, func(ctx context.Context) error {
+		d.persist(calls, "give back "+del.ID, func(ctx context.Context) error {
 			_, err := d.cfg.Queue.Retry(ctx, s.Subscription, del, v.wait, failure)
 			return err
 		})
 		return v.wait
 	case bury:
-		d.persist("bury "+del.ID, func(ctx context.Context) error {
+		d.persist(calls, "bury "+del.ID, func(ctx context.Context) error {
 			held, err := d.cfg.Queue.Bury(ctx, s.Subscription, del, failure, cb)
 			if held {
 				log.Warn("message became a dead letter", "reason", v.reason)
@@ -212,9 +212,10 @@ func (d *Dispatcher) do(v verdict, f hearth.Function, s Subscription, h *held, e
 		})
 	}
 	if cb != nil {
-		if d.cfg.EnsureCallbacks != nil { // once more: the function may have been removed, and its queues with it
-			d.persist("keep the callback of "+del.ID, func(ctx context.Context) error { return d.cfg.EnsureCallbacks(ctx, f.Name(), true) })
-		}
+		// Once more: the function may have been removed, and its queues with it.
+		d.persist(calls, "keep the callback of "+del.ID, func(ctx context.Context) error {
+			return d.cfg.EnsureCallbacks(ctx, f.Name(), true)
+		})
 		d.Notify(f.Name(), redis.CallbacksOf(f.Name()))
 	}
 	return -1
@@ -255,14 +256,14 @@ func (d *Dispatcher) call(ctx context.Context, f hearth.Function, s Subscription
 	if e.Callback != "" {
 		limit = d.cfg.CallbackBytes
 	}
-	return d.read(res, err, began, limit)
+	return d.read(ctx, res, err, began, limit)
 }
 
 // read reads an answer up to a limit, and tells whether the call reached the function.
-func (d *Dispatcher) read(res *http.Response, err error, began time.Time, limit int64) answer {
+func (d *Dispatcher) read(ctx context.Context, res *http.Response, err error, began time.Time, limit int64) answer {
 	if err != nil {
 		code := hearth.CodeOf(err)
-		never := code == hearth.Unavailable || code == hearth.Exhausted || code == hearth.NotFound || errors.Is(err, context.Canceled) && d.calls.Err() != nil
+		never := code == hearth.Unavailable || code == hearth.Exhausted || code == hearth.NotFound || errors.Is(err, context.Canceled) && isStopping(ctx)
 		a := answer{outcome: outcome{reached: !never, internal: true, reason: hearth.MessageOf(err)}, took: time.Since(began)}
 		switch code {
 		case hearth.Timeout:
@@ -341,8 +342,8 @@ func (d *Dispatcher) callBack(ctx context.Context, e wire.Entry) answer {
 	began := time.Now()
 	res, err := d.cfg.Callbacks.Do(req)
 	if err != nil {
-		if d.calls.Err() != nil {
-			return answer{outcome: outcome{reason: "hearth is stopping"}}
+		if isStopping(ctx) {
+			return answer{outcome: outcome{reason: errStopping.Error()}}
 		}
 		if refused := (*egress.Refused)(nil); errors.As(err, &refused) {
 			return answer{outcome: outcome{reached: true, final: true, reason: refused.Error()}}
@@ -354,7 +355,7 @@ func (d *Dispatcher) callBack(ctx context.Context, e wire.Entry) answer {
 		}
 		return answer{outcome: outcome{reached: true, status: http.StatusBadGateway, internal: true, reason: reason}}
 	}
-	return d.read(res, nil, began, maxRead)
+	return d.read(ctx, res, nil, began, maxRead)
 }
 
 // detailOf is what a problem document says, RFC 9457, or "".

@@ -97,18 +97,37 @@ type Dispatcher struct {
 	mu    sync.Mutex
 	lanes map[hearth.Name]*lane
 	ended map[hearth.Name]*lane // that were deleted, and whose deliveries are not all settled
-	done  bool
 
-	ctx   context.Context // of taking: ends when the dispatcher stops
-	stop  context.CancelFunc
-	calls context.Context // of calls: ends when Stop gives up waiting for them
-	abort context.CancelFunc
-	work  sync.WaitGroup
-	tend  sync.WaitGroup // the loops that go on until all work is done
+	// gate is locked for reading while work begins, so that none begins once Stop waits for its end.
+	gate     sync.RWMutex
+	stopped  bool
+	spawn    func(task) // nil before Start
+	stopping func()     // ends taking
+	abort    func()     // ends calls
+	work     sync.WaitGroup
+	renewals sync.WaitGroup
 }
 
-// New makes a dispatcher. It does nothing before Start.
-func New(cfg Config, target Target) *Dispatcher {
+// A task is work that a dispatcher does in a goroutine of its own. taking ends when the dispatcher is stopped: nothing more
+// is taken then. calls ends when Stop waits no longer for calls.
+type task func(taking, calls context.Context)
+
+// errStopping is the cause of the end of a task's contexts.
+var errStopping = errors.New("the instance is stopping")
+
+// isStopping reports whether Stop waits no longer for a call, whose context this is.
+func isStopping(ctx context.Context) bool { return errors.Is(context.Cause(ctx), errStopping) }
+
+// New makes a dispatcher. It does nothing before Start. It returns an error if the configuration lacks something.
+func New(cfg Config, target Target) (*Dispatcher, error) {
+	switch {
+	case cfg.Queue == nil || cfg.Log == nil || target == nil:
+		return nil, errors.New("make a dispatcher: Queue, Log and the target are required")
+	case cfg.Instance == "":
+		return nil, errors.New("make a dispatcher: Instance is required")
+	case cfg.Lease < 0 || cfg.CommitWait < 0 || cfg.SweepEvery < 0 || cfg.CallbackBytes < 0:
+		return nil, errors.New("make a dispatcher: Lease, CommitWait, SweepEvery and CallbackBytes must not be negative")
+	}
 	if cfg.Connector == "" {
 		cfg.Connector = "hearth"
 	}
@@ -130,6 +149,9 @@ func New(cfg Config, target Target) *Dispatcher {
 	if cfg.CommitWait == 0 {
 		cfg.CommitWait = 15 * time.Second
 	}
+	if cfg.EnsureCallbacks == nil {
+		cfg.EnsureCallbacks = func(context.Context, hearth.Name, bool) error { return nil }
+	}
 	if cfg.Delivered == nil {
 		cfg.Delivered = func(hearth.Name, Delivered) {}
 	}
@@ -137,49 +159,83 @@ func New(cfg Config, target Target) *Dispatcher {
 		cfg.SweepEvery = time.Minute
 	}
 	d := &Dispatcher{cfg: cfg, target: target, lanes: map[hearth.Name]*lane{}, ended: map[hearth.Name]*lane{}}
-	d.ctx, d.stop = context.WithCancel(context.Background())
-	d.calls, d.abort = context.WithCancel(context.Background())
 	d.settling = settler{d: d, batches: map[wire.Subscription]*batch{}}
 	d.watch = newWatches(d)
-	return d
+	return d, nil
 }
 
-// Start begins to deliver.
-func (d *Dispatcher) Start() {
+// Start begins to deliver, and returns at once. The end of ctx does not end it: Stop does. A second Start does nothing. It returns
+// an error if the dispatcher was stopped before.
+func (d *Dispatcher) Start(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
+	taking, stopping := context.WithCancelCause(ctx)
+	calls, abort := context.WithCancelCause(ctx)
+	d.gate.Lock()
+	if d.spawn != nil || d.stopped {
+		stopped := d.stopped
+		d.gate.Unlock()
+		stopping(nil)
+		abort(nil)
+		if stopped {
+			return errors.New("start the dispatcher: it was stopped before")
+		}
+		return nil
+	}
+	d.spawn = func(t task) { d.work.Go(func() { t(taking, calls) }) }
+	d.stopping, d.abort = func() { stopping(errStopping) }, func() { abort(errStopping) }
+	d.spawn(d.sweep)
+	d.renewals.Go(func() { d.renew(calls) })
 	d.watch.begin()
-	d.work.Go(d.sweep)
-	d.tend.Go(func() { d.renew(d.calls) })
+	d.gate.Unlock()
+	for _, l := range d.all() {
+		l.kick()
+	}
+	return nil
+}
+
+// begin begins a task, unless the dispatcher is not started yet, or stopped. It reports whether it did.
+func (d *Dispatcher) begin(t task) bool {
+	d.gate.RLock()
+	defer d.gate.RUnlock()
+	if d.spawn == nil || d.stopped {
+		return false
+	}
+	d.spawn(t)
+	return true
 }
 
 // Stop takes nothing more, and waits for the calls that were made until ctx ends; what is not answered then is given back.
-// It is safe to call before Start, and twice.
-func (d *Dispatcher) Stop(ctx context.Context) {
-	d.mu.Lock()
-	d.done = true
-	d.mu.Unlock()
-	d.stop()
+// It is safe to call before Start, and twice. It returns ctx's error if calls were given back.
+func (d *Dispatcher) Stop(ctx context.Context) error {
+	d.gate.Lock()
+	d.stopped = true
+	started := d.spawn != nil
+	d.gate.Unlock()
+	if !started {
+		return nil
+	}
+	d.stopping()
 	d.watch.interrupt()
 	over := make(chan struct{})
 	go func() { defer close(over); d.work.Wait() }()
+	var err error
 	select {
 	case <-over:
 	case <-ctx.Done():
+		err = ctx.Err()
 		d.abort()
 		<-over
 	}
 	d.abort()
-	d.tend.Wait()
+	d.renewals.Wait()
 	d.cfg.Callbacks.CloseIdleConnections()
+	return err
 }
 
 // Set makes a function's lane what its spec and subscriptions say, and begins to deliver. The subscriptions' groups must be
 // there.
 func (d *Dispatcher) Set(f hearth.Function, subs []Subscription) {
 	d.mu.Lock()
-	if d.done {
-		d.mu.Unlock()
-		return
-	}
 	l := d.lanes[f.Name()]
 	if l == nil {
 		if l = d.ended[f.Name()]; l == nil { // else it is back, with what it still has: that must not be taken for lost
@@ -290,17 +346,17 @@ func (d *Dispatcher) LookAgain() {
 }
 
 // sweep looks for pending entries that nobody holds, now and then.
-func (d *Dispatcher) sweep() {
+func (d *Dispatcher) sweep(taking, _ context.Context) {
 	tick := time.NewTicker(d.cfg.SweepEvery)
 	defer tick.Stop()
 	for {
 		select {
-		case <-d.ctx.Done():
+		case <-taking.Done():
 			return
 		case <-tick.C:
 		}
 		for _, l := range d.all() {
-			l.sweep(d.ctx)
+			l.sweep(taking)
 		}
 	}
 }
@@ -318,17 +374,18 @@ func (d *Dispatcher) leaving() []*lane {
 	return slices.Collect(maps.Values(d.ended))
 }
 
-// persist does something in Redis that must be done, again and again until it is, or there is no time left.
-func (d *Dispatcher) persist(what string, do func(context.Context) error) {
+// persist does something in Redis that must be done, again and again until it is, or the dispatcher must stop. calls is
+// the context of all calls.
+func (d *Dispatcher) persist(calls context.Context, what string, do func(context.Context) error) {
 	wait := 20 * time.Millisecond
 	for {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(d.calls), 10*time.Second)
-		err := do(ctx)
+		once, cancel := context.WithTimeout(context.WithoutCancel(calls), 10*time.Second)
+		err := do(once)
 		cancel()
 		if err == nil {
 			return
 		}
-		if hearth.CodeOf(err) != hearth.Unavailable || d.calls.Err() != nil {
+		if hearth.CodeOf(err) != hearth.Unavailable || isStopping(calls) {
 			if !errors.Is(err, context.Canceled) {
 				d.cfg.Log.Error("could not "+what+"; its lease runs out, and it is delivered again", "error", err)
 			}
@@ -336,7 +393,7 @@ func (d *Dispatcher) persist(what string, do func(context.Context) error) {
 		}
 		select {
 		case <-time.After(wait):
-		case <-d.calls.Done():
+		case <-calls.Done():
 		}
 		wait = min(2*wait, 2*time.Second)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -283,9 +284,9 @@ func TestStopGivesBackWhatItCannotFinish(t *testing.T) {
 		<-hang
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		r.d.Stop(ctx)
+		_ = r.d.Stop(ctx)
 		require.Equal(t, redis.Depth{Due: 1}, r.depth(redis.CallsOf(oven)))
-		r.d.Stop(ctx)
+		_ = r.d.Stop(ctx)
 		b, err := r.queue.Take(t.Context(), redis.CallsOf(oven), 1, redis.Holder{Instance: "next", Lease: time.Minute})
 		require.NoError(t, err)
 		require.Equal(t, 1, b.Deliveries[0].Attempt, "shutting down is no attempt")
@@ -348,6 +349,38 @@ func TestManySleepingQueuesCostOneConnection(t *testing.T) {
 		}
 	}
 	require.Equal(t, 1, blocked, list)
+}
+
+func TestNewRefusesAConfigThatLacksSomething(t *testing.T) {
+	t.Parallel()
+	whole := dispatch.Config{Queue: &redis.Client{}, Log: slog.New(slog.DiscardHandler), Instance: "me"}
+	_, err := dispatch.New(whole, &functions{})
+	require.NoError(t, err)
+	for name, change := range map[string]func(*dispatch.Config){
+		"queue":    func(c *dispatch.Config) { c.Queue = nil },
+		"log":      func(c *dispatch.Config) { c.Log = nil },
+		"instance": func(c *dispatch.Config) { c.Instance = "" },
+		"lease":    func(c *dispatch.Config) { c.Lease = -1 },
+	} {
+		cfg := whole
+		change(&cfg)
+		_, err := dispatch.New(cfg, &functions{})
+		require.Error(t, err, name)
+	}
+	_, err = dispatch.New(whole, nil)
+	require.Error(t, err)
+}
+
+func TestStopBeforeStart(t *testing.T) {
+	t.Parallel()
+	queue, err := redis.Open(t.Context(), chaintest.URL(chaintest.Redis(t)))
+	require.NoError(t, err)
+	defer func() { _ = queue.Close() }()
+	d, err := dispatch.New(dispatch.Config{Queue: queue, Log: slog.New(slog.DiscardHandler), Instance: "me"}, &functions{})
+	require.NoError(t, err)
+	require.NoError(t, d.Stop(t.Context()))
+	require.Error(t, d.Start(t.Context()), "it was stopped")
+	require.NoError(t, d.Stop(t.Context()))
 }
 
 func TestStartAndStopFiftyTimes(t *testing.T) {

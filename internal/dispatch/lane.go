@@ -124,12 +124,11 @@ func (l *lane) notifyAll() {
 func (l *lane) kick() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.running || l.d.ctx.Err() != nil {
+	if l.running {
 		return
 	}
 	if q, _ := l.next(); q != nil {
-		l.running = true
-		l.d.work.Go(l.run)
+		l.running = l.d.begin(l.run)
 	}
 }
 
@@ -171,11 +170,11 @@ func (l *lane) full() (queues []wire.Subscription) {
 }
 
 // run takes and delivers until there is nothing to take, or no room.
-func (l *lane) run() {
+func (l *lane) run(taking, calls context.Context) {
 	for {
 		l.mu.Lock()
 		q, n := l.next()
-		if q == nil || l.d.ctx.Err() != nil {
+		if q == nil || taking.Err() != nil {
 			l.running = false
 			l.tellSettled()
 			l.mu.Unlock()
@@ -188,15 +187,15 @@ func (l *lane) run() {
 		sub := q.Subscription.Subscription
 		l.mu.Unlock()
 
-		if err := l.recover(l.d.ctx, q); err != nil {
-			l.failed(q, err)
+		if err := l.recover(taking, q); err != nil {
+			l.failed(taking, q, err)
 			continue
 		}
 		by.Patience = l.d.patience.left()
 		until := time.Now().Add(by.Lease)
-		b, err := l.take(sub, n, by)
+		b, err := l.take(taking, sub, n, by)
 		if err != nil {
-			l.failed(q, err)
+			l.failed(taking, q, err)
 			continue
 		}
 		l.watchCallbacks(q, b)
@@ -215,7 +214,7 @@ func (l *lane) run() {
 		removed := q.removed
 		l.sooner(q, b.Next)
 		for _, d := range b.Deliveries {
-			l.begin(q, d, until)
+			l.begin(calls, q, d, until)
 		}
 		l.mu.Unlock()
 		if b.Drained && !removed {
@@ -227,14 +226,14 @@ func (l *lane) run() {
 }
 
 // take takes of a subscription; of the function's own calls only while its callbacks are within their limit.
-func (l *lane) take(s wire.Subscription, n int, by redis.Holder) (redis.Batch, error) {
+func (l *lane) take(ctx context.Context, s wire.Subscription, n int, by redis.Holder) (redis.Batch, error) {
 	if s != redis.CallsOf(l.name) {
-		return l.d.cfg.Queue.Take(l.d.ctx, s, n, by)
+		return l.d.cfg.Queue.Take(ctx, s, n, by)
 	}
 	l.mu.Lock()
 	limit := l.spec.QueueLimit(l.d.cfg.QueueLimit)
 	l.mu.Unlock()
-	return l.d.cfg.Queue.TakeCalls(l.d.ctx, l.name, n, by, limit.Bytes)
+	return l.d.cfg.Queue.TakeCalls(ctx, l.name, n, by, limit.Bytes)
 }
 
 // watchCallbacks says when callbacks hold up the function's calls, and when they were thrown away.
@@ -259,11 +258,11 @@ func (l *lane) lease(q *queue) time.Duration {
 }
 
 // failed pauses a queue that could not be taken from.
-func (l *lane) failed(q *queue, err error) {
+func (l *lane) failed(ctx context.Context, q *queue, err error) {
 	wait := time.Second // should the watcher miss that Redis is back
 	if errors.Is(err, redis.ErrNoGroup) {
-		wait = l.lost(q)
-	} else if hearth.CodeOf(err) != hearth.Unavailable && l.d.ctx.Err() == nil {
+		wait = l.lost(ctx, q)
+	} else if hearth.CodeOf(err) != hearth.Unavailable && ctx.Err() == nil {
 		l.d.cfg.Log.Error("could not take from a queue", "function", l.name.String(), "error", err)
 	}
 	l.mu.Lock()
@@ -299,8 +298,8 @@ func (l *lane) sooner(q *queue, wait time.Duration) {
 	}
 }
 
-// begin delivers an entry, whose lease lasts until then. l.mu is held.
-func (l *lane) begin(q *queue, d redis.Delivery, until time.Time) {
+// begin delivers an entry, whose lease lasts until then. calls is the context of all calls. l.mu is held.
+func (l *lane) begin(calls context.Context, q *queue, d redis.Delivery, until time.Time) {
 	if l.adopt(q, d, until) {
 		return
 	}
@@ -315,7 +314,7 @@ func (l *lane) begin(q *queue, d redis.Delivery, until time.Time) {
 	if l.held[q] == nil {
 		l.held[q] = map[string]*held{}
 	}
-	ctx, breakOff := context.WithCancelCause(l.d.calls)
+	ctx, breakOff := context.WithCancelCause(calls)
 	h := &held{breakOff: breakOff, until: until}
 	h.current.Store(&d)
 	l.held[q][d.Token] = h
@@ -332,8 +331,8 @@ func (l *lane) begin(q *queue, d redis.Delivery, until time.Time) {
 			l.kick()
 		}
 	}
-	l.d.work.Go(func() {
-		again := l.d.deliver(ctx, spec, sub, q.callbacks, h, answered)
+	l.d.spawn(func(_, _ context.Context) {
+		again := l.d.deliver(calls, ctx, spec, sub, q.callbacks, h, answered)
 		breakOff(nil)
 		l.mu.Lock()
 		if q.callbacks {

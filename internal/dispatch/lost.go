@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"context"
 	"slices"
 	"time"
 )
@@ -14,9 +15,9 @@ const (
 )
 
 // lost finds out which it is, and returns after how long to look again, or a negative duration.
-func (l *lane) lost(q *queue) time.Duration {
+func (l *lane) lost(ctx context.Context, q *queue) time.Duration {
 	s := q.Subscription.Subscription
-	noted, err := l.d.cfg.Queue.Noted(l.d.ctx, s)
+	noted, err := l.d.cfg.Queue.Noted(ctx, s)
 	if err != nil {
 		return lostAgain
 	}

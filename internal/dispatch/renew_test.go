@@ -30,8 +30,7 @@ func (r *rig) peer(instance string, queue *redis.Client) *functions {
 	r.t.Helper()
 	cfg, fns := r.cfg, &functions{answer: always(200), room: 8}
 	cfg.Instance, cfg.Queue = instance, queue
-	d := dispatch.New(cfg, fns)
-	d.Start()
+	d := begin(r.t, cfg, fns)
 	r.t.Cleanup(func() { stop(d) })
 	d.Set(r.spec, []dispatch.Subscription{{Subscription: redis.CallsOf(oven)}})
 	return fns
@@ -40,7 +39,7 @@ func (r *rig) peer(instance string, queue *redis.Client) *functions {
 func stop(d *dispatch.Dispatcher) {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	d.Stop(ctx)
+	_ = d.Stop(ctx)
 }
 
 // hold lets calls wait until they may go on.

@@ -97,18 +97,26 @@ func newRig(t *testing.T, raw goredis.UniversalClient, change ...func(*dispatch.
 	for _, c := range change {
 		c(&cfg)
 	}
-	r.cfg, r.d = cfg, dispatch.New(cfg, r.fns)
-	r.d.Start()
+	r.cfg, r.d = cfg, begin(t, cfg, r.fns)
 	t.Cleanup(func() { r.stop(); _ = queue.Close() })
 	annotations := map[string]string{"com.openfaas.retry.min_wait": "5ms", "com.openfaas.retry.max_wait": "20ms", "com.openfaas.retry.attempts": "3"}
 	r.spec.Service, r.spec.Namespace, r.spec.Annotations = oven.Function, oven.Namespace, &annotations
 	return r
 }
 
+// begin starts a dispatcher.
+func begin(t *testing.T, cfg dispatch.Config, to dispatch.Target) *dispatch.Dispatcher {
+	t.Helper()
+	d, err := dispatch.New(cfg, to)
+	require.NoError(t, err)
+	require.NoError(t, d.Start(t.Context()))
+	return d
+}
+
 func (r *rig) stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	r.d.Stop(ctx)
+	_ = r.d.Stop(ctx)
 }
 
 // subscribe makes the function's queues: its calls, its callbacks, and topics.

@@ -33,7 +33,7 @@ func (s *settler) settle(sub wire.Subscription, del redis.Delivery) {
 	if b == nil {
 		b = &batch{done: make(chan struct{})}
 		s.batches[sub] = b
-		s.d.work.Go(func() { s.run(sub) })
+		s.d.spawn(func(_, calls context.Context) { s.run(calls, sub) }) // whoever settles is work, too
 	}
 	b.list = append(b.list, del)
 	done := b.done
@@ -42,7 +42,7 @@ func (s *settler) settle(sub wire.Subscription, del redis.Delivery) {
 }
 
 // run settles a queue's batches until there is none.
-func (s *settler) run(sub wire.Subscription) {
+func (s *settler) run(calls context.Context, sub wire.Subscription) {
 	for {
 		s.mu.Lock()
 		b := s.batches[sub]
@@ -56,7 +56,7 @@ func (s *settler) run(sub wire.Subscription) {
 		for len(b.list) > 0 {
 			n := min(len(b.list), maxSettled)
 			some := b.list[:n]
-			s.d.persist("settle "+some[0].ID, func(ctx context.Context) error { return s.d.cfg.Queue.SettleAll(ctx, sub, some) })
+			s.d.persist(calls, "settle "+some[0].ID, func(ctx context.Context) error { return s.d.cfg.Queue.SettleAll(ctx, sub, some) })
 			b.list = b.list[n:]
 		}
 		close(b.done)

@@ -115,7 +115,8 @@ func (s *stage) start(queue *redis.Client, instance string) {
 		}
 		return err
 	}
-	d = dispatch.New(cfg, s.fns)
+	d, err := dispatch.New(cfg, s.fns)
+	assert.NoError(s.t, err)
 	s.dispatchers = append(s.dispatchers, d)
 	if instance != s.disaster.peer {
 		s.in = d
@@ -126,7 +127,7 @@ func (s *stage) start(queue *redis.Client, instance string) {
 		_, err := s.queue.Reclaim(s.t.Context(), sub, instance)
 		assert.NoError(s.t, err)
 	}
-	d.Start()
+	assert.NoError(s.t, d.Start(context.Background()))
 	for _, n := range s.names() {
 		subs := s.subscriptions(n)
 		if slices.Contains(made, redis.CallbacksOf(n)) {
@@ -161,7 +162,7 @@ func (s *stage) stop() {
 	cancel()
 	var over sync.WaitGroup
 	for _, d := range dispatchers {
-		over.Go(func() { d.Stop(ctx) })
+		over.Go(func() { _ = d.Stop(ctx) })
 	}
 	over.Wait()
 }

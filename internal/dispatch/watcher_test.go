@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/hearthfaas/hearth/chain/chaintest"
 	"github.com/hearthfaas/hearth/chain/wire"
+	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -85,9 +87,10 @@ func TestNoWatcherHasTooManyStreams(t *testing.T) {
 	queue, err := redis.Open(t.Context(), chaintest.URL(raw))
 	require.NoError(t, err)
 	defer func() { _ = queue.Close() }()
-	d := New(Config{Queue: queue, Log: slog.New(slog.DiscardHandler)}, nil)
+	d, err := New(Config{Queue: queue, Log: slog.New(slog.DiscardHandler), Instance: "me"}, nowhere{})
+	require.NoError(t, err)
+	require.NoError(t, d.Start(t.Context()))
 	ws := d.watch
-	ws.begin()
 	many := make([]wire.Subscription, maxStreams+50)
 	for i := range many {
 		many[i] = wire.Subscription{Stream: fmt.Sprintf("{many}.%d", i), Group: "g"}
@@ -116,7 +119,11 @@ func TestNoWatcherHasTooManyStreams(t *testing.T) {
 	require.Empty(t, ws.keyOf)
 	ws.add(many[7], "0-0")
 	require.Equal(t, 1, ws.byKey[""].len())
-	d.stop()
-	ws.interrupt()
-	d.work.Wait()
+	require.NoError(t, d.Stop(t.Context()))
 }
+
+// nowhere is a Target without room.
+type nowhere struct{}
+
+func (nowhere) RoundTrip(hearth.Name, *http.Request) (*http.Response, error) { return nil, nil }
+func (nowhere) Room(hearth.Name) int                                         { return 0 }

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"context"
 	"strconv"
 	"sync"
 	"time"
@@ -72,7 +73,7 @@ func (ws *watches) key(stream string) string {
 func (ws *watches) start(key string) *watcher {
 	w := newWatcher(ws.d.cfg.Queue.NewWatch(key), ws.d.fired, func(err error) { ws.wentAway(key, err) }, func() { ws.cameBack(key) }, func() { ws.retire(key) })
 	ws.byKey[key] = w
-	ws.d.work.Go(func() { w.run(ws.d.ctx) })
+	ws.d.spawn(func(taking, _ context.Context) { w.run(taking) })
 	return w
 }
 

@@ -174,7 +174,7 @@ func TestAttemptWithoutAnEndIsNoted(t *testing.T) {
 		require.Len(t, f, 3)
 		require.Contains(t, f[0].Reason, "lease ran out")
 		require.Equal(t, time.UnixMilli(5000).UTC(), f[0].At)
-		require.Contains(t, f[1].Reason, "hearth ended")
+		require.Contains(t, f[1].Reason, "the instance ended")
 		require.Equal(t, []int{1, 2, 3}, []int{f[0].Attempt, f[1].Attempt, f[2].Attempt})
 	})
 }

@@ -185,7 +185,8 @@ func (w *world) start(name string, what trouble, at point) (*instance, error) {
 		Hold: 5 * time.Second,
 		Wake: func(n hearth.Name) { i.Wake(n) },
 	})
-	i.dispatch = dispatch.New(dispatch.Config{
+	var err error
+	i.dispatch, err = dispatch.New(dispatch.Config{
 		Queue:     i.queues[1],
 		Log:       log,
 		Instance:  name,
@@ -194,6 +195,7 @@ func (w *world) start(name string, what trouble, at point) (*instance, error) {
 			return i.EnsureCallbacks(ctx, n, again)
 		},
 	}, i.router)
+	require.NoError(w.t, err)
 	i.cron = cron.New(cron.Config{Queue: i.queues[0], Log: log, Notify: i.dispatch.Notify})
 	i.scaler = autoscale.New(autoscale.Config{
 		Load:    i.load,
@@ -215,7 +217,7 @@ func (w *world) start(name string, what trouble, at point) (*instance, error) {
 	})
 	i.provider.Watch(i.Updated)
 	i.provider.WatchRollouts(i.RolloutFailed)
-	i.dispatch.Start()
+	require.NoError(w.t, i.dispatch.Start(context.Background()))
 	i.steps.arm(what, at)
 	return i, i.Start(w.t.Context())
 }
@@ -250,7 +252,7 @@ func (i *instance) end() {
 		cancel()
 		i.Stop(over)
 		i.provider.work.Wait()
-		i.dispatch.Stop(over)
+		_ = i.dispatch.Stop(over)
 		i.cron.Stop()
 		i.scaler.Stop()
 		i.router.Delete(oven)
