@@ -15,7 +15,7 @@ package cgroup
 type Limits struct {
 	Memory        int64 // bytes, without swap: what needs more is killed
 	MilliCPU      int64 // thousandths of a core
-	MemoryRequest int64 // bytes that are taken from others first
+	MemoryRequest int64 // bytes that are reclaimed from other groups first
 	CPURequest    int64 // thousandths of a core, as a weight against others
 }
 
@@ -73,5 +73,5 @@ func (g *Group) Started(pid int) error { return g.c.started(g.name, pid) }
 // Kills returns how many processes the kernel has killed for exceeding the memory limit.
 func (g *Group) Kills() int64 { return g.c.kills(g.name) }
 
-// Remove removes the group, whose processes have ended.
+// Remove removes the group. Its processes must have ended.
 func (g *Group) Remove() { g.c.remove(g.name) }

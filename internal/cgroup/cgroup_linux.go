@@ -16,15 +16,15 @@ import (
 // period is the period of CPU quotas: a quota is a part of it, at least a millisecond.
 const period = 100 * time.Millisecond
 
-// Open finds where groups can be created, under a name that only this caller uses on the machine, and removes those of an earlier run.
+// Open finds where groups can be created, and removes those of an earlier run. The name must not be used by another process of the machine.
 func Open(name string) (*Root, error) {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
-		return nil, fmt.Errorf("look for control groups: %w", err)
+		return nil, fmt.Errorf("find control groups: %w", err)
 	}
 	ours, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
-		return nil, fmt.Errorf("look for control groups: %w", err)
+		return nil, fmt.Errorf("find control groups: %w", err)
 	}
 	found := hierarchies(string(mounts), string(ours))
 	if found["memory"] != "" || found["cpu"] != "" {
@@ -58,7 +58,7 @@ func hierarchies(mounts, ours string) map[string]string {
 		}
 		dir := func(controller string) string {
 			below := at[controller]
-			if root := mount[3]; root != "/" { // a part of the hierarchy is mounted, as in a container
+			if root := mount[3]; root != "/" { // only a part of the hierarchy is mounted, as in a container
 				below = strings.TrimPrefix(below, root)
 			}
 			return filepath.Join(mount[4], below)
@@ -87,7 +87,7 @@ func write(dir, file, text string) error {
 func fresh(dir string) error {
 	sweep(dir)
 	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
-		return fmt.Errorf("make a control group: %w", err)
+		return fmt.Errorf("create control group: %w", err)
 	}
 	return nil
 }

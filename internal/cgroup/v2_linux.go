@@ -17,7 +17,7 @@ type v2 struct {
 	memory, cpu bool
 }
 
-// openV2 makes the groups below our own one, or else, for root, at the top.
+// openV2 creates the groups below our own group, or else, for root, at the top.
 func openV2(name, top, own string) (*Root, error) {
 	err := makeRoom(own, top, name+"-self")
 	if err == nil {
@@ -41,7 +41,7 @@ func makeRoom(own, top, leaf string) error {
 	}
 	text, err := os.ReadFile(filepath.Join(own, "cgroup.procs"))
 	if err != nil {
-		return fmt.Errorf("look into our control group: %w", err)
+		return fmt.Errorf("read our control group: %w", err)
 	}
 	pids := strings.Fields(string(text))
 	for _, pid := range pids {
@@ -50,7 +50,7 @@ func makeRoom(own, top, leaf string) error {
 		}
 	}
 	if err := os.Mkdir(filepath.Join(own, leaf), 0o755); err != nil && !errors.Is(err, os.ErrExist) {
-		return fmt.Errorf("make a control group: %w", err)
+		return fmt.Errorf("create control group: %w", err)
 	}
 	for _, pid := range pids {
 		if err := write(filepath.Join(own, leaf), "cgroup.procs", pid); err != nil && !errors.Is(err, syscall.ESRCH) {

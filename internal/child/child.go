@@ -1,5 +1,5 @@
-// Package child starts processes that do not outlive this one, also when this one is killed: the kernel signals them, and
-// what slipped through is found and ended at the next start. It does not restart or supervise them.
+// Package child starts processes that do not outlive this one, even if it is killed: the kernel signals them, and those that
+// remain are ended at the next start. It does not restart or supervise processes.
 package child
 
 import (
@@ -8,7 +8,7 @@ import (
 	"syscall"
 )
 
-// Marker is the environment variable by which Sweep knows the children of a state directory.
+// Marker is the environment variable by which Sweep recognizes the children of a state directory.
 const Marker = "HEARTH_STATE"
 
 // Start starts cmd in a process group of its own, so that a Ctrl-C at the terminal reaches this process alone. When this

@@ -32,8 +32,8 @@ func WithUmask(mask int) (leave func(), err error) {
 
 func setDeathSignal(attr *syscall.SysProcAttr, signal syscall.Signal) { attr.Pdeathsig = signal }
 
-// Sweep kills the processes that an earlier life of this state directory left behind, and returns how many. The caller must
-// hold the directory's lock, so that there is no other life.
+// Sweep kills the processes that an earlier run on this state directory left behind, and returns how many. The caller must hold the
+// directory's lock, so that no other run is alive.
 func Sweep(state string) int {
 	want := []byte(Marker + "=" + state)
 	environments, _ := filepath.Glob("/proc/[0-9]*/environ")

@@ -19,10 +19,10 @@ type Reader struct {
 	module   string // of the program, if that is known
 
 	mu    sync.Mutex
-	last  string // thing that it said
+	last  string // line of output
 	fatal string // Go's panic or fatal error
-	where string // the first frame after that which is of the program
-	sure  bool   // it is
+	where string // the first frame of the program after it
+	sure  bool   // where is of the program
 }
 
 // NewReader returns a reader for a function's process. module is its main module, or "" if unknown.
@@ -75,11 +75,11 @@ func (r *Reader) Line(line string) {
 	}
 }
 
-// frame reads where a function of a trace is. r.mu is held.
+// frame reads the line of a stack trace that has a file. r.mu is held.
 func (r *Reader) frame(at string) {
 	module := r.module
 	if i := strings.Index(at, watchdog); i >= 0 {
-		if module == "" && !r.sure { // now it is known what the module is called
+		if module == "" && !r.sure { // now the name of the module is known
 			r.where = r.inProject(r.where, at[:i])
 		}
 		return
@@ -93,8 +93,8 @@ func (r *Reader) frame(at string) {
 	}
 }
 
-// inProject is a file of a module as it is called in the project: the module's root is the function's folder, and other packages
-// were copied from the project's root. With -trimpath, Go names files by their module.
+// inProject returns the path of a module's file in the project: the module's root is the function's folder, and other packages were copied
+// from the project's root. With -trimpath, Go names files by their module.
 func (r *Reader) inProject(at, module string) string {
 	rest, ok := strings.CutPrefix(at, module+"/")
 	switch {

@@ -9,19 +9,19 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// found is a container of an earlier life that runs.
+// found is a running container of an earlier run.
 type found struct {
 	id, name string
 	revision string
 	frozen   bool
 }
 
-// find looks for the containers of an earlier life, and removes those that do not run.
+// find finds the containers of an earlier run, and removes those that do not run.
 func (p *Provider) find(ctx context.Context) (map[hearth.Name][]found, error) {
 	list, err := p.api.ContainerList(ctx, client.ContainerListOptions{All: true,
 		Filters: make(client.Filters).Add("label", label("instance", p.cfg.Instance))})
 	if err != nil {
-		return nil, fmt.Errorf("look for containers of an earlier life: %w", err)
+		return nil, fmt.Errorf("find containers of an earlier run: %w", err)
 	}
 	all := map[hearth.Name][]found{}
 	for _, c := range list.Items {
@@ -35,8 +35,8 @@ func (p *Provider) find(ctx context.Context) (map[hearth.Name][]found, error) {
 	return all, nil
 }
 
-// adopt claims the containers that an earlier life has left of a function. A frozen one is taken as the one that sleeps, if
-// it is of the same revision; one that runs goes on, and is replaced if it is of another.
+// adopt claims a function's containers of an earlier run. A frozen one of the same revision becomes the standby replica. A running one goes
+// on, and is replaced if it is of another revision.
 func (p *Provider) adopt(f hearth.Function, image Image) []replicaset.Adopted {
 	p.mu.Lock()
 	mine := p.found[f.Name()]
@@ -58,12 +58,12 @@ func (p *Provider) adopt(f hearth.Function, image Image) []replicaset.Adopted {
 		}})
 	}
 	if len(list) > 0 {
-		p.cfg.Log.Info("adopted containers of an earlier life", "function", f.Name().String(), "count", len(list))
+		p.cfg.Log.Info("adopted containers of an earlier run", "function", f.Name().String(), "count", len(list))
 	}
 	return list
 }
 
-// Settle implements hearth.Settler: it removes the containers of an earlier life that no function has claimed.
+// Settle implements hearth.Settler: it removes the containers of an earlier run that no function has claimed.
 func (p *Provider) Settle(ctx context.Context) {
 	p.mu.Lock()
 	left := p.found

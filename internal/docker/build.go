@@ -21,10 +21,10 @@ import (
 	"github.com/hearthfaas/hearth/internal/notices"
 )
 
-// certificates are those of the authorities that this machine trusts, where Linux distributions keep them.
+// certificates are the files where Linux distributions keep the certificate authorities that the machine trusts.
 const certificates = "/etc/ssl/certs/ca-certificates.crt"
 
-// OpenImages connects to the engine that the environment names, to store images.
+// OpenImages connects to the engine that the environment names, to store images in it.
 func OpenImages(ctx context.Context) (*Images, error) {
 	api, err := connect(ctx)
 	if err != nil {
@@ -36,26 +36,26 @@ func OpenImages(ctx context.Context) (*Images, error) {
 // Close ends the connection.
 func (i *Images) Close() error { return i.api.Close() }
 
-// A Program is a static binary that is to be an image.
+// A Program is a static binary from which an image is made.
 type Program struct {
-	Binary     string // its file
-	Entrypoint string // what it is called in the image, such as /handler
+	Binary     string // path of the file
+	Entrypoint string // its path in the image, such as /handler
 	Args       []string
 	WorkDir    string
 	User       string
 	Labels     map[string]string
 }
 
-// Put makes a static binary a function's image.
+// Put stores a static binary as a function's image.
 func (i *Images) Put(ctx context.Context, ref, binary string) error {
 	title, _, _ := strings.Cut(ref[strings.LastIndex(ref, "/")+1:], ":")
 	return i.Make(ctx, ref, Program{Binary: binary, Entrypoint: "/handler", User: nobody,
 		Labels: map[string]string{"org.opencontainers.image.title": title, "org.opencontainers.image.description": "a function, made by hearth build"}})
 }
 
-// Make makes a program an image, and gives it to the engine. It needs no builder and no base image: the image has the binary,
-// /tmp, this machine's certificates of authorities, and the licences of a Go binary's modules. GOARCH says what the binary was built for. The same binary makes the
-// same image.
+// Make makes an image from a program and stores it in the engine. It needs no builder and no base image: the image has the binary, /tmp, the
+// machine's certificate authorities, and the licences of a Go binary's modules. GOARCH says what the binary was built for. The same binary
+// gives the same image.
 func (i *Images) Make(ctx context.Context, ref string, program Program) error {
 	image, err := imageOf(program, cmp.Or(os.Getenv("GOARCH"), runtime.GOARCH))
 	if err != nil {
@@ -70,7 +70,7 @@ func (i *Images) Make(ctx context.Context, ref string, program Program) error {
 	loaded, err := i.api.ImageLoad(ctx, from)
 	if err != nil {
 		_ = from.Close()
-		return fmt.Errorf("give image %s to the Docker engine: %w", ref, err)
+		return fmt.Errorf("store image %s in the Docker engine: %w", ref, err)
 	}
 	defer func() { _ = loaded.Close() }()
 	answer, err := io.ReadAll(loaded)
@@ -78,7 +78,7 @@ func (i *Images) Make(ctx context.Context, ref string, program Program) error {
 		err = fmt.Errorf("%s", bytes.TrimSpace(answer))
 	}
 	if err != nil {
-		return fmt.Errorf("give image %s to the Docker engine: %w", ref, err)
+		return fmt.Errorf("store image %s in the Docker engine: %w", ref, err)
 	}
 	return nil
 }
@@ -107,7 +107,7 @@ func imageOf(program Program, arch string) (v1.Image, error) {
 	return mutate.ConfigFile(image, file)
 }
 
-// layerOf is what the image has, as a tar archive.
+// layerOf returns the files of the image as a tar archive.
 func layerOf(p Program) ([]byte, error) {
 	var out bytes.Buffer
 	w := tar.NewWriter(&out)

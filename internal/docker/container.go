@@ -23,31 +23,31 @@ import (
 
 // Labels of our containers.
 const (
-	labelInstance = "com.hearth.instance" // of all: the hearth that they belong to
+	labelInstance = "com.hearth.instance" // the instance that owns the container
 	labelFunction = "com.hearth.function" // name.namespace
 	labelRevision = "com.hearth.revision"
 	labelReplica  = "com.hearth.replica"
-	labelImage    = "com.hearth.image" // as the spec names it
+	labelImage    = "com.hearth.image" // as in the spec
 )
 
-// label is a filter for the value of one of our labels.
+// label returns a filter for the value of a label.
 func label(name, value string) string { return "com.hearth." + name + "=" + value }
 
 // Limits that a function does not choose.
 const (
-	// nobody is whom a container runs as whose image says root, or nothing. It is the user of distroless images.
+	// nobody is the user of a container whose image names root or no user. Distroless images use it too.
 	nobody = "65532:65532"
-	// maxProcesses are those of one container, threads included.
+	// maxProcesses limits the processes of a container, threads included.
 	maxProcesses = 512
-	// defaultMemory is for a function without a limit of its own, so that none can take the machine's.
+	// defaultMemory limits a function without a limit of its own, so that none can use up the machine.
 	defaultMemory = 1 << 30
 	secretsDir    = "/var/openfaas/secrets"
 )
 
-// port is where a function takes calls. See https://docs.openfaas.com/reference/workloads/.
+// port is the port of a function. See https://docs.openfaas.com/reference/workloads/.
 var port = network.MustParsePort("8080/tcp")
 
-// options are a container for a function.
+// options returns the options of a function's container.
 func (p *Provider) options(f hearth.Function, image Image, id string) client.ContainerCreateOptions {
 	env := f.Environment()
 	if p.cfg.Environment != nil {
@@ -72,22 +72,22 @@ func (p *Provider) options(f hearth.Function, image Image, id string) client.Con
 		LogConfig:      container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": "8m", "max-file": "2"}},
 		RestartPolicy:  container.RestartPolicy{Name: container.RestartPolicyDisabled},
 		Resources: container.Resources{
-			Memory: limit.Memory, MemorySwap: limit.Memory, // no swap: a function out of memory ends, and is not slow for ever
+			Memory: limit.Memory, MemorySwap: limit.Memory, // no swap: a function without memory ends, instead of getting slow
 			MemoryReservation: min(request.Memory, limit.Memory),
 			NanoCPUs:          limit.MilliCPU * 1e6, CPUShares: request.MilliCPU * 1024 / 1000,
 			PidsLimit: &processes,
 		},
 	}
-	if p.cpus > 0 { // a limit above what there is limits nothing, but Docker refuses it
+	if p.cpus > 0 { // Docker refuses a limit above the number of cores
 		host.NanoCPUs = min(host.NanoCPUs, int64(p.cpus)*1e9)
 	}
-	if len(f.Secrets) > 0 { // a volume without a name: it goes with the container
+	if len(f.Secrets) > 0 { // an anonymous volume, which is removed with the container
 		host.Mounts = []mount.Mount{{Type: mount.TypeVolume, Target: secretsDir}}
 	}
 	config := &container.Config{
 		Image: image.ID, User: image.user(), Env: list, Hostname: id,
 		ExposedPorts: network.PortSet{port: {}},
-		// Hearth asks by itself. What the image would run for each check costs time, also while the container sleeps.
+		// Hearth probes by itself. The check of an image would take processor time, also in a frozen container.
 		Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
 		Labels: map[string]string{labelInstance: p.cfg.Instance, labelFunction: f.Name().String(), labelRevision: f.Revision,
 			labelReplica: id, labelImage: f.Image},
@@ -98,7 +98,7 @@ func (p *Provider) options(f hearth.Function, image Image, id string) client.Con
 	return client.ContainerCreateOptions{Name: containerName(id), Config: config, HostConfig: host}
 }
 
-// create makes a container, with the secrets that it may read.
+// create creates a container, with the secrets that it may read.
 func (p *Provider) create(ctx context.Context, f hearth.Function, image Image, id string) (containerID string, err error) {
 	options := p.options(f, image, id)
 	made, err := p.api.ContainerCreate(ctx, options)
@@ -114,11 +114,11 @@ func (p *Provider) create(ctx context.Context, f hearth.Function, image Image, i
 	return made.ID, nil
 }
 
-// grant puts a function's secrets into its container, as files that only the container's user can read.
+// grant copies a function's secrets into its container, as files that only the container's user can read.
 func (p *Provider) grant(ctx context.Context, f hearth.Function, userName, containerID string) error {
 	owner, err := p.userOf(ctx, userName, containerID)
 	if err != nil {
-		return fmt.Errorf("look for the image's user %s: %w", userName, err)
+		return fmt.Errorf("find the image's user %s: %w", userName, err)
 	}
 	var archive bytes.Buffer
 	w := tar.NewWriter(&archive)
@@ -139,12 +139,12 @@ func (p *Provider) grant(ctx context.Context, f hearth.Function, userName, conta
 	}
 	_, err = p.api.CopyToContainer(ctx, containerID, client.CopyToContainerOptions{DestinationPath: secretsDir, Content: &archive})
 	if err != nil {
-		return fmt.Errorf("put secrets into the container: %w", err)
+		return fmt.Errorf("copy secrets into the container: %w", err)
 	}
 	return nil
 }
 
-// ReceiveSecret implements hearth.SecretReceiver: containers see their file of the secret change.
+// ReceiveSecret implements hearth.SecretReceiver: the secret's file changes in the containers that may read it.
 func (p *Provider) ReceiveSecret(ctx context.Context, namespace, name string) error {
 	p.mu.Lock()
 	readers := map[*replica]string{} // and whom they run as
@@ -165,7 +165,7 @@ func (p *Provider) ReceiveSecret(ctx context.Context, namespace, name string) er
 	return errors.Join(errs...)
 }
 
-// userOf finds the numbers of a user, as the engine does: by the container's own files, if it has a name.
+// userOf returns the ids of a user, as the engine does: a name is looked up in the container's own files.
 func (p *Provider) userOf(ctx context.Context, name, containerID string) (*user.ExecUser, error) {
 	var files [2]io.Reader
 	for i, path := range [...]string{"/etc/passwd", "/etc/group"} {
@@ -190,14 +190,14 @@ func (p *Provider) userOf(ctx context.Context, name, containerID string) (*user.
 	return user.GetExecUser(name, nil, files[0], files[1])
 }
 
-// sweepEvery is how often it is tried again to remove what could not be removed.
+// sweepEvery is the time between attempts to remove containers that could not be removed.
 const sweepEvery = 10 * time.Second
 
-// discard removes a container, whatever it does, by its id or name. It may be gone already. One that cannot
-// be removed now is tried again: when the engine is back, from time to time, when hearth ends, and when it starts again.
+// discard removes a container by its id or name, even if it runs. It may be gone already. If it cannot be removed now, sweep
+// tries again: when the engine is back, from time to time, when hearth stops, and when it starts again.
 func (p *Provider) discard(ctx context.Context, container string) {
 	_, err := p.api.ContainerRemove(ctx, container, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
-	for tries := 0; errdefs.IsConflict(err) && tries < 100; tries++ { // somebody removes it, or an engine that was ended did
+	for tries := 0; errdefs.IsConflict(err) && tries < 100; tries++ { // it is being removed
 		pause(ctx, 50*time.Millisecond)
 		_, err = p.api.ContainerRemove(ctx, container, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
 	}
@@ -209,11 +209,11 @@ func (p *Provider) discard(ctx context.Context, container string) {
 	}
 	if !p.left[container] {
 		p.left[container] = true
-		p.cfg.Log.Warn("a container could not be removed, and will be later", "container", container, "error", err)
+		p.cfg.Log.Warn("could not remove container; will retry", "container", container, "error", err)
 	}
 }
 
-// reap begins to remove, from time to time, what could not be removed before.
+// reap starts to call sweep from time to time.
 func (p *Provider) reap() {
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -240,10 +240,10 @@ func (p *Provider) sweep(ctx context.Context) {
 	}
 }
 
-// containerName is what people see in docker ps.
+// containerName returns the name that docker ps shows.
 func containerName(id string) string { return "hearth-" + id }
 
-// address is where a container takes calls. It has one only while it runs.
+// address returns where a container takes calls. Only a running container has an address.
 func (p *Provider) address(ctx context.Context, containerID string) (string, error) {
 	c, err := p.api.ContainerInspect(ctx, containerID, client.ContainerInspectOptions{})
 	if err != nil {
@@ -254,17 +254,17 @@ func (p *Provider) address(ctx context.Context, containerID string) (string, err
 		for _, b := range settings.Ports[port] {
 			return "http://127.0.0.1:" + b.HostPort, nil
 		}
-		return "", fmt.Errorf("it ended at once: %s", ending(c.Container.State, 0))
+		return "", fmt.Errorf("it exited at once: %s", ending(c.Container.State, 0))
 	}
 	for _, n := range settings.Networks {
 		if n.IPAddress.IsValid() {
 			return "http://" + netip.AddrPortFrom(n.IPAddress, port.Num()).String(), nil
 		}
 	}
-	return "", fmt.Errorf("it has no address on the network %s: it ended at once: %s", p.cfg.Network, ending(c.Container.State, 0))
+	return "", fmt.Errorf("it has no address on the network %s: it exited at once: %s", p.cfg.Network, ending(c.Container.State, 0))
 }
 
-// ending says how a container ended.
+// ending says how a container exited.
 func ending(s *container.State, memory int64) string {
 	switch {
 	case s == nil || s.Running:
@@ -281,8 +281,8 @@ func ending(s *container.State, memory int64) string {
 	return fmt.Sprintf("it ended with exit code %d", s.ExitCode)
 }
 
-// readyPath is what a container is asked whether it is ready, and whether the function itself chose it. Without a choice it
-// is what both watchdogs of OpenFaaS answer; the classic one would run the function for /_/ready.
+// readyPath returns the path of the readiness probe, and whether the function chose it. The default is one that both watchdogs of OpenFaaS
+// answer: the classic one would run the function for /_/ready.
 func readyPath(f hearth.Function) (path string, chosen bool) {
 	if p, ok := f.Readiness(); ok {
 		return p.Path, true

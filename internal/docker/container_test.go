@@ -219,7 +219,7 @@ func TestWhatCannotBeRemovedIsLater(t *testing.T) {
 	immutable("+i")
 	t.Cleanup(func() { _ = exec.Command("chattr", "-i", file).Run() })
 	<-w.Provider.Remove(hearth.Name{Function: "probe", Namespace: "openfaas-fn"})
-	require.Contains(t, w.log.String(), "a container could not be removed, and will be later")
+	require.Contains(t, w.log.String(), "could not remove container; will retry")
 	require.Equal(t, map[string]string{"/hearth-" + r.ID: "removing"}, w.ours(t))
 	immutable("-i")
 	require.Eventually(t, func() bool { return len(w.ours(t)) == 0 }, patience, pollEvery)

@@ -1,6 +1,6 @@
 /*
-Package docker runs replicas as containers of a Docker engine. A container has no privileges, a network of Hearth's own, and
-no port outside of it; this is where functions are isolated from each other and from the machine.
+Package docker runs replicas as containers of a Docker engine. It implements hearth.Provider. A container has no privileges, a network of
+Hearth's own, and no port outside of it: so functions are isolated from the machine.
 
 # A replica's life
 
@@ -10,18 +10,18 @@ no port outside of it; this is where functions are isolated from each other and 
 	  │                     │  └──▶ ready, never called ──▶ frozen ──▶ thawed by the first call ──▶ ready
 	  └──── after a while ──┴───────────── it exits ────────────┘
 
-A function that should have no replica keeps one asleep: frozen, which wakes the fastest and keeps its memory; or prepared,
-which is created and not started; or none. A frozen one is a fresh container that has never had a call, so nothing is ever
-frozen in the middle of something; and its socket takes connections while it thaws, so the first call is on its way already.
+A function at zero may keep a standby replica: frozen, a paused container, which is the fastest to start and keeps its memory; or prepared, a
+container that is created and not started. A frozen container is fresh and has never had a call, so no call is ever frozen. Its socket takes
+connections while it thaws, so the first call need not wait for that.
 
-A container that crashed twice in a row without getting ready is failing: it takes no calls, and is tried again after a
-growing pause of up to five minutes.
+A container that crashed twice in a row without getting ready is failing: it takes no calls, and is started again after a growing pause of
+up to five minutes.
 
-# What is ours
+# Ownership
 
-All containers have the label com.hearth.instance with the name of this hearth, and only those are ever touched. They outlive
-a hearth that is killed: the next one adopts those that run what is deployed, and removes the others. A hearth that ends
-as it should removes them all.
+All containers have the label com.hearth.instance with the name of the instance, and an instance touches no others. They outlive an instance
+that is killed: after a restart it adopts those that run what is deployed, and removes the others. An instance that stops in order removes
+them all.
 
 This package does not build images from sources, and does not keep the specs of functions.
 */

@@ -9,18 +9,18 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// events tells when containers end, over one connection for all of them. When the engine was away, it looks which are left.
+// events tells when containers exit, over one connection for all of them. After the engine was unavailable, it finds out which exited.
 type events struct {
 	api    *client.Client
 	filter string
-	back   func(context.Context) // called when the engine answers, for the first time or again
+	back   func(context.Context) // called when the engine answers, also for the first time
 	log    *slog.Logger
 	stop   context.CancelFunc
 	done   chan struct{}
 
 	mu        sync.Mutex
-	alive     map[string]chan struct{} // by container; closed when it has ended
-	listening chan struct{}            // closed while all that ended is known
+	alive     map[string]chan struct{} // by container; closed when it has exited
+	listening chan struct{}            // closed while no exit can be missed
 }
 
 func newEvents(api *client.Client, filter string, back func(context.Context), log *slog.Logger) *events {
@@ -30,7 +30,7 @@ func newEvents(api *client.Client, filter string, back func(context.Context), lo
 	return e
 }
 
-// watch returns what is closed when a container ends. It must be called before the container is started.
+// watch returns a channel that is closed when a container exits. It must be called before the container is started.
 func (e *events) watch(containerID string) <-chan struct{} {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -39,8 +39,8 @@ func (e *events) watch(containerID string) <-chan struct{} {
 	return ended
 }
 
-// synced waits until all that ended is known. Only then may a container be started: it can get the address of one that has
-// ended, and calls would go to the wrong one.
+// synced waits until all exits so far are known. Only then may a container be started: it can get the address of one that exited, and calls
+// would go to the wrong container.
 func (e *events) synced(ctx context.Context) {
 	e.mu.Lock()
 	listening := e.listening
@@ -74,7 +74,7 @@ func (e *events) close() {
 func (e *events) run(ctx context.Context) {
 	defer close(e.done)
 	for ctx.Err() == nil {
-		// Since is before the look, so that nothing that ends in between is missed.
+		// The events begin before the containers are listed, so that no exit in between is missed.
 		since := time.Now().Add(-time.Second).UTC().Format(time.RFC3339Nano)
 		if err := e.look(ctx); err == nil {
 			e.mu.Lock()
@@ -108,7 +108,7 @@ func (e *events) follow(ctx context.Context, since string) error {
 	}
 }
 
-// look finds those that ended while nobody listened. One that is created and not started has not ended.
+// look finds the containers that exited while no events came. One that is created and not started has not exited.
 func (e *events) look(ctx context.Context) error {
 	e.mu.Lock()
 	known := make([]string, 0, len(e.alive))

@@ -10,9 +10,9 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// follow copies what a container prints into the function's log, until the container has ended.
+// follow copies the output of a container into the function's log, until the container has exited.
 func (r *replica) follow(ctx context.Context, containerID string, fresh bool, died <-chan struct{}) {
-	tail := "0" // the earlier life has written what came before
+	tail := "0" // the earlier run has copied the rest
 	if fresh {
 		tail = "all"
 	}
@@ -23,7 +23,7 @@ func (r *replica) follow(ctx context.Context, containerID string, fresh bool, di
 			_ = stream.Close()
 			tail = "0"
 		}
-		select { // the engine may have broken it off
+		select { // the engine may have closed the stream
 		case <-died:
 			return
 		case <-ctx.Done():
@@ -33,7 +33,7 @@ func (r *replica) follow(ctx context.Context, containerID string, fresh bool, di
 	}
 }
 
-// copyOutput takes the engine's stream apart.
+// copyOutput copies the two streams of the engine's one.
 func (r *replica) copyOutput(stream io.Reader) {
 	var reading sync.WaitGroup
 	pipe := func(name string) *io.PipeWriter {

@@ -20,29 +20,29 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// PullPolicy says when an image is fetched from its registry, in OpenFaaS's words.
+// A PullPolicy says when an image is pulled from its registry, with OpenFaaS's names.
 type PullPolicy string
 
 const (
 	PullAlways       PullPolicy = "always"         // with each deployment
-	PullIfNotPresent PullPolicy = "if-not-present" // if the engine has none of that name
-	PullNever        PullPolicy = "never"          // functions are built on this engine
+	PullIfNotPresent PullPolicy = "if-not-present" // if the engine has no image of that name
+	PullNever        PullPolicy = "never"          // for images that are built on this engine
 )
 
-// pullLimit is how long an image may take to fetch.
+// pullLimit is how long a pull may take.
 const pullLimit = 30 * time.Minute
 
-// errTooLong: an image is still being fetched.
-var errTooLong = errors.New("the image is still being fetched")
+// errTooLong is the cause of a wait for a pull that ended before the pull.
+var errTooLong = errors.New("the image is still being pulled")
 
-// An Image is one that the engine has.
+// An Image is an image of the engine.
 type Image struct {
-	Ref  string // as the spec names it
-	ID   string // of its content; "" while it is being fetched
-	User string // that it wants to run as
+	Ref  string // as in the spec
+	ID   string // of its content; "" while it is being pulled
+	User string // that it names
 }
 
-// tag tells one content from another, in a revision.
+// tag returns a name for the content, for revisions.
 func (i Image) tag() string {
 	if i.ID == "" {
 		return "pending"
@@ -51,7 +51,7 @@ func (i Image) tag() string {
 	return digest[:min(12, len(digest))]
 }
 
-// user is whom a container of it runs as: never root.
+// user returns the user of its containers, which is never root.
 func (i Image) user() string {
 	name, _, _ := strings.Cut(i.User, ":")
 	if slices.Contains([]string{"", "0", "root"}, name) {
@@ -60,7 +60,7 @@ func (i Image) user() string {
 	return i.User
 }
 
-// Images are those of the engine.
+// Images are the images of the engine.
 type Images struct {
 	api    *client.Client
 	policy PullPolicy
@@ -70,16 +70,15 @@ type Images struct {
 	pulling map[string]*pull
 }
 
-// pull is an image that is being fetched, for all who wait for it.
+// pull is a pull under way, for all who wait for it.
 type pull struct {
 	done  chan struct{}
 	image Image
 	err   error
 }
 
-// find finds an image by the pull policy. fresh says that a deployment asks, and not a restart. It returns an error of code
-// Invalid if there is no such image, Unavailable if its registry cannot be asked, and ctx's cause if that ends first; then it
-// is fetched on.
+// find finds an image by the pull policy. fresh is true for a deployment and false for a restart. It returns an error of code Invalid if
+// there is no such image, and Unavailable if its registry does not answer. If ctx ends first, it returns the cause, and the pull goes on.
 func (i *Images) find(ctx context.Context, ref string, fresh bool) (Image, error) {
 	if _, err := reference.ParseAnyReference(ref); err != nil {
 		return Image{}, noName(ref, err)
@@ -127,7 +126,7 @@ func (i *Images) inspect(ctx context.Context, ref string) (Image, error) {
 		if errdefs.IsInvalidArgument(err) {
 			return Image{}, noName(ref, err)
 		}
-		return Image{}, fmt.Errorf("look for the image %s: %w", ref, err)
+		return Image{}, fmt.Errorf("find image %s: %w", ref, err)
 	}
 	image := Image{Ref: ref, ID: found.ID}
 	if found.Config != nil {
@@ -140,12 +139,12 @@ func noName(ref string, err error) error {
 	return hearth.Errorf(hearth.Invalid, "%.200q is not an image reference, such as registry.example.com/you/oven:1.0: %v", ref, err)
 }
 
-// pull fetches an image, with the credentials that docker login has left for its registry.
+// pull pulls an image, with the credentials that docker login has stored for its registry.
 func (i *Images) pull(ref string) (Image, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), pullLimit)
 	defer cancel()
 	named, err := reference.ParseNormalizedNamed(ref)
-	if err != nil { // it is an id, which no registry knows
+	if err != nil { // the reference is an id, which no registry has
 		return Image{}, noName(ref, err)
 	}
 	domain := reference.Domain(named)
@@ -167,13 +166,13 @@ func (i *Images) pull(ref string) (Image, error) {
 	case away(err):
 		return Image{}, hearth.Errorf(hearth.Unavailable, "the Docker engine does not answer: %v", err)
 	case isMissing(err):
-		return Image{}, hearth.Errorf(hearth.Invalid, "the image %s does not exist, or its registry wants other credentials (docker login %s, on the machine of hearth): %v", ref, domain, err)
+		return Image{}, hearth.Errorf(hearth.Invalid, "the image %s does not exist, or its registry wants other credentials (run docker login %s on the machine of hearth): %v", ref, domain, err)
 	}
-	return Image{}, hearth.Errorf(hearth.Unavailable, "the image %s could not be fetched: %v", ref, err)
+	return Image{}, hearth.Errorf(hearth.Unavailable, "the image %s could not be pulled: %v", ref, err)
 }
 
-// isMissing reports whether a registry has said that there is no such image, or not for us. In the middle of a pull the engine
-// has only words for it.
+// isMissing reports whether a registry says that the image does not exist or needs other credentials. During a pull the engine tells that
+// only in the text of the error.
 func isMissing(err error) bool {
 	if errdefs.IsNotFound(err) || errdefs.IsUnauthorized(err) || errdefs.IsPermissionDenied(err) || errdefs.IsInvalidArgument(err) {
 		return true
@@ -183,14 +182,14 @@ func isMissing(err error) bool {
 		func(s string) bool { return strings.Contains(text, s) })
 }
 
-// credentials are those of the Docker config for a registry, in the engine's form; "" if there are none. The file is read each
-// time, so a docker login counts at once.
+// credentials returns the credentials for a registry from the Docker config, in the engine's form, or "". The file is read each time, so
+// that a docker login counts at once.
 func credentials(domain string) (string, error) {
 	if domain == "docker.io" {
 		domain = "https://index.docker.io/v1/"
 	}
 	file, err := config.Load(config.Dir())
-	if err != nil { // asked without credentials, the registry would only say that there is no such image
+	if err != nil { // without credentials, the registry would say that the image does not exist
 		return "", err
 	}
 	if !file.ContainsAuth() {

@@ -21,47 +21,47 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// Config says how the provider runs containers.
+// Config says how a Provider runs containers.
 type Config struct {
-	// Instance names this hearth. Containers with its name are ours.
+	// Instance is the name of this instance, which its containers have as a label.
 	Instance string
 	Secrets  secrets.Files
-	// Environment changes what a function finds in its environment. Nil changes nothing.
+	// Environment changes the environment of a function before it starts. Defaults to no change.
 	Environment func(f hearth.Function, env map[string]string)
-	Logs        *logs.Dir // for what functions print; the provider closes it
+	Logs        *logs.Dir // output of functions; the provider closes it
 	Log         *slog.Logger
 
-	// Network is the one that containers are on. It is made if it does not exist. Defaults to "hearth".
+	// Network is the network of the containers. It is created if it does not exist. Defaults to "hearth".
 	Network string
-	// Publish gives each container a port of this machine's loopback, for engines whose networks cannot be reached from here,
-	// as those that run in a virtual machine.
+	// Publish gives each container a port of this machine's loopback, for engines whose networks cannot be reached from here, such as
+	// those in a virtual machine.
 	Publish bool
-	// Pull says when an image is fetched from its registry. Defaults to PullIfNotPresent.
+	// Pull says when an image is pulled from its registry. Defaults to PullIfNotPresent.
 	Pull PullPolicy
-	// PullWait is how long a deployment waits for its image; then it is accepted, and goes on by itself. faas-cli gives up after
-	// 60 s. Defaults to 45 s.
+	// PullWait is how long a deployment waits for its image. Then it is accepted, and the pull goes on. faas-cli gives up after 60 s.
+	// Defaults to 45 s.
 	PullWait time.Duration
-	// Asleep is what is kept of a function that has no replica. Defaults to Frozen.
+	// Asleep says which standby replica a function at zero has. Defaults to Frozen.
 	Asleep Asleep
-	// ReadyWithin is how long a container may take to get ready before it is failing. Defaults to 1 minute.
+	// ReadyWithin is how long a container may take to get ready before its replica is failing. Defaults to 1 minute.
 	ReadyWithin time.Duration
 }
 
-// Asleep is what is kept of a function that has no replica.
+// Asleep is a kind of standby replica.
 type Asleep string
 
 const (
-	Frozen   Asleep = "frozen"   // a paused container: wakes in milliseconds, and keeps the memory of its start
-	Prepared Asleep = "prepared" // a container that is created and not started: takes no memory
-	Nothing  Asleep = "nothing"  // nothing: the first call creates a container
+	Frozen   Asleep = "frozen"   // a paused container: it thaws in milliseconds, and keeps the memory of its start
+	Prepared Asleep = "prepared" // a container that is created and not started: it takes no memory
+	Nothing  Asleep = "nothing"  // none: the first call creates a container
 )
 
-// Validate returns an error of code Invalid for what it cannot be.
+// Validate returns an error of code Invalid for an unknown name.
 func (c Config) Validate() error {
 	switch c.Asleep {
 	case "", Frozen, Prepared, Nothing:
 	default:
-		return hearth.Errorf(hearth.Invalid, "what is kept asleep is %q, want frozen, prepared or nothing", c.Asleep)
+		return hearth.Errorf(hearth.Invalid, "the standby replica is %q, want frozen, prepared or nothing", c.Asleep)
 	}
 	switch c.Pull {
 	case "", PullAlways, PullIfNotPresent, PullNever:
@@ -71,7 +71,7 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// Provider runs functions as containers. It implements hearth.Provider.
+// A Provider runs functions as containers. It implements hearth.Provider.
 type Provider struct {
 	*replicaset.Manager[Image]
 	cfg    Config
@@ -79,15 +79,15 @@ type Provider struct {
 	images *Images
 	events *events
 	began  time.Time
-	cpus   int // of the engine's machine; 0 if it does not say
+	cpus   int // cores of the engine's machine; 0 if unknown
 
-	stopReaping func() // returns when it has ended
+	stopReaping func() // returns when the reaping has ended
 
-	networkMu sync.Mutex // held while it is made
-	network   string     // its id, if we made it
+	networkMu sync.Mutex // held while the network is created
+	network   string     // its id, if we created it
 
 	mu    sync.Mutex
-	found map[hearth.Name][]found // containers of an earlier life that nobody has claimed yet
+	found map[hearth.Name][]found // containers of an earlier run that no function has claimed yet
 	left  map[string]bool         // containers that could not be removed
 	alive map[*replica]bool
 }
@@ -98,8 +98,8 @@ var (
 	_ hearth.SecretReceiver = (*Provider)(nil)
 )
 
-// New connects to the engine that the environment names (DOCKER_HOST, as for docker), and finds the containers of an earlier
-// life. Apply adopts those that it can use; Settle removes the others.
+// New connects to the engine that the environment names (DOCKER_HOST, as for docker), and finds the containers of an earlier run. Apply
+// adopts those that it can use; Settle removes the others.
 func New(ctx context.Context, cfg Config) (*Provider, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -134,7 +134,7 @@ func New(ctx context.Context, cfg Config) (*Provider, error) {
 	return p, nil
 }
 
-// connect makes a client of the engine, and sees that it answers.
+// connect returns a client of the engine. It checks that the engine answers.
 func connect(ctx context.Context) (*client.Client, error) {
 	api, err := client.New(client.FromEnv, client.WithHTTPRequestHook(ownConnection))
 	if err != nil {
@@ -149,9 +149,9 @@ func connect(ctx context.Context) (*client.Client, error) {
 	return api, nil
 }
 
-// ownConnection gives each request a connection of its own. An engine that ends closes its door first, then ends its containers, and
-// serves connections that it has until the last moment: a container that is started meanwhile, in place of one that it has ended, is cut off in
-// the middle, and its mount stays for ever.
+// ownConnection gives each request a connection of its own. An engine that stops closes its listener first, then ends its containers, and
+// serves open connections until the end. A container that is started over one of these is killed while it is created, and its mount is
+// never removed.
 func ownConnection(r *http.Request) error {
 	r.Close = true
 	return nil
@@ -182,9 +182,9 @@ func (p *Provider) Apply(ctx context.Context, f hearth.Function) error {
 	return p.Manager.Apply(f, image, p.adopt(f, image)...)
 }
 
-// resolve finds a function's image. One that takes long to fetch is not waited for.
+// resolve finds a function's image. It does not wait for a long pull.
 func (p *Provider) resolve(ctx context.Context, f hearth.Function) (Image, error) {
-	fresh := f.DeployedAt.After(p.began) // else it was deployed in an earlier life, and what we have of it is good
+	fresh := f.DeployedAt.After(p.began) // else it was deployed before a restart, and the image that we have is right
 	ctx, cancel := context.WithTimeoutCause(ctx, p.cfg.PullWait, errTooLong)
 	defer cancel()
 	image, err := p.images.find(ctx, f.Image, fresh)
@@ -194,7 +194,7 @@ func (p *Provider) resolve(ctx context.Context, f hearth.Function) (Image, error
 	return image, err
 }
 
-// start begins the life of a replica.
+// start starts a replica.
 func (p *Provider) start(f hearth.Function, image Image, number int, asleep bool, changed func()) (replicaset.Replica, error) {
 	r := p.newReplica(f, image, number, asleep, changed)
 	go r.live(nil)
@@ -217,7 +217,7 @@ func (p *Provider) newReplica(f hearth.Function, image Image, number int, asleep
 	return r
 }
 
-// newID names a container, and so a replica: each container is another one for the router.
+// newID names a container, and so the replica: each container is another replica for the router.
 func (r *replica) newID() string {
 	return fmt.Sprintf("%s-%d-%s", r.spec.Service, r.number, strings.ToLower(rand.Text()[:5]))
 }
@@ -231,15 +231,15 @@ func (p *Provider) Close(ctx context.Context) error {
 	p.cfg.Logs.CloseAll()
 	p.Settle(context.WithoutCancel(ctx))
 	if p.network != "" {
-		// Others may be on it by now: then it stays.
+		// It stays if others use it.
 		if _, e := p.api.NetworkRemove(context.WithoutCancel(ctx), p.network, client.NetworkRemoveOptions{}); e != nil && !errdefs.IsNotFound(e) {
-			p.cfg.Log.Info("the network is left, as others use it", "network", p.cfg.Network, "reason", e)
+			p.cfg.Log.Info("left the network to others", "network", p.cfg.Network, "reason", e)
 		}
 	}
 	return p.api.Close()
 }
 
-// ensureNetwork makes the network, if it does not exist.
+// ensureNetwork creates the network if it does not exist.
 func (p *Provider) ensureNetwork(ctx context.Context) error {
 	p.networkMu.Lock()
 	defer p.networkMu.Unlock()
@@ -251,11 +251,11 @@ func (p *Provider) ensureNetwork(ctx context.Context) error {
 		return nil
 	}
 	if !errdefs.IsNotFound(err) {
-		return fmt.Errorf("look for the network %s: %w", p.cfg.Network, err)
+		return fmt.Errorf("find network %s: %w", p.cfg.Network, err)
 	}
 	made, err := p.api.NetworkCreate(ctx, p.cfg.Network, client.NetworkCreateOptions{Driver: "bridge", Labels: map[string]string{labelInstance: p.cfg.Instance}})
 	if err != nil {
-		return fmt.Errorf("make the network %s: %w", p.cfg.Network, err)
+		return fmt.Errorf("create network %s: %w", p.cfg.Network, err)
 	}
 	p.network = made.ID
 	return nil

@@ -24,18 +24,18 @@ import (
 const (
 	firstPause   = 100 * time.Millisecond // after the second crash in a row; it doubles with each
 	longPause    = 5 * time.Minute        // as Kubernetes's CrashLoopBackOff
-	longEnough   = 10 * time.Second       // what ran for so long had not failed to start
-	engineAway   = time.Second            // between two tries to reach an engine that does not answer
-	stoppedPause = 2 * time.Second        // after a container that somebody ended in order
+	longEnough   = 10 * time.Second       // a container that ran for so long has not failed to start
+	engineAway   = time.Second            // between two attempts to reach an engine that does not answer
+	stoppedPause = 2 * time.Second        // after a container that somebody stopped in order
 )
 
-// A replica is one copy of a function, over all containers that it takes to keep it running.
+// A replica is one replica of a function, over all containers that it takes to keep it running.
 type replica struct {
 	p       *Provider
 	spec    hearth.Function
 	image   Image
 	number  int
-	last    bool // its container is not made again
+	last    bool // its container is not created again
 	changed func()
 	log     *logs.File
 	slog    *slog.Logger
@@ -44,12 +44,12 @@ type replica struct {
 
 	ctx  context.Context // ends when the replica is to end
 	stop context.CancelFunc
-	done chan struct{} // closed when it is gone
+	done chan struct{} // closed when it has ended
 
 	mu        sync.Mutex
 	woken     chan struct{} // closed when it is to serve
 	id        string
-	container string // of the engine; "" between two
+	container string // id; "" between two containers
 	address   string
 	accepting bool
 	ready     bool
@@ -95,7 +95,7 @@ func (r *replica) Kill() {
 	}
 }
 
-// live keeps the replica running until it is to end. adopted is a container that runs already, or nil.
+// live keeps the replica running until it is to end. adopted is a container that already runs, or nil.
 func (r *replica) live(adopted *found) {
 	defer close(r.done)
 	defer func() {
@@ -127,16 +127,16 @@ func (r *replica) live(adopted *found) {
 			continue
 		}
 		if wasReady && (time.Since(began) > longEnough || r.calls.Served() != answered) {
-			crashes = 0 // it is made again at once
+			crashes = 0 // the next container starts at once
 		}
 		crashes++
 		r.mu.Lock()
 		r.restarts++
 		r.lastExit = &hearth.Exit{At: time.Now(), Reason: err.Error()}
 		r.mu.Unlock()
-		r.slog.Warn("replica ended by itself", "replica", r.State().ID, "reason", err, "crashes", crashes)
+		r.slog.Warn("replica crashed", "replica", r.State().ID, "reason", err, "crashes", crashes)
 		switch {
-		case hearth.CodeOf(err) == hearth.Invalid: // it will not get better by itself
+		case hearth.CodeOf(err) == hearth.Invalid: // another attempt would fail too
 			r.fail(hearth.MessageOf(err))
 			pause(r.ctx, longPause)
 		case crashes > 1:
@@ -146,9 +146,9 @@ func (r *replica) live(adopted *found) {
 	}
 }
 
-// once makes a container, and looks after it until it ends. It returns whether it got ready, and why it ended.
+// once creates a container, and attends to it until it exits. It returns whether the container got ready, and why it exited.
 func (r *replica) once() (wasReady bool, err error) {
-	if r.image.ID == "" { // it is still being fetched
+	if r.image.ID == "" { // it is still being pulled
 		image, err := r.p.images.find(r.ctx, r.spec.Image, true)
 		if err != nil {
 			return false, err
@@ -161,13 +161,13 @@ func (r *replica) once() (wasReady bool, err error) {
 	r.id = r.newID()
 	id := r.id
 	r.mu.Unlock()
-	// Not broken off in the middle: a container that is made and not known would stay.
+	// The end of ctx must not interrupt this: a container that is created and not known would stay.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), time.Minute)
 	defer cancel()
 	containerID, err := r.p.create(ctx, r.spec, r.image, id)
 	if err != nil {
-		r.p.discard(ctx, containerName(id)) // the engine may have made it, and not come to say so
-		if errdefs.IsInvalidArgument(err) { // by what its function says, which does not change
+		r.p.discard(ctx, containerName(id)) // the engine may have created it, though its answer was lost
+		if errdefs.IsInvalidArgument(err) { // by the spec of its function, which does not change
 			return false, hearth.Errorf(hearth.Invalid, "its container could not be created: %v", err)
 		}
 		return false, fmt.Errorf("its container could not be created: %w", err)
@@ -181,7 +181,7 @@ func (r *replica) once() (wasReady bool, err error) {
 	return r.attend(containerID, nil)
 }
 
-// attend starts a container, unless it is adopted and runs already, and looks after it until it ends or is to end.
+// attend starts a container, unless it is adopted, and attends to it until it exits or is to end.
 func (r *replica) attend(containerID string, adopted *found) (wasReady bool, err error) {
 	died := r.p.events.watch(containerID)
 	defer r.p.events.forget(containerID)
@@ -200,7 +200,7 @@ func (r *replica) attend(containerID string, adopted *found) (wasReady bool, err
 	if adopted == nil {
 		r.p.events.synced(r.ctx)
 		if _, err := r.p.api.ContainerStart(r.ctx, containerID, client.ContainerStartOptions{}); err != nil {
-			if errdefs.IsNotFound(err) { // another hearth that used the network too has ended, and taken it away
+			if errdefs.IsNotFound(err) { // another instance that used the network has removed it
 				err = errors.Join(err, r.p.ensureNetwork(r.ctx))
 			}
 			return false, fmt.Errorf("its container could not be started: %w", err)
@@ -219,7 +219,7 @@ func (r *replica) attend(containerID string, adopted *found) (wasReady bool, err
 			return wasReady, nil
 		}
 	}
-	select { // its last words
+	select { // the last lines of its output
 	case <-followed:
 	case <-time.After(time.Second):
 	}
@@ -229,7 +229,7 @@ func (r *replica) attend(containerID string, adopted *found) (wasReady bool, err
 	return wasReady, err
 }
 
-// serve looks after a running container. It returns no error if it was to end, and has; else why it ended by itself.
+// serve attends to a running container. It returns nil if the container was to end and has, else the reason why it exited by itself.
 func (r *replica) serve(containerID, address string, adopted *found, died <-chan struct{}) (wasReady bool, err error) {
 	alive, end := context.WithCancel(r.ctx)
 	defer end()
@@ -259,7 +259,7 @@ func (r *replica) serve(containerID, address string, adopted *found, died <-chan
 	case <-r.ctx.Done():
 	}
 	end()
-	<-probed // else it might say that the replica is ready again
+	<-probed // else it could still set the replica ready
 	switch {
 	case sick != "":
 		wasReady = r.State().Ready
@@ -267,8 +267,8 @@ func (r *replica) serve(containerID, address string, adopted *found, died <-chan
 		r.changed()
 		return wasReady, errors.New(sick) // and its container is removed
 	case r.ctx.Err() != nil:
-		idle := adopted == nil && !r.State().Ready // it never had a call; and a process that has just begun may not heed a SIGTERM yet
-		r.down()                                   // the router is told by whoever ended it
+		idle := adopted == nil && !r.State().Ready // it never had a call, and a process that has just started may ignore SIGTERM
+		r.down()                                   // who ended it tells the router
 		grace := 1
 		if !idle {
 			grace += int((r.spec.DrainTime() + time.Second) / time.Second)
@@ -276,7 +276,7 @@ func (r *replica) serve(containerID, address string, adopted *found, died <-chan
 		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(grace+10)*time.Second)
 		defer cancel()
 		if _, err := r.p.api.ContainerStop(ctx, containerID, client.ContainerStopOptions{Timeout: &grace}); err != nil && !errdefs.IsNotFound(err) {
-			r.slog.Warn("replica could not be ended", "replica", r.State().ID, "error", err)
+			r.slog.Warn("could not stop replica", "replica", r.State().ID, "error", err)
 		}
 		return true, nil
 	}
@@ -290,8 +290,8 @@ func (r *replica) serve(containerID, address string, adopted *found, died <-chan
 	case err != nil:
 		return wasReady, err
 	}
-	// Whoever ended it in order may be the engine, which is about to end itself: what is removed or started now could be torn
-	// down in the middle. See also ownConnection.
+	// The engine may have stopped it because the engine itself is stopping: a container that is removed or started now could be killed
+	// while that happens. See also ownConnection.
 	if s := c.Container.State; s.ExitCode == 0 || s.ExitCode == 128+int(syscall.SIGTERM) {
 		pause(r.ctx, stoppedPause)
 		r.p.events.synced(r.ctx)
@@ -305,7 +305,7 @@ func (r *replica) probe(alive context.Context, address string, unhealthy chan<- 
 		return (&net.Dialer{}).DialContext(ctx, "tcp", strings.TrimPrefix(address, "http://"))
 	})
 	probe.Run(alive, r.spec, client, func(ready bool) {
-		r.slog.Info("replica changed its readiness", "replica", r.State().ID, "ready", ready)
+		r.slog.Info("replica readiness changed", "replica", r.State().ID, "ready", ready)
 		if ready {
 			r.up()
 			return
@@ -315,7 +315,7 @@ func (r *replica) probe(alive context.Context, address string, unhealthy chan<- 
 	}, func(why string) { unhealthy <- why })
 }
 
-// freeze puts a container to sleep that is ready and not to serve yet. It returns whether it did.
+// freeze freezes a container that is ready and not to serve yet. It returns whether it did.
 func (r *replica) freeze(alive context.Context, containerID string) bool {
 	select {
 	case <-r.woken:
@@ -326,13 +326,13 @@ func (r *replica) freeze(alive context.Context, containerID string) bool {
 		return false
 	}
 	if _, err := r.p.api.ContainerPause(alive, containerID, client.ContainerPauseOptions{}); err != nil {
-		r.slog.Warn("a container could not be frozen, and stays awake", "replica", r.State().ID, "error", err)
+		r.slog.Warn("could not freeze container", "replica", r.State().ID, "error", err)
 		return false
 	}
 	return true
 }
 
-// thaw waits until a frozen container is to serve, and makes it.
+// thaw waits until a frozen container is to serve, and thaws it.
 func (r *replica) thaw(alive context.Context, containerID string) error {
 	r.mu.Lock()
 	r.ready, r.proven = true, true
@@ -352,10 +352,10 @@ func (r *replica) thaw(alive context.Context, containerID string) error {
 	return nil
 }
 
-// awaitReady asks a container whether it is ready, until it is. One that takes too long is failing, and asked on.
+// awaitReady probes a container until it is ready. A container that takes too long makes its replica failing, and is still probed.
 func (r *replica) awaitReady(alive context.Context, address string) {
 	path, chosen := readyPath(r.spec)
-	// A first packet that is lost while the container's network comes up is sent again after a second: asking anew is sooner.
+	// A packet that is lost while the container's network starts would be sent again after a second. A new attempt is sooner.
 	dialer := &net.Dialer{Timeout: 250 * time.Millisecond}
 	httpClient := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true,
 		DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
@@ -378,7 +378,7 @@ func (r *replica) awaitReady(alive context.Context, address string) {
 	}
 }
 
-// ask asks once, and returns why a container is not ready, or "".
+// ask probes once, and returns why a container is not ready, or "".
 func ask(ctx context.Context, c *http.Client, url string, chosen bool) string {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -394,12 +394,12 @@ func ask(ctx context.Context, c *http.Client, url string, chosen bool) string {
 	case res.StatusCode < http.StatusBadRequest && chosen, res.StatusCode < 300, res.StatusCode == http.StatusTooManyRequests: // busy is ready
 		return ""
 	case !chosen && (res.StatusCode == http.StatusNotFound || res.StatusCode == http.StatusMethodNotAllowed):
-		return "" // it has no watchdog, and serves HTTP
+		return "" // it serves HTTP without a watchdog
 	}
 	return "its ready check is answered with " + res.Status
 }
 
-// up makes it known that the replica is ready, if it is to serve.
+// up makes the replica ready, if it is to serve.
 func (r *replica) up() {
 	r.mu.Lock()
 	r.ready, r.proven, r.failing = true, true, ""
@@ -412,7 +412,7 @@ func (r *replica) up() {
 	r.changed()
 }
 
-// down makes it take no calls.
+// down makes the replica take no calls.
 func (r *replica) down() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -438,5 +438,5 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// away tells that the engine did not answer, which says nothing about the container.
+// away reports whether an error means that the engine did not answer, which says nothing about the container.
 func away(err error) bool { return err != nil && client.IsErrConnectionFailed(err) }

@@ -16,9 +16,9 @@ func (p *Provider) Usage(ctx context.Context, n hearth.Name) (hearth.Usage, erro
 	return replicaset.Measure(ctx, p.Of(n), func(r replicaset.Replica) (cpu time.Duration, memory int64, ok bool) {
 		s, err := p.stats(ctx, r.(*replica))
 		if err != nil {
-			return 0, 0, false // it has ended, or the engine is away
+			return 0, 0, false // it has exited, or the engine is unavailable
 		}
-		// As docker stats tells it: what the kernel can take back at any time is not counted.
+		// As in docker stats: memory that the kernel can take back at any time does not count.
 		cache := s.MemoryStats.Stats["inactive_file"] // cgroup v2
 		if v1, ok := s.MemoryStats.Stats["total_inactive_file"]; ok {
 			cache = v1
@@ -27,7 +27,7 @@ func (p *Provider) Usage(ctx context.Context, n hearth.Name) (hearth.Usage, erro
 	})
 }
 
-// stats asks the engine once for what a replica's container has used.
+// stats asks the engine what a replica's container has used.
 func (p *Provider) stats(ctx context.Context, r *replica) (s container.StatsResponse, err error) {
 	r.mu.Lock()
 	id := r.container

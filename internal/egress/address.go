@@ -69,8 +69,8 @@ var blocks = []block{
 	{netip.MustParsePrefix("::/0"), private, reserved},
 }
 
-// embeddings are the IPv6 addresses that hold an IPv4 address, to which a gateway on the way would bring the call: which
-// bytes are it, and what they are combined with.
+// embeddings are the IPv6 addresses that contain an IPv4 address, to which a gateway would forward the call: which bytes have it, and what
+// they are combined with.
 var embeddings = []struct {
 	netip.Prefix
 	at  [4]int
@@ -88,8 +88,8 @@ var embeddings = []struct {
 	{netip.MustParsePrefix("2001::/32"), [4]int{12, 13, 14, 15}, 0xff},    // Teredo's client
 }
 
-// classOf is an address's class, and what it is if it is not public. An address that holds another one is of the stricter
-// class of the two.
+// classOf returns the class of an address, and its kind if it is not public. An address that contains another one has the stricter class of
+// the two.
 func classOf(a netip.Addr) (class class, what string) {
 	a = a.WithZone("").Unmap()
 	for _, b := range blocks {

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// An AllowList is the private addresses that may be called. It is a flag's value, which may be given more than once.
+// An AllowList has the private addresses that may be called. It is a flag's value: each Set adds a comma-separated list.
 type AllowList []allowed
 
 // allowed is one entry: a range of addresses, or a name and whatever it resolves to.
@@ -17,8 +17,8 @@ type allowed struct {
 	port   uint16       // 0: each
 }
 
-// Set adds entries, which commas divide: an address, a range of addresses (CIDR) or a host's name, each with a port or
-// without. IPv6 has brackets before a port: [fd00::/8]:8080. If one cannot be read, none is added.
+// Set adds entries: an address, a range of addresses (CIDR) or a host name, each with or without a port. IPv6 has brackets before a port:
+// [fd00::/8]:8080. If an entry is invalid, none is added.
 func (l *AllowList) Set(text string) error {
 	list := *l
 	for part := range strings.SplitSeq(text, ",") {
@@ -36,7 +36,7 @@ func (l *AllowList) Set(text string) error {
 	return nil
 }
 
-// String is the list as Set takes it.
+// String returns the list in the form that Set reads.
 func (l AllowList) String() string {
 	parts := make([]string, len(l))
 	for i, a := range l {
@@ -45,7 +45,7 @@ func (l AllowList) String() string {
 	return strings.Join(parts, ",")
 }
 
-// Type is what help shows for the value.
+// Type returns pflag's name for the value.
 func (l AllowList) Type() string { return "address" }
 
 // allows reports whether an entry allows an address that a host resolved to.

@@ -1,17 +1,17 @@
 /*
-Package egress calls URLs that a stranger chose: the callbacks of queued calls. Whoever may queue a call could otherwise
-make Hearth call what only Hearth can reach (server-side request forgery, CWE-918).
+Package egress makes calls to URLs that a stranger chose: the callbacks of queued calls. Otherwise a caller could make Hearth call what only
+Hearth can reach (server-side request forgery, CWE-918).
 
-What is checked is the address that is dialed, after the name was resolved and before the first packet: a name that resolves
-to something else each time gains nothing. Each address is of one of three classes:
+It checks the address that is dialed, after the name is resolved and before the first packet. So a name that resolves to something else each
+time gains nothing. Each address is in one of three classes:
 
 	public   always called
 	private  called if it is on the allow list, or is Hearth's own gateway (a callback may call another function)
 	never    link-local, metadata services, unspecified, multicast, broadcast: whatever the allow list says
 
-Redirects are answers and are not followed, and the environment's proxy is not used: it would dial for us.
+Redirects are not followed, and the proxy of the environment is not used, because it would dial for us.
 
-The package does not limit who may queue a call, nor what a callback says.
+The package does not limit who may queue a call or what a callback sends.
 */
 package egress
 
@@ -42,20 +42,20 @@ const (
 
 // Config says what may be called besides public addresses.
 type Config struct {
-	// Allow are private addresses that may be called. Defaults to none.
+	// Allow has the private addresses that may be called. Defaults to none.
 	Allow AllowList
 
-	// Gateway is where Hearth's own gateway listens. Its functions may always be called; the rest of its API only if Allow
-	// has its address. Defaults to none.
+	// Gateway is the address of Hearth's own gateway. Its functions may always be called, the rest of its API only if Allow has the
+	// address. Defaults to none.
 	Gateway netip.AddrPort
 }
 
 // A Refused is the error of a call to an address that may not be called.
 type Refused struct {
 	Host  string         // of the URL
-	Addr  netip.AddrPort // that was to be dialed; the port is 0 if it was not known yet
-	Never bool           // no allow list could allow it
-	What  string         // what kind of address it is
+	Addr  netip.AddrPort // the address to dial; its port is 0 if it was not known yet
+	Never bool           // no allow list can allow it
+	What  string         // the kind of address
 }
 
 func (r *Refused) Error() string {
@@ -69,10 +69,10 @@ func (r *Refused) Error() string {
 	if r.Never {
 		return fmt.Sprintf("callbacks to %s are never made: it is %s", at, r.What)
 	}
-	return fmt.Sprintf("callbacks to %s are not allowed: it is %s; if this one is wanted, start hearth with --%s %s", at, r.What, Flag, r.Addr)
+	return fmt.Sprintf("callbacks to %s are not allowed: it is %s; to allow it, start hearth with --%s %s", at, r.What, Flag, r.Addr)
 }
 
-// NewClient makes a client that calls what may be called. A call that may not be made returns a *Refused.
+// NewClient makes a client that calls allowed addresses only. Other calls return a *Refused.
 func NewClient(cfg Config) *http.Client {
 	functions := guard{allow: cfg.Allow, gateway: cfg.Gateway}
 	others := guard{allow: cfg.Allow}
@@ -95,8 +95,8 @@ func CheckHost(host string) error {
 	return nil
 }
 
-// transport keeps the connections to functions apart: one that was made to call a function of our own gateway must not be
-// used again to call its management API.
+// transport has separate connections to functions: a connection to a function of our own gateway must not be used for the gateway's
+// management API.
 type transport struct{ functions, others *http.Transport }
 
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
@@ -180,7 +180,7 @@ func (g guard) own(at netip.AddrPort) bool {
 	return false
 }
 
-// hostOf is a host's name as it is compared.
+// hostOf returns the form of a host name in which names are compared.
 func hostOf(host string) string { return strings.ToLower(strings.TrimSuffix(host, ".")) }
 
 func portOf(text string) (uint16, bool) {

@@ -1,9 +1,10 @@
 /*
-Package forwarded knows who a request is from when it came through proxies, and tells functions so.
+Package forwarded finds the client of a request that came through proxies, and tells functions about it in headers.
 
-Whoever connects can write any X-Forwarded-For. So only what a proxy that is trusted has said counts, and of
-its list only the part that trusted proxies have written: from the end up to the first address that is not one
-of theirs.
+Anybody can send X-Forwarded-For. So it counts only from a trusted proxy, and only the part of the list that trusted proxies have written:
+from the end up to the first address that is not a trusted proxy's.
+
+It does not limit or authenticate clients.
 */
 package forwarded
 
@@ -131,10 +132,10 @@ func (p Proxies) WriteHeaders(h http.Header, r *http.Request) {
 	}
 }
 
-// claims are the headers besides X-Forwarded-… in which proxies, and clients that pose as one, name the caller.
+// claims are the headers besides X-Forwarded-… in which proxies, and clients that pose as proxies, name the client.
 var claims = []string{"Forwarded", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip"}
 
-// claim reports whether a header is one of them, also in a spelling that CGI and WSGI treat as the same.
+// claim reports whether a header is one of them, or a spelling of one that CGI and WSGI treat as the same.
 func claim(name string) bool {
 	if strings.Contains(name, "_") {
 		name = textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(name, "_", "-"))

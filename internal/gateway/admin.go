@@ -37,11 +37,11 @@ func called(w http.ResponseWriter, _ *http.Request) {
 	http.Error(w, text, http.StatusNotFound)
 }
 
-// elsewhere answers requests for what is served at the admin address only.
+// elsewhere answers requests for what only the admin address serves.
 func (g *Gateway) elsewhere(w http.ResponseWriter, r *http.Request) {
-	text := "this is at the admin address, and this hearth has none: start it with --admin-listen 127.0.0.1:8081"
+	text := "this is only at the admin address, and this instance has none: start it with --admin-listen 127.0.0.1:8081"
 	if g.cfg.Admin != "" {
-		text = fmt.Sprintf("this is at the admin address: %s%s on the machine of this hearth",
+		text = fmt.Sprintf("this is only at the admin address: %s%s on the machine of this instance",
 			g.cfg.Admin, r.URL.Path)
 	}
 	http.Error(w, text, http.StatusNotFound)
@@ -84,7 +84,7 @@ func (g *Gateway) dropPassword(h http.Header) {
 	}
 }
 
-// spelt reports whether a header has a name, also in a spelling that CGI and WSGI treat as the same.
+// spelt reports whether a header has a name, or a spelling of it that CGI and WSGI treat as the same.
 func spelt(header, name string) bool {
 	return header == name || strings.EqualFold(strings.ReplaceAll(header, "_", "-"), name)
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
-// alerts is what AlertManager sends to a webhook, as far as it matters here.
+// alerts is the part of Alertmanager's webhook that matters here.
 // See https://prometheus.io/docs/alerting/latest/configuration/#webhook_config.
 type alerts struct {
 	Status string `json:"status"`
@@ -17,9 +17,10 @@ type alerts struct {
 	} `json:"alerts"`
 }
 
-// alert scales functions as OpenFaaS CE does when its rule fires: each time by a share of the most replicas that a function may have
-// (label com.openfaas.scale.factor, 20 percent); and when an alert is resolved, back to the least. One that sleeps stays asleep, and a size that an operator has just set stays too. What
-// one alert cannot do does not keep the others from being done. See https://docs.openfaas.com/architecture/autoscaling/.
+// alert scales functions as OpenFaaS CE does. An alert that fires adds a share of the maximum of replicas (label
+// com.openfaas.scale.factor, 20 percent). An alert that is resolved sets the minimum. A function at zero stays there, and so does a
+// number of replicas that an operator has just set. An alert that fails does not stop the others. See
+// https://docs.openfaas.com/architecture/autoscaling/.
 func (g *Gateway) alert(w http.ResponseWriter, r *http.Request) error {
 	var a alerts
 	if err := readJSON(r, &a); err != nil {
@@ -45,15 +46,15 @@ func (g *Gateway) alert(w http.ResponseWriter, r *http.Request) error {
 			return f.MinReplicas()
 		})
 		if hearth.CodeOf(err) == hearth.Conflict {
-			g.cfg.Log.Info("an alert was ignored", "alert", one.Labels["alertname"], "reason", err)
+			g.cfg.Log.Info("ignored alert", "alert", one.Labels["alertname"], "reason", err)
 		} else if err != nil {
 			failed = append(failed, err)
 		}
 	}
 	if err := errors.Join(failed...); err != nil {
 		code := hearth.CodeOf(failed[0])
-		if code == hearth.NotFound || code == hearth.Invalid { // AlertManager would send it again and again
-			g.cfg.Log.Warn("an alert is about nothing that is here", "error", err)
+		if code == hearth.NotFound || code == hearth.Invalid { // Alertmanager would repeat it for ever
+			g.cfg.Log.Warn("alert does not match a function", "error", err)
 		} else {
 			return failed[0]
 		}

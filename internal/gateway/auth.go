@@ -59,8 +59,7 @@ func LoadCredentials(dir string) (c Credentials, err error) {
 	return c, nil
 }
 
-// realm is the realm, within the origin, for which a browser keeps the operator's password. No answer of a
-// function may name it.
+// realm is the realm for which a browser keeps the operator's password. No answer of a function may name it.
 const realm = "Hearth operator"
 
 // A guard lets only the operator through, and lets nobody guess quickly.
@@ -70,7 +69,7 @@ type guard struct {
 	proxies     forwarded.Proxies
 	log         *slog.Logger
 	failures    failures
-	refused     inbound.Seldom // said in the log
+	refused     inbound.Seldom // limits the log
 }
 
 // strong is the length in bytes from which a password is too long to be guessed. Hearth's own has 26.
@@ -109,15 +108,15 @@ func (g *guard) operator(challenge func(*http.Request) bool, next http.Handler) 
 		right := same(user, g.credentials.User)&same(password, g.credentials.Password) == 1
 		client := g.proxies.Client(r)
 		from, now := inbound.NetworkOf(client), time.Now()
-		// Who guesses must not lock the operator out: neither from where the operator has been, nor if
-		// guessing is hopeless.
+		// Guesses must not lock the operator out: neither at an address that the operator has used, nor if the
+		// password cannot be guessed.
 		letIn := right && (len(g.credentials.Password) >= strong || g.failures.trusts(from))
 		if shown && !letIn && !g.failures.allow(from, now) {
 			if missed, due := g.refused.Due(now); due {
 				g.log.Warn("login attempts refused", "address", client.String(), "before", missed)
 			}
 			w.Header().Set("Retry-After", "1")
-			http.Error(w, "too many wrong passwords came from this address: try again in a second",
+			http.Error(w, "too many wrong passwords from this address: try again in a second",
 				http.StatusTooManyRequests)
 			return
 		}
@@ -137,7 +136,7 @@ func (g *guard) operator(challenge func(*http.Request) bool, next http.Handler) 
 	})
 }
 
-// same is 1 if two strings are equal, in a time that tells nothing of them, not even their length.
+// same returns 1 if two strings are equal. The time that it takes says nothing about them, not even their length.
 func same(a, b string) int {
 	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
 	return subtle.ConstantTimeCompare(x[:], y[:])

@@ -16,18 +16,17 @@ import (
 const (
 	headerStartTime = "X-Start-Time"
 
-	// maxReplay is how many bytes of a body are read before the call is sent, so that it can be sent to another replica when
-	// the first took nothing of it.
+	// maxReplay is how many bytes a body may have that is read before the call is sent. If a replica takes nothing of it, another
+	// replica can be sent it.
 	maxReplay = 64 << 10
 
-	maxCallID = 200 // bytes of an X-Call-Id that is kept; a longer one is replaced
+	maxCallID = 200 // bytes of an X-Call-Id; a longer one is replaced
 
-	bodyTimeout  = 30 * time.Second // for a body that is read before the call is made
+	bodyTimeout  = 30 * time.Second // for a body that is read before the call is sent
 	writeTimeout = time.Minute      // for a caller to take the next part of an answer
 )
 
-// targetOf is the path and the query of a request as they were sent. Those of net/url are the same to it, but not to a function that
-// reads them byte for byte.
+// targetOf returns the path and the query of a request byte for byte as they were sent. net/url would change them.
 func targetOf(r *http.Request) (path, query string, asked bool) {
 	target := r.RequestURI
 	if !strings.HasPrefix(target, "/") { // absolute form; RFC 9112, 3.2.2
@@ -45,7 +44,7 @@ func functionOf(path, prefix string) (n hearth.Name, rest string, err error) {
 	path, ok := strings.CutPrefix(path, prefix)
 	name, rest, _ := strings.Cut(path, "/")
 	if !ok || name == "" {
-		return n, "", hearth.Errorf(hearth.Invalid, "the path names no function: want %sNAME", prefix)
+		return n, "", hearth.Errorf(hearth.Invalid, "the path has no function: want %sNAME", prefix)
 	}
 	n, err = hearth.ParseName(name)
 	if err != nil {
@@ -54,8 +53,8 @@ func functionOf(path, prefix string) (n hearth.Name, rest string, err error) {
 	return n, "/" + rest, nil
 }
 
-// headersOf are the headers that a function is given: the caller's, without those of this connection and those that only a
-// dispatcher may set, and with OpenFaaS's.
+// headersOf returns the headers for a function: the caller's, without hop-by-hop headers and those that only a dispatcher may set, and
+// with OpenFaaS's.
 func (g *Gateway) headersOf(r *http.Request, callID string, now time.Time) http.Header {
 	h := make(http.Header, len(r.Header)+4)
 	for name, values := range r.Header {
@@ -91,7 +90,7 @@ func callIDOf(r *http.Request) string {
 	return uuid.NewString()
 }
 
-// contentTypeOf is what an answer without a type is said to be: the request's, as OpenFaaS has it.
+// contentTypeOf returns the Content-Type for an answer that has none: the request's, as OpenFaaS does.
 func contentTypeOf(r *http.Request) []string {
 	if t, ok := r.Header["Content-Type"]; ok {
 		return t

@@ -16,7 +16,7 @@ const preflightAge = "600"
 // a browser keeps cookies and passwords for the origin, which all functions share. See https://fetch.spec.whatwg.org/#http-cors-protocol.
 type cors struct {
 	asked, allowed bool
-	origin         string // that is allowed, or hearth.AnyOrigin
+	origin         string // the allowed one, or hearth.AnyOrigin
 }
 
 // corsOf returns the CORS rules of a function for the origin of a request.

@@ -8,15 +8,14 @@ import (
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
-// A queued call may say when it is to be made, not before: X-Delay, a duration such as 90s or a number of seconds; or
-// X-Deliver-At, a time as RFC 3339 has it or the seconds since 1970. What lies in the past is now.
+// A queued call may have a delay: X-Delay is a duration such as 90s, or a number of seconds; X-Deliver-At is a time as in RFC 3339, or
+// seconds since 1970. A time in the past means now.
 const (
 	headerDelay     = "X-Delay"
 	headerDeliverAt = "X-Deliver-At"
 )
 
-// deliverAt returns the time before which a call must not be made, or zero for at once. It is an error if that is further away than
-// longest.
+// deliverAt returns the time before which a call must not be delivered, or zero for at once. A delay beyond longest is an error.
 func deliverAt(h http.Header, now time.Time, longest time.Duration) (time.Time, error) {
 	delay, at := h.Get(headerDelay), h.Get(headerDeliverAt)
 	var when time.Time
@@ -24,7 +23,7 @@ func deliverAt(h http.Header, now time.Time, longest time.Duration) (time.Time, 
 	case delay == "" && at == "":
 		return when, nil
 	case delay != "" && at != "":
-		return when, hearth.Errorf(hearth.Invalid, "%s and %s both say when the call is to be made: give one", headerDelay, headerDeliverAt)
+		return when, hearth.Errorf(hearth.Invalid, "%s and %s both set a delay: give one", headerDelay, headerDeliverAt)
 	case delay != "":
 		d, ok := parseDelay(delay)
 		if !ok {

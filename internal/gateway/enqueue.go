@@ -25,7 +25,7 @@ const (
 
 	maxKey = 255 // bytes of an Idempotency-Key
 
-	queueTimeout = 3 * time.Second // for Redis to take a call; a stopped one says nothing, and its caller should not hang
+	queueTimeout = 3 * time.Second // for Redis to take a call, so that the caller of a Redis that hangs does not
 )
 
 // enqueue handles an async call.
@@ -59,7 +59,7 @@ func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
 	callback := r.Header.Get(headerCallback)
 	if callback != "" {
 		if !f.Callbacks() {
-			return hearth.Errorf(hearth.Invalid, "the function %s makes no callbacks: call it without %s", n.Function, headerCallback)
+			return hearth.Errorf(hearth.Invalid, "function %s makes no callbacks: call it without %s", n.Function, headerCallback)
 		}
 		if err := checkCallback(callback); err != nil {
 			return err
@@ -73,14 +73,14 @@ func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
 	}
 	deadline := http.NewResponseController(w)
 	_ = deadline.SetReadDeadline(time.Now().Add(bodyTimeout))
-	body, tooLarge, err := readLimited(r, g.cfg.MaxAsyncBody)
+	body, tooLarge, err := readLimited(r, maxAsyncBody)
 	if err != nil {
-		return hearth.Errorf(hearth.Invalid, "the body broke off, or took longer than %v", bodyTimeout)
+		return hearth.Errorf(hearth.Invalid, "the body ended early, or took longer than %v", bodyTimeout)
 	}
 	_ = deadline.SetReadDeadline(time.Time{})
 	if tooLarge {
 		chain.Problem{Status: http.StatusRequestEntityTooLarge, Title: "Too large",
-			Detail: "a queued call may have " + strconv.FormatInt(g.cfg.MaxAsyncBody, 10) + " bytes; call the function synchronously, or put the body elsewhere"}.Write(w)
+			Detail: "the body of a queued call may have " + strconv.Itoa(maxAsyncBody) + " bytes; call the function synchronously, or store the body elsewhere"}.Write(w)
 		return nil
 	}
 	callID := callIDOf(r)
@@ -118,7 +118,7 @@ func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
 	span.End(err)
 	if errors.Is(err, redis.ErrNoGroup) {
 		if _, ok := g.cfg.Registry.Function(n); !ok || !g.cfg.Registry.Deployed(ctx, n) {
-			return hearth.NotFoundError(n) // it was removed while the body came, perhaps by another hearth
+			return hearth.NotFoundError(n) // it was removed while the body came, perhaps by another instance
 		}
 		return hearth.Errorf(hearth.Unavailable, "the queue of %s is missing in Redis: deploy the function again", n.Function)
 	}
@@ -150,8 +150,7 @@ func keyOf(h http.Header) (string, error) {
 	return values[0], nil
 }
 
-// accepted answers a call that was queued, now or before: with 202 as long as it is to be made, else with
-// 200.
+// accepted answers a call that was queued now or before: with 202 as long as it has not ended, else with 200.
 func accepted(w http.ResponseWriter, n hearth.Name, queued redis.QueuedCall) {
 	header := w.Header()
 	header[wire.HeaderCallID] = []string{queued.CallID}

@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// How fast one address may try passwords: a burst, then a rate per second. A password of 128 random bits, as
-// Hearth generates it, needs no such limit; one chosen by a person does.
+// How fast one address may try passwords: a burst, then a rate. A password of 128 random bits, as Hearth generates it, needs no such
+// limit; one that a person chose does.
 const (
 	failureBurst   = 10
 	failureRefill  = time.Second
 	failureOrigins = 4096 // addresses that are remembered; beyond that, all others share one budget
 )
 
-// failures counts wrong passwords by where they come from. The zero failures are ready for use.
+// failures counts wrong passwords by address. The zero value is ready for use.
 type failures struct {
 	mu   sync.Mutex
 	from map[netip.Prefix]time.Time // when the budget of an address is full again
@@ -49,7 +49,7 @@ func (f *failures) trusts(from netip.Prefix) bool {
 	return ok
 }
 
-// known is the origin whose budget counts. f.mu is held.
+// known returns the address whose budget counts. f.mu is held.
 func (f *failures) known(from netip.Prefix, now time.Time) netip.Prefix {
 	if _, ok := f.from[from]; ok || len(f.from) < failureOrigins {
 		return from
@@ -65,7 +65,7 @@ func (f *failures) known(from netip.Prefix, now time.Time) netip.Prefix {
 	return netip.Prefix{}
 }
 
-// allow reports whether a password from there may be looked at.
+// allow reports whether a password from an address may be checked.
 func (f *failures) allow(from netip.Prefix, now time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()

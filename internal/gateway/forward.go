@@ -41,7 +41,7 @@ func (g *Gateway) call(w http.ResponseWriter, r *http.Request) error {
 		return nil
 	}
 	if wideWorker(r, target, "/function/") {
-		return hearth.Errorf(hearth.Invalid, "a service worker at /function/NAME could answer for all functions: serve its script below /function/NAME/")
+		return hearth.Errorf(hearth.Invalid, "a service worker at /function/NAME would have the scope of all functions: serve its script below /function/NAME/")
 	}
 	if !g.withinRate(w, r, n) {
 		return nil
@@ -68,7 +68,7 @@ func (g *Gateway) call(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	defer body.end(w) // before its answer's, which ends the connection that it may still be sent on
+	defer body.end(w) // before the answer is closed, which ends the connection that the body may still be sent on
 	res, err := g.cfg.Router.Forward(n, out, open)
 	if err != nil {
 		body.closing(w)
@@ -104,14 +104,14 @@ func (g *Gateway) call(w http.ResponseWriter, r *http.Request) error {
 	dropClaims(res.Trailer)
 	for name, values := range res.Trailer {
 		if !slices.Contains(announced, name) {
-			name = http.TrailerPrefix + name // net/http's way to say that there is one
+			name = http.TrailerPrefix + name // as net/http wants trailers that were not announced
 		}
 		header[name] = values
 	}
 	return nil
 }
 
-// early passes a 1xx answer on, whose headers are not those of the answer.
+// early passes an interim answer (1xx) on. Its headers are not part of the final answer.
 func early(w http.ResponseWriter, status int, h http.Header) {
 	header := w.Header()
 	headers.DropHops(h)
@@ -125,9 +125,9 @@ func early(w http.ResponseWriter, status int, h http.Header) {
 	maps.Copy(header, kept)
 }
 
-// upgradesOf are the protocols that a caller offers to switch to, and a function may choose from. A version of HTTP is not among them: what is
-// said by it would pass through unread, with whatever headers it has (RFC 9110, 7.8, lets a server ignore the offer, and RFC 9113 has
-// withdrawn h2c). Nor is TLS, which ends here.
+// upgradesOf returns the protocols that a caller offers to switch to, from which a function may choose. It leaves out versions of HTTP,
+// because their requests would pass through unchecked: a server may ignore the offer (RFC 9110, 7.8), and RFC 9113 has withdrawn h2c. It
+// also leaves out TLS, which ends here.
 func upgradesOf(r *http.Request) string {
 	if r.ContentLength != 0 || !lists(r.Header, "Connection", "upgrade") {
 		return ""
@@ -143,11 +143,11 @@ func upgradesOf(r *http.Request) string {
 	return strings.Join(kept, ", ")
 }
 
-// sent is a call's body while it is sent.
+// sent is the body of a call while it is sent.
 type sent struct {
 	io.ReadCloser // nil if it was read before
 	from, to      *http.Request
-	clean         func(http.Header) // of what is not for functions
+	clean         func(http.Header) // removes what is not for functions
 
 	mu  sync.Mutex
 	all bool
@@ -156,7 +156,7 @@ type sent struct {
 func (b *sent) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err == io.EOF {
-		for name := range b.to.Trailer { // what was announced
+		for name := range b.to.Trailer { // those that were announced
 			b.to.Trailer[name] = b.from.Trailer[name]
 		}
 		b.clean(b.to.Trailer)
@@ -176,23 +176,23 @@ func (b *sent) over() bool {
 	return b.all
 }
 
-// closing tells a caller that its connection ends with the answer, if there is an answer before all of the body has come: where its next
-// request would begin is not known.
+// closing says in the answer that the connection ends with it, if the body has not come to its end: it is unknown where the next request
+// would begin.
 func (b *sent) closing(w http.ResponseWriter) {
 	if !b.over() {
 		w.Header().Set("Connection", "close")
 	}
 }
 
-// end wakes who still waits for more of the body.
+// end ends a read that still waits for more of the body.
 func (b *sent) end(w http.ResponseWriter) {
 	if !b.over() {
 		_ = http.NewResponseController(w).SetReadDeadline(time.Unix(1, 0))
 	}
 }
 
-// giveBody gives the call its body: a small one in a way that can be sent again. One that waits to be asked for is not read: the
-// replica asks. One that is sent as it comes may take as long as the call may.
+// giveBody gives the call its body. A small body is read first, so that it can be sent again; a longer one is sent as it comes, and may
+// take as long as the call may. A body with Expect: 100-continue is not read until the replica asks for it.
 func (g *Gateway) giveBody(w http.ResponseWriter, out, r *http.Request) (*sent, error) {
 	body := &sent{}
 	control := http.NewResponseController(w)
@@ -204,7 +204,7 @@ func (g *Gateway) giveBody(w http.ResponseWriter, out, r *http.Request) (*sent, 
 		small := make([]byte, r.ContentLength)
 		_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
 		if _, err := io.ReadFull(r.Body, small); err != nil {
-			return nil, hearth.Errorf(hearth.Invalid, "the body broke off, or took longer than %v", bodyTimeout)
+			return nil, hearth.Errorf(hearth.Invalid, "the body ended early, or took longer than %v", bodyTimeout)
 		}
 		_ = control.SetReadDeadline(time.Time{})
 		out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(small)), nil }
@@ -227,15 +227,15 @@ func (g *Gateway) giveBody(w http.ResponseWriter, out, r *http.Request) (*sent, 
 
 var buffers = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
 
-// copyBody sends an answer on as it comes: a part that the replica has sent is not held back.
+// copyBody passes the body of an answer on as it comes, and holds nothing back.
 func copyBody(w http.ResponseWriter, res *http.Response) {
 	buffer := buffers.Get().(*[]byte)
 	defer buffers.Put(buffer)
 	out := http.NewResponseController(w)
-	_ = out.SetWriteDeadline(time.Now().Add(writeTimeout)) // a caller that does not read holds nothing for ever
+	_ = out.SetWriteDeadline(time.Now().Add(writeTimeout)) // a caller that does not read is given up
 	left := res.ContentLength
 	if body, ok := res.Body.(interface{ Buffered() int }); ok && left != 0 && body.Buffered() == 0 {
-		_ = out.Flush() // the head: its body may come much later
+		_ = out.Flush() // the head, because the body may come much later
 	}
 	for {
 		n, err := res.Body.Read(*buffer)
@@ -249,23 +249,23 @@ func copyBody(w http.ResponseWriter, res *http.Response) {
 			}
 		}
 		if err != nil {
-			_ = out.SetWriteDeadline(time.Now().Add(writeTimeout)) // for the end
+			_ = out.SetWriteDeadline(time.Now().Add(writeTimeout)) // for the end of the answer
 			if err != io.EOF {
-				_ = out.Flush()             // the head at least: without it a client may take the call for one that was not made
-				panic(http.ErrAbortHandler) // so that the caller sees that the answer is cut
+				_ = out.Flush()             // at least the head: without it the client may believe that the call did not run
+				panic(http.ErrAbortHandler) // so that the caller sees that the answer is incomplete
 			}
 			return
 		}
 	}
 }
 
-// switched joins a caller and a replica that have agreed on another protocol, until one of them hangs up or the drain is over.
+// switched connects a caller and a replica that have agreed on another protocol, until one of them closes or the drain is over.
 func (g *Gateway) switched(w http.ResponseWriter, r *http.Request, res *http.Response, callID string, start []string) {
 	g.sockets.Add(1)
 	defer g.sockets.Done()
 	replica := res.Body.(io.ReadWriteCloser)
 	caller, buffered, err := http.NewResponseController(w).Hijack()
-	if err != nil { // it is not HTTP/1
+	if err != nil { // the caller does not speak HTTP/1
 		panic(http.ErrAbortHandler)
 	}
 	defer func() { _ = caller.Close() }()
@@ -304,7 +304,7 @@ func (g *Gateway) switched(w http.ResponseWriter, r *http.Request, res *http.Res
 	}
 }
 
-// patient writes to a caller, as long as it reads now and then.
+// patient writes to a caller for as long as it keeps reading.
 type patient struct{ c net.Conn }
 
 func (p patient) Write(b []byte) (int, error) {

@@ -90,19 +90,19 @@ func (g *Gateway) status(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, s)
 }
 
-// toTheEnd is the context of a change that must not be left half done because its caller is gone.
+// toTheEnd returns the context of a change that goes on when its client is gone, so that it is not left half done.
 func toTheEnd(r *http.Request) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(r.Context()), 10*time.Minute)
 }
 
-// specFields are those of a deployment besides the names, and notSpec those that a client may have from a function's status.
+// specFields are the fields of a deployment besides its names. notSpec are fields that a client may have copied from a function's status.
 var (
 	specFields = []string{"image", "envProcess", "envVars", "constraints", "secrets", "labels", "annotations", "limits", "requests", "readOnlyRootFilesystem"}
 	notSpec    = []string{"availableReplicas", "invocationCount", "createdAt", "usage", "updating", "terminating", "draining", "failing",
 		"rollback", "warnings", "enforced", "restarts", "last_exit", "last_error", "etag"}
 )
 
-// deployment reads a spec, and warns of what is in the request and not in the spec.
+// deployment reads a deployment, and returns a warning for each field that it does not have.
 func deployment(in *input) (d types.FunctionDeployment, warnings []string, err error) {
 	if len(in.text) == 0 {
 		return d, nil, hearth.Errorf(hearth.Invalid, "the body is empty, want a function as JSON")
@@ -133,7 +133,7 @@ func deployment(in *input) (d types.FunctionDeployment, warnings []string, err e
 	return d, warnings, nil
 }
 
-// deploy creates with POST and replaces with PUT. faas-cli sends PUT first, and POST when that is answered with 404.
+// deploy creates with POST and replaces with PUT. faas-cli sends PUT first, and POST if the answer is 404.
 func (g *Gateway) deploy(w http.ResponseWriter, r *http.Request) error {
 	in, err := readInput(r)
 	if err != nil {
@@ -182,11 +182,11 @@ func (g *Gateway) remove(w http.ResponseWriter, r *http.Request) error {
 	if err := g.cfg.Registry.Delete(ctx, n); err != nil {
 		return err
 	}
-	w.WriteHeader(http.StatusAccepted) // its replicas finish the calls that they have
+	w.WriteHeader(http.StatusAccepted) // its replicas finish their calls
 	return nil
 }
 
-// scale wants a number: one that is left out is not zero.
+// scale sets the number of replicas. A request without a number is refused: it does not mean zero.
 func (g *Gateway) scale(w http.ResponseWriter, r *http.Request) error {
 	in, err := readInput(r)
 	if err != nil {

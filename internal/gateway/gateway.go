@@ -30,7 +30,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/tracing"
 )
 
-// Config is what the gateway works with, and its limits.
+// Config is what a Gateway works with, and its limits.
 type Config struct {
 	Registry *registry.Registry
 	Router   *router.Router
@@ -39,7 +39,7 @@ type Config struct {
 	Dispatch *dispatch.Dispatcher
 	Provider hearth.Provider
 	Secrets  *secrets.Vault
-	Logs     *logs.Dir // of what functions print
+	Logs     *logs.Dir // output of functions
 	Log      *slog.Logger
 
 	Credentials Credentials
@@ -47,51 +47,49 @@ type Config struct {
 
 	// Origin decides which requests to the management API are answered.
 	Origin origin.Guard
-	// Admin is the URL of the admin address, which ServeAdmin serves, as people on this machine reach it. Defaults to none.
+	// Admin is the URL of the admin address, which ServeAdmin serves, as seen from this machine. Defaults to none.
 	Admin string
 	// AdminOnly leaves the management API and the metrics to the admin address.
 	AdminOnly bool
-	// Proxies are trusted to name their clients. Defaults to none.
+	// Proxies are trusted when they name their clients. Defaults to none.
 	Proxies forwarded.Proxies
-	// TLS is spoken at both addresses. Defaults to plain HTTP.
+	// TLS configures both addresses. Defaults to plain HTTP.
 	TLS *tls.Config
-	// MaxConnections is how many connections the gateway's address may have. Defaults to what the limit of open files allows.
+	// MaxConnections limits the connections of the gateway's address. Defaults to what the limit of open files allows.
 	MaxConnections int
 
-	// Usage tells what functions used.
+	// Usage reports what functions used.
 	Usage func(context.Context, meter.Query) (meter.Report, error)
 	// Metrics answers GET /metrics.
 	Metrics http.Handler
-	// Served is told of each request of the management API that was answered, with the pattern of its path. Defaults to nobody.
+	// Served is called after each request of the management API, with the pattern of its path. Defaults to nothing.
 	Served func(method, pattern string, status int, took time.Duration)
 	// Tracer makes the spans of calls. Defaults to none.
 	Tracer *tracing.Tracer
 
-	// MaxAsyncBody is how many bytes the body of a queued call may have. Defaults to 1 MiB.
-	MaxAsyncBody int64
-	// Rate is how often one caller may call a function. Defaults to no limit.
+	// Rate returns how often one caller may call a function. Defaults to no limit.
 	Rate func(hearth.Name) hearth.Rate
-	// MaxDelay is for how long a queued call may wait for its time. Defaults to DefaultMaxDelay.
+	// MaxDelay is the longest delay of a queued call. Defaults to DefaultMaxDelay.
 	MaxDelay time.Duration
-	// QueueLimit is how much one function's queue may hold, if its annotations say nothing else. Defaults to
-	// hearth.DefaultQueueLimit.
+	// QueueLimit limits the queue of a function whose annotations set no limit. Defaults to hearth.DefaultQueueLimit.
 	QueueLimit hearth.QueueLimit
 }
 
-// Limits of the HTTP server, which a client cannot exceed.
+// Limits of the HTTP servers and their requests.
 const (
 	maxHeader         = 64 << 10
 	readHeaderTimeout = 10 * time.Second
-	readTimeout       = 30 * time.Second // of all of a request; calls have times of their own for their bodies
+	readTimeout       = 30 * time.Second // for a whole request; calls set their own for the body
 	maxAdmin          = 128              // connections of the admin address
 	idleTimeout       = 2 * time.Minute
-	maxSystemBody     = 1 << 20
+	maxSystemBody     = 1 << 20 // bytes of the body of a management request
+	maxAsyncBody      = 1 << 20 // bytes of the body of a queued call
 )
 
-// DefaultMaxDelay is for how long a queued call may wait for its time, by default.
+// DefaultMaxDelay is the longest delay of a queued call, by default.
 const DefaultMaxDelay = 24 * time.Hour
 
-// Gateway is an HTTP server.
+// A Gateway serves HTTP at one or two addresses.
 type Gateway struct {
 	cfg      Config
 	server   *http.Server
@@ -99,21 +97,18 @@ type Gateway struct {
 	draining atomic.Bool
 	guard    *guard
 	rates    rates
-	sockets  sync.WaitGroup // calls that speak another protocol now, which net/http has forgotten
+	sockets  sync.WaitGroup // calls that switched to another protocol, which net/http does not wait for
 
-	calls context.Context // below all calls: ends when the drain has taken too long
+	calls context.Context // parent of all calls; ends when the drain has taken too long
 	abort context.CancelFunc
 
-	streams   context.Context // ends when the drain begins: for answers that would not end by themselves
+	streams   context.Context // ends when the drain begins; for answers that do not end by themselves
 	end       context.CancelFunc
 	followers atomic.Int64 // of logs
 }
 
 // New makes a gateway. It serves nothing yet.
 func New(cfg Config) *Gateway {
-	if cfg.MaxAsyncBody == 0 {
-		cfg.MaxAsyncBody = 1 << 20
-	}
 	if cfg.Rate == nil {
 		cfg.Rate = func(hearth.Name) hearth.Rate { return hearth.Rate{} }
 	}
@@ -163,7 +158,7 @@ func (g *Gateway) management(mux *http.ServeMux, protect func(http.Handler) http
 	system("POST /system/alert", g.alert)
 	system("GET /system/info", g.info)
 	system("GET /system/namespaces", g.namespaces)
-	for _, path := range []string{"/system/namespace", "/system/namespaces"} { // documents and clients do not agree on one
+	for _, path := range []string{"/system/namespace", "/system/namespaces"} { // documentation and clients differ
 		system("POST "+path, g.createNamespace)
 		system("POST "+path+"/{$}", g.createNamespace)
 		system("GET "+path+"/{namespace}", g.showNamespace)
@@ -176,7 +171,7 @@ func (g *Gateway) management(mux *http.ServeMux, protect func(http.Handler) http
 	mux.Handle("GET /system/usage", protect(g.problems(g.usage)))
 }
 
-// routes are those of the gateway's address: functions, for everybody; and the management API, for the operator's programs.
+// routes returns the handler of the gateway's address: functions, for everybody, and the management API, for the operator's programs.
 func (g *Gateway) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", g.healthz)
@@ -194,7 +189,7 @@ func (g *Gateway) routes() http.Handler {
 	call, enqueue, others := g.traced("/function/", g.problems(g.call)), g.traced("/async-function/", g.problems(g.enqueue)), isolated(attended(g.counted(mux)))
 	cancel = isolated(attended(cancel))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch { // before the mux, which would clean the function's own part of the path
+		switch { // not by the mux, which would clean the function's part of the path
 		case strings.HasPrefix(r.URL.Path, "/function/"):
 			call.ServeHTTP(w, r)
 		case strings.HasPrefix(r.URL.Path, "/async-function/") && r.Method == http.MethodDelete:
@@ -207,7 +202,7 @@ func (g *Gateway) routes() http.Handler {
 	})
 }
 
-// queueRoutes are those that need Redis and nothing else; see QueueAPI.
+// queueRoutes adds the routes that need only Redis; see QueueAPI.
 func (g *Gateway) queueRoutes(handle func(pattern string, h func(http.ResponseWriter, *http.Request) error)) {
 	handle("GET /system/dead-letters", g.listDead)
 	handle("GET /system/dead-letters/{queue}/{id}", g.showDead)
@@ -257,8 +252,7 @@ func untilClosed(err error) error {
 	return err
 }
 
-// Shutdown takes no new calls, and waits for those that it has until ctx ends; then it breaks them off, and says so to their
-// callers.
+// Shutdown takes no new calls, and waits for those in flight until ctx ends. Then it ends them with an error.
 func (g *Gateway) Shutdown(ctx context.Context) {
 	g.draining.Store(true)
 	g.end()
@@ -283,7 +277,7 @@ func end(ctx context.Context, s *http.Server) {
 	}
 }
 
-// socketsEnd waits for them until ctx ends.
+// socketsEnd waits for the calls that switched to another protocol, and reports whether all ended before ctx did.
 func (g *Gateway) socketsEnd(ctx context.Context) bool {
 	ended := make(chan struct{})
 	go func() { g.sockets.Wait(); close(ended) }()
@@ -324,7 +318,7 @@ func (g *Gateway) info(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// statusOf is the HTTP status of an error's code.
+// statusOf returns the HTTP status of an error.
 func statusOf(err error) int { return hearth.CodeOf(err).Status() }
 
 // plainErrors answers errors as text, which faas-cli shows to its user.
@@ -333,14 +327,14 @@ func plainErrors(log *slog.Logger, h func(http.ResponseWriter, *http.Request) er
 		r.Body = http.MaxBytesReader(w, r.Body, maxSystemBody)
 		if err := h(w, r); err != nil {
 			if statusOf(err) >= http.StatusInternalServerError {
-				log.Error("a request failed", "method", r.Method, "path", r.URL.Path, "error", cause(err))
+				log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", cause(err))
 			}
 			http.Error(w, hearth.MessageOf(err), statusOf(err))
 		}
 	})
 }
 
-// problems answers errors of calls as RFC 9457 has them, and marks them as the platform's.
+// problems answers errors of calls as RFC 9457 says, and marks them as the platform's.
 func (g *Gateway) problems(h func(http.ResponseWriter, *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		err := h(w, r)
@@ -348,10 +342,10 @@ func (g *Gateway) problems(h func(http.ResponseWriter, *http.Request) error) htt
 			return
 		}
 		if errors.Is(err, context.Canceled) {
-			if g.calls.Err() == nil { // the caller is gone, or has half closed: an answer would be a lie
+			if g.calls.Err() == nil { // the caller is gone, or has closed its half: there is no answer to give
 				panic(http.ErrAbortHandler)
 			}
-			err = hearth.Errorf(hearth.BadGateway, "hearth is ending: the call may have run")
+			err = hearth.Errorf(hearth.BadGateway, "this instance is stopping: the call may have run")
 		}
 		p := chain.Problem{Status: statusOf(err), Detail: hearth.MessageOf(err), Internal: "proxy"}
 		p.Title = http.StatusText(p.Status)
@@ -359,16 +353,16 @@ func (g *Gateway) problems(h func(http.ResponseWriter, *http.Request) error) htt
 		case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 			p.RetryAfter = "1"
 		case http.StatusNotFound, http.StatusBadRequest, http.StatusConflict, http.StatusRequestEntityTooLarge:
-			p.Internal = "" // trying again would not help
+			p.Internal = "" // a retry would not help
 		}
 		if p.Status >= http.StatusInternalServerError {
-			g.cfg.Log.Warn("a call failed", "path", r.URL.Path, "status", p.Status, "error", cause(err))
+			g.cfg.Log.Warn("call failed", "path", r.URL.Path, "status", p.Status, "error", cause(err))
 		}
 		p.Write(w)
 	})
 }
 
-// cause is what goes into the log and not to the client.
+// cause returns the part of an error that goes into the log and not to the client.
 func cause(err error) error {
 	if inner := errors.Unwrap(err); inner != nil {
 		return inner

@@ -44,7 +44,7 @@ func readInput(r *http.Request) (*input, error) {
 		return nil, hearth.Errorf(hearth.Invalid, "the body is larger than %d bytes", tooLarge.Limit)
 	}
 	if err != nil {
-		return nil, hearth.Errorf(hearth.Invalid, "the body broke off")
+		return nil, hearth.Errorf(hearth.Invalid, "the body ended early")
 	}
 	in := &input{text: bytes.TrimSpace(text), body: map[string][]json.RawMessage{}, query: map[string][]string{}, spelt: map[string]string{}, looked: map[string]bool{}}
 	query, err := url.ParseQuery(r.URL.RawQuery)
@@ -63,7 +63,7 @@ func readInput(r *http.Request) (*input, error) {
 	}
 	d := json.NewDecoder(bytes.NewReader(in.text))
 	_, _ = d.Token() // the brace
-	for d.More() {   // not from the map above: a name that is there twice is in it once
+	for d.More() {   // not a map, in which a repeated name would be once
 		var value json.RawMessage
 		name, err := d.Token()
 		if err == nil {
@@ -194,8 +194,8 @@ func (in *input) namespace() (string, error) {
 	return namespaceOf(namespace), err
 }
 
-// function is the function that the request is about: its name, and the namespace that is named with it, after a dot, or by itself. named
-// is false if the request names none.
+// function returns the function that the request is about, with the namespace after a dot or from a parameter of its own. named is false
+// if the request names no function.
 func (in *input) function(path string) (n hearth.Name, named bool, err error) {
 	full, err := in.value("function", "", functionNames...)
 	if err != nil {
@@ -226,7 +226,7 @@ func (in *input) function(path string) (n hearth.Name, named bool, err error) {
 	return n, n.Function != "", nil
 }
 
-// theFunction is function for an endpoint that needs one. It returns an error of code Invalid if none is named, or the name cannot be one.
+// theFunction is function for an endpoint that needs one. It returns an error of code Invalid if the name is missing or not valid.
 func (in *input) theFunction(path string) (hearth.Name, error) {
 	n, named, err := in.function(path)
 	if err != nil {
@@ -238,8 +238,8 @@ func (in *input) theFunction(path string) (hearth.Name, error) {
 	return n, n.Validate()
 }
 
-// queueOwner is the function whose queues are meant, with its namespace; "" for those of all functions. It returns an error of code Invalid for
-// what is not known: without it, more would be meant.
+// queueOwner returns the function whose queues the request selects, with its namespace, or "" for all queues. It returns an error of code
+// Invalid for an unknown parameter: without it, more would be selected than the client means.
 func (in *input) queueOwner() (string, error) {
 	n, named, err := in.function("")
 	switch {

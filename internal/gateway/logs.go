@@ -12,10 +12,10 @@ import (
 	wire "github.com/openfaas/faas-provider/logs"
 )
 
-// maxFollowers is how many logs are followed at once: each is a file, a connection and a goroutine until its client goes.
+// maxFollowers is how many logs are followed at once. Each takes a file, a connection and a goroutine.
 const maxFollowers = 100
 
-// functionLogs tells what a function has printed: a line of JSON for each, as it comes.
+// functionLogs answers what a function prints, a line of JSON for each line, as it comes.
 // See https://docs.openfaas.com/architecture/logs-provider/.
 func (g *Gateway) functionLogs(w http.ResponseWriter, r *http.Request) error {
 	in, err := readInput(r)
@@ -32,7 +32,7 @@ func (g *Gateway) functionLogs(w http.ResponseWriter, r *http.Request) error {
 	if q.Follow {
 		defer g.followers.Add(-1)
 		if g.followers.Add(1) > maxFollowers {
-			return hearth.Errorf(hearth.Exhausted, "%d logs are followed already, which is the most: end one, or ask with follow=false", maxFollowers)
+			return hearth.Errorf(hearth.Exhausted, "%d logs are followed already, which is the limit: end one, or send follow=false", maxFollowers)
 		}
 	}
 	ctx, cancel := context.WithCancel(r.Context())
@@ -43,15 +43,15 @@ func (g *Gateway) functionLogs(w http.ResponseWriter, r *http.Request) error {
 	out, lines := http.NewResponseController(w), json.NewEncoder(w)
 	_ = out.Flush()
 	err = g.cfg.Logs.File(n.String()).Read(ctx, q, func(l logs.Line) error {
-		_ = out.SetWriteDeadline(time.Now().Add(writeTimeout)) // a client that does not read holds nothing for ever
+		_ = out.SetWriteDeadline(time.Now().Add(writeTimeout)) // a client that does not read is given up
 		if err := lines.Encode(wire.Message{Name: n.Function, Namespace: n.Namespace, Instance: l.Replica, Timestamp: l.At, Text: l.Text + "\n"}); err != nil {
 			return err
 		}
 		return out.Flush()
 	})
 	if err != nil && ctx.Err() == nil {
-		g.cfg.Log.Debug("the logs of a function were not told to their end", "function", n.String(), "error", err)
-		panic(http.ErrAbortHandler) // so that the client sees that they are cut
+		g.cfg.Log.Debug("logs of function were cut", "function", n.String(), "error", err)
+		panic(http.ErrAbortHandler) // so that the client sees that lines are missing
 	}
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/openfaas/faas-provider/types"
 )
 
-// namespaces lists the default one, those that were made, and those that have functions all the same.
+// namespaces lists the default namespace, those that were created, and those that functions are in.
 // See https://docs.openfaas.com/reference/namespaces/.
 func (g *Gateway) namespaces(w http.ResponseWriter, r *http.Request) error {
 	made, err := g.cfg.Queue.Namespaces(r.Context())
@@ -22,7 +22,7 @@ func (g *Gateway) namespaces(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, slices.Compact(list))
 }
 
-// knowsNamespace returns an error of code NotFound for a namespace that is not there.
+// knowsNamespace returns an error of code NotFound for a namespace that does not exist.
 func (g *Gateway) knowsNamespace(ctx context.Context, name string) error {
 	if name == hearth.DefaultNamespace || slices.Contains(g.cfg.Registry.Namespaces(), name) {
 		return nil
@@ -37,7 +37,8 @@ func (g *Gateway) knowsNamespace(ctx context.Context, name string) error {
 	return err
 }
 
-// needsNamespace is knowsNamespace for what is to be put there: 404 would tell a client that this is not there yet.
+// needsNamespace is knowsNamespace for requests that put something into a namespace. Its error has the code Invalid: a client would read
+// 404 as "the function does not exist yet".
 func (g *Gateway) needsNamespace(ctx context.Context, name string) error {
 	err := g.knowsNamespace(ctx, name)
 	if hearth.CodeOf(err) == hearth.NotFound {
@@ -65,7 +66,7 @@ func (g *Gateway) showNamespace(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, ns)
 }
 
-// changeNamespace reads a namespace from the body, and lets do make it so.
+// changeNamespace reads a namespace from the request, and calls do with it.
 func (g *Gateway) changeNamespace(w http.ResponseWriter, r *http.Request, status int, do func(context.Context, types.FunctionNamespace) error) error {
 	var ns types.FunctionNamespace
 	in, err := readInput(r)
@@ -94,7 +95,7 @@ func (g *Gateway) changeNamespace(w http.ResponseWriter, r *http.Request, status
 	if err := do(ctx, ns); err != nil {
 		return err
 	}
-	g.cfg.Log.Info("changed a namespace", "namespace", ns.Name, "method", r.Method)
+	g.cfg.Log.Info("changed namespace", "namespace", ns.Name, "method", r.Method)
 	warn(w, in.warnUnknown())
 	w.WriteHeader(status)
 	return nil
@@ -103,13 +104,13 @@ func (g *Gateway) changeNamespace(w http.ResponseWriter, r *http.Request, status
 func (g *Gateway) createNamespace(w http.ResponseWriter, r *http.Request) error {
 	return g.changeNamespace(w, r, http.StatusCreated, func(ctx context.Context, ns types.FunctionNamespace) error {
 		if ns.Name == hearth.DefaultNamespace {
-			return hearth.Errorf(hearth.Conflict, "the namespace %s is always there", ns.Name)
+			return hearth.Errorf(hearth.Conflict, "the namespace %s always exists", ns.Name)
 		}
 		return g.cfg.Queue.CreateNamespace(ctx, ns)
 	})
 }
 
-// updateNamespace also takes one over that came with its functions.
+// updateNamespace also creates a namespace that only has functions so far.
 func (g *Gateway) updateNamespace(w http.ResponseWriter, r *http.Request) error {
 	return g.changeNamespace(w, r, http.StatusOK, func(ctx context.Context, ns types.FunctionNamespace) error {
 		err := g.cfg.Queue.UpdateNamespace(ctx, ns)
@@ -123,7 +124,7 @@ func (g *Gateway) updateNamespace(w http.ResponseWriter, r *http.Request) error 
 func (g *Gateway) deleteNamespace(w http.ResponseWriter, r *http.Request) error {
 	return g.changeNamespace(w, r, http.StatusOK, func(ctx context.Context, ns types.FunctionNamespace) error {
 		if ns.Name == hearth.DefaultNamespace {
-			return hearth.Errorf(hearth.Conflict, "the namespace %s is always there, and cannot be removed", ns.Name)
+			return hearth.Errorf(hearth.Conflict, "the namespace %s always exists and cannot be removed", ns.Name)
 		}
 		return g.cfg.Queue.DeleteNamespace(ctx, ns.Name)
 	})

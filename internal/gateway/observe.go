@@ -33,7 +33,7 @@ func (g *Gateway) traced(route string, h http.Handler) http.Handler {
 	})
 }
 
-// counted tells Config.Served of each request of the management API, by the pattern that it fits and not by its path.
+// counted calls Config.Served for each request of the management API, with the pattern of its path.
 func (g *Gateway) counted(mux *http.ServeMux) http.Handler {
 	if g.cfg.Served == nil {
 		return mux
@@ -79,7 +79,7 @@ func (w *statusWriter) Write(b []byte) (int, error) {
 // Unwrap is for http.ResponseController.
 func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// Hijack is http.ResponseController's; what takes a connection over has another protocol for it.
+// Hijack is for http.ResponseController. A call that takes the connection over switches to another protocol.
 func (w *statusWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	c, rw, err := http.NewResponseController(w.ResponseWriter).Hijack()
 	if err == nil {

@@ -13,8 +13,8 @@ import (
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
-// maxCallers is how many callers' rates are known at once, of all functions. With more, some are forgotten, and
-// may call as if for the first time: those that have not called lately first.
+// maxCallers is how many callers are remembered, over all functions. With more, some are forgotten and may call as if for the first
+// time, first those that have not called lately.
 const maxCallers = 20_000
 
 // rates has a token bucket for each pair of caller and function.
@@ -28,11 +28,11 @@ type rateKey struct {
 	caller   netip.Prefix
 }
 
-// A bucket is full of tokens at a time, and has a part of one less for each call before that.
+// A bucket says when all of its tokens will be back.
 type bucket struct{ full time.Time }
 
-// take takes a token. left is how many there are then; wait is until there is one, if there was none, else
-// until all are there.
+// take takes a token. left is the number of tokens that remain. If there was none, wait is the time until the next one, else until the
+// bucket is full.
 func (rs *rates) take(key rateKey, rate hearth.Rate, now time.Time) (ok bool, left int, wait time.Duration) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
@@ -56,7 +56,7 @@ func (rs *rates) take(key rateKey, rate hearth.Rate, now time.Time) (ok bool, le
 	return true, rate.Calls - int((missing+each-1)/each), missing
 }
 
-// forget drops buckets that are full again, and if that does not help, any of them until a tenth is free.
+// forget drops the buckets that are full again, and if that is not enough, others until a tenth is free.
 // rs.mu is held.
 func (rs *rates) forget(now time.Time) {
 	for key, b := range rs.buckets {
@@ -72,8 +72,8 @@ func (rs *rates) forget(now time.Time) {
 	}
 }
 
-// withinRate reports whether a caller may call a function now, as its annotation says, and says so in the
-// answer's headers. If it may not, it has answered. See
+// withinRate reports whether a caller may call a function now, as its annotation says, and sets the headers about it. If not, it has
+// answered the call. See
 // https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/.
 func (g *Gateway) withinRate(w http.ResponseWriter, r *http.Request, n hearth.Name) bool {
 	rate := g.cfg.Rate(n)

@@ -9,7 +9,7 @@ import (
 
 // listRecords lists the unused records in Redis, with the reasons.
 func (g *Gateway) listRecords(w http.ResponseWriter, r *http.Request) error {
-	if _, err := g.cfg.Queue.Look(r.Context()); err != nil { // as they are now
+	if _, err := g.cfg.Queue.Look(r.Context()); err != nil { // reads the records again
 		return err
 	}
 	if _, err := g.cfg.Queue.Namespaces(r.Context()); err != nil {
@@ -25,19 +25,19 @@ func (g *Gateway) listRecords(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, list)
 }
 
-// removeRecord removes one of them.
+// removeRecord removes an unused record.
 func (g *Gateway) removeRecord(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	kind, name := q.Get("kind"), q.Get("name")
 	if kind == "" || !q.Has("name") {
-		return hearth.Errorf(hearth.Invalid, "the kind or the name of the record is missing: want ?kind=KIND&name=NAME, as GET /system/records tells them")
+		return hearth.Errorf(hearth.Invalid, "the kind or the name of the record is missing: want ?kind=KIND&name=NAME, as GET /system/records lists them")
 	}
 	ctx, cancel := toTheEnd(r)
 	defer cancel()
 	if err := g.cfg.Queue.RemoveRecord(ctx, kind, name, ""); err != nil {
 		return err
 	}
-	g.cfg.Log.Info("removed a record", "kind", kind, "name", name)
+	g.cfg.Log.Info("removed record", "kind", kind, "name", name)
 	w.WriteHeader(http.StatusOK)
 	return nil
 }

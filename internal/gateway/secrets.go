@@ -11,7 +11,7 @@ import (
 	"github.com/openfaas/faas-provider/types"
 )
 
-// listSecrets never tells a value: there is no way to read one back.
+// listSecrets lists names only: a value cannot be read back.
 func (g *Gateway) listSecrets(w http.ResponseWriter, r *http.Request) error {
 	in, err := readInput(r)
 	if err != nil {
@@ -33,11 +33,11 @@ func (g *Gateway) listSecrets(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (g *Gateway) createSecret(w http.ResponseWriter, r *http.Request) error {
-	return g.putSecret(w, r, "made a secret", http.StatusCreated, g.cfg.Secrets.Create)
+	return g.putSecret(w, r, "created secret", http.StatusCreated, g.cfg.Secrets.Create)
 }
 
 func (g *Gateway) updateSecret(w http.ResponseWriter, r *http.Request) error {
-	return g.putSecret(w, r, "changed a secret", http.StatusOK, g.cfg.Secrets.Update)
+	return g.putSecret(w, r, "changed secret", http.StatusOK, g.cfg.Secrets.Update)
 }
 
 func (g *Gateway) putSecret(w http.ResponseWriter, r *http.Request, done string, status int,
@@ -51,8 +51,8 @@ func (g *Gateway) putSecret(w http.ResponseWriter, r *http.Request, done string,
 	switch {
 	case len(value) == 0:
 		return hearth.Errorf(hearth.Invalid, "the secret has no value: want value (text) or rawValue (base64)")
-	case len(s.RawValue) == 0 && strings.ContainsRune(s.Value, utf8.RuneError): // as faas-cli secret update sends bytes that are no text
-		return hearth.Errorf(hearth.Invalid, "the value had bytes that are no text, and this client has lost them: want them in rawValue, as faas-cli secret create --replace --from-file sends them")
+	case len(s.RawValue) == 0 && strings.ContainsRune(s.Value, utf8.RuneError): // as faas-cli secret update does with bytes that are not text
+		return hearth.Errorf(hearth.Invalid, "the value is not text, and this client has changed it: send rawValue, as faas-cli secret create --replace --from-file does")
 	}
 	ctx, cancel := toTheEnd(r)
 	defer cancel()
@@ -86,8 +86,8 @@ func readSecret(r *http.Request) (in *input, s types.Secret, err error) {
 	return in, s, err
 }
 
-// valueOf is what a client wants kept. faas-cli --from-file sends both: the trimmed text, which is lossy for bytes that are no
-// text, and the bytes.
+// valueOf returns the value of a secret. faas-cli --from-file sends both the trimmed text, which loses bytes that are not text, and the
+// bytes.
 func valueOf(s types.Secret) []byte {
 	if s.Value == "" || !utf8.Valid(s.RawValue) {
 		return s.RawValue
@@ -95,7 +95,7 @@ func valueOf(s types.Secret) []byte {
 	return []byte(s.Value)
 }
 
-// deleteSecret leaves those that functions use: a replica that starts later would not find it.
+// deleteSecret refuses to delete a secret that functions use: a replica that starts later would not find it.
 func (g *Gateway) deleteSecret(w http.ResponseWriter, r *http.Request) error {
 	in, s, err := readSecret(r)
 	if err != nil {
@@ -119,7 +119,7 @@ func (g *Gateway) deleteSecret(w http.ResponseWriter, r *http.Request) error {
 	if err := g.cfg.Secrets.Delete(ctx, namespace, s.Name); err != nil {
 		return err
 	}
-	g.cfg.Log.Info("deleted a secret", "secret", s.Name, "namespace", namespace)
+	g.cfg.Log.Info("deleted secret", "secret", s.Name, "namespace", namespace)
 	w.WriteHeader(http.StatusOK)
 	return nil
 }

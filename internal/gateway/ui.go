@@ -19,7 +19,7 @@ var page string
 
 var pageTemplate = template.Must(template.New("ui").Parse(page))
 
-// ui serves the operator's page, at the path of OpenFaaS's portal. It has no script and changes nothing.
+// ui serves the operator's page, at the path of OpenFaaS's. The page has no script and changes nothing.
 func (g *Gateway) ui(w http.ResponseWriter, r *http.Request) error {
 	_, runsAs := g.cfg.Provider.Info()
 	view := struct {

@@ -10,30 +10,29 @@ import (
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
-// longestWait is the most that a client may wait for a change in one request. It is less than a request may take to come,
-// after which its connection is looked at no more.
+// longestWait is how long one request may wait for a change. It is less than readTimeout, after which a client that is gone would not be
+// noticed.
 const longestWait = 20 * time.Second
 
-// etagOf names the state of a function. It changes with its spec, its replicas, and what is wrong with them, but not with
-// calls and usage.
+// etagOf names a status. It changes with the spec, the replicas and their errors, but not with calls and usage.
 func etagOf(s FunctionStatus) string {
 	s.ETag, s.InvocationCount, s.Usage, s.LastError = "", 0, nil, nil
 	text, err := json.Marshal(s)
-	if err != nil { // a status is made of texts and numbers
+	if err != nil { // a status can always be encoded
 		panic(err)
 	}
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:8])
 }
 
-// watched is a function's status: at once if its ETag is not the one that the client knows, else at its next change, or when
-// the time to wait is over.
+// watched returns a function's status: at once if its ETag is not the known one, else at the next change, or when the time to wait is
+// over.
 func (g *Gateway) watched(ctx context.Context, n hearth.Name, known, wait string) (hearth.Function, FunctionStatus, error) {
 	patience, err := time.ParseDuration(wait)
 	if wait != "" && (err != nil || patience < 0) {
 		return hearth.Function{}, FunctionStatus{}, hearth.Errorf(hearth.Invalid, "wait is %q, want a duration such as 20s", wait)
 	}
-	if _, ok := g.cfg.Registry.Function(n); !ok { // before anything is kept of the name
+	if _, ok := g.cfg.Registry.Function(n); !ok { // before the router keeps a channel for the name
 		return hearth.Function{}, FunctionStatus{}, hearth.NotFoundError(n)
 	}
 	over := time.NewTimer(min(patience, longestWait))

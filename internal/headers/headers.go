@@ -1,11 +1,12 @@
 /*
-Package headers says which headers of a call go on to a function, whether the call came over HTTP or lay on a stream.
+Package headers has the one list of each kind of header that must not be passed on: from callers to functions, from functions to
+callers, from queued calls to functions, and from answers to callbacks.
 
-	framing   how long the body is, and who the call is for: whoever sends the call says that
-	hops      what speaks of one connection only; RFC 9110, 7.6.1
-	delivery  what only a dispatcher may set: a function trusts it
+	framing   the length of the body and the host, which whoever writes a message sets itself
+	hops      headers for one connection only (RFC 9110, 7.6.1)
+	delivery  headers that only a dispatcher may set, because functions trust them
 
-It does not add any, and knows nothing of answers but that they have hops too.
+It does not add headers. Package forwarded does that for callers, and package chain for deliveries.
 */
 package headers
 
@@ -23,12 +24,13 @@ import (
 var (
 	framing = []string{"Content-Length", "Host", "Expect"}
 	hops    = []string{
-		"Connection", "Http2-Settings", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization", "Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
+		"Connection", "Http2-Settings", "Keep-Alive", "Proxy-Authenticate", "Proxy-Authorization",
+		"Proxy-Connection", "Te", "Trailer", "Transfer-Encoding", "Upgrade",
 	}
 )
 
-// OfEntry returns the headers of a stream entry under their canonical names, without framing and hop-by-hop
-// headers. Anybody with write access to Redis may have chosen them. It returns an error if one cannot be sent.
+// OfEntry returns the headers of a stream entry under their canonical names, without framing and hop-by-hop headers. Anybody with
+// write access to Redis may have chosen them, so it returns an error if one cannot be sent.
 func OfEntry(h http.Header) (http.Header, error) {
 	out := make(http.Header, len(h)+8)
 	for name, values := range h {

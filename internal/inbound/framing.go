@@ -7,16 +7,14 @@ import (
 	"sync/atomic"
 )
 
-// maxLine is how much of a line is kept: what is longer is neither a length nor an encoding that anybody
-// sends in good faith.
+// maxLine is how many bytes of a line are kept. No honest Content-Length or Transfer-Encoding is longer.
 const maxLine = 256
 
-// A framing follows the bytes of an HTTP/1 connection and finds requests with both Content-Length and
-// Transfer-Encoding. net/http obeys Transfer-Encoding and hides the Content-Length, but a proxy in between may
-// have obeyed the latter. Then it is uncertain where the next request begins, and the connection must be closed
-// (RFC 9112, 6.1).
+// A framing follows the bytes of an HTTP/1 connection and finds requests with both Content-Length and Transfer-Encoding. net/http
+// obeys Transfer-Encoding and hides Content-Length, but a proxy in between may have obeyed Content-Length. Then it is uncertain where the
+// next request begins, and the connection must be closed (RFC 9112, 6.1).
 type framing struct {
-	twice atomic.Bool // a request had both, or what came cannot be followed
+	twice atomic.Bool // a request had both, or could not be followed
 	old   atomic.Bool // a request of HTTP/1.0 had Transfer-Encoding, which means nothing there
 
 	at    part
@@ -40,7 +38,7 @@ const (
 	chunkData
 	chunkEnd
 	trailer
-	lost // it cannot be followed any more
+	lost // the connection can no longer be followed
 )
 
 // read processes the next bytes of the connection.

@@ -152,7 +152,7 @@ func TestWhatCannotBeAcceptedIsLogged(t *testing.T) {
 	l := listen(t)
 	_, log := serve(t, &exhausted{l, 3}, inbound.Config{})
 	hears(t, say(t, l, "GET /"+request), "HTTP/1.1 200 OK")
-	require.Contains(t, log.String(), "could not accept a connection")
+	require.Contains(t, log.String(), "could not accept connection")
 	require.Contains(t, log.String(), "too many open files")
 }
 

@@ -1,14 +1,12 @@
 /*
-Package inbound keeps the connections of those who call: how many there are, and of whom, and which of them
-say twice how long a request is.
+Package inbound limits the connections of callers, in all and for each address, and finds requests that say twice how long they are.
 
-Each connection costs a file, and the process has so many. When there are as many connections as there may be,
-one that serves no request is closed in favour of the new one: of whoever has most of these, the one that has
-waited longest. Only if all serve is the new one refused. So whoever opens many and says nothing shuts nobody
-out but himself.
+Each connection takes a file, and a process has a limited number. At the limit, an idle connection is closed in favour of a new one: among
+the idle ones of the address that has most of them, the one that has been idle longest. A new connection is refused only if all others serve
+requests. So an address that opens many connections and sends nothing shuts out only itself.
 
-The package does not read requests for anybody: it looks on as they come, since net/http does not tell what it
-has corrected.
+The package follows the bytes of requests because net/http does not tell what it has corrected. It does not parse requests for anybody else,
+and it does not limit the rate of calls.
 */
 package inbound
 
@@ -33,8 +31,8 @@ type Config struct {
 	Max int
 	// PerAddress limits the connections of one address, or of one IPv6 network. Defaults to a quarter of Max.
 	PerAddress int
-	// Exempt reports whether an address carries many callers, or is this machine's, so that PerAddress does not
-	// apply. It may be nil.
+	// Exempt reports whether PerAddress does not apply to an address, because it is this machine's or has many callers behind it.
+	// Defaults to none.
 	Exempt func(netip.Addr) bool
 	// Plain means that connections are plain HTTP/1, not TLS, so that their framing can be followed.
 	Plain bool
@@ -96,7 +94,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 // connection frees a file at once.
 func (l *Listener) failed(err error) {
 	if missed, due := l.failing.Due(time.Now()); due {
-		l.cfg.Log.Error("could not accept a connection", "error", err, "before", missed)
+		l.cfg.Log.Error("could not accept connection", "error", err, "before", missed)
 	}
 	if errors.Is(err, syscall.EMFILE) || errors.Is(err, syscall.ENFILE) {
 		l.mu.Lock()

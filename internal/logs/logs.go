@@ -1,5 +1,5 @@
-// Package logs keeps what functions print: a file for each function, with a line of all its replicas after the other; and reads it
-// again, also while it is written. It does not search or serve it.
+// Package logs keeps what functions print, in a file for each function, and reads it again, also while it is written. It does not
+// search or serve logs: package gateway does.
 package logs
 
 import (
@@ -13,11 +13,11 @@ import (
 )
 
 const (
-	maxLine = 64 << 10 // bytes of a line; what is longer is cut into several
-	maxLog  = 16 << 20 // bytes of a log before it is put aside; one older is kept
+	maxLine = 64 << 10 // bytes of a line; a longer one becomes several
+	maxLog  = 16 << 20 // bytes of a file before it is rotated; one older file is kept
 )
 
-// Dir is a directory of logs. Nothing outside of it is read or written, whatever a function is called.
+// A Dir is a directory of logs. No name of a function makes it read or write outside of the directory.
 type Dir struct {
 	Path string
 
@@ -25,7 +25,7 @@ type Dir struct {
 	files map[string]*File
 }
 
-// File is the log of a function, by its name.
+// File returns the log of a function.
 func (d *Dir) File(function string) *File {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -40,7 +40,7 @@ func (d *Dir) File(function string) *File {
 	return f
 }
 
-// Close closes a function's log. It opens again if there is more to write.
+// Close closes a function's log, and ends its readers. The log opens again when there is more to write.
 func (d *Dir) Close(function string) {
 	d.mu.Lock()
 	f := d.files[function]
@@ -51,7 +51,7 @@ func (d *Dir) Close(function string) {
 	}
 }
 
-// CloseAll closes them all.
+// CloseAll closes all logs.
 func (d *Dir) CloseAll() {
 	d.mu.Lock()
 	files := d.files
@@ -62,7 +62,7 @@ func (d *Dir) CloseAll() {
 	}
 }
 
-// A File is what all replicas of a function print, a line each: time, replica, stream, text.
+// A File is the log of a function. Each line has a time, a replica, a stream and a text.
 type File struct {
 	dir, name string
 	mu        sync.Mutex
@@ -70,19 +70,19 @@ type File struct {
 	out       *bufio.Writer
 	size      int64
 
-	turn    int           // counts files that were put aside
+	turn    int           // counts the rotations
 	changed chan struct{} // closed when there is more to read; nil while nobody waits
 	closed  bool
 }
 
-// CopyLines reads a replica's output until it ends, into the log, and gives each line to last.
+// CopyLines copies a replica's output into the log until it ends, and calls last with each line.
 func (l *File) CopyLines(replica, stream string, from io.Reader, last func(string)) {
 	r := bufio.NewReaderSize(from, 4096)
 	for {
 		line, err := readLine(r)
 		if line != "" || err == nil {
 			last(line)
-			rest, _ := r.Peek(r.Buffered()) // without its end, the next line may be long in coming
+			rest, _ := r.Peek(r.Buffered()) // if the next line is not complete, it may come much later
 			l.write(replica, stream, line, bytes.IndexByte(rest, '\n') < 0)
 		}
 		if err != nil {
@@ -110,7 +110,7 @@ func readLine(r *bufio.Reader) (string, error) {
 	}
 }
 
-// write adds a line. With flush it is in the file when write returns; without, more is about to come.
+// write adds a line. With flush, the line is in the file when write returns.
 func (l *File) write(replica, stream, line string, flush bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -127,11 +127,11 @@ func (l *File) write(replica, stream, line string, flush bool) {
 	l.size += int64(n)
 	if flush {
 		_ = l.out.Flush()
-		l.tell()
+		l.notify()
 	}
 }
 
-// open opens the file, and puts a full one aside. A log that cannot be written is no reason to stop a function.
+// open opens the file, and rotates a full one. Its errors are ignored: a function runs on when its log cannot be written.
 func (l *File) open() {
 	_ = os.MkdirAll(l.dir, 0o700)
 	root, err := os.OpenRoot(l.dir)
@@ -155,7 +155,7 @@ func (l *File) open() {
 		l.size = info.Size()
 	}
 	end := make([]byte, 1)
-	if _, err := f.ReadAt(end, l.size-1); err == nil && end[0] != '\n' { // an earlier life was killed in the middle of a line
+	if _, err := f.ReadAt(end, l.size-1); err == nil && end[0] != '\n' { // an earlier run was killed in the middle of a line
 		n, _ := l.out.WriteString("\n")
 		l.size += int64(n)
 	}
@@ -170,5 +170,5 @@ func (l *File) close() {
 		l.file = nil
 	}
 	l.closed = true
-	l.tell()
+	l.notify()
 }

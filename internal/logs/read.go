@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// A Line is one that a replica has printed.
+// A Line is a line that a replica printed.
 type Line struct {
 	At      time.Time
 	Replica string
@@ -20,15 +20,15 @@ type Line struct {
 	Text    string // without the end of the line
 }
 
-// A Query says which lines are wanted.
+// A Query selects lines.
 type Query struct {
 	Replica string    // "" for all
 	Since   time.Time // zero for all
-	Tail    int       // the last so many that there are now; 0 or less for all
-	Follow  bool      // also those that are yet to come
+	Tail    int       // only so many of the last lines; 0 or less for all
+	Follow  bool      // also lines that are yet to come
 }
 
-// stamp is how a line begins.
+// stamp is the form of the time at the beginning of a line.
 const stamp = "2006-01-02T15:04:05.000000Z"
 
 func parse(text string) (l Line, ok bool) {
@@ -43,10 +43,10 @@ func (q Query) wants(l Line) bool {
 	return (q.Replica == "" || l.Replica == q.Replica) && !l.At.Before(q.Since)
 }
 
-// Read gives the lines of a query to tell, in the order in which they were printed. It returns when there are no more; with Follow
-// when the log is closed, as that of a function that is removed, or with ctx's error when that ends; or with tell's error. However slow tell
-// is, those who write do not wait. A reader that is more than two files behind, of 16 MiB each, is told of a gap by a line of hearth's.
-func (l *File) Read(ctx context.Context, q Query, tell func(Line) error) error {
+// Read calls visit with the lines of a query, in the order in which they were printed. It returns when there are no more lines, with
+// Follow when the log is closed, or with the error of ctx or visit. A slow visit does not slow the writers: a reader that is more than two
+// files behind, of 16 MiB each, gets a line that says that lines are missing.
+func (l *File) Read(ctx context.Context, q Query, visit func(Line) error) error {
 	r := &reader{log: l}
 	defer r.close()
 	if err := r.open(); err != nil {
@@ -71,7 +71,7 @@ func (l *File) Read(ctx context.Context, q Query, tell func(Line) error) error {
 			return err
 		}
 		for i := range last {
-			if err := tell(last[(next+i)%len(last)]); err != nil {
+			if err := visit(last[(next+i)%len(last)]); err != nil {
 				return err
 			}
 		}
@@ -85,7 +85,7 @@ func (l *File) Read(ctx context.Context, q Query, tell func(Line) error) error {
 			if !q.wants(line) {
 				return ctx.Err()
 			}
-			return errors.Join(ctx.Err(), tell(line))
+			return errors.Join(ctx.Err(), visit(line))
 		})
 		if err != nil || closed || !q.Follow {
 			return err
@@ -98,7 +98,7 @@ func (l *File) Read(ctx context.Context, q Query, tell func(Line) error) error {
 	}
 }
 
-// more is a channel that is closed when there is more to read than when it was called, and whether there will never be.
+// more returns a channel that is closed when there is more to read, and whether the log is closed, so that there never will be.
 func (l *File) more() (changed <-chan struct{}, closed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -108,21 +108,21 @@ func (l *File) more() (changed <-chan struct{}, closed bool) {
 	return l.changed, l.closed
 }
 
-// tell lets readers look again. l.mu is held.
-func (l *File) tell() {
+// notify wakes the readers. l.mu is held.
+func (l *File) notify() {
 	if l.changed != nil {
 		close(l.changed)
 		l.changed = nil
 	}
 }
 
-// reader is at a place in a log.
+// reader is a position in a log.
 type reader struct {
 	log     *File
-	older   *os.File // that was put aside, before it
+	older   *os.File // the rotated one, which is read first
 	file    *os.File // nil if there is none yet
-	turn    int      // of the log, when file was opened
-	partial []byte   // a line whose end was not there yet
+	turn    int      // the log's, when file was opened
+	partial []byte   // a line that was not complete yet
 }
 
 func (r *reader) close() {
@@ -133,7 +133,7 @@ func (r *reader) close() {
 	}
 }
 
-// open opens what there is, at one moment.
+// open opens both files at one moment.
 func (r *reader) open() (err error) {
 	r.log.mu.Lock()
 	defer r.log.mu.Unlock()
@@ -156,21 +156,21 @@ func (l *File) openIfThere(name string) (*os.File, error) {
 	return f, err
 }
 
-// all reads to the end of what there is, also of a file that was begun meanwhile.
-func (r *reader) all(tell func(Line) error) error {
+// all reads to the end, with files that are begun meanwhile.
+func (r *reader) all(visit func(Line) error) error {
 	for {
 		if r.older != nil {
-			if err := r.lines(r.older, tell); err != nil {
+			if err := r.lines(r.older, visit); err != nil {
 				return err
 			}
 			_ = r.older.Close()
 			r.older, r.partial = nil, nil
 		}
 		r.log.mu.Lock()
-		same := r.turn == r.log.turn // before it is read: what is put aside is complete
+		same := r.turn == r.log.turn // before it is read, because a rotated file is complete
 		r.log.mu.Unlock()
 		if r.file != nil {
-			if err := r.lines(r.file, tell); err != nil {
+			if err := r.lines(r.file, visit); err != nil {
 				return err
 			}
 		}
@@ -186,14 +186,14 @@ func (r *reader) all(tell func(Line) error) error {
 		}
 		r.file, r.turn, r.partial = next, turn, nil
 		if missed {
-			if err := tell(Line{At: time.Now().UTC(), Stream: "hearth", Text: "hearth: lines are missing here, as they were printed faster than they are read"}); err != nil {
+			if err := visit(Line{At: time.Now().UTC(), Stream: "hearth", Text: "hearth: lines are missing here, because they were printed faster than they are read"}); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// next opens the file after the one that is open, or the oldest that is left: then something was missed.
+// next opens the file after the open one. If that is gone, it opens the oldest one that is left, and missed is true.
 func (r *reader) next() (f *os.File, turn int, missed bool, err error) {
 	r.log.mu.Lock()
 	defer r.log.mu.Unlock()
@@ -209,8 +209,8 @@ func (r *reader) next() (f *os.File, turn int, missed bool, err error) {
 	return f, turn, turn > want, err
 }
 
-// lines reads from where a file is up to its end.
-func (r *reader) lines(f *os.File, tell func(Line) error) error {
+// lines reads from the position of a file to its end.
+func (r *reader) lines(f *os.File, visit func(Line) error) error {
 	in := bufio.NewReaderSize(f, 64<<10)
 	for {
 		part, err := in.ReadSlice('\n')
@@ -222,7 +222,7 @@ func (r *reader) lines(f *os.File, tell func(Line) error) error {
 		}
 		if err == nil {
 			if l, ok := parse(string(bytes.TrimSuffix(part, []byte("\n")))); ok {
-				if err := tell(l); err != nil {
+				if err := visit(l); err != nil {
 					return err
 				}
 			}

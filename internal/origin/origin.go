@@ -1,20 +1,18 @@
 /*
 Package origin keeps the operator's rights out of web pages that are not the operator's own.
 
-A browser sends a password that it has asked for once along with each request of the same origin, whosever
-page makes it. Functions answer at the gateway's origin, so nothing there may be worth a browser's password:
+A browser that has a password for an origin sends it with each request to that origin, whichever page makes the request. Functions
+answer at the gateway's origin, so nothing there may accept a browser's password:
 
 	the gateway's address  answers programs on the management API, and no browser (Guard.Program)
 	the admin address      has no functions; it answers the operator's browser, and only its own pages (Guard.Page)
 
-Both refuse names that they do not know: a page of a stranger could otherwise give its own name our address
-(DNS rebinding), and be of our origin then.
+Both refuse unknown host names: a stranger's page could otherwise give its own name our address (DNS rebinding), and so have our origin.
 
-What a browser says of a page is in https://www.w3.org/TR/fetch-metadata/. It is said over https and to
-loopback addresses. Over plain http to others there is only Origin, which a plain GET of the same origin
-lacks, and Referer, which a page can leave out.
+Browsers say where a request comes from in the headers of https://www.w3.org/TR/fetch-metadata/, over https and to loopback addresses. Over
+plain http to other addresses there is only Origin, which a GET of the same origin lacks, and Referer, which a page can leave out.
 
-The package does not check passwords, and does not care for calls of functions, which are for everybody.
+The package does not check passwords. It does not guard calls of functions, which are for everybody.
 */
 package origin
 
@@ -39,7 +37,7 @@ var (
 type Guard struct {
 	// Hosts are additional names.
 	Hosts Hosts
-	// Known reports whether a name is ours for another reason, such as the certificate. It may be nil.
+	// Known reports whether a name is ours for another reason, such as the certificate. Defaults to none.
 	Known func(name string) bool
 }
 

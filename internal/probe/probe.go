@@ -24,8 +24,8 @@ func Client(dial func(context.Context) (net.Conn, error)) *http.Client {
 // userAgent is a User-Agent whose requests OpenFaaS's watchdogs and templates do not log.
 const userAgent = "kube-probe/hearth"
 
-// Ask probes once. It returns the reason if the answer is not a success, or "".
-func Ask(ctx context.Context, c *http.Client, path string, timeout time.Duration) string {
+// ask probes once. It returns why the answer is not a success, or "".
+func ask(ctx context.Context, c *http.Client, path string, timeout time.Duration) string {
 	asking, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(asking, http.MethodGet, "http://function"+path, nil)
@@ -48,8 +48,8 @@ func Ask(ctx context.Context, c *http.Client, path string, timeout time.Duration
 	return "answered with " + res.Status
 }
 
-// Run asks a replica that is ready, until ctx ends. ready is called when it fails its readiness probe, and when it succeeds again; dead
-// when it has failed its liveness probe, with the reason, and then no more.
+// Run probes a replica that is ready, until ctx ends. ready is called when the replica fails its readiness probe, and when it succeeds
+// again. dead is called once, when the replica has failed its liveness probe, with the reason.
 func Run(ctx context.Context, f hearth.Function, c *http.Client, ready func(bool), dead func(why string)) {
 	var both sync.WaitGroup
 	if p, ok := f.Readiness(); ok {
@@ -84,7 +84,7 @@ func watch(ctx context.Context, c *http.Client, p hearth.Probe, told func(ok boo
 	}
 	successes, failures := 0, 0
 	for pause(ctx, p.Period) {
-		why := Ask(ctx, c, p.Path, p.Timeout)
+		why := ask(ctx, c, p.Path, p.Timeout)
 		if ctx.Err() != nil {
 			return
 		}

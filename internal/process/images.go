@@ -14,17 +14,17 @@ import (
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
-// Images are the functions that were built on this machine: for each image's name, a binary. They are to the process
-// provider what a registry is to one of containers.
+// Images are the functions that were built on this machine: a binary for each image's name. They are for this provider what a registry
+// is for containers.
 type Images struct{ Dir string }
 
-// An Image is one of them.
+// An Image is a binary that can run as a function.
 type Image struct {
 	Path   string // of the binary
 	Digest string // of its content
 }
 
-// path is where an image is. One without a tag has the tag latest, as everywhere.
+// path returns where an image is. The default tag is latest.
 func (i Images) path(ref string) string {
 	if name := ref[strings.LastIndex(ref, "/")+1:]; !strings.ContainsAny(name, ":@") {
 		ref += ":latest"
@@ -32,7 +32,7 @@ func (i Images) path(ref string) string {
 	return filepath.Join(i.Dir, url.PathEscape(ref))
 }
 
-// Put makes a binary an image. It takes the place of an older one at once, whose binary stays for the replicas that have it.
+// Put stores a binary as an image. It replaces an older one at once. The older binary stays for the replicas that run it.
 func (i Images) Put(_ context.Context, ref, binary string) error {
 	digest, err := digestOf(binary)
 	if err != nil {
@@ -53,7 +53,7 @@ func (i Images) Put(_ context.Context, ref, binary string) error {
 	return nil
 }
 
-// Find is the image of that name. It returns an error of code Invalid if it was not built here.
+// Find returns the image of a name. It returns an error of code Invalid if it was not built here.
 func (i Images) Find(ref string) (Image, error) {
 	digest, err := os.ReadFile(filepath.Join(i.path(ref), "current"))
 	if err != nil {
@@ -63,8 +63,8 @@ func (i Images) Find(ref string) (Image, error) {
 	return Image{Path: filepath.Join(i.path(ref), string(digest)), Digest: string(digest)}, nil
 }
 
-// Prune removes the binaries that newer ones have replaced. It may be called only while no replica runs: one of an older
-// binary that crashes is started from it again.
+// Prune removes the binaries that newer ones have replaced. It must only be called while no replica runs, because a crashed replica is
+// started from its own binary again.
 func (i Images) Prune() {
 	refs, _ := os.ReadDir(i.Dir)
 	for _, ref := range refs {

@@ -23,17 +23,17 @@ import (
 	"github.com/hearthfaas/hearth/internal/secrets"
 )
 
-// maxSocketPath is what sun_path holds on Linux and macOS, less the names below the directory.
+// maxSocketPath is the size of sun_path on Linux and macOS, less the names below the directory.
 const maxSocketPath = 104 - 16
 
-// Config says where the provider keeps its things.
+// Config has the directories and the hooks of a Provider.
 type Config struct {
 	// State is the state directory; it also marks the processes. The caller holds its lock.
 	State   string
 	Images  Images
 	Secrets secrets.Files
-	Logs    *logs.Dir // for what functions print; the provider closes it
-	// Environment changes what a function finds in its environment. Nil changes nothing.
+	Logs    *logs.Dir // output of functions; the provider closes it
+	// Environment changes the environment of a function before it starts. Defaults to no change.
 	Environment func(f hearth.Function, env map[string]string)
 	Log         *slog.Logger
 
@@ -49,15 +49,15 @@ type Provider struct {
 	next atomic.Int64 // numbers sockets
 
 	groups    *cgroup.Root // nil if processes cannot be limited
-	unlimited string       // why not
+	unlimited string       // the reason
 }
 
 var _ hearth.Provider = (*Provider)(nil)
 
-// New makes a provider, and ends what an earlier life of the state directory left behind.
+// New makes a provider, and ends the processes that an earlier run left behind.
 func New(cfg Config) (*Provider, error) {
 	if n := child.Sweep(cfg.State); n > 0 {
-		cfg.Log.Info("ended processes that were left behind", "count", n)
+		cfg.Log.Info("ended processes of an earlier run", "count", n)
 	}
 	cfg.Images.Prune()
 	p := &Provider{cfg: cfg, run: filepath.Join(cfg.State, "run"), unlimited: "this machine lacks a control group controller"}
@@ -125,7 +125,7 @@ func (p *Provider) Apply(_ context.Context, f hearth.Function) error {
 	return p.Manager.Apply(f, image)
 }
 
-// start begins the life of a replica. Processes do not sleep.
+// start starts a replica. A process cannot be frozen.
 func (p *Provider) start(f hearth.Function, image Image, number int, _ bool, changed func()) (replicaset.Replica, error) {
 	name, files := f.Name().String(), filepath.Join(p.run, fmt.Sprint(p.next.Add(1)))
 	r := &replica{id: fmt.Sprintf("%s-%d", f.Service, number), revision: f.Revision, spec: f, binary: image.Path,
@@ -158,7 +158,7 @@ func (p *Provider) start(f hearth.Function, image Image, number int, _ bool, cha
 	return r, nil
 }
 
-// grant makes a replica's directory, with the secrets that it may read and no others.
+// grant makes a replica's directory, with the secrets that it may read.
 func (p *Provider) grant(f hearth.Function, dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
@@ -175,7 +175,8 @@ func (p *Provider) grant(f hearth.Function, dir string) error {
 	return nil
 }
 
-// environment is a process's: little of ours, and what the function is given by any provider. The zone is UTC, as in containers.
+// environment returns the environment of a process: little of ours, and what every provider gives a function. The time zone is UTC, as in
+// containers.
 func (p *Provider) environment(f hearth.Function, tmp, secrets string) []string {
 	set := map[string]string{"HOME": tmp, "TZ": "UTC"}
 	for _, name := range []string{"PATH", "LANG"} {

@@ -26,10 +26,10 @@ import (
 const (
 	firstPause = 100 * time.Millisecond // after the second crash in a row; it doubles with each
 	longPause  = 10 * time.Second
-	longEnough = 10 * time.Second // what is ready and runs for so long had not failed to start
+	longEnough = 10 * time.Second // a replica that was ready for so long has not failed to start
 )
 
-// A replica is one copy of a function, over all processes that it takes to keep it running.
+// A replica is one replica of a function, over all processes that it takes to keep it running.
 type replica struct {
 	id       string
 	revision string
@@ -40,13 +40,13 @@ type replica struct {
 	env      []string
 	log      *logs.File
 	slog     *slog.Logger
-	changed  func() // tells the provider; called without mu
+	changed  func() // called after each change of the state, without mu
 	calls    *hearth.Calls
-	group    func() (*cgroup.Group, error) // makes one for a process; nil if nothing is limited
+	group    func() (*cgroup.Group, error) // makes the control group of a process; nil if nothing is limited
 	said     *crash.Reader
 
-	stop context.CancelFunc // begins to end it
-	done chan struct{}      // closed when it is gone
+	stop context.CancelFunc // begins to end the replica
+	done chan struct{}      // closed when it has ended
 
 	mu        sync.Mutex
 	accepting bool
@@ -74,7 +74,7 @@ func (r *replica) Wake() {}
 
 func (r *replica) Done() <-chan struct{} { return r.done }
 
-// Kill ends it at once.
+// Kill ends the replica at once.
 func (r *replica) Kill() {
 	r.stop()
 	r.mu.Lock()
@@ -86,11 +86,11 @@ func (r *replica) Kill() {
 
 // run keeps the replica running until ctx ends, and then ends it.
 //
-// A process that has answered calls, or was ready for long, and then ends by itself is started again at once. Calls wait in the
-// socket meanwhile. Only one that ends again and again without either is held back, longer each time.
+// A process that has answered calls, or was ready for long, is started again at once when it ends by itself. Calls wait in the socket
+// meanwhile. A process that ends again and again without either is started after a pause, longer each time.
 func (r *replica) run(ctx context.Context, listener *net.UnixListener, first net.Conn) {
 	defer func() { _ = os.RemoveAll(r.tmp); _ = os.Remove(r.socket) }()
-	crashes := 0 // in a row
+	crashes := 0 // in a row, without success
 	defer func() {
 		if listener != nil {
 			_ = backlog.Close(listener)
@@ -122,11 +122,11 @@ func (r *replica) run(ctx context.Context, listener *net.UnixListener, first net
 		r.restarts++
 		r.lastExit = &hearth.Exit{At: time.Now(), Reason: why}
 		r.mu.Unlock()
-		r.slog.Warn("replica ended by itself", "replica", r.id, "reason", why, "crashes", crashes)
+		r.slog.Warn("replica crashed", "replica", r.id, "reason", why, "crashes", crashes)
 		if crashes == 1 {
 			r.changed()
 		} else {
-			_ = backlog.Close(listener) // another replica may take the calls that wait there
+			_ = backlog.Close(listener) // other replicas may take the calls that wait in the socket
 			listener = nil
 			r.fail(why)
 			pause(ctx, min(firstPause<<min(crashes-2, 10), longPause))
@@ -150,7 +150,7 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// once runs one process until it ends. It returns whether it got ready, and why it ended.
+// once runs one process until it ends. It returns whether the process got ready, and why it ended.
 func (r *replica) once(ctx context.Context, listener *net.UnixListener, first net.Conn) (wasReady bool, why string) {
 	r.mu.Lock()
 	r.unhealthy = ""
@@ -187,7 +187,7 @@ func (r *replica) once(ctx context.Context, listener *net.UnixListener, first ne
 	}()
 
 	err = cmd.Wait()
-	child.Kill(cmd.Process.Pid) // what it started itself
+	child.Kill(cmd.Process.Pid) // with the processes that it has started
 	ended()
 	outputs.wait(time.Second)
 	<-checked
@@ -211,7 +211,7 @@ func (r *replica) once(ctx context.Context, listener *net.UnixListener, first ne
 	return wasReady, why
 }
 
-// start starts the process with its end of the socket, and reads what it prints.
+// start starts the process with its end of the socket, and reads its output.
 func (r *replica) start(listener *net.UnixListener, group *cgroup.Group) (*exec.Cmd, *outputs, error) {
 	socket, err := listener.File()
 	if err != nil {
@@ -272,7 +272,7 @@ func startIn(group *cgroup.Group, cmd *exec.Cmd) error {
 	return nil
 }
 
-// attend waits until a process is ready, and then asks it whether it still is, if its function says so.
+// attend waits until a process is ready, and then probes it, if its function has probes.
 func (r *replica) attend(alive context.Context, first net.Conn) {
 	if !r.awaitReady(alive, first) {
 		return
@@ -282,7 +282,7 @@ func (r *replica) attend(alive context.Context, first net.Conn) {
 		r.mu.Lock()
 		r.ready, r.accepting = ready, ready
 		r.mu.Unlock()
-		r.slog.Info("replica changed its readiness", "replica", r.id, "ready", ready)
+		r.slog.Info("replica readiness changed", "replica", r.id, "ready", ready)
 		r.changed()
 	}, func(why string) {
 		r.mu.Lock()
@@ -300,8 +300,7 @@ type outputs struct {
 	from    []*os.File
 }
 
-// wait waits until all is read. A process that got away from its group may hold a pipe open for ever, so it does not wait
-// for longer than that.
+// wait waits until the output is read, but not for long: a process that left its group may hold a pipe open for ever.
 func (o *outputs) wait(atMost time.Duration) {
 	for _, f := range o.from {
 		_ = f.SetReadDeadline(time.Now().Add(atMost))
@@ -309,9 +308,9 @@ func (o *outputs) wait(atMost time.Duration) {
 	o.reading.Wait()
 }
 
-// awaitReady asks once for /_/ready, or the path that the function has chosen: the question queues in the socket, and is answered when the
-// process serves. first is a connection that was made before any call could come, so that a new process is known to be ready before
-// it runs one. It returns false if ctx ended before.
+// awaitReady asks for /_/ready, or the path that the function has chosen. The request queues in the socket, and is answered when the
+// process serves. first is a connection that was made before any call could come, so that a new process is known to be ready before it
+// runs a call. awaitReady returns false if ctx ended before.
 func (r *replica) awaitReady(ctx context.Context, first net.Conn) bool {
 	path := "/_/ready"
 	if p, ok := r.spec.Readiness(); ok {
@@ -341,12 +340,12 @@ func (r *replica) awaitReady(ctx context.Context, first net.Conn) bool {
 				return true
 			}
 		}
-		pause(ctx, 50*time.Millisecond) // it serves, and says that it is not ready yet
+		pause(ctx, 50*time.Millisecond) // it serves, and is not ready yet
 	}
 	return false
 }
 
-// end ends a process: SIGTERM, for as long as it may drain, then SIGKILL.
+// end ends a process: by SIGTERM, and by SIGKILL when it may drain no longer.
 func (r *replica) end(alive context.Context, p *os.Process) {
 	_ = p.Signal(syscall.SIGTERM)
 	grace := time.NewTimer(r.spec.DrainTime() + time.Second)
@@ -354,7 +353,7 @@ func (r *replica) end(alive context.Context, p *os.Process) {
 	select {
 	case <-alive.Done():
 	case <-grace.C:
-		r.slog.Warn("replica did not end in time and is killed", "replica", r.id)
+		r.slog.Warn("killing replica that did not drain in time", "replica", r.id)
 		child.Kill(p.Pid)
 	}
 }

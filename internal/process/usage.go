@@ -8,7 +8,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/replicaset"
 )
 
-// used is what a process group has used, and uses.
+// used is what a process group has used, and its memory now.
 type used struct {
 	cpu    time.Duration
 	memory int64 // resident, bytes
@@ -19,7 +19,7 @@ func (p *Provider) Usage(ctx context.Context, n hearth.Name) (hearth.Usage, erro
 	var now map[int]used
 	var read time.Time
 	return replicaset.Measure(ctx, p.Of(n), func(r replicaset.Replica) (cpu time.Duration, memory int64, ok bool) {
-		if time.Since(read) > 100*time.Millisecond { // one look is for all replicas
+		if time.Since(read) > 100*time.Millisecond { // one reading is for all replicas
 			now, read = groups(), time.Now()
 		}
 		u, ok := now[r.(*replica).pid()]
@@ -27,7 +27,7 @@ func (p *Provider) Usage(ctx context.Context, n hearth.Name) (hearth.Usage, erro
 	})
 }
 
-// pid is that of the process that runs now, or 0.
+// pid returns the id of the process that runs now, or 0.
 func (r *replica) pid() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

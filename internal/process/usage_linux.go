@@ -8,17 +8,17 @@ import (
 	"time"
 )
 
-// tick is the unit of processor times in /proc: USER_HZ, which is 100 on all that Go runs on. See proc_pid_stat(5).
+// tick is the unit of processor times in /proc: USER_HZ, which is 100 wherever Go runs. See proc_pid_stat(5).
 const tick = time.Second / 100
 
-// groups are what all process groups use now, by their leaders: /proc has no index of them.
+// groups returns what all process groups use now, by their leaders: /proc has no index of groups.
 func groups() map[int]used {
 	all := map[int]used{}
 	paths, _ := filepath.Glob("/proc/[0-9]*/stat")
 	page := int64(os.Getpagesize())
 	for _, path := range paths {
 		text, err := os.ReadFile(path)
-		end := bytes.LastIndexByte(text, ')') // of the command's name, which may have anything in it
+		end := bytes.LastIndexByte(text, ')') // the end of the command's name, which may have any character
 		if err != nil || end < 0 {
 			continue
 		}

@@ -2,5 +2,5 @@
 
 package process
 
-// groups tells nothing where there is no /proc.
+// groups returns nothing where there is no /proc.
 func groups() map[int]used { return nil }

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// startsAlike: a function finds the same world with each provider: its environment, arguments, umask, signals, time zone, and where it can
-// write.
+// startsAlike: a function starts with the same environment, arguments, umask, signals and time zone with each provider, and can write to
+// the same places.
 func startsAlike(s *subject) {
 	s.apply(s.function(1, func(f *hearth.Function) {
 		f.EnvProcess = "cat --number"
@@ -42,7 +42,7 @@ func startsAlike(s *subject) {
 	require.Equal(s.t, "true Etc/GMT-9", s.ask(r, "lookup=TZ"), "a zone of its own")
 }
 
-// limitsMemory: where the provider says that it enforces the limit.
+// limitsMemory applies where the provider says that it enforces the limit.
 func limitsMemory(s *subject) {
 	if s.Provider.Capabilities().Memory == "" {
 		s.t.Skip(s.Provider.Capabilities().Unlimited)
@@ -57,7 +57,7 @@ func limitsMemory(s *subject) {
 	}
 	s.apply(s.function(1, func(f *hearth.Function) { f.Limits = &types.FunctionResources{Memory: "64Mi"} }))
 	var last string
-	for range 2 { // why it ended is told once it has more than once in a row
+	for range 2 { // the reason is reported after the second crash in a row
 		r := s.await("a process", func(list []hearth.Replica) bool {
 			return ready(1)(list) && fmt.Sprint(list[0].ID, list[0].Started) != last
 		})[0]
@@ -75,7 +75,7 @@ func limitsMemory(s *subject) {
 	}
 }
 
-// limitsCPU: a replica that has a tenth of a core uses no more, however much it has to do.
+// limitsCPU: a replica with a limit of a tenth of a core uses no more.
 func limitsCPU(s *subject) {
 	if s.Provider.Capabilities().CPU == "" || runtime.GOOS != "linux" {
 		s.t.Skip(s.Provider.Capabilities().Unlimited)
@@ -88,7 +88,7 @@ func limitsCPU(s *subject) {
 	require.Less(s.t, used, 600, "milliseconds of the processor in two seconds: 200, and one that is granted beforehand")
 }
 
-// asksReady: the path of com.openfaas.ready.http is asked again and again.
+// asksReady: the path of com.openfaas.ready.http is probed again and again.
 func asksReady(s *subject) {
 	s.apply(s.function(1, func(f *hearth.Function) {
 		f.Annotations = &map[string]string{"com.openfaas.ready.http.path": "/ready?unless=busy", "com.openfaas.ready.http.periodSeconds": "20ms", "com.openfaas.ready.http.timeoutSeconds": "10s"}
@@ -102,7 +102,7 @@ func asksReady(s *subject) {
 	require.Equal(s.t, pid, s.ask(again, "pid"), "the same process")
 }
 
-// asksHealth: one that fails the probe of com.openfaas.health.http is replaced.
+// asksHealth: a replica that fails the probe of com.openfaas.health.http is replaced.
 func asksHealth(s *subject) {
 	s.apply(s.function(1, func(f *hearth.Function) {
 		f.Annotations = &map[string]string{"com.openfaas.health.http.path": "/live?unless=sick", "com.openfaas.health.http.periodSeconds": "20ms", "com.openfaas.health.http.timeoutSeconds": "10s",

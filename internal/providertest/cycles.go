@@ -19,10 +19,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// allCycles are those of a provider that does not say how many it has the time for.
+// allCycles is the default of Setup.Cycles.
 const allCycles = 100
 
-// A swing is a function that goes up and down while it is called through a router that wakes it.
+// A swing is a function that scales to zero and back while it is called through a router that wakes it.
 type swing struct {
 	s    *subject
 	r    *router.Router
@@ -37,18 +37,18 @@ type swing struct {
 	failed sync.Map // why -> true
 }
 
-// cyclesWithoutFailure takes a function to zero and up again, many times, while callers who wait for their answers (closed loop) and
-// callers who come by the clock (open loop) keep calling it. No call may fail.
+// cyclesWithoutFailure scales a function to zero and back, many times, under calls of a closed loop (callers wait for their answers) and of an
+// open loop (calls come at fixed times). No call may fail.
 func cyclesWithoutFailure(s *subject) { swings(s, cmp.Or(s.Cycles, allCycles)) }
 
-// cyclesOnABusyMachine is the same while eight other processes want all of the processor. So processes start late, and are ended before
-// they have accepted the calls that they were given.
+// cyclesOnABusyMachine is the same while eight other processes use all of the processor, so that replicas start late, and are ended before
+// they have accepted their calls.
 func cyclesOnABusyMachine(s *subject) {
 	keepBusy(s.t, 8)
 	swings(s, max(3, cmp.Or(s.Cycles, allCycles)/5))
 }
 
-// keepBusy starts processes that only take processor time, and ends them with the test. They end by themselves if the test is killed.
+// keepBusy starts processes that use processor time until the test ends. They end by themselves if the test is killed.
 func keepBusy(t *testing.T, processes int) {
 	for range processes {
 		loop := exec.Command("sh", "-c", "while kill -0 $PPID 2>/dev/null; do :; done")
@@ -91,7 +91,7 @@ func swings(s *subject, cycles int) {
 	m.failed.Range(func(why, _ any) bool { s.t.Errorf("of %d calls: %v", m.ok.Load(), why); return true })
 }
 
-// scale gives the function so many replicas; with asleep, only if it has none.
+// scale sets the number of replicas; with asleep, only if the function has none.
 func (m *swing) scale(replicas int, asleep bool) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -19,14 +19,14 @@ func (s *subject) awaitGone(gone <-chan struct{}) {
 	}
 }
 
-// replicasThatEnd are those of the function under test.
+// replicasThatEnd returns the ending replicas of the function under test.
 func (s *subject) replicasThatEnd() []hearth.Replica {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.ending[hearth.Name{Function: "probe", Namespace: "openfaas-fn"}]
 }
 
-// oneCallAtOnce lets a test see that a replica has a call: another one is refused.
+// oneCallAtOnce lets a test see that a replica has a call: it refuses another one.
 func oneCallAtOnce(f *hearth.Function) {
 	f.EnvVars["max_inflight"], f.EnvVars["write_timeout"] = "1", "20s"
 }
@@ -36,7 +36,7 @@ func (s *subject) keepBusy(r hearth.Replica) (answered <-chan error) {
 	s.t.Helper()
 	done := make(chan error, 1)
 	go func() {
-		for { // the call that asks below may be there first, and this one refused
+		for { // the test call below may come first, so that this one is refused
 			_, err := Call(context.WithoutCancel(s.t.Context()), r, "sleep=3s", "")
 			if err == nil || !strings.Contains(err.Error(), "429") {
 				done <- err

@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// Probe is the binary of the suite's function, built once for each test binary, by the template as any function is.
+// Probe returns the path of the suite's function, which is built once for each test binary, by the template as any function is.
 func Probe(t testing.TB) string {
 	t.Helper()
 	path, err := probe()
@@ -24,9 +24,9 @@ func Probe(t testing.TB) string {
 var probe = sync.OnceValues(func() (string, error) {
 	_, here, _, _ := runtime.Caller(0)
 	root := filepath.Join(filepath.Dir(here), "..", "..")
-	sum := crc32.ChecksumIEEE([]byte(root)) // another checkout may have another probe
+	sum := crc32.ChecksumIEEE([]byte(root)) // each checkout has a probe of its own
 	dir := filepath.Join(os.TempDir(), fmt.Sprintf("hearth-probe-%d-%08x", os.Getuid(), sum))
-	lock, err := lockFile(dir + ".lock") // test binaries run at once, and share what they build
+	lock, err := lockFile(dir + ".lock") // test binaries run at once, and share the build
 	if err != nil {
 		return "", err
 	}
@@ -47,7 +47,7 @@ var probe = sync.OnceValues(func() (string, error) {
 	}
 	binary := filepath.Join(dir, "probe")
 	build := exec.Command("sh", filepath.Join(context, "build.sh"), binary)
-	build.Env = append(os.Environ(), "CGO_ENABLED=0") // the race detector's is not for it: an image has no libc
+	build.Env = append(os.Environ(), "CGO_ENABLED=0") // the race detector needs a libc, which an image does not have
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the probe: %w\n%s", err, out)
 	}

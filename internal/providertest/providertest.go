@@ -1,5 +1,5 @@
-// Package providertest is the one suite that every provider must pass. It speaks to replicas over HTTP, at the addresses
-// that the provider tells, and does not know what they are.
+// Package providertest is the conformance suite that every provider must pass. It calls replicas over HTTP, at the addresses that
+// the provider tells, and does not know whether they are processes or containers.
 package providertest
 
 import (
@@ -22,27 +22,27 @@ import (
 // A Setup makes a provider for a test.
 type Setup struct {
 	Provider hearth.Provider
-	Image    string            // that runs the probe
-	Secrets  map[string]string // that exist, with their values; at least two
+	Image    string            // runs the probe
+	Secrets  map[string]string // existing secrets with their values; at least two
 	Cycles   int               // how often the suite takes a function to zero and up again under load. Defaults to 100
 }
 
-// patience is how long a test waits for what must happen.
+// patience is how long a test waits for a condition.
 const patience = 3 * time.Minute
 
-// subject is a provider under test, and what it told.
+// subject is a provider under test, with its last reports.
 type subject struct {
 	Setup
 	t  *testing.T
 	mu sync.Mutex
-	at map[hearth.Name][]hearth.Replica // but for those that are ending
+	at map[hearth.Name][]hearth.Replica // without those that are ending
 
 	ending map[hearth.Name][]hearth.Replica
 	failed chan string                         // why a rollout failed
-	told   func(hearth.Name, []hearth.Replica) // of each change of replicas, if it is set
+	told   func(hearth.Name, []hearth.Replica) // called with each change of replicas, if set
 }
 
-// Run runs the suite. The setup is made anew for each test, and closed after it.
+// Run runs the suite. Each test has a setup of its own.
 func Run(t *testing.T, setup func(t *testing.T) Setup) {
 	for name, test := range map[string]func(*subject){
 		"RunsAFunction": runsAFunction, "Scales": scales, "RefusesWhatCannotRun": refuses, "GivesOnlyGrantedSecrets": grants,
@@ -104,7 +104,7 @@ func (s *subject) replicas() []hearth.Replica {
 	return s.at[hearth.Name{Function: "probe", Namespace: "openfaas-fn"}]
 }
 
-// await waits until the replicas are as they should be, and returns them.
+// await waits until the replicas meet a condition, and returns them.
 func (s *subject) await(what string, condition func([]hearth.Replica) bool) []hearth.Replica {
 	s.t.Helper()
 	deadline := time.Now().Add(patience)
@@ -131,7 +131,7 @@ func ready(n int) func([]hearth.Replica) bool {
 	}
 }
 
-// Call calls a replica with a query, and returns what it answers.
+// Call calls a replica with a query, and returns the answer.
 func Call(ctx context.Context, r hearth.Replica, query, body string) (string, error) {
 	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
 		if path, ok := strings.CutPrefix(r.Address, "unix://"); ok {
@@ -262,7 +262,7 @@ func saysWhy(s *subject) {
 	s.await("a replica of the next revision", func(list []hearth.Replica) bool { return ready(1)(list) && list[0].ID != r.ID })
 }
 
-// replaces updates again and again under load. A caller picks its replica as a router does, of those that are told.
+// replaces updates a function again and again under load. A caller picks a replica as a router does, from the last report.
 func replaces(s *subject) {
 	s.apply(s.function(2))
 	s.await("two replicas", ready(2))
@@ -341,7 +341,7 @@ func drains(s *subject) {
 	r := s.await("one replica", ready(1))[0]
 	answered := make(chan error, 1)
 	go func() { _, err := Call(context.WithoutCancel(s.t.Context()), r, "sleep=700ms", ""); answered <- err }()
-	time.Sleep(100 * time.Millisecond) // for the call to arrive: there is nothing to see of it from here
+	time.Sleep(100 * time.Millisecond) // until the call has arrived, which cannot be seen from here
 	s.awaitGone(s.Provider.Remove(f.Name()))
 	select {
 	case err := <-answered:

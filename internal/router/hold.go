@@ -16,32 +16,32 @@ import (
 	"github.com/hearthfaas/hearth/internal/upstream"
 )
 
-// grant ends a call's wait: with the replica that it is given, or with why there is none for it.
-type grant struct {
-	to  *target
+// A place ends the wait of a held call: with a replica, or with the reason why there is none.
+type place struct {
+	at  *target
 	err error
 }
 
 const (
-	// avoid is for how long a replica that refused a connection is given no calls, unless it starts again.
+	// avoid is how long a replica that refused a connection gets no calls, unless it starts again.
 	avoid = time.Second
 
-	// avoidFull is the same for one whose socket has no place for another connection.
+	// avoidFull is the same for a replica whose socket has no place for another connection.
 	avoidFull = 20 * time.Millisecond
 
-	// fullFor is for how long a replica that said that it is full is given no more calls.
+	// fullFor is how long a replica that answered that it is full gets no calls.
 	fullFor = 20 * time.Millisecond
 
-	// wakeAgain is after how long a function that could not be woken is tried again.
+	// wakeAgain is the pause before another attempt to wake a function.
 	wakeAgain = time.Second
 
-	// aheadAgain is after how long the functions that come after one are looked at again, while it is called.
+	// aheadAgain is the pause between two calls of Config.Ahead for a function.
 	aheadAgain = time.Second
 )
 
-// pick is the replica with the fewest calls in flight, of those that are ready if there are any. If there is none, full tells
-// whether it is only that they have as many calls as they take. Calls wait for one that is ready rather than go to one that starts:
-// they are given that one too when it is ready, and if it never is, they are not lost with it. fn.mu is held.
+// pick returns the replica with the fewest calls in flight, a ready one if there is any. If there is none, full tells whether the reason is
+// only that they have as many calls as they take. Calls wait for a full ready replica rather than go to one that starts: if that one never
+// gets ready, they are not lost with it. fn.mu is held.
 func (fn *route) pick() (_ *target, full bool) {
 	var best *target
 	for _, t := range fn.replicas {
@@ -57,7 +57,7 @@ func (fn *route) pick() (_ *target, full bool) {
 	return best, false
 }
 
-// callsOf is how many calls a replica has, as far as is known. fn.mu is held.
+// callsOf returns how many calls a replica has, as far as is known. fn.mu is held.
 func (fn *route) callsOf(t *target) int {
 	if t.saidFull {
 		return max(t.inflight, fn.limit)
@@ -65,28 +65,27 @@ func (fn *route) callsOf(t *target) int {
 	return t.inflight
 }
 
-// full tells whether a replica takes no more calls now. One that starts holds no more than wait for one that is not there.
-// fn.mu is held.
+// full reports whether a replica takes no more calls now. fn.mu is held.
 func (fn *route) full(t *target) bool {
 	return fn.limit > 0 && fn.callsOf(t) >= fn.limit || !t.Ready && t.inflight >= fn.cfg.MaxHeld
 }
 
-// take gives a replica a call. fn.mu is held.
+// take counts a call that a replica gets. fn.mu is held.
 func (fn *route) take(t *target, now time.Time) {
-	t.given.Begin()
+	t.calls.Begin()
 	fn.count(now)
 	t.inflight++
 	fn.inflight++
 }
 
-// release is the end of a call that a replica had. left tells that the replica may not know, and still run it.
+// release counts the end of a call that a replica had. left means that the replica may still run it.
 func (fn *route) release(t *target, now time.Time, left bool) {
 	fn.mu.Lock()
 	t.mayRun = t.mayRun || left
 	fn.count(now)
 	t.inflight--
 	fn.inflight--
-	fn.look()
+	fn.grant()
 	over := fn.over()
 	fn.mu.Unlock()
 	if over {
@@ -94,9 +93,9 @@ func (fn *route) release(t *target, now time.Time, left bool) {
 	}
 }
 
-// look gives those who wait what there is for them, and asks for what they need. It comes after each change of what could be
-// given. fn.mu is held.
-func (fn *route) look() {
+// grant gives held calls the replicas that are free, in order, or the reason why there is none, and asks for a replica if one is needed.
+// It must be called after each change of what could be given. fn.mu is held.
+func (fn *route) grant() {
 	if fn.waiting.Len() == 0 {
 		return
 	}
@@ -108,9 +107,9 @@ func (fn *route) look() {
 		switch {
 		case t != nil:
 			fn.take(t, now)
-			fn.first() <- grant{to: t}
+			fn.first() <- place{at: t}
 		case err != nil:
-			fn.first() <- grant{err: err}
+			fn.first() <- place{err: err}
 		default:
 			if fn.desired == 0 && !fn.waking && fn.cfg.Wake != nil {
 				fn.waking = true
@@ -121,12 +120,12 @@ func (fn *route) look() {
 	}
 }
 
-// first takes the first of those who wait off their list. fn.mu is held.
-func (fn *route) first() chan<- grant {
-	return fn.waiting.Remove(fn.waiting.Front()).(chan grant)
+// first removes the first held call from the list. fn.mu is held.
+func (fn *route) first() chan<- place {
+	return fn.waiting.Remove(fn.waiting.Front()).(chan place)
 }
 
-// hopeless is why nothing needs to be waited for. fn.mu is held.
+// hopeless returns the reason why it makes no sense to wait, or nil. fn.mu is held.
 func (fn *route) hopeless(full bool) error {
 	switch {
 	case full:
@@ -134,7 +133,7 @@ func (fn *route) hopeless(full bool) error {
 	case fn.removed:
 		return hearth.Errorf(hearth.NotFound, "function %s was removed", fn.name)
 	case fn.failing != "" && !fn.mayServe():
-		return &hearth.Error{ // the reason may have a line of the function's log, which is the operator's
+		return &hearth.Error{ // the reason may be a line of the function's log, which only the operator may see
 			Code:    hearth.Unavailable,
 			Message: fmt.Sprintf("function %s cannot start; hearth describe shows the operator why", fn.name.Function),
 			Err:     errors.New(fn.failing),
@@ -145,8 +144,8 @@ func (fn *route) hopeless(full bool) error {
 	return nil
 }
 
-// mayServe tells whether a function that has a failing replica is worth waiting for: it has been ready before, or has another
-// replica. fn.mu is held.
+// mayServe reports whether a function with a failing replica is worth waiting for: the replica has been ready before, or there is
+// another one. fn.mu is held.
 func (fn *route) mayServe() bool {
 	for _, t := range fn.replicas {
 		if t.Accepting || t.Proven && !t.Ending {
@@ -156,8 +155,8 @@ func (fn *route) mayServe() bool {
 	return false
 }
 
-// acquire finds a replica for a call, and waits for one until last. A call is held if no replica takes calls, or if all of these
-// are full; who came first is given one first. fn.mu is held, and is free when it returns. The caller must release the replica.
+// acquire finds a replica for a call, or holds the call until there is one or last has come. fn.mu is held, and is free when it returns.
+// The caller must release the replica.
 func (fn *route) acquire(ctx context.Context, o Open, now, last time.Time) (*target, error) {
 	if fn.waiting.Len() == 0 { // the usual case needs no timer
 		if t, _ := fn.pick(); t != nil {
@@ -175,15 +174,15 @@ func (fn *route) acquire(ctx context.Context, o Open, now, last time.Time) (*tar
 		}
 		return nil, hearth.Errorf(hearth.Exhausted, why, fn.name.Function, held)
 	}
-	given := make(chan grant, 1)
+	given := make(chan place, 1)
 	fn.count(time.Now())
 	at := fn.waiting.PushBack(given)
-	fn.look()
+	fn.grant()
 	waits := len(given) == 0
 	fn.mu.Unlock()
 	if !waits {
 		g := <-given
-		return g.to, g.err
+		return g.at, g.err
 	}
 	if full {
 		span := tracing.Held(ctx, fn.name, false)
@@ -205,21 +204,21 @@ func (fn *route) acquire(ctx context.Context, o Open, now, last time.Time) (*tar
 	return t, err
 }
 
-// wait is for what a call on the list is given.
-func (fn *route) wait(ctx context.Context, given chan grant, at *list.Element, last time.Time) (*target, error) {
+// wait waits until a held call gets its place, until last, or until its context ends.
+func (fn *route) wait(ctx context.Context, given chan place, at *list.Element, last time.Time) (*target, error) {
 	timer := time.NewTimer(time.Until(last))
 	defer timer.Stop()
 	select {
 	case g := <-given:
-		return g.to, g.err
+		return g.at, g.err
 	case <-timer.C:
 	case <-ctx.Done():
 	}
 	fn.mu.Lock()
 	defer fn.mu.Unlock()
 	select {
-	case g := <-given: // just now
-		return g.to, g.err
+	case g := <-given: // at the last moment
+		return g.at, g.err
 	default:
 	}
 	fn.count(time.Now())
@@ -228,16 +227,16 @@ func (fn *route) wait(ctx context.Context, given chan grant, at *list.Element, l
 		return nil, err
 	}
 	if _, full := fn.pick(); full && fn.limit > 0 {
-		return nil, hearth.Errorf(hearth.Exhausted, "all replicas of function %s are busy with as many calls as its max_inflight allows, %d, and none ended in time", fn.name.Function, fn.limit)
+		return nil, hearth.Errorf(hearth.Exhausted, "all replicas of function %s have as many calls as max_inflight allows, %d, and none ended in time", fn.name.Function, fn.limit)
 	}
-	return nil, fn.inVain()
+	return nil, fn.notRun()
 }
 
-// refuse notes that a replica has refused a connection.
+// refuse avoids a replica that has refused a connection.
 func (fn *route) refuse(t *target, err error) {
 	fn.mu.Lock()
 	defer fn.mu.Unlock()
-	if errors.Is(err, syscall.EAGAIN) { // as Linux answers for a Unix socket with a full backlog
+	if errors.Is(err, syscall.EAGAIN) { // Linux, for a Unix socket with a full backlog
 		fn.avoid(t, avoidFull)
 	} else {
 		fn.avoid(t, avoid)
@@ -247,26 +246,26 @@ func (fn *route) refuse(t *target, err error) {
 // avoid gives a replica no calls for a while. fn.mu is held.
 func (fn *route) avoid(t *target, d time.Duration) {
 	t.avoid = time.Now().Add(d)
-	if t.looks {
+	if t.timed {
 		return
 	}
-	t.looks = true
-	var look func()
-	look = func() {
+	t.timed = true
+	var end func()
+	end = func() {
 		fn.mu.Lock()
 		defer fn.mu.Unlock()
-		if left := time.Until(t.avoid); left > 0 { // it has refused another meanwhile
-			time.AfterFunc(left, look)
+		if left := time.Until(t.avoid); left > 0 { // it has refused another connection since
+			time.AfterFunc(left, end)
 			return
 		}
-		t.looks = false
-		fn.look()
+		t.timed = false
+		fn.grant()
 	}
-	time.AfterFunc(d, look)
+	time.AfterFunc(d, end)
 }
 
-// again tells whether a call is made again that did not run: no process of its replica has accepted it; or the replica has refused
-// it, as it is full with a call that we think is over. It is held like others that find no replica, or all of them full.
+// again reports whether an answer means that the call did not run and can be sent again: no process of the replica accepted it, or the
+// replica refused it because it still has a call that we believe is over.
 func (fn *route) again(t *target, res *upstream.Response, req *http.Request, last time.Time) bool {
 	full := res.StatusCode == http.StatusTooManyRequests && res.Header.Get(wire.HeaderInternal) != ""
 	if !full && !backlog.NotTaken(res.StatusCode, res.Header) || !time.Now().Before(last) {
@@ -285,7 +284,7 @@ func (fn *route) again(t *target, res *upstream.Response, req *http.Request, las
 			fn.mu.Lock()
 			defer fn.mu.Unlock()
 			t.saidFull = false
-			fn.look()
+			fn.grant()
 		})
 	}
 	return true

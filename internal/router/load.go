@@ -6,32 +6,32 @@ import (
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
-// A Load is what a function has to do.
+// A Load is the state of a function and what it has done.
 type Load struct {
-	Calls     uint64 // that came, ever
-	InFlight  int    // that replicas have, also those that end
-	Ending    int    // of these, that replicas have which take no more
-	Held      int    // that wait for a replica
-	Known     int    // replicas, of all revisions, that are not ending
-	Available int    // of these, that are ready
-	Draining  int    // replicas that are ending, and still have calls
-	Failing   string // why one of them cannot start
-	Proven    bool   // one has been ready before, so another may help
+	Calls     uint64 // in all
+	InFlight  int    // calls that replicas have
+	Ending    int    // of these, calls of replicas that take no more calls
+	Held      int    // calls that wait for a replica
+	Known     int    // replicas of all revisions that are not ending
+	Available int    // of these, ready ones
+	Draining  int    // replicas that are ending and still have calls
+	Failing   string // why a replica cannot start, or ""
+	Proven    bool   // a replica has been ready, so another one may help
 
-	Restarts uint64       // of replicas that ended by themselves, since the function was deployed or this hearth began
-	LastExit *hearth.Exit // the last of these; nil if there was none
+	Restarts uint64       // crashes of replicas since the function was deployed or this instance started
+	LastExit *hearth.Exit // the last crash, or nil
 
-	// What time was spent on, since the function was deployed or this hearth began: a mean is the difference of two.
-	ReplicaTime time.Duration // that its replicas have lived, together
+	// Sums of time since the function was deployed or this instance started. The difference of two Loads gives a mean.
+	ReplicaTime time.Duration // of all replicas together
 	BusyTime    time.Duration // InFlight over time
 	LoadTime    time.Duration // InFlight and Held over time
 }
 
-// count adds the time up to now, as long as all was as it is. It comes before each change of the replicas, and of how many calls
-// are in flight or held. fn.mu is held.
+// count adds the time since it was last called to the sums. It must be called before each change of the replicas, or of the calls in
+// flight or held. fn.mu is held.
 func (fn *route) count(now time.Time) {
 	passed := now.Sub(fn.countedAt)
-	if passed <= 0 { // another goroutine's now was later
+	if passed <= 0 { // another goroutine has counted up to a later time
 		return
 	}
 	fn.countedAt = now
@@ -40,7 +40,7 @@ func (fn *route) count(now time.Time) {
 	fn.loadTime += time.Duration(fn.inflight+fn.waiting.Len()) * passed
 }
 
-// Timeout is how long a call of a function may take. ok is false if there is no such function.
+// Timeout returns how long a call of a function may take. ok is false if there is no such function.
 func (r *Router) Timeout(n hearth.Name) (d time.Duration, ok bool) {
 	fn := r.route(n)
 	if fn == nil {
@@ -51,8 +51,8 @@ func (r *Router) Timeout(n hearth.Name) (d time.Duration, ok bool) {
 	return fn.timeout, true
 }
 
-// Room is how many queued calls a function may have at once: its replicas, or the one that would wake, times what each takes; and
-// beside these the calls that replicas have which take no more, as they keep the others from nothing.
+// Room returns how many queued calls a function may have at once: the number of its replicas, at least one, times what each takes, plus
+// the calls of replicas that take no more calls, since these take no room from the others.
 func (r *Router) Room(n hearth.Name) int {
 	r.mu.RLock()
 	fn, draining := r.functions[n], r.draining[n]
@@ -75,15 +75,15 @@ func (r *Router) Room(n hearth.Name) int {
 	return max(1, accepting)*fn.concurrency + elsewhere
 }
 
-// queuedCalls is how many calls from queues a function has.
+// queuedCalls returns how many calls from queues a function has.
 func (fn *route) queuedCalls() int {
 	fn.mu.Lock()
 	defer fn.mu.Unlock()
 	return fn.queued
 }
 
-// noteQueued counts a call that a replica has been given, or has ended, if it is of a queue.
-func (fn *route) noteQueued(t *target, o Open, change int) {
+// countQueued counts a call that a replica gets or has ended, if it is from a queue.
+func (fn *route) countQueued(t *target, o Open, change int) {
 	if o.Queued {
 		fn.mu.Lock()
 		defer fn.mu.Unlock()
@@ -92,7 +92,7 @@ func (fn *route) noteQueued(t *target, o Open, change int) {
 	}
 }
 
-// Draining is how many replicas are ending and still have calls: of a function, and of those of its name that were removed.
+// Draining returns how many replicas of a function, and of removed functions of its name, are ending and still have calls.
 func (r *Router) Draining(n hearth.Name) (replicas int) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -105,7 +105,7 @@ func (r *Router) Draining(n hearth.Name) (replicas int) {
 	return replicas
 }
 
-// Load is a function's. ok is false if there is no such function.
+// Load returns a function's load. ok is false if there is no such function.
 func (r *Router) Load(n hearth.Name) (l Load, ok bool) {
 	fn := r.route(n)
 	if fn == nil {
@@ -114,7 +114,6 @@ func (r *Router) Load(n hearth.Name) (l Load, ok bool) {
 	return fn.load(), true
 }
 
-// load is what the function has to do.
 func (fn *route) load() Load {
 	fn.mu.Lock()
 	defer fn.mu.Unlock()

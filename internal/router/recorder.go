@@ -8,28 +8,28 @@ import (
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
-// A Recorder is told about the calls of one function, at once from several goroutines and on the way of each call: its
-// methods must not wait.
+// A Recorder counts the calls of one function. Its methods are called by several goroutines at once, in the path of each call: they must
+// not block.
 type Recorder interface {
-	// Started tells that a call came.
+	// Started is called when a call comes.
 	Started()
-	// Held tells that a call found no replica that takes calls, and waits for one.
+	// Held is called when a call finds no replica and waits for one.
 	Held()
-	// Given tells that a call that was held has a replica now.
+	// Given is called when a held call gets a replica.
 	Given(waited time.Duration)
-	// Denied tells that a call that was held got none: none came in time, or none can start. Not if its caller left before.
+	// Denied is called when a held call gets no replica in time, or none can start. It is not called if the caller left before.
 	Denied()
-	// Ended tells that a call is over, and with what status: the replica's, or that of the router's error. took is from
+	// Ended is called when a call has ended, with the status of the replica's answer or of the router's error. took is the time from
 	// Started to the end of the answer's body.
 	Ended(status int, took time.Duration)
-	// Removed tells that the function takes no more calls. Those that are under way still end: load is what it has done by the time of
-	// asking, until Drained.
+	// Removed is called when the function is removed. Calls in flight still end: load returns what the function has done so far, until
+	// Drained.
 	Removed(load func() Load)
-	// Drained comes after Removed, when the last call and the last replica of the function have ended, and tells what it has done.
+	// Drained is called after Removed, when the last call and the last replica of the function have ended, with what it has done.
 	Drained(last Load)
 }
 
-// nothing is a Recorder that keeps nothing.
+// nothing is a Recorder that does nothing.
 type nothing struct{}
 
 func (nothing) Started()                 {}
@@ -40,7 +40,7 @@ func (nothing) Ended(int, time.Duration) {}
 func (nothing) Removed(func() Load)      {}
 func (nothing) Drained(Load)             {}
 
-// Recorders tell two what each call does.
+// Recorders combines two kinds of recorders.
 func Recorders(a, b func(hearth.Name) Recorder) func(hearth.Name) Recorder {
 	return func(n hearth.Name) Recorder { return both{a(n), b(n)} }
 }
@@ -55,14 +55,13 @@ func (r both) Ended(s int, t time.Duration) { r.a.Ended(s, t); r.b.Ended(s, t) }
 func (r both) Removed(load func() Load)     { r.a.Removed(load); r.b.Removed(load) }
 func (r both) Drained(last Load)            { r.a.Drained(last); r.b.Drained(last) }
 
-// StatusCallerGone is recorded for a call whose caller left before the answer. No one is ever answered with it; nginx's logs
-// made it the usual number for that.
-const StatusCallerGone = 499
+// statusCallerGone is recorded for a call whose caller left before the answer, as nginx does. It is never sent.
+const statusCallerGone = 499
 
 func statusOf(err error) int {
 	code := hearth.CodeOf(err)
 	if code == hearth.Internal && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
-		return StatusCallerGone
+		return statusCallerGone
 	}
 	return code.Status()
 }

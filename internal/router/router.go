@@ -1,10 +1,15 @@
 /*
-Package router decides which replica takes a call, and carries the call there. A call for a function without a replica that
-takes calls is held while the function wakes. One for a function whose replicas have as many calls as they take is held until one of
-them is free, or there is another; who came first is given a place first. A call that its replica did not take is held again. What is
-held has a deadline, and its answer says why it ended. The router never starts replicas because a call failed: it asks for one only when a call comes and there is none.
+Package router decides which replica takes a call, and brings the call there by package upstream.
 
-It does not queue or retry calls that a function answered, and knows nothing of Redis: with Redis down, sync calls still work.
+	a replica is free               the call goes to the one with the fewest calls in flight, ready ones first
+	all replicas are full           the call is held until one is free, first come, first served
+	there is no replica             the call is held, and the router asks for one (Config.Wake)
+	the replica did not accept it   the call is held again, because it surely did not run
+
+A held call has a deadline, and its error says why it ended. The router never asks for replicas because a call failed.
+
+It does not repeat a call that may have run, and it does not queue calls in Redis: with Redis down, sync calls still work. It does not start
+or stop replicas: providers do, and tell it with Update.
 */
 package router
 
@@ -24,35 +29,34 @@ import (
 	"github.com/hearthfaas/hearth/internal/upstream"
 )
 
-// Config says how long calls are held.
+// Config has the limits and the hooks of a Router.
 type Config struct {
-	// Hold is how long a call waits for a replica that takes it. It is cut to the function's own timeout. Defaults to 30 s.
+	// Hold is how long a call waits for a replica, but not longer than its function's timeout. Defaults to 30 s.
 	Hold time.Duration
 
-	// MaxHeld is how many calls of one function may wait for a free replica, or for the first one, if their callers wait too: more are
-	// refused at once. A replica that starts holds no more than so many either.
-	// Defaults to 1000.
+	// MaxHeld is how many calls of one function may wait for a replica, if their callers wait too (Open.Shed). More are refused at once. A
+	// replica that starts gets at most so many calls too. Defaults to 1000.
 	MaxHeld int
 
-	// Wake is called, in a goroutine of its own, when a call comes for a function that should have no replica.
+	// Wake is called, in a goroutine of its own, when a call comes for a function that should have no replica. Defaults to nothing: such
+	// a call waits for Hold.
 	Wake func(hearth.Name)
 
-	// Ahead is called, in a goroutine of its own, when a call comes for a function that emits messages, at most once in
-	// aheadAgain: those who will get them may be woken meanwhile. It is not called for methods that change nothing, such as GET.
-	// Defaults to nothing.
+	// Ahead is called, in a goroutine of its own, when a call comes for a function that emits messages, at most once a second: their
+	// subscribers can be pre-warmed. It is not called for methods that change nothing, such as GET. Defaults to nothing.
 	Ahead func(hearth.Name)
 
-	// Recorder is called for each new function, and makes what is told about its calls. Defaults to one that keeps nothing.
+	// Recorder makes the recorder of each new function. Defaults to recorders that do nothing.
 	Recorder func(hearth.Name) Recorder
 }
 
-// Router knows the functions and their replicas.
+// A Router has the functions and their replicas.
 type Router struct {
 	cfg Config
 
 	mu        sync.RWMutex
 	functions map[hearth.Name]*route
-	draining  map[hearth.Name][]*route // that were removed and still have calls or replicas; the last one removed is the last
+	draining  map[hearth.Name][]*route // removed functions that still have calls or replicas, in the order of removal
 
 	watchers watchers
 }
@@ -72,56 +76,56 @@ func New(cfg Config) *Router {
 		watchers: watchers{of: map[hearth.Name]chan struct{}{}}}
 }
 
-// route is one function.
+// route is one function: its limits, its replicas, and the calls that wait for one.
 type route struct {
 	name     hearth.Name
 	recorder Recorder
 	cfg      *Config
 
 	mu          sync.Mutex
-	concurrency int           // queued calls that one replica is given at once
-	limit       int           // calls that one replica is given at once; 0 is no limit
+	concurrency int           // queued calls that one replica gets at once
+	limit       int           // calls that one replica gets at once; 0 is no limit
 	timeout     time.Duration // of one call
-	desired     int           // replicas
+	desired     int           // number of replicas
 	replicas    []*target
-	failing     string    // why one cannot start
-	waiting     list.List // of chan grant: the calls that are held, in the order in which they came
+	failing     string    // why a replica cannot start, or ""
+	waiting     list.List // of chan grant: the held calls, in the order in which they came
 	removed     bool
-	told        bool   // its recorder knows that it was removed,
-	drained     bool   // and that it has neither calls nor replicas any more
-	forget      func() // after drained was set
+	recorded    bool   // its recorder knows that it was removed
+	drained     bool   // its recorder knows that it has no calls and no replicas left
+	forget      func() // called after drained was set
 	emits       bool
-	aheadAt     time.Time // when the last call was told ahead
+	aheadAt     time.Time // when Ahead was last called
 	waking      bool
-	wakeError   error     // why it could not be woken the last time
-	wokenAt     time.Time // when that was
-	calls       uint64    // that came, ever
-	restarts    uint64    // of replicas, ever
+	wakeError   error     // why waking failed
+	wokenAt     time.Time // when waking failed
+	calls       uint64    // in all
+	restarts    uint64    // of replicas, in all
 	lastExit    *hearth.Exit
-	inflight    int // that replicas have, also those that are not listed any more
-	queued      int // of these, that come from a queue
+	inflight    int // calls that replicas have, with those of replicas that are no longer listed
+	queued      int // of these, calls from a queue
 
-	replicaTime, busyTime, loadTime time.Duration // Load's, up to
-	countedAt                       time.Time     // when what they are sums of last changed
+	replicaTime, busyTime, loadTime time.Duration // see Load; counted up to countedAt
+	countedAt                       time.Time
 }
 
 // target is a replica as the router sees it.
 type target struct {
 	id       string
 	upstream *upstream.Client
-	given    *hearth.Calls
+	calls    *hearth.Calls
 
 	// Under the route's lock:
 	hearth.Replica
 	inflight int
-	queued   int       // of these, that come from a queue
-	avoid    time.Time // until when it is given no calls, as it refused one
-	looks    bool      // a timer is set to look then
-	saidFull bool      // just now: it has a call that we think is over
-	mayRun   bool      // it was left with a call once
+	queued   int       // of these, calls from a queue
+	avoid    time.Time // it gets no calls until then, because it refused one
+	timed    bool      // a timer is set for the end of avoid
+	saidFull bool      // it answered that it is full a moment ago: it has a call that we believe is over
+	mayRun   bool      // it may still run a call that was given up
 }
 
-// Set adds a function, or makes it known that it is another now.
+// Set adds a function, or replaces its spec.
 func (r *Router) Set(f hearth.Function) {
 	r.mu.Lock()
 	fn := r.functions[f.Name()]
@@ -131,19 +135,19 @@ func (r *Router) Set(f hearth.Function) {
 		r.functions[f.Name()] = fn
 	}
 	r.mu.Unlock()
-	defer r.watchers.tell(f.Name())
+	defer r.watchers.notify(f.Name())
 	fn.mu.Lock()
 	defer fn.mu.Unlock()
 	fn.concurrency, fn.timeout, fn.desired = f.Concurrency(), f.Timeout(), f.Replicas
 	fn.limit, fn.emits = f.MaxInflight(), len(f.Emits()) > 0
 	fn.waking, fn.wakeError = false, nil
-	fn.look()
+	fn.grant()
 }
 
-// Delete removes a function. Calls that are held for it are answered; those that replicas have go on to their end. What it does until
-// then is counted, also when a function of that name is added again meanwhile.
+// Delete removes a function. Held calls end with an error; calls in flight go on to their end. They are counted until then, also if a
+// function of that name is added again.
 func (r *Router) Delete(n hearth.Name) {
-	defer r.watchers.tell(n)
+	defer r.watchers.notify(n)
 	r.mu.Lock()
 	fn := r.functions[n]
 	delete(r.functions, n)
@@ -159,16 +163,16 @@ func (r *Router) Delete(n hearth.Name) {
 	for _, t := range fn.replicas {
 		t.retire()
 	}
-	fn.look()
+	fn.grant()
 	fn.mu.Unlock()
 	fn.recorder.Removed(fn.load)
 	fn.mu.Lock()
-	fn.told = true
+	fn.recorded = true
 	fn.mu.Unlock()
 	fn.forgetIfOver()
 }
 
-// forgetIfOver forgets a function that was removed, if it has ended.
+// forgetIfOver forgets a removed function if its last call and its last replica have ended.
 func (fn *route) forgetIfOver() {
 	fn.mu.Lock()
 	over := fn.over()
@@ -178,9 +182,9 @@ func (fn *route) forgetIfOver() {
 	}
 }
 
-// over tells, once, that a function was removed, and that its last call and its last replica have ended. fn.mu is held.
+// over returns true once: when a function was removed and its last call and its last replica have ended. fn.mu is held.
 func (fn *route) over() bool {
-	over := fn.told && !fn.drained && fn.inflight == 0 && len(fn.replicas) == 0
+	over := fn.recorded && !fn.drained && fn.inflight == 0 && len(fn.replicas) == 0
 	fn.drained = fn.drained || over
 	return over
 }
@@ -198,14 +202,14 @@ func (r *Router) forget(fn *route) {
 	fn.recorder.Drained(fn.load())
 }
 
-// Update is told by the provider what replicas a function has, with those of functions of that name that were removed.
+// Update sets the replicas of a function, with those of removed functions of that name that are ending.
 func (r *Router) Update(n hearth.Name, replicas []hearth.Replica) {
-	defer r.watchers.tell(n)
+	defer r.watchers.notify(n)
 	r.mu.RLock()
 	fn, draining := r.functions[n], slices.Clone(r.draining[n])
 	r.mu.RUnlock()
 	for i, old := range draining {
-		newest := fn == nil && i == len(draining)-1 // then all that nobody knows is its
+		newest := fn == nil && i == len(draining)-1 // unknown replicas are its
 		var own []hearth.Replica
 		own, replicas = old.split(replicas, newest)
 		old.update(own)
@@ -216,7 +220,7 @@ func (r *Router) Update(n hearth.Name, replicas []hearth.Replica) {
 	}
 }
 
-// split tells a removed function's replicas from the others.
+// split separates the replicas of a removed function from the others. The newest removed function also gets the unknown ones.
 func (fn *route) split(replicas []hearth.Replica, newest bool) (own, others []hearth.Replica) {
 	fn.mu.Lock()
 	defer fn.mu.Unlock()
@@ -230,7 +234,7 @@ func (fn *route) split(replicas []hearth.Replica, newest bool) (own, others []he
 	return own, others
 }
 
-// retire makes a replica take no more calls. The route's lock is held.
+// retire gives a replica no more calls. The route's lock is held.
 func (t *target) retire() {
 	t.Ending, t.Accepting, t.Ready = true, false, false
 	t.upstream.Close()
@@ -249,13 +253,13 @@ func (fn *route) update(replicas []hearth.Replica) {
 	known := map[string]*target{}
 	restarts := map[*hearth.Calls]int{}
 	for _, t := range fn.replicas {
-		known[t.ID], restarts[t.given] = t, t.Restarts
+		known[t.ID], restarts[t.calls] = t, t.Restarts
 	}
 	fn.replicas, fn.failing = nil, ""
 	for _, state := range replicas {
 		t := known[state.ID]
-		if t == nil || t.Address != state.Address && !state.Ending { // it may not have had one before it was accepting
-			t = &target{id: state.ID, upstream: upstream.New(state.Address), given: state.Calls}
+		if t == nil || t.Address != state.Address && !state.Ending { // it may get its address only when it accepts calls
+			t = &target{id: state.ID, upstream: upstream.New(state.Address), calls: state.Calls}
 		}
 		if known[state.ID] == t {
 			delete(known, state.ID)
@@ -263,7 +267,7 @@ func (fn *route) update(replicas []hearth.Replica) {
 		if state.Ready && !t.Ready || !state.Started.Equal(t.Started) {
 			t.avoid = time.Time{} // it has started again
 		}
-		if state.Calls != nil { // it is the same replica, though its name may be another
+		if state.Calls != nil { // the same replica may have another ID
 			fn.restarts += uint64(max(0, state.Restarts-restarts[state.Calls]))
 		}
 		if e := state.LastExit; e != nil && (fn.lastExit == nil || e.At.After(fn.lastExit.At)) {
@@ -281,28 +285,28 @@ func (fn *route) update(replicas []hearth.Replica) {
 	for _, gone := range known {
 		gone.upstream.Close()
 	}
-	fn.look()
+	fn.grant()
 }
 
-// tellAhead tells that a call came. fn.mu is held.
-func (fn *route) tellAhead(now time.Time) {
+// callAhead calls Config.Ahead for a call, unless it did so just now. fn.mu is held.
+func (fn *route) callAhead(now time.Time) {
 	if fn.emits && fn.cfg.Ahead != nil && now.Sub(fn.aheadAt) >= aheadAgain {
 		fn.aheadAt = now
 		go fn.cfg.Ahead(fn.name)
 	}
 }
 
-// WakeFailed tells that a function could not be woken: the calls that wait for it are answered with the reason.
+// WakeFailed ends the held calls of a function that could not be woken, with the reason.
 func (r *Router) WakeFailed(n hearth.Name, why error) {
 	if fn := r.route(n); fn != nil {
 		fn.mu.Lock()
 		defer fn.mu.Unlock()
-		fn.waking, fn.wakeError, fn.wokenAt = false, hearth.Errorf(hearth.Unavailable, "function %s cannot be woken: %w", n.Function, why), time.Now()
-		fn.look()
+		fn.waking, fn.wakeError, fn.wokenAt = false, hearth.Errorf(hearth.Unavailable, "function %s cannot be started: %w", n.Function, why), time.Now()
+		fn.grant()
 	}
 }
 
-// Open says what a caller can take that waits for its answer, and not only for the end of it. Its zero value is for others.
+// Open says what the caller of a call can take. The zero value is for one that wants one answer with an end.
 type Open struct {
 	// Early, Upgrade and Stream are upstream.Options'.
 	Early   func(status int, header http.Header)
@@ -312,28 +316,33 @@ type Open struct {
 	// Shed refuses the call if there is no free replica and Config.MaxHeld calls wait for one already.
 	Shed bool
 
-	// Queued tells that the call comes from a queue, whose Room it takes.
+	// Queued means that the call comes from a queue, and takes some of its function's Room.
 	Queued bool
 }
 
-// HeaderReplica is put on each answer: the replica that gave it.
+// HeaderReplica is a header of each answer, with the ID of the replica.
 const HeaderReplica = "X-Hearth-Replica"
 
-// grace is how much longer than the function's timeout its answer is waited for: the watchdog's own 504 comes first.
+// grace is added to the function's timeout, so that the watchdog's own 504 comes first.
 const grace = time.Second
 
-// RoundTrip carries a call of a queue to a replica and returns its answer, as http.RoundTripper does. The request's URL says the path;
-// its host is ignored. The call may take the function's timeout, once a replica has taken it; the context's end ends it too.
-// A body that is not replayable (GetBody) may be read until its next Read returns, even when the call has ended.
+// RoundTrip brings a call from a queue to a replica and returns its answer, as http.RoundTripper does. The request's URL has the path; its
+// host is ignored. Once a replica has the call, it may take the function's timeout. The request's context ends it too. A body without
+// GetBody may be read until its next Read returns, even after the call has ended.
 //
-// It returns an error of code NotFound if there is no such function, Invalid if the call cannot be written as HTTP, Unavailable if
-// no replica took the call in time, so that it surely did not run, BadGateway if a replica broke off, and Timeout if it took
-// too long.
+// Its error has the code
+//
+//   - NotFound if there is no such function,
+//   - Invalid if the call cannot be written as HTTP,
+//   - Exhausted if all replicas are full,
+//   - Unavailable if no replica accepted the call in time, so that it surely did not run,
+//   - BadGateway if the replica closed the connection, so that the call may have run,
+//   - Timeout if it took too long.
 func (r *Router) RoundTrip(n hearth.Name, req *http.Request) (*http.Response, error) {
 	return r.Forward(n, req, Open{Queued: true})
 }
 
-// Forward is RoundTrip for a caller that waits for its answer, and can take more than one.
+// Forward is RoundTrip with options.
 func (r *Router) Forward(n hearth.Name, req *http.Request, o Open) (*http.Response, error) {
 	fn := r.route(n)
 	if fn == nil {
@@ -348,16 +357,16 @@ func (r *Router) Forward(n hearth.Name, req *http.Request, o Open) (*http.Respon
 	return res, err
 }
 
-// send is Forward for a function that is there. That a call has ended is recorded here only if it was answered.
+// send is Forward for a function that exists. It records the end of the call only if there is an answer.
 //
-// A call that surely did not run is held again, and given to whichever replica is free first: its replica refused the connection, ended
-// before it had accepted it, or said that it was full.
+// A call that surely did not run is held again, for whichever replica is free first: its replica refused the connection, ended before it
+// accepted the call, or answered that it is full.
 func (r *Router) send(fn *route, req *http.Request, o Open, began time.Time) (*http.Response, error) {
 	req.URL.Scheme, req.URL.Host = "http", fn.name.Function
 	fn.mu.Lock()
 	fn.calls++
-	if !upstream.Safe(req.Method) { // a view hands nothing on
-		fn.tellAhead(began)
+	if !upstream.Safe(req.Method) { // such a call emits nothing
+		fn.callAhead(began)
 	}
 	timeout := fn.timeout
 	last := began.Add(min(r.cfg.Hold, timeout))
@@ -366,7 +375,7 @@ func (r *Router) send(fn *route, req *http.Request, o Open, began time.Time) (*h
 		if err != nil {
 			return nil, err
 		}
-		fn.noteQueued(t, o, 1)
+		fn.countQueued(t, o, 1)
 		t.upstream.KeepBody(req)
 		until := time.Now().Add(timeout + grace)
 		res, err := t.upstream.Do(req, until, upstream.Options{Early: o.Early, Upgrade: o.Upgrade, Stream: o.Stream})
@@ -375,20 +384,20 @@ func (r *Router) send(fn *route, req *http.Request, o Open, began time.Time) (*h
 			fn.giveUp(t, res, o)
 		case err == nil && backlog.NotTaken(res.StatusCode, res.Header):
 			fn.giveUp(t, res, o)
-			return nil, fn.inVain()
+			return nil, fn.notRun()
 		case err == nil:
 			return fn.answered(t, res, o, began), nil
 		default:
 			notSent := upstream.NotSent(err)
-			fn.noteQueued(t, o, -1)
+			fn.countQueued(t, o, -1)
 			fn.release(t, time.Now(), !notSent)
-			t.given.End()
+			t.calls.End()
 			if !notSent || req.Context().Err() != nil {
 				return nil, fn.broke(req.Context(), t, !time.Now().Before(until), err)
 			}
 			fn.refuse(t, err)
 			if !time.Now().Before(last) || !upstream.Rewind(req) {
-				return nil, fn.inVain()
+				return nil, fn.notRun()
 			}
 		}
 		fn.mu.Lock()
@@ -399,16 +408,16 @@ func (r *Router) send(fn *route, req *http.Request, o Open, began time.Time) (*h
 func (fn *route) answered(t *target, res *upstream.Response, o Open, began time.Time) *http.Response {
 	res.Header[HeaderReplica] = []string{t.id}
 	status := res.StatusCode
-	t.given.Answered()
+	t.calls.Answered()
 	if res.Endless {
-		t.given.End() // a replica does not wait for its streams before it ends
+		t.calls.End() // a replica does not wait for its streams before it ends
 	}
 	res.OnClose = func(whole bool) {
 		now := time.Now()
-		fn.noteQueued(t, o, -1)
+		fn.countQueued(t, o, -1)
 		fn.release(t, now, !whole || status == http.StatusGatewayTimeout)
 		if !res.Endless {
-			t.given.End()
+			t.calls.End()
 		}
 		fn.recorder.Ended(status, now.Sub(began))
 	}
@@ -421,20 +430,21 @@ const maxDiscarded = 256 << 10
 // giveUp drops an answer that says that the call did not run.
 func (fn *route) giveUp(t *target, res *upstream.Response, o Open) {
 	res.OnClose = func(bool) {
-		fn.noteQueued(t, o, -1)
+		fn.countQueued(t, o, -1)
 		fn.release(t, time.Now(), false)
-		t.given.End()
+		t.calls.End()
 	}
 	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, maxDiscarded))
 	_ = res.Body.Close()
 }
 
-// inVain is the error of a call that surely did not run.
-func (fn *route) inVain() error {
-	return hearth.Errorf(hearth.Unavailable, "function %s got no replica that accepts calls in time, so the call did not run", fn.name.Function)
+// notRun returns the error of a call that surely did not run.
+func (fn *route) notRun() error {
+	return hearth.Errorf(hearth.Unavailable,
+		"no replica of function %s accepted the call in time, so the call did not run", fn.name.Function)
 }
 
-// broke says what became of a call that a replica was sent and did not answer.
+// broke returns the error of a call that was sent to a replica and not answered.
 func (fn *route) broke(ctx context.Context, t *target, late bool, err error) error {
 	var invalid *hearth.Error
 	switch {
@@ -445,5 +455,5 @@ func (fn *route) broke(ctx context.Context, t *target, late bool, err error) err
 	case errors.As(err, &invalid) && invalid.Code == hearth.Invalid:
 		return invalid
 	}
-	return &hearth.Error{Code: hearth.BadGateway, Message: fmt.Sprintf("replica %s of function %s broke off: the call may have run", t.id, fn.name.Function), Err: err}
+	return &hearth.Error{Code: hearth.BadGateway, Message: fmt.Sprintf("replica %s of function %s closed the connection: the call may have run", t.id, fn.name.Function), Err: err}
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
-// Watchers are those who wait for a change of a function: of its replicas, or of how many it should have.
+// watchers has a channel for each function whose change somebody waits for.
 type watchers struct {
 	mu sync.Mutex
 	of map[hearth.Name]chan struct{}
@@ -23,7 +23,7 @@ func (w *watchers) changed(n hearth.Name) <-chan struct{} {
 	return c
 }
 
-func (w *watchers) tell(n hearth.Name) {
+func (w *watchers) notify(n hearth.Name) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if c := w.of[n]; c != nil {
@@ -32,6 +32,6 @@ func (w *watchers) tell(n hearth.Name) {
 	}
 }
 
-// Changed returns a channel that is closed at the next change of a function: when it is set or deleted, or when one of its
-// replicas changes. Calls are no changes. Take the channel first and look at the function then, so that no change is missed.
+// Changed returns a channel that is closed at the next change of a function: when it is set or deleted, or when one of its replicas
+// changes. Calls are not changes. To miss no change, get the channel before you read the function.
 func (r *Router) Changed(n hearth.Name) <-chan struct{} { return r.watchers.changed(n) }

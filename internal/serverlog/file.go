@@ -1,6 +1,8 @@
 /*
-Package serverlog is for hearth's own log, which strangers can make it write: it keeps the file bounded, clips long attributes, and
-leaves out what repeats. What functions print is in the package logs. It does not choose what is logged, or in which format.
+Package serverlog bounds the log of hearth itself, which strangers can make it write: it rotates the file, clips long attributes, and
+leaves out repeated messages.
+
+It does not choose what is logged, or in which format. Package logs has what functions print.
 */
 package serverlog
 
@@ -11,10 +13,10 @@ import (
 	"sync"
 )
 
-// MaxFile is the size in bytes at which a log file is rotated to FILE.1. Only one older file is kept.
-const MaxFile = 16 << 20
+// maxFile is the size in bytes at which a log file is rotated to FILE.1. Only one older file is kept.
+const maxFile = 16 << 20
 
-// A File is a log file of at most MaxFile bytes. Writes may come from several goroutines at once.
+// A File is a log file of at most maxFile bytes. Writes may come from several goroutines at once.
 type File struct {
 	path string
 	max  int64
@@ -25,12 +27,12 @@ type File struct {
 }
 
 // Open opens a log file for appending, and creates its directory.
-func Open(path string) (*File, error) { return open(path, MaxFile) }
+func Open(path string) (*File, error) { return open(path, maxFile) }
 
 func open(path string, limit int64) (*File, error) {
 	f := &File{path: path, max: limit}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, fmt.Errorf("open the log: %w", err)
+		return nil, fmt.Errorf("open log: %w", err)
 	}
 	return f, f.reopen()
 }
@@ -38,12 +40,12 @@ func open(path string, limit int64) (*File, error) {
 func (f *File) reopen() error {
 	file, err := os.OpenFile(f.path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		return fmt.Errorf("open the log: %w", err)
+		return fmt.Errorf("open log: %w", err)
 	}
 	info, err := file.Stat()
 	if err != nil {
 		_ = file.Close()
-		return fmt.Errorf("open the log: %w", err)
+		return fmt.Errorf("open log: %w", err)
 	}
 	f.file, f.size = file, info.Size()
 	return nil

@@ -11,9 +11,9 @@ import (
 
 const (
 	maxText   = 1024             // bytes of a text in a record
-	window    = 10 * time.Second // in which
-	mostAlike = 20               // warnings or errors are logged that are alike
-	maxKinds  = 1000             // that are told apart by function or queue; further ones only by message
+	window    = 10 * time.Second
+	mostAlike = 20               // similar warnings or errors that are logged in a window
+	maxKinds  = 1000             // kinds by function or queue; further kinds are by message only
 )
 
 // A Limiter is a slog.Handler that clips long texts. Of similar warnings and errors it passes on the first few in 10 s, and then how many
@@ -36,7 +36,7 @@ type counts struct {
 // A kind counts similar records in one window.
 type kind struct {
 	first   slog.Record
-	next    slog.Handler // of the last that was left out
+	next    slog.Handler // of the last record that was left out
 	seen    int
 	leftOut int
 	end     *time.Timer
