@@ -1,11 +1,12 @@
 /*
-Package cgroup limits the memory and the processor time of processes by Linux's control groups, of version 1 or 2. It makes its groups
-below the one that this process is in, so that whatever bounds this process bounds them too. It starts no processes, and limits
-nothing else.
+Package cgroup limits the memory and the processor time of processes by Linux's control groups, of version 1
+or 2. It makes its groups below the one that this process is in, so that whatever bounds this process bounds
+them too. It starts no processes, and limits nothing else.
 
-It needs root, or with version 2 a subtree that was delegated to this user, as systemd does with Delegate=yes. Version 2 has
-processes only in groups without groups below them: so this process and its children move into one of their own first. Where
-others are in our group too, as in a login session, root makes its groups at the top, as container engines do.
+It needs root, or with version 2 a subtree that was delegated to this user, as systemd does with Delegate=yes.
+Version 2 has processes only in groups without groups below them: so this process and its children move into
+one of their own first. Where others are in our group too, as in a login session, root makes its groups at the
+top, as container engines do.
 
 See https://docs.kernel.org/admin-guide/cgroup-v2.html and cgroup-v1/memory.html there.
 */
@@ -63,8 +64,8 @@ type Group struct {
 	name string
 }
 
-// Around must be called on the thread that forks a process for the group, just before the fork, and the function that it returns just
-// after.
+// Around must be called on the thread that forks a process for the group, just before the fork, and the
+// function that it returns just after.
 func (g *Group) Around() (leave func(), err error) { return g.c.around(g.name) }
 
 // Started must be called first with a process that was started this way.

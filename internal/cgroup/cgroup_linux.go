@@ -16,7 +16,8 @@ import (
 // period is the period of CPU quotas: a quota is a part of it, at least a millisecond.
 const period = 100 * time.Millisecond
 
-// Open finds where groups can be created, and removes those of an earlier run. The name must not be used by another process of the machine.
+// Open finds where groups can be created, and removes those of an earlier run. The name must not be used by
+// another process of the machine.
 func Open(name string) (*Root, error) {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
@@ -36,8 +37,8 @@ func Open(name string) (*Root, error) {
 	return nil, errors.New("no control groups are mounted")
 }
 
-// hierarchies are the directories of our own group: of "memory" and "cpu" with version 1, of "unified" with version 2; and the top of the
-// latter. See proc_pid_mountinfo(5) and cgroups(7).
+// hierarchies are the directories of our own group: of "memory" and "cpu" with version 1, of "unified" with
+// version 2; and the top of the latter. See proc_pid_mountinfo(5) and cgroups(7).
 func hierarchies(mounts, ours string) map[string]string {
 	at := map[string]string{} // controller -> our group
 	for line := range strings.Lines(ours) {

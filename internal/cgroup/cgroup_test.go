@@ -105,27 +105,49 @@ func TestOwnGroupIsFound(t *testing.T) {
 		mounts, ours string
 		want         map[string]string
 	}{
-		"version 2": {"30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n", "0::/system.slice/hearth.service\n",
-			map[string]string{"unified": "/sys/fs/cgroup/system.slice/hearth.service", "top": "/sys/fs/cgroup"}},
-		"version 2 in a container": {"30 23 0:26 /docker/ab /sys/fs/cgroup ro - cgroup2 cgroup rw\n", "0::/docker/ab\n",
+		"version 2": {"30 23 0:26 / /sys/fs/cgroup rw,nosuid - cgroup2 cgroup2 rw,nsdelegate\n",
+			"0::/system.slice/hearth.service\n",
+			map[string]string{"unified": "/sys/fs/cgroup/system.slice/hearth.service",
+				"top": "/sys/fs/cgroup"}},
+		"version 2 in a container": {"30 23 0:26 /docker/ab /sys/fs/cgroup ro - cgroup2 cgroup rw\n",
+			"0::/docker/ab\n",
 			map[string]string{"unified": "/sys/fs/cgroup", "top": "/sys/fs/cgroup"}},
-		"version 1": {"33 32 0:28 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n34 32 0:29 / /sys/fs/cgroup/memory rw shared:9 - cgroup cgroup rw,memory\n",
-			"5:cpu,cpuacct:/\n4:memory:/user.slice/x\n", map[string]string{"cpu": "/sys/fs/cgroup/cpu,cpuacct", "memory": "/sys/fs/cgroup/memory/user.slice/x"}},
-		"both": {"33 32 0:28 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n31 32 0:27 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n", "1:cpu:/a\n0::/b\n",
-			map[string]string{"cpu": "/sys/fs/cgroup/cpu/a", "unified": "/sys/fs/cgroup/unified/b", "top": "/sys/fs/cgroup/unified"}},
+		"version 1": {"33 32 0:28 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n34 32 " +
+			"0:29 / /sys/fs/cgroup/memory rw shared:9 - cgroup cgroup rw,memory\n",
+			"5:cpu,cpuacct:/\n4:memory:/user.slice/x\n",
+			map[string]string{"cpu": "/sys/fs/cgroup/cpu,cpuacct", "memory": "/sys/fs/cgroup/memory/user.slice/x"}},
+		"both": {"33 32 0:28 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n31 32 0:27 / " +
+			"/sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n", "1:cpu:/a\n0::/b\n",
+			map[string]string{
+				"cpu":     "/sys/fs/cgroup/cpu/a",
+				"unified": "/sys/fs/cgroup/unified/b",
+				"top":     "/sys/fs/cgroup/unified",
+			}},
 		"none": {"22 1 8:1 / / rw - ext4 /dev/vda rw\n", "", map[string]string{}},
 	} {
 		require.Equal(t, test.want, hierarchies(test.mounts, test.ours), name)
 	}
 }
 
-// TestVersion2IsSpokenTo has a directory for the tree, since this machine may have the other version. It shows what is written, and not
-// that the kernel heeds it.
+// TestVersion2IsSpokenTo has a directory for the tree, since this machine may have the other version. It
+// shows what is written, and not that the kernel heeds it.
 func TestVersion2IsSpokenTo(t *testing.T) {
 	t.Parallel()
 	v := &v2{base: t.TempDir(), memory: true, cpu: true}
-	require.NoError(t, v.make("one", Limits{Memory: 64 << 20, MilliCPU: 250, MemoryRequest: 32 << 20, CPURequest: 1000}))
-	for file, want := range map[string]string{"memory.max": "67108864", "memory.low": "33554432", "memory.swap.max": "0", "memory.oom.group": "1", "cpu.max": "25000 100000", "cpu.weight": "39"} {
+	require.NoError(t, v.make("one", Limits{
+		Memory:        64 << 20,
+		MilliCPU:      250,
+		MemoryRequest: 32 << 20,
+		CPURequest:    1000,
+	}))
+	for file, want := range map[string]string{
+		"memory.max":       "67108864",
+		"memory.low":       "33554432",
+		"memory.swap.max":  "0",
+		"memory.oom.group": "1",
+		"cpu.max":          "25000 100000",
+		"cpu.weight":       "39",
+	} {
 		text, err := os.ReadFile(filepath.Join(v.base, "one", file))
 		require.NoError(t, err)
 		require.Equal(t, want, string(text), file)

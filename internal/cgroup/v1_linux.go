@@ -73,8 +73,8 @@ func (v *v1) make(name string, l Limits) error {
 	return set(v.cpu, "cpu.cfs_quota_us", quota(l.MilliCPU))
 }
 
-// around moves the thread that forks into the group, and back: a child begins in the groups of that thread. Moved afterwards, its first
-// memory would count for us.
+// around moves the thread that forks into the group, and back: a child begins in the groups of that thread.
+// Moved afterwards, its first memory would count for us.
 func (v *v1) around(name string) (leave func(), err error) {
 	leave = func() { _ = enter(v.ownMemory, v.ownCPU) }
 	var memory, cpu string
@@ -97,7 +97,8 @@ func enter(dirs ...string) error {
 		if dir == "" {
 			continue
 		}
-		if err := os.WriteFile(filepath.Join(dir, "tasks"), []byte("0"), 0o600); err != nil { // 0 is whoever writes it
+		if err := os.WriteFile(filepath.Join(dir, "tasks"), []byte("0"), 0o600); err != nil {
+			// 0 is whoever writes it.
 			return fmt.Errorf("enter the control group: %w", err)
 		}
 	}

@@ -46,14 +46,16 @@ func makeRoom(own, top, leaf string) error {
 	pids := strings.Fields(string(text))
 	for _, pid := range pids {
 		if pid != strconv.Itoa(os.Getpid()) && parent(pid) != os.Getpid() {
-			return errors.New("other processes are in the same control group: start hearth as a service, or with systemd-run --scope -p Delegate=yes")
+			return errors.New("other processes are in the same control group: start hearth as a service, " +
+				"or with systemd-run --scope -p Delegate=yes")
 		}
 	}
 	if err := os.Mkdir(filepath.Join(own, leaf), 0o755); err != nil && !errors.Is(err, os.ErrExist) {
 		return fmt.Errorf("create control group: %w", err)
 	}
 	for _, pid := range pids {
-		if err := write(filepath.Join(own, leaf), "cgroup.procs", pid); err != nil && !errors.Is(err, syscall.ESRCH) {
+		if err := write(filepath.Join(own, leaf), "cgroup.procs", pid); err != nil &&
+			!errors.Is(err, syscall.ESRCH) {
 			return err
 		}
 	}
@@ -85,8 +87,10 @@ func below(dir, name string) (*Root, error) {
 	var errs []error
 	for controller, has := range map[string]*bool{"memory": &v.memory, "cpu": &v.cpu} {
 		err := write(dir, "cgroup.subtree_control", "+"+controller)
-		if here, readErr := os.ReadFile(filepath.Join(base, "cgroup.controllers")); readErr == nil && slices.Contains(strings.Fields(string(here)), controller) {
-			err = write(base, "cgroup.subtree_control", "+"+controller) // it may have been on already, where we may not switch it on
+		if here, readErr := os.ReadFile(filepath.Join(base, "cgroup.controllers")); readErr == nil &&
+			slices.Contains(strings.Fields(string(here)), controller) {
+			// It may have been on already, where we may not switch it on.
+			err = write(base, "cgroup.subtree_control", "+"+controller)
 		}
 		*has = err == nil
 		errs = append(errs, err)
@@ -116,7 +120,8 @@ func (v *v2) make(name string, l Limits) error {
 		}
 	}
 	if v.cpu && l.CPURequest > 0 { // a core is 40, as with Kubernetes; see KEP 2254
-		if err := write(dir, "cpu.weight", strconv.FormatInt(min(max(1+(l.CPURequest*1024/1000-2)*9999/262142, 1), 10000), 10)); err != nil {
+		if err := write(dir, "cpu.weight",
+			strconv.FormatInt(min(max(1+(l.CPURequest*1024/1000-2)*9999/262142, 1), 10000), 10)); err != nil {
 			return err
 		}
 	}
@@ -128,8 +133,8 @@ func (v *v2) make(name string, l Limits) error {
 
 func (v *v2) around(string) (leave func(), err error) { return func() {}, nil }
 
-// started moves the process into the group. It could begin there, by CLONE_INTO_CGROUP, but for services of systemd with
-// RestrictNamespaces: they have no clone3(2).
+// started moves the process into the group. It could begin there, by CLONE_INTO_CGROUP, but for services of
+// systemd with RestrictNamespaces: they have no clone3(2).
 func (v *v2) started(name string, pid int) error {
 	return write(filepath.Join(v.base, name), "cgroup.procs", strconv.Itoa(pid))
 }

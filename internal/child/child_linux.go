@@ -32,8 +32,8 @@ func WithUmask(mask int) (leave func(), err error) {
 
 func setDeathSignal(attr *syscall.SysProcAttr, signal syscall.Signal) { attr.Pdeathsig = signal }
 
-// Sweep kills the processes that an earlier run on this state directory left behind, and returns how many. The caller must hold the
-// directory's lock, so that no other run is alive.
+// Sweep kills the processes that an earlier run on this state directory left behind, and returns how many.
+// The caller must hold the directory's lock, so that no other run is alive.
 func Sweep(state string) int {
 	want := []byte(Marker + "=" + state)
 	environments, _ := filepath.Glob("/proc/[0-9]*/environ")
@@ -45,7 +45,8 @@ func Sweep(state string) int {
 		}
 		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(path)))
 		for variable := range bytes.SplitSeq(environment, []byte{0}) {
-			if bytes.Equal(variable, want) && pid != os.Getpid() && syscall.Kill(pid, syscall.SIGKILL) == nil {
+			if bytes.Equal(variable, want) && pid != os.Getpid() &&
+				syscall.Kill(pid, syscall.SIGKILL) == nil {
 				killed++
 				break
 			}

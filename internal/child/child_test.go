@@ -15,7 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMain is also the parent that gets killed: started with PARENT it starts a child, tells its pid, and waits.
+// TestMain is also the parent that gets killed: started with PARENT it starts a child, tells its pid, and
+// waits.
 func TestMain(m *testing.M) {
 	if os.Getenv("PARENT") == "" {
 		os.Exit(m.Run())

@@ -1,12 +1,13 @@
 /*
-Package connector delivers the messages of topics to functions behind any OpenFaaS gateway, with the dispatcher that Hearth's own gateway
-has. It finds subscribers as OpenFaaS's connectors do: it asks the gateway for functions with the annotation topic, see
-https://docs.openfaas.com/reference/triggers/.
+Package connector delivers the messages of topics to functions behind any OpenFaaS gateway, with the
+dispatcher that Hearth's own gateway has. It finds subscribers as OpenFaaS's connectors do: it asks the
+gateway for functions with the annotation topic, see https://docs.openfaas.com/reference/triggers/.
 
-It lists functions once per Config.Rebuild, and never because a call failed. A call that the gateway itself answered, not the function,
-is no attempt: its message is retried until it is too old.
+It lists functions once per Config.Rebuild, and never because a call failed. A call that the gateway itself
+answered, not the function, is no attempt: its message is retried until it is too old.
 
-It does not deploy, scale or count functions. It does not make async calls, callbacks or scheduled invocations.
+It does not deploy, scale or count functions. It does not make async calls, callbacks or scheduled
+invocations.
 */
 package connector
 
@@ -42,7 +43,8 @@ type Config struct {
 	Gateway *url.URL
 	// Queue is the Redis that has the topics. Required.
 	Queue *redis.Client
-	// Instance names this connector in leases. It must be the same after a restart, and no other may have it. Required.
+	// Instance names this connector in leases. It must be the same after a restart, and no other may have it.
+	// Required.
 	Instance string
 
 	// Auth authenticates to the gateway's management API. Defaults to none.
@@ -54,11 +56,11 @@ type Config struct {
 	// Metrics counts deliveries and their outcomes. Defaults to metrics that nobody sees.
 	Metrics *metrics.Metrics
 
-	// Async posts to /async-function/, and leaves it to the functions' commits to settle messages. A call that the gateway's queue
-	// loses is delivered again after AckWait.
+	// Async posts to /async-function/, and leaves it to the functions' commits to settle messages. A call
+	// that the gateway's queue loses is delivered again after AckWait.
 	Async bool
-	// AckWait is how much longer than a function's timeout a delivery may wait for its commit, with Async: the call is
-	// queued first. Without it the lease is renewed while the call runs. Defaults to 1 minute.
+	// AckWait is how much longer than a function's timeout a delivery may wait for its commit, with Async:
+	// the call is queued first. Without it the lease is renewed while the call runs. Defaults to 1 minute.
 	AckWait time.Duration
 
 	// Backoff is how the waits before retries are spread. Defaults to hearth.BackoffEqual.
@@ -96,7 +98,8 @@ type subscriber struct {
 	room int // calls at once
 }
 
-// New makes a connector. It returns an error of code Invalid for a config that lacks something. It does nothing before Start.
+// New makes a connector. It returns an error of code Invalid for a config that lacks something. It does
+// nothing before Start.
 func New(cfg Config) (*Connector, error) {
 	switch {
 	case cfg.Gateway == nil:
@@ -143,7 +146,8 @@ func New(cfg Config) (*Connector, error) {
 	return c, err
 }
 
-// Start begins to list functions and to deliver messages, until Stop. The end of ctx ends the listing only. A second Start does nothing.
+// Start begins to list functions and to deliver messages, until Stop. The end of ctx ends the listing only. A
+// second Start does nothing.
 func (c *Connector) Start(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -162,7 +166,8 @@ func (c *Connector) Start(ctx context.Context) error {
 	return nil
 }
 
-// Stop stops the deliveries, and waits for the calls in flight until ctx ends. It may be called before Start, and twice.
+// Stop stops the deliveries, and waits for the calls in flight until ctx ends. It may be called before Start,
+// and twice.
 func (c *Connector) Stop(ctx context.Context) error {
 	c.mu.Lock()
 	end, ended := c.end, c.ended
@@ -182,7 +187,8 @@ func (c *Connector) list(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		if err := c.refresh(ctx); err != nil && ctx.Err() == nil {
-			c.cfg.Log.Error("could not list functions; keeping the known ones", "gateway", c.cfg.Gateway.Redacted(), "error", err)
+			c.cfg.Log.Error("could not list functions; keeping the known ones", "gateway",
+				c.cfg.Gateway.Redacted(), "error", err)
 		}
 		select {
 		case <-tick.C:
@@ -205,7 +211,8 @@ func (c *Connector) refresh(ctx context.Context) error {
 	var failed []error
 	for n, f := range list {
 		was, known := before[n]
-		if known && c.serves[n] && slices.Equal(was.subs, f.subs) && reflect.DeepEqual(was.spec.FunctionDeployment, f.spec.FunctionDeployment) {
+		if known && c.serves[n] && slices.Equal(was.subs, f.subs) &&
+			reflect.DeepEqual(was.spec.FunctionDeployment, f.spec.FunctionDeployment) {
 			continue
 		}
 		var bare []wire.Subscription
@@ -222,14 +229,16 @@ func (c *Connector) refresh(ctx context.Context) error {
 			continue
 		}
 		for _, s := range lost {
-			c.cfg.Log.Error("consumer group was lost from Redis and is created again: messages that it had settled may be delivered again", "queue", s.String())
+			c.cfg.Log.Error("consumer group was lost from Redis and is created again: messages that it "+
+				"had settled may be delivered again", "queue", s.String())
 		}
 		if c.counted[n] == nil {
 			c.counted[n] = c.cfg.Metrics.Deliveries(n)
 		}
 		c.dispatch.Set(f.spec, f.subs)
 		c.serves[n] = true
-		c.cfg.Log.Info("delivering to function", "function", n.String(), "topics", fmt.Sprint(f.spec.Topics()))
+		c.cfg.Log.Info("delivering to function", "function", n.String(), "topics",
+			fmt.Sprint(f.spec.Topics()))
 	}
 	for n := range before {
 		if _, ok := list[n]; !ok {
@@ -249,7 +258,8 @@ func (c *Connector) refresh(ctx context.Context) error {
 	return errors.Join(failed...)
 }
 
-// reclaim ends the leases that an earlier run of this connector left. It does so once: later leases are of calls in flight.
+// reclaim ends the leases that an earlier run of this connector left. It does so once: later leases are of
+// calls in flight.
 func (c *Connector) reclaim(ctx context.Context, subs []wire.Subscription) error {
 	for _, s := range subs {
 		if c.reclaimed[s] {
@@ -263,13 +273,14 @@ func (c *Connector) reclaim(ctx context.Context, subs []wire.Subscription) error
 	return nil
 }
 
-// checked returns an error for a listing that failed. The SDK does not look at its status: it would take a gateway that answers 503 for one
-// that has no functions.
+// checked returns an error for a listing that failed. The SDK does not look at its status: it would take a
+// gateway that answers 503 for one that has no functions.
 type checked struct{ http.RoundTripper }
 
 func (c *checked) RoundTrip(req *http.Request) (*http.Response, error) {
 	res, err := c.RoundTripper.RoundTrip(req)
-	if err != nil || !strings.HasPrefix(req.URL.Path, "/system/") || res.StatusCode < 400 || res.StatusCode == http.StatusNotFound {
+	if err != nil || !strings.HasPrefix(req.URL.Path, "/system/") || res.StatusCode < 400 ||
+		res.StatusCode == http.StatusNotFound {
 		return res, err // 404 is a gateway without namespaces
 	}
 	_ = res.Body.Close()
@@ -346,7 +357,8 @@ func (c *Connector) RoundTrip(n hearth.Name, r *http.Request) (*http.Response, e
 	if !known {
 		return nil, hearth.Errorf(hearth.Unavailable, "function %s is not deployed", n)
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), 2*f.spec.Timeout()) // the gateway may have to wake the function first
+	// The gateway may have to wake the function first.
+	ctx, cancel := context.WithTimeout(r.Context(), 2*f.spec.Timeout())
 	res, err := c.client.InvokeFunction(n.Function, n.Namespace, c.cfg.Async, false, r.WithContext(ctx))
 	if err != nil {
 		late := errors.Is(ctx.Err(), context.DeadlineExceeded)
@@ -358,20 +370,25 @@ func (c *Connector) RoundTrip(n hearth.Name, r *http.Request) (*http.Response, e
 		_ = res.Body.Close()
 		cancel()
 		c.unreached(n, res.StatusCode)
-		return nil, hearth.Errorf(hearth.Unavailable, "the gateway answered %d %s without the function's %s: function %s was not reached, "+
-			"or does not set that header", res.StatusCode, http.StatusText(res.StatusCode), wire.HeaderAnswer, n)
+		return nil, hearth.Errorf(hearth.Unavailable,
+			"the gateway answered %d %s without the function's %s: function %s was not reached, "+
+				"or does not set that header",
+			res.StatusCode, http.StatusText(res.StatusCode), wire.HeaderAnswer, n)
 	}
 	res.Body = &body{res.Body, cancel}
 	return res, nil
 }
 
-// fromGateway reports whether an answer is from the gateway, as far as that can be known: it has a status that a gateway gives while
-// a function is missing, starts or is replaced, and no mark of the function or its watchdog. Listing the functions again would not
-// help: a stock gateway lists a function that it cannot reach.
+// fromGateway reports whether an answer is from the gateway, as far as that can be known: it has a status
+// that a gateway gives while a function is missing, starts or is replaced, and no mark of the function or its
+// watchdog. Listing the functions again would not help: a stock gateway lists a function that it cannot
+// reach.
 func fromGateway(res *http.Response) bool {
 	switch res.StatusCode {
-	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return res.Header.Get(wire.HeaderAnswer) == "" && res.Header.Get(wire.HeaderInternal) != "of-watchdog"
+	case http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusBadGateway,
+		http.StatusServiceUnavailable, http.StatusGatewayTimeout:
+		return res.Header.Get(wire.HeaderAnswer) == "" &&
+			res.Header.Get(wire.HeaderInternal) != "of-watchdog"
 	}
 	return false
 }
@@ -385,7 +402,8 @@ func (c *Connector) unreached(n hearth.Name, status int) {
 	}
 	c.mu.Unlock()
 	if !quiet {
-		c.cfg.Log.Warn("function not reached; retrying its messages", "function", n.String(), "status", status)
+		c.cfg.Log.Warn("function not reached; retrying its messages", "function", n.String(), "status",
+			status)
 	}
 }
 
@@ -396,11 +414,19 @@ func (c *Connector) broke(ctx context.Context, n hearth.Name, late bool, err err
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case late:
-		return &hearth.Error{Code: hearth.Timeout, Message: fmt.Sprintf("function %s did not answer in time", n), Err: err}
+		return &hearth.Error{
+			Code:    hearth.Timeout,
+			Message: fmt.Sprintf("function %s did not answer in time", n),
+			Err:     err,
+		}
 	case errors.As(err, &op) && op.Op == "dial":
 		return &hearth.Error{Code: hearth.Unavailable, Message: "the gateway cannot be reached", Err: err}
 	}
-	return &hearth.Error{Code: hearth.BadGateway, Message: "the gateway closed the connection: the call may have run", Err: err}
+	return &hearth.Error{
+		Code:    hearth.BadGateway,
+		Message: "the gateway closed the connection: the call may have run",
+		Err:     err,
+	}
 }
 
 // body is an answer's, and ends the context of its call when it is closed.

@@ -49,8 +49,8 @@ func byPart(status int, part string) answer {
 	return answer{status, http.Header{wire.HeaderInternal: {part}}}
 }
 
-// stockGateway is a fake of OpenFaaS's gateway. It lists functions that subscribe to one topic, and gives the answers of a script in turn,
-// the last one for ever.
+// stockGateway is a fake of OpenFaaS's gateway. It lists functions that subscribe to one topic, and gives the
+// answers of a script in turn, the last one for ever.
 type stockGateway struct {
 	*httptest.Server
 
@@ -67,7 +67,12 @@ func newStockGateway(t *testing.T, annotations map[string]string, script []answe
 	t.Helper()
 	g := &stockGateway{script: script}
 	annotations["topic"] = "bakery.dough"
-	g.functions = []types.FunctionStatus{{Name: oven.Function, Namespace: oven.Namespace, Annotations: &annotations, Replicas: 1}}
+	g.functions = []types.FunctionStatus{{
+		Name:        oven.Function,
+		Namespace:   oven.Namespace,
+		Annotations: &annotations,
+		Replicas:    1,
+	}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /system/namespaces", func(w http.ResponseWriter, _ *http.Request) {
 		g.mu.Lock()
@@ -96,7 +101,8 @@ func newStockGateway(t *testing.T, annotations map[string]string, script []answe
 		if len(g.script) > 1 {
 			g.script = g.script[1:]
 		}
-		g.attempts, g.paths = append(g.attempts, r.Header.Get(wire.HeaderAttempt)), append(g.paths, r.URL.Path)
+		g.attempts, g.paths = append(g.attempts, r.Header.Get(wire.HeaderAttempt)),
+			append(g.paths, r.URL.Path)
 		g.mu.Unlock()
 		for name, values := range a.header {
 			w.Header()[name] = values
@@ -131,7 +137,8 @@ func read[T any](g *stockGateway, value *T) T {
 }
 
 // open makes a connector, which is not started, and its Redis. The queue is closed when the test ends.
-func open(t *testing.T, g *stockGateway, change ...func(*connector.Config)) (*connector.Connector, *redis.Client, *goredis.Client) {
+func open(t *testing.T, g *stockGateway, change ...func(*connector.Config)) (*connector.Connector,
+	*redis.Client, *goredis.Client) {
 	t.Helper()
 	raw := chaintest.Redis(t)
 	queue, err := redis.Open(t.Context(), chaintest.URL(raw))
@@ -160,9 +167,10 @@ func start(t *testing.T, g *stockGateway, c *connector.Connector) {
 	})
 }
 
-// run runs a connector until the test ends, with one message on the topic. It returns the queue, and a function that waits until
-// nothing is to be done.
-func run(t *testing.T, g *stockGateway, change ...func(*connector.Config)) (queue *redis.Client, await func()) {
+// run runs a connector until the test ends, with one message on the topic. It returns the queue, and a
+// function that waits until nothing is to be done.
+func run(t *testing.T, g *stockGateway, change ...func(*connector.Config)) (queue *redis.Client,
+	await func()) {
 	t.Helper()
 	c, queue, raw := open(t, g, change...)
 	start(t, g, c)
@@ -206,19 +214,31 @@ func TestAnswersOfTheGatewayAreNoAttempts(t *testing.T) {
 		reason string // of the dead letter; "" if it is settled
 	}{
 		"the function is recreated": {
-			[]answer{byGateway(404), byGateway(404), byGateway(405), byGateway(502), byGateway(503), byGateway(504), byFunction(200)},
+			[]answer{byGateway(404), byGateway(404), byGateway(405), byGateway(502), byGateway(503),
+				byGateway(504), byFunction(200)},
 			"1 1 1 1 1 1 1", ""},
-		"no endpoints":                   {[]answer{byPart(503, "proxy"), byPart(404, "proxy"), byFunction(200)}, "1 1 1", ""},
-		"the function finds nothing":     {[]answer{byFunction(404)}, "1", "answered 404 Not Found (this is not retried)"},
-		"the function is overloaded":     {[]answer{byFunction(503), byFunction(502), byFunction(200)}, "1 2 3", ""},
-		"the function fails":             {[]answer{byGateway(500)}, "1 2 3", "answered 500 Internal Server Error, at attempt 3 of 3"},
-		"the message is wrong":           {[]answer{byGateway(400)}, "1", "answered 400 Bad Request (this is not retried)"},
-		"the function takes too long":    {[]answer{byPart(504, "of-watchdog")}, "1 2 3", "answered 504 Gateway Timeout, at attempt 3 of 3"},
-		"first the gateway, then it all": {[]answer{byGateway(404), byFunction(500), byGateway(503), byFunction(500), byFunction(200)}, "1 1 2 2 3", ""},
+		"no endpoints": {[]answer{byPart(503, "proxy"), byPart(404, "proxy"),
+			byFunction(200)}, "1 1 1", ""},
+		"the function finds nothing": {[]answer{byFunction(404)}, "1",
+			"answered 404 Not Found (this is not retried)"},
+		"the function is overloaded": {[]answer{byFunction(503), byFunction(502), byFunction(200)},
+			"1 2 3", ""},
+		"the function fails": {[]answer{byGateway(500)}, "1 2 3",
+			"answered 500 Internal Server Error, at attempt 3 of 3"},
+		"the message is wrong": {[]answer{byGateway(400)}, "1",
+			"answered 400 Bad Request (this is not retried)"},
+		"the function takes too long": {[]answer{byPart(504, "of-watchdog")}, "1 2 3",
+			"answered 504 Gateway Timeout, at attempt 3 of 3"},
+		"first the gateway, then it all": {[]answer{byGateway(404), byFunction(500), byGateway(503),
+			byFunction(500), byFunction(200)}, "1 1 2 2 3", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			g := newStockGateway(t, map[string]string{"com.openfaas.retry.attempts": "3", "com.openfaas.retry.min_wait": "5ms", "com.openfaas.retry.max_wait": "10ms"}, test.script)
+			g := newStockGateway(t, map[string]string{
+				"com.openfaas.retry.attempts": "3",
+				"com.openfaas.retry.min_wait": "5ms",
+				"com.openfaas.retry.max_wait": "10ms",
+			}, test.script)
 			queue, await := run(t, g)
 			await()
 			require.Equal(t, test.calls, g.calls())
@@ -240,7 +260,9 @@ func TestMessageThatReachesNoFunctionBecomesDeadByAge(t *testing.T) {
 	await()
 	dead := letters(t, queue)
 	require.Len(t, dead, 1)
-	require.Contains(t, dead[0].Reason(), "it could not be delivered for 300ms: the gateway answered 404 Not Found without the function's X-Function-Answer")
+	require.Contains(t, dead[0].Reason(),
+		"it could not be delivered for 300ms: the gateway answered 404 Not Found without the function's "+
+			"X-Function-Answer")
 	require.NotContains(t, g.calls(), "2", "no attempt was counted")
 }
 
@@ -262,7 +284,8 @@ func TestRedrivenByAnotherProcessIsDelivered(t *testing.T) {
 
 func TestNotFoundDoesNotListFunctionsAgain(t *testing.T) {
 	t.Parallel()
-	script := []answer{byGateway(404), byGateway(404), byGateway(404), byGateway(404), byGateway(404), byFunction(200)}
+	script := []answer{byGateway(404), byGateway(404), byGateway(404), byGateway(404), byGateway(404),
+		byFunction(200)}
 	g := newStockGateway(t, map[string]string{}, script)
 	c, queue, raw := open(t, g, func(c *connector.Config) { c.Rebuild = time.Hour })
 	start(t, g, c)
@@ -284,7 +307,8 @@ func TestFunctionsOfEachNamespaceAreServed(t *testing.T) {
 	require.False(t, c.Known(hearth.Name{Function: "topicless", Namespace: "staging"}))
 	chaintest.Put(t, raw, "bakery.dough", "{}")
 	eventually(t, func() bool { return len(read(g, &g.paths)) == 2 })
-	require.ElementsMatch(t, []string{"/function/oven.openfaas-fn", "/function/oven.staging"}, read(g, &g.paths))
+	require.ElementsMatch(t, []string{"/function/oven.openfaas-fn", "/function/oven.staging"},
+		read(g, &g.paths))
 }
 
 func TestMessagesOfAFunctionThatIsGoneStayQueued(t *testing.T) {
@@ -344,7 +368,8 @@ func TestLifecycle(t *testing.T) {
 	require.NoError(t, c.Stop(t.Context()))
 	g.CloseClientConnections()
 
-	for _, cfg := range []connector.Config{{}, {Gateway: &url.URL{}}, {Gateway: &url.URL{}, Queue: &redis.Client{}}} {
+	for _, cfg := range []connector.Config{{}, {Gateway: &url.URL{}},
+		{Gateway: &url.URL{}, Queue: &redis.Client{}}} {
 		_, err := connector.New(cfg)
 		require.Equal(t, hearth.Invalid, hearth.CodeOf(err))
 	}

@@ -1,5 +1,6 @@
-// Package crash finds out why a process ended from its output: Go's panic or fatal error and where it happened, or else the last line
-// that it printed. Source files are named as in the project. The package does not decide what happens next.
+// Package crash finds out why a process ended from its output: Go's panic or fatal error and where it
+// happened, or else the last line that it printed. Source files are named as in the project. The package does
+// not decide what happens next.
 package crash
 
 import (
@@ -45,7 +46,8 @@ func (r *Reader) Reset() {
 }
 
 var (
-	// fatal matches the first line with which Go's runtime ends a program. Log lines of programs begin with a time.
+	// fatal matches the first line with which Go's runtime ends a program. Log lines of programs begin with a
+	// time.
 	fatal = regexp.MustCompile(`^(panic|fatal error|runtime: out of memory): ?.`)
 	frame = regexp.MustCompile(`^\t(\S+\.go:\d+)( \+0x[0-9a-f]+)?$`)
 	// access matches a line of the watchdog's access log, which does not explain why a process ended.
@@ -88,13 +90,14 @@ func (r *Reader) frame(at string) {
 	case r.sure:
 	case module != "" && strings.HasPrefix(at, module+"/"):
 		r.where, r.sure = r.inProject(at, module), true
-	case module == "" && r.where == "" && strings.Contains(strings.SplitN(at, "/", 2)[0], ".") && !strings.Contains(at, "@"):
+	case module == "" && r.where == "" && strings.Contains(strings.SplitN(at, "/", 2)[0], ".") &&
+		!strings.Contains(at, "@"):
 		r.where = at // neither of the standard library nor of a required module
 	}
 }
 
-// inProject returns the path of a module's file in the project: the module's root is the function's folder, and other packages were copied
-// from the project's root. With -trimpath, Go names files by their module.
+// inProject returns the path of a module's file in the project: the module's root is the function's folder,
+// and other packages were copied from the project's root. With -trimpath, Go names files by their module.
 func (r *Reader) inProject(at, module string) string {
 	rest, ok := strings.CutPrefix(at, module+"/")
 	switch {

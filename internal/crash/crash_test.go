@@ -37,17 +37,26 @@ github.com/hearthfaas/hearth/_watchdog.(*watchdog).handle.func1()
 func TestReason(t *testing.T) {
 	const ours = "github.com/hearthfaas/hearth"
 	tests := map[string]struct{ module, printed, want string }{
-		"nothing":                      {ours, "", ""},
-		"only the access log":          {ours, accessLine + accessLine, ""},
-		"its own last words":           {ours, "listening\n2026/11/27 15:00:00 no flour\n" + accessLine, "2026/11/27 15:00:00 no flour"},
-		"a panic in a package":         {ours, goroutinePanic, "panic: the oven is on fire, at bakery/bake.go:33"},
-		"a panic, of unknown module":   {"", goroutinePanic, "panic: the oven is on fire, at github.com/hearthfaas/hearth/bakery/bake.go:33"},
-		"a fatal error in the handler": {ours, concurrentWrites, "fatal error: concurrent map writes, at functions/oven/handler.go:20"},
-		"the trace names the module":   {"", concurrentWrites, "fatal error: concurrent map writes, at functions/oven/handler.go:20"},
-		"a stranger's module": {"handler/function", strings.ReplaceAll(concurrentWrites, ours, "handler/function"),
+		"nothing":             {ours, "", ""},
+		"only the access log": {ours, accessLine + accessLine, ""},
+		"its own last words": {ours, "listening\n2026/11/27 15:00:00 no flour\n" + accessLine,
+			"2026/11/27 15:00:00 no flour"},
+		"a panic in a package": {ours, goroutinePanic,
+			"panic: the oven is on fire, at bakery/bake.go:33"},
+		"a panic, of unknown module": {"", goroutinePanic,
+			"panic: the oven is on fire, at github.com/hearthfaas/hearth/bakery/bake.go:33"},
+		"a fatal error in the handler": {ours, concurrentWrites,
 			"fatal error: concurrent map writes, at functions/oven/handler.go:20"},
-		"what is logged of a panic that was recovered": {ours, "2026/11/27 15:00:00 the function panicked: boom\n", "2026/11/27 15:00:00 the function panicked: boom"},
-		"the last panic counts":                        {ours, "panic: old\n" + concurrentWrites, "fatal error: concurrent map writes, at functions/oven/handler.go:20"},
+		"the trace names the module": {"", concurrentWrites,
+			"fatal error: concurrent map writes, at functions/oven/handler.go:20"},
+		"a stranger's module": {"handler/function",
+			strings.ReplaceAll(concurrentWrites, ours, "handler/function"),
+			"fatal error: concurrent map writes, at functions/oven/handler.go:20"},
+		"what is logged of a panic that was recovered": {ours,
+			"2026/11/27 15:00:00 the function panicked: boom\n", "2026/11/27 15:00:00 the function " +
+				"panicked: boom"},
+		"the last panic counts": {ours, "panic: old\n" + concurrentWrites,
+			"fatal error: concurrent map writes, at functions/oven/handler.go:20"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -30,13 +30,18 @@ func (p *Provider) find(ctx context.Context) (map[hearth.Name][]found, error) {
 			p.discard(ctx, c.ID)
 			continue
 		}
-		all[n] = append(all[n], found{id: c.ID, name: c.Labels[labelReplica], revision: c.Labels[labelRevision], frozen: c.State == "paused"})
+		all[n] = append(all[n], found{
+			id:       c.ID,
+			name:     c.Labels[labelReplica],
+			revision: c.Labels[labelRevision],
+			frozen:   c.State == "paused",
+		})
 	}
 	return all, nil
 }
 
-// adopt claims a function's containers of an earlier run. A frozen one of the same revision becomes the standby replica. A running one goes
-// on, and is replaced if it is of another revision.
+// adopt claims a function's containers of an earlier run. A frozen one of the same revision becomes the
+// standby replica. A running one goes on, and is replaced if it is of another revision.
 func (p *Provider) adopt(f hearth.Function, image Image) []replicaset.Adopted {
 	p.mu.Lock()
 	mine := p.found[f.Name()]
@@ -48,17 +53,19 @@ func (p *Provider) adopt(f hearth.Function, image Image) []replicaset.Adopted {
 			p.discard(context.Background(), c.id)
 			continue
 		}
-		list = append(list, replicaset.Adopted{Asleep: c.frozen, Continue: func(number int, changed func()) replicaset.Replica {
-			spec := f
-			spec.Revision = c.revision
-			r := p.newReplica(spec, image, number, c.frozen, changed)
-			r.id, r.last = c.name, c.revision != f.Revision
-			go r.live(&c)
-			return r
-		}})
+		list = append(list, replicaset.Adopted{Asleep: c.frozen,
+			Continue: func(number int, changed func()) replicaset.Replica {
+				spec := f
+				spec.Revision = c.revision
+				r := p.newReplica(spec, image, number, c.frozen, changed)
+				r.id, r.last = c.name, c.revision != f.Revision
+				go r.live(&c)
+				return r
+			}})
 	}
 	if len(list) > 0 {
-		p.cfg.Log.Info("adopted containers of an earlier run", "function", f.Name().String(), "count", len(list))
+		p.cfg.Log.Info("adopted containers of an earlier run", "function", f.Name().String(), "count",
+			len(list))
 	}
 	return list
 }

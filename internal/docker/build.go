@@ -21,7 +21,8 @@ import (
 	"github.com/hearthfaas/hearth/internal/notices"
 )
 
-// certificates are the files where Linux distributions keep the certificate authorities that the machine trusts.
+// certificates are the files where Linux distributions keep the certificate authorities that the machine
+// trusts.
 const certificates = "/etc/ssl/certs/ca-certificates.crt"
 
 // OpenImages connects to the engine that the environment names, to store images in it.
@@ -50,12 +51,13 @@ type Program struct {
 func (i *Images) Put(ctx context.Context, ref, binary string) error {
 	title, _, _ := strings.Cut(ref[strings.LastIndex(ref, "/")+1:], ":")
 	return i.Make(ctx, ref, Program{Binary: binary, Entrypoint: "/handler", User: nobody,
-		Labels: map[string]string{"org.opencontainers.image.title": title, "org.opencontainers.image.description": "a function, made by hearth build"}})
+		Labels: map[string]string{"org.opencontainers.image.title": title,
+			"org.opencontainers.image.description": "a function, made by hearth build"}})
 }
 
-// Make makes an image from a program and stores it in the engine. It needs no builder and no base image: the image has the binary, /tmp, the
-// machine's certificate authorities, and the licences of a Go binary's modules. GOARCH says what the binary was built for. The same binary
-// gives the same image.
+// Make makes an image from a program and stores it in the engine. It needs no builder and no base image: the
+// image has the binary, /tmp, the machine's certificate authorities, and the licences of a Go binary's
+// modules. GOARCH says what the binary was built for. The same binary gives the same image.
 func (i *Images) Make(ctx context.Context, ref string, program Program) error {
 	image, err := imageOf(program, cmp.Or(os.Getenv("GOARCH"), runtime.GOARCH))
 	if err != nil {
@@ -88,7 +90,9 @@ func imageOf(program Program, arch string) (v1.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(files)), nil })
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) {
+		return io.NopCloser(bytes.NewReader(files)), nil
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -102,8 +106,14 @@ func imageOf(program Program, arch string) (v1.Image, error) {
 	}
 	file = file.DeepCopy()
 	file.OS, file.Architecture, file.Created = "linux", arch, v1.Time{Time: time.Unix(0, 0).UTC()}
-	file.Config = v1.Config{User: program.User, Entrypoint: []string{program.Entrypoint}, Cmd: program.Args, WorkingDir: program.WorkDir,
-		ExposedPorts: map[string]struct{}{"8080/tcp": {}}, Labels: program.Labels}
+	file.Config = v1.Config{
+		User:         program.User,
+		Entrypoint:   []string{program.Entrypoint},
+		Cmd:          program.Args,
+		WorkingDir:   program.WorkDir,
+		ExposedPorts: map[string]struct{}{"8080/tcp": {}},
+		Labels:       program.Labels,
+	}
 	return mutate.ConfigFile(image, file)
 }
 
@@ -127,7 +137,11 @@ func layerOf(p Program) ([]byte, error) {
 		return nil, err
 	}
 	if trusted, err := os.ReadFile(certificates); err == nil {
-		if err := add(tar.Header{Name: strings.TrimPrefix(certificates, "/"), Typeflag: tar.TypeReg, Mode: 0o644}, trusted); err != nil {
+		if err := add(tar.Header{
+			Name:     strings.TrimPrefix(certificates, "/"),
+			Typeflag: tar.TypeReg,
+			Mode:     0o644,
+		}, trusted); err != nil {
 			return nil, err
 		}
 	}
@@ -135,18 +149,26 @@ func layerOf(p Program) ([]byte, error) {
 		if err := add(tar.Header{Name: "licenses/", Typeflag: tar.TypeDir, Mode: 0o755}, nil); err != nil {
 			return nil, err
 		}
-		if err := add(tar.Header{Name: "licenses/third-party.txt", Typeflag: tar.TypeReg, Mode: 0o644}, text); err != nil {
+		if err := add(tar.Header{
+			Name:     "licenses/third-party.txt",
+			Typeflag: tar.TypeReg,
+			Mode:     0o644,
+		}, text); err != nil {
 			return nil, err
 		}
 	}
-	if err := add(tar.Header{Name: strings.TrimPrefix(p.Entrypoint, "/"), Typeflag: tar.TypeReg, Mode: 0o755}, program); err != nil {
+	if err := add(tar.Header{
+		Name:     strings.TrimPrefix(p.Entrypoint, "/"),
+		Typeflag: tar.TypeReg,
+		Mode:     0o755,
+	}, program); err != nil {
 		return nil, err
 	}
 	return out.Bytes(), w.Close()
 }
 
-// licences returns the licence texts of the modules linked into a binary, or nil if it is not a Go binary or was not built on this
-// machine.
+// licences returns the licence texts of the modules linked into a binary, or nil if it is not a Go binary or
+// was not built on this machine.
 func licences(binary string) []byte {
 	modules, err := notices.OfBinary(binary)
 	if err != nil {

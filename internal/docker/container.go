@@ -66,13 +66,16 @@ func (p *Provider) options(f hearth.Function, image Image, id string) client.Con
 	host := &container.HostConfig{
 		NetworkMode:    container.NetworkMode(p.cfg.Network),
 		ReadonlyRootfs: f.ReadOnlyRootFilesystem,
-		Tmpfs:          map[string]string{"/tmp": "rw,nosuid,nodev,mode=1777"}, // its pages count as the container's memory
-		CapDrop:        []string{"ALL"},
-		SecurityOpt:    []string{"no-new-privileges"},
-		LogConfig:      container.LogConfig{Type: "json-file", Config: map[string]string{"max-size": "8m", "max-file": "2"}},
-		RestartPolicy:  container.RestartPolicy{Name: container.RestartPolicyDisabled},
+		// Its pages count as the container's memory.
+		Tmpfs:       map[string]string{"/tmp": "rw,nosuid,nodev,mode=1777"},
+		CapDrop:     []string{"ALL"},
+		SecurityOpt: []string{"no-new-privileges"},
+		LogConfig: container.LogConfig{Type: "json-file",
+			Config: map[string]string{"max-size": "8m", "max-file": "2"}},
+		RestartPolicy: container.RestartPolicy{Name: container.RestartPolicyDisabled},
 		Resources: container.Resources{
-			Memory: limit.Memory, MemorySwap: limit.Memory, // no swap: a function without memory ends, instead of getting slow
+			// No swap: a function without memory ends, instead of getting slow.
+			Memory: limit.Memory, MemorySwap: limit.Memory,
 			MemoryReservation: min(request.Memory, limit.Memory),
 			NanoCPUs:          limit.MilliCPU * 1e6, CPUShares: request.MilliCPU * 1024 / 1000,
 			PidsLimit: &processes,
@@ -87,10 +90,16 @@ func (p *Provider) options(f hearth.Function, image Image, id string) client.Con
 	config := &container.Config{
 		Image: image.ID, User: image.user(), Env: list, Hostname: id,
 		ExposedPorts: network.PortSet{port: {}},
-		// Hearth probes by itself. The check of an image would take processor time, also in a frozen container.
+		// Hearth probes by itself. The check of an image would take processor time, also in a frozen
+		// container.
 		Healthcheck: &container.HealthConfig{Test: []string{"NONE"}},
-		Labels: map[string]string{labelInstance: p.cfg.Instance, labelFunction: f.Name().String(), labelRevision: f.Revision,
-			labelReplica: id, labelImage: f.Image},
+		Labels: map[string]string{
+			labelInstance: p.cfg.Instance,
+			labelFunction: f.Name().String(),
+			labelRevision: f.Revision,
+			labelReplica:  id,
+			labelImage:    f.Image,
+		},
 	}
 	if p.cfg.Publish {
 		host.PortBindings = network.PortMap{port: {{HostIP: netip.AddrFrom4([4]byte{127, 0, 0, 1})}}}
@@ -99,7 +108,8 @@ func (p *Provider) options(f hearth.Function, image Image, id string) client.Con
 }
 
 // create creates a container, with the secrets that it may read.
-func (p *Provider) create(ctx context.Context, f hearth.Function, image Image, id string) (containerID string, err error) {
+func (p *Provider) create(ctx context.Context, f hearth.Function, image Image, id string) (containerID string,
+	err error) {
 	options := p.options(f, image, id)
 	made, err := p.api.ContainerCreate(ctx, options)
 	if err != nil {
@@ -125,9 +135,16 @@ func (p *Provider) grant(ctx context.Context, f hearth.Function, userName, conta
 	for _, name := range f.Secrets {
 		value, err := p.cfg.Secrets.Read(f.Namespace, name)
 		if err != nil {
-			return hearth.Errorf(hearth.Unavailable, "the secret %s cannot be read: it may have been removed", name)
+			return hearth.Errorf(hearth.Unavailable, "the secret %s cannot be read: it may have been removed",
+				name)
 		}
-		if err := w.WriteHeader(&tar.Header{Name: name, Mode: 0o400, Uid: owner.Uid, Gid: owner.Gid, Size: int64(len(value))}); err != nil {
+		if err := w.WriteHeader(&tar.Header{
+			Name: name,
+			Mode: 0o400,
+			Uid:  owner.Uid,
+			Gid:  owner.Gid,
+			Size: int64(len(value)),
+		}); err != nil {
 			return err
 		}
 		if _, err := w.Write(value); err != nil {
@@ -137,14 +154,16 @@ func (p *Provider) grant(ctx context.Context, f hearth.Function, userName, conta
 	if err := w.Close(); err != nil {
 		return err
 	}
-	_, err = p.api.CopyToContainer(ctx, containerID, client.CopyToContainerOptions{DestinationPath: secretsDir, Content: &archive})
+	_, err = p.api.CopyToContainer(ctx, containerID,
+		client.CopyToContainerOptions{DestinationPath: secretsDir, Content: &archive})
 	if err != nil {
 		return fmt.Errorf("copy secrets into the container: %w", err)
 	}
 	return nil
 }
 
-// ReceiveSecret implements hearth.SecretReceiver: the secret's file changes in the containers that may read it.
+// ReceiveSecret implements hearth.SecretReceiver: the secret's file changes in the containers that may read
+// it.
 func (p *Provider) ReceiveSecret(ctx context.Context, namespace, name string) error {
 	p.mu.Lock()
 	readers := map[*replica]string{} // and whom they run as
@@ -169,7 +188,8 @@ func (p *Provider) ReceiveSecret(ctx context.Context, namespace, name string) er
 func (p *Provider) userOf(ctx context.Context, name, containerID string) (*user.ExecUser, error) {
 	var files [2]io.Reader
 	for i, path := range [...]string{"/etc/passwd", "/etc/group"} {
-		found, err := p.api.CopyFromContainer(ctx, containerID, client.CopyFromContainerOptions{SourcePath: path})
+		found, err := p.api.CopyFromContainer(ctx, containerID,
+			client.CopyFromContainerOptions{SourcePath: path})
 		if errdefs.IsNotFound(err) {
 			continue
 		}
@@ -193,13 +213,16 @@ func (p *Provider) userOf(ctx context.Context, name, containerID string) (*user.
 // sweepEvery is the time between attempts to remove containers that could not be removed.
 const sweepEvery = 10 * time.Second
 
-// discard removes a container by its id or name, even if it runs. It may be gone already. If it cannot be removed now, sweep
-// tries again: when the engine is back, from time to time, when hearth stops, and when it starts again.
+// discard removes a container by its id or name, even if it runs. It may be gone already. If it cannot be
+// removed now, sweep tries again: when the engine is back, from time to time, when hearth stops, and when it
+// starts again.
 func (p *Provider) discard(ctx context.Context, container string) {
-	_, err := p.api.ContainerRemove(ctx, container, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+	_, err := p.api.ContainerRemove(ctx, container,
+		client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
 	for tries := 0; errdefs.IsConflict(err) && tries < 100; tries++ { // it is being removed
 		pause(ctx, 50*time.Millisecond)
-		_, err = p.api.ContainerRemove(ctx, container, client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
+		_, err = p.api.ContainerRemove(ctx, container,
+			client.ContainerRemoveOptions{Force: true, RemoveVolumes: true})
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -261,7 +284,8 @@ func (p *Provider) address(ctx context.Context, containerID string) (string, err
 			return "http://" + netip.AddrPortFrom(n.IPAddress, port.Num()).String(), nil
 		}
 	}
-	return "", fmt.Errorf("it has no address on the network %s: it exited at once: %s", p.cfg.Network, ending(c.Container.State, 0))
+	return "", fmt.Errorf("it has no address on the network %s: it exited at once: %s", p.cfg.Network,
+		ending(c.Container.State, 0))
 }
 
 // ending says how a container exited.
@@ -281,8 +305,8 @@ func ending(s *container.State, memory int64) string {
 	return fmt.Sprintf("it ended with exit code %d", s.ExitCode)
 }
 
-// readyPath returns the path of the readiness probe, and whether the function chose it. The default is one that both watchdogs of OpenFaaS
-// answer: the classic one would run the function for /_/ready.
+// readyPath returns the path of the readiness probe, and whether the function chose it. The default is one
+// that both watchdogs of OpenFaaS answer: the classic one would run the function for /_/ready.
 func readyPath(f hearth.Function) (path string, chosen bool) {
 	if p, ok := f.Readiness(); ok {
 		return p.Path, true

@@ -59,7 +59,9 @@ func watch(t *testing.T, change ...func(*docker.Config)) *watched {
 	t.Helper()
 	log := &logBuffer{}
 	w := &watched{t: t, log: log, at: map[string][]hearth.Replica{}}
-	w.rig = setup(t, append(change, func(c *docker.Config) { c.Log = slog.New(slog.NewTextHandler(log, nil)) })...)
+	w.rig = setup(t, append(change, func(c *docker.Config) {
+		c.Log = slog.New(slog.NewTextHandler(log, nil))
+	})...)
 	w.Provider.Watch(func(n hearth.Name, list []hearth.Replica) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -90,7 +92,9 @@ func (w *watched) replicas(name string) []hearth.Replica {
 
 func (w *watched) await(name string, condition func([]hearth.Replica) bool) []hearth.Replica {
 	w.t.Helper()
-	require.Eventually(w.t, func() bool { return condition(w.replicas(name)) }, patience, pollEvery, "%+v", w.replicas(name))
+	require.Eventually(w.t, func() bool {
+		return condition(w.replicas(name))
+	}, patience, pollEvery, "%+v", w.replicas(name))
 	return w.replicas(name)
 }
 
@@ -118,7 +122,8 @@ func TestContainerHasNoPrivileges(t *testing.T) {
 	t.Parallel()
 	w := watch(t)
 	w.apply(function(1, func(f *hearth.Function) {
-		f.Limits, f.Requests = &types.FunctionResources{Memory: "64Mi", CPU: "500m"}, &types.FunctionResources{Memory: "32Mi", CPU: "250m"}
+		f.Limits, f.Requests = &types.FunctionResources{Memory: "64Mi", CPU: "500m"},
+			&types.FunctionResources{Memory: "32Mi", CPU: "250m"}
 		f.ReadOnlyRootFilesystem, f.Secrets = true, []string{"one"}
 	}))
 	r := w.await("probe", ready(1))[0]
@@ -142,14 +147,16 @@ func TestContainerHasNoPrivileges(t *testing.T) {
 	require.True(t, host.ReadonlyRootfs)
 	require.Contains(t, w.ask(r, "write=/etc/x"), "read-only file system")
 	require.Equal(t, "written", w.ask(r, "write=/tmp/x"))
-	secret, err := w.api.ContainerStatPath(t.Context(), c.ID, client.ContainerStatPathOptions{Path: "/var/openfaas/secrets/one"})
+	secret, err := w.api.ContainerStatPath(t.Context(), c.ID,
+		client.ContainerStatPathOptions{Path: "/var/openfaas/secrets/one"})
 	require.NoError(t, err)
 	require.EqualValues(t, 0o400, secret.Stat.Mode.Perm())
 	require.Contains(t, w.ask(r, "write=/var/openfaas/secrets/one"), "denied", "it cannot change its secret")
 	require.NotContains(t, fmt.Sprint(c.Config.Env), w.Secrets["one"])
 
 	w.apply(function(1, func(f *hearth.Function) { f.Service = "plain" }))
-	plain, err := w.api.ContainerInspect(t.Context(), "hearth-"+w.await("plain", ready(1))[0].ID, client.ContainerInspectOptions{})
+	plain, err := w.api.ContainerInspect(t.Context(), "hearth-"+w.await("plain", ready(1))[0].ID,
+		client.ContainerInspectOptions{})
 	require.NoError(t, err)
 	require.EqualValues(t, 1<<30, plain.Container.HostConfig.Memory, "there is a limit without one too")
 }
@@ -162,7 +169,9 @@ func TestSecretReachesRunningContainers(t *testing.T) {
 	w.apply(function(0, granted, func(f *hearth.Function) { f.Service = "sleeper" }))
 	w.apply(function(1, func(f *hearth.Function) { f.Service = "other" }))
 	replicas, other := w.await("probe", ready(2)), w.await("other", ready(1))[0]
-	require.Eventually(t, func() bool { return slices.Contains(slices.Collect(maps.Values(w.ours(t))), "paused") }, patience, pollEvery)
+	require.Eventually(t, func() bool {
+		return slices.Contains(slices.Collect(maps.Values(w.ours(t))), "paused")
+	}, patience, pollEvery)
 	require.NoError(t, w.cfg.Secrets.Put("openfaas-fn", "one", []byte("new")))
 	require.NoError(t, w.Provider.(hearth.SecretReceiver).ReceiveSecret(t.Context(), "openfaas-fn", "one"))
 	w.apply(function(1, granted, func(f *hearth.Function) { f.Service = "sleeper" }))
@@ -195,7 +204,8 @@ func TestKilledContainerIsReplaced(t *testing.T) {
 	w.apply(function(1))
 	for range 2 { // the second time too, as it had got ready
 		r := w.await("probe", ready(1))[0]
-		_, err := w.api.ContainerKill(t.Context(), "hearth-"+r.ID, client.ContainerKillOptions{Signal: "KILL"})
+		_, err := w.api.ContainerKill(t.Context(), "hearth-"+r.ID,
+			client.ContainerKillOptions{Signal: "KILL"})
 		require.NoError(t, err)
 		w.await("probe", func(list []hearth.Replica) bool { return ready(1)(list) && list[0].ID != r.ID })
 	}
@@ -205,7 +215,8 @@ func TestKilledContainerIsReplaced(t *testing.T) {
 	w.await("probe", func(list []hearth.Replica) bool { return ready(1)(list) && list[0].ID != r.ID })
 }
 
-// TestWhatCannotBeRemovedIsLater: a file that nobody can delete keeps a container in the state "Removal In Progress".
+// TestWhatCannotBeRemovedIsLater: a file that nobody can delete keeps a container in the state "Removal In
+// Progress".
 func TestWhatCannotBeRemovedIsLater(t *testing.T) {
 	t.Parallel()
 	w := watch(t)
@@ -264,21 +275,27 @@ func TestImageThatWillNotStartSaysWhy(t *testing.T) {
 		"ready": {func(f *hearth.Function) {
 			f.Annotations = &map[string]string{"com.openfaas.ready.http.path": "/?status=503"}
 		}, "its ready check is answered with 503"},
-		"asleep": {func(f *hearth.Function) { f.Replicas, f.EnvVars["FAIL_START"] = 0, "no flour" }, "no flour"},
+		"asleep": {func(f *hearth.Function) {
+			f.Replicas, f.EnvVars["FAIL_START"] = 0, "no flour"
+		}, "no flour"},
 	} {
 		w.apply(function(1, func(f *hearth.Function) { f.Service = name }, test.change))
-		w.await(name, func(list []hearth.Replica) bool { return failing(list) && strings.Contains(list[0].Failing, test.want) })
+		w.await(name, func(list []hearth.Replica) bool {
+			return failing(list) && strings.Contains(list[0].Failing, test.want)
+		})
 	}
 	w.apply(function(1, func(f *hearth.Function) { f.Service, f.Revision = "listens", "r2" }))
 	w.await("listens", ready(1))
 }
 
-// TestWhatTheEngineWouldRefuseIsTheCallersFault: such a deployment is answered with 400 and the reason, whatever the pull policy.
+// TestWhatTheEngineWouldRefuseIsTheCallersFault: such a deployment is answered with 400 and the reason,
+// whatever the pull policy.
 func TestWhatTheEngineWouldRefuseIsTheCallersFault(t *testing.T) {
 	t.Parallel()
 	for _, policy := range []docker.PullPolicy{docker.PullNever, docker.PullIfNotPresent, docker.PullAlways} {
 		w := watch(t, func(c *docker.Config) { c.Pull = policy })
-		for _, ref := range []string{"Upper/Case:1", "two words", "a:b:c", "http://registry/image", "image@sha256:short", "-x", ""} {
+		for _, ref := range []string{"Upper/Case:1", "two words", "a:b:c", "http://registry/image",
+			"image@sha256:short", "-x", ""} {
 			err := w.Provider.Apply(t.Context(), function(1, func(f *hearth.Function) { f.Image = ref }))
 			require.Equal(t, hearth.Invalid, hearth.CodeOf(err), "%s: %q: %v", policy, ref, err)
 			require.ErrorContains(t, err, "is not an image reference")
@@ -290,22 +307,28 @@ func TestWhatTheEngineWouldRefuseIsTheCallersFault(t *testing.T) {
 	w.await("probe", ready(1)) // more CPUs than there are is no limit
 }
 
-// TestImageEndsAsStockPlatformsWantIt runs a function's image as faasd does, which sets nothing: after SIGTERM an idle one is gone
-// within 5 s, and a call under way gets its answer.
+// TestImageEndsAsStockPlatformsWantIt runs a function's image as faasd does, which sets nothing: after
+// SIGTERM an idle one is gone within 5 s, and a call under way gets its answer.
 func TestImageEndsAsStockPlatformsWantIt(t *testing.T) {
 	t.Parallel()
 	api := engine(t)
 	giveImage(t)
-	network, err := api.NetworkCreate(t.Context(), "hearth-stock-"+strings.ToLower(rand.Text()[:8]), client.NetworkCreateOptions{Driver: "bridge"})
+	network, err := api.NetworkCreate(t.Context(), "hearth-stock-"+strings.ToLower(rand.Text()[:8]),
+		client.NetworkCreateOptions{Driver: "bridge"})
 	require.NoError(t, err)
-	t.Cleanup(func() { _, _ = api.NetworkRemove(context.Background(), network.ID, client.NetworkRemoveOptions{}) })
+	t.Cleanup(func() {
+		_, _ = api.NetworkRemove(context.Background(), network.ID, client.NetworkRemoveOptions{})
+	})
 	start := func() (id, url string) {
 		made, err := api.ContainerCreate(t.Context(), client.ContainerCreateOptions{
-			Config:     &container.Config{Image: probeImage, Env: []string{"exec_timeout=60s", "read_timeout=60s", "write_timeout=60s", "max_inflight=1"}},
-			HostConfig: &container.HostConfig{NetworkMode: container.NetworkMode(network.ID), Tmpfs: map[string]string{"/tmp": ""}}})
+			Config: &container.Config{Image: probeImage,
+				Env: []string{"exec_timeout=60s", "read_timeout=60s", "write_timeout=60s", "max_inflight=1"}},
+			HostConfig: &container.HostConfig{NetworkMode: container.NetworkMode(network.ID),
+				Tmpfs: map[string]string{"/tmp": ""}}})
 		require.NoError(t, err)
 		t.Cleanup(func() {
-			_, _ = api.ContainerRemove(context.Background(), made.ID, client.ContainerRemoveOptions{Force: true})
+			_, _ = api.ContainerRemove(context.Background(), made.ID,
+				client.ContainerRemoveOptions{Force: true})
 		})
 		_, err = api.ContainerStart(t.Context(), made.ID, client.ContainerStartOptions{})
 		require.NoError(t, err)
@@ -337,7 +360,9 @@ func TestImageEndsAsStockPlatformsWantIt(t *testing.T) {
 	busy, url := start()
 	answered := make(chan int, 1)
 	go func() { answered <- get(url + "?sleep=4s") }()
-	require.Eventually(t, func() bool { return get(url+"_/ready") == http.StatusTooManyRequests }, patience, pollEvery, "the call is there")
+	require.Eventually(t, func() bool {
+		return get(url+"_/ready") == http.StatusTooManyRequests
+	}, patience, pollEvery, "the call is there")
 	_, code = end(busy)
 	require.Zero(t, code)
 	require.Equal(t, http.StatusOK, <-answered)
@@ -385,8 +410,11 @@ func TestEngineRestart(t *testing.T) {
 	w.apply(function(2))
 	w.apply(function(0, func(f *hearth.Function) { f.Service = "sleeper" }))
 	w.await("probe", ready(2))
-	// An engine that is ended in the middle of making a container leaves a mount, and cannot remove that container any more.
-	require.Eventually(t, func() bool { return slices.Contains(slices.Collect(maps.Values(w.ours(t))), "paused") }, patience, pollEvery)
+	// An engine that is ended in the middle of making a container leaves a mount, and cannot remove that
+	// container any more.
+	require.Eventually(t, func() bool {
+		return slices.Contains(slices.Collect(maps.Values(w.ours(t))), "paused")
+	}, patience, pollEvery)
 	pidOf := func() int {
 		text, _ := os.ReadFile(os.Getenv("HEARTH_TEST_ENGINE"))
 		pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
@@ -411,5 +439,7 @@ func TestEngineRestart(t *testing.T) {
 	}
 	w.apply(function(1, func(f *hearth.Function) { f.Service = "sleeper" }))
 	require.Empty(t, w.ask(w.await("sleeper", ready(1))[0], ""))
-	require.Eventually(t, func() bool { return len(w.ours(t)) == 3 }, patience, pollEvery, "no container is left of before")
+	require.Eventually(t, func() bool {
+		return len(w.ours(t)) == 3
+	}, patience, pollEvery, "no container is left of before")
 }

@@ -70,8 +70,15 @@ func newConfig(t *testing.T) (docker.Config, map[string]string) {
 		require.NoError(t, store.Put("openfaas-fn", name, []byte(values[name])))
 	}
 	instance := strings.ToLower(rand.Text()[:8])
-	return docker.Config{Instance: instance, Secrets: store, Logs: &logs.Dir{Path: filepath.Join(state, "logs")}, Log: slog.New(slog.DiscardHandler), Network: "hearth-" + instance,
-		Pull: docker.PullNever}, values
+	return docker.Config{
+		Instance: instance,
+		Secrets:  store,
+		Logs: &logs.Dir{Path: filepath.Join(state,
+			"logs")},
+		Log:     slog.New(slog.DiscardHandler),
+		Network: "hearth-" + instance,
+		Pull:    docker.PullNever,
+	}, values
 }
 
 func setup(t *testing.T, change ...func(*docker.Config)) rig {
@@ -128,7 +135,8 @@ func TestConformance(t *testing.T) {
 
 func function(replicas int, change ...func(*hearth.Function)) hearth.Function {
 	f := hearth.Function{Replicas: replicas, Revision: "r", DeployedAt: time.Now().UTC()}
-	f.Service, f.Namespace, f.Image, f.EnvVars = "probe", "openfaas-fn", probeImage, map[string]string{"write_timeout": "1s"}
+	f.Service, f.Namespace, f.Image, f.EnvVars = "probe", "openfaas-fn", probeImage,
+		map[string]string{"write_timeout": "1s"}
 	for _, c := range change {
 		c(&f)
 	}

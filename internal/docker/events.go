@@ -9,7 +9,8 @@ import (
 	"github.com/moby/moby/client"
 )
 
-// events tells when containers exit, over one connection for all of them. After the engine was unavailable, it finds out which exited.
+// events tells when containers exit, over one connection for all of them. After the engine was unavailable,
+// it finds out which exited.
 type events struct {
 	api    *client.Client
 	filter string
@@ -25,12 +26,22 @@ type events struct {
 
 func newEvents(api *client.Client, filter string, back func(context.Context), log *slog.Logger) *events {
 	ctx, stop := context.WithCancel(context.Background())
-	e := &events{api: api, filter: filter, back: back, log: log, stop: stop, done: make(chan struct{}), alive: map[string]chan struct{}{}, listening: make(chan struct{})}
+	e := &events{
+		api:       api,
+		filter:    filter,
+		back:      back,
+		log:       log,
+		stop:      stop,
+		done:      make(chan struct{}),
+		alive:     map[string]chan struct{}{},
+		listening: make(chan struct{}),
+	}
 	go e.run(ctx)
 	return e
 }
 
-// watch returns a channel that is closed when a container exits. It must be called before the container is started.
+// watch returns a channel that is closed when a container exits. It must be called before the container is
+// started.
 func (e *events) watch(containerID string) <-chan struct{} {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -39,8 +50,8 @@ func (e *events) watch(containerID string) <-chan struct{} {
 	return ended
 }
 
-// synced waits until all exits so far are known. Only then may a container be started: it can get the address of one that exited, and calls
-// would go to the wrong container.
+// synced waits until all exits so far are known. Only then may a container be started: it can get the address
+// of one that exited, and calls would go to the wrong container.
 func (e *events) synced(ctx context.Context) {
 	e.mu.Lock()
 	listening := e.listening
@@ -97,7 +108,8 @@ func (e *events) follow(ctx context.Context, since string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	stream := e.api.Events(ctx, client.EventsListOptions{Since: since,
-		Filters: make(client.Filters).Add("type", "container").Add("event", "die", "destroy").Add("label", e.filter)})
+		Filters: make(client.Filters).Add("type", "container").Add("event", "die", "destroy").Add("label",
+			e.filter)})
 	for {
 		select {
 		case m := <-stream.Messages:
@@ -108,7 +120,8 @@ func (e *events) follow(ctx context.Context, since string) error {
 	}
 }
 
-// look finds the containers that exited while no events came. One that is created and not started has not exited.
+// look finds the containers that exited while no events came. One that is created and not started has not
+// exited.
 func (e *events) look(ctx context.Context) error {
 	e.mu.Lock()
 	known := make([]string, 0, len(e.alive))
@@ -116,7 +129,8 @@ func (e *events) look(ctx context.Context) error {
 		known = append(known, id)
 	}
 	e.mu.Unlock()
-	list, err := e.api.ContainerList(ctx, client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("label", e.filter)})
+	list, err := e.api.ContainerList(ctx,
+		client.ContainerListOptions{All: true, Filters: make(client.Filters).Add("label", e.filter)})
 	if err != nil {
 		return err
 	}

@@ -17,7 +17,12 @@ func (r *replica) follow(ctx context.Context, containerID string, fresh bool, di
 		tail = "all"
 	}
 	for ctx.Err() == nil {
-		stream, err := r.p.api.ContainerLogs(ctx, containerID, client.ContainerLogsOptions{ShowStdout: true, ShowStderr: true, Follow: true, Tail: tail})
+		stream, err := r.p.api.ContainerLogs(ctx, containerID, client.ContainerLogsOptions{
+			ShowStdout: true,
+			ShowStderr: true,
+			Follow:     true,
+			Tail:       tail,
+		})
 		if err == nil {
 			r.copyOutput(stream)
 			_ = stream.Close()

@@ -77,8 +77,9 @@ type pull struct {
 	err   error
 }
 
-// find finds an image by the pull policy. fresh is true for a deployment and false for a restart. It returns an error of code Invalid if
-// there is no such image, and Unavailable if its registry does not answer. If ctx ends first, it returns the cause, and the pull goes on.
+// find finds an image by the pull policy. fresh is true for a deployment and false for a restart. It returns
+// an error of code Invalid if there is no such image, and Unavailable if its registry does not answer. If ctx
+// ends first, it returns the cause, and the pull goes on.
 func (i *Images) find(ctx context.Context, ref string, fresh bool) (Image, error) {
 	if _, err := reference.ParseAnyReference(ref); err != nil {
 		return Image{}, noName(ref, err)
@@ -90,7 +91,8 @@ func (i *Images) find(ctx context.Context, ref string, fresh bool) (Image, error
 		}
 	}
 	if i.policy == PullNever {
-		return Image{}, hearth.Errorf(hearth.Invalid, "the Docker engine has no image %s, and the pull policy is never: build it on this machine", ref)
+		return Image{}, hearth.Errorf(hearth.Invalid,
+			"the Docker engine has no image %s, and the pull policy is never: build it on this machine", ref)
 	}
 	i.mu.Lock()
 	p := i.pulling[ref]
@@ -136,7 +138,8 @@ func (i *Images) inspect(ctx context.Context, ref string) (Image, error) {
 }
 
 func noName(ref string, err error) error {
-	return hearth.Errorf(hearth.Invalid, "%.200q is not an image reference, such as registry.example.com/you/oven:1.0: %v", ref, err)
+	return hearth.Errorf(hearth.Invalid,
+		"%.200q is not an image reference, such as registry.example.com/you/oven:1.0: %v", ref, err)
 }
 
 // pull pulls an image, with the credentials that docker login has stored for its registry.
@@ -150,11 +153,13 @@ func (i *Images) pull(ref string) (Image, error) {
 	domain := reference.Domain(named)
 	auth, err := credentials(domain)
 	if err != nil {
-		return Image{}, hearth.Errorf(hearth.Unavailable, "the credentials for %s cannot be read from the Docker config: %v", domain, err)
+		return Image{}, hearth.Errorf(hearth.Unavailable,
+			"the credentials for %s cannot be read from the Docker config: %v", domain, err)
 	}
 	began := time.Now()
 	i.log.Info("fetches an image", "image", ref)
-	stream, err := i.api.ImagePull(ctx, reference.TagNameOnly(named).String(), client.ImagePullOptions{RegistryAuth: auth})
+	stream, err := i.api.ImagePull(ctx, reference.TagNameOnly(named).String(),
+		client.ImagePullOptions{RegistryAuth: auth})
 	if err == nil {
 		err = stream.Wait(ctx)
 		_ = stream.Close()
@@ -166,24 +171,28 @@ func (i *Images) pull(ref string) (Image, error) {
 	case away(err):
 		return Image{}, hearth.Errorf(hearth.Unavailable, "the Docker engine does not answer: %v", err)
 	case isMissing(err):
-		return Image{}, hearth.Errorf(hearth.Invalid, "the image %s does not exist, or its registry wants other credentials (run docker login %s on the machine of hearth): %v", ref, domain, err)
+		return Image{}, hearth.Errorf(hearth.Invalid,
+			"the image %s does not exist, or its registry wants other credentials (run docker login %s on "+
+				"the machine of hearth): %v", ref, domain, err)
 	}
 	return Image{}, hearth.Errorf(hearth.Unavailable, "the image %s could not be pulled: %v", ref, err)
 }
 
-// isMissing reports whether a registry says that the image does not exist or needs other credentials. During a pull the engine tells that
-// only in the text of the error.
+// isMissing reports whether a registry says that the image does not exist or needs other credentials. During
+// a pull the engine tells that only in the text of the error.
 func isMissing(err error) bool {
-	if errdefs.IsNotFound(err) || errdefs.IsUnauthorized(err) || errdefs.IsPermissionDenied(err) || errdefs.IsInvalidArgument(err) {
+	if errdefs.IsNotFound(err) || errdefs.IsUnauthorized(err) || errdefs.IsPermissionDenied(err) ||
+		errdefs.IsInvalidArgument(err) {
 		return true
 	}
 	text := strings.ToLower(err.Error())
-	return slices.ContainsFunc([]string{"not found", "manifest unknown", "unauthorized", "authentication required", "no basic auth credentials", "access denied", "no matching manifest"},
+	return slices.ContainsFunc([]string{"not found", "manifest unknown", "unauthorized",
+		"authentication required", "no basic auth credentials", "access denied", "no matching manifest"},
 		func(s string) bool { return strings.Contains(text, s) })
 }
 
-// credentials returns the credentials for a registry from the Docker config, in the engine's form, or "". The file is read each time, so
-// that a docker login counts at once.
+// credentials returns the credentials for a registry from the Docker config, in the engine's form, or "". The
+// file is read each time, so that a docker login counts at once.
 func credentials(domain string) (string, error) {
 	if domain == "docker.io" {
 		domain = "https://index.docker.io/v1/"
@@ -202,6 +211,12 @@ func credentials(domain string) (string, error) {
 	if auth.Username == "" && auth.IdentityToken == "" && auth.RegistryToken == "" && auth.Auth == "" {
 		return "", nil
 	}
-	return authconfig.Encode(registry.AuthConfig{Username: auth.Username, Password: auth.Password, Auth: auth.Auth,
-		ServerAddress: auth.ServerAddress, IdentityToken: auth.IdentityToken, RegistryToken: auth.RegistryToken})
+	return authconfig.Encode(registry.AuthConfig{
+		Username:      auth.Username,
+		Password:      auth.Password,
+		Auth:          auth.Auth,
+		ServerAddress: auth.ServerAddress,
+		IdentityToken: auth.IdentityToken,
+		RegistryToken: auth.RegistryToken,
+	})
 }

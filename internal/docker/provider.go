@@ -33,17 +33,18 @@ type Config struct {
 
 	// Network is the network of the containers. It is created if it does not exist. Defaults to "hearth".
 	Network string
-	// Publish gives each container a port of this machine's loopback, for engines whose networks cannot be reached from here, such as
-	// those in a virtual machine.
+	// Publish gives each container a port of this machine's loopback, for engines whose networks cannot be
+	// reached from here, such as those in a virtual machine.
 	Publish bool
 	// Pull says when an image is pulled from its registry. Defaults to PullIfNotPresent.
 	Pull PullPolicy
-	// PullWait is how long a deployment waits for its image. Then it is accepted, and the pull goes on. faas-cli gives up after 60 s.
-	// Defaults to 45 s.
+	// PullWait is how long a deployment waits for its image. Then it is accepted, and the pull goes on.
+	// faas-cli gives up after 60 s. Defaults to 45 s.
 	PullWait time.Duration
 	// Asleep says which standby replica a function at zero has. Defaults to Frozen.
 	Asleep Asleep
-	// ReadyWithin is how long a container may take to get ready before its replica is failing. Defaults to 1 minute.
+	// ReadyWithin is how long a container may take to get ready before its replica is failing. Defaults to 1
+	// minute.
 	ReadyWithin time.Duration
 }
 
@@ -51,7 +52,8 @@ type Config struct {
 type Asleep string
 
 const (
-	Frozen   Asleep = "frozen"   // a paused container: it thaws in milliseconds, and keeps the memory of its start
+	// A paused container: it thaws in milliseconds, and keeps the memory of its start.
+	Frozen   Asleep = "frozen"
 	Prepared Asleep = "prepared" // a container that is created and not started: it takes no memory
 	Nothing  Asleep = "nothing"  // none: the first call creates a container
 )
@@ -61,12 +63,14 @@ func (c Config) Validate() error {
 	switch c.Asleep {
 	case "", Frozen, Prepared, Nothing:
 	default:
-		return hearth.Errorf(hearth.Invalid, "the standby replica is %q, want frozen, prepared or nothing", c.Asleep)
+		return hearth.Errorf(hearth.Invalid, "the standby replica is %q, want frozen, prepared or nothing",
+			c.Asleep)
 	}
 	switch c.Pull {
 	case "", PullAlways, PullIfNotPresent, PullNever:
 	default:
-		return hearth.Errorf(hearth.Invalid, "the pull policy is %q, want always, if-not-present or never", c.Pull)
+		return hearth.Errorf(hearth.Invalid, "the pull policy is %q, want always, if-not-present or never",
+			c.Pull)
 	}
 	return nil
 }
@@ -98,19 +102,26 @@ var (
 	_ hearth.SecretReceiver = (*Provider)(nil)
 )
 
-// New connects to the engine that the environment names (DOCKER_HOST, as for docker), and finds the containers of an earlier run. Apply
-// adopts those that it can use; Settle removes the others.
+// New connects to the engine that the environment names (DOCKER_HOST, as for docker), and finds the
+// containers of an earlier run. Apply adopts those that it can use; Settle removes the others.
 func New(ctx context.Context, cfg Config) (*Provider, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	cfg.Network, cfg.Pull, cfg.Asleep = cmp.Or(cfg.Network, "hearth"), cmp.Or(cfg.Pull, PullIfNotPresent), cmp.Or(cfg.Asleep, Frozen)
+	cfg.Network, cfg.Pull, cfg.Asleep = cmp.Or(cfg.Network, "hearth"), cmp.Or(cfg.Pull, PullIfNotPresent),
+		cmp.Or(cfg.Asleep, Frozen)
 	cfg.PullWait, cfg.ReadyWithin = cmp.Or(cfg.PullWait, 45*time.Second), cmp.Or(cfg.ReadyWithin, time.Minute)
 	api, err := connect(ctx)
 	if err != nil {
 		return nil, err
 	}
-	p := &Provider{cfg: cfg, api: api, began: time.Now().UTC(), left: map[string]bool{}, alive: map[*replica]bool{}}
+	p := &Provider{
+		cfg:   cfg,
+		api:   api,
+		began: time.Now().UTC(),
+		left:  map[string]bool{},
+		alive: map[*replica]bool{},
+	}
 	info, err := api.Info(ctx, client.InfoOptions{})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("ask the Docker engine about itself: %w", err), api.Close())
@@ -144,14 +155,16 @@ func connect(ctx context.Context) (*client.Client, error) {
 	defer cancel()
 	if _, err := api.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true}); err != nil {
 		_ = api.Close()
-		return nil, hearth.Errorf(hearth.Unavailable, "the Docker engine at %s does not answer: is it running, and may this user use it (group docker)? %w", api.DaemonHost(), err)
+		return nil, hearth.Errorf(hearth.Unavailable,
+			"the Docker engine at %s does not answer: is it running, and may this user use it (group "+
+				"docker)? %w", api.DaemonHost(), err)
 	}
 	return api, nil
 }
 
-// ownConnection gives each request a connection of its own. An engine that stops closes its listener first, then ends its containers, and
-// serves open connections until the end. A container that is started over one of these is killed while it is created, and its mount is
-// never removed.
+// ownConnection gives each request a connection of its own. An engine that stops closes its listener first,
+// then ends its containers, and serves open connections until the end. A container that is started over one
+// of these is killed while it is created, and its mount is never removed.
 func ownConnection(r *http.Request) error {
 	r.Close = true
 	return nil
@@ -162,8 +175,16 @@ func (p *Provider) Info() (provider, orchestration string) { return "hearth", "d
 
 // Capabilities implements hearth.Provider.
 func (p *Provider) Capabilities() hearth.Capabilities {
-	return hearth.Capabilities{Runs: "containers", Memory: "the container engine", CPU: "the container engine", Requests: true,
-		Command: true, ReadOnlyRoot: true, Cores: p.cpus, Overrides: map[string]string{"secret_mount_path": secretsDir}}
+	return hearth.Capabilities{
+		Runs:         "containers",
+		Memory:       "the container engine",
+		CPU:          "the container engine",
+		Requests:     true,
+		Command:      true,
+		ReadOnlyRoot: true,
+		Cores:        p.cpus,
+		Overrides:    map[string]string{"secret_mount_path": secretsDir},
+	}
 }
 
 // Apply implements hearth.Provider.
@@ -184,7 +205,8 @@ func (p *Provider) Apply(ctx context.Context, f hearth.Function) error {
 
 // resolve finds a function's image. It does not wait for a long pull.
 func (p *Provider) resolve(ctx context.Context, f hearth.Function) (Image, error) {
-	fresh := f.DeployedAt.After(p.began) // else it was deployed before a restart, and the image that we have is right
+	// Else it was deployed before a restart, and the image that we have is right.
+	fresh := f.DeployedAt.After(p.began)
 	ctx, cancel := context.WithTimeoutCause(ctx, p.cfg.PullWait, errTooLong)
 	defer cancel()
 	image, err := p.images.find(ctx, f.Image, fresh)
@@ -195,17 +217,29 @@ func (p *Provider) resolve(ctx context.Context, f hearth.Function) (Image, error
 }
 
 // start starts a replica.
-func (p *Provider) start(f hearth.Function, image Image, number int, asleep bool, changed func()) (replicaset.Replica, error) {
+func (p *Provider) start(f hearth.Function, image Image, number int, asleep bool,
+	changed func()) (replicaset.Replica, error) {
 	r := p.newReplica(f, image, number, asleep, changed)
 	go r.live(nil)
 	return r, nil
 }
 
-func (p *Provider) newReplica(f hearth.Function, image Image, number int, asleep bool, changed func()) *replica {
+func (p *Provider) newReplica(f hearth.Function, image Image, number int, asleep bool,
+	changed func()) *replica {
 	name := f.Name().String()
-	r := &replica{p: p, spec: f, image: image, number: number, changed: changed, log: p.cfg.Logs.File(name), slog: p.cfg.Log.With("function", name),
-		woken: make(chan struct{}), done: make(chan struct{}), calls: &hearth.Calls{},
-		said: crash.NewReader(f.Service, "")}
+	r := &replica{
+		p:       p,
+		spec:    f,
+		image:   image,
+		number:  number,
+		changed: changed,
+		log:     p.cfg.Logs.File(name),
+		slog:    p.cfg.Log.With("function", name),
+		woken:   make(chan struct{}),
+		done:    make(chan struct{}),
+		calls:   &hearth.Calls{},
+		said:    crash.NewReader(f.Service, ""),
+	}
 	r.id = r.newID()
 	if !asleep {
 		close(r.woken)
@@ -232,7 +266,8 @@ func (p *Provider) Close(ctx context.Context) error {
 	p.Settle(context.WithoutCancel(ctx))
 	if p.network != "" {
 		// It stays if others use it.
-		if _, e := p.api.NetworkRemove(context.WithoutCancel(ctx), p.network, client.NetworkRemoveOptions{}); e != nil && !errdefs.IsNotFound(e) {
+		if _, e := p.api.NetworkRemove(context.WithoutCancel(ctx), p.network,
+			client.NetworkRemoveOptions{}); e != nil && !errdefs.IsNotFound(e) {
 			p.cfg.Log.Info("left the network to others", "network", p.cfg.Network, "reason", e)
 		}
 	}
@@ -253,7 +288,9 @@ func (p *Provider) ensureNetwork(ctx context.Context) error {
 	if !errdefs.IsNotFound(err) {
 		return fmt.Errorf("find network %s: %w", p.cfg.Network, err)
 	}
-	made, err := p.api.NetworkCreate(ctx, p.cfg.Network, client.NetworkCreateOptions{Driver: "bridge", Labels: map[string]string{labelInstance: p.cfg.Instance}})
+	made, err := p.api.NetworkCreate(ctx, p.cfg.Network,
+		client.NetworkCreateOptions{Driver: "bridge",
+			Labels: map[string]string{labelInstance: p.cfg.Instance}})
 	if err != nil {
 		return fmt.Errorf("create network %s: %w", p.cfg.Network, err)
 	}

@@ -39,12 +39,14 @@ func startRegistry(t *testing.T, api *client.Client) *privateRegistry {
 	dir := t.TempDir()
 	hash, err := bcrypt.GenerateFromPassword([]byte(registryPassword), bcrypt.MinCost)
 	require.NoError(t, err)
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "htpasswd"), fmt.Appendf(nil, "%s:%s\n", registryUser, hash), 0o600))
+	require.NoError(t,
+		os.WriteFile(filepath.Join(dir, "htpasswd"), fmt.Appendf(nil, "%s:%s\n", registryUser, hash), 0o600))
 	free, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	address := free.Addr().String()
 	require.NoError(t, free.Close())
-	config := fmt.Sprintf("version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: %s/data\nhttp:\n  addr: %s\nauth:\n  htpasswd:\n    realm: test\n    path: %s/htpasswd\n", dir, address, dir)
+	config := fmt.Sprintf("version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: %s/data\nhttp:\n  "+
+		"addr: %s\nauth:\n  htpasswd:\n    realm: test\n    path: %s/htpasswd\n", dir, address, dir)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "config.yml"), []byte(config), 0o600))
 	cmd := exec.Command(path, "serve", filepath.Join(dir, "config.yml"))
 	require.NoError(t, cmd.Start())
@@ -65,7 +67,11 @@ func (r *privateRegistry) push(from, name string) string {
 	ref := r.address + "/" + name
 	_, err := r.api.ImageTag(r.t.Context(), client.ImageTagOptions{Source: from, Target: ref})
 	require.NoError(r.t, err)
-	auth, err := authconfig.Encode(registry.AuthConfig{Username: registryUser, Password: registryPassword, ServerAddress: r.address})
+	auth, err := authconfig.Encode(registry.AuthConfig{
+		Username:      registryUser,
+		Password:      registryPassword,
+		ServerAddress: r.address,
+	})
 	require.NoError(r.t, err)
 	pushed, err := r.api.ImagePush(r.t.Context(), ref, client.ImagePushOptions{RegistryAuth: auth})
 	require.NoError(r.t, err)
@@ -79,7 +85,9 @@ func (r *privateRegistry) push(from, name string) string {
 func (r *privateRegistry) login(password string) {
 	r.t.Helper()
 	auth := base64.StdEncoding.EncodeToString([]byte(registryUser + ":" + password))
-	text, err := json.Marshal(map[string]any{"auths": map[string]any{r.address: map[string]string{"auth": auth}}})
+	text, err := json.Marshal(
+		map[string]any{"auths": map[string]any{r.address: map[string]string{"auth": auth}}},
+	)
 	require.NoError(r.t, err)
 	require.NoError(r.t, os.WriteFile(filepath.Join(os.Getenv("DOCKER_CONFIG"), "config.json"), text, 0o600))
 }
@@ -90,7 +98,9 @@ func TestPrivateRegistry(t *testing.T) {
 	w := watch(t, func(c *docker.Config) { c.Pull = docker.PullIfNotPresent })
 	r := startRegistry(t, api)
 	ref := r.push(probeImage, "probe:1")
-	from := func(ref string) hearth.Function { return function(1, func(f *hearth.Function) { f.Image = ref }) }
+	from := func(ref string) hearth.Function {
+		return function(1, func(f *hearth.Function) { f.Image = ref })
+	}
 
 	for _, wrong := range []func(){func() {}, func() { r.login("nutmeg") }} {
 		wrong()
@@ -99,7 +109,8 @@ func TestPrivateRegistry(t *testing.T) {
 		require.ErrorContains(t, err, "docker login "+r.address)
 		require.NotContains(t, err.Error(), "nutmeg")
 	}
-	require.NoError(t, os.WriteFile(filepath.Join(os.Getenv("DOCKER_CONFIG"), "config.json"), []byte("{"), 0o600))
+	require.NoError(t,
+		os.WriteFile(filepath.Join(os.Getenv("DOCKER_CONFIG"), "config.json"), []byte("{"), 0o600))
 	err := w.Provider.Apply(t.Context(), from(ref))
 	require.Equal(t, hearth.Unavailable, hearth.CodeOf(err), err)
 	require.ErrorContains(t, err, "cannot be read from the Docker config")
@@ -137,7 +148,9 @@ func TestPullPolicies(t *testing.T) {
 	always.apply(spec)
 	require.Equal(t, first, always.replicas("probe")[0], "only a deployment asks the registry")
 	always.apply(deploy())
-	list := always.await("probe", func(list []hearth.Replica) bool { return len(list) == 2 && list[0].Failing+list[1].Failing != "" })
+	list := always.await("probe", func(list []hearth.Replica) bool {
+		return len(list) == 2 && list[0].Failing+list[1].Failing != ""
+	})
 	require.Contains(t, list, first, "what runs goes on, as the other cannot start")
 
 	patient := watch(t, func(c *docker.Config) { c.Pull, c.PullWait = docker.PullAlways, time.Nanosecond })

@@ -64,8 +64,19 @@ type replica struct {
 func (r *replica) State() hearth.Replica {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return hearth.Replica{ID: r.id, Revision: r.spec.Revision, Address: r.address, Started: r.started,
-		Accepting: r.accepting, Ready: r.ready, Failing: r.failing, Proven: r.proven, Restarts: r.restarts, LastExit: r.lastExit, Calls: r.calls}
+	return hearth.Replica{
+		ID:        r.id,
+		Revision:  r.spec.Revision,
+		Address:   r.address,
+		Started:   r.started,
+		Accepting: r.accepting,
+		Ready:     r.ready,
+		Failing:   r.failing,
+		Proven:    r.proven,
+		Restarts:  r.restarts,
+		LastExit:  r.lastExit,
+		Calls:     r.calls,
+	}
 }
 
 func (r *replica) Wake() {
@@ -146,7 +157,8 @@ func (r *replica) live(adopted *found) {
 	}
 }
 
-// once creates a container, and attends to it until it exits. It returns whether the container got ready, and why it exited.
+// once creates a container, and attends to it until it exits. It returns whether the container got ready, and
+// why it exited.
 func (r *replica) once() (wasReady bool, err error) {
 	if r.image.ID == "" { // it is still being pulled
 		image, err := r.p.images.find(r.ctx, r.spec.Image, true)
@@ -229,8 +241,10 @@ func (r *replica) attend(containerID string, adopted *found) (wasReady bool, err
 	return wasReady, err
 }
 
-// serve attends to a running container. It returns nil if the container was to end and has, else the reason why it exited by itself.
-func (r *replica) serve(containerID, address string, adopted *found, died <-chan struct{}) (wasReady bool, err error) {
+// serve attends to a running container. It returns nil if the container was to end and has, else the reason
+// why it exited by itself.
+func (r *replica) serve(containerID, address string, adopted *found, died <-chan struct{}) (wasReady bool,
+	err error) {
 	alive, end := context.WithCancel(r.ctx)
 	defer end()
 	go func() {
@@ -267,15 +281,17 @@ func (r *replica) serve(containerID, address string, adopted *found, died <-chan
 		r.changed()
 		return wasReady, errors.New(sick) // and its container is removed
 	case r.ctx.Err() != nil:
-		idle := adopted == nil && !r.State().Ready // it never had a call, and a process that has just started may ignore SIGTERM
-		r.down()                                   // who ended it tells the router
+		// It never had a call, and a process that has just started may ignore SIGTERM.
+		idle := adopted == nil && !r.State().Ready
+		r.down() // who ended it tells the router
 		grace := 1
 		if !idle {
 			grace += int((r.spec.DrainTime() + time.Second) / time.Second)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(grace+10)*time.Second)
 		defer cancel()
-		if _, err := r.p.api.ContainerStop(ctx, containerID, client.ContainerStopOptions{Timeout: &grace}); err != nil && !errdefs.IsNotFound(err) {
+		if _, err := r.p.api.ContainerStop(ctx, containerID,
+			client.ContainerStopOptions{Timeout: &grace}); err != nil && !errdefs.IsNotFound(err) {
 			r.slog.Warn("could not stop replica", "replica", r.State().ID, "error", err)
 		}
 		return true, nil
@@ -290,8 +306,8 @@ func (r *replica) serve(containerID, address string, adopted *found, died <-chan
 	case err != nil:
 		return wasReady, err
 	}
-	// The engine may have stopped it because the engine itself is stopping: a container that is removed or started now could be killed
-	// while that happens. See also ownConnection.
+	// The engine may have stopped it because the engine itself is stopping: a container that is removed or
+	// started now could be killed while that happens. See also ownConnection.
 	if s := c.Container.State; s.ExitCode == 0 || s.ExitCode == 128+int(syscall.SIGTERM) {
 		pause(r.ctx, stoppedPause)
 		r.p.events.synced(r.ctx)
@@ -352,10 +368,12 @@ func (r *replica) thaw(alive context.Context, containerID string) error {
 	return nil
 }
 
-// awaitReady probes a container until it is ready. A container that takes too long makes its replica failing, and is still probed.
+// awaitReady probes a container until it is ready. A container that takes too long makes its replica failing,
+// and is still probed.
 func (r *replica) awaitReady(alive context.Context, address string) {
 	path, chosen := readyPath(r.spec)
-	// A packet that is lost while the container's network starts would be sent again after a second. A new attempt is sooner.
+	// A packet that is lost while the container's network starts would be sent again after a second. A new
+	// attempt is sooner.
 	dialer := &net.Dialer{Timeout: 250 * time.Millisecond}
 	httpClient := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true,
 		DialContext: func(_ context.Context, network, address string) (net.Conn, error) {
@@ -391,7 +409,10 @@ func ask(ctx context.Context, c *http.Client, url string, chosen bool) string {
 	defer func() { _ = res.Body.Close() }()
 	_, _ = io.CopyN(io.Discard, res.Body, 4096)
 	switch {
-	case res.StatusCode < http.StatusBadRequest && chosen, res.StatusCode < 300, res.StatusCode == http.StatusTooManyRequests: // busy is ready
+	case chosen && res.StatusCode < http.StatusBadRequest,
+		res.StatusCode < 300,
+		res.StatusCode == http.StatusTooManyRequests:
+		// Busy is ready.
 		return ""
 	case !chosen && (res.StatusCode == http.StatusNotFound || res.StatusCode == http.StatusMethodNotAllowed):
 		return "" // it serves HTTP without a watchdog

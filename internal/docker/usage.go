@@ -13,18 +13,20 @@ import (
 
 // Usage implements hearth.Provider.
 func (p *Provider) Usage(ctx context.Context, n hearth.Name) (hearth.Usage, error) {
-	return replicaset.Measure(ctx, p.Of(n), func(r replicaset.Replica) (cpu time.Duration, memory int64, ok bool) {
-		s, err := p.stats(ctx, r.(*replica))
-		if err != nil {
-			return 0, 0, false // it has exited, or the engine is unavailable
-		}
-		// As in docker stats: memory that the kernel can take back at any time does not count.
-		cache := s.MemoryStats.Stats["inactive_file"] // cgroup v2
-		if v1, ok := s.MemoryStats.Stats["total_inactive_file"]; ok {
-			cache = v1
-		}
-		return time.Duration(s.CPUStats.CPUUsage.TotalUsage), int64(s.MemoryStats.Usage - min(cache, s.MemoryStats.Usage)), true
-	})
+	return replicaset.Measure(ctx, p.Of(n),
+		func(r replicaset.Replica) (cpu time.Duration, memory int64, ok bool) {
+			s, err := p.stats(ctx, r.(*replica))
+			if err != nil {
+				return 0, 0, false // it has exited, or the engine is unavailable
+			}
+			// As in docker stats: memory that the kernel can take back at any time does not count.
+			cache := s.MemoryStats.Stats["inactive_file"] // cgroup v2
+			if v1, ok := s.MemoryStats.Stats["total_inactive_file"]; ok {
+				cache = v1
+			}
+			return time.Duration(s.CPUStats.CPUUsage.TotalUsage),
+				int64(s.MemoryStats.Usage - min(cache, s.MemoryStats.Usage)), true
+		})
 }
 
 // stats asks the engine what a replica's container has used.

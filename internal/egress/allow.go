@@ -7,7 +7,8 @@ import (
 	"strings"
 )
 
-// An AllowList has the private addresses that may be called. It is a flag's value: each Set adds a comma-separated list.
+// An AllowList has the private addresses that may be called. It is a flag's value: each Set adds a
+// comma-separated list.
 type AllowList []allowed
 
 // allowed is one entry: a range of addresses, or a name and whatever it resolves to.
@@ -17,8 +18,8 @@ type allowed struct {
 	port   uint16       // 0: each
 }
 
-// Set adds entries: an address, a range of addresses (CIDR) or a host name, each with or without a port. IPv6 has brackets before a port:
-// [fd00::/8]:8080. If an entry is invalid, none is added.
+// Set adds entries: an address, a range of addresses (CIDR) or a host name, each with or without a port. IPv6
+// has brackets before a port: [fd00::/8]:8080. If an entry is invalid, none is added.
 func (l *AllowList) Set(text string) error {
 	list := *l
 	for part := range strings.SplitSeq(text, ",") {
@@ -54,7 +55,8 @@ func (l AllowList) allows(host string, at netip.AddrPort) bool {
 		if a.port != 0 && a.port != at.Port() {
 			continue
 		}
-		if a.host != "" && a.host == hostOf(host) || a.prefix.IsValid() && a.prefix.Contains(at.Addr().WithZone("")) {
+		if a.host != "" && a.host == hostOf(host) || a.prefix.IsValid() &&
+			a.prefix.Contains(at.Addr().WithZone("")) {
 			return true
 		}
 	}
@@ -79,14 +81,17 @@ func (a allowed) String() string {
 
 func parseAllowed(text string) (a allowed, err error) {
 	bad := func(why string) (allowed, error) {
-		return allowed{}, fmt.Errorf("%.100q %s: want an address, a range such as 10.1.0.0/16, or a host name, each with :PORT or without", text, why)
+		return allowed{},
+			fmt.Errorf("%.100q %s: want an address, a range such as 10.1.0.0/16, or a host name, each "+
+				"with :PORT or without", text, why)
 	}
 	if strings.Contains(text, "://") {
 		return bad("is a URL")
 	}
 	what, port := text, ""
 	if rest, ok := strings.CutPrefix(text, "["); ok {
-		if what, port, ok = strings.Cut(rest, "]"); !ok || !strings.Contains(what, ":") || port != "" && port[0] != ':' {
+		if what, port, ok = strings.Cut(rest, "]"); !ok || !strings.Contains(what, ":") || port != "" &&
+			port[0] != ':' {
 			return bad("cannot be read")
 		}
 	} else if at := strings.LastIndexByte(text, ':'); at >= 0 && at == strings.IndexByte(text, ':') {
@@ -140,7 +145,8 @@ func parsePrefix(text string) (p netip.Prefix, err error) {
 	return p, nil
 }
 
-// endsInNumber reports whether a host could be taken for an IPv4 address; https://url.spec.whatwg.org/#ends-in-a-number-checker.
+// endsInNumber reports whether a host could be taken for an IPv4 address;
+// https://url.spec.whatwg.org/#ends-in-a-number-checker.
 func endsInNumber(host string) bool {
 	host = strings.TrimSuffix(host, ".")
 	last := strings.ToLower(host[strings.LastIndexByte(host, '.')+1:])

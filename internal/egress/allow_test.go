@@ -39,7 +39,8 @@ func TestAllowListAllowsWhatItSays(t *testing.T) {
 	for _, tt := range tests {
 		var l AllowList
 		require.NoError(t, l.Set(tt.list), tt.list)
-		require.Equal(t, tt.want, l.allows(tt.host, netip.MustParseAddrPort(tt.address)), "%q, %s at %s", tt.list, tt.host, tt.address)
+		require.Equal(t, tt.want, l.allows(tt.host, netip.MustParseAddrPort(tt.address)), "%q, %s at %s",
+			tt.list, tt.host, tt.address)
 	}
 }
 
@@ -84,7 +85,8 @@ func TestAllowListRefusesWhatItCannotMean(t *testing.T) {
 }
 
 func FuzzAllowList(f *testing.F) {
-	for _, seed := range []string{"10.0.0.0/8", "10.0.0.1:80", "[fd00::/8]:443", "fd00::1", "db.internal:8080", "a,b", "::ffff:10.0.0.0/104", "[::1]", "0x7f.1", "169.254.0.0/15"} {
+	for _, seed := range []string{"10.0.0.0/8", "10.0.0.1:80", "[fd00::/8]:443", "fd00::1",
+		"db.internal:8080", "a,b", "::ffff:10.0.0.0/104", "[::1]", "0x7f.1", "169.254.0.0/15"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
@@ -112,8 +114,10 @@ func FuzzAllowList(f *testing.F) {
 			}
 			require.NoError(t, g.check(host, netip.AddrPortFrom(address, port)))
 		}
-		for _, metadata := range []string{"169.254.169.254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe", "fd00:ec2::254", "0.0.0.0"} {
-			require.Error(t, g.check("x", netip.AddrPortFrom(netip.MustParseAddr(metadata), 80)), "whatever the list says")
+		for _, metadata := range []string{"169.254.169.254", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe",
+			"fd00:ec2::254", "0.0.0.0"} {
+			require.Error(t, g.check("x", netip.AddrPortFrom(netip.MustParseAddr(metadata), 80)),
+				"whatever the list says")
 		}
 	})
 }

@@ -1,12 +1,12 @@
 /*
-Package egress makes calls to URLs that a stranger chose: the callbacks of queued calls. Otherwise a caller could make Hearth call what only
-Hearth can reach (server-side request forgery, CWE-918).
+Package egress makes calls to URLs that a stranger chose: the callbacks of queued calls. Otherwise a caller
+could make Hearth call what only Hearth can reach (server-side request forgery, CWE-918).
 
-It checks the address that is dialed, after the name is resolved and before the first packet. So a name that resolves to something else each
-time gains nothing. Each address is in one of three classes:
+It checks the address that is dialed, after the name is resolved and before the first packet. So a name that
+resolves to something else each time gains nothing. Each address is in one of three classes:
 
 	public   always called
-	private  called if it is on the allow list, or is Hearth's own gateway (a callback may call another function)
+	private  called if it is on the allow list, or is Hearth's own gateway (for its functions)
 	never    link-local, metadata services, unspecified, multicast, broadcast: whatever the allow list says
 
 Redirects are not followed, and the proxy of the environment is not used, because it would dial for us.
@@ -45,8 +45,8 @@ type Config struct {
 	// Allow has the private addresses that may be called. Defaults to none.
 	Allow AllowList
 
-	// Gateway is the address of Hearth's own gateway. Its functions may always be called, the rest of its API only if Allow has the
-	// address. Defaults to none.
+	// Gateway is the address of Hearth's own gateway. Its functions may always be called, the rest of its API
+	// only if Allow has the address. Defaults to none.
 	Gateway netip.AddrPort
 }
 
@@ -69,7 +69,8 @@ func (r *Refused) Error() string {
 	if r.Never {
 		return fmt.Sprintf("callbacks to %s are never made: it is %s", at, r.What)
 	}
-	return fmt.Sprintf("callbacks to %s are not allowed: it is %s; to allow it, start hearth with --%s %s", at, r.What, Flag, r.Addr)
+	return fmt.Sprintf("callbacks to %s are not allowed: it is %s; to allow it, start hearth with --%s %s",
+		at, r.What, Flag, r.Addr)
 }
 
 // NewClient makes a client that calls allowed addresses only. Other calls return a *Refused.
@@ -95,12 +96,13 @@ func CheckHost(host string) error {
 	return nil
 }
 
-// transport has separate connections to functions: a connection to a function of our own gateway must not be used for the gateway's
-// management API.
+// transport has separate connections to functions: a connection to a function of our own gateway must not be
+// used for the gateway's management API.
 type transport struct{ functions, others *http.Transport }
 
 func (t *transport) RoundTrip(req *http.Request) (*http.Response, error) {
-	if path := req.URL.Path; strings.HasPrefix(path, "/function/") || strings.HasPrefix(path, "/async-function/") {
+	if path := req.URL.Path; strings.HasPrefix(path, "/function/") ||
+		strings.HasPrefix(path, "/async-function/") {
 		return t.functions.RoundTrip(req)
 	}
 	return t.others.RoundTrip(req)
@@ -118,11 +120,19 @@ type guard struct {
 }
 
 func (g guard) transport() *http.Transport {
-	return &http.Transport{DialContext: g.dial, ForceAttemptHTTP2: true, TLSHandshakeTimeout: dialTimeout, IdleConnTimeout: idleTimeout,
-		MaxIdleConnsPerHost: idlePerHost, MaxResponseHeaderBytes: maxHeaderLen, ExpectContinueTimeout: time.Second}
+	return &http.Transport{
+		DialContext:            g.dial,
+		ForceAttemptHTTP2:      true,
+		TLSHandshakeTimeout:    dialTimeout,
+		IdleConnTimeout:        idleTimeout,
+		MaxIdleConnsPerHost:    idlePerHost,
+		MaxResponseHeaderBytes: maxHeaderLen,
+		ExpectContinueTimeout:  time.Second,
+	}
 }
 
-// dial connects to the first address of a host that may be called and answers. It returns a *Refused only if all are refused.
+// dial connects to the first address of a host that may be called and answers. It returns a *Refused only if
+// all are refused.
 func (g guard) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

@@ -50,14 +50,16 @@ func TestPrivateAddressesNeedTheAllowList(t *testing.T) {
 	t.Parallel()
 	at := listen(t, func(http.ResponseWriter, *http.Request) {})
 	port := at.String()[strings.LastIndexByte(at.String(), ':'):]
-	for _, target := range []string{"http://" + at.String(), "http://localhost" + port, "http://[::ffff:127.0.0.1]" + port} {
+	for _, target := range []string{"http://" + at.String(), "http://localhost" + port,
+		"http://[::ffff:127.0.0.1]" + port} {
 		_, err := post(t, client(t, "", netip.AddrPort{}), target)
 		var refused *Refused
 		require.ErrorAs(t, err, &refused, target)
 		require.False(t, refused.Never)
 		require.ErrorContains(t, err, "--callback-allow "+refused.Addr.String(), "it says what to do")
 	}
-	for allow, target := range map[string]string{at.String(): at.String(), "127.0.0.0/8": "localhost" + port, "localhost": "LOCALHOST" + port, "localhost" + port: "localhost" + port} {
+	for allow, target := range map[string]string{at.String(): at.String(), "127.0.0.0/8": "localhost" + port,
+		"localhost": "LOCALHOST" + port, "localhost" + port: "localhost" + port} {
 		status, err := post(t, client(t, allow, netip.AddrPort{}), "http://"+target)
 		require.NoError(t, err, allow)
 		require.Equal(t, http.StatusOK, status)
@@ -71,7 +73,8 @@ func TestPrivateAddressesNeedTheAllowList(t *testing.T) {
 func TestSomeAddressesAreRefusedWhateverIsAllowed(t *testing.T) {
 	t.Parallel()
 	c := client(t, "0.0.0.0/0,::/0,localhost", netip.AddrPort{})
-	for _, host := range []string{"169.254.169.254", "[::ffff:169.254.169.254]", "[fe80::1%25lo]", "0.0.0.0", "[::]", "[fd00:ec2::254]"} {
+	for _, host := range []string{"169.254.169.254", "[::ffff:169.254.169.254]", "[fe80::1%25lo]", "0.0.0.0",
+		"[::]", "[fd00:ec2::254]"} {
 		_, err := post(t, c, "http://"+host+":1/latest/meta-data/")
 		var refused *Refused
 		require.ErrorAs(t, err, &refused, host)
@@ -102,12 +105,14 @@ func TestOwnGatewaysFunctionsMayBeCalledAndNothingElseOfIt(t *testing.T) {
 			_, err := post(t, c, "http://"+at.String()+path)
 			require.NoError(t, err, path)
 		}
-		for _, path := range []string{"", "/", "/system/functions", "//function/oven", "/functions", "/system/functions#/function/"} {
+		for _, path := range []string{"", "/", "/system/functions", "//function/oven", "/functions",
+			"/system/functions#/function/"} {
 			_, err := post(t, c, "http://"+at.String()+path)
 			require.ErrorAs(t, err, new(*Refused), "%s, though there is a connection that is idle", path)
 		}
 	}
-	for _, gateway := range []netip.AddrPort{{}, netip.AddrPortFrom(at.Addr(), at.Port()-1), netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), at.Port())} {
+	for _, gateway := range []netip.AddrPort{{}, netip.AddrPortFrom(at.Addr(), at.Port()-1),
+		netip.AddrPortFrom(netip.MustParseAddr("127.0.0.2"), at.Port())} {
 		_, err := post(t, client(t, "", gateway), "http://"+at.String()+"/function/oven")
 		require.ErrorAs(t, err, new(*Refused), gateway.String())
 	}

@@ -1,8 +1,9 @@
 /*
-Package forwarded finds the client of a request that came through proxies, and tells functions about it in headers.
+Package forwarded finds the client of a request that came through proxies, and tells functions about it in
+headers.
 
-Anybody can send X-Forwarded-For. So it counts only from a trusted proxy, and only the part of the list that trusted proxies have written:
-from the end up to the first address that is not a trusted proxy's.
+Anybody can send X-Forwarded-For. So it counts only from a trusted proxy, and only the part of the list that
+trusted proxies have written: from the end up to the first address that is not a trusted proxy's.
 
 It does not limit or authenticate clients.
 */
@@ -42,7 +43,8 @@ func (p *Proxies) Set(list string) error {
 			prefix, err = addr.Prefix(addr.BitLen())
 		}
 		if err != nil {
-			return fmt.Errorf("%q is neither an address nor a range, want one such as 127.0.0.1 or 10.0.0.0/8", text)
+			return fmt.Errorf("%q is neither an address nor a range, want one such as 127.0.0.1 or 10.0.0.0/8",
+				text)
 		}
 		more = append(more, prefix.Masked())
 	}
@@ -68,8 +70,8 @@ func (p Proxies) Trust(addr netip.Addr) bool {
 	return slices.ContainsFunc(p, func(prefix netip.Prefix) bool { return prefix.Contains(addr) })
 }
 
-// Client returns the address that a request comes from, as far as it is known. It is the zero Addr for a request
-// that did not come over the network.
+// Client returns the address that a request comes from, as far as it is known. It is the zero Addr for a
+// request that did not come over the network.
 func (p Proxies) Client(r *http.Request) netip.Addr {
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil || !p.Trust(peer.Addr()) {
@@ -132,7 +134,8 @@ func (p Proxies) WriteHeaders(h http.Header, r *http.Request) {
 	}
 }
 
-// claims are the headers besides X-Forwarded-… in which proxies, and clients that pose as proxies, name the client.
+// claims are the headers besides X-Forwarded-… in which proxies, and clients that pose as proxies, name the
+// client.
 var claims = []string{"Forwarded", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip"}
 
 // claim reports whether a header is one of them, or a spelling of one that CGI and WSGI treat as the same.

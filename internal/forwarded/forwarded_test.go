@@ -22,20 +22,29 @@ func TestWhoARequestIsFrom(t *testing.T) {
 		client string
 		told   string // X-Forwarded-For
 	}{
-		"nobody in between":       {"192.0.2.1:5", nil, "192.0.2.1", "192.0.2.1:5"},
-		"a liar":                  {"192.0.2.1:5", []string{"203.0.113.1"}, "192.0.2.1", "192.0.2.1:5"},
-		"a proxy":                 {"127.0.0.1:5", []string{"192.0.2.1"}, "192.0.2.1", "192.0.2.1, 127.0.0.1:5"},
-		"a proxy's silence":       {"127.0.0.1:5", nil, "127.0.0.1", "127.0.0.1:5"},
-		"a liar before a proxy":   {"127.0.0.1:5", []string{"203.0.113.1, 192.0.2.1"}, "192.0.2.1", "192.0.2.1, 127.0.0.1:5"},
-		"two lines":               {"127.0.0.1:5", []string{"203.0.113.1", "192.0.2.1"}, "192.0.2.1", "192.0.2.1, 127.0.0.1:5"},
-		"two proxies":             {"127.0.0.1:5", []string{"192.0.2.1:80, 10.1.2.3"}, "192.0.2.1", "192.0.2.1:80, 10.1.2.3, 127.0.0.1:5"},
-		"a liar before two":       {"127.0.0.1:5", []string{"10.9.9.9, 192.0.2.1, 10.1.2.3"}, "192.0.2.1", "192.0.2.1, 10.1.2.3, 127.0.0.1:5"},
-		"proxies only":            {"127.0.0.1:5", []string{"10.1.2.3"}, "10.1.2.3", "10.1.2.3, 127.0.0.1:5"},
-		"rubbish before a client": {"127.0.0.1:5", []string{"unknown, 192.0.2.1"}, "192.0.2.1", "192.0.2.1, 127.0.0.1:5"},
-		"rubbish":                 {"127.0.0.1:5", []string{"unknown"}, "127.0.0.1", "127.0.0.1:5"},
-		"IPv6":                    {"[fd00::1]:5", []string{"2001:db8::1"}, "2001:db8::1", "2001:db8::1, [fd00::1]:5"},
-		"IPv6 in brackets":        {"[fd00::1]:5", []string{"[2001:db8::1]:80"}, "2001:db8::1", "[2001:db8::1]:80, [fd00::1]:5"},
-		"an IPv4 in IPv6":         {"[::ffff:10.0.0.1]:5", []string{"192.0.2.1"}, "192.0.2.1", "192.0.2.1, [::ffff:10.0.0.1]:5"},
+		"nobody in between": {"192.0.2.1:5", nil, "192.0.2.1", "192.0.2.1:5"},
+		"a liar":            {"192.0.2.1:5", []string{"203.0.113.1"}, "192.0.2.1", "192.0.2.1:5"},
+		"a proxy": {"127.0.0.1:5", []string{"192.0.2.1"}, "192.0.2.1",
+			"192.0.2.1, 127.0.0.1:5"},
+		"a proxy's silence": {"127.0.0.1:5", nil, "127.0.0.1", "127.0.0.1:5"},
+		"a liar before a proxy": {"127.0.0.1:5", []string{"203.0.113.1, 192.0.2.1"}, "192.0.2.1",
+			"192.0.2.1, 127.0.0.1:5"},
+		"two lines": {"127.0.0.1:5", []string{"203.0.113.1", "192.0.2.1"}, "192.0.2.1",
+			"192.0.2.1, 127.0.0.1:5"},
+		"two proxies": {"127.0.0.1:5", []string{"192.0.2.1:80, 10.1.2.3"}, "192.0.2.1",
+			"192.0.2.1:80, 10.1.2.3, 127.0.0.1:5"},
+		"a liar before two": {"127.0.0.1:5", []string{"10.9.9.9, 192.0.2.1, 10.1.2.3"}, "192.0.2.1",
+			"192.0.2.1, 10.1.2.3, 127.0.0.1:5"},
+		"proxies only": {"127.0.0.1:5", []string{"10.1.2.3"}, "10.1.2.3", "10.1.2.3, 127.0.0.1:5"},
+		"rubbish before a client": {"127.0.0.1:5", []string{"unknown, 192.0.2.1"}, "192.0.2.1",
+			"192.0.2.1, 127.0.0.1:5"},
+		"rubbish": {"127.0.0.1:5", []string{"unknown"}, "127.0.0.1", "127.0.0.1:5"},
+		"IPv6": {"[fd00::1]:5", []string{"2001:db8::1"}, "2001:db8::1",
+			"2001:db8::1, [fd00::1]:5"},
+		"IPv6 in brackets": {"[fd00::1]:5", []string{"[2001:db8::1]:80"}, "2001:db8::1",
+			"[2001:db8::1]:80, [fd00::1]:5"},
+		"an IPv4 in IPv6": {"[::ffff:10.0.0.1]:5", []string{"192.0.2.1"}, "192.0.2.1",
+			"192.0.2.1, [::ffff:10.0.0.1]:5"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -56,15 +65,29 @@ func TestWhatIsSaidOfARequest(t *testing.T) {
 	t.Parallel()
 	var proxies forwarded.Proxies
 	require.NoError(t, proxies.Set("127.0.0.1"))
-	said := http.Header{"X-Forwarded-Host": {"shop.example"}, "X-Forwarded-Proto": {"https"}, "X-Forwarded-Port": {"443"}, "X-Real-Ip": {"192.0.2.1"},
-		"Forwarded": {"for=192.0.2.1"}, "True-Client-Ip": {"192.0.2.1"}, "X_Forwarded_Host": {"evil"}, "X_Real_Ip": {"evil"}, "X-Kept": {"1"}}
+	said := http.Header{
+		"X-Forwarded-Host":  {"shop.example"},
+		"X-Forwarded-Proto": {"https"},
+		"X-Forwarded-Port":  {"443"},
+		"X-Real-Ip":         {"192.0.2.1"},
+		"Forwarded":         {"for=192.0.2.1"},
+		"True-Client-Ip":    {"192.0.2.1"},
+		"X_Forwarded_Host":  {"evil"},
+		"X_Real_Ip":         {"evil"},
+		"X-Kept":            {"1"},
+	}
 	at := func(peer string) http.Header {
 		r := httptest.NewRequest(http.MethodGet, "http://gateway:8080/", nil)
 		r.RemoteAddr, r.Header, r.TLS = peer, said.Clone(), nil
 		proxies.WriteHeaders(r.Header, r)
 		return r.Header
 	}
-	require.Equal(t, http.Header{"X-Forwarded-For": {"192.0.2.9:1"}, "X-Forwarded-Host": {"gateway:8080"}, "X-Forwarded-Proto": {"http"}, "X-Kept": {"1"}}, at("192.0.2.9:1"))
+	require.Equal(t, http.Header{
+		"X-Forwarded-For":   {"192.0.2.9:1"},
+		"X-Forwarded-Host":  {"gateway:8080"},
+		"X-Forwarded-Proto": {"http"},
+		"X-Kept":            {"1"},
+	}, at("192.0.2.9:1"))
 	trusted := said.Clone()
 	trusted.Set("X-Forwarded-For", "127.0.0.1:1")
 	delete(trusted, "X_Forwarded_Host")

@@ -9,7 +9,8 @@ import (
 )
 
 // adminRoutes returns the routes of the admin address: the management API and the page, for the operator's
-// programs and browser. It serves no functions, so what a browser keeps for this origin is the operator's alone.
+// programs and browser. It serves no functions, so what a browser keeps for this origin is the operator's
+// alone.
 func (g *Gateway) adminRoutes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", g.healthz)
@@ -39,7 +40,8 @@ func called(w http.ResponseWriter, _ *http.Request) {
 
 // elsewhere answers requests for what only the admin address serves.
 func (g *Gateway) elsewhere(w http.ResponseWriter, r *http.Request) {
-	text := "this is only at the admin address, and this instance has none: start it with --admin-listen 127.0.0.1:8081"
+	text := "this is only at the admin address, and this instance has none: start it with --admin-listen " +
+		"127.0.0.1:8081"
 	if g.cfg.Admin != "" {
 		text = fmt.Sprintf("this is only at the admin address: %s%s on the machine of this instance",
 			g.cfg.Admin, r.URL.Path)
@@ -65,8 +67,8 @@ func isolated(next http.Handler) http.Handler {
 	})
 }
 
-// dropPassword removes the operator's password from a request to a function: the function's author must not learn
-// it because a client sent it by mistake.
+// dropPassword removes the operator's password from a request to a function: the function's author must not
+// learn it because a client sent it by mistake.
 func (g *Gateway) dropPassword(h http.Header) {
 	for name, values := range h {
 		if !spelt(name, "Authorization") {

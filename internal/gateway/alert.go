@@ -17,10 +17,10 @@ type alerts struct {
 	} `json:"alerts"`
 }
 
-// alert scales functions as OpenFaaS CE does. An alert that fires adds a share of the maximum of replicas (label
-// com.openfaas.scale.factor, 20 percent). An alert that is resolved sets the minimum. A function at zero stays there, and so does a
-// number of replicas that an operator has just set. An alert that fails does not stop the others. See
-// https://docs.openfaas.com/architecture/autoscaling/.
+// alert scales functions as OpenFaaS CE does. An alert that fires adds a share of the maximum of replicas
+// (label com.openfaas.scale.factor, 20 percent). An alert that is resolved sets the minimum. A function at
+// zero stays there, and so does a number of replicas that an operator has just set. An alert that fails does
+// not stop the others. See https://docs.openfaas.com/architecture/autoscaling/.
 func (g *Gateway) alert(w http.ResponseWriter, r *http.Request) error {
 	var a alerts
 	if err := readJSON(r, &a); err != nil {
@@ -36,15 +36,16 @@ func (g *Gateway) alert(w http.ResponseWriter, r *http.Request) error {
 			continue
 		}
 		firing := one.Status == "firing" || one.Status == "" && a.Status == "firing"
-		err = g.cfg.Registry.ScaleBy(ctx, n, "the alert "+one.Labels["alertname"], func(f hearth.Function) int {
-			switch {
-			case f.Replicas == 0:
-				return 0
-			case firing:
-				return min(f.Replicas+f.ScaleStep(), max(f.MaxReplicas(), f.Replicas))
-			}
-			return f.MinReplicas()
-		})
+		err = g.cfg.Registry.ScaleBy(ctx, n, "the alert "+one.Labels["alertname"],
+			func(f hearth.Function) int {
+				switch {
+				case f.Replicas == 0:
+					return 0
+				case firing:
+					return min(f.Replicas+f.ScaleStep(), max(f.MaxReplicas(), f.Replicas))
+				}
+				return f.MinReplicas()
+			})
 		if hearth.CodeOf(err) == hearth.Conflict {
 			g.cfg.Log.Info("ignored alert", "alert", one.Labels["alertname"], "reason", err)
 		} else if err != nil {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// attended serves requests other than calls. The request must arrive within the server's timeout; the answer may
-// take longer. An answer that the client does not read is abandoned.
+// attended serves requests other than calls. The request must arrive within the server's timeout; the answer
+// may take longer. An answer that the client does not read is abandoned.
 func attended(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		control := http.NewResponseController(w)

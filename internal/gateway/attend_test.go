@@ -19,7 +19,8 @@ import (
 func TestARequestHasATimeToCome(t *testing.T) {
 	t.Parallel()
 	took := make(chan error, 1)
-	g := New(Config{Router: router.New(router.Config{}), Log: slog.New(slog.DiscardHandler), Credentials: Credentials{"admin", "right"},
+	g := New(Config{Router: router.New(router.Config{}), Log: slog.New(slog.DiscardHandler),
+		Credentials: Credentials{"admin", "right"},
 		Metrics: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			select { // a request that is under way for longer than it may take to come
 			case <-r.Context().Done():
@@ -34,7 +35,8 @@ func TestARequestHasATimeToCome(t *testing.T) {
 	served := make(chan error, 1)
 	go func() { served <- g.Serve(l) }()
 	t.Cleanup(func() { g.Shutdown(t.Context()); require.NoError(t, <-served) })
-	for _, head := range []string{"GET /healthz", "POST /system/functions", "GET /ui/", "GET /nothing", "POST /function/nobody"} {
+	for _, head := range []string{"GET /healthz", "POST /system/functions", "GET /ui/", "GET /nothing",
+		"POST /function/nobody"} {
 		c, err := net.Dial("tcp", l.Addr().String())
 		require.NoError(t, err)
 		t.Cleanup(func() { _ = c.Close() })

@@ -31,7 +31,8 @@ const (
 	passwordFile = "basic-auth-password"
 )
 
-// LoadCredentials reads the credentials in a directory. It creates those that are missing: the user admin, and a random password.
+// LoadCredentials reads the credentials in a directory. It creates those that are missing: the user admin,
+// and a random password.
 func LoadCredentials(dir string) (c Credentials, err error) {
 	read := func(name, fallback string) (string, error) {
 		path := filepath.Join(dir, name)
@@ -54,7 +55,8 @@ func LoadCredentials(dir string) (c Credentials, err error) {
 		return c, err
 	}
 	if c.User == "" || c.Password == "" {
-		return c, fmt.Errorf("load credentials: %s and %s in %s must not be empty", userFile, passwordFile, dir)
+		return c, fmt.Errorf("load credentials: %s and %s in %s must not be empty", userFile, passwordFile,
+			dir)
 	}
 	return c, nil
 }
@@ -75,7 +77,8 @@ type guard struct {
 // strong is the length in bytes from which a password is too long to be guessed. Hearth's own has 26.
 const strong = 20
 
-// programs admits the operator's programs. It is for the gateway's address, whose origin functions' pages share.
+// programs admits the operator's programs. It is for the gateway's address, whose origin functions' pages
+// share.
 func (g *guard) programs(next http.Handler) http.Handler {
 	return g.asked(g.origin.Program, g.operator(origin.Challenge, next))
 }
@@ -108,8 +111,8 @@ func (g *guard) operator(challenge func(*http.Request) bool, next http.Handler) 
 		right := same(user, g.credentials.User)&same(password, g.credentials.Password) == 1
 		client := g.proxies.Client(r)
 		from, now := inbound.NetworkOf(client), time.Now()
-		// Guesses must not lock the operator out: neither at an address that the operator has used, nor if the
-		// password cannot be guessed.
+		// Guesses must not lock the operator out: neither at an address that the operator has used, nor if
+		// the password cannot be guessed.
 		letIn := right && (len(g.credentials.Password) >= strong || g.failures.trusts(from))
 		if shown && !letIn && !g.failures.allow(from, now) {
 			if missed, due := g.refused.Due(now); due {
@@ -128,7 +131,8 @@ func (g *guard) operator(challenge func(*http.Request) bool, next http.Handler) 
 			if challenge(r) {
 				w.Header().Set("WWW-Authenticate", `Basic realm="`+realm+`", charset="UTF-8"`)
 			}
-			http.Error(w, "unauthorized: log in with faas-cli login, or send basic auth", http.StatusUnauthorized)
+			http.Error(w, "unauthorized: log in with faas-cli login, or send basic auth",
+				http.StatusUnauthorized)
 			return
 		}
 		g.failures.trust(from, now)
@@ -136,7 +140,8 @@ func (g *guard) operator(challenge func(*http.Request) bool, next http.Handler) 
 	})
 }
 
-// same returns 1 if two strings are equal. The time that it takes says nothing about them, not even their length.
+// same returns 1 if two strings are equal. The time that it takes says nothing about them, not even their
+// length.
 func same(a, b string) int {
 	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
 	return subtle.ConstantTimeCompare(x[:], y[:])

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzDeployBody: a body is refused in a few words that a terminal can show, or it is a deployment that can be kept and told again, word
-// for word.
+// FuzzDeployBody: a body is refused in a few words that a terminal can show, or it is a deployment that can
+// be kept and told again, word for word.
 func FuzzDeployBody(f *testing.F) {
 	f.Add([]byte(`{"service":"oven","image":"oven:1","envVars":{"exec_timeout":"1m"},"labels":{"com.openfaas.scale.min":"1","x":"\u0000"},"annotations":{"topic":"a.b"},"secrets":["key"]}`))
 	f.Add([]byte(`{"service":"oven","image":"oven:1","namespace":"dev","limits":{"memory":"64Mi","cpu":"0.5"},"requests":null,"constraints":["a=b"],"readOnlyRootFilesystem":true,"network":"x"}`))
@@ -26,7 +26,8 @@ func FuzzDeployBody(f *testing.F) {
 	f.Add([]byte(``))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		read := func(body []byte) (d types.FunctionDeployment, err error) {
-			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "/system/functions", bytes.NewReader(body))
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "/system/functions",
+				bytes.NewReader(body))
 			require.NoError(t, err)
 			in, err := readInput(r)
 			if err != nil {
@@ -65,7 +66,8 @@ func FuzzDeployBody(f *testing.F) {
 	})
 }
 
-// FuzzLogQuery: a query is refused as one that cannot be understood, or it asks for the log of a name, which need not be there.
+// FuzzLogQuery: a query is refused as one that cannot be understood, or it asks for the log of a name, which
+// need not be there.
 func FuzzLogQuery(f *testing.F) {
 	f.Add("name=oven&namespace=&follow=true&tail=-1&since=2026-01-02T15%3A04%3A05Z&instance=oven-1")
 	f.Add("name=oven&tail=10&tail=many&follow=maybe")

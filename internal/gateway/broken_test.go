@@ -20,7 +20,9 @@ var echo = hearth.Name{Function: "echo", Namespace: hearth.DefaultNamespace}
 // TestReplicaThatDiesInTheMiddle: the caller sees a cut, not a clean end.
 func TestReplicaThatDiesInTheMiddle(t *testing.T) {
 	t.Parallel()
-	for _, answer := range []string{"HTTP/1.1 200 OK\nContent-Length: 100\n\nhalf", "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n4\nhalf\n", "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n4\nhalf\nzz\n"} {
+	for _, answer := range []string{"HTTP/1.1 200 OK\nContent-Length: 100\n\nhalf",
+		"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n4\nhalf\n",
+		"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n4\nhalf\nzz\n"} {
 		l := answering(t, crlf(answer)).dial("GET /function/echo HTTP/1.1\nHost: h\n\n")
 		res := l.head()
 		require.Equal(t, 200, res.StatusCode)
@@ -51,14 +53,15 @@ func TestAnswersThatCannotBePassedOn(t *testing.T) {
 		"encoding identity":     "HTTP/1.1 200 OK\nTransfer-Encoding: identity\n\nok",
 		"encoding xchunked":     "HTTP/1.1 200 OK\nTransfer-Encoding: xchunked\n\n2\nok\n0\n\n",
 		"encoding gzip,chunked": "HTTP/1.1 200 OK\nTransfer-Encoding: gzip, chunked\n\n2\nok\n0\n\n",
-		"two encodings":         "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\nTransfer-Encoding: chunked\n\n2\nok\n0\n\n",
-		"space before colon":    "HTTP/1.1 200 OK\nContent-Length : 2\n\nok",
-		"a name with a space":   "HTTP/1.1 200 OK\nX One: 2\n\nok",
-		"no colon":              "HTTP/1.1 200 OK\nX-One\n\nok",
-		"a first line folded":   "HTTP/1.1 200 OK\n X-One: 1\n\nok",
-		"a NUL":                 "HTTP/1.1 200 OK\nX-One: a\x00b\n\nok",
-		"a huge head":           "HTTP/1.1 200 OK\nX-One: " + strings.Repeat("a", 1<<20) + "\n\nok",
-		"endless hints":         strings.Repeat("HTTP/1.1 103 Early Hints\n\n", 1<<16),
+		"two encodings": "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\nTransfer-Encoding: " +
+			"chunked\n\n2\nok\n0\n\n",
+		"space before colon":  "HTTP/1.1 200 OK\nContent-Length : 2\n\nok",
+		"a name with a space": "HTTP/1.1 200 OK\nX One: 2\n\nok",
+		"no colon":            "HTTP/1.1 200 OK\nX-One\n\nok",
+		"a first line folded": "HTTP/1.1 200 OK\n X-One: 1\n\nok",
+		"a NUL":               "HTTP/1.1 200 OK\nX-One: a\x00b\n\nok",
+		"a huge head":         "HTTP/1.1 200 OK\nX-One: " + strings.Repeat("a", 1<<20) + "\n\nok",
+		"endless hints":       strings.Repeat("HTTP/1.1 103 Early Hints\n\n", 1<<16),
 	}
 	for name, answer := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -80,8 +83,10 @@ func TestAnswersThatCannotBePassedOn(t *testing.T) {
 func TestAnswersWithSomethingBehindThem(t *testing.T) {
 	t.Parallel()
 	const more = "HTTP/1.1 200 OK\nContent-Length: 5\n\nwrong"
-	for _, answer := range []string{"HTTP/1.1 200 OK\nContent-Length: 5\n\nright" + more, "HTTP/1.1 200 OK\nTransfer-Encoding: chunked\nContent-Length: 3\n\n5;x=y\nright\n0\n\n" + more,
-		"HTTP/1.1 204 No Content\nContent-Length: 5\n\n" + more, "HTTP/1.1 304 Not Modified\nContent-Length: 5\n\n" + more} {
+	for _, answer := range []string{"HTTP/1.1 200 OK\nContent-Length: 5\n\nright" + more,
+		"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\nContent-Length: 3\n\n5;x=y\nright\n0\n\n" + more,
+		"HTTP/1.1 204 No Content\nContent-Length: 5\n\n" + more,
+		"HTTP/1.1 304 Not Modified\nContent-Length: 5\n\n" + more} {
 		f := raw(t, func(c net.Conn, r *bufio.Reader) {
 			for takeRequest(r) == nil {
 				_, _ = io.WriteString(c, crlf(answer))
@@ -96,7 +101,8 @@ func TestAnswersWithSomethingBehindThem(t *testing.T) {
 	}
 }
 
-// TestAnswerBeforeTheBody: a caller gets it although it has not sent all, and is told that its connection ends there.
+// TestAnswerBeforeTheBody: a caller gets it although it has not sent all, and is told that its connection
+// ends there.
 func TestAnswerBeforeTheBody(t *testing.T) {
 	t.Parallel()
 	f := raw(t, func(c net.Conn, r *bufio.Reader) {
@@ -105,7 +111,8 @@ func TestAnswerBeforeTheBody(t *testing.T) {
 			_, _ = io.Copy(io.Discard, r)
 		}
 	})
-	for _, body := range []string{"Content-Length: 1000000\n\nabc", "Transfer-Encoding: chunked\n\n3\nabc\n"} {
+	for _, body := range []string{"Content-Length: 1000000\n\nabc",
+		"Transfer-Encoding: chunked\n\n3\nabc\n"} {
 		l := f.dial("POST /function/echo HTTP/1.1\nHost: h\n" + body)
 		res, text := l.answer()
 		require.Equal(t, http.StatusRequestEntityTooLarge, res.StatusCode)
@@ -118,7 +125,8 @@ func TestAnswerBeforeTheBody(t *testing.T) {
 	require.Equal(t, http.StatusRequestEntityTooLarge, res.StatusCode)
 }
 
-// TestConnectionClosedAsItIsReused: what may have run is not sent again, but for the methods that RFC 9110 calls safe.
+// TestConnectionClosedAsItIsReused: what may have run is not sent again, but for the methods that RFC 9110
+// calls safe.
 func TestConnectionClosedAsItIsReused(t *testing.T) {
 	t.Parallel()
 	var requests atomic.Int32
@@ -137,7 +145,8 @@ func TestConnectionClosedAsItIsReused(t *testing.T) {
 		method, key string
 		status      int
 		times       int32
-	}{{"GET", "", 200, 2}, {"OPTIONS", "", 200, 2}, {"POST", "", 502, 1}, {"POST", "k", 502, 1}, {"DELETE", "", 502, 1}} {
+	}{{"GET", "", 200, 2}, {"OPTIONS", "", 200, 2}, {"POST", "", 502, 1}, {"POST", "k", 502, 1},
+		{"DELETE", "", 502, 1}} {
 		f.router.Update(echo, []hearth.Replica{{ID: "one", Address: f.replica, Accepting: true, Ready: true}})
 		for { // until there is a connection that is used again
 			if res, _ := f.do("POST", "", strings.NewReader("warm")); res.StatusCode == 200 {
@@ -185,7 +194,8 @@ func TestConnectionsAreReused(t *testing.T) {
 	})
 	l := f.dial("")
 	for i := range 1000 {
-		l.say(crlf([]string{"POST /function/echo HTTP/1.1\nHost: h\nContent-Length: 2\n\nok", "POST /function/echo HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\n\n2\nok\n0\n\n",
+		l.say(crlf([]string{"POST /function/echo HTTP/1.1\nHost: h\nContent-Length: 2\n\nok",
+			"POST /function/echo HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\n\n2\nok\n0\n\n",
 			"GET /function/echo HTTP/1.1\nHost: h\n\n"}[i%3]))
 		_, text := l.answer()
 		require.Equal(t, "ok", text)

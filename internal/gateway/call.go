@@ -16,8 +16,8 @@ import (
 const (
 	headerStartTime = "X-Start-Time"
 
-	// maxReplay is how many bytes a body may have that is read before the call is sent. If a replica takes nothing of it, another
-	// replica can be sent it.
+	// maxReplay is how many bytes a body may have that is read before the call is sent. If a replica takes
+	// nothing of it, another replica can be sent it.
 	maxReplay = 64 << 10
 
 	maxCallID = 200 // bytes of an X-Call-Id; a longer one is replaced
@@ -26,7 +26,8 @@ const (
 	writeTimeout = time.Minute      // for a caller to take the next part of an answer
 )
 
-// targetOf returns the path and the query of a request byte for byte as they were sent. net/url would change them.
+// targetOf returns the path and the query of a request byte for byte as they were sent. net/url would change
+// them.
 func targetOf(r *http.Request) (path, query string, asked bool) {
 	target := r.RequestURI
 	if !strings.HasPrefix(target, "/") { // absolute form; RFC 9112, 3.2.2
@@ -53,8 +54,8 @@ func functionOf(path, prefix string) (n hearth.Name, rest string, err error) {
 	return n, "/" + rest, nil
 }
 
-// headersOf returns the headers for a function: the caller's, without hop-by-hop headers and those that only a dispatcher may set, and
-// with OpenFaaS's.
+// headersOf returns the headers for a function: the caller's, without hop-by-hop headers and those that only
+// a dispatcher may set, and with OpenFaaS's.
 func (g *Gateway) headersOf(r *http.Request, callID string, now time.Time) http.Header {
 	h := make(http.Header, len(r.Header)+4)
 	for name, values := range r.Header {

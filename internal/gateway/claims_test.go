@@ -37,7 +37,8 @@ Sum: 1
 	res, _ := l.answer()
 	require.Equal(t, http.StatusUnauthorized, res.StatusCode)
 	require.NotContains(t, res.Header, "Service-Worker-Allowed")
-	require.Equal(t, []string{`Bearer realm="bakery"`, `Basic realm="Restricted"`}, res.Header["Www-Authenticate"])
+	require.Equal(t, []string{`Bearer realm="bakery"`, `Basic realm="Restricted"`},
+		res.Header["Www-Authenticate"])
 	require.Empty(t, res.Trailer.Get("Www-Authenticate"))
 	require.Equal(t, "1", res.Trailer.Get("Sum"))
 }

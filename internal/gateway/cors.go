@@ -12,8 +12,9 @@ import (
 // preflightAge is how many seconds a browser may cache a preflight's answer.
 const preflightAge = "600"
 
-// cors decides, from a function's annotation, which pages may read its answers. Credentials are never allowed:
-// a browser keeps cookies and passwords for the origin, which all functions share. See https://fetch.spec.whatwg.org/#http-cors-protocol.
+// cors decides, from a function's annotation, which pages may read its answers. Credentials are never
+// allowed: a browser keeps cookies and passwords for the origin, which all functions share. See
+// https://fetch.spec.whatwg.org/#http-cors-protocol.
 type cors struct {
 	asked, allowed bool
 	origin         string // the allowed one, or hearth.AnyOrigin
@@ -51,7 +52,8 @@ func (c cors) preflight(w http.ResponseWriter, r *http.Request, methods string) 
 		chain.Problem{
 			Status: http.StatusForbidden,
 			Title:  http.StatusText(http.StatusForbidden),
-			Detail: "pages of this origin may not call the function: its annotation com.hearth.cors does not list it",
+			Detail: "pages of this origin may not call the function: its annotation com.hearth.cors does " +
+				"not list it",
 		}.Write(w)
 		return true
 	}

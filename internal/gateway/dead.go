@@ -29,7 +29,8 @@ func (g *Gateway) listDead(w http.ResponseWriter, r *http.Request) error {
 	if text := in.last("limit"); text != "" {
 		n, err := strconv.Atoi(text)
 		if err != nil || n < 1 || n > maxListed {
-			return hearth.Errorf(hearth.Invalid, "the limit is %.20q, want a whole number from 1 to %d", text, maxListed)
+			return hearth.Errorf(hearth.Invalid, "the limit is %.20q, want a whole number from 1 to %d", text,
+				maxListed)
 		}
 		limit = n
 	}
@@ -96,7 +97,8 @@ func (g *Gateway) purge(w http.ResponseWriter, r *http.Request) error {
 }
 
 // changeDead does something with the selected dead letters, and answers how many there were: {"redriven": 3}.
-func changeDead(w http.ResponseWriter, r *http.Request, done string, change func(context.Context, queue.Selection) (int, error)) error {
+func changeDead(w http.ResponseWriter, r *http.Request, done string,
+	change func(context.Context, queue.Selection) (int, error)) error {
 	in, err := readInput(r)
 	if err != nil {
 		return err
@@ -115,8 +117,8 @@ func changeDead(w http.ResponseWriter, r *http.Request, done string, change func
 	return writeJSON(w, http.StatusOK, map[string]int{done: n})
 }
 
-// selectionOf reads a selection of dead letters from the body or the query. It returns an error of code Invalid for an unknown field:
-// without that field, more letters would be selected than the client means.
+// selectionOf reads a selection of dead letters from the body or the query. It returns an error of code
+// Invalid for an unknown field: without that field, more letters would be selected than the client means.
 func selectionOf(in *input) (s queue.Selection, err error) {
 	if err = in.fields(&s, "ids", "all"); err != nil {
 		return s, err
@@ -143,7 +145,8 @@ func selectionOf(in *input) (s queue.Selection, err error) {
 		}
 		if text != "" {
 			if *at, err = time.Parse(time.RFC3339Nano, text); err != nil {
-				return s, hearth.Errorf(hearth.Invalid, "%s is %.40q, want a time such as 2026-11-05T18:30:00Z", name, text)
+				return s, hearth.Errorf(hearth.Invalid,
+					"%s is %.40q, want a time such as 2026-11-05T18:30:00Z", name, text)
 			}
 		}
 	}

@@ -37,7 +37,8 @@ func TestDeliverAt(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			at, err := deliverAt(http.Header{headerDelay: {tt.delay}, headerDeliverAt: {tt.at}}, now, 24*time.Hour)
+			at, err := deliverAt(http.Header{headerDelay: {tt.delay}, headerDeliverAt: {tt.at}}, now,
+				24*time.Hour)
 			if tt.err != "" {
 				require.ErrorContains(t, err, tt.err)
 				return

@@ -25,7 +25,8 @@ const (
 
 	maxKey = 255 // bytes of an Idempotency-Key
 
-	queueTimeout = 3 * time.Second // for Redis to take a call, so that the caller of a Redis that hangs does not
+	// For Redis to take a call, so that the caller of a Redis that hangs does not.
+	queueTimeout = 3 * time.Second
 )
 
 // enqueue handles an async call.
@@ -42,7 +43,11 @@ func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
 	cors.apply(w.Header())
 	if r.Method != http.MethodPost {
 		w.Header().Set("Allow", http.MethodPost)
-		chain.Problem{Status: http.StatusMethodNotAllowed, Title: "Method Not Allowed", Detail: "a function is called asynchronously with POST"}.Write(w)
+		chain.Problem{
+			Status: http.StatusMethodNotAllowed,
+			Title:  "Method Not Allowed",
+			Detail: "a function is called asynchronously with POST",
+		}.Write(w)
 		return nil
 	}
 	f, ok := g.cfg.Registry.Function(n)
@@ -59,7 +64,8 @@ func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
 	callback := r.Header.Get(headerCallback)
 	if callback != "" {
 		if !f.Callbacks() {
-			return hearth.Errorf(hearth.Invalid, "function %s makes no callbacks: call it without %s", n.Function, headerCallback)
+			return hearth.Errorf(hearth.Invalid, "function %s makes no callbacks: call it without %s",
+				n.Function, headerCallback)
 		}
 		if err := checkCallback(callback); err != nil {
 			return err
@@ -80,7 +86,8 @@ func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
 	_ = deadline.SetReadDeadline(time.Time{})
 	if tooLarge {
 		chain.Problem{Status: http.StatusRequestEntityTooLarge, Title: "Too large",
-			Detail: "the body of a queued call may have " + strconv.Itoa(maxAsyncBody) + " bytes; call the function synchronously, or store the body elsewhere"}.Write(w)
+			Detail: "the body of a queued call may have " + strconv.Itoa(maxAsyncBody) +
+				" bytes; call the function synchronously, or store the body elsewhere"}.Write(w)
 		return nil
 	}
 	callID := callIDOf(r)
@@ -112,7 +119,11 @@ func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), queueTimeout)
 	defer cancel()
-	ctx, span := g.cfg.Tracer.Send(ctx, tracing.Message{Function: n, Stream: redis.CallsOf(n).Stream, CallID: callID})
+	ctx, span := g.cfg.Tracer.Send(ctx, tracing.Message{
+		Function: n,
+		Stream:   redis.CallsOf(n).Stream,
+		CallID:   callID,
+	})
 	call.Traceparent = span.Traceparent(call.Traceparent)
 	queued, err := g.cfg.Queue.Enqueue(ctx, n, call, f.QueueLimit(g.cfg.QueueLimit))
 	span.End(err)
@@ -120,7 +131,8 @@ func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
 		if _, ok := g.cfg.Registry.Function(n); !ok || !g.cfg.Registry.Deployed(ctx, n) {
 			return hearth.NotFoundError(n) // it was removed while the body came, perhaps by another instance
 		}
-		return hearth.Errorf(hearth.Unavailable, "the queue of %s is missing in Redis: deploy the function again", n.Function)
+		return hearth.Errorf(hearth.Unavailable,
+			"the queue of %s is missing in Redis: deploy the function again", n.Function)
 	}
 	if err != nil {
 		return err
@@ -145,7 +157,8 @@ func keyOf(h http.Header) (string, error) {
 	case len(values) > 1:
 		return "", hearth.Errorf(hearth.Invalid, "the %s is given %d times: give one", headerKey, len(values))
 	case len(values[0]) > maxKey:
-		return "", hearth.Errorf(hearth.Invalid, "the %s has %d bytes, want at most %d", headerKey, len(values[0]), maxKey)
+		return "", hearth.Errorf(hearth.Invalid, "the %s has %d bytes, want at most %d", headerKey,
+			len(values[0]), maxKey)
 	}
 	return values[0], nil
 }
@@ -164,7 +177,8 @@ func accepted(w http.ResponseWriter, n hearth.Name, queued redis.QueuedCall) {
 	case redis.Dead:
 		header["Content-Type"] = []string{"text/plain; charset=utf-8"}
 		w.WriteHeader(http.StatusOK)
-		_, _ = fmt.Fprintf(w, "the call is a dead letter of %s, and runs again only if an operator redrives it\n", n.Function)
+		_, _ = fmt.Fprintf(w,
+			"the call is a dead letter of %s, and runs again only if an operator redrives it\n", n.Function)
 	default:
 		w.WriteHeader(http.StatusAccepted)
 	}

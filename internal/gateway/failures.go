@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// How fast one address may try passwords: a burst, then a rate. A password of 128 random bits, as Hearth generates it, needs no such
-// limit; one that a person chose does.
+// How fast one address may try passwords: a burst, then a rate. A password of 128 random bits, as Hearth
+// generates it, needs no such limit; one that a person chose does.
 const (
 	failureBurst   = 10
 	failureRefill  = time.Second

@@ -18,7 +18,9 @@ import (
 func TestWrongPasswordsFromOneAddressAreSlowedDown(t *testing.T) {
 	t.Parallel()
 	g := &guard{credentials: Credentials{"admin", "right"}, log: slog.New(slog.DiscardHandler)}
-	h := g.programs(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }))
+	h := g.programs(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusOK)
+	}))
 	try := func(from, password string) (status int, header http.Header) {
 		r := httptest.NewRequest(http.MethodGet, "/system/functions", nil)
 		r.Host, r.RemoteAddr = "hearth", from
@@ -84,8 +86,14 @@ func TestWhoGuessesLocksNobodyOut(t *testing.T) {
 	require.NoError(t, proxies.Set("127.0.0.1,10.0.0.0/8"))
 	for _, password := range []string{made, chosen} {
 		var log bytes.Buffer
-		g := &guard{credentials: Credentials{"admin", password}, proxies: proxies, log: slog.New(slog.NewTextHandler(&log, nil))}
-		h := g.programs(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) }))
+		g := &guard{
+			credentials: Credentials{"admin", password},
+			proxies:     proxies,
+			log:         slog.New(slog.NewTextHandler(&log, nil)),
+		}
+		h := g.programs(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusOK)
+		}))
 		try := func(peer, through, password string) int {
 			r := httptest.NewRequest(http.MethodGet, "/system/functions", nil)
 			r.Host, r.RemoteAddr = "hearth", peer
@@ -115,8 +123,10 @@ func TestWhoGuessesLocksNobodyOut(t *testing.T) {
 		require.Equal(t, want, try("192.0.2.2:1", "", password), "from where only guesses came")
 
 		guess("127.0.0.1:1", "198.51.100.1")
-		require.Equal(t, http.StatusOK, try("127.0.0.1:1", "198.51.100.2", password), "others behind the same proxy are others")
-		guess("127.0.0.1:1", "203.0.113.9, 198.51.100.3") // made up by the one who guesses, and put in front by the proxy
+		require.Equal(t, http.StatusOK, try("127.0.0.1:1", "198.51.100.2", password),
+			"others behind the same proxy are others")
+		// Made up by the one who guesses, and put in front by the proxy.
+		guess("127.0.0.1:1", "203.0.113.9, 198.51.100.3")
 		require.Equal(t, http.StatusOK, try("127.0.0.1:1", "203.0.113.9", password))
 		require.Contains(t, log.String(), `msg="failed login" address=198.51.100.1 peer=127.0.0.1:1`)
 		require.Contains(t, log.String(), `msg="login attempts refused"`)

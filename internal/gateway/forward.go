@@ -34,22 +34,33 @@ func (g *Gateway) call(w http.ResponseWriter, r *http.Request) error {
 	}
 	cors.apply(w.Header())
 	switch r.Method {
-	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch,
+		http.MethodDelete, http.MethodOptions:
 	default:
 		w.Header().Set("Allow", methods)
-		chain.Problem{Status: http.StatusMethodNotAllowed, Title: "Method Not Allowed", Detail: "a function is called with one of " + methods}.Write(w)
+		chain.Problem{
+			Status: http.StatusMethodNotAllowed,
+			Title:  "Method Not Allowed",
+			Detail: "a function is called with one of " + methods,
+		}.Write(w)
 		return nil
 	}
 	if wideWorker(r, target, "/function/") {
-		return hearth.Errorf(hearth.Invalid, "a service worker at /function/NAME would have the scope of all functions: serve its script below /function/NAME/")
+		return hearth.Errorf(hearth.Invalid,
+			"a service worker at /function/NAME would have the scope of all functions: serve its script "+
+				"below /function/NAME/")
 	}
 	if !g.withinRate(w, r, n) {
 		return nil
 	}
 	callID := callIDOf(r)
 	now := time.Now()
-	out := (&http.Request{Method: r.Method, URL: &url.URL{Opaque: path, RawQuery: query, ForceQuery: asked}, Header: g.headersOf(r, callID, now),
-		ContentLength: r.ContentLength}).WithContext(r.Context())
+	out := (&http.Request{
+		Method:        r.Method,
+		URL:           &url.URL{Opaque: path, RawQuery: query, ForceQuery: asked},
+		Header:        g.headersOf(r, callID, now),
+		ContentLength: r.ContentLength,
+	}).WithContext(r.Context())
 	if _, ok := out.Header["User-Agent"]; !ok {
 		out.Header["User-Agent"] = []string{"hearth/" + g.cfg.Version}
 	}
@@ -68,7 +79,8 @@ func (g *Gateway) call(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	defer body.end(w) // before the answer is closed, which ends the connection that the body may still be sent on
+	// Before the answer is closed, which ends the connection that the body may still be sent on.
+	defer body.end(w)
 	res, err := g.cfg.Router.Forward(n, out, open)
 	if err != nil {
 		body.closing(w)
@@ -125,9 +137,9 @@ func early(w http.ResponseWriter, status int, h http.Header) {
 	maps.Copy(header, kept)
 }
 
-// upgradesOf returns the protocols that a caller offers to switch to, from which a function may choose. It leaves out versions of HTTP,
-// because their requests would pass through unchecked: a server may ignore the offer (RFC 9110, 7.8), and RFC 9113 has withdrawn h2c. It
-// also leaves out TLS, which ends here.
+// upgradesOf returns the protocols that a caller offers to switch to, from which a function may choose. It
+// leaves out versions of HTTP, because their requests would pass through unchecked: a server may ignore the
+// offer (RFC 9110, 7.8), and RFC 9113 has withdrawn h2c. It also leaves out TLS, which ends here.
 func upgradesOf(r *http.Request) string {
 	if r.ContentLength != 0 || !lists(r.Header, "Connection", "upgrade") {
 		return ""
@@ -136,7 +148,8 @@ func upgradesOf(r *http.Request) string {
 	for protocol := range strings.SplitSeq(strings.Join(r.Header["Upgrade"], ","), ",") {
 		protocol = strings.TrimSpace(protocol)
 		name, _, _ := strings.Cut(strings.ToLower(protocol), "/")
-		if name != "" && name != "http" && name != "tls" && !strings.HasPrefix(name, "h2") && !strings.HasPrefix(name, "h3") {
+		if name != "" && name != "http" && name != "tls" && !strings.HasPrefix(name, "h2") &&
+			!strings.HasPrefix(name, "h3") {
 			kept = append(kept, protocol)
 		}
 	}
@@ -176,8 +189,8 @@ func (b *sent) over() bool {
 	return b.all
 }
 
-// closing says in the answer that the connection ends with it, if the body has not come to its end: it is unknown where the next request
-// would begin.
+// closing says in the answer that the connection ends with it, if the body has not come to its end: it is
+// unknown where the next request would begin.
 func (b *sent) closing(w http.ResponseWriter) {
 	if !b.over() {
 		w.Header().Set("Connection", "close")
@@ -191,8 +204,9 @@ func (b *sent) end(w http.ResponseWriter) {
 	}
 }
 
-// giveBody gives the call its body. A small body is read first, so that it can be sent again; a longer one is sent as it comes, and may
-// take as long as the call may. A body with Expect: 100-continue is not read until the replica asks for it.
+// giveBody gives the call its body. A small body is read first, so that it can be sent again; a longer one is
+// sent as it comes, and may take as long as the call may. A body with Expect: 100-continue is not read until
+// the replica asks for it.
 func (g *Gateway) giveBody(w http.ResponseWriter, out, r *http.Request) (*sent, error) {
 	body := &sent{}
 	control := http.NewResponseController(w)
@@ -204,7 +218,8 @@ func (g *Gateway) giveBody(w http.ResponseWriter, out, r *http.Request) (*sent, 
 		small := make([]byte, r.ContentLength)
 		_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
 		if _, err := io.ReadFull(r.Body, small); err != nil {
-			return nil, hearth.Errorf(hearth.Invalid, "the body ended early, or took longer than %v", bodyTimeout)
+			return nil, hearth.Errorf(hearth.Invalid, "the body ended early, or took longer than %v",
+				bodyTimeout)
 		}
 		_ = control.SetReadDeadline(time.Time{})
 		out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(small)), nil }
@@ -251,7 +266,8 @@ func copyBody(w http.ResponseWriter, res *http.Response) {
 		if err != nil {
 			_ = out.SetWriteDeadline(time.Now().Add(writeTimeout)) // for the end of the answer
 			if err != io.EOF {
-				_ = out.Flush()             // at least the head: without it the client may believe that the call did not run
+				// At least the head: without it the client may believe that the call did not run.
+				_ = out.Flush()
 				panic(http.ErrAbortHandler) // so that the caller sees that the answer is incomplete
 			}
 			return
@@ -259,8 +275,10 @@ func copyBody(w http.ResponseWriter, res *http.Response) {
 	}
 }
 
-// switched connects a caller and a replica that have agreed on another protocol, until one of them closes or the drain is over.
-func (g *Gateway) switched(w http.ResponseWriter, r *http.Request, res *http.Response, callID string, start []string) {
+// switched connects a caller and a replica that have agreed on another protocol, until one of them closes or
+// the drain is over.
+func (g *Gateway) switched(w http.ResponseWriter, r *http.Request, res *http.Response, callID string,
+	start []string) {
 	g.sockets.Add(1)
 	defer g.sockets.Done()
 	replica := res.Body.(io.ReadWriteCloser)

@@ -90,15 +90,19 @@ func (g *Gateway) status(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, s)
 }
 
-// toTheEnd returns the context of a change that goes on when its client is gone, so that it is not left half done.
+// toTheEnd returns the context of a change that goes on when its client is gone, so that it is not left half
+// done.
 func toTheEnd(r *http.Request) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(r.Context()), 10*time.Minute)
 }
 
-// specFields are the fields of a deployment besides its names. notSpec are fields that a client may have copied from a function's status.
+// specFields are the fields of a deployment besides its names. notSpec are fields that a client may have
+// copied from a function's status.
 var (
-	specFields = []string{"image", "envProcess", "envVars", "constraints", "secrets", "labels", "annotations", "limits", "requests", "readOnlyRootFilesystem"}
-	notSpec    = []string{"availableReplicas", "invocationCount", "createdAt", "usage", "updating", "terminating", "draining", "failing",
+	specFields = []string{"image", "envProcess", "envVars", "constraints", "secrets", "labels", "annotations",
+		"limits", "requests", "readOnlyRootFilesystem"}
+	notSpec = []string{"availableReplicas", "invocationCount", "createdAt", "usage", "updating",
+		"terminating", "draining", "failing",
 		"rollback", "warnings", "enforced", "restarts", "last_exit", "last_error", "etag"}
 )
 
@@ -126,7 +130,8 @@ func deployment(in *input) (d types.FunctionDeployment, warnings []string, err e
 			switch fold(name) {
 			case "memory", "cpu", "nvidia.com/gpu", "amd.com/gpu", "intel.com/gpu":
 			default:
-				warnings = append(warnings, fmt.Sprintf("%s.%.80s has no effect: Hearth does not know it", field, name))
+				warnings = append(warnings,
+					fmt.Sprintf("%s.%.80s has no effect: Hearth does not know it", field, name))
 			}
 		}
 	}
@@ -152,7 +157,8 @@ func (g *Gateway) deploy(w http.ResponseWriter, r *http.Request) error {
 	if err := g.cfg.Registry.Deploy(ctx, d, update); err != nil {
 		return err
 	}
-	warnings = append(warnings, hearth.Warnings(hearth.Function{FunctionDeployment: d}, g.cfg.Registry.Capabilities())...)
+	warnings = append(warnings,
+		hearth.Warnings(hearth.Function{FunctionDeployment: d}, g.cfg.Registry.Capabilities())...)
 	for _, text := range warnings {
 		g.cfg.Log.Info("deployed with a warning", "function", d.Service+"."+d.Namespace, "warning", text)
 	}
@@ -201,7 +207,8 @@ func (g *Gateway) scale(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if text == "" {
-		return hearth.Errorf(hearth.Invalid, "the field replicas is missing: set how many replicas function %s should have", n.Function)
+		return hearth.Errorf(hearth.Invalid,
+			"the field replicas is missing: set how many replicas function %s should have", n.Function)
 	}
 	replicas, err := strconv.ParseUint(text, 10, 64)
 	if err != nil {

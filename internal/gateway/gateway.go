@@ -47,7 +47,8 @@ type Config struct {
 
 	// Origin decides which requests to the management API are answered.
 	Origin origin.Guard
-	// Admin is the URL of the admin address, which ServeAdmin serves, as seen from this machine. Defaults to none.
+	// Admin is the URL of the admin address, which ServeAdmin serves, as seen from this machine. Defaults to
+	// none.
 	Admin string
 	// AdminOnly leaves the management API and the metrics to the admin address.
 	AdminOnly bool
@@ -55,14 +56,16 @@ type Config struct {
 	Proxies forwarded.Proxies
 	// TLS configures both addresses. Defaults to plain HTTP.
 	TLS *tls.Config
-	// MaxConnections limits the connections of the gateway's address. Defaults to what the limit of open files allows.
+	// MaxConnections limits the connections of the gateway's address. Defaults to what the limit of open
+	// files allows.
 	MaxConnections int
 
 	// Usage reports what functions used.
 	Usage func(context.Context, meter.Query) (meter.Report, error)
 	// Metrics answers GET /metrics.
 	Metrics http.Handler
-	// Served is called after each request of the management API, with the pattern of its path. Defaults to nothing.
+	// Served is called after each request of the management API, with the pattern of its path. Defaults to
+	// nothing.
 	Served func(method, pattern string, status int, took time.Duration)
 	// Tracer makes the spans of calls. Defaults to none.
 	Tracer *tracing.Tracer
@@ -71,7 +74,8 @@ type Config struct {
 	Rate func(hearth.Name) hearth.Rate
 	// MaxDelay is the longest delay of a queued call. Defaults to DefaultMaxDelay.
 	MaxDelay time.Duration
-	// QueueLimit limits the queue of a function whose annotations set no limit. Defaults to hearth.DefaultQueueLimit.
+	// QueueLimit limits the queue of a function whose annotations set no limit. Defaults to
+	// hearth.DefaultQueueLimit.
 	QueueLimit hearth.QueueLimit
 }
 
@@ -118,7 +122,12 @@ func New(cfg Config) *Gateway {
 	if cfg.QueueLimit == (hearth.QueueLimit{}) {
 		cfg.QueueLimit = hearth.DefaultQueueLimit
 	}
-	g := &Gateway{cfg: cfg, guard: &guard{credentials: cfg.Credentials, origin: cfg.Origin, proxies: cfg.Proxies, log: cfg.Log}}
+	g := &Gateway{cfg: cfg, guard: &guard{
+		credentials: cfg.Credentials,
+		origin:      cfg.Origin,
+		proxies:     cfg.Proxies,
+		log:         cfg.Log,
+	}}
 	g.calls, g.abort = context.WithCancel(context.Background())
 	g.streams, g.end = context.WithCancel(g.calls)
 	g.server, g.admin = g.serve(g.routes()), g.serve(g.adminRoutes())
@@ -158,7 +167,8 @@ func (g *Gateway) management(mux *http.ServeMux, protect func(http.Handler) http
 	system("POST /system/alert", g.alert)
 	system("GET /system/info", g.info)
 	system("GET /system/namespaces", g.namespaces)
-	for _, path := range []string{"/system/namespace", "/system/namespaces"} { // documentation and clients differ
+	for _, path := range []string{"/system/namespace", "/system/namespaces"} {
+		// Documentation and clients differ.
 		system("POST "+path, g.createNamespace)
 		system("POST "+path+"/{$}", g.createNamespace)
 		system("GET "+path+"/{namespace}", g.showNamespace)
@@ -171,7 +181,8 @@ func (g *Gateway) management(mux *http.ServeMux, protect func(http.Handler) http
 	mux.Handle("GET /system/usage", protect(g.problems(g.usage)))
 }
 
-// routes returns the handler of the gateway's address: functions, for everybody, and the management API, for the operator's programs.
+// routes returns the handler of the gateway's address: functions, for everybody, and the management API, for
+// the operator's programs.
 func (g *Gateway) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", g.healthz)
@@ -186,7 +197,8 @@ func (g *Gateway) routes() http.Handler {
 		g.management(mux, g.guard.programs)
 		mux.Handle("GET /metrics", g.cfg.Metrics)
 	}
-	call, enqueue, others := g.traced("/function/", g.problems(g.call)), g.traced("/async-function/", g.problems(g.enqueue)), isolated(attended(g.counted(mux)))
+	call, enqueue, others := g.traced("/function/", g.problems(g.call)),
+		g.traced("/async-function/", g.problems(g.enqueue)), isolated(attended(g.counted(mux)))
 	cancel = isolated(attended(cancel))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch { // not by the mux, which would clean the function's part of the path
@@ -213,8 +225,8 @@ func (g *Gateway) queueRoutes(handle func(pattern string, h func(http.ResponseWr
 	handle("POST /system/queues/purge", g.purgeQueue)
 }
 
-// QueueAPI returns the part of the management API for queues and dead letters, for a Redis without a gateway of ours, such as a
-// connector's. It requires no password.
+// QueueAPI returns the part of the management API for queues and dead letters, for a Redis without a gateway
+// of ours, such as a connector's. It requires no password.
 func QueueAPI(queues *queue.Admin, log *slog.Logger) http.Handler {
 	g := &Gateway{cfg: Config{Queues: queues, Log: log}}
 	mux := http.NewServeMux()
@@ -229,8 +241,8 @@ func (g *Gateway) Serve(l net.Listener) error {
 	return untilClosed(g.server.Serve(g.limited(l, g.cfg.MaxConnections)))
 }
 
-// ServeAdmin serves the admin address on a listener until Shutdown. Its connections are counted apart, so that the operator gets in when
-// the gateway's address is full.
+// ServeAdmin serves the admin address on a listener until Shutdown. Its connections are counted apart, so
+// that the operator gets in when the gateway's address is full.
 func (g *Gateway) ServeAdmin(l net.Listener) error {
 	return untilClosed(g.admin.Serve(g.limited(l, min(maxAdmin, max(inbound.Most()/4, 1)))))
 }
@@ -277,7 +289,8 @@ func end(ctx context.Context, s *http.Server) {
 	}
 }
 
-// socketsEnd waits for the calls that switched to another protocol, and reports whether all ended before ctx did.
+// socketsEnd waits for the calls that switched to another protocol, and reports whether all ended before ctx
+// did.
 func (g *Gateway) socketsEnd(ctx context.Context) bool {
 	ended := make(chan struct{})
 	go func() { g.sockets.Wait(); close(ended) }()
@@ -342,7 +355,8 @@ func (g *Gateway) problems(h func(http.ResponseWriter, *http.Request) error) htt
 			return
 		}
 		if errors.Is(err, context.Canceled) {
-			if g.calls.Err() == nil { // the caller is gone, or has closed its half: there is no answer to give
+			if g.calls.Err() == nil {
+				// The caller is gone, or has closed its half: there is no answer to give.
 				panic(http.ErrAbortHandler)
 			}
 			err = hearth.Errorf(hearth.BadGateway, "this instance is stopping: the call may have run")
@@ -352,7 +366,8 @@ func (g *Gateway) problems(h func(http.ResponseWriter, *http.Request) error) htt
 		switch p.Status {
 		case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 			p.RetryAfter = "1"
-		case http.StatusNotFound, http.StatusBadRequest, http.StatusConflict, http.StatusRequestEntityTooLarge:
+		case http.StatusNotFound, http.StatusBadRequest, http.StatusConflict,
+			http.StatusRequestEntityTooLarge:
 			p.Internal = "" // a retry would not help
 		}
 		if p.Status >= http.StatusInternalServerError {

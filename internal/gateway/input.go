@@ -15,9 +15,10 @@ import (
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
-// An input has the parameters of a management request from its path, query and body, with names in any case. OpenFaaS's clients put
-// the same parameter in different places. A parameter in an unexpected place would be ignored, and a default used instead: the request
-// would change another function than the one it names. So all places are read, and a request that contradicts itself is refused.
+// An input has the parameters of a management request from its path, query and body, with names in any case.
+// OpenFaaS's clients put the same parameter in different places. A parameter in an unexpected place would be
+// ignored, and a default used instead: the request would change another function than the one it names. So
+// all places are read, and a request that contradicts itself is refused.
 type input struct {
 	text   []byte                       // the body
 	body   map[string][]json.RawMessage // its fields, by folded name
@@ -46,7 +47,13 @@ func readInput(r *http.Request) (*input, error) {
 	if err != nil {
 		return nil, hearth.Errorf(hearth.Invalid, "the body ended early")
 	}
-	in := &input{text: bytes.TrimSpace(text), body: map[string][]json.RawMessage{}, query: map[string][]string{}, spelt: map[string]string{}, looked: map[string]bool{}}
+	in := &input{
+		text:   bytes.TrimSpace(text),
+		body:   map[string][]json.RawMessage{},
+		query:  map[string][]string{},
+		spelt:  map[string]string{},
+		looked: map[string]bool{},
+	}
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, hearth.Errorf(hearth.Invalid, "the query cannot be read: %v", err)
@@ -81,12 +88,14 @@ func readInput(r *http.Request) (*input, error) {
 	return in, in.twice()
 }
 
-// twice returns an error if the body has a field twice with different values: decoding would use the last one.
+// twice returns an error if the body has a field twice with different values: decoding would use the last
+// one.
 func (in *input) twice() error {
 	for _, key := range slices.Sorted(maps.Keys(in.body)) {
 		for _, value := range in.body[key] {
 			if !bytes.Equal(compact(value), compact(in.body[key][0])) {
-				return hearth.Errorf(hearth.Invalid, "the body has the field %.80s twice, with different values", in.spelt[key])
+				return hearth.Errorf(hearth.Invalid,
+					"the body has the field %.80s twice, with different values", in.spelt[key])
 			}
 		}
 	}
@@ -116,7 +125,8 @@ func (in *input) decode(v any) error {
 	return hearth.Errorf(hearth.Invalid, "the body is not JSON of the right form: %v", err)
 }
 
-// fields decodes the body into a value and marks the value's fields as known. Without a body the value is unchanged.
+// fields decodes the body into a value and marks the value's fields as known. Without a body the value is
+// unchanged.
 func (in *input) fields(v any, known ...string) error {
 	in.know(known...)
 	if len(in.text) == 0 {
@@ -132,8 +142,9 @@ func (in *input) know(names ...string) {
 	}
 }
 
-// value returns the value of a parameter with any of some names, or "". An empty value counts as missing. If the request contradicts
-// itself, it returns an error of code Invalid with both values. path is the value from the path, or "".
+// value returns the value of a parameter with any of some names, or "". An empty value counts as missing. If
+// the request contradicts itself, it returns an error of code Invalid with both values. path is the value
+// from the path, or "".
 func (in *input) value(what, path string, names ...string) (string, error) {
 	in.know(names...)
 	value, from := path, "the path"
@@ -143,7 +154,8 @@ func (in *input) value(what, path string, names ...string) (string, error) {
 		case value == "":
 			value, from = other, place
 		default:
-			return hearth.Errorf(hearth.Invalid, "the request names two %ss: %.80q in %s, and %.80q in %s", what, value, from, other, place)
+			return hearth.Errorf(hearth.Invalid, "the request names two %ss: %.80q in %s, and %.80q in %s",
+				what, value, from, other, place)
 		}
 		return nil
 	}
@@ -152,7 +164,8 @@ func (in *input) value(what, path string, names ...string) (string, error) {
 		for _, raw := range in.body[key] {
 			text, err := scalar(raw)
 			if err != nil {
-				return "", hearth.Errorf(hearth.Invalid, "the field %.80s is %v, want the %s", in.spelt[key], err, what)
+				return "", hearth.Errorf(hearth.Invalid, "the field %.80s is %v, want the %s", in.spelt[key],
+					err, what)
 			}
 			if err := also(text, "the field "+in.spelt[key]); err != nil {
 				return "", err
@@ -194,8 +207,8 @@ func (in *input) namespace() (string, error) {
 	return namespaceOf(namespace), err
 }
 
-// function returns the function that the request is about, with the namespace after a dot or from a parameter of its own. named is false
-// if the request names no function.
+// function returns the function that the request is about, with the namespace after a dot or from a parameter
+// of its own. named is false if the request names no function.
 func (in *input) function(path string) (n hearth.Name, named bool, err error) {
 	full, err := in.value("function", "", functionNames...)
 	if err != nil {
@@ -211,14 +224,16 @@ func (in *input) function(path string) (n hearth.Name, named bool, err error) {
 		}
 		function, namespace, _ := strings.Cut(text, ".")
 		if n.Function != "" && n.Function != function {
-			return n, false, hearth.Errorf(hearth.Invalid, "the path names %.80s, and the request %.80s", path, full)
+			return n, false,
+				hearth.Errorf(hearth.Invalid, "the path names %.80s, and the request %.80s", path, full)
 		}
 		n.Function = function
 		if namespace == "" {
 			continue
 		}
 		if separate != "" && separate != namespace {
-			return n, false, hearth.Errorf(hearth.Invalid, "the request names two namespaces: %.80q with the function, and %.80q", namespace, separate)
+			return n, false, hearth.Errorf(hearth.Invalid,
+				"the request names two namespaces: %.80q with the function, and %.80q", namespace, separate)
 		}
 		separate = namespace
 	}
@@ -226,20 +241,23 @@ func (in *input) function(path string) (n hearth.Name, named bool, err error) {
 	return n, n.Function != "", nil
 }
 
-// theFunction is function for an endpoint that needs one. It returns an error of code Invalid if the name is missing or not valid.
+// theFunction is function for an endpoint that needs one. It returns an error of code Invalid if the name is
+// missing or not valid.
 func (in *input) theFunction(path string) (hearth.Name, error) {
 	n, named, err := in.function(path)
 	if err != nil {
 		return n, err
 	}
 	if !named {
-		return n, hearth.Errorf(hearth.Invalid, "the name of the function is missing: want functionName, or service in a deployment")
+		return n, hearth.Errorf(hearth.Invalid,
+			"the name of the function is missing: want functionName, or service in a deployment")
 	}
 	return n, n.Validate()
 }
 
-// queueOwner returns the function whose queues the request selects, with its namespace, or "" for all queues. It returns an error of code
-// Invalid for an unknown parameter: without it, more would be selected than the client means.
+// queueOwner returns the function whose queues the request selects, with its namespace, or "" for all queues.
+// It returns an error of code Invalid for an unknown parameter: without it, more would be selected than the
+// client means.
 func (in *input) queueOwner() (string, error) {
 	n, named, err := in.function("")
 	switch {
@@ -263,11 +281,13 @@ func (in *input) unknown() (names []string) {
 	return names
 }
 
-// strict returns an error of code Invalid if the request has unknown fields. It is for requests that remove or end something: an unknown
-// field may name the target.
+// strict returns an error of code Invalid if the request has unknown fields. It is for requests that remove
+// or end something: an unknown field may name the target.
 func (in *input) strict() error {
 	if names := in.unknown(); len(names) > 0 {
-		return hearth.Errorf(hearth.Invalid, "nothing was done: the request has the unknown field %.80q, which may name what is meant", names[0])
+		return hearth.Errorf(hearth.Invalid,
+			"nothing was done: the request has the unknown field %.80q, which may name what is meant",
+			names[0])
 	}
 	return nil
 }
@@ -280,13 +300,15 @@ func (in *input) warnUnknown() (list []string) {
 	return list
 }
 
-// maxWarnings limits the warnings of an answer, and maxWarning the length of each, because clients limit headers.
+// maxWarnings limits the warnings of an answer, and maxWarning the length of each, because clients limit
+// headers.
 const (
 	maxWarnings = 20
 	maxWarning  = 300
 )
 
-// warn adds Warning headers to an answer. See RFC 7234, section 5.5: 299 is a miscellaneous persistent warning.
+// warn adds Warning headers to an answer. See RFC 7234, section 5.5: 299 is a miscellaneous persistent
+// warning.
 func warn(w http.ResponseWriter, list []string) {
 	for _, text := range list[:min(len(list), maxWarnings)] {
 		plain := strings.Map(func(r rune) rune {

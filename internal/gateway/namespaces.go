@@ -37,8 +37,8 @@ func (g *Gateway) knowsNamespace(ctx context.Context, name string) error {
 	return err
 }
 
-// needsNamespace is knowsNamespace for requests that put something into a namespace. Its error has the code Invalid: a client would read
-// 404 as "the function does not exist yet".
+// needsNamespace is knowsNamespace for requests that put something into a namespace. Its error has the code
+// Invalid: a client would read 404 as "the function does not exist yet".
 func (g *Gateway) needsNamespace(ctx context.Context, name string) error {
 	err := g.knowsNamespace(ctx, name)
 	if hearth.CodeOf(err) == hearth.NotFound {
@@ -48,7 +48,9 @@ func (g *Gateway) needsNamespace(ctx context.Context, name string) error {
 }
 
 func badNamespace(name string) error {
-	return hearth.Errorf(hearth.Invalid, "the namespace %.80q is not valid: want lower-case letters, digits and inner dashes, at most 63 of them", name)
+	return hearth.Errorf(hearth.Invalid,
+		"the namespace %.80q is not valid: want lower-case letters, digits and inner dashes, at most 63 "+
+			"of them", name)
 }
 
 func (g *Gateway) showNamespace(w http.ResponseWriter, r *http.Request) error {
@@ -67,7 +69,8 @@ func (g *Gateway) showNamespace(w http.ResponseWriter, r *http.Request) error {
 }
 
 // changeNamespace reads a namespace from the request, and calls do with it.
-func (g *Gateway) changeNamespace(w http.ResponseWriter, r *http.Request, status int, do func(context.Context, types.FunctionNamespace) error) error {
+func (g *Gateway) changeNamespace(w http.ResponseWriter, r *http.Request, status int,
+	do func(context.Context, types.FunctionNamespace) error) error {
 	var ns types.FunctionNamespace
 	in, err := readInput(r)
 	if err != nil {
@@ -85,7 +88,8 @@ func (g *Gateway) changeNamespace(w http.ResponseWriter, r *http.Request, status
 			return err
 		}
 	case r.Method == http.MethodPut && len(in.text) == 0:
-		return hearth.Errorf(hearth.Invalid, "the body is empty, want the labels and annotations of the namespace")
+		return hearth.Errorf(hearth.Invalid,
+			"the body is empty, want the labels and annotations of the namespace")
 	}
 	if !hearth.IsDNSLabel(ns.Name) {
 		return badNamespace(ns.Name)
@@ -102,30 +106,34 @@ func (g *Gateway) changeNamespace(w http.ResponseWriter, r *http.Request, status
 }
 
 func (g *Gateway) createNamespace(w http.ResponseWriter, r *http.Request) error {
-	return g.changeNamespace(w, r, http.StatusCreated, func(ctx context.Context, ns types.FunctionNamespace) error {
-		if ns.Name == hearth.DefaultNamespace {
-			return hearth.Errorf(hearth.Conflict, "the namespace %s always exists", ns.Name)
-		}
-		return g.cfg.Queue.CreateNamespace(ctx, ns)
-	})
+	return g.changeNamespace(w, r, http.StatusCreated,
+		func(ctx context.Context, ns types.FunctionNamespace) error {
+			if ns.Name == hearth.DefaultNamespace {
+				return hearth.Errorf(hearth.Conflict, "the namespace %s always exists", ns.Name)
+			}
+			return g.cfg.Queue.CreateNamespace(ctx, ns)
+		})
 }
 
 // updateNamespace also creates a namespace that only has functions so far.
 func (g *Gateway) updateNamespace(w http.ResponseWriter, r *http.Request) error {
-	return g.changeNamespace(w, r, http.StatusOK, func(ctx context.Context, ns types.FunctionNamespace) error {
-		err := g.cfg.Queue.UpdateNamespace(ctx, ns)
-		if hearth.CodeOf(err) == hearth.NotFound && g.knowsNamespace(ctx, ns.Name) == nil {
-			return g.cfg.Queue.CreateNamespace(ctx, ns)
-		}
-		return err
-	})
+	return g.changeNamespace(w, r, http.StatusOK,
+		func(ctx context.Context, ns types.FunctionNamespace) error {
+			err := g.cfg.Queue.UpdateNamespace(ctx, ns)
+			if hearth.CodeOf(err) == hearth.NotFound && g.knowsNamespace(ctx, ns.Name) == nil {
+				return g.cfg.Queue.CreateNamespace(ctx, ns)
+			}
+			return err
+		})
 }
 
 func (g *Gateway) deleteNamespace(w http.ResponseWriter, r *http.Request) error {
-	return g.changeNamespace(w, r, http.StatusOK, func(ctx context.Context, ns types.FunctionNamespace) error {
-		if ns.Name == hearth.DefaultNamespace {
-			return hearth.Errorf(hearth.Conflict, "the namespace %s always exists and cannot be removed", ns.Name)
-		}
-		return g.cfg.Queue.DeleteNamespace(ctx, ns.Name)
-	})
+	return g.changeNamespace(w, r, http.StatusOK,
+		func(ctx context.Context, ns types.FunctionNamespace) error {
+			if ns.Name == hearth.DefaultNamespace {
+				return hearth.Errorf(hearth.Conflict, "the namespace %s always exists and cannot be removed",
+					ns.Name)
+			}
+			return g.cfg.Queue.DeleteNamespace(ctx, ns.Name)
+		})
 }

@@ -27,7 +27,8 @@ func (g *Gateway) traced(route string, h http.Handler) http.Handler {
 		watched := &statusWriter{ResponseWriter: w}
 		r, span := g.cfg.Tracer.Serve(r, route, n)
 		whole := false
-		defer func() { span.EndServed(watched.status, !whole) }() // also when the handler panics, to break off
+		// Also when the handler panics, to break off.
+		defer func() { span.EndServed(watched.status, !whole) }()
 		h.ServeHTTP(watched, r)
 		whole = true
 	})

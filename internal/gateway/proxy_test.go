@@ -65,8 +65,16 @@ func TestTargetIsPassedOnAsItWasSent(t *testing.T) {
 		require.Equal(t, 200, res.StatusCode, "%s: %s", target, text)
 		require.Equal(t, want, text)
 	}
-	for target, status := range map[string]int{"/function/": 400, "/function//x": 400, "/function/../x": 404, "/function/none": 404, "/function/a%2Fb": 404, "/%66unction/echo": 400,
-		"/function/echo/%zz": 400, "/function/echo/a b": 400} {
+	for target, status := range map[string]int{
+		"/function/":         400,
+		"/function//x":       400,
+		"/function/../x":     404,
+		"/function/none":     404,
+		"/function/a%2Fb":    404,
+		"/%66unction/echo":   400,
+		"/function/echo/%zz": 400,
+		"/function/echo/a b": 400,
+	} {
 		res, text := f.dial("GET " + target + " HTTP/1.1\nHost: h\n\n").answer()
 		require.Equal(t, status, res.StatusCode, "%s: %s", target, text)
 	}
@@ -114,15 +122,28 @@ ok`)
 	res, text := l.answer()
 	h := seen(t, text)
 	require.Equal(t, http.Header{
-		"-Host": {"echo"}, "-Te": nil, "Content-Length": {"2"}, "Content-Type": {"text/x-own"}, "Cookie": {"c=1; d=2"}, "Te": {"trailers"},
-		"User-Agent": {"hearth/v1"}, "X-Call-Id": {res.Header.Get("X-Call-Id")}, "X-Start-Time": {res.Header.Get("X-Start-Time")}, "X-Empty": {""}, "X-Keep": {"a", "b"},
-		"X-Forwarded-For": {me}, "X-Forwarded-Host": {"shop.example:81"}, "X-Forwarded-Proto": {"http"},
+		"-Host":             {"echo"},
+		"-Te":               nil,
+		"Content-Length":    {"2"},
+		"Content-Type":      {"text/x-own"},
+		"Cookie":            {"c=1; d=2"},
+		"Te":                {"trailers"},
+		"User-Agent":        {"hearth/v1"},
+		"X-Call-Id":         {res.Header.Get("X-Call-Id")},
+		"X-Start-Time":      {res.Header.Get("X-Start-Time")},
+		"X-Empty":           {""},
+		"X-Keep":            {"a", "b"},
+		"X-Forwarded-For":   {me},
+		"X-Forwarded-Host":  {"shop.example:81"},
+		"X-Forwarded-Proto": {"http"},
 	}, h)
 
-	_, text = f.do("GET", "", nil, "X-Forwarded-For", "1.2.3.4", "X-Forwarded-For", "5.6.7.8", "X-Forwarded-Host", "other", "X-Forwarded-Proto", "https", "X-Real-Ip", "1.2.3.4",
+	_, text = f.do("GET", "", nil, "X-Forwarded-For", "1.2.3.4", "X-Forwarded-For", "5.6.7.8",
+		"X-Forwarded-Host", "other", "X-Forwarded-Proto", "https", "X-Real-Ip", "1.2.3.4",
 		"Forwarded", "for=1.2.3.4", "User-Agent", "own", "X-Call-Id", "mine")
 	h = seen(t, text)
-	require.Regexp(t, `^127\.0\.0\.1:\d+$`, h.Get("X-Forwarded-For"), "who is no trusted proxy speaks for itself only")
+	require.Regexp(t, `^127\.0\.0\.1:\d+$`, h.Get("X-Forwarded-For"),
+		"who is no trusted proxy speaks for itself only")
 	require.Equal(t, []string{f.addr}, h["X-Forwarded-Host"])
 	require.Equal(t, []string{"http"}, h["X-Forwarded-Proto"])
 	require.NotContains(t, h, "X-Real-Ip")
@@ -131,7 +152,8 @@ ok`)
 	require.Equal(t, []string{"mine"}, h["X-Call-Id"])
 	require.NotContains(t, h, "Accept-Encoding", "what was not asked for is not asked for")
 
-	_, text = f.dial("GET /function/echo HTTP/1.1\nHost: h\nConnection: X-Forwarded-For, X-Call-Id, Host\nX-Forwarded-For: lie\n\n").answer()
+	_, text = f.dial("GET /function/echo HTTP/1.1\nHost: h\nConnection: X-Forwarded-For, X-Call-Id, " +
+		"Host\nX-Forwarded-For: lie\n\n").answer()
 	h = seen(t, text)
 	require.NotContains(t, h["X-Forwarded-For"], "lie")
 	require.NotEmpty(t, h["X-Call-Id"])
@@ -159,7 +181,8 @@ Content-Length: 2
 ok`))
 	res, text := f.do("GET", "", nil)
 	require.Equal(t, "ok", text)
-	for _, name := range []string{"Connection", "Keep-Alive", "Proxy-Authenticate", "Upgrade", "X-One", "X-Two", "X-Settled", "X-Hearth-Replica"} {
+	for _, name := range []string{"Connection", "Keep-Alive", "Proxy-Authenticate", "Upgrade", "X-One",
+		"X-Two", "X-Settled", "X-Hearth-Replica"} {
 		require.NotContains(t, res.Header, name)
 	}
 	require.Equal(t, []string{"a", "b"}, res.Header["X-Keep"])
@@ -283,5 +306,6 @@ func TestRealFunction(t *testing.T) {
 	res, _ = f.do("POST", "", io.MultiReader(strings.NewReader("no"), strings.NewReader("length")))
 	require.Equal(t, http.StatusOK, res.StatusCode)
 	res, _ = f.do("POST", "", bytes.NewReader(make([]byte, 17<<20)))
-	require.Equal(t, http.StatusRequestEntityTooLarge, res.StatusCode, "it answers before it has read the body")
+	require.Equal(t, http.StatusRequestEntityTooLarge, res.StatusCode,
+		"it answers before it has read the body")
 }

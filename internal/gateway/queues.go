@@ -27,8 +27,8 @@ func (g *Gateway) queues(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, list)
 }
 
-// purgeQueue deletes the queued or delayed calls of one queue: {"queue": "NAME:calls", "queued": true, "delayed": true}. Dead letters
-// have a separate request.
+// purgeQueue deletes the queued or delayed calls of one queue: {"queue": "NAME:calls", "queued": true,
+// "delayed": true}. Dead letters have a separate request.
 func (g *Gateway) purgeQueue(w http.ResponseWriter, r *http.Request) error {
 	in, err := readInput(r)
 	if err != nil {
@@ -62,7 +62,8 @@ func (g *Gateway) purgeQueue(w http.ResponseWriter, r *http.Request) error {
 	}
 	done, err := g.cfg.Queues.Clear(r.Context(), queues[0], what.Queued, what.Delayed)
 	if done.Queued+done.Delayed > 0 {
-		g.cfg.Log.Info("purged queue", "queue", queues[0].Name, "queued", done.Queued, "delayed", done.Delayed)
+		g.cfg.Log.Info("purged queue", "queue", queues[0].Name, "queued", done.Queued, "delayed",
+			done.Delayed)
 	}
 	if err != nil {
 		return err

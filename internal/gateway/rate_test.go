@@ -12,7 +12,8 @@ import (
 func TestACallerHasItsRateAndNoMore(t *testing.T) {
 	t.Parallel()
 	var rs rates
-	key := rateKey{function: hearth.Name{Function: "f", Namespace: "n"}, caller: netip.MustParsePrefix("192.0.2.1/32")}
+	key := rateKey{function: hearth.Name{Function: "f", Namespace: "n"},
+		caller: netip.MustParsePrefix("192.0.2.1/32")}
 	other := key
 	other.caller = netip.MustParsePrefix("192.0.2.2/32")
 	rate, now := hearth.Rate{Calls: 10, Per: time.Second}, time.Unix(1000, 0)
@@ -56,7 +57,8 @@ func TestOnlySoManyCallersAreKnown(t *testing.T) {
 func TestCallersAreToldApartByWhatTheyOwn(t *testing.T) {
 	t.Parallel()
 	for addr, want := range map[string]string{
-		"192.0.2.1": "192.0.2.1/32", "::ffff:192.0.2.1": "192.0.2.1/32", "2001:db8:1:2:3::4": "2001:db8:1:2::/64", "fe80::1%eth0": "fe80::/64",
+		"192.0.2.1": "192.0.2.1/32", "::ffff:192.0.2.1": "192.0.2.1/32",
+		"2001:db8:1:2:3::4": "2001:db8:1:2::/64", "fe80::1%eth0": "fe80::/64",
 	} {
 		require.Equal(t, want, callerOf(netip.MustParseAddr(addr)).String(), addr)
 	}

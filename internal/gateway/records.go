@@ -30,7 +30,9 @@ func (g *Gateway) removeRecord(w http.ResponseWriter, r *http.Request) error {
 	q := r.URL.Query()
 	kind, name := q.Get("kind"), q.Get("name")
 	if kind == "" || !q.Has("name") {
-		return hearth.Errorf(hearth.Invalid, "the kind or the name of the record is missing: want ?kind=KIND&name=NAME, as GET /system/records lists them")
+		return hearth.Errorf(hearth.Invalid,
+			"the kind or the name of the record is missing: want ?kind=KIND&name=NAME, as GET "+
+				"/system/records lists them")
 	}
 	ctx, cancel := toTheEnd(r)
 	defer cancel()

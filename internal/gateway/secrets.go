@@ -50,9 +50,13 @@ func (g *Gateway) putSecret(w http.ResponseWriter, r *http.Request, done string,
 	value := valueOf(s)
 	switch {
 	case len(value) == 0:
-		return hearth.Errorf(hearth.Invalid, "the secret has no value: want value (text) or rawValue (base64)")
-	case len(s.RawValue) == 0 && strings.ContainsRune(s.Value, utf8.RuneError): // as faas-cli secret update does with bytes that are not text
-		return hearth.Errorf(hearth.Invalid, "the value is not text, and this client has changed it: send rawValue, as faas-cli secret create --replace --from-file does")
+		return hearth.Errorf(hearth.Invalid,
+			"the secret has no value: want value (text) or rawValue (base64)")
+	case len(s.RawValue) == 0 && strings.ContainsRune(s.Value, utf8.RuneError):
+		// As faas-cli secret update does with bytes that are not text.
+		return hearth.Errorf(hearth.Invalid,
+			"the value is not text, and this client has changed it: send rawValue, as faas-cli secret "+
+				"create --replace --from-file does")
 	}
 	ctx, cancel := toTheEnd(r)
 	defer cancel()
@@ -86,8 +90,8 @@ func readSecret(r *http.Request) (in *input, s types.Secret, err error) {
 	return in, s, err
 }
 
-// valueOf returns the value of a secret. faas-cli --from-file sends both the trimmed text, which loses bytes that are not text, and the
-// bytes.
+// valueOf returns the value of a secret. faas-cli --from-file sends both the trimmed text, which loses bytes
+// that are not text, and the bytes.
 func valueOf(s types.Secret) []byte {
 	if s.Value == "" || !utf8.Valid(s.RawValue) {
 		return s.RawValue
@@ -112,7 +116,9 @@ func (g *Gateway) deleteSecret(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	if len(users) > 0 {
-		return hearth.Errorf(hearth.Conflict, "the secret %s is used by %s: remove them first, or deploy them without it", s.Name, strings.Join(users, ", "))
+		return hearth.Errorf(hearth.Conflict,
+			"the secret %s is used by %s: remove them first, or deploy them without it",
+			s.Name, strings.Join(users, ", "))
 	}
 	ctx, cancel := toTheEnd(r)
 	defer cancel()

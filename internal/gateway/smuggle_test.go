@@ -17,7 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRequestsThatSmuggle are read one way only: what the gateway takes for one call, its replica does too, or it is refused.
+// TestRequestsThatSmuggle are read one way only: what the gateway takes for one call, its replica does too,
+// or it is refused.
 func TestRequestsThatSmuggle(t *testing.T) {
 	t.Parallel()
 	const hidden = "GET /function/echo/smuggled HTTP/1.1\nHost: h\n\n"
@@ -26,42 +27,67 @@ func TestRequestsThatSmuggle(t *testing.T) {
 		status     int
 		seen       string // by the replica: target and body
 	}{
-		"length and encoding": {"POST /function/echo/x HTTP/1.1\nHost: h\nContent-Length: 3\nTransfer-Encoding: chunked\n\n", "5\nhello\n0\n\n", 200, "/x hello"},
-		"two lengths":         {"POST /function/echo/x HTTP/1.1\nHost: h\nContent-Length: 0\nContent-Length: 5\n\n", hidden, 400, ""},
-		"a list of lengths":   {"POST /function/echo/x HTTP/1.1\nHost: h\nContent-Length: 0, 5\n\n", hidden, 400, ""},
-		"the same twice":      {"POST /function/echo/x HTTP/1.1\nHost: h\nContent-Length: 2\nContent-Length: 2\n\n", "ok", 200, "/x ok"},
-		"a signed length":     {"POST /function/echo/x HTTP/1.1\nHost: h\nContent-Length: +5\n\n", hidden, 400, ""},
-		"a negative length":   {"POST /function/echo/x HTTP/1.1\nHost: h\nContent-Length: -1\n\n", hidden, 400, ""},
-		"a hex length":        {"POST /function/echo/x HTTP/1.1\nHost: h\nContent-Length: 0x5\n\n", hidden, 400, ""},
-		"a huge length":       {"POST /function/echo/x HTTP/1.1\nHost: h\nContent-Length: 99999999999999999999\n\n", hidden, 400, ""},
-		"identity":            {"POST /function/echo/x HTTP/1.1\nHost: h\nTransfer-Encoding: identity\n\n", hidden, 501, ""},
-		"xchunked":            {"POST /function/echo/x HTTP/1.1\nHost: h\nTransfer-Encoding: xchunked\n\n", hidden, 501, ""},
-		"chunked, identity":   {"POST /function/echo/x HTTP/1.1\nHost: h\nTransfer-Encoding: chunked, identity\n\n", hidden, 501, ""},
-		"two encodings":       {"POST /function/echo/x HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\nTransfer-Encoding: identity\n\n", hidden, 501, ""},
-		"encoding with a tab": {"POST /function/echo/x HTTP/1.1\nHost: h\nTransfer-Encoding:\tchunked\n\n", "2\nok\n0\n\n", 200, "/x ok"},
-		"a vertical tab":      {"POST /function/echo/x HTTP/1.1\nHost: h\nTransfer-Encoding: \x0bchunked\n\n", hidden, 400, ""},
-		"space before colon":  {"POST /function/echo/x HTTP/1.1\nHost: h\nTransfer-Encoding : chunked\n\n", hidden, 400, ""},
-		"space before name":   {"POST /function/echo/x HTTP/1.1\n Transfer-Encoding: chunked\nHost: h\n\n", hidden, 400, ""},
-		"a fold":              {"GET /function/echo/x HTTP/1.1\nHost: h\nX-One: 1\n Content-Length: 5\n\n", "", 200, "/x "},
-		"a NUL":               {"GET /function/echo/x HTTP/1.1\nHost: h\nX-One: a\x00b\n\n", "", 400, ""},
-		"a bare CR":           {"GET /function/echo/x HTTP/1.1\nHost: h\nX-One: a\rX-Topic: forged\n\n", "", 400, ""},
-		"chunk extensions":    {"POST /function/echo/x HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\n\n", "2;a=b;c=\"d\"\nok\n0;e\n\n", 200, "/x ok"},
-		"a chunk too short":   {"POST /function/echo/x HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\n\n", "1\nok\n0\n\n", 0, ""},
-		"a chunk size signed": {"POST /function/echo/x HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\n\n", "+2\nok\n0\n\n", 0, ""},
-		"a chunk size of 17":  {"POST /function/echo/x HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\n\n", "10000000000000002\nok\n0\n\n", 0, ""},
-		"HTTP/1.0 chunked":    {"POST /function/echo/x HTTP/1.0\nHost: h\nConnection: keep-alive\nTransfer-Encoding: chunked\n\n", "2\nok\n0\n\n", 400, ""},
-		"HTTP/0.9":            {"GET /function/echo/x\n\n", "", 400, ""},
-		"HTTP/3.7":            {"GET /function/echo/x HTTP/3.7\nHost: h\n\n", "", 505, ""},
-		"no host":             {"GET /function/echo/x HTTP/1.1\n\n", "", 400, ""},
-		"two hosts":           {"GET /function/echo/x HTTP/1.1\nHost: a\nHost: b\n\n", "", 400, ""},
-		"a host with a path":  {"GET /function/echo/x HTTP/1.1\nHost: a/../b\n\n", "", -1, ""},
-		"absolute form":       {"GET http://other/function/echo/x HTTP/1.1\nHost: h\n\n", "", 200, "/x "},
-		"authority form":      {"GET h:80 HTTP/1.1\nHost: h\n\n", "", -1, ""},
-		"a control in path":   {"GET /function/echo/x\x01 HTTP/1.1\nHost: h\n\n", "", 400, ""},
-		"a tab in path":       {"GET /function/echo/x\tHTTP/1.1\nHost: h\n\n", "", 400, ""},
-		"a fragment":          {"GET /function/echo/x#y?z HTTP/1.1\nHost: h\n\n", "", 200, "/x#y?z "},
-		"hop by Connection":   {"POST /function/echo/x HTTP/1.1\nHost: h\nConnection: Content-Length, Transfer-Encoding\nContent-Length: 2\n\n", "ok", 200, "/x ok"},
-		"a GET with a body":   {"GET /function/echo/x HTTP/1.1\nHost: h\nContent-Length: 46\n\n", crlf(hidden)[:46], 200, "/x " + crlf(hidden)[:46]},
+		"length and encoding": {"POST /function/echo/x HTTP/1.1\nHost: h\nContent-Length: " +
+			"3\nTransfer-Encoding: chunked\n\n", "5\nhello\n0\n\n", 200, "/x hello"},
+		"two lengths": {"POST /function/echo/x HTTP/1.1\nHost: h\nContent-Length: " +
+			"0\nContent-Length: 5\n\n", hidden, 400, ""},
+		"a list of lengths": {"POST /function/echo/x HTTP/1.1\nHost: h\nContent-Length: 0, 5\n\n", hidden,
+			400, ""},
+		"the same twice": {"POST /function/echo/x HTTP/1.1\nHost: h\nContent-Length: " +
+			"2\nContent-Length: 2\n\n", "ok", 200, "/x ok"},
+		"a signed length": {"POST /function/echo/x HTTP/1.1\nHost: h\nContent-Length: +5\n\n", hidden,
+			400, ""},
+		"a negative length": {"POST /function/echo/x HTTP/1.1\nHost: h\nContent-Length: -1\n\n", hidden,
+			400, ""},
+		"a hex length": {"POST /function/echo/x HTTP/1.1\nHost: h\nContent-Length: 0x5\n\n", hidden,
+			400, ""},
+		"a huge length": {"POST /function/echo/x HTTP/1.1\nHost: h\nContent-Length: " +
+			"99999999999999999999\n\n", hidden, 400, ""},
+		"identity": {"POST /function/echo/x HTTP/1.1\nHost: h\nTransfer-Encoding: identity\n\n",
+			hidden, 501, ""},
+		"xchunked": {"POST /function/echo/x HTTP/1.1\nHost: h\nTransfer-Encoding: xchunked\n\n",
+			hidden, 501, ""},
+		"chunked, identity": {"POST /function/echo/x HTTP/1.1\nHost: h\nTransfer-Encoding: chunked, " +
+			"identity\n\n", hidden, 501, ""},
+		"two encodings": {"POST /function/echo/x HTTP/1.1\nHost: h\nTransfer-Encoding: " +
+			"chunked\nTransfer-Encoding: identity\n\n", hidden, 501, ""},
+		"encoding with a tab": {"POST /function/echo/x HTTP/1.1\nHost: h\nTransfer-Encoding:\tchunked\n\n",
+			"2\nok\n0\n\n", 200, "/x ok"},
+		"a vertical tab": {"POST /function/echo/x HTTP/1.1\nHost: h\nTransfer-Encoding: \x0bchunked\n\n",
+			hidden, 400, ""},
+		"space before colon": {"POST /function/echo/x HTTP/1.1\nHost: h\nTransfer-Encoding : chunked\n\n",
+			hidden, 400, ""},
+		"space before name": {"POST /function/echo/x HTTP/1.1\n Transfer-Encoding: chunked\nHost: h\n\n",
+			hidden, 400, ""},
+		"a fold": {"GET /function/echo/x HTTP/1.1\nHost: h\nX-One: 1\n Content-Length: 5\n\n",
+			"", 200, "/x "},
+		"a NUL": {"GET /function/echo/x HTTP/1.1\nHost: h\nX-One: a\x00b\n\n", "", 400, ""},
+		"a bare CR": {"GET /function/echo/x HTTP/1.1\nHost: h\nX-One: a\rX-Topic: forged\n\n", "",
+			400, ""},
+		"chunk extensions": {"POST /function/echo/x HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\n\n",
+			"2;a=b;c=\"d\"\nok\n0;e\n\n", 200, "/x ok"},
+		"a chunk too short": {"POST /function/echo/x HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\n\n",
+			"1\nok\n0\n\n", 0, ""},
+		"a chunk size signed": {"POST /function/echo/x HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\n\n",
+			"+2\nok\n0\n\n", 0, ""},
+		"a chunk size of 17": {"POST /function/echo/x HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\n\n",
+			"10000000000000002\nok\n0\n\n", 0, ""},
+		"HTTP/1.0 chunked": {"POST /function/echo/x HTTP/1.0\nHost: h\nConnection: " +
+			"keep-alive\nTransfer-Encoding: chunked\n\n", "2\nok\n0\n\n", 400, ""},
+		"HTTP/0.9":           {"GET /function/echo/x\n\n", "", 400, ""},
+		"HTTP/3.7":           {"GET /function/echo/x HTTP/3.7\nHost: h\n\n", "", 505, ""},
+		"no host":            {"GET /function/echo/x HTTP/1.1\n\n", "", 400, ""},
+		"two hosts":          {"GET /function/echo/x HTTP/1.1\nHost: a\nHost: b\n\n", "", 400, ""},
+		"a host with a path": {"GET /function/echo/x HTTP/1.1\nHost: a/../b\n\n", "", -1, ""},
+		"absolute form":      {"GET http://other/function/echo/x HTTP/1.1\nHost: h\n\n", "", 200, "/x "},
+		"authority form":     {"GET h:80 HTTP/1.1\nHost: h\n\n", "", -1, ""},
+		"a control in path":  {"GET /function/echo/x\x01 HTTP/1.1\nHost: h\n\n", "", 400, ""},
+		"a tab in path":      {"GET /function/echo/x\tHTTP/1.1\nHost: h\n\n", "", 400, ""},
+		"a fragment":         {"GET /function/echo/x#y?z HTTP/1.1\nHost: h\n\n", "", 200, "/x#y?z "},
+		"hop by Connection": {"POST /function/echo/x HTTP/1.1\nHost: h\nConnection: Content-Length, " +
+			"Transfer-Encoding\nContent-Length: 2\n\n", "ok", 200, "/x ok"},
+		"a GET with a body": {"GET /function/echo/x HTTP/1.1\nHost: h\nContent-Length: 46\n\n",
+			crlf(hidden)[:46], 200, "/x " + crlf(hidden)[:46]},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -96,7 +122,8 @@ func TestRequestsThatSmuggle(t *testing.T) {
 			if err == nil {
 				status = res.StatusCode
 				_, _ = io.Copy(io.Discard, res.Body)
-				_, _ = io.WriteString(l, "GET /function/none HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
+				_, _ = io.WriteString(l,
+					"GET /function/none HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
 				l.end()
 			}
 			mu.Lock()
@@ -144,13 +171,15 @@ func TestALengthThatIsSaidTwiceEndsTheConnection(t *testing.T) {
 			require.Empty(t, l.end(), "%s: it must not be read as another request", name)
 		}
 	}
-	l := f.dial("POST /function/echo HTTP/1.0\nConnection: keep-alive\nTransfer-Encoding: chunked\nContent-Length: 3\n\nabc")
+	l := f.dial("POST /function/echo HTTP/1.0\nConnection: keep-alive\nTransfer-Encoding: " +
+		"chunked\nContent-Length: 3\n\nabc")
 	res, _ := l.answer()
 	require.Equal(t, http.StatusBadRequest, res.StatusCode)
 	l.end()
 	l = f.dial("")
 	for range 3 { // said once, it may come as often as it likes
-		l.say(crlf("POST /function/echo HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\n\n2;x=\"y\"\nok\n0\nSum: 1\n\n"))
+		l.say(crlf("POST /function/echo HTTP/1.1\nHost: h\nTransfer-Encoding: " +
+			"chunked\n\n2;x=\"y\"\nok\n0\nSum: 1\n\n"))
 		res := l.head()
 		require.Equal(t, 103, res.StatusCode)
 		res, _ = l.answer()
@@ -158,7 +187,8 @@ func TestALengthThatIsSaidTwiceEndsTheConnection(t *testing.T) {
 	}
 }
 
-// FuzzRequest says anything to the gateway. What reaches the replica is well formed, and has no header that is not for it.
+// FuzzRequest says anything to the gateway. What reaches the replica is well formed, and has no header that
+// is not for it.
 func FuzzRequest(f *testing.F) {
 	var mu sync.Mutex
 	var wrong []string
@@ -167,7 +197,8 @@ func FuzzRequest(f *testing.F) {
 		defer mu.Unlock()
 		wrong = append(wrong, why+": "+string(about))
 	}
-	forbidden := slices.Concat(wire.DeliveryHeaders, []string{"Keep-Alive", "Proxy-Authorization", "Proxy-Connection"})
+	forbidden := slices.Concat(wire.DeliveryHeaders,
+		[]string{"Keep-Alive", "Proxy-Authorization", "Proxy-Connection"})
 	front := raw(f, func(c net.Conn, _ *bufio.Reader) {
 		var took bytes.Buffer
 		r := bufio.NewReader(io.TeeReader(c, &took))
@@ -183,7 +214,8 @@ func FuzzRequest(f *testing.F) {
 				complain(err.Error(), took.Bytes())
 				return
 			}
-			if !strings.HasPrefix(req.RequestURI, "/") || req.Host != "echo" || req.Proto != "HTTP/1.1" || len(req.TransferEncoding) > 0 && req.ContentLength >= 0 {
+			if !strings.HasPrefix(req.RequestURI, "/") || req.Host != "echo" || req.Proto != "HTTP/1.1" ||
+				len(req.TransferEncoding) > 0 && req.ContentLength >= 0 {
 				complain("not the gateway's", took.Bytes())
 			}
 			for _, name := range forbidden {
@@ -198,8 +230,10 @@ func FuzzRequest(f *testing.F) {
 		}
 	})
 	f.Add([]byte(crlf("POST /function/echo/x?y HTTP/1.1\nHost: h\nContent-Length: 2\n\nok")))
-	f.Add([]byte(crlf("POST /function/echo/x HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\nTrailer: Sum\n\n2;a\nok\n0\nSum: 1\n\nGET /function/echo HTTP/1.1\nHost: h\n\n")))
-	f.Add([]byte(crlf("GET http://h//function/echo//x HTTP/1.1\nHost: h\nConnection: X-One, Upgrade\nUpgrade: x\nX-One: 1\nX_Topic: 1\n\n")))
+	f.Add([]byte(crlf("POST /function/echo/x HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\nTrailer: " +
+		"Sum\n\n2;a\nok\n0\nSum: 1\n\nGET /function/echo HTTP/1.1\nHost: h\n\n")))
+	f.Add([]byte(crlf("GET http://h//function/echo//x HTTP/1.1\nHost: h\nConnection: X-One, " +
+		"Upgrade\nUpgrade: x\nX-One: 1\nX_Topic: 1\n\n")))
 	f.Fuzz(func(t *testing.T, said []byte) {
 		front.t = t
 		l := front.dial("")
@@ -214,8 +248,8 @@ func FuzzRequest(f *testing.F) {
 	})
 }
 
-// FuzzAnswer lets a replica answer anything. What the caller gets is what net/http reads of it, or 502, or a cut; and the next call is
-// not touched by it.
+// FuzzAnswer lets a replica answer anything. What the caller gets is what net/http reads of it, or 502, or a
+// cut; and the next call is not touched by it.
 func FuzzAnswer(f *testing.F) {
 	var mu sync.Mutex
 	var answer []byte
@@ -236,7 +270,8 @@ func FuzzAnswer(f *testing.F) {
 		}
 	})
 	f.Add([]byte(crlf("HTTP/1.1 200 OK\nContent-Length: 2\n\nok")), false)
-	f.Add([]byte(crlf("HTTP/1.1 103 Early Hints\nLink: x\n\nHTTP/1.1 200 OK\nTransfer-Encoding: chunked\nTrailer: Sum\n\n2\nok\n0\nSum: 1\n\nHTTP/1.1 200 OK\n\n")), false)
+	f.Add([]byte(crlf("HTTP/1.1 103 Early Hints\nLink: x\n\nHTTP/1.1 200 OK\nTransfer-Encoding: "+
+		"chunked\nTrailer: Sum\n\n2\nok\n0\nSum: 1\n\nHTTP/1.1 200 OK\n\n")), false)
 	f.Add([]byte(crlf("HTTP/1.1 304 Not Modified\nContent-Length: 2\nConnection: X-One\nX-One: 1\n\n")), true)
 	f.Add([]byte(crlf("HTTP/1.1 101 Switching Protocols\n\nHTTP/1.0 200 OK\n\nto the end")), false)
 	f.Fuzz(func(t *testing.T, said []byte, head bool) {

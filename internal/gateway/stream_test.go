@@ -48,7 +48,8 @@ func TestBothWaysAtOnce(t *testing.T) {
 	require.Equal(t, io.EOF, err)
 }
 
-// TestEventsAreNotHeldBack: nor is the head of an answer that has no event yet, nor a part of an answer whose length is known.
+// TestEventsAreNotHeldBack: nor is the head of an answer that has no event yet, nor a part of an answer whose
+// length is known.
 func TestEventsAreNotHeldBack(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []string{"text/event-stream", "application/x-ndjson", "text/plain"} {
@@ -129,7 +130,8 @@ func TestUploadWithoutLength(t *testing.T) {
 // TestUploadThatBreaksOff: the replica sees a cut, not a clean end.
 func TestUploadThatBreaksOff(t *testing.T) {
 	t.Parallel()
-	for _, head := range []string{"Transfer-Encoding: chunked\n\n5\nhello\n", "Transfer-Encoding: chunked\n\n5\nhello\nzz\n", "Content-Length: 100000\n\nhello"} {
+	for _, head := range []string{"Transfer-Encoding: chunked\n\n5\nhello\n",
+		"Transfer-Encoding: chunked\n\n5\nhello\nzz\n", "Content-Length: 100000\n\nhello"} {
 		saw := make(chan error, 1)
 		f := serving(t, func(_ http.ResponseWriter, r *http.Request) {
 			_, err := io.Copy(io.Discard, r.Body)
@@ -149,16 +151,19 @@ func TestTrailersBothWays(t *testing.T) {
 		w.Header().Set("Trailer", "Sum, X-Topic")
 		_, _ = io.Copy(w, r.Body)
 		w.Header().Set("Sum", r.Trailer.Get("Sum")+"!")
-		w.Header().Set(http.TrailerPrefix+"Late", fmt.Sprint(len(r.Trailer), r.Trailer.Get("X-Topic"), r.Trailer.Get("Unsaid")))
+		w.Header().Set(http.TrailerPrefix+"Late",
+			fmt.Sprint(len(r.Trailer), r.Trailer.Get("X-Topic"), r.Trailer.Get("Unsaid")))
 	})
-	l := f.dial("POST /function/echo HTTP/1.1\nHost: h\nTE: trailers\nTransfer-Encoding: chunked\nTrailer: Sum, X-Topic\n\n3\nabc\n0\nSum: 294\nX-Topic: forged\nUnsaid: x\n\n")
+	l := f.dial("POST /function/echo HTTP/1.1\nHost: h\nTE: trailers\nTransfer-Encoding: " +
+		"chunked\nTrailer: Sum, X-Topic\n\n3\nabc\n0\nSum: 294\nX-Topic: forged\nUnsaid: x\n\n")
 	res := l.head()
 	require.Contains(t, res.Trailer, "Sum")
 	text, err := io.ReadAll(res.Body)
 	require.NoError(t, err)
 	require.Equal(t, "abc", string(text))
 	require.Equal(t, "294!", res.Trailer.Get("Sum"))
-	require.Equal(t, "1", res.Trailer.Get("Late"), "delivery headers cannot be forged in trailers, nor what was not announced")
+	require.Equal(t, "1", res.Trailer.Get("Late"),
+		"delivery headers cannot be forged in trailers, nor what was not announced")
 }
 
 func TestFunctionDecidesAboutExpect(t *testing.T) {
@@ -207,7 +212,9 @@ func TestEarlyHintsArePassedOn(t *testing.T) {
 	t.Parallel()
 	f := raw(t, func(c net.Conn, r *bufio.Reader) {
 		if takeRequest(r) == nil {
-			_, _ = io.WriteString(c, crlf("HTTP/1.1 102 Processing\n\nHTTP/1.1 103 Early Hints\nLink: </a.css>\nConnection: X-One\nX-One: 1\n\nHTTP/1.1 200 OK\nX-Last: 1\nContent-Length: 2\n\nok"))
+			_, _ = io.WriteString(c,
+				crlf("HTTP/1.1 102 Processing\n\nHTTP/1.1 103 Early Hints\nLink: </a.css>\nConnection: "+
+					"X-One\nX-One: 1\n\nHTTP/1.1 200 OK\nX-Last: 1\nContent-Length: 2\n\nok"))
 		}
 	})
 	l := f.dial("GET /function/echo HTTP/1.1\nHost: h\n\n")
@@ -225,8 +232,10 @@ func TestEarlyHintsArePassedOn(t *testing.T) {
 
 func TestCallerThatLeavesIsNoticed(t *testing.T) {
 	t.Parallel()
-	for name, request := range map[string]string{"no body": "GET /function/echo HTTP/1.1\nHost: h\n\n", "a body": "POST /function/echo HTTP/1.1\nHost: h\nContent-Length: 2\n\nok",
-		"half a body": "POST /function/echo HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\n\n2\nok\n", "an answer": "GET /function/echo?answer HTTP/1.1\nHost: h\n\n"} {
+	for name, request := range map[string]string{"no body": "GET /function/echo HTTP/1.1\nHost: h\n\n",
+		"a body":      "POST /function/echo HTTP/1.1\nHost: h\nContent-Length: 2\n\nok",
+		"half a body": "POST /function/echo HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\n\n2\nok\n",
+		"an answer":   "GET /function/echo?answer HTTP/1.1\nHost: h\n\n"} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			came, gone := make(chan struct{}), make(chan struct{})
@@ -293,7 +302,8 @@ func TestLargeBodiesTakeNoMemory(t *testing.T) {
 		transport.CloseIdleConnections()
 		cancel()
 		runtime.ReadMemStats(&after)
-		require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(32<<20), "client, gateway and replica together, garbage too")
+		require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(32<<20),
+			"client, gateway and replica together, garbage too")
 		_, _ = io.Copy(want, io.LimitReader(&pattern{}, size))
 		require.Equal(t, want.Sum(nil), got.Sum(nil))
 		require.Equal(t, want.Sum(nil), came.Sum(nil))

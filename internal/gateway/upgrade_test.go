@@ -13,17 +13,21 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-const upgrade = "GET /function/echo/socket?q HTTP/1.1\nHost: h\nConnection: keep-alive, Upgrade\nUpgrade: websocket\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\n\n"
+const upgrade = "GET /function/echo/socket?q HTTP/1.1\nHost: h\nConnection: keep-alive, Upgrade\nUpgrade: " +
+	"websocket\nSec-WebSocket-Version: 13\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\n\n"
 
 // sockets is a gateway in front of a replica that upgrades, says hi with its 101, and then speaks.
 func sockets(t *testing.T, speak func(c net.Conn, r *bufio.Reader)) *front {
 	return raw(t, func(c net.Conn, r *bufio.Reader) {
 		req, err := http.ReadRequest(r)
-		if err != nil || req.Header.Get("Upgrade") != "websocket" || req.Header.Get("Connection") != "Upgrade" || req.Header.Get("Sec-WebSocket-Key") == "" {
+		if err != nil || req.Header.Get("Upgrade") != "websocket" ||
+			req.Header.Get("Connection") != "Upgrade" || req.Header.Get("Sec-WebSocket-Key") == "" {
 			_, _ = io.WriteString(c, "HTTP/1.1 426 Upgrade Required\r\nContent-Length: 0\r\n\r\n")
 			return
 		}
-		_, _ = io.WriteString(c, crlf("HTTP/1.1 101 Switching Protocols\nConnection: Upgrade\nUpgrade: websocket\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\n\nhi"))
+		_, _ = io.WriteString(c,
+			crlf("HTTP/1.1 101 Switching Protocols\nConnection: Upgrade\nUpgrade: "+
+				"websocket\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\n\nhi"))
 		speak(c, r)
 	}, "exec_timeout", "1ms")
 }
@@ -86,7 +90,9 @@ func TestTimeoutDoesNotCutAnUpgrade(t *testing.T) {
 	l := f.dial(upgrade)
 	l.upgraded()
 	began := time.Now()
-	other := serving(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "exec_timeout", "1ms")
+	other := serving(t, func(_ http.ResponseWriter, r *http.Request) {
+		<-r.Context().Done()
+	}, "exec_timeout", "1ms")
 	res, _ := other.do("GET", "", nil)
 	require.Equal(t, http.StatusGatewayTimeout, res.StatusCode)
 	require.Greater(t, time.Since(began), time.Millisecond)
@@ -129,7 +135,9 @@ func TestUpgradeIsCutWhenTheDrainIsOver(t *testing.T) {
 
 func TestUpgradeThatIsRefused(t *testing.T) {
 	t.Parallel()
-	f := serving(t, func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "no sockets here", http.StatusForbidden) })
+	f := serving(t, func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, "no sockets here", http.StatusForbidden)
+	})
 	l := f.dial(upgrade)
 	res, text := l.answer()
 	require.Equal(t, http.StatusForbidden, res.StatusCode)
@@ -139,14 +147,18 @@ func TestUpgradeThatIsRefused(t *testing.T) {
 // TestUpgradeThatNobodyAskedFor would let a replica say what it likes on the caller's connection.
 func TestUpgradeThatNobodyAskedFor(t *testing.T) {
 	t.Parallel()
-	f := answering(t, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nHTTP/1.1 200 OK\r\n\r\n")
-	for _, header := range []string{"", "Upgrade: websocket\n", "Connection: Upgrade\n", "Connection: Upgrade\nUpgrade: h2c\n"} {
+	f := answering(t,
+		"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\nHTTP/1.1 "+
+			"200 OK\r\n\r\n")
+	for _, header := range []string{"", "Upgrade: websocket\n", "Connection: Upgrade\n",
+		"Connection: Upgrade\nUpgrade: h2c\n"} {
 		res, _ := f.dial("GET /function/echo HTTP/1.1\nHost: h\n" + header + "\n").answer()
 		require.Equal(t, http.StatusBadGateway, res.StatusCode, header)
 	}
 }
 
-// TestAnUpgradeToHTTP2IsIgnored: through one, a caller would speak to the replica past the gateway, with any header.
+// TestAnUpgradeToHTTP2IsIgnored: through one, a caller would speak to the replica past the gateway, with any
+// header.
 func TestAnUpgradeToHTTP2IsIgnored(t *testing.T) {
 	t.Parallel()
 	f := serving(t, func(w http.ResponseWriter, r *http.Request) {
@@ -155,9 +167,10 @@ func TestAnUpgradeToHTTP2IsIgnored(t *testing.T) {
 		}
 	})
 	for header, want := range map[string]string{
-		"Connection: Upgrade, HTTP2-Settings\nUpgrade: h2c\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\n":            "Upgrade=;Connection=;Http2-Settings=;",
-		"Connection: upgrade\nUpgrade: H2C , HTTP/2.0, TLS/1.2, h2-17\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\n": "Upgrade=;Connection=;Http2-Settings=;",
-		"Connection: Upgrade\nUpgrade: h2c, websocket\n":                                                           "Upgrade=websocket;Connection=Upgrade;Http2-Settings=;",
+		"Connection: Upgrade, HTTP2-Settings\nUpgrade: h2c\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\n": "Upgrade=;Connection=;Http2-Settings=;",
+		"Connection: upgrade\nUpgrade: H2C , HTTP/2.0, TLS/1.2, h2-17\nHTTP2-Settings: " +
+			"AAMAAABkAARAAAAAAAIAAAAA\n": "Upgrade=;Connection=;Http2-Settings=;",
+		"Connection: Upgrade\nUpgrade: h2c, websocket\n": "Upgrade=websocket;Connection=Upgrade;Http2-Settings=;",
 	} {
 		res, text := f.dial("GET /function/echo HTTP/1.1\nHost: h\n" + header + "\n").answer()
 		require.Equal(t, http.StatusOK, res.StatusCode, header)
@@ -168,5 +181,8 @@ func TestAnUpgradeToHTTP2IsIgnored(t *testing.T) {
 // idle waits until no call is under way.
 func (f *front) idle() {
 	f.t.Helper()
-	require.Eventually(f.t, func() bool { l, _ := f.router.Load(echo); return l.InFlight == 0 }, patience, time.Millisecond)
+	require.Eventually(f.t, func() bool {
+		l, _ := f.router.Load(echo)
+		return l.InFlight == 0
+	}, patience, time.Millisecond)
 }

@@ -25,7 +25,8 @@ func (g *Gateway) usage(w http.ResponseWriter, r *http.Request) error {
 	return writeJSON(w, http.StatusOK, report)
 }
 
-// usageQuery reads the parameters of a usage request. A namespace alone selects all of its functions; without either, all are selected.
+// usageQuery reads the parameters of a usage request. A namespace alone selects all of its functions; without
+// either, all are selected.
 func usageQuery(in *input) (q meter.Query, err error) {
 	n, named, err := in.function("")
 	if err != nil {
@@ -42,7 +43,9 @@ func usageQuery(in *input) (q meter.Query, err error) {
 	q.By = in.last("by")
 	for name, at := range map[string]*time.Time{"from": &q.From, "to": &q.To} {
 		if *at, err = instant(in.last(name)); err != nil {
-			return q, hearth.Errorf(hearth.Invalid, "%s is %.40q, want a day such as 2026-11-05, or a time such as 2026-11-05T18:00:00Z", name, in.last(name))
+			return q, hearth.Errorf(hearth.Invalid,
+				"%s is %.40q, want a day such as 2026-11-05, or a time such as 2026-11-05T18:00:00Z",
+				name, in.last(name))
 		}
 	}
 	return q, in.strict()

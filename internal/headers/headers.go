@@ -1,6 +1,6 @@
 /*
-Package headers has the one list of each kind of header that must not be passed on: from callers to functions, from functions to
-callers, from queued calls to functions, and from answers to callbacks.
+Package headers has the one list of each kind of header that must not be passed on: from callers to functions,
+from functions to callers, from queued calls to functions, and from answers to callbacks.
 
 	framing   the length of the body and the host, which whoever writes a message sets itself
 	hops      headers for one connection only (RFC 9110, 7.6.1)
@@ -29,18 +29,21 @@ var (
 	}
 )
 
-// OfEntry returns the headers of a stream entry under their canonical names, without framing and hop-by-hop headers. Anybody with
-// write access to Redis may have chosen them, so it returns an error if one cannot be sent.
+// OfEntry returns the headers of a stream entry under their canonical names, without framing and hop-by-hop
+// headers. Anybody with write access to Redis may have chosen them, so it returns an error if one cannot be
+// sent.
 func OfEntry(h http.Header) (http.Header, error) {
 	out := make(http.Header, len(h)+8)
 	for name, values := range h {
 		if !httpguts.ValidHeaderFieldName(name) {
-			return nil, fmt.Errorf("entry: the name of the header %.80q has characters that cannot be sent", name)
+			return nil, fmt.Errorf("entry: the name of the header %.80q has characters that cannot be sent",
+				name)
 		}
 		canonical := textproto.CanonicalMIMEHeaderKey(name)
 		for _, v := range values {
 			if !httpguts.ValidHeaderFieldValue(v) {
-				return nil, fmt.Errorf("entry: the header %.80s has characters that cannot be sent", canonical)
+				return nil, fmt.Errorf("entry: the header %.80s has characters that cannot be sent",
+					canonical)
 			}
 		}
 		out[canonical] = append(out[canonical], values...)
@@ -65,14 +68,16 @@ func DropHops(h http.Header) {
 	}
 }
 
-// DropDelivery removes the headers that only a dispatcher may set, also in spellings that CGI and WSGI treat as
-// the same. Other names must be canonical.
+// DropDelivery removes the headers that only a dispatcher may set, also in spellings that CGI and WSGI treat
+// as the same. Other names must be canonical.
 func DropDelivery(h http.Header) {
 	for _, name := range wire.DeliveryHeaders {
 		delete(h, name)
 	}
 	for name := range h {
-		if strings.Contains(name, "_") && slices.Contains(wire.DeliveryHeaders, textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(name, "_", "-"))) {
+		if strings.Contains(name, "_") &&
+			slices.Contains(wire.DeliveryHeaders,
+				textproto.CanonicalMIMEHeaderKey(strings.ReplaceAll(name, "_", "-"))) {
 			delete(h, name)
 		}
 	}

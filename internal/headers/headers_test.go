@@ -11,9 +11,20 @@ import (
 func TestHeadersOfAnEntryCannotFrameItsCall(t *testing.T) {
 	t.Parallel()
 	got, err := headers.OfEntry(http.Header{
-		"transfer-encoding": {"chunked"}, "content-length": {"5"}, "CONNECTION": {"x-private, keep-alive"}, "x-private": {"1"}, "keep-alive": {"1"},
-		"te": {"trailers"}, "trailer": {"X"}, "upgrade": {"h2c"}, "host": {"other"}, "expect": {"100-continue"}, "proxy-authorization": {"x"},
-		"accept": {"a"}, "Accept": {"b"}, "X-Own": {"c"},
+		"transfer-encoding":   {"chunked"},
+		"content-length":      {"5"},
+		"CONNECTION":          {"x-private, keep-alive"},
+		"x-private":           {"1"},
+		"keep-alive":          {"1"},
+		"te":                  {"trailers"},
+		"trailer":             {"X"},
+		"upgrade":             {"h2c"},
+		"host":                {"other"},
+		"expect":              {"100-continue"},
+		"proxy-authorization": {"x"},
+		"accept":              {"a"},
+		"Accept":              {"b"},
+		"X-Own":               {"c"},
 	})
 	require.NoError(t, err)
 	require.ElementsMatch(t, []string{"a", "b"}, got["Accept"])
@@ -37,7 +48,13 @@ func TestHeadersOfAnEntryCannotFrameItsCall(t *testing.T) {
 
 func TestDeliveryHeadersAreDroppedInEachSpelling(t *testing.T) {
 	t.Parallel()
-	h, err := headers.OfEntry(http.Header{"x-topic": {"a.b"}, "X_Delivery_Token": {"t"}, "x-MESSAGE-id": {"1-1"}, "X-Other": {"o"}, "x_other": {"p"}})
+	h, err := headers.OfEntry(http.Header{
+		"x-topic":          {"a.b"},
+		"X_Delivery_Token": {"t"},
+		"x-MESSAGE-id":     {"1-1"},
+		"X-Other":          {"o"},
+		"x_other":          {"p"},
+	})
 	require.NoError(t, err)
 	headers.DropDelivery(h)
 	require.Equal(t, http.Header{"X-Other": {"o"}, "X_other": {"p"}}, h)

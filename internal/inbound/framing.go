@@ -10,9 +10,10 @@ import (
 // maxLine is how many bytes of a line are kept. No honest Content-Length or Transfer-Encoding is longer.
 const maxLine = 256
 
-// A framing follows the bytes of an HTTP/1 connection and finds requests with both Content-Length and Transfer-Encoding. net/http
-// obeys Transfer-Encoding and hides Content-Length, but a proxy in between may have obeyed Content-Length. Then it is uncertain where the
-// next request begins, and the connection must be closed (RFC 9112, 6.1).
+// A framing follows the bytes of an HTTP/1 connection and finds requests with both Content-Length and
+// Transfer-Encoding. net/http obeys Transfer-Encoding and hides Content-Length, but a proxy in between may
+// have obeyed Content-Length. Then it is uncertain where the next request begins, and the connection must be
+// closed (RFC 9112, 6.1).
 type framing struct {
 	twice atomic.Bool // a request had both, or could not be followed
 	old   atomic.Bool // a request of HTTP/1.0 had Transfer-Encoding, which means nothing there
@@ -69,7 +70,8 @@ func (f *framing) read(p []byte) {
 	}
 }
 
-// keep adds to the line: it keeps the end of the request line, which has the version, and the beginning of others.
+// keep adds to the line: it keeps the end of the request line, which has the version, and the beginning of
+// others.
 func (f *framing) keep(p []byte) {
 	f.long = f.long || len(f.line)+len(p) > maxLine
 	if f.at == head && !f.first {

@@ -40,13 +40,14 @@ func serve(t *testing.T, l net.Listener, cfg inbound.Config) (hold chan struct{}
 	t.Helper()
 	hold, log = make(chan struct{}), &safe{}
 	cfg.Log, cfg.Plain = slog.New(slog.NewTextHandler(log, nil)), true
-	server := &http.Server{ConnContext: inbound.Context, Handler: inbound.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/hold" {
-			w.WriteHeader(http.StatusOK)
-			_ = http.NewResponseController(w).Flush()
-			<-hold
-		}
-	}))}
+	server := &http.Server{ConnContext: inbound.Context,
+		Handler: inbound.Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/hold" {
+				w.WriteHeader(http.StatusOK)
+				_ = http.NewResponseController(w).Flush()
+				<-hold
+			}
+		}))}
 	go func() { _ = server.Serve(inbound.Listen(l, cfg)) }()
 	t.Cleanup(func() { _ = server.Close() })
 	return hold, log
@@ -98,7 +99,8 @@ func TestIdleConnectionsShutNobodyOut(t *testing.T) {
 
 func TestConnectionsThatServeAreKept(t *testing.T) {
 	t.Parallel()
-	for what, cfg := range map[string]inbound.Config{"limit=max": {Max: 3, PerAddress: 100}, "limit=per_address": {Max: 100, PerAddress: 3}} {
+	for what, cfg := range map[string]inbound.Config{"limit=max": {Max: 3, PerAddress: 100},
+		"limit=per_address": {Max: 100, PerAddress: 3}} {
 		l := listen(t)
 		hold, log := serve(t, l, cfg)
 		var held []net.Conn
@@ -113,7 +115,8 @@ func TestConnectionsThatServeAreKept(t *testing.T) {
 		for _, c := range held {
 			text, err := io.ReadAll(c)
 			require.NoError(t, err)
-			require.True(t, strings.HasSuffix(string(text), "0\r\n\r\n"), "it was answered to its end: %q", text)
+			require.True(t, strings.HasSuffix(string(text), "0\r\n\r\n"), "it was answered to its end: %q",
+				text)
 		}
 	}
 }
@@ -161,7 +164,8 @@ func TestMostIsWithinTheLimitOfFiles(t *testing.T) {
 	var files syscall.Rlimit
 	require.NoError(t, syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files))
 	require.GreaterOrEqual(t, inbound.Most(), 16)
-	require.LessOrEqual(t, uint64(2*inbound.Most()), max(files.Cur, 32), "each may need one for its replica too")
+	require.LessOrEqual(t, uint64(2*inbound.Most()), max(files.Cur, 32),
+		"each may need one for its replica too")
 }
 
 // TestEndsOfConnections: which requests end their connection, as another reader may have read them in another
@@ -173,16 +177,25 @@ func TestEndsOfConnections(t *testing.T) {
 		text string
 		ends bool
 	}{
-		"a length":                {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello", false},
-		"an encoding":             {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks, false},
-		"both":                    {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks, true},
-		"both, bare line feeds":   {"POST / HTTP/1.1\nHost: h\nContent-Length: 5\nTransfer-Encoding: chunked\n\n" + chunks, true},
-		"a fold hides the length": {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length:\r\n 5\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks, true},
-		"spaces hide the length":  {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length:" + strings.Repeat(" ", 1000) + "5\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks, true},
-		"a body that looks so":    {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 49\r\n\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", false},
-		"a chunk that looks so":   {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n13\r\nContent-Length: 5\r\n\r\n0\r\n\r\n", false},
-		"a trailer that says so":  {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nContent-Length: 5\r\n\r\n", false},
-		"a long line":             {"GET /" + strings.Repeat("x", 5000) + " HTTP/1.1\r\nHost: h\r\nX-Long: " + strings.Repeat("y", 5000) + "\r\n\r\n", false},
+		"a length": {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello", false},
+		"an encoding": {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" +
+			chunks, false},
+		"both": {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: " +
+			"5\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks, true},
+		"both, bare line feeds": {"POST / HTTP/1.1\nHost: h\nContent-Length: 5\nTransfer-Encoding: " +
+			"chunked\n\n" + chunks, true},
+		"a fold hides the length": {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length:\r\n " +
+			"5\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks, true},
+		"spaces hide the length": {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length:" +
+			strings.Repeat(" ", 1000) + "5\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks, true},
+		"a body that looks so": {"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: " +
+			"49\r\n\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n", false},
+		"a chunk that looks so": {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: " +
+			"chunked\r\n\r\n13\r\nContent-Length: 5\r\n\r\n0\r\n\r\n", false},
+		"a trailer that says so": {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: " +
+			"chunked\r\n\r\n0\r\nContent-Length: 5\r\n\r\n", false},
+		"a long line": {"GET /" + strings.Repeat("x", 5000) +
+			" HTTP/1.1\r\nHost: h\r\nX-Long: " + strings.Repeat("y", 5000) + "\r\n\r\n", false},
 	} {
 		for _, step := range []int{1, 7, 1 << 20} { // however it is cut
 			l := listen(t)

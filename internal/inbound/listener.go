@@ -1,12 +1,14 @@
 /*
-Package inbound limits the connections of callers, in all and for each address, and finds requests that say twice how long they are.
+Package inbound limits the connections of callers, in all and for each address, and finds requests that say
+twice how long they are.
 
-Each connection takes a file, and a process has a limited number. At the limit, an idle connection is closed in favour of a new one: among
-the idle ones of the address that has most of them, the one that has been idle longest. A new connection is refused only if all others serve
-requests. So an address that opens many connections and sends nothing shuts out only itself.
+Each connection takes a file, and a process has a limited number. At the limit, an idle connection is closed
+in favour of a new one: among the idle ones of the address that has most of them, the one that has been idle
+longest. A new connection is refused only if all others serve requests. So an address that opens many
+connections and sends nothing shuts out only itself.
 
-The package follows the bytes of requests because net/http does not tell what it has corrected. It does not parse requests for anybody else,
-and it does not limit the rate of calls.
+The package follows the bytes of requests because net/http does not tell what it has corrected. It does not
+parse requests for anybody else, and it does not limit the rate of calls.
 */
 package inbound
 
@@ -31,8 +33,8 @@ type Config struct {
 	Max int
 	// PerAddress limits the connections of one address, or of one IPv6 network. Defaults to a quarter of Max.
 	PerAddress int
-	// Exempt reports whether PerAddress does not apply to an address, because it is this machine's or has many callers behind it.
-	// Defaults to none.
+	// Exempt reports whether PerAddress does not apply to an address, because it is this machine's or has
+	// many callers behind it. Defaults to none.
 	Exempt func(netip.Addr) bool
 	// Plain means that connections are plain HTTP/1, not TLS, so that their framing can be followed.
 	Plain bool
@@ -90,8 +92,8 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// failed handles a connection that could not be accepted. net/http retries with growing delays; closing an idle
-// connection frees a file at once.
+// failed handles a connection that could not be accepted. net/http retries with growing delays; closing an
+// idle connection frees a file at once.
 func (l *Listener) failed(err error) {
 	if missed, due := l.failing.Due(time.Now()); due {
 		l.cfg.Log.Error("could not accept connection", "error", err, "before", missed)
@@ -106,7 +108,8 @@ func (l *Listener) failed(err error) {
 	}
 }
 
-const refusal = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
+const refusal = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: " +
+	"1\r\nContent-Length: 0\r\n\r\n"
 
 // admit makes room for a connection, or refuses it.
 func (l *Listener) admit(nc net.Conn) *Conn {
@@ -217,7 +220,8 @@ func (c *Conn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// CloseWrite is used by net/http to let a client read the answer to a request that it has not sent completely.
+// CloseWrite is used by net/http to let a client read the answer to a request that it has not sent
+// completely.
 func (c *Conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -246,8 +250,8 @@ func Context(ctx context.Context, nc net.Conn) context.Context {
 	return ctx
 }
 
-// Serve marks a connection as serving a request, and closes it if the request is framed in two ways (RFC 9112,
-// 6.1).
+// Serve marks a connection as serving a request, and closes it if the request is framed in two ways (RFC
+// 9112, 6.1).
 func Serve(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, ok := r.Context().Value(key{}).(*Conn); ok {
@@ -269,8 +273,8 @@ func Serve(next http.Handler) http.Handler {
 	})
 }
 
-// NetworkOf returns an IPv4 address itself, and the network of an IPv6 address, since one caller usually has all
-// addresses of it.
+// NetworkOf returns an IPv4 address itself, and the network of an IPv6 address, since one caller usually has
+// all addresses of it.
 func NetworkOf(addr netip.Addr) netip.Prefix {
 	addr = addr.Unmap().WithZone("")
 	bits := 32

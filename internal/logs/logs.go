@@ -1,5 +1,5 @@
-// Package logs keeps what functions print, in a file for each function, and reads it again, also while it is written. It does not
-// search or serve logs: package gateway does.
+// Package logs keeps what functions print, in a file for each function, and reads it again, also while it is
+// written. It does not search or serve logs: package gateway does.
 package logs
 
 import (
@@ -131,7 +131,8 @@ func (l *File) write(replica, stream, line string, flush bool) {
 	}
 }
 
-// open opens the file, and rotates a full one. Its errors are ignored: a function runs on when its log cannot be written.
+// open opens the file, and rotates a full one. Its errors are ignored: a function runs on when its log cannot
+// be written.
 func (l *File) open() {
 	_ = os.MkdirAll(l.dir, 0o700)
 	root, err := os.OpenRoot(l.dir)
@@ -155,7 +156,8 @@ func (l *File) open() {
 		l.size = info.Size()
 	}
 	end := make([]byte, 1)
-	if _, err := f.ReadAt(end, l.size-1); err == nil && end[0] != '\n' { // an earlier run was killed in the middle of a line
+	if _, err := f.ReadAt(end, l.size-1); err == nil && end[0] != '\n' {
+		// An earlier run was killed in the middle of a line.
 		n, _ := l.out.WriteString("\n")
 		l.size += int64(n)
 	}

@@ -43,9 +43,10 @@ func (q Query) wants(l Line) bool {
 	return (q.Replica == "" || l.Replica == q.Replica) && !l.At.Before(q.Since)
 }
 
-// Read calls visit with the lines of a query, in the order in which they were printed. It returns when there are no more lines, with
-// Follow when the log is closed, or with the error of ctx or visit. A slow visit does not slow the writers: a reader that is more than two
-// files behind, of 16 MiB each, gets a line that says that lines are missing.
+// Read calls visit with the lines of a query, in the order in which they were printed. It returns when there
+// are no more lines, with Follow when the log is closed, or with the error of ctx or visit. A slow visit does
+// not slow the writers: a reader that is more than two files behind, of 16 MiB each, gets a line that says
+// that lines are missing.
 func (l *File) Read(ctx context.Context, q Query, visit func(Line) error) error {
 	r := &reader{log: l}
 	defer r.close()
@@ -98,7 +99,8 @@ func (l *File) Read(ctx context.Context, q Query, visit func(Line) error) error 
 	}
 }
 
-// more returns a channel that is closed when there is more to read, and whether the log is closed, so that there never will be.
+// more returns a channel that is closed when there is more to read, and whether the log is closed, so that
+// there never will be.
 func (l *File) more() (changed <-chan struct{}, closed bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -186,14 +188,19 @@ func (r *reader) all(visit func(Line) error) error {
 		}
 		r.file, r.turn, r.partial = next, turn, nil
 		if missed {
-			if err := visit(Line{At: time.Now().UTC(), Stream: "hearth", Text: "hearth: lines are missing here, because they were printed faster than they are read"}); err != nil {
+			if err := visit(Line{
+				At:     time.Now().UTC(),
+				Stream: "hearth",
+				Text:   "hearth: lines are missing here, because they were printed faster than they are read",
+			}); err != nil {
 				return err
 			}
 		}
 	}
 }
 
-// next opens the file after the open one. If that is gone, it opens the oldest one that is left, and missed is true.
+// next opens the file after the open one. If that is gone, it opens the oldest one that is left, and missed
+// is true.
 func (r *reader) next() (f *os.File, turn int, missed bool, err error) {
 	r.log.mu.Lock()
 	defer r.log.mu.Unlock()

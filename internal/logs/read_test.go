@@ -64,7 +64,8 @@ func TestALogIsReadAsItWasPrinted(t *testing.T) {
 	put(l, "probe-1", "one", "", "  three words here ")
 	put(l, "probe-2", "four")
 	after := time.Now().UTC()
-	for time.Now().UTC().Truncate(time.Microsecond).Equal(after.Truncate(time.Microsecond)) { // the clock of a line has microseconds
+	for time.Now().UTC().Truncate(time.Microsecond).Equal(after.Truncate(time.Microsecond)) {
+		// The clock of a line has microseconds.
 	}
 	middle := time.Now().UTC()
 	put(l, "probe-1", "five")
@@ -72,9 +73,10 @@ func TestALogIsReadAsItWasPrinted(t *testing.T) {
 		q    logs.Query
 		want []string
 	}{
-		"all":             {logs.Query{Tail: -1}, []string{"one", "", "  three words here ", "four", "five"}},
-		"the last two":    {logs.Query{Tail: 2}, []string{"four", "five"}},
-		"more than all":   {logs.Query{Tail: 100}, []string{"one", "", "  three words here ", "four", "five"}},
+		"all":          {logs.Query{Tail: -1}, []string{"one", "", "  three words here ", "four", "five"}},
+		"the last two": {logs.Query{Tail: 2}, []string{"four", "five"}},
+		"more than all": {logs.Query{Tail: 100},
+			[]string{"one", "", "  three words here ", "four", "five"}},
 		"of one":          {logs.Query{Replica: "probe-2"}, []string{"four"}},
 		"the last of one": {logs.Query{Replica: "probe-1", Tail: 2}, []string{"  three words here ", "five"}},
 		"of nobody":       {logs.Query{Replica: "probe"}, nil},
@@ -164,10 +166,14 @@ func TestAFollowerEndsWithItsContextAndWithTheLog(t *testing.T) {
 	d, l := newLog(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
-	go func() { ended <- l.Read(ctx, logs.Query{Follow: true, Tail: 3}, func(logs.Line) error { return nil }) }()
+	go func() {
+		ended <- l.Read(ctx, logs.Query{Follow: true, Tail: 3}, func(logs.Line) error { return nil })
+	}()
 	cancel()
 	require.ErrorIs(t, <-ended, context.Canceled)
-	go func() { ended <- l.Read(t.Context(), logs.Query{Follow: true}, func(logs.Line) error { return nil }) }()
+	go func() {
+		ended <- l.Read(t.Context(), logs.Query{Follow: true}, func(logs.Line) error { return nil })
+	}()
 	d.Close("probe.openfaas-fn")
 	require.NoError(t, <-ended)
 }
@@ -228,7 +234,10 @@ func TestALineIsToldBeforeTheNextOneIsWhole(t *testing.T) {
 	defer p.end()
 	got := make(chan string)
 	go func() {
-		_ = l.Read(t.Context(), logs.Query{Follow: true}, func(line logs.Line) error { got <- line.Text; return nil })
+		_ = l.Read(t.Context(), logs.Query{Follow: true}, func(line logs.Line) error {
+			got <- line.Text
+			return nil
+		})
 	}()
 	_, err := io.WriteString(p, "whole\nhal")
 	require.NoError(t, err)
@@ -242,7 +251,8 @@ func TestALineThatACrashCutSpoilsNoOther(t *testing.T) {
 	t.Parallel()
 	d := &logs.Dir{Path: t.TempDir()}
 	t.Cleanup(d.CloseAll)
-	require.NoError(t, os.WriteFile(filepath.Join(d.Path, "probe.openfaas-fn.log"), []byte("2026-01-02T15:04:05.000000Z probe-1 stdout whole\n2026-01-02T15:"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(d.Path, "probe.openfaas-fn.log"),
+		[]byte("2026-01-02T15:04:05.000000Z probe-1 stdout whole\n2026-01-02T15:"), 0o600))
 	l := d.File("probe.openfaas-fn")
 	put(l, "probe-2", "next")
 	require.Equal(t, []string{"whole", "next"}, read(t, l, logs.Query{}))

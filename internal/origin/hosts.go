@@ -10,8 +10,8 @@ import (
 // Flag is the flag of hearth that fills Hosts. Refusals name it.
 const Flag = "allowed-host"
 
-// Hosts are additional names under which the management API answers, in lower case; "*.example.com" stands for
-// all names below it. It is a flag's value: each Set adds a comma-separated list.
+// Hosts are additional names under which the management API answers, in lower case; "*.example.com" stands
+// for all names below it. It is a flag's value: each Set adds a comma-separated list.
 type Hosts []string
 
 // Set adds names. If one is invalid, none is added.
@@ -39,9 +39,9 @@ func (h *Hosts) String() string { return strings.Join(*h, ",") }
 // Type returns pflag's name for the value.
 func (h *Hosts) Type() string { return "host" }
 
-// allows reports whether a request with this Host header may be answered. A page can only be given our address under a name that
-// its owner controls in DNS. Nobody controls an address, localhost, or a name without a dot, which public DNS
-// does not have.
+// allows reports whether a request with this Host header may be answered. A page can only be given our
+// address under a name that its owner controls in DNS. Nobody controls an address, localhost, or a name
+// without a dot, which public DNS does not have.
 func (h *Hosts) allows(host string) bool {
 	name := nameOf(host)
 	if _, err := netip.ParseAddr(name); err == nil {

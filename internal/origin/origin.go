@@ -1,16 +1,18 @@
 /*
 Package origin keeps the operator's rights out of web pages that are not the operator's own.
 
-A browser that has a password for an origin sends it with each request to that origin, whichever page makes the request. Functions
-answer at the gateway's origin, so nothing there may accept a browser's password:
+A browser that has a password for an origin sends it with each request to that origin, whichever page makes
+the request. Functions answer at the gateway's origin, so nothing there may accept a browser's password:
 
 	the gateway's address  answers programs on the management API, and no browser (Guard.Program)
-	the admin address      has no functions; it answers the operator's browser, and only its own pages (Guard.Page)
+	the admin address      has no functions; it answers a browser, but only its own pages (Guard.Page)
 
-Both refuse unknown host names: a stranger's page could otherwise give its own name our address (DNS rebinding), and so have our origin.
+Both refuse unknown host names: a stranger's page could otherwise give its own name our address (DNS
+rebinding), and so have our origin.
 
-Browsers say where a request comes from in the headers of https://www.w3.org/TR/fetch-metadata/, over https and to loopback addresses. Over
-plain http to other addresses there is only Origin, which a GET of the same origin lacks, and Referer, which a page can leave out.
+Browsers say where a request comes from in the headers of https://www.w3.org/TR/fetch-metadata/, over https
+and to loopback addresses. Over plain http to other addresses there is only Origin, which a GET of the same
+origin lacks, and Referer, which a page can leave out.
 
 The package does not check passwords. It does not guard calls of functions, which are for everybody.
 */
@@ -41,8 +43,8 @@ type Guard struct {
 	Known func(name string) bool
 }
 
-// Program returns nil if a request comes from a program, and not from a browser. faas-cli, curl and Go send no
-// headers about pages; fetch in Node sends only Sec-Fetch-Mode: cors.
+// Program returns nil if a request comes from a program, and not from a browser. faas-cli, curl and Go send
+// no headers about pages; fetch in Node sends only Sec-Fetch-Mode: cors.
 func (g *Guard) Program(r *http.Request) error {
 	if err := g.host(r); err != nil {
 		return err
@@ -53,7 +55,8 @@ func (g *Guard) Program(r *http.Request) error {
 	return nil
 }
 
-// Page returns nil if a request comes from a program, from the user of a browser, or from one of our own pages.
+// Page returns nil if a request comes from a program, from the user of a browser, or from one of our own
+// pages.
 func (g *Guard) Page(r *http.Request) error {
 	if err := g.host(r); err != nil {
 		return err
@@ -79,8 +82,8 @@ func (g *Guard) Page(r *http.Request) error {
 	return nil
 }
 
-// Challenge reports whether a request may be told to show a password. A browser would ask its user for one, and
-// keep it for the origin.
+// Challenge reports whether a request may be told to show a password. A browser would ask its user for one,
+// and keep it for the origin.
 func Challenge(r *http.Request) bool {
 	return !browses(r) && !strings.HasPrefix(r.UserAgent(), "Mozilla/")
 }
@@ -110,8 +113,8 @@ func browses(r *http.Request) bool {
 	if mode := r.Header.Get("Sec-Fetch-Mode"); mode != "" && mode != "cors" || worker(r) {
 		return true
 	}
-	// Browsers that send no header about the page still send a User-Agent, as some programs do, and the languages of
-	// their user.
+	// Browsers that send no header about the page still send a User-Agent, as some programs do, and the
+	// languages of their user.
 	reads := r.Header["Accept-Language"] != nil || strings.Contains(r.Header.Get("Accept"), "text/html")
 	return reads && strings.HasPrefix(r.UserAgent(), "Mozilla/")
 }

@@ -28,25 +28,37 @@ func TestWhoIsAnswered(t *testing.T) {
 	}{
 		"faas-cli": {nil, true, true, true},
 		"curl":     {[]string{"User-Agent", "curl/8.14", "Accept", "*/*"}, true, true, true},
-		"fetch in Node": {[]string{"Accept", "*/*", "Accept-Language", "*", "Sec-Fetch-Mode", "cors", "User-Agent", "node", "Accept-Encoding", "gzip, deflate"},
+		"fetch in Node": {[]string{"Accept", "*/*", "Accept-Language", "*", "Sec-Fetch-Mode", "cors",
+			"User-Agent", "node", "Accept-Encoding", "gzip, deflate"},
 			true, true, true},
-		"PowerShell": {[]string{"User-Agent", "Mozilla/5.0 (Windows NT; en-US) WindowsPowerShell/5.1"}, true, true, false},
-		"an address that was typed": {[]string{"Sec-Fetch-Site", "none", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document", "Sec-Fetch-User", "?1"},
+		"PowerShell": {[]string{"User-Agent", "Mozilla/5.0 (Windows NT; en-US) WindowsPowerShell/5.1"}, true,
+			true, false},
+		"an address that was typed": {[]string{"Sec-Fetch-Site", "none", "Sec-Fetch-Mode", "navigate",
+			"Sec-Fetch-Dest", "document", "Sec-Fetch-User", "?1"},
 			false, true, false},
-		"a page of the same origin": {[]string{"Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty"}, false, true, false},
-		"a page of another port":    {[]string{"Sec-Fetch-Site", "same-site", "Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty"}, false, false, false},
-		"a link of another site":    {[]string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}, false, false, false},
-		"two sites":                 {[]string{"Sec-Fetch-Site", "none", "Sec-Fetch-Site", "cross-site"}, false, false, false},
-		"own origin":                {[]string{"Origin", "http://127.0.0.1:8081"}, false, true, false},
-		"own origin by TLS":         {[]string{"Origin", "https://127.0.0.1:8081"}, false, true, false},
-		"origin of another port":    {[]string{"Origin", "http://127.0.0.1:8080"}, false, false, false},
-		"no origin":                 {[]string{"Origin", "null"}, false, false, false},
-		"referred by itself":        {[]string{"Referer", "http://127.0.0.1:8081/ui/"}, false, true, false},
-		"referred by a function":    {[]string{"Referer", "http://127.0.0.1:8080/function/x"}, false, false, false},
-		"a browser over plain http": {[]string{"User-Agent", firefox, "Accept", "*/*", "Accept-Language", "en"}, false, true, false},
-		"a browser that navigates":  {[]string{"User-Agent", firefox, "Accept", "text/html,*/*"}, false, true, false},
-		"a service worker":          {[]string{"Service-Worker", "script", "Sec-Fetch-Site", "same-origin"}, false, false, false},
-		"navigation preload":        {[]string{"Service-Worker-Navigation-Preload", "true", "Sec-Fetch-Site", "none"}, false, false, false},
+		"a page of the same origin": {[]string{"Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "cors",
+			"Sec-Fetch-Dest", "empty"}, false, true, false},
+		"a page of another port": {[]string{"Sec-Fetch-Site", "same-site", "Sec-Fetch-Mode", "cors",
+			"Sec-Fetch-Dest", "empty"}, false, false, false},
+		"a link of another site": {[]string{"Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", "navigate",
+			"Sec-Fetch-Dest", "document"}, false, false, false},
+		"two sites": {[]string{"Sec-Fetch-Site", "none", "Sec-Fetch-Site", "cross-site"},
+			false, false, false},
+		"own origin":             {[]string{"Origin", "http://127.0.0.1:8081"}, false, true, false},
+		"own origin by TLS":      {[]string{"Origin", "https://127.0.0.1:8081"}, false, true, false},
+		"origin of another port": {[]string{"Origin", "http://127.0.0.1:8080"}, false, false, false},
+		"no origin":              {[]string{"Origin", "null"}, false, false, false},
+		"referred by itself":     {[]string{"Referer", "http://127.0.0.1:8081/ui/"}, false, true, false},
+		"referred by a function": {[]string{"Referer", "http://127.0.0.1:8080/function/x"}, false, false,
+			false},
+		"a browser over plain http": {[]string{"User-Agent", firefox, "Accept", "*/*", "Accept-Language",
+			"en"}, false, true, false},
+		"a browser that navigates": {[]string{"User-Agent", firefox, "Accept", "text/html,*/*"}, false, true,
+			false},
+		"a service worker": {[]string{"Service-Worker", "script", "Sec-Fetch-Site", "same-origin"},
+			false, false, false},
+		"navigation preload": {[]string{"Service-Worker-Navigation-Preload", "true", "Sec-Fetch-Site",
+			"none"}, false, false, false},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -99,7 +111,8 @@ func TestNamesThatAreAnswered(t *testing.T) {
 
 func TestNamesThatCannotBeAllowed(t *testing.T) {
 	t.Parallel()
-	for _, text := range []string{"https://a.example", "a.example:80", "a/b", "*", "a.*.example", "a b", "user@a.example"} {
+	for _, text := range []string{"https://a.example", "a.example:80", "a/b", "*", "a.*.example", "a b",
+		"user@a.example"} {
 		var h origin.Hosts
 		require.Error(t, h.Set("good.example,"+text), text)
 		require.Empty(t, h)

@@ -1,5 +1,6 @@
-// Package probe checks whether replicas are alive and ready, as configured by the annotations com.openfaas.health.http and
-// com.openfaas.ready.http of their function. Providers decide what to do with the results.
+// Package probe checks whether replicas are alive and ready, as configured by the annotations
+// com.openfaas.health.http and com.openfaas.ready.http of their function. Providers decide what to do with
+// the results.
 package probe
 
 import (
@@ -17,8 +18,13 @@ import (
 
 // Client returns an HTTP client for probes, with a new connection for each.
 func Client(dial func(context.Context) (net.Conn, error)) *http.Client {
-	return &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) }}}
+	return &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error {
+		return http.ErrUseLastResponse
+	},
+		Transport: &http.Transport{DisableKeepAlives: true,
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+				return dial(ctx)
+			}}}
 }
 
 // userAgent is a User-Agent whose requests OpenFaaS's watchdogs and templates do not log.
@@ -42,14 +48,16 @@ func ask(ctx context.Context, c *http.Client, path string, timeout time.Duration
 	}
 	defer func() { _ = res.Body.Close() }()
 	_, _ = io.CopyN(io.Discard, res.Body, 4096)
-	if res.StatusCode < http.StatusBadRequest || res.StatusCode == http.StatusTooManyRequests { // busy is ready
+	if res.StatusCode < http.StatusBadRequest || res.StatusCode == http.StatusTooManyRequests {
+		// Busy is ready.
 		return ""
 	}
 	return "answered with " + res.Status
 }
 
-// Run probes a replica that is ready, until ctx ends. ready is called when the replica fails its readiness probe, and when it succeeds
-// again. dead is called once, when the replica has failed its liveness probe, with the reason.
+// Run probes a replica that is ready, until ctx ends. ready is called when the replica fails its readiness
+// probe, and when it succeeds again. dead is called once, when the replica has failed its liveness probe,
+// with the reason.
 func Run(ctx context.Context, f hearth.Function, c *http.Client, ready func(bool), dead func(why string)) {
 	var both sync.WaitGroup
 	if p, ok := f.Readiness(); ok {
@@ -68,7 +76,8 @@ func Run(ctx context.Context, f hearth.Function, c *http.Client, ready func(bool
 		both.Go(func() {
 			watch(ctx, c, p, func(ok bool, why string) bool {
 				if !ok {
-					dead(fmt.Sprintf("it failed its health check, GET %s, %d times: %s", p.Path, p.Failures, why))
+					dead(fmt.Sprintf("it failed its health check, GET %s, %d times: %s", p.Path, p.Failures,
+						why))
 				}
 				return ok
 			})

@@ -14,8 +14,8 @@ import (
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
-// Images are the functions that were built on this machine: a binary for each image's name. They are for this provider what a registry
-// is for containers.
+// Images are the functions that were built on this machine: a binary for each image's name. They are for this
+// provider what a registry is for containers.
 type Images struct{ Dir string }
 
 // An Image is a binary that can run as a function.
@@ -32,7 +32,8 @@ func (i Images) path(ref string) string {
 	return filepath.Join(i.Dir, url.PathEscape(ref))
 }
 
-// Put stores a binary as an image. It replaces an older one at once. The older binary stays for the replicas that run it.
+// Put stores a binary as an image. It replaces an older one at once. The older binary stays for the replicas
+// that run it.
 func (i Images) Put(_ context.Context, ref, binary string) error {
 	digest, err := digestOf(binary)
 	if err != nil {
@@ -58,13 +59,14 @@ func (i Images) Find(ref string) (Image, error) {
 	digest, err := os.ReadFile(filepath.Join(i.path(ref), "current"))
 	if err != nil {
 		return Image{}, hearth.Errorf(hearth.Invalid,
-			"image %s was not built on this machine, where functions run as processes; build it with \"hearth build\", or start Hearth with --provider docker to run container images", ref)
+			"image %s was not built on this machine, where functions run as processes; build it with "+
+				"\"hearth build\", or start Hearth with --provider docker to run container images", ref)
 	}
 	return Image{Path: filepath.Join(i.path(ref), string(digest)), Digest: string(digest)}, nil
 }
 
-// Prune removes the binaries that newer ones have replaced. It must only be called while no replica runs, because a crashed replica is
-// started from its own binary again.
+// Prune removes the binaries that newer ones have replaced. It must only be called while no replica runs,
+// because a crashed replica is started from its own binary again.
 func (i Images) Prune() {
 	refs, _ := os.ReadDir(i.Dir)
 	for _, ref := range refs {

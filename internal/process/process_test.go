@@ -27,14 +27,21 @@ import (
 
 func setup(t *testing.T) (providertest.Setup, string) {
 	state := t.TempDir()
-	images, store := process.Images{Dir: filepath.Join(state, "images")}, secrets.Files{Dir: filepath.Join(state, "secrets")}
+	images, store := process.Images{Dir: filepath.Join(state, "images")},
+		secrets.Files{Dir: filepath.Join(state, "secrets")}
 	require.NoError(t, images.Put(t.Context(), "test/probe:latest", providertest.Probe(t)))
 	values := map[string]string{}
 	for _, name := range []string{"one", "two"} {
 		values[name] = rand.Text()
 		require.NoError(t, store.Put("openfaas-fn", name, []byte(values[name])))
 	}
-	p, err := process.New(process.Config{State: state, Images: images, Secrets: store, Logs: &logs.Dir{Path: filepath.Join(state, "logs")}, Log: slog.New(slog.DiscardHandler)})
+	p, err := process.New(process.Config{
+		State:   state,
+		Images:  images,
+		Secrets: store,
+		Logs:    &logs.Dir{Path: filepath.Join(state, "logs")},
+		Log:     slog.New(slog.DiscardHandler),
+	})
 	require.NoError(t, err)
 	return providertest.Setup{Provider: p, Image: "test/probe:latest", Secrets: values}, state
 }
@@ -45,7 +52,8 @@ func TestConformance(t *testing.T) {
 
 func function(image string, replicas int) hearth.Function {
 	f := hearth.Function{Replicas: replicas, Revision: "r"}
-	f.Service, f.Namespace, f.Image, f.EnvVars = "probe", "openfaas-fn", image, map[string]string{"write_timeout": "1s"}
+	f.Service, f.Namespace, f.Image, f.EnvVars = "probe", "openfaas-fn", image,
+		map[string]string{"write_timeout": "1s"}
 	return f
 }
 
@@ -81,8 +89,12 @@ func TestOutputIsCapturedLineByLine(t *testing.T) {
 	for _, text := range []string{"first", "second", strings.Repeat("x", 100_000)} {
 		require.NoError(t, post(t, replica, "print="+text))
 	}
-	require.Eventually(t, func() bool { return strings.Contains(logged(), " stdout second\n") }, time.Minute, time.Millisecond)
-	require.Eventually(t, func() bool { return strings.Count(logged(), "x") == 100_000 }, time.Minute, time.Millisecond, "long lines are cut, not lost")
+	require.Eventually(t, func() bool {
+		return strings.Contains(logged(), " stdout second\n")
+	}, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool {
+		return strings.Count(logged(), "x") == 100_000
+	}, time.Minute, time.Millisecond, "long lines are cut, not lost")
 	for line := range strings.Lines(logged()) {
 		require.Regexp(t, `^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z probe-1 (stdout|stderr) .*\n$`, line)
 	}
@@ -97,7 +109,11 @@ func TestOrphansOfAnEarlierLifeAreEnded(t *testing.T) {
 	orphan.Env = []string{child.Marker + "=" + state}
 	require.NoError(t, orphan.Start())
 	require.NoError(t, os.MkdirAll(filepath.Join(state, "run", "7.tmp"), 0o700))
-	p, err := process.New(process.Config{State: state, Logs: &logs.Dir{Path: filepath.Join(state, "logs")}, Log: slog.New(slog.DiscardHandler)})
+	p, err := process.New(process.Config{
+		State: state,
+		Logs:  &logs.Dir{Path: filepath.Join(state, "logs")},
+		Log:   slog.New(slog.DiscardHandler),
+	})
 	require.NoError(t, err)
 	defer func() { _ = p.Close(context.Background()) }()
 	require.ErrorContains(t, orphan.Wait(), "killed")
@@ -154,7 +170,8 @@ func TestStartThatFailsLeavesNothing(t *testing.T) {
 	s, state := setup(t)
 	awaitReady(t, s.Provider, function(s.Image, 1))
 	require.NoError(t, os.Rename(filepath.Join(state, "run"), filepath.Join(state, "away")))
-	require.Error(t, s.Provider.Apply(t.Context(), function(s.Image, 3)), "there is no place for their sockets")
+	require.Error(t, s.Provider.Apply(t.Context(), function(s.Image, 3)),
+		"there is no place for their sockets")
 	other := function(s.Image, 1)
 	other.Service = "other"
 	require.Error(t, s.Provider.Apply(t.Context(), other))
@@ -195,7 +212,14 @@ func TestAVersionThatOnlyHangsIsGivenUp(t *testing.T) {
 	hangs := filepath.Join(t.TempDir(), "hangs")
 	require.NoError(t, os.WriteFile(hangs, []byte("#!/bin/sh\nexec sleep 600\n"), 0o700))
 	require.NoError(t, images.Put(t.Context(), "test/hangs:latest", hangs))
-	p, err := process.New(process.Config{State: state, Images: images, Secrets: secrets.Files{Dir: t.TempDir()}, Logs: &logs.Dir{Path: filepath.Join(state, "logs")}, Log: slog.New(slog.DiscardHandler), RolloutWithin: 300 * time.Millisecond})
+	p, err := process.New(process.Config{
+		State:         state,
+		Images:        images,
+		Secrets:       secrets.Files{Dir: t.TempDir()},
+		Logs:          &logs.Dir{Path: filepath.Join(state, "logs")},
+		Log:           slog.New(slog.DiscardHandler),
+		RolloutWithin: 300 * time.Millisecond,
+	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, p.Close(context.Background())) })
 	failed := make(chan string, 1)
@@ -209,7 +233,8 @@ func TestAVersionThatOnlyHangsIsGivenUp(t *testing.T) {
 	require.True(t, ok)
 }
 
-// TestCallsThatAProcessNeverAcceptedAreGivenToAnother: the process hangs, and is ended with calls in its socket.
+// TestCallsThatAProcessNeverAcceptedAreGivenToAnother: the process hangs, and is ended with calls in its
+// socket.
 func TestCallsThatAProcessNeverAcceptedAreGivenToAnother(t *testing.T) {
 	t.Parallel()
 	state := t.TempDir()
@@ -218,7 +243,13 @@ func TestCallsThatAProcessNeverAcceptedAreGivenToAnother(t *testing.T) {
 	hangs := filepath.Join(t.TempDir(), "hangs")
 	require.NoError(t, os.WriteFile(hangs, []byte("#!/bin/sh\nexec sleep 600\n"), 0o700))
 	require.NoError(t, images.Put(t.Context(), "test/hangs:latest", hangs))
-	p, err := process.New(process.Config{State: state, Images: images, Secrets: secrets.Files{Dir: t.TempDir()}, Logs: &logs.Dir{Path: filepath.Join(state, "logs")}, Log: slog.New(slog.DiscardHandler)})
+	p, err := process.New(process.Config{
+		State:   state,
+		Images:  images,
+		Secrets: secrets.Files{Dir: t.TempDir()},
+		Logs:    &logs.Dir{Path: filepath.Join(state, "logs")},
+		Log:     slog.New(slog.DiscardHandler),
+	})
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, p.Close(context.Background())) })
 	r := router.New(router.Config{Hold: time.Minute})
@@ -234,7 +265,13 @@ func TestCallsThatAProcessNeverAcceptedAreGivenToAnother(t *testing.T) {
 	var calls sync.WaitGroup
 	for range 5 {
 		calls.Go(func() {
-			req := &http.Request{Method: http.MethodPost, URL: &url.URL{Path: "/"}, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("dough")), ContentLength: 5}
+			req := &http.Request{
+				Method:        http.MethodPost,
+				URL:           &url.URL{Path: "/"},
+				Header:        http.Header{},
+				Body:          io.NopCloser(strings.NewReader("dough")),
+				ContentLength: 5,
+			}
 			res, err := r.RoundTrip(f.Name(), req.WithContext(context.Background()))
 			if err != nil {
 				t.Error(err)
@@ -250,7 +287,9 @@ func TestCallsThatAProcessNeverAcceptedAreGivenToAnother(t *testing.T) {
 	require.Eventually(t, func() bool { return load().InFlight == 5 }, 30*time.Second, time.Millisecond)
 	f.Replicas = 0
 	apply(f)
-	require.Eventually(t, func() bool { return load().Held == 5 }, 30*time.Second, time.Millisecond, "they have come back")
+	require.Eventually(t, func() bool {
+		return load().Held == 5
+	}, 30*time.Second, time.Millisecond, "they have come back")
 	f.Image, f.Revision, f.Replicas, f.DeployedAt = "test/probe:latest", "r2", 1, time.Now()
 	apply(f)
 	calls.Wait()
@@ -266,12 +305,19 @@ func TestAPanicIsToldWithItsPlace(t *testing.T) {
 	s.Provider.Watch(r.Update)
 	require.NoError(t, s.Provider.Apply(t.Context(), f))
 	t.Cleanup(func() { require.NoError(t, s.Provider.Close(context.Background())) })
-	req := &http.Request{Method: http.MethodPost, URL: &url.URL{Path: "/", RawQuery: "panic=no+flour"}, Header: http.Header{}}
+	req := &http.Request{
+		Method: http.MethodPost,
+		URL:    &url.URL{Path: "/", RawQuery: "panic=no+flour"},
+		Header: http.Header{},
+	}
 	_, err := r.RoundTrip(f.Name(), req.WithContext(t.Context()))
 	require.Equal(t, hearth.BadGateway, hearth.CodeOf(err), err)
 	load := func() router.Load { l, _ := r.Load(f.Name()); return l }
-	require.Eventually(t, func() bool { return load().Restarts == 1 && load().Available == 1 }, 30*time.Second, time.Millisecond)
-	require.Regexp(t, `^exit status 2: panic: no flour, at functions/probe/handler.go:\d+$`, load().LastExit.Reason)
+	require.Eventually(t, func() bool {
+		return load().Restarts == 1 && load().Available == 1
+	}, 30*time.Second, time.Millisecond)
+	require.Regexp(t, `^exit status 2: panic: no flour, at functions/probe/handler.go:\d+$`,
+		load().LastExit.Reason)
 	require.Empty(t, load().Failing, "it starts again at once")
 }
 
@@ -287,7 +333,11 @@ func TestAReplicaWithACallThatDoesNotEndIsReplaced(t *testing.T) {
 	require.NoError(t, s.Provider.Apply(t.Context(), f))
 	t.Cleanup(func() { require.NoError(t, s.Provider.Close(context.Background())) })
 	call := func(query string) (int, error) {
-		req := &http.Request{Method: http.MethodPost, URL: &url.URL{Path: "/", RawQuery: query}, Header: http.Header{}}
+		req := &http.Request{
+			Method: http.MethodPost,
+			URL:    &url.URL{Path: "/", RawQuery: query},
+			Header: http.Header{},
+		}
 		res, err := r.RoundTrip(f.Name(), req.WithContext(t.Context()))
 		if err != nil {
 			return 0, err
@@ -298,7 +348,9 @@ func TestAReplicaWithACallThatDoesNotEndIsReplaced(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, http.StatusGatewayTimeout, status)
 	load := func() router.Load { l, _ := r.Load(f.Name()); return l }
-	require.Eventually(t, func() bool { return load().Restarts == 1 && load().Available == 1 }, 30*time.Second, time.Millisecond)
+	require.Eventually(t, func() bool {
+		return load().Restarts == 1 && load().Available == 1
+	}, 30*time.Second, time.Millisecond)
 	require.Contains(t, load().LastExit.Reason, "a call did not end within 100ms after its exec_timeout, 2s")
 	status, err = call("")
 	require.NoError(t, err)

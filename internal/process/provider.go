@@ -37,7 +37,8 @@ type Config struct {
 	Environment func(f hearth.Function, env map[string]string)
 	Log         *slog.Logger
 
-	// RolloutWithin is how long the replicas of a spec that replaces another may take to get ready. Defaults to 1 minute.
+	// RolloutWithin is how long the replicas of a spec that replaces another may take to get ready. Defaults
+	// to 1 minute.
 	RolloutWithin time.Duration
 }
 
@@ -60,11 +61,16 @@ func New(cfg Config) (*Provider, error) {
 		cfg.Log.Info("ended processes of an earlier run", "count", n)
 	}
 	cfg.Images.Prune()
-	p := &Provider{cfg: cfg, run: filepath.Join(cfg.State, "run"), unlimited: "this machine lacks a control group controller"}
+	p := &Provider{
+		cfg:       cfg,
+		run:       filepath.Join(cfg.State, "run"),
+		unlimited: "this machine lacks a control group controller",
+	}
 	sum := sha256.Sum256([]byte(cfg.State))
 	groups, err := cgroup.Open("hearth-" + hex.EncodeToString(sum[:6]))
 	if err != nil {
-		p.unlimited = "functions run as processes, and no control groups can be created for them: " + err.Error()
+		p.unlimited = "functions run as processes, and no control groups can be created for them: " +
+			err.Error()
 		cfg.Log.Info("limits of functions are not enforced", "reason", err)
 	}
 	p.groups = groups
@@ -96,7 +102,8 @@ func (p *Provider) Info() (provider, orchestration string) { return "hearth", "p
 // Capabilities implements hearth.Provider.
 func (p *Provider) Capabilities() hearth.Capabilities {
 	c := hearth.Capabilities{Runs: "processes", Unlimited: p.unlimited, Cores: runtime.NumCPU(),
-		Overrides: map[string]string{"TMPDIR": "", "secret_mount_path": "", "LISTEN_FDS": "", child.Marker: ""}}
+		Overrides: map[string]string{"TMPDIR": "", "secret_mount_path": "", "LISTEN_FDS": "",
+			child.Marker: ""}}
 	if p.groups != nil {
 		c.Requests = p.groups.Memory() && p.groups.CPU()
 		if p.groups.Memory() {
@@ -126,12 +133,25 @@ func (p *Provider) Apply(_ context.Context, f hearth.Function) error {
 }
 
 // start starts a replica. A process cannot be frozen.
-func (p *Provider) start(f hearth.Function, image Image, number int, _ bool, changed func()) (replicaset.Replica, error) {
+func (p *Provider) start(f hearth.Function, image Image, number int, _ bool,
+	changed func()) (replicaset.Replica, error) {
 	name, files := f.Name().String(), filepath.Join(p.run, fmt.Sprint(p.next.Add(1)))
-	r := &replica{id: fmt.Sprintf("%s-%d", f.Service, number), revision: f.Revision, spec: f, binary: image.Path,
-		socket: files + ".sock", tmp: files + ".tmp", log: p.cfg.Logs.File(name), slog: p.cfg.Log.With("function", name),
-		accepting: true, done: make(chan struct{}), changed: changed, calls: &hearth.Calls{},
-		said: crash.NewReader(f.Service, crash.Module(image.Path))}
+	r := &replica{
+		id:       fmt.Sprintf("%s-%d", f.Service, number),
+		revision: f.Revision,
+		spec:     f,
+		binary:   image.Path,
+		socket:   files + ".sock",
+		tmp: files +
+			".tmp",
+		log:       p.cfg.Logs.File(name),
+		slog:      p.cfg.Log.With("function", name),
+		accepting: true,
+		done:      make(chan struct{}),
+		changed:   changed,
+		calls:     &hearth.Calls{},
+		said:      crash.NewReader(f.Service, crash.Module(image.Path)),
+	}
 	listener, first, err := listen(r.socket)
 	if err != nil {
 		return nil, fmt.Errorf("start a replica of %s: %w", name, err)
@@ -145,7 +165,12 @@ func (p *Provider) start(f hearth.Function, image Image, number int, _ bool, cha
 	}
 	r.env = p.environment(f, r.tmp, granted)
 	limit, request := f.Limit(), f.Request()
-	if limits := (cgroup.Limits{Memory: limit.Memory, MilliCPU: limit.MilliCPU, MemoryRequest: request.Memory, CPURequest: request.MilliCPU}); p.groups != nil && limits != (cgroup.Limits{}) {
+	if limits := (cgroup.Limits{
+		Memory:        limit.Memory,
+		MilliCPU:      limit.MilliCPU,
+		MemoryRequest: request.Memory,
+		CPURequest:    request.MilliCPU,
+	}); p.groups != nil && limits != (cgroup.Limits{}) {
 		r.group = func() (*cgroup.Group, error) { return p.groups.New(filepath.Base(files), limits) }
 	}
 	var ctx context.Context
@@ -175,8 +200,8 @@ func (p *Provider) grant(f hearth.Function, dir string) error {
 	return nil
 }
 
-// environment returns the environment of a process: little of ours, and what every provider gives a function. The time zone is UTC, as in
-// containers.
+// environment returns the environment of a process: little of ours, and what every provider gives a function.
+// The time zone is UTC, as in containers.
 func (p *Provider) environment(f hearth.Function, tmp, secrets string) []string {
 	set := map[string]string{"HOME": tmp, "TZ": "UTC"}
 	for _, name := range []string{"PATH", "LANG"} {
@@ -189,7 +214,8 @@ func (p *Provider) environment(f hearth.Function, tmp, secrets string) []string 
 		p.cfg.Environment(f, given)
 	}
 	maps.Copy(set, given)
-	maps.Copy(set, map[string]string{"TMPDIR": tmp, "secret_mount_path": secrets, child.Marker: p.cfg.State, "LISTEN_FDS": "1"})
+	maps.Copy(set, map[string]string{"TMPDIR": tmp, "secret_mount_path": secrets, child.Marker: p.cfg.State,
+		"LISTEN_FDS": "1"})
 	env := make([]string, 0, len(set))
 	for name, value := range set {
 		env = append(env, name+"="+value)

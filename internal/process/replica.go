@@ -64,8 +64,19 @@ type replica struct {
 func (r *replica) State() hearth.Replica {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return hearth.Replica{ID: r.id, Revision: r.revision, Address: "unix://" + r.socket, Started: r.started,
-		Accepting: r.accepting, Ready: r.ready, Failing: r.failing, Proven: r.proven, Restarts: r.restarts, LastExit: r.lastExit, Calls: r.calls}
+	return hearth.Replica{
+		ID:        r.id,
+		Revision:  r.revision,
+		Address:   "unix://" + r.socket,
+		Started:   r.started,
+		Accepting: r.accepting,
+		Ready:     r.ready,
+		Failing:   r.failing,
+		Proven:    r.proven,
+		Restarts:  r.restarts,
+		LastExit:  r.lastExit,
+		Calls:     r.calls,
+	}
 }
 
 func (r *replica) End() { r.stop() }
@@ -86,8 +97,9 @@ func (r *replica) Kill() {
 
 // run keeps the replica running until ctx ends, and then ends it.
 //
-// A process that has answered calls, or was ready for long, is started again at once when it ends by itself. Calls wait in the socket
-// meanwhile. A process that ends again and again without either is started after a pause, longer each time.
+// A process that has answered calls, or was ready for long, is started again at once when it ends by itself.
+// Calls wait in the socket meanwhile. A process that ends again and again without either is started after a
+// pause, longer each time.
 func (r *replica) run(ctx context.Context, listener *net.UnixListener, first net.Conn) {
 	defer func() { _ = os.RemoveAll(r.tmp); _ = os.Remove(r.socket) }()
 	crashes := 0 // in a row, without success
@@ -151,7 +163,8 @@ func pause(ctx context.Context, d time.Duration) {
 }
 
 // once runs one process until it ends. It returns whether the process got ready, and why it ended.
-func (r *replica) once(ctx context.Context, listener *net.UnixListener, first net.Conn) (wasReady bool, why string) {
+func (r *replica) once(ctx context.Context, listener *net.UnixListener, first net.Conn) (wasReady bool,
+	why string) {
 	r.mu.Lock()
 	r.unhealthy = ""
 	r.mu.Unlock()
@@ -203,7 +216,8 @@ func (r *replica) once(ctx context.Context, listener *net.UnixListener, first ne
 	case r.unhealthy != "":
 		return wasReady, r.unhealthy
 	case group != nil && group.Kills() > 0:
-		return wasReady, fmt.Sprintf("it was killed because it exceeded its memory limit of %d MiB", r.spec.Limit().Memory>>20)
+		return wasReady, fmt.Sprintf("it was killed because it exceeded its memory limit of %d MiB",
+			r.spec.Limit().Memory>>20)
 	}
 	if said := r.said.Reason(); said != "" {
 		why += ": " + said
@@ -277,7 +291,9 @@ func (r *replica) attend(alive context.Context, first net.Conn) {
 	if !r.awaitReady(alive, first) {
 		return
 	}
-	client := probe.Client(func(ctx context.Context) (net.Conn, error) { return (&net.Dialer{}).DialContext(ctx, "unix", r.socket) })
+	client := probe.Client(func(ctx context.Context) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "unix", r.socket)
+	})
 	probe.Run(alive, r.spec, client, func(ready bool) {
 		r.mu.Lock()
 		r.ready, r.accepting = ready, ready
@@ -300,7 +316,8 @@ type outputs struct {
 	from    []*os.File
 }
 
-// wait waits until the output is read, but not for long: a process that left its group may hold a pipe open for ever.
+// wait waits until the output is read, but not for long: a process that left its group may hold a pipe open
+// for ever.
 func (o *outputs) wait(atMost time.Duration) {
 	for _, f := range o.from {
 		_ = f.SetReadDeadline(time.Now().Add(atMost))
@@ -308,9 +325,10 @@ func (o *outputs) wait(atMost time.Duration) {
 	o.reading.Wait()
 }
 
-// awaitReady asks for /_/ready, or the path that the function has chosen. The request queues in the socket, and is answered when the
-// process serves. first is a connection that was made before any call could come, so that a new process is known to be ready before it
-// runs a call. awaitReady returns false if ctx ended before.
+// awaitReady asks for /_/ready, or the path that the function has chosen. The request queues in the socket,
+// and is answered when the process serves. first is a connection that was made before any call could come, so
+// that a new process is known to be ready before it runs a call. awaitReady returns false if ctx ended
+// before.
 func (r *replica) awaitReady(ctx context.Context, first net.Conn) bool {
 	path := "/_/ready"
 	if p, ok := r.spec.Readiness(); ok {
@@ -332,7 +350,8 @@ func (r *replica) awaitReady(ctx context.Context, first net.Conn) bool {
 		res, err := client.Do(req)
 		if err == nil {
 			_ = res.Body.Close()
-			if res.StatusCode < http.StatusBadRequest || res.StatusCode == http.StatusTooManyRequests { // busy is ready
+			if res.StatusCode < http.StatusBadRequest || res.StatusCode == http.StatusTooManyRequests {
+				// Busy is ready.
 				r.mu.Lock()
 				r.ready, r.accepting, r.proven, r.failing = true, true, true, ""
 				r.mu.Unlock()

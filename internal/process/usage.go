@@ -18,13 +18,14 @@ type used struct {
 func (p *Provider) Usage(ctx context.Context, n hearth.Name) (hearth.Usage, error) {
 	var now map[int]used
 	var read time.Time
-	return replicaset.Measure(ctx, p.Of(n), func(r replicaset.Replica) (cpu time.Duration, memory int64, ok bool) {
-		if time.Since(read) > 100*time.Millisecond { // one reading is for all replicas
-			now, read = groups(), time.Now()
-		}
-		u, ok := now[r.(*replica).pid()]
-		return u.cpu, u.memory, ok
-	})
+	return replicaset.Measure(ctx, p.Of(n),
+		func(r replicaset.Replica) (cpu time.Duration, memory int64, ok bool) {
+			if time.Since(read) > 100*time.Millisecond { // one reading is for all replicas
+				now, read = groups(), time.Now()
+			}
+			u, ok := now[r.(*replica).pid()]
+			return u.cpu, u.memory, ok
+		})
 }
 
 // pid returns the id of the process that runs now, or 0.

@@ -26,7 +26,10 @@ func groups() map[int]used {
 		if len(fields) < 22 {
 			continue
 		}
-		number := func(field int) int64 { n, _ := strconv.ParseInt(string(fields[field-3]), 10, 64); return n }
+		number := func(field int) int64 {
+			n, _ := strconv.ParseInt(string(fields[field-3]), 10, 64)
+			return n
+		}
 		group := int(number(5))
 		u := all[group]
 		u.cpu += time.Duration(number(14)+number(15)) * tick

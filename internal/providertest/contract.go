@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// startsAlike: a function starts with the same environment, arguments, umask, signals and time zone with each provider, and can write to
-// the same places.
+// startsAlike: a function starts with the same environment, arguments, umask, signals and time zone with each
+// provider, and can write to the same places.
 func startsAlike(s *subject) {
 	s.apply(s.function(1, func(f *hearth.Function) {
 		f.EnvProcess = "cat --number"
@@ -23,12 +23,20 @@ func startsAlike(s *subject) {
 	}))
 	r := s.await("one replica", ready(1))[0]
 	for name, want := range map[string]string{
-		"EMPTY": "true ", "SPACED OUT": "true x", "TEXT": "true a=b \"c\"\n'd' ä $HOME", "NOT_SET": "false ", "fprocess": "true cat --number",
-		"OPENFAAS_NAME": "true probe", "OPENFAAS_NAMESPACE": "true openfaas-fn", "GOMEMLIMIT": "true " + strconv.Itoa(100<<20/10*9),
+		"EMPTY":              "true ",
+		"SPACED OUT":         "true x",
+		"TEXT":               "true a=b \"c\"\n'd' ä $HOME",
+		"NOT_SET":            "false ",
+		"fprocess":           "true cat --number",
+		"OPENFAAS_NAME":      "true probe",
+		"OPENFAAS_NAMESPACE": "true openfaas-fn",
+		"GOMEMLIMIT": "true " +
+			strconv.Itoa(100<<20/10*9),
 	} {
 		require.Equal(s.t, want, s.ask(r, "lookup="+strings.ReplaceAll(name, " ", "+")), name)
 	}
-	require.NotEqual(s.t, "true /nowhere", s.ask(r, "lookup=secret_mount_path"), "else it would not find its secrets")
+	require.NotEqual(s.t, "true /nowhere", s.ask(r, "lookup=secret_mount_path"),
+		"else it would not find its secrets")
 	want := "arguments 0\nabsolute true\numask 022\nzone UTC\ntemporary true\n"
 	if runtime.GOOS == "linux" {
 		want += "SigBlk term false\nSigIgn term false\n"
@@ -85,18 +93,25 @@ func limitsCPU(s *subject) {
 	used, err := strconv.Atoi(s.ask(r, "work=2s"))
 	require.NoError(s.t, err)
 	require.Positive(s.t, used)
-	require.Less(s.t, used, 600, "milliseconds of the processor in two seconds: 200, and one that is granted beforehand")
+	require.Less(s.t, used, 600,
+		"milliseconds of the processor in two seconds: 200, and one that is granted beforehand")
 }
 
 // asksReady: the path of com.openfaas.ready.http is probed again and again.
 func asksReady(s *subject) {
 	s.apply(s.function(1, func(f *hearth.Function) {
-		f.Annotations = &map[string]string{"com.openfaas.ready.http.path": "/ready?unless=busy", "com.openfaas.ready.http.periodSeconds": "20ms", "com.openfaas.ready.http.timeoutSeconds": "10s"}
+		f.Annotations = &map[string]string{
+			"com.openfaas.ready.http.path":           "/ready?unless=busy",
+			"com.openfaas.ready.http.periodSeconds":  "20ms",
+			"com.openfaas.ready.http.timeoutSeconds": "10s",
+		}
 	}))
 	r := s.await("one replica", ready(1))[0]
 	pid := s.ask(r, "pid")
 	s.ask(r, "toggle=busy")
-	s.await("it to be out of use", func(list []hearth.Replica) bool { return len(list) == 1 && !list[0].Ready && !list[0].Accepting })
+	s.await("it to be out of use", func(list []hearth.Replica) bool {
+		return len(list) == 1 && !list[0].Ready && !list[0].Accepting
+	})
 	s.ask(r, "toggle=busy")
 	again := s.await("it to be back", ready(1))[0]
 	require.Equal(s.t, pid, s.ask(again, "pid"), "the same process")
@@ -105,8 +120,13 @@ func asksReady(s *subject) {
 // asksHealth: a replica that fails the probe of com.openfaas.health.http is replaced.
 func asksHealth(s *subject) {
 	s.apply(s.function(1, func(f *hearth.Function) {
-		f.Annotations = &map[string]string{"com.openfaas.health.http.path": "/live?unless=sick", "com.openfaas.health.http.periodSeconds": "20ms", "com.openfaas.health.http.timeoutSeconds": "10s",
-			"com.openfaas.health.http.failureThreshold": "2", "com.openfaas.ready.http.path": "/_/ready"}
+		f.Annotations = &map[string]string{
+			"com.openfaas.health.http.path":             "/live?unless=sick",
+			"com.openfaas.health.http.periodSeconds":    "20ms",
+			"com.openfaas.health.http.timeoutSeconds":   "10s",
+			"com.openfaas.health.http.failureThreshold": "2",
+			"com.openfaas.ready.http.path":              "/_/ready",
+		}
 	}))
 	r := s.await("one replica", ready(1))[0]
 	s.ask(r, "toggle=sick")

@@ -37,18 +37,19 @@ type swing struct {
 	failed sync.Map // why -> true
 }
 
-// cyclesWithoutFailure scales a function to zero and back, many times, under calls of a closed loop (callers wait for their answers) and of an
-// open loop (calls come at fixed times). No call may fail.
+// cyclesWithoutFailure scales a function to zero and back, many times, under calls of a closed loop (callers
+// wait for their answers) and of an open loop (calls come at fixed times). No call may fail.
 func cyclesWithoutFailure(s *subject) { swings(s, cmp.Or(s.Cycles, allCycles)) }
 
-// cyclesOnABusyMachine is the same while eight other processes use all of the processor, so that replicas start late, and are ended before
-// they have accepted their calls.
+// cyclesOnABusyMachine is the same while eight other processes use all of the processor, so that replicas
+// start late, and are ended before they have accepted their calls.
 func cyclesOnABusyMachine(s *subject) {
 	keepBusy(s.t, 8)
 	swings(s, max(3, cmp.Or(s.Cycles, allCycles)/5))
 }
 
-// keepBusy starts processes that use processor time until the test ends. They end by themselves if the test is killed.
+// keepBusy starts processes that use processor time until the test ends. They end by themselves if the test
+// is killed.
 func keepBusy(t *testing.T, processes int) {
 	for range processes {
 		loop := exec.Command("sh", "-c", "while kill -0 $PPID 2>/dev/null; do :; done")
@@ -126,8 +127,15 @@ func (m *swing) byTheClock() {
 }
 
 func (m *swing) call() {
-	req := &http.Request{Method: http.MethodPost, URL: &url.URL{Path: "/", RawQuery: "sleep=2ms"}, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("hello")), ContentLength: 5}
-	res, err := m.r.Forward(m.name, req.WithContext(context.WithoutCancel(m.s.t.Context())), router.Open{Shed: true})
+	req := &http.Request{
+		Method:        http.MethodPost,
+		URL:           &url.URL{Path: "/", RawQuery: "sleep=2ms"},
+		Header:        http.Header{},
+		Body:          io.NopCloser(strings.NewReader("hello")),
+		ContentLength: 5,
+	}
+	res, err := m.r.Forward(m.name, req.WithContext(context.WithoutCancel(m.s.t.Context())),
+		router.Open{Shed: true})
 	if err != nil {
 		m.failed.Store(err.Error(), true)
 		return

@@ -31,7 +31,8 @@ func oneCallAtOnce(f *hearth.Function) {
 	f.EnvVars["max_inflight"], f.EnvVars["write_timeout"] = "1", "20s"
 }
 
-// keepBusy gives a replica of a function with oneCallAtOnce a call of three seconds, and returns when it has it.
+// keepBusy gives a replica of a function with oneCallAtOnce a call of three seconds, and returns when it has
+// it.
 func (s *subject) keepBusy(r hearth.Replica) (answered <-chan error) {
 	s.t.Helper()
 	done := make(chan error, 1)

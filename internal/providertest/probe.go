@@ -11,7 +11,8 @@ import (
 	"testing"
 )
 
-// Probe returns the path of the suite's function, which is built once for each test binary, by the template as any function is.
+// Probe returns the path of the suite's function, which is built once for each test binary, by the template
+// as any function is.
 func Probe(t testing.TB) string {
 	t.Helper()
 	path, err := probe()
@@ -35,7 +36,8 @@ var probe = sync.OnceValues(func() (string, error) {
 	if err := os.RemoveAll(context); err != nil {
 		return "", err
 	}
-	for _, from := range []string{filepath.Join(root, "template", "go-http"), filepath.Join(filepath.Dir(here), "testdata", "probe")} {
+	for _, from := range []string{filepath.Join(root, "template", "go-http"),
+		filepath.Join(filepath.Dir(here), "testdata", "probe")} {
 		to := context
 		if filepath.Base(from) == "probe" {
 			to = filepath.Join(context, "function")
@@ -47,7 +49,8 @@ var probe = sync.OnceValues(func() (string, error) {
 	}
 	binary := filepath.Join(dir, "probe")
 	build := exec.Command("sh", filepath.Join(context, "build.sh"), binary)
-	build.Env = append(os.Environ(), "CGO_ENABLED=0") // the race detector needs a libc, which an image does not have
+	// The race detector needs a libc, which an image does not have.
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build the probe: %w\n%s", err, out)
 	}

@@ -1,5 +1,5 @@
-// Package providertest is the conformance suite that every provider must pass. It calls replicas over HTTP, at the addresses that
-// the provider tells, and does not know whether they are processes or containers.
+// Package providertest is the conformance suite that every provider must pass. It calls replicas over HTTP,
+// at the addresses that the provider tells, and does not know whether they are processes or containers.
 package providertest
 
 import (
@@ -24,7 +24,8 @@ type Setup struct {
 	Provider hearth.Provider
 	Image    string            // runs the probe
 	Secrets  map[string]string // existing secrets with their values; at least two
-	Cycles   int               // how often the suite takes a function to zero and up again under load. Defaults to 100
+	// How often the suite takes a function to zero and up again under load. Defaults to 100.
+	Cycles int
 }
 
 // patience is how long a test waits for a condition.
@@ -45,19 +46,38 @@ type subject struct {
 // Run runs the suite. Each test has a setup of its own.
 func Run(t *testing.T, setup func(t *testing.T) Setup) {
 	for name, test := range map[string]func(*subject){
-		"RunsAFunction": runsAFunction, "Scales": scales, "RefusesWhatCannotRun": refuses, "GivesOnlyGrantedSecrets": grants,
-		"StartsCrashedReplicasAgain": restarts, "SaysWhyAFunctionCannotStart": saysWhy, "ReplacesRevisionsWithoutAFailedCall": replaces,
-		"KeepsTheOldWhileTheNewCannotStart": keepsOld, "LetsCallsEndBeforeRemoving": drains, "TellsOfReplicasThatEndUntilTheyAreGone": tellsOfEnding,
-		"RunsAFunctionBesideOneOfItsNameThatDrains": appliesWhileDraining, "RemovingNothingIsNoError": removesNothing,
-		"RollsBackWhatCannotGetReady": rollsBack, "HasNothingToRollBackFromOrTo": rollsBackNothing, "MeasuresWhatReplicasUse": measures,
-		"StartsProcessesAlike": startsAlike, "EndsAReplicaOverItsMemoryLimit": limitsMemory, "LimitsProcessorTime": limitsCPU,
-		"TakesAReplicaThatIsNotReadyOutOfUse": asksReady, "ReplacesAReplicaThatIsNotHealthy": asksHealth,
-		"NoCallFailsWhileItGoesToZeroAndUp": cyclesWithoutFailure,
-		"NoCallFailsOnABusyMachine":         cyclesOnABusyMachine,
+		"RunsAFunction":                             runsAFunction,
+		"Scales":                                    scales,
+		"RefusesWhatCannotRun":                      refuses,
+		"GivesOnlyGrantedSecrets":                   grants,
+		"StartsCrashedReplicasAgain":                restarts,
+		"SaysWhyAFunctionCannotStart":               saysWhy,
+		"ReplacesRevisionsWithoutAFailedCall":       replaces,
+		"KeepsTheOldWhileTheNewCannotStart":         keepsOld,
+		"LetsCallsEndBeforeRemoving":                drains,
+		"TellsOfReplicasThatEndUntilTheyAreGone":    tellsOfEnding,
+		"RunsAFunctionBesideOneOfItsNameThatDrains": appliesWhileDraining,
+		"RemovingNothingIsNoError":                  removesNothing,
+		"RollsBackWhatCannotGetReady":               rollsBack,
+		"HasNothingToRollBackFromOrTo":              rollsBackNothing,
+		"MeasuresWhatReplicasUse":                   measures,
+		"StartsProcessesAlike":                      startsAlike,
+		"EndsAReplicaOverItsMemoryLimit":            limitsMemory,
+		"LimitsProcessorTime":                       limitsCPU,
+		"TakesAReplicaThatIsNotReadyOutOfUse":       asksReady,
+		"ReplacesAReplicaThatIsNotHealthy":          asksHealth,
+		"NoCallFailsWhileItGoesToZeroAndUp":         cyclesWithoutFailure,
+		"NoCallFailsOnABusyMachine":                 cyclesOnABusyMachine,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := &subject{Setup: setup(t), t: t, at: map[hearth.Name][]hearth.Replica{}, ending: map[hearth.Name][]hearth.Replica{}, failed: make(chan string, 100)}
+			s := &subject{
+				Setup:  setup(t),
+				t:      t,
+				at:     map[hearth.Name][]hearth.Replica{},
+				ending: map[hearth.Name][]hearth.Replica{},
+				failed: make(chan string, 100),
+			}
 			s.Provider.WatchRollouts(func(_ hearth.Name, why string) { s.failed <- why })
 			s.Provider.Watch(func(n hearth.Name, replicas []hearth.Replica) {
 				s.mu.Lock()
@@ -85,8 +105,10 @@ func Run(t *testing.T, setup func(t *testing.T) Setup) {
 }
 
 func (s *subject) function(replicas int, change ...func(*hearth.Function)) hearth.Function {
-	f := hearth.Function{Replicas: replicas, Revision: "r1", DeployedAt: time.Now().UTC(), FunctionDeployment: types.FunctionDeployment{Service: "probe",
-		Namespace: "openfaas-fn", Image: s.Image, EnvVars: map[string]string{"GREETING": "hello", "write_timeout": "5s"}}}
+	f := hearth.Function{Replicas: replicas, Revision: "r1", DeployedAt: time.Now().UTC(),
+		FunctionDeployment: types.FunctionDeployment{Service: "probe",
+			Namespace: "openfaas-fn", Image: s.Image, EnvVars: map[string]string{"GREETING": "hello",
+				"write_timeout": "5s"}}}
 	for _, c := range change {
 		c(&f)
 	}
@@ -133,17 +155,20 @@ func ready(n int) func([]hearth.Replica) bool {
 
 // Call calls a replica with a query, and returns the answer.
 func Call(ctx context.Context, r hearth.Replica, query, body string) (string, error) {
-	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
-		if path, ok := strings.CutPrefix(r.Address, "unix://"); ok {
-			return (&net.Dialer{}).DialContext(ctx, "unix", path)
-		}
-		u, err := url.Parse(r.Address)
-		if err != nil {
-			return nil, err
-		}
-		return (&net.Dialer{}).DialContext(ctx, "tcp", u.Host)
-	}}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://probe/?"+query, strings.NewReader(body))
+	client := &http.Client{Timeout: patience,
+		Transport: &http.Transport{DisableKeepAlives: true,
+			DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
+				if path, ok := strings.CutPrefix(r.Address, "unix://"); ok {
+					return (&net.Dialer{}).DialContext(ctx, "unix", path)
+				}
+				u, err := url.Parse(r.Address)
+				if err != nil {
+					return nil, err
+				}
+				return (&net.Dialer{}).DialContext(ctx, "tcp", u.Host)
+			}}}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://probe/?"+query,
+		strings.NewReader(body))
 	if err != nil {
 		return "", err
 	}
@@ -172,7 +197,12 @@ func runsAFunction(s *subject) {
 	text, err := Call(s.t.Context(), r, "", "the body")
 	require.NoError(s.t, err)
 	require.Equal(s.t, "the body", text)
-	for name, want := range map[string]string{"GREETING": "hello", "OPENFAAS_NAME": "probe", "OPENFAAS_NAMESPACE": "openfaas-fn", "NOT_SET": ""} {
+	for name, want := range map[string]string{
+		"GREETING":           "hello",
+		"OPENFAAS_NAME":      "probe",
+		"OPENFAAS_NAMESPACE": "openfaas-fn",
+		"NOT_SET":            "",
+	} {
 		require.Equal(s.t, want, s.ask(r, "env="+name))
 	}
 	require.WithinDuration(s.t, time.Now(), r.Started, patience)
@@ -198,17 +228,23 @@ func scales(s *subject) {
 }
 
 func refuses(s *subject) {
-	err := s.Provider.Apply(s.t.Context(), s.function(1, func(f *hearth.Function) { f.Image = "nowhere/nothing:latest" }))
+	err := s.Provider.Apply(s.t.Context(), s.function(1, func(f *hearth.Function) {
+		f.Image = "nowhere/nothing:latest"
+	}))
 	require.Equal(s.t, hearth.Invalid, hearth.CodeOf(err), err)
 	require.ErrorContains(s.t, err, "nowhere/nothing:latest")
-	err = s.Provider.Apply(s.t.Context(), s.function(1, func(f *hearth.Function) { f.Secrets = []string{"no-such-secret"} }))
+	err = s.Provider.Apply(s.t.Context(), s.function(1, func(f *hearth.Function) {
+		f.Secrets = []string{"no-such-secret"}
+	}))
 	require.Equal(s.t, hearth.Invalid, hearth.CodeOf(err), err)
 	require.ErrorContains(s.t, err, "no-such-secret")
 	require.Empty(s.t, s.replicas(), "nothing was started")
 
 	s.apply(s.function(1))
 	s.await("one replica", ready(1))
-	err = s.Provider.Apply(s.t.Context(), s.function(1, func(f *hearth.Function) { f.Image, f.Revision = "nowhere/nothing:latest", "r2" }))
+	err = s.Provider.Apply(s.t.Context(), s.function(1, func(f *hearth.Function) {
+		f.Image, f.Revision = "nowhere/nothing:latest", "r2"
+	}))
 	require.Equal(s.t, hearth.Invalid, hearth.CodeOf(err), err)
 	require.True(s.t, ready(1)(s.replicas()), "what runs goes on")
 }
@@ -254,15 +290,20 @@ func restarts(s *subject) {
 
 func saysWhy(s *subject) {
 	s.apply(s.function(1, func(f *hearth.Function) { f.EnvVars["FAIL_START"] = "the oven is cold" }))
-	r := s.await("a reason", func(list []hearth.Replica) bool { return len(list) == 1 && list[0].Failing != "" })[0]
+	r := s.await("a reason", func(list []hearth.Replica) bool {
+		return len(list) == 1 && list[0].Failing != ""
+	})[0]
 	require.Contains(s.t, r.Failing, "the oven is cold")
 	require.False(s.t, r.Accepting)
 	require.False(s.t, r.Ready)
 	s.apply(s.function(1, func(f *hearth.Function) { f.Revision = "r2" }))
-	s.await("a replica of the next revision", func(list []hearth.Replica) bool { return ready(1)(list) && list[0].ID != r.ID })
+	s.await("a replica of the next revision", func(list []hearth.Replica) bool {
+		return ready(1)(list) && list[0].ID != r.ID
+	})
 }
 
-// replaces updates a function again and again under load. A caller picks a replica as a router does, from the last report.
+// replaces updates a function again and again under load. A caller picks a replica as a router does, from the
+// last report.
 func replaces(s *subject) {
 	s.apply(s.function(2))
 	s.await("two replicas", ready(2))
@@ -299,7 +340,10 @@ func replaces(s *subject) {
 	}
 	for i := range 5 {
 		revision := fmt.Sprint("new", i)
-		s.apply(s.function(2, func(f *hearth.Function) { f.Revision = revision; f.EnvVars["GREETING"] = revision }))
+		s.apply(s.function(2, func(f *hearth.Function) {
+			f.Revision = revision
+			f.EnvVars["GREETING"] = revision
+		}))
 		s.await("two replicas of "+revision, func(list []hearth.Replica) bool {
 			if !ready(2)(list) {
 				return false
@@ -340,7 +384,10 @@ func drains(s *subject) {
 	s.apply(f)
 	r := s.await("one replica", ready(1))[0]
 	answered := make(chan error, 1)
-	go func() { _, err := Call(context.WithoutCancel(s.t.Context()), r, "sleep=700ms", ""); answered <- err }()
+	go func() {
+		_, err := Call(context.WithoutCancel(s.t.Context()), r, "sleep=700ms", "")
+		answered <- err
+	}()
 	time.Sleep(100 * time.Millisecond) // until the call has arrived, which cannot be seen from here
 	s.awaitGone(s.Provider.Remove(f.Name()))
 	select {

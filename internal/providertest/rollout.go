@@ -22,7 +22,10 @@ func (s *subject) failure() string {
 func rollsBack(s *subject) {
 	s.apply(s.function(2))
 	old := s.await("two replicas", ready(2))
-	s.apply(s.function(2, func(f *hearth.Function) { f.Revision = "r2"; f.EnvVars["FAIL_START"] = "no flour" }))
+	s.apply(s.function(2, func(f *hearth.Function) {
+		f.Revision = "r2"
+		f.EnvVars["FAIL_START"] = "no flour"
+	}))
 	require.Contains(s.t, s.failure(), "no flour")
 	at := time.Now().UTC()
 	f, ok := s.Provider.Rollback(s.function(2).Name(), at)
@@ -30,8 +33,11 @@ func rollsBack(s *subject) {
 	require.Equal(s.t, at, f.DeployedAt)
 	require.Equal(s.t, "hello", f.EnvVars["GREETING"])
 	require.NotContains(s.t, f.EnvVars, "FAIL_START")
-	list := s.await("the two as before", func(list []hearth.Replica) bool { return len(list) == 2 && ready(2)(list) })
-	require.ElementsMatch(s.t, []string{old[0].ID, old[1].ID}, []string{list[0].ID, list[1].ID}, "they went on meanwhile")
+	list := s.await("the two as before", func(list []hearth.Replica) bool {
+		return len(list) == 2 && ready(2)(list)
+	})
+	require.ElementsMatch(s.t, []string{old[0].ID, old[1].ID}, []string{list[0].ID, list[1].ID},
+		"they went on meanwhile")
 	_, ok = s.Provider.Rollback(s.function(2).Name(), at)
 	require.False(s.t, ok, "there is nothing to go back from")
 
@@ -46,7 +52,9 @@ func rollsBackNothing(s *subject) {
 	_, ok := s.Provider.Rollback(n, time.Now())
 	require.False(s.t, ok, "a function that is not there")
 	s.apply(s.function(1, func(f *hearth.Function) { f.EnvVars["FAIL_START"] = "no" }))
-	s.await("a failing one", func(list []hearth.Replica) bool { return len(list) > 0 && list[0].Failing != "" })
+	s.await("a failing one", func(list []hearth.Replica) bool {
+		return len(list) > 0 && list[0].Failing != ""
+	})
 	_, ok = s.Provider.Rollback(n, time.Now())
 	require.False(s.t, ok, "there was none before")
 	s.apply(s.function(1, func(f *hearth.Function) { f.Revision = "r2" }))

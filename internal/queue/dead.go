@@ -96,13 +96,15 @@ func (a *Admin) DeadLetter(ctx context.Context, queue, id string) (DeadLetter, e
 		return DeadLetter{}, err
 	}
 	if !ok {
-		return DeadLetter{}, hearth.Errorf(hearth.NotFound, "there is no dead letter %.80q in the queue %s", id, queue)
+		return DeadLetter{},
+			hearth.Errorf(hearth.NotFound, "there is no dead letter %.80q in the queue %s", id, queue)
 	}
 	return DeadLetter{Queue: queue, DeadLetter: l, Reason: l.Reason()}, nil
 }
 
-// EachDeadLetter calls visit for each selected dead letter, queue by queue, oldest first, until visit returns an error. It ignores
-// IDs and All. A message that becomes dead meanwhile is not visited, so one that dies again is visited once.
+// EachDeadLetter calls visit for each selected dead letter, queue by queue, oldest first, until visit returns
+// an error. It ignores IDs and All. A message that becomes dead meanwhile is not visited, so one that dies
+// again is visited once.
 func (a *Admin) EachDeadLetter(ctx context.Context, s Selection, visit func(DeadLetter) error) error {
 	queues, err := a.Find(ctx, s.Queue, s.Function)
 	if err != nil {
@@ -155,11 +157,15 @@ func (a *Admin) Redrive(ctx context.Context, s Selection) (int, error) {
 
 // Purge deletes the selected dead letters, and returns how many.
 func (a *Admin) Purge(ctx context.Context, s Selection) (int, error) {
-	return a.change(ctx, s, func(q Queue, ids []string) (int, error) { return a.cfg.Redis.Purge(ctx, q.sub, ids) })
+	return a.change(ctx, s, func(q Queue, ids []string) (int, error) {
+		return a.cfg.Redis.Purge(ctx, q.sub, ids)
+	})
 }
 
-// change does something with the selected dead letters, some at a time. Messages that become dead meanwhile are left alone.
-func (a *Admin) change(ctx context.Context, s Selection, do func(Queue, []string) (int, error)) (total int, err error) {
+// change does something with the selected dead letters, some at a time. Messages that become dead meanwhile
+// are left alone.
+func (a *Admin) change(ctx context.Context, s Selection, do func(Queue, []string) (int, error)) (total int,
+	err error) {
 	if err := s.validate(); err != nil {
 		return 0, err
 	}

@@ -11,10 +11,11 @@ import (
 	"github.com/hearthfaas/hearth/internal/redis"
 )
 
-// A Queue is one subscription and how many of its messages are in each state. It is what GET /system/queues answers and the
-// command line reads.
+// A Queue is one subscription and how many of its messages are in each state. It is what GET /system/queues
+// answers and the command line reads.
 type Queue struct {
-	// Name is FUNCTION:TOPIC, FUNCTION:calls or FUNCTION:callbacks. FUNCTION has its namespace unless that is the default one.
+	// Name is FUNCTION:TOPIC, FUNCTION:calls or FUNCTION:callbacks. FUNCTION has its namespace unless that is
+	// the default one.
 	Name string `json:"queue"`
 	// Function always has its namespace.
 	Function string `json:"function"`
@@ -24,7 +25,8 @@ type Queue struct {
 	Retrying int `json:"retrying"`  // of the queued ones, those that wait for a retry
 	InFlight int `json:"in_flight"` // delivered and not settled
 
-	// Depth has the other counts. Its fields waiting, leased and due are deprecated names of what the fields above say.
+	// Depth has the other counts. Its fields waiting, leased and due are deprecated names of what the fields
+	// above say.
 	redis.Depth
 
 	// LastError is the last failed attempt of a message that is retried, as far as this instance knows.
@@ -33,7 +35,8 @@ type Queue struct {
 	sub wire.Subscription
 }
 
-// CallsOf returns the function whose async calls the queue has. ok is false for the queue of a topic or of callbacks.
+// CallsOf returns the function whose async calls the queue has. ok is false for the queue of a topic or of
+// callbacks.
 func (q Queue) CallsOf() (n hearth.Name, ok bool) {
 	n, err := hearth.ParseName(q.sub.Group)
 	return n, err == nil && q.sub == redis.CallsOf(n)
@@ -44,9 +47,11 @@ type Config struct {
 	Redis *redis.Client
 	// Deployed reports whether a function is deployed. Defaults to true for each, for where that is unknown.
 	Deployed func(hearth.Name) bool
-	// LastFailure returns the last failed attempt of a message that is retried, or nil. Defaults to nil for each queue.
+	// LastFailure returns the last failed attempt of a message that is retried, or nil. Defaults to nil for
+	// each queue.
 	LastFailure func(wire.Subscription) *dispatch.Failure
-	// Notify is called after messages of a queue were redriven. Defaults to nothing: then a dispatcher finds them when it next looks.
+	// Notify is called after messages of a queue were redriven. Defaults to nothing: then a dispatcher finds
+	// them when it next looks.
 	Notify func(hearth.Name, wire.Subscription)
 }
 
@@ -100,7 +105,8 @@ func (a *Admin) List(ctx context.Context) ([]Queue, error) {
 	return list, nil
 }
 
-// nameOf returns the name of a subscription's queue. ok is false for a subscription that is not of a function.
+// nameOf returns the name of a subscription's queue. ok is false for a subscription that is not of a
+// function.
 func nameOf(s wire.Subscription) (name string, function hearth.Name, ok bool) {
 	n, err := hearth.ParseName(s.Group)
 	if err != nil {
@@ -120,8 +126,8 @@ func nameOf(s wire.Subscription) (name string, function hearth.Name, ok bool) {
 	return short + ":" + topic, n, ok
 }
 
-// Find returns the queue of a name, the queues of a function, or, if both are "", all of them. It returns an error of code NotFound
-// if a name or a function has none.
+// Find returns the queue of a name, the queues of a function, or, if both are "", all of them. It returns an
+// error of code NotFound if a name or a function has none.
 func (a *Admin) Find(ctx context.Context, queue, function string) ([]Queue, error) {
 	all, err := a.List(ctx)
 	if err != nil {
@@ -142,7 +148,8 @@ func (a *Admin) Find(ctx context.Context, queue, function string) ([]Queue, erro
 	}
 	if len(list) == 0 && queue != "" {
 		return nil, hearth.Errorf(hearth.NotFound,
-			"there is no queue %.200q; a queue is called FUNCTION:TOPIC, FUNCTION:calls or FUNCTION:callbacks", queue)
+			"there is no queue %.200q; a queue is called FUNCTION:TOPIC, FUNCTION:calls or FUNCTION:callbacks",
+			queue)
 	}
 	if len(list) == 0 && function != "" {
 		return nil, hearth.Errorf(hearth.NotFound, "the function %.200q has no queues", function)
@@ -150,7 +157,8 @@ func (a *Admin) Find(ctx context.Context, queue, function string) ([]Queue, erro
 	return list, nil
 }
 
-// Clear deletes calls of a queue that are not in flight: the queued ones, the delayed ones, or both. Dead letters stay.
+// Clear deletes calls of a queue that are not in flight: the queued ones, the delayed ones, or both. Dead
+// letters stay.
 func (a *Admin) Clear(ctx context.Context, q Queue, queued, delayed bool) (redis.Cleared, error) {
 	return a.cfg.Redis.Clear(ctx, q.sub, queued, delayed)
 }

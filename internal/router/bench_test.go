@@ -9,8 +9,8 @@ import (
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
-// BenchmarkPlace is what the router itself does for a call, beside sending it: it finds a replica, and gives back the place. waited is
-// with more callers than places, which are handed from one to the next.
+// BenchmarkPlace is what the router itself does for a call, beside sending it: it finds a replica, and gives
+// back the place. waited is with more callers than places, which are handed from one to the next.
 func BenchmarkPlace(b *testing.B) {
 	for name, tt := range map[string]struct {
 		limit   string
@@ -19,11 +19,17 @@ func BenchmarkPlace(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			r := New(Config{})
 			f := hearth.Function{Replicas: 2}
-			f.Service, f.Namespace, f.EnvVars = "oven", "openfaas-fn", map[string]string{"max_inflight": tt.limit}
+			f.Service, f.Namespace, f.EnvVars = "oven", "openfaas-fn",
+				map[string]string{"max_inflight": tt.limit}
 			r.Set(f)
 			var list []hearth.Replica
 			for i := range 2 {
-				list = append(list, hearth.Replica{ID: fmt.Sprint(i), Address: "http://127.0.0.1:1", Accepting: true, Ready: true})
+				list = append(list, hearth.Replica{
+					ID:        fmt.Sprint(i),
+					Address:   "http://127.0.0.1:1",
+					Accepting: true,
+					Ready:     true,
+				})
 			}
 			r.Update(f.Name(), list)
 			fn := r.route(f.Name())

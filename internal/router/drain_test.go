@@ -50,7 +50,8 @@ func ending(r hearth.Replica) hearth.Replica {
 	return r
 }
 
-// TestRemovedFunctionIsCountedUntilItHasEnded: beside another that was added by its name, and each has its own.
+// TestRemovedFunctionIsCountedUntilItHasEnded: beside another that was added by its name, and each has its
+// own.
 func TestRemovedFunctionIsCountedUntilItHasEnded(t *testing.T) {
 	t.Parallel()
 	var lives []*ends
@@ -115,7 +116,8 @@ func TestFunctionWithoutReplicasHasEndedWhenItIsRemoved(t *testing.T) {
 	require.Equal(t, 1, life.over())
 }
 
-// TestReplicaThatEndsIsCountedAndTakesNoRoom: while it has a queued call, the others are given as many as if it were not there.
+// TestReplicaThatEndsIsCountedAndTakesNoRoom: while it has a queued call, the others are given as many as if
+// it were not there.
 func TestReplicaThatEndsIsCountedAndTakesNoRoom(t *testing.T) {
 	t.Parallel()
 	r := router.New(router.Config{})

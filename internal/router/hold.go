@@ -39,9 +39,10 @@ const (
 	aheadAgain = time.Second
 )
 
-// pick returns the replica with the fewest calls in flight, a ready one if there is any. If there is none, full tells whether the reason is
-// only that they have as many calls as they take. Calls wait for a full ready replica rather than go to one that starts: if that one never
-// gets ready, they are not lost with it. fn.mu is held.
+// pick returns the replica with the fewest calls in flight, a ready one if there is any. If there is none,
+// full tells whether the reason is only that they have as many calls as they take. Calls wait for a full
+// ready replica rather than go to one that starts: if that one never gets ready, they are not lost with it.
+// fn.mu is held.
 func (fn *route) pick() (_ *target, full bool) {
 	var best *target
 	for _, t := range fn.replicas {
@@ -93,8 +94,8 @@ func (fn *route) release(t *target, now time.Time, left bool) {
 	}
 }
 
-// grant gives held calls the replicas that are free, in order, or the reason why there is none, and asks for a replica if one is needed.
-// It must be called after each change of what could be given. fn.mu is held.
+// grant gives held calls the replicas that are free, in order, or the reason why there is none, and asks for
+// a replica if one is needed. It must be called after each change of what could be given. fn.mu is held.
 func (fn *route) grant() {
 	if fn.waiting.Len() == 0 {
 		return
@@ -133,10 +134,12 @@ func (fn *route) hopeless(full bool) error {
 	case fn.removed:
 		return hearth.Errorf(hearth.NotFound, "function %s was removed", fn.name)
 	case fn.failing != "" && !fn.mayServe():
-		return &hearth.Error{ // the reason may be a line of the function's log, which only the operator may see
-			Code:    hearth.Unavailable,
-			Message: fmt.Sprintf("function %s cannot start; hearth describe shows the operator why", fn.name.Function),
-			Err:     errors.New(fn.failing),
+		return &hearth.Error{
+			// The reason may be a line of the function's log, which only the operator may see.
+			Code: hearth.Unavailable,
+			Message: fmt.Sprintf("function %s cannot start; hearth describe shows the operator why",
+				fn.name.Function),
+			Err: errors.New(fn.failing),
 		}
 	case fn.wakeError != nil && time.Since(fn.wokenAt) < wakeAgain:
 		return fn.wakeError
@@ -144,8 +147,8 @@ func (fn *route) hopeless(full bool) error {
 	return nil
 }
 
-// mayServe reports whether a function with a failing replica is worth waiting for: the replica has been ready before, or there is
-// another one. fn.mu is held.
+// mayServe reports whether a function with a failing replica is worth waiting for: the replica has been ready
+// before, or there is another one. fn.mu is held.
 func (fn *route) mayServe() bool {
 	for _, t := range fn.replicas {
 		if t.Accepting || t.Proven && !t.Ending {
@@ -155,8 +158,8 @@ func (fn *route) mayServe() bool {
 	return false
 }
 
-// acquire finds a replica for a call, or holds the call until there is one or last has come. fn.mu is held, and is free when it returns.
-// The caller must release the replica.
+// acquire finds a replica for a call, or holds the call until there is one or last has come. fn.mu is held,
+// and is free when it returns. The caller must release the replica.
 func (fn *route) acquire(ctx context.Context, o Open, now, last time.Time) (*target, error) {
 	if fn.waiting.Len() == 0 { // the usual case needs no timer
 		if t, _ := fn.pick(); t != nil {
@@ -205,7 +208,8 @@ func (fn *route) acquire(ctx context.Context, o Open, now, last time.Time) (*tar
 }
 
 // wait waits until a held call gets its place, until last, or until its context ends.
-func (fn *route) wait(ctx context.Context, given chan place, at *list.Element, last time.Time) (*target, error) {
+func (fn *route) wait(ctx context.Context, given chan place, at *list.Element, last time.Time) (*target,
+	error) {
 	timer := time.NewTimer(time.Until(last))
 	defer timer.Stop()
 	select {
@@ -227,7 +231,9 @@ func (fn *route) wait(ctx context.Context, given chan place, at *list.Element, l
 		return nil, err
 	}
 	if _, full := fn.pick(); full && fn.limit > 0 {
-		return nil, hearth.Errorf(hearth.Exhausted, "all replicas of function %s have as many calls as max_inflight allows, %d, and none ended in time", fn.name.Function, fn.limit)
+		return nil, hearth.Errorf(hearth.Exhausted,
+			"all replicas of function %s have as many calls as max_inflight allows, %d, and none ended in "+
+				"time", fn.name.Function, fn.limit)
 	}
 	return nil, fn.notRun()
 }
@@ -264,8 +270,8 @@ func (fn *route) avoid(t *target, d time.Duration) {
 	time.AfterFunc(d, end)
 }
 
-// again reports whether an answer means that the call did not run and can be sent again: no process of the replica accepted it, or the
-// replica refused it because it still has a call that we believe is over.
+// again reports whether an answer means that the call did not run and can be sent again: no process of the
+// replica accepted it, or the replica refused it because it still has a call that we believe is over.
 func (fn *route) again(t *target, res *upstream.Response, req *http.Request, last time.Time) bool {
 	full := res.StatusCode == http.StatusTooManyRequests && res.Header.Get(wire.HeaderInternal) != ""
 	if !full && !backlog.NotTaken(res.StatusCode, res.Header) || !time.Now().Before(last) {

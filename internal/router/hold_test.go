@@ -61,7 +61,11 @@ func (c *counted) Drained(router.Load)        {}
 
 // shed is a call of somebody who waits for it.
 func shed(ctx context.Context, r *router.Router) error {
-	req := (&http.Request{Method: http.MethodPost, URL: &url.URL{Path: "/"}, Header: http.Header{}}).WithContext(ctx)
+	req := (&http.Request{
+		Method: http.MethodPost,
+		URL:    &url.URL{Path: "/"},
+		Header: http.Header{},
+	}).WithContext(ctx)
 	res, err := r.Forward(oven, req, router.Open{Shed: true})
 	if err == nil {
 		err = res.Body.Close()
@@ -145,7 +149,10 @@ func TestWhoCameFirstIsServedFirst(t *testing.T) {
 func TestWaitForAFullReplicaEnds(t *testing.T) {
 	t.Parallel()
 	c := &counted{}
-	r := router.New(router.Config{Hold: 50 * time.Millisecond, MaxHeld: 2, Recorder: func(hearth.Name) router.Recorder { return c }})
+	r := router.New(router.Config{Hold: 50 * time.Millisecond, MaxHeld: 2,
+		Recorder: func(hearth.Name) router.Recorder {
+			return c
+		}})
 	r.Set(function(1, "max_inflight", "1"))
 	one := newBusy(t, "one")
 	r.Update(oven, []hearth.Replica{one.Replica})
@@ -183,7 +190,9 @@ func TestColdStartsAreCounted(t *testing.T) {
 	t.Parallel()
 	c := &counted{}
 	woken := make(chan struct{})
-	r := router.New(router.Config{Recorder: func(hearth.Name) router.Recorder { return c }, Wake: func(hearth.Name) { close(woken) }})
+	r := router.New(router.Config{Recorder: func(hearth.Name) router.Recorder {
+		return c
+	}, Wake: func(hearth.Name) { close(woken) }})
 	r.Set(function(0, "max_inflight", "2"))
 	one, two := newBusy(t, "one"), newBusy(t, "two")
 	var calls sync.WaitGroup
@@ -201,7 +210,10 @@ func TestColdStartsAreCounted(t *testing.T) {
 	eventually(t, func() bool { return loadOf(r).Held == 3 })
 	r.Set(function(1, "max_inflight", "2"))
 	r.Update(oven, []hearth.Replica{one.Replica})
-	eventually(t, func() bool { l := loadOf(r); return l.InFlight == 2 && l.Held == 1 && c.given.Load() == 2 })
+	eventually(t, func() bool {
+		l := loadOf(r)
+		return l.InFlight == 2 && l.Held == 1 && c.given.Load() == 2
+	})
 	begin()
 	eventually(t, func() bool { return loadOf(r).Held == 2 })
 	starting := two.Replica
@@ -246,7 +258,8 @@ func TestScaledToZeroWhileCallsWait(t *testing.T) {
 	calls.Wait()
 }
 
-// TestFullReplicasAreNotLeftForOneThatRefuses, until its time as the last choice is over; then it takes who waits.
+// TestFullReplicasAreNotLeftForOneThatRefuses, until its time as the last choice is over; then it takes who
+// waits.
 func TestFullReplicasAreNotLeftForOneThatRefuses(t *testing.T) {
 	t.Parallel()
 	r := router.New(router.Config{})
@@ -271,7 +284,8 @@ func TestFullReplicasAreNotLeftForOneThatRefuses(t *testing.T) {
 	calls.Wait()
 }
 
-// TestCallThatWasLeftStillFills: a caller leaves, the replica goes on, and refuses the next call, which is made again when it can be.
+// TestCallThatWasLeftStillFills: a caller leaves, the replica goes on, and refuses the next call, which is
+// made again when it can be.
 func TestCallThatWasLeftStillFills(t *testing.T) {
 	tests := map[string]struct {
 		leave  bool
@@ -308,7 +322,11 @@ func TestCallThatWasLeftStillFills(t *testing.T) {
 			_, err := call(ctx, r, "x")
 			require.Equal(t, tt.leave, err != nil)
 			cancel()
-			req := (&http.Request{Method: http.MethodPost, URL: &url.URL{Path: "/"}, Header: http.Header{}}).WithContext(t.Context())
+			req := (&http.Request{
+				Method: http.MethodPost,
+				URL:    &url.URL{Path: "/"},
+				Header: http.Header{},
+			}).WithContext(t.Context())
 			res, err := r.RoundTrip(oven, req)
 			require.NoError(t, err)
 			require.NoError(t, res.Body.Close())

@@ -21,14 +21,15 @@ type Load struct {
 	Restarts uint64       // crashes of replicas since the function was deployed or this instance started
 	LastExit *hearth.Exit // the last crash, or nil
 
-	// Sums of time since the function was deployed or this instance started. The difference of two Loads gives a mean.
+	// Sums of time since the function was deployed or this instance started. The difference of two Loads
+	// gives a mean.
 	ReplicaTime time.Duration // of all replicas together
 	BusyTime    time.Duration // InFlight over time
 	LoadTime    time.Duration // InFlight and Held over time
 }
 
-// count adds the time since it was last called to the sums. It must be called before each change of the replicas, or of the calls in
-// flight or held. fn.mu is held.
+// count adds the time since it was last called to the sums. It must be called before each change of the
+// replicas, or of the calls in flight or held. fn.mu is held.
 func (fn *route) count(now time.Time) {
 	passed := now.Sub(fn.countedAt)
 	if passed <= 0 { // another goroutine has counted up to a later time
@@ -51,8 +52,9 @@ func (r *Router) Timeout(n hearth.Name) (d time.Duration, ok bool) {
 	return fn.timeout, true
 }
 
-// Room returns how many queued calls a function may have at once: the number of its replicas, at least one, times what each takes, plus
-// the calls of replicas that take no more calls, since these take no room from the others.
+// Room returns how many queued calls a function may have at once: the number of its replicas, at least one,
+// times what each takes, plus the calls of replicas that take no more calls, since these take no room from
+// the others.
 func (r *Router) Room(n hearth.Name) int {
 	r.mu.RLock()
 	fn, draining := r.functions[n], r.draining[n]
@@ -92,7 +94,8 @@ func (fn *route) countQueued(t *target, o Open, change int) {
 	}
 }
 
-// Draining returns how many replicas of a function, and of removed functions of its name, are ending and still have calls.
+// Draining returns how many replicas of a function, and of removed functions of its name, are ending and
+// still have calls.
 func (r *Router) Draining(n hearth.Name) (replicas int) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -118,8 +121,18 @@ func (fn *route) load() Load {
 	fn.mu.Lock()
 	defer fn.mu.Unlock()
 	fn.count(time.Now())
-	l := Load{ReplicaTime: fn.replicaTime, BusyTime: fn.busyTime, LoadTime: fn.loadTime, Calls: fn.calls, InFlight: fn.inflight, Ending: fn.inflight,
-		Held: fn.waiting.Len(), Failing: fn.failing, Restarts: fn.restarts, LastExit: fn.lastExit}
+	l := Load{
+		ReplicaTime: fn.replicaTime,
+		BusyTime:    fn.busyTime,
+		LoadTime:    fn.loadTime,
+		Calls:       fn.calls,
+		InFlight:    fn.inflight,
+		Ending:      fn.inflight,
+		Held:        fn.waiting.Len(),
+		Failing:     fn.failing,
+		Restarts:    fn.restarts,
+		LastExit:    fn.lastExit,
+	}
 	for _, t := range fn.replicas {
 		switch {
 		case !t.Ending:

@@ -8,8 +8,8 @@ import (
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
-// A Recorder counts the calls of one function. Its methods are called by several goroutines at once, in the path of each call: they must
-// not block.
+// A Recorder counts the calls of one function. Its methods are called by several goroutines at once, in the
+// path of each call: they must not block.
 type Recorder interface {
 	// Started is called when a call comes.
 	Started()
@@ -17,15 +17,17 @@ type Recorder interface {
 	Held()
 	// Given is called when a held call gets a replica.
 	Given(waited time.Duration)
-	// Denied is called when a held call gets no replica in time, or none can start. It is not called if the caller left before.
+	// Denied is called when a held call gets no replica in time, or none can start. It is not called if the
+	// caller left before.
 	Denied()
-	// Ended is called when a call has ended, with the status of the replica's answer or of the router's error. took is the time from
-	// Started to the end of the answer's body.
+	// Ended is called when a call has ended, with the status of the replica's answer or of the router's
+	// error. took is the time from Started to the end of the answer's body.
 	Ended(status int, took time.Duration)
-	// Removed is called when the function is removed. Calls in flight still end: load returns what the function has done so far, until
-	// Drained.
+	// Removed is called when the function is removed. Calls in flight still end: load returns what the
+	// function has done so far, until Drained.
 	Removed(load func() Load)
-	// Drained is called after Removed, when the last call and the last replica of the function have ended, with what it has done.
+	// Drained is called after Removed, when the last call and the last replica of the function have ended,
+	// with what it has done.
 	Drained(last Load)
 }
 
@@ -55,12 +57,14 @@ func (r both) Ended(s int, t time.Duration) { r.a.Ended(s, t); r.b.Ended(s, t) }
 func (r both) Removed(load func() Load)     { r.a.Removed(load); r.b.Removed(load) }
 func (r both) Drained(last Load)            { r.a.Drained(last); r.b.Drained(last) }
 
-// statusCallerGone is recorded for a call whose caller left before the answer, as nginx does. It is never sent.
+// statusCallerGone is recorded for a call whose caller left before the answer, as nginx does. It is never
+// sent.
 const statusCallerGone = 499
 
 func statusOf(err error) int {
 	code := hearth.CodeOf(err)
-	if code == hearth.Internal && (errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
+	if code == hearth.Internal &&
+		(errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)) {
 		return statusCallerGone
 	}
 	return code.Status()

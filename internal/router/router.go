@@ -6,10 +6,11 @@ Package router decides which replica takes a call, and brings the call there by 
 	there is no replica             the call is held, and the router asks for one (Config.Wake)
 	the replica did not accept it   the call is held again, because it surely did not run
 
-A held call has a deadline, and its error says why it ended. The router never asks for replicas because a call failed.
+A held call has a deadline, and its error says why it ended. The router never asks for replicas because a call
+failed.
 
-It does not repeat a call that may have run, and it does not queue calls in Redis: with Redis down, sync calls still work. It does not start
-or stop replicas: providers do, and tell it with Update.
+It does not repeat a call that may have run, and it does not queue calls in Redis: with Redis down, sync calls
+still work. It does not start or stop replicas: providers do, and tell it with Update.
 */
 package router
 
@@ -31,19 +32,22 @@ import (
 
 // Config has the limits and the hooks of a Router.
 type Config struct {
-	// Hold is how long a call waits for a replica, but not longer than its function's timeout. Defaults to 30 s.
+	// Hold is how long a call waits for a replica, but not longer than its function's timeout. Defaults to 30
+	// s.
 	Hold time.Duration
 
-	// MaxHeld is how many calls of one function may wait for a replica, if their callers wait too (Open.Shed). More are refused at once. A
-	// replica that starts gets at most so many calls too. Defaults to 1000.
+	// MaxHeld is how many calls of one function may wait for a replica, if their callers wait too
+	// (Open.Shed). More are refused at once. A replica that starts gets at most so many calls too. Defaults
+	// to 1000.
 	MaxHeld int
 
-	// Wake is called, in a goroutine of its own, when a call comes for a function that should have no replica. Defaults to nothing: such
-	// a call waits for Hold.
+	// Wake is called, in a goroutine of its own, when a call comes for a function that should have no
+	// replica. Defaults to nothing: such a call waits for Hold.
 	Wake func(hearth.Name)
 
-	// Ahead is called, in a goroutine of its own, when a call comes for a function that emits messages, at most once a second: their
-	// subscribers can be pre-warmed. It is not called for methods that change nothing, such as GET. Defaults to nothing.
+	// Ahead is called, in a goroutine of its own, when a call comes for a function that emits messages, at
+	// most once a second: their subscribers can be pre-warmed. It is not called for methods that change
+	// nothing, such as GET. Defaults to nothing.
 	Ahead func(hearth.Name)
 
 	// Recorder makes the recorder of each new function. Defaults to recorders that do nothing.
@@ -56,7 +60,8 @@ type Router struct {
 
 	mu        sync.RWMutex
 	functions map[hearth.Name]*route
-	draining  map[hearth.Name][]*route // removed functions that still have calls or replicas, in the order of removal
+	// Removed functions that still have calls or replicas, in the order of removal.
+	draining map[hearth.Name][]*route
 
 	watchers watchers
 }
@@ -144,8 +149,8 @@ func (r *Router) Set(f hearth.Function) {
 	fn.grant()
 }
 
-// Delete removes a function. Held calls end with an error; calls in flight go on to their end. They are counted until then, also if a
-// function of that name is added again.
+// Delete removes a function. Held calls end with an error; calls in flight go on to their end. They are
+// counted until then, also if a function of that name is added again.
 func (r *Router) Delete(n hearth.Name) {
 	defer r.watchers.notify(n)
 	r.mu.Lock()
@@ -182,7 +187,8 @@ func (fn *route) forgetIfOver() {
 	}
 }
 
-// over returns true once: when a function was removed and its last call and its last replica have ended. fn.mu is held.
+// over returns true once: when a function was removed and its last call and its last replica have ended.
+// fn.mu is held.
 func (fn *route) over() bool {
 	over := fn.recorded && !fn.drained && fn.inflight == 0 && len(fn.replicas) == 0
 	fn.drained = fn.drained || over
@@ -192,7 +198,9 @@ func (fn *route) over() bool {
 // forget forgets a function that is over.
 func (r *Router) forget(fn *route) {
 	r.mu.Lock()
-	left := slices.DeleteFunc(slices.Clone(r.draining[fn.name]), func(other *route) bool { return other == fn })
+	left := slices.DeleteFunc(slices.Clone(r.draining[fn.name]), func(other *route) bool {
+		return other == fn
+	})
 	if len(left) == 0 {
 		delete(r.draining, fn.name)
 	} else {
@@ -220,7 +228,8 @@ func (r *Router) Update(n hearth.Name, replicas []hearth.Replica) {
 	}
 }
 
-// split separates the replicas of a removed function from the others. The newest removed function also gets the unknown ones.
+// split separates the replicas of a removed function from the others. The newest removed function also gets
+// the unknown ones.
 func (fn *route) split(replicas []hearth.Replica, newest bool) (own, others []hearth.Replica) {
 	fn.mu.Lock()
 	defer fn.mu.Unlock()
@@ -258,7 +267,8 @@ func (fn *route) update(replicas []hearth.Replica) {
 	fn.replicas, fn.failing = nil, ""
 	for _, state := range replicas {
 		t := known[state.ID]
-		if t == nil || t.Address != state.Address && !state.Ending { // it may get its address only when it accepts calls
+		if t == nil || t.Address != state.Address && !state.Ending {
+			// It may get its address only when it accepts calls.
 			t = &target{id: state.ID, upstream: upstream.New(state.Address), calls: state.Calls}
 		}
 		if known[state.ID] == t {
@@ -301,7 +311,9 @@ func (r *Router) WakeFailed(n hearth.Name, why error) {
 	if fn := r.route(n); fn != nil {
 		fn.mu.Lock()
 		defer fn.mu.Unlock()
-		fn.waking, fn.wakeError, fn.wokenAt = false, hearth.Errorf(hearth.Unavailable, "function %s cannot be started: %w", n.Function, why), time.Now()
+		fn.waking, fn.wakeError, fn.wokenAt = false,
+			hearth.Errorf(hearth.Unavailable, "function %s cannot be started: %w", n.Function,
+				why), time.Now()
 		fn.grant()
 	}
 }
@@ -326,9 +338,10 @@ const HeaderReplica = "X-Hearth-Replica"
 // grace is added to the function's timeout, so that the watchdog's own 504 comes first.
 const grace = time.Second
 
-// RoundTrip brings a call from a queue to a replica and returns its answer, as http.RoundTripper does. The request's URL has the path; its
-// host is ignored. Once a replica has the call, it may take the function's timeout. The request's context ends it too. A body without
-// GetBody may be read until its next Read returns, even after the call has ended.
+// RoundTrip brings a call from a queue to a replica and returns its answer, as http.RoundTripper does. The
+// request's URL has the path; its host is ignored. Once a replica has the call, it may take the function's
+// timeout. The request's context ends it too. A body without GetBody may be read until its next Read returns,
+// even after the call has ended.
 //
 // Its error has the code
 //
@@ -359,8 +372,8 @@ func (r *Router) Forward(n hearth.Name, req *http.Request, o Open) (*http.Respon
 
 // send is Forward for a function that exists. It records the end of the call only if there is an answer.
 //
-// A call that surely did not run is held again, for whichever replica is free first: its replica refused the connection, ended before it
-// accepted the call, or answered that it is full.
+// A call that surely did not run is held again, for whichever replica is free first: its replica refused the
+// connection, ended before it accepted the call, or answered that it is full.
 func (r *Router) send(fn *route, req *http.Request, o Open, began time.Time) (*http.Response, error) {
 	req.URL.Scheme, req.URL.Host = "http", fn.name.Function
 	fn.mu.Lock()
@@ -378,7 +391,11 @@ func (r *Router) send(fn *route, req *http.Request, o Open, began time.Time) (*h
 		fn.countQueued(t, o, 1)
 		t.upstream.KeepBody(req)
 		until := time.Now().Add(timeout + grace)
-		res, err := t.upstream.Do(req, until, upstream.Options{Early: o.Early, Upgrade: o.Upgrade, Stream: o.Stream})
+		res, err := t.upstream.Do(req, until, upstream.Options{
+			Early:   o.Early,
+			Upgrade: o.Upgrade,
+			Stream:  o.Stream,
+		})
 		switch {
 		case err == nil && fn.again(t, res, req, last):
 			fn.giveUp(t, res, o)
@@ -404,7 +421,8 @@ func (r *Router) send(fn *route, req *http.Request, o Open, began time.Time) (*h
 	}
 }
 
-// answered makes a replica's answer ready for the caller: when its body is closed, the replica has one call less.
+// answered makes a replica's answer ready for the caller: when its body is closed, the replica has one call
+// less.
 func (fn *route) answered(t *target, res *upstream.Response, o Open, began time.Time) *http.Response {
 	res.Header[HeaderReplica] = []string{t.id}
 	status := res.StatusCode
@@ -449,11 +467,21 @@ func (fn *route) broke(ctx context.Context, t *target, late bool, err error) err
 	var invalid *hearth.Error
 	switch {
 	case late:
-		return &hearth.Error{Code: hearth.Timeout, Message: fmt.Sprintf("function %s took longer than its exec_timeout, %v", fn.name.Function, fn.timeout), Err: err}
+		return &hearth.Error{
+			Code: hearth.Timeout,
+			Message: fmt.Sprintf("function %s took longer than its exec_timeout, %v", fn.name.Function,
+				fn.timeout),
+			Err: err,
+		}
 	case ctx.Err() != nil:
 		return ctx.Err()
 	case errors.As(err, &invalid) && invalid.Code == hearth.Invalid:
 		return invalid
 	}
-	return &hearth.Error{Code: hearth.BadGateway, Message: fmt.Sprintf("replica %s of function %s closed the connection: the call may have run", t.id, fn.name.Function), Err: err}
+	return &hearth.Error{
+		Code: hearth.BadGateway,
+		Message: fmt.Sprintf("replica %s of function %s closed the connection: the call may have run", t.id,
+			fn.name.Function),
+		Err: err,
+	}
 }

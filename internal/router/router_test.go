@@ -58,7 +58,11 @@ func answers(id string) http.HandlerFunc {
 }
 
 func call(ctx context.Context, r *router.Router, body string) (string, error) {
-	req := (&http.Request{Method: http.MethodPost, URL: &url.URL{Path: "/p", RawQuery: "q"}, Header: http.Header{}}).WithContext(ctx)
+	req := (&http.Request{
+		Method: http.MethodPost,
+		URL:    &url.URL{Path: "/p", RawQuery: "q"},
+		Header: http.Header{},
+	}).WithContext(ctx)
 	if body != "" {
 		req.ContentLength = int64(len(body))
 		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(body)), nil }
@@ -117,7 +121,10 @@ func TestLeastBusyReplicaTakesTheCall(t *testing.T) {
 	var busy [3]atomic.Int32
 	var list []hearth.Replica
 	for i := range busy {
-		list = append(list, serve(t, fmt.Sprint(i), func(http.ResponseWriter, *http.Request) { busy[i].Add(1); <-release }))
+		list = append(list, serve(t, fmt.Sprint(i), func(http.ResponseWriter, *http.Request) {
+			busy[i].Add(1)
+			<-release
+		}))
 	}
 	r.Update(oven, list)
 	var calls sync.WaitGroup
@@ -225,11 +232,20 @@ func TestHeldCallEndsWithAReason(t *testing.T) {
 		code   hearth.Code
 		says   string
 	}{
-		"nobody came":     {router.Config{Hold: 50 * time.Millisecond}, func(*router.Router, func()) {}, hearth.Unavailable, "the call did not run"},
-		"it was removed":  {router.Config{}, func(r *router.Router, _ func()) { r.Delete(oven) }, hearth.NotFound, "removed"},
-		"it cannot start": {router.Config{}, func(r *router.Router, _ func()) { r.Update(oven, []hearth.Replica{{Failing: "no flour"}}) }, hearth.Unavailable, "cannot start"},
-		"no waking":       {router.Config{}, func(r *router.Router, _ func()) { r.WakeFailed(oven, hearth.Errorf(hearth.Invalid, "no image")) }, hearth.Unavailable, "no image"},
-		"the caller left": {router.Config{}, func(_ *router.Router, cancel func()) { cancel() }, hearth.Internal, "context canceled"},
+		"nobody came": {router.Config{Hold: 50 * time.Millisecond}, func(*router.Router, func()) {},
+			hearth.Unavailable, "the call did not run"},
+		"it was removed": {router.Config{}, func(r *router.Router, _ func()) {
+			r.Delete(oven)
+		}, hearth.NotFound, "removed"},
+		"it cannot start": {router.Config{}, func(r *router.Router, _ func()) {
+			r.Update(oven, []hearth.Replica{{Failing: "no flour"}})
+		}, hearth.Unavailable, "cannot start"},
+		"no waking": {router.Config{}, func(r *router.Router, _ func()) {
+			r.WakeFailed(oven, hearth.Errorf(hearth.Invalid, "no image"))
+		}, hearth.Unavailable, "no image"},
+		"the caller left": {router.Config{}, func(_ *router.Router, cancel func()) {
+			cancel()
+		}, hearth.Internal, "context canceled"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -245,7 +261,8 @@ func TestHeldCallEndsWithAReason(t *testing.T) {
 			err := <-failed
 			require.Equal(t, tt.code, hearth.CodeOf(err), err)
 			require.ErrorContains(t, err, tt.says)
-			require.NotContains(t, hearth.MessageOf(err), "no flour", "what the function has printed is for its operator")
+			require.NotContains(t, hearth.MessageOf(err), "no flour",
+				"what the function has printed is for its operator")
 		})
 	}
 }
@@ -272,9 +289,16 @@ func TestWakingIsTriedAgainAfterAFailure(t *testing.T) {
 
 func TestDeadAddressIsSkippedForAnother(t *testing.T) {
 	t.Parallel()
-	r := router.New(router.Config{Hold: 50 * time.Millisecond, Wake: func(hearth.Name) { t.Error("a failed dial must not start replicas") }})
+	r := router.New(router.Config{Hold: 50 * time.Millisecond, Wake: func(hearth.Name) {
+		t.Error("a failed dial must not start replicas")
+	}})
 	r.Set(function(2))
-	gone := hearth.Replica{ID: "gone", Address: "unix://" + filepath.Join(t.TempDir(), "nobody"), Accepting: true, Ready: true}
+	gone := hearth.Replica{
+		ID:        "gone",
+		Address:   "unix://" + filepath.Join(t.TempDir(), "nobody"),
+		Accepting: true,
+		Ready:     true,
+	}
 	r.Update(oven, []hearth.Replica{gone})
 	_, err := call(t.Context(), r, "")
 	require.Equal(t, hearth.Unavailable, hearth.CodeOf(err), err)
@@ -291,13 +315,16 @@ func TestReplicaThatBreaksOff(t *testing.T) {
 	t.Parallel()
 	r := router.New(router.Config{})
 	r.Set(function(1))
-	r.Update(oven, []hearth.Replica{serve(t, "one", func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })})
+	r.Update(oven, []hearth.Replica{serve(t, "one", func(http.ResponseWriter, *http.Request) {
+		panic(http.ErrAbortHandler)
+	})})
 	_, err := call(t.Context(), r, "body")
 	require.Equal(t, hearth.BadGateway, hearth.CodeOf(err), err)
 	require.ErrorContains(t, err, "may have run")
 }
 
-// TestReplicaThatACallCrashes: by the time that the call has failed, the provider may have told that the replica is down.
+// TestReplicaThatACallCrashes: by the time that the call has failed, the provider may have told that the
+// replica is down.
 func TestReplicaThatACallCrashes(t *testing.T) {
 	t.Parallel()
 	r := router.New(router.Config{})
@@ -320,7 +347,10 @@ func TestTimeoutEndsTheCall(t *testing.T) {
 	r := router.New(router.Config{})
 	r.Set(function(1, "exec_timeout", "1ms"))
 	ended := make(chan struct{})
-	r.Update(oven, []hearth.Replica{serve(t, "one", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done(); close(ended) })})
+	r.Update(oven, []hearth.Replica{serve(t, "one", func(_ http.ResponseWriter, r *http.Request) {
+		<-r.Context().Done()
+		close(ended)
+	})})
 	_, err := call(t.Context(), r, "")
 	require.Equal(t, hearth.Timeout, hearth.CodeOf(err), err)
 	require.ErrorContains(t, err, "exec_timeout")
@@ -332,7 +362,11 @@ func TestCallersLeavingReachesTheFunction(t *testing.T) {
 	r := router.New(router.Config{})
 	r.Set(function(1))
 	began, ended := make(chan struct{}), make(chan struct{})
-	r.Update(oven, []hearth.Replica{serve(t, "one", func(_ http.ResponseWriter, r *http.Request) { close(began); <-r.Context().Done(); close(ended) })})
+	r.Update(oven, []hearth.Replica{serve(t, "one", func(_ http.ResponseWriter, r *http.Request) {
+		close(began)
+		<-r.Context().Done()
+		close(ended)
+	})})
 	ctx, cancel := context.WithCancel(t.Context())
 	go func() { <-began; cancel() }()
 	_, err := call(ctx, r, "")

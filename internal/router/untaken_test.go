@@ -69,10 +69,16 @@ func TestCallThatNoProcessAcceptedIsGivenToAnother(t *testing.T) {
 			replica, l := door(t)
 			replica.Calls = &hearth.Calls{}
 			r.Update(oven, []hearth.Replica{replica})
-			req := (&http.Request{Method: http.MethodPost, URL: &url.URL{Path: "/p"}, Header: http.Header{}}).WithContext(t.Context())
+			req := (&http.Request{
+				Method: http.MethodPost,
+				URL:    &url.URL{Path: "/p"},
+				Header: http.Header{},
+			}).WithContext(t.Context())
 			var sent chan struct{}
 			if tt.body != "" {
-				req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(strings.NewReader(tt.body)), nil }
+				req.GetBody = func() (io.ReadCloser, error) {
+					return io.NopCloser(strings.NewReader(tt.body)), nil
+				}
 				req.Body, _ = req.GetBody()
 				req.ContentLength = int64(len(tt.body))
 			} else if tt.parts != nil {
@@ -143,7 +149,8 @@ func TestAProcessThatAcceptedMayHaveRunTheCall(t *testing.T) {
 	require.Equal(t, hearth.BadGateway, hearth.CodeOf(err), err)
 }
 
-// TestSoleReplicaThatIsDeadHoldsCalls until it is back, whether the router knows already that it is dead or not.
+// TestSoleReplicaThatIsDeadHoldsCalls until it is back, whether the router knows already that it is dead or
+// not.
 func TestSoleReplicaThatIsDeadHoldsCalls(t *testing.T) {
 	tests := map[string]func(hearth.Replica) hearth.Replica{
 		"it refuses connections": func(r hearth.Replica) hearth.Replica { return r },
@@ -162,7 +169,14 @@ func TestSoleReplicaThatIsDeadHoldsCalls(t *testing.T) {
 			r := router.New(router.Config{})
 			r.Set(function(1))
 			path := filepath.Join(t.TempDir(), "s")
-			replica := hearth.Replica{ID: "one", Address: "unix://" + path, Accepting: true, Ready: true, Proven: true, Started: time.Now()}
+			replica := hearth.Replica{
+				ID:        "one",
+				Address:   "unix://" + path,
+				Accepting: true,
+				Ready:     true,
+				Proven:    true,
+				Started:   time.Now(),
+			}
 			r.Update(oven, []hearth.Replica{die(replica)})
 			var calls sync.WaitGroup
 			for range 5 {
@@ -220,7 +234,11 @@ func TestAnswersWithoutAnEndAreNotWaitedFor(t *testing.T) {
 	})
 	one.Calls = &hearth.Calls{}
 	r.Update(oven, []hearth.Replica{one})
-	req := (&http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/"}, Header: http.Header{"Accept": {"text/event-stream"}}}).WithContext(t.Context())
+	req := (&http.Request{
+		Method: http.MethodGet,
+		URL:    &url.URL{Path: "/"},
+		Header: http.Header{"Accept": {"text/event-stream"}},
+	}).WithContext(t.Context())
 	res, err := r.Forward(oven, req, router.Open{Stream: true})
 	require.NoError(t, err)
 	one.Calls.Wait(t.Context(), nil)

@@ -32,6 +32,7 @@ func (w *watchers) notify(n hearth.Name) {
 	}
 }
 
-// Changed returns a channel that is closed at the next change of a function: when it is set or deleted, or when one of its replicas
-// changes. Calls are not changes. To miss no change, get the channel before you read the function.
+// Changed returns a channel that is closed at the next change of a function: when it is set or deleted, or
+// when one of its replicas changes. Calls are not changes. To miss no change, get the channel before you read
+// the function.
 func (r *Router) Changed(n hearth.Name) <-chan struct{} { return r.watchers.changed(n) }

@@ -1,6 +1,6 @@
 /*
-Package serverlog bounds the log of hearth itself, which strangers can make it write: it rotates the file, clips long attributes, and
-leaves out repeated messages.
+Package serverlog bounds the log of hearth itself, which strangers can make it write: it rotates the file,
+clips long attributes, and leaves out repeated messages.
 
 It does not choose what is logged, or in which format. Package logs has what functions print.
 */
@@ -51,7 +51,8 @@ func (f *File) reopen() error {
 	return nil
 }
 
-// Write appends a record, and first rotates the file if it is full. If that fails, the record goes to the current file.
+// Write appends a record, and first rotates the file if it is full. If that fails, the record goes to the
+// current file.
 func (f *File) Write(record []byte) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

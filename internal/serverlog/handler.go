@@ -10,14 +10,15 @@ import (
 )
 
 const (
-	maxText   = 1024             // bytes of a text in a record
+	maxText   = 1024 // bytes of a text in a record
 	window    = 10 * time.Second
-	mostAlike = 20               // similar warnings or errors that are logged in a window
-	maxKinds  = 1000             // kinds by function or queue; further kinds are by message only
+	mostAlike = 20   // similar warnings or errors that are logged in a window
+	maxKinds  = 1000 // kinds by function or queue; further kinds are by message only
 )
 
-// A Limiter is a slog.Handler that clips long texts. Of similar warnings and errors it passes on the first few in 10 s, and then how many
-// it left out. Records are similar if their level, message, function and queue are the same.
+// A Limiter is a slog.Handler that clips long texts. Of similar warnings and errors it passes on the first
+// few in 10 s, and then how many it left out. Records are similar if their level, message, function and queue
+// are the same.
 type Limiter struct {
 	next slog.Handler
 	*counts

@@ -77,7 +77,8 @@ func TestLongTextsAreClipped(t *testing.T) {
 	var out bytes.Buffer
 	log := slog.New(Limit(slog.NewTextHandler(&out, nil)))
 	long := strings.Repeat("ä", 32<<10)
-	log.With("with", long).Info(long, "path", long, "error", errors.New(long), "list", []string{long}, slog.Group("group", "in", long), "short", 7)
+	log.With("with", long).Info(long, "path", long, "error", errors.New(long), "list", []string{long},
+		slog.Group("group", "in", long), "short", 7)
 	require.Equal(t, 6, strings.Count(out.String(), "bytes)"))
 	require.Less(t, out.Len(), 7*(maxText+40))
 	require.Contains(t, out.String(), "short=7")
@@ -104,7 +105,8 @@ func TestRepeatedWarningsAreCountedAndTold(t *testing.T) {
 		require.Equal(t, 100, strings.Count(text, "msg=scaled"), "what is no warning is not left out")
 		time.Sleep(window + time.Second) // of this test's own clock
 		synctest.Wait()
-		require.Contains(t, out.take(), `level=WARN msg="left out similar messages" message="a call failed" count=980 function=oven`)
+		require.Contains(t, out.take(),
+			`level=WARN msg="left out similar messages" message="a call failed" count=980 function=oven`)
 
 		for range mostAlike + 5 {
 			log.Warn("a call failed", "function", "oven")

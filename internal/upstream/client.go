@@ -45,7 +45,8 @@ type notSentError struct{ error }
 
 func (e *notSentError) Unwrap() error { return e.error }
 
-// NotSent reports whether an error of Do says that nothing of the call was sent, so that it surely did not run.
+// NotSent reports whether an error of Do says that nothing of the call was sent, so that it surely did not
+// run.
 func NotSent(err error) bool {
 	var notSent *notSentError
 	return errors.As(err, &notSent)
@@ -189,11 +190,13 @@ func (cl *Client) Close() {
 	}
 }
 
-// Do sends a request and reads the head of its answer. The answer's Body must be closed. The whole call may take until a time, and the
-// request's context ends it too. The request's host is the Host header only: the call goes to the client's replica.
+// Do sends a request and reads the head of its answer. The answer's Body must be closed. The whole call may
+// take until a time, and the request's context ends it too. The request's host is the Host header only: the
+// call goes to the client's replica.
 //
-// It returns an error of code hearth.Invalid for a request that cannot be written as HTTP. NotSent tells whether a call with another
-// error surely did not run. A body that cannot be had again may be read until its next Read returns, even after the call has ended.
+// It returns an error of code hearth.Invalid for a request that cannot be written as HTTP. NotSent tells
+// whether a call with another error surely did not run. A body that cannot be had again may be read until its
+// next Read returns, even after the call has ended.
 func (cl *Client) Do(req *http.Request, until time.Time, o Options) (*Response, error) {
 	for fresh := false; ; fresh = true {
 		c, err := cl.get(req.Context(), until, fresh)
@@ -205,7 +208,8 @@ func (cl *Client) Do(req *http.Request, until time.Time, o Options) (*Response, 
 			return res, nil
 		}
 		sent := c.sent.Load()
-		if c.got || errors.Is(err, os.ErrDeadlineExceeded) || req.Context().Err() != nil || hearth.CodeOf(err) == hearth.Invalid {
+		if c.got || errors.Is(err, os.ErrDeadlineExceeded) || req.Context().Err() != nil ||
+			hearth.CodeOf(err) == hearth.Invalid {
 			return nil, err
 		}
 		switch {

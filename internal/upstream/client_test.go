@@ -26,16 +26,21 @@ func TestConnectionIsReusedOnlyIfNothingIsLeftOnIt(t *testing.T) {
 		unread bool // the caller does not read the body
 		reused bool
 	}{
-		"a whole answer":              {"HTTP/1.1 200 OK\nContent-Length: 2\n\nok", false, true},
-		"a chunked answer":            {"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n2\nok\n0\n\n", false, true},
-		"no body":                     {"HTTP/1.1 204 None\n\n", true, true},
-		"1.0 with keep-alive":         {"HTTP/1.0 200 OK\nConnection: keep-alive\nContent-Length: 2\n\nok", false, true},
-		"1.0":                         {"HTTP/1.0 200 OK\nContent-Length: 2\n\nok", false, false},
-		"close":                       {"HTTP/1.1 200 OK\nConnection: close\nContent-Length: 2\n\nok", false, false},
-		"a body that is not read":     {"HTTP/1.1 200 OK\nContent-Length: 2\n\nok", true, false},
-		"something behind the answer": {"HTTP/1.1 200 OK\nContent-Length: 2\n\nokHTTP/1.1 200 OK\nContent-Length: 4\n\nevil", false, false},
-		"something behind a 204":      {"HTTP/1.1 204 None\nContent-Length: 4\n\nevil", false, false},
-		"something behind a 304":      {"HTTP/1.1 304 Same\n\nHTTP/1.1 200 OK\nContent-Length: 4\n\nevil", false, false},
+		"a whole answer": {"HTTP/1.1 200 OK\nContent-Length: 2\n\nok", false, true},
+		"a chunked answer": {"HTTP/1.1 200 OK\nTransfer-Encoding: chunked\n\n2\nok\n0\n\n", false,
+			true},
+		"no body": {"HTTP/1.1 204 None\n\n", true, true},
+		"1.0 with keep-alive": {"HTTP/1.0 200 OK\nConnection: keep-alive\nContent-Length: 2\n\nok",
+			false, true},
+		"1.0": {"HTTP/1.0 200 OK\nContent-Length: 2\n\nok", false, false},
+		"close": {"HTTP/1.1 200 OK\nConnection: close\nContent-Length: 2\n\nok", false,
+			false},
+		"a body that is not read": {"HTTP/1.1 200 OK\nContent-Length: 2\n\nok", true, false},
+		"something behind the answer": {"HTTP/1.1 200 OK\nContent-Length: 2\n\nokHTTP/1.1 200 " +
+			"OK\nContent-Length: 4\n\nevil", false, false},
+		"something behind a 204": {"HTTP/1.1 204 None\nContent-Length: 4\n\nevil", false, false},
+		"something behind a 304": {"HTTP/1.1 304 Same\n\nHTTP/1.1 200 OK\nContent-Length: 4\n\nevil",
+			false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -91,11 +96,19 @@ func TestCallIsRepeatedOnlyIfItSurelyDidNotRun(t *testing.T) {
 		request  func(t *testing.T) *http.Request
 		repeated bool
 	}{
-		"GET":                  {func(t *testing.T) *http.Request { return request(t, "GET", "/") }, true},
-		"GET with a body":      {func(t *testing.T) *http.Request { return withBody(request(t, "GET", "/"), "x") }, true},
-		"POST":                 {func(t *testing.T) *http.Request { return withBody(request(t, "POST", "/"), "x") }, false},
-		"PUT":                  {func(t *testing.T) *http.Request { return withBody(request(t, "PUT", "/"), "x") }, false},
-		"GET, a streamed body": {func(t *testing.T) *http.Request { return streamed(request(t, "GET", "/"), strings.NewReader("x")) }, false},
+		"GET": {func(t *testing.T) *http.Request { return request(t, "GET", "/") }, true},
+		"GET with a body": {func(t *testing.T) *http.Request {
+			return withBody(request(t, "GET", "/"), "x")
+		}, true},
+		"POST": {func(t *testing.T) *http.Request {
+			return withBody(request(t, "POST", "/"), "x")
+		}, false},
+		"PUT": {func(t *testing.T) *http.Request {
+			return withBody(request(t, "PUT", "/"), "x")
+		}, false},
+		"GET, a streamed body": {func(t *testing.T) *http.Request {
+			return streamed(request(t, "GET", "/"), strings.NewReader("x"))
+		}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -201,7 +214,9 @@ func TestReplicaOverTCP(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, r.Host) })}
+	server := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = fmt.Fprint(w, r.Host)
+	})}
 	go func() { _ = server.Serve(l) }()
 	t.Cleanup(func() { _ = server.Close() })
 	client := upstream.New("http://" + l.Addr().String())

@@ -13,7 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// netHTTP reads an answer as net/http does, without the interim ones. whole is false if it needs the end of the connection.
+// netHTTP reads an answer as net/http does, without the interim ones. whole is false if it needs the end of
+// the connection.
 func netHTTP(text, method string) (res *http.Response, body string, whole bool, err error) {
 	r := bufio.NewReader(strings.NewReader(text))
 	for {
@@ -28,7 +29,8 @@ func netHTTP(text, method string) (res *http.Response, body string, whole bool, 
 	return res, string(b), err == nil && !res.Close, err
 }
 
-// FuzzAnswer: of any bytes, a caller reads what net/http reads, or an error; and the next call on the connection reads its own answer.
+// FuzzAnswer: of any bytes, a caller reads what net/http reads, or an error; and the next call on the
+// connection reads its own answer.
 func FuzzAnswer(f *testing.F) {
 	for _, text := range []string{
 		"HTTP/1.1 200 OK\nContent-Length: 2\n\nok",

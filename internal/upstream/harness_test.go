@@ -18,7 +18,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// replica is a server on a Unix socket that speaks by itself on each connection, which is closed after it. It returns a client of it.
+// replica is a server on a Unix socket that speaks by itself on each connection, which is closed after it. It
+// returns a client of it.
 func replica(t testing.TB, speak func(c net.Conn, r *bufio.Reader)) *upstream.Client {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "s")
@@ -43,7 +44,8 @@ func replica(t testing.TB, speak func(c net.Conn, r *bufio.Reader)) *upstream.Cl
 	return client
 }
 
-// answering is a replica that gives each call the same answer, and reads no further than the head of the request.
+// answering is a replica that gives each call the same answer, and reads no further than the head of the
+// request.
 func answering(t testing.TB, answer string) *upstream.Client {
 	t.Helper()
 	return replica(t, func(c net.Conn, r *bufio.Reader) {

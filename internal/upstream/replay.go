@@ -8,12 +8,13 @@ import (
 	"sync/atomic"
 )
 
-// maxKept is how many bytes are kept of a body that cannot be had again. A Unix socket that nobody reads takes no more.
+// maxKept is how many bytes are kept of a body that cannot be had again. A Unix socket that nobody reads
+// takes no more.
 const maxKept = 256 << 10
 
-// KeepBody makes Rewind work for a body that cannot be had again, as long as its beginning is short: a call that no process
-// accepted can then be sent again. Only a Unix socket can tell that (see package backlog). For other addresses, the body can be
-// sent again until some of it was read.
+// KeepBody makes Rewind work for a body that cannot be had again, as long as its beginning is short: a call
+// that no process accepted can then be sent again. Only a Unix socket can tell that (see package backlog).
+// For other addresses, the body can be sent again until some of it was read.
 func (cl *Client) KeepBody(req *http.Request) {
 	if _, kept := req.Body.(*keptBody); kept || req.Body == nil || req.GetBody != nil {
 		return

@@ -16,11 +16,12 @@ import (
 )
 
 const (
-	// smallBody is how many bytes a body may have that is sent before the answer is read: sockets hold as much.
+	// smallBody is how many bytes a body may have that is sent before the answer is read: sockets hold as
+	// much.
 	smallBody = 64 << 10
 
-	// continueTimeout is how long a body with Expect: 100-continue waits for the replica, which may not know that header
-	// (RFC 9110, 10.1.1).
+	// continueTimeout is how long a body with Expect: 100-continue waits for the replica, which may not know
+	// that header (RFC 9110, 10.1.1).
 	continueTimeout = time.Second
 )
 
@@ -207,7 +208,8 @@ func (u *upload) complete() bool {
 
 var errShortBody = invalid("the body is not as long as its Content-Length")
 
-// send sends a body part by part, as it comes. err is of reading the body: a replica that takes no more is no error.
+// send sends a body part by part, as it comes. err is an error of the body: a replica
+// that takes no more is no error.
 func (u *upload) send(w *bufio.Writer, req *http.Request) (whole bool, err error) {
 	buffer := copies.Get().(*[]byte)
 	defer copies.Put(buffer)

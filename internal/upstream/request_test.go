@@ -65,11 +65,13 @@ func TestRequestsAsTheyAreWritten(t *testing.T) {
 				r.Trailer = http.Header{"Sum": {"1"}}
 				return streamed(r, strings.NewReader("dough"))
 			},
-			"GET /a%2Fb?q HTTP/1.1\nHost: oven\nTransfer-Encoding: chunked\nTrailer: Sum\n\n5\ndough\n0\nSum: 1\n\n",
+			"GET /a%2Fb?q HTTP/1.1\nHost: oven\nTransfer-Encoding: chunked\nTrailer: " +
+				"Sum\n\n5\ndough\n0\nSum: 1\n\n",
 		},
 		"framing of the caller": {
 			func(r *http.Request) *http.Request {
-				for _, name := range []string{"Host", "Content-Length", "transfer-encoding", "TRAILER", "Connection", "Upgrade"} {
+				for _, name := range []string{"Host", "Content-Length", "transfer-encoding", "TRAILER",
+					"Connection", "Upgrade"} {
 					r.Header[name] = []string{"7"}
 				}
 				return withBody(r, "dough")
@@ -112,8 +114,12 @@ func TestRequestsThatCannotBeWritten(t *testing.T) {
 			r.Trailer = http.Header{"X": {"1\r\nY: 2"}}
 			streamed(r, strings.NewReader("x"))
 		},
-		"a body that is shorter": func(r *http.Request) { streamed(r, strings.NewReader("x")).ContentLength = 2 },
-		"a body that is longer":  func(r *http.Request) { streamed(r, strings.NewReader("xyz")).ContentLength = 2 },
+		"a body that is shorter": func(r *http.Request) {
+			streamed(r, strings.NewReader("x")).ContentLength = 2
+		},
+		"a body that is longer": func(r *http.Request) {
+			streamed(r, strings.NewReader("xyz")).ContentLength = 2
+		},
 		"a body that ends early": func(r *http.Request) {
 			streamed(r, io.MultiReader(strings.NewReader("x"), errorReader{}))
 		},

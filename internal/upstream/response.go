@@ -16,29 +16,32 @@ import (
 // maxHead is how many bytes the head of an answer may have, with all interim answers before it.
 const maxHead = 256 << 10
 
-// Options say what the caller of Do can take besides one answer with an end. The zero value is for one who cannot.
+// Options say what the caller of Do can take besides one answer with an end. The zero value is for one who
+// cannot.
 type Options struct {
-	// Early is called with each interim answer but 100 and 101, before Do returns, by the goroutine that calls Do. Defaults to nothing.
+	// Early is called with each interim answer but 100 and 101, before Do returns, by the goroutine that
+	// calls Do. Defaults to nothing.
 	Early func(status int, header http.Header)
 
-	// Upgrade lets the replica switch to the protocol of the request's Upgrade header. The answer's Body is then the connection, an
-	// io.ReadWriteCloser, and has no time limit.
+	// Upgrade lets the replica switch to the protocol of the request's Upgrade header. The answer's Body is
+	// then the connection, an io.ReadWriteCloser, and has no time limit.
 	Upgrade bool
 
-	// Stream removes the time limit of an answer that is a stream by its Content-Type, if the request's Accept asked for one. OpenFaaS's
-	// watchdog has no time limit for it either.
+	// Stream removes the time limit of an answer that is a stream by its Content-Type, if the request's
+	// Accept asked for one. OpenFaaS's watchdog has no time limit for it either.
 	Stream bool
 }
 
-// A Response is the answer of a replica. Closing its Body gives the connection back, if the whole body was read.
+// A Response is the answer of a replica. Closing its Body gives the connection back, if the whole body was
+// read.
 type Response struct {
 	*http.Response
 
 	// Endless means that the answer has no time limit: it is a stream, or the connection of an upgrade.
 	Endless bool
 
-	// OnClose is called once, when Body is closed. whole tells whether it was read to its end. It may be set until then.
-	// Defaults to nothing.
+	// OnClose is called once, when Body is closed. whole tells whether it was read to its end. It may be set
+	// until then. Defaults to nothing.
 	OnClose func(whole bool)
 }
 
@@ -101,7 +104,8 @@ func (cl *Client) exchange(c *conn, req *http.Request, o Options) (_ *Response, 
 		a.up.abandon()
 	}
 	upgraded := a.res.StatusCode == http.StatusSwitchingProtocols
-	if a.res.Endless = upgraded || o.Stream && isStream(a.res.Header) && wantsStream(req.Header); a.res.Endless {
+	if a.res.Endless = upgraded || o.Stream && isStream(a.res.Header) &&
+		wantsStream(req.Header); a.res.Endless {
 		_ = c.SetDeadline(time.Time{})
 		if req.Context().Err() != nil { // the context may have ended before
 			_ = c.SetDeadline(past)
@@ -179,7 +183,8 @@ func (a *answer) Buffered() int { return a.r.Buffered() }
 func (a *answer) Close() error {
 	a.once.Do(func() {
 		watching := a.stop()
-		clean := watching && a.whole && !a.res.Close && a.r.Buffered() == 0 && (a.up == nil || a.up.complete())
+		clean := watching && a.whole && !a.res.Close && a.r.Buffered() == 0 &&
+			(a.up == nil || a.up.complete())
 		a.recycle()
 		if clean {
 			a.cl.put(a.c)

@@ -48,8 +48,8 @@ func processorTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// started tells the arguments, the working directory, the umask, the time zone, whether it can write into its temporary directory, and the
-// signals that are blocked or ignored.
+// started tells the arguments, the working directory, the umask, the time zone, whether it can write into its
+// temporary directory, and the signals that are blocked or ignored.
 func started() string {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -63,11 +63,13 @@ func started() string {
 		_ = os.Remove(f.Name())
 	}
 	zone, _ := time.Now().Zone()
-	text := fmt.Sprintf("arguments %d\nabsolute %t\numask %03o\nzone %s\ntemporary %v\n", len(os.Args)-1, filepath.IsAbs(dir), mask, zone, err == nil)
+	text := fmt.Sprintf("arguments %d\nabsolute %t\numask %03o\nzone %s\ntemporary %v\n", len(os.Args)-1,
+		filepath.IsAbs(dir), mask, zone, err == nil)
 	status, _ := os.ReadFile("/proc/self/status")
 	for _, line := range strings.Split(string(status), "\n") {
 		name, value, _ := strings.Cut(line, ":")
-		if set, err := strconv.ParseUint(strings.TrimSpace(value), 16, 64); err == nil && (name == "SigBlk" || name == "SigIgn") {
+		if set, err := strconv.ParseUint(strings.TrimSpace(value), 16, 64); err == nil &&
+			(name == "SigBlk" || name == "SigIgn") {
 			text += fmt.Sprintf("%s term %t\n", name, set&(1<<(uint(syscall.SIGTERM)-1)) != 0)
 		}
 	}
