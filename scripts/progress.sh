@@ -1,9 +1,9 @@
 #!/bin/sh
-# Runs a go build and shows every 2 s how far it is, since a first one takes minutes:
+# Runs go build and shows its progress every 2 s, since a first build takes minutes:
 #
 #   sh scripts/progress.sh "hearth and bakery" -o bin/ ./cmd/hearth
 #
-# The build's own output is shown only if it fails. A build of less than 2 s says nothing.
+# The build's output is printed only if it fails. A build of less than 2 s prints nothing.
 set -eu
 what=$1
 shift
@@ -26,7 +26,7 @@ finish() {
 trap finish EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM
-go build -v "$@" >"$log" 2>&1 || { # -v: a line for each package that is compiled
+go build -v "$@" >"$log" 2>&1 || { # -v prints a line for each package
 	status=$?
 	cat "$log" >&2
 	exit "$status"
