@@ -1,4 +1,4 @@
--- What wrk sends, and how it says what came of it: one line of JSON.
+-- The requests of wrk, and its report as one line of JSON.
 -- wrk -s wrk.lua URL -- BYTES SPREAD
 function init(args)
   wrk.method = 'POST'
@@ -17,6 +17,7 @@ end
 
 function done(summary, latency)
   local e = summary.errors
-  io.write(string.format('{"requests":%d,"micros":%d,"p50":%d,"p99":%d,"broken":%d,"refused":%d}\n', summary.requests, summary.duration,
-    latency:percentile(50), latency:percentile(99), e.connect + e.read + e.write + e.timeout, e.status))
+  io.write(string.format('{"requests":%d,"micros":%d,"p50":%d,"p99":%d,"broken":%d,"refused":%d}\n',
+    summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
+    e.connect + e.read + e.write + e.timeout, e.status))
 end

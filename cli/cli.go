@@ -1,5 +1,5 @@
-// Package cli has what the commands of this project share: output that is safe on a terminal, explanations of
-// invalid command lines, the flag for the gateway, and exit codes. It has no command of its own.
+// Package cli is shared by the commands of this project: safe output on terminals, explanations of invalid
+// command lines, the --gateway flag, the version and exit codes. It has no command of its own.
 package cli
 
 import (
@@ -20,13 +20,13 @@ import (
 // Exit codes. A command may have more of its own.
 const (
 	CodeFailed      = 1
-	CodeUsage       = 2   // a command line that makes no sense: nothing was done
-	CodeInterrupted = 128 // plus the number of the signal, as shells have it
+	CodeUsage       = 2   // an invalid command line: nothing was done
+	CodeInterrupted = 128 // plus the number of the signal, as in shells
 )
 
 // An ExitError ends the process with a specific exit code.
 type ExitError struct {
-	Err  error // nil if there is nothing to say
+	Err  error // nil to print nothing
 	Code int
 }
 
@@ -39,16 +39,17 @@ func (e *ExitError) Error() string {
 
 func (e *ExitError) Unwrap() error { return e.Err }
 
-// interrupted is why the context of a command ended, if it was by a signal.
+// interrupted is the cause of a context that a signal cancelled.
 type interrupted struct{ signal syscall.Signal }
 
 func (i interrupted) Error() string { return "interrupted" }
 
-// Prepare sets a root command up with what all commands share. Call it after its subcommands were added.
+// Prepare sets up a root command. Call it after its subcommands were added.
 func Prepare(root *cobra.Command) {
 	root.SilenceUsage, root.SilenceErrors = true, true
-	root.PersistentFlags().Bool("raw", false, "print control characters as they are, on a terminal too")
+	root.PersistentFlags().Bool("raw", false, "print control characters unchanged, even on a terminal")
 	root.SetFlagErrorFunc(explainFlag)
+	root.SetUsageFunc(usage)
 	explainUsage(root)
 	SetOutput(root, os.Stdout, os.Stderr)
 }
@@ -68,7 +69,7 @@ func Main(root *cobra.Command) { os.Exit(run(root)) }
 
 func run(root *cobra.Command) int {
 	out, errOut := terminal.NewWriter(root.OutOrStdout(), nil), terminal.NewWriter(root.ErrOrStderr(), nil)
-	log.SetOutput(errOut) // of packages that know no other log
+	log.SetOutput(errOut) // for packages that use the standard log
 	ctx, cancel := context.WithCancelCause(context.Background())
 	defer cancel(nil)
 	signals := make(chan os.Signal, 1)

@@ -12,7 +12,7 @@ import (
 // DefaultGateway is where a gateway on this machine listens.
 const DefaultGateway = "http://127.0.0.1:8080"
 
-// GatewayFlag adds --gateway, with the default of $OPENFAAS_URL. shorthand may be "".
+// GatewayFlag adds --gateway. Its default is $OPENFAAS_URL, else DefaultGateway. shorthand may be "".
 func GatewayFlag(f *pflag.FlagSet, target *string, shorthand string) {
 	*target = DefaultGateway
 	if env := os.Getenv("OPENFAAS_URL"); env != "" {
@@ -21,7 +21,7 @@ func GatewayFlag(f *pflag.FlagSet, target *string, shorthand string) {
 			*target = u
 		}
 	}
-	f.VarP((*gatewayValue)(target), "gateway", shorthand, "URL of the gateway ($OPENFAAS_URL)")
+	f.VarP((*gatewayValue)(target), "gateway", shorthand, "gateway URL ($OPENFAAS_URL)")
 }
 
 // GatewayURL returns a gateway's address with a scheme, http by default, and without a trailing slash.

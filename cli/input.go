@@ -9,8 +9,8 @@ import (
 	"golang.org/x/term"
 )
 
-// Input wraps in so that reads end with ctx. A read from a terminal or a pipe
-// would otherwise go on after Ctrl-C.
+// Input wraps in so that reads end with ctx. Otherwise a read from a terminal or
+// a pipe would continue after Ctrl-C.
 func Input(ctx context.Context, in io.Reader) io.Reader {
 	f, ok := in.(*os.File)
 	if !ok {
@@ -24,7 +24,7 @@ type input struct {
 	file *os.File
 }
 
-// Read abandons a read that is in progress when ctx ends: its data is lost, but the process is about to end.
+// Read abandons a read in progress when ctx ends. Its data is lost, but the process is about to end.
 func (i *input) Read(p []byte) (int, error) {
 	type result struct {
 		text []byte
@@ -44,8 +44,7 @@ func (i *input) Read(p []byte) (int, error) {
 	}
 }
 
-// ReadPassword asks for a line on a terminal and does not show it. When ctx
-// ends, the terminal is as it was before.
+// ReadPassword asks for a line on a terminal without showing it. It restores the terminal when ctx ends.
 func ReadPassword(ctx context.Context, terminal *os.File, prompt io.Writer, question string) ([]byte, error) {
 	fd := int(terminal.Fd())
 	before, err := term.GetState(fd)

@@ -12,8 +12,8 @@ import (
 	"unicode"
 )
 
-// WriteJSON prints v as --json does in every command: indented, with names in snake_case and with every
-// field, whatever its value and its tags. An empty list is [], an empty object {}, and an unknown value null.
+// WriteJSON prints v as --json does in every command: indented, with names in snake_case, and with every
+// field whatever its value and tags. An empty list is [], an empty object {}, and an unknown value null.
 func WriteJSON(out io.Writer, v any) error {
 	var indented bytes.Buffer
 	line, err := appendValue(nil, reflect.ValueOf(v))
@@ -27,7 +27,7 @@ func WriteJSON(out io.Writer, v any) error {
 	return err
 }
 
-// WriteJSONLine prints v likewise, in one line.
+// WriteJSONLine prints v like WriteJSON, in one line.
 func WriteJSONLine(out io.Writer, v any) error {
 	line, err := appendValue(nil, reflect.ValueOf(v))
 	if err != nil {
@@ -85,7 +85,7 @@ func appendList(b []byte, v reflect.Value) (_ []byte, err error) {
 	return append(b, ']'), nil
 }
 
-// appendMap leaves keys unchanged: the names of labels and variables belong to users.
+// appendMap keeps keys unchanged: the names of labels and variables belong to users.
 func appendMap(b []byte, v reflect.Value) ([]byte, error) {
 	values := map[string]json.RawMessage{}
 	for entries := v.MapRange(); entries.Next(); {

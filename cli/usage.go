@@ -45,7 +45,7 @@ func usageOf(cmd *cobra.Command) string {
 func wrongArguments(cmd *cobra.Command, args []string) error {
 	switch {
 	case len(args) == 0:
-		return usageError("arguments are missing; usage: %s", usageOf(cmd))
+		return usageError("missing arguments; usage: %s", usageOf(cmd))
 	case !strings.Contains(cmd.Use, " "):
 		return usageError("unexpected argument %q; usage: %s", args[0], usageOf(cmd))
 	}
@@ -81,9 +81,9 @@ func explainGroup(err error) error {
 	}
 	flags := "--" + strings.Join(strings.Fields(m[1]), " and --")
 	if strings.Contains(err.Error(), "none of the others can be") {
-		return usageError("%s exclude each other", flags)
+		return usageError("%s cannot be used together", flags)
 	}
-	return usageError("%s go together", flags)
+	return usageError("%s must be used together", flags)
 }
 
 // explainFlag explains what is wrong with a flag.
@@ -155,7 +155,7 @@ func unknownFlag(cmd *cobra.Command, unknown *pflag.NotExistError) error {
 	return usageError("there is no flag %s; %s", given, hint)
 }
 
-// Nearest returns up to three names that a misspelt one may mean, the nearest first.
+// Nearest returns up to three names that are similar to a misspelt one, the nearest first.
 func Nearest(name string, names []string) []string {
 	distance := func(other string) int {
 		if strings.HasPrefix(other, name) {
@@ -165,7 +165,7 @@ func Nearest(name string, names []string) []string {
 	}
 	var near []string
 	for _, other := range names {
-		if d := distance(other); d < len(name) && d <= max(2, len(name)/3) { // 2: letters that changed places
+		if d := distance(other); d < len(name) && d <= max(2, len(name)/3) { // 2: two swapped letters
 			near = append(near, other)
 		}
 	}
@@ -173,8 +173,7 @@ func Nearest(name string, names []string) []string {
 	return near[:min(3, len(near))]
 }
 
-// Count formats a number of things, such as "1 call" or "2 calls". A plural that
-// does not end in s is given as well.
+// Count formats a number of things, such as "1 call" or "2 calls". many is a plural that does not end in s.
 func Count[N int | int64 | uint64](n N, one string, many ...string) string {
 	what := one + "s"
 	if len(many) > 0 {

@@ -38,7 +38,7 @@ func testRoot() *cobra.Command {
 	return root
 }
 
-func TestACommandLineThatMakesNoSenseIsExplained(t *testing.T) {
+func TestInvalidCommandLinesAreExplained(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		args []string
@@ -53,7 +53,7 @@ func TestACommandLineThatMakesNoSenseIsExplained(t *testing.T) {
 		{[]string{"secret", "craete", "x"},
 			`there is no command "craete"; did you mean create?`},
 		{[]string{"scale"},
-			`arguments are missing; usage: tool scale NAME REPLICAS`},
+			`missing arguments; usage: tool scale NAME REPLICAS`},
 		{[]string{"scale", "oven"},
 			`got 1 argument; usage: tool scale NAME REPLICAS`},
 		{[]string{"scale", "oven", "1", "2"},
@@ -81,9 +81,10 @@ func TestACommandLineThatMakesNoSenseIsExplained(t *testing.T) {
 		{[]string{"list", "--label", "x"},
 			`--label is "x", want NAME=VALUE`},
 		{[]string{"list", "--csv", "--table"},
-			`--csv and --table exclude each other`},
+			`--csv and --table cannot be used together`},
 		{[]string{"list", "-g", "ftp://x"},
-			`--gateway: "ftp://x" is not a gateway's address; want a URL such as http://127.0.0.1:8080, or HOST:PORT`},
+			`--gateway: "ftp://x" is not a gateway's address; ` +
+				`want a URL such as http://127.0.0.1:8080, or HOST:PORT`},
 	} {
 		root := testRoot()
 		root.SetArgs(test.args)
@@ -101,7 +102,7 @@ func TestACommandLineThatMakesNoSenseIsExplained(t *testing.T) {
 	}
 }
 
-func TestAGatewayNeedsNoScheme(t *testing.T) {
+func TestGatewayURLNeedsNoScheme(t *testing.T) {
 	t.Parallel()
 	for given, want := range map[string]string{
 		"127.0.0.1:8080": "http://127.0.0.1:8080", "localhost:8080/": "http://localhost:8080",
@@ -119,7 +120,7 @@ func TestAGatewayNeedsNoScheme(t *testing.T) {
 	}
 }
 
-func TestCountSaysOneAndMany(t *testing.T) {
+func TestCountUsesSingularAndPlural(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, "1 call", Count(1, "call"))
 	require.Equal(t, "0 calls", Count(uint64(0), "call"))

@@ -1,5 +1,5 @@
-// Package template has no code. Its test builds a stranger's handler with the template, outside of this repository, and
-// checks the watchdog in the binary that comes out.
+// Package template has no code. Its test builds a stranger's handler with the template, outside of this
+// repository, and checks the watchdog in the binary that comes out.
 package template
 
 import (
@@ -63,7 +63,8 @@ func Handle(r handler.Request) (handler.Response, error) {
 }
 `
 
-// built is the stranger's function, built once in an empty folder with a copy of the template and nothing else of ours.
+// built is the stranger's function, built once in an empty folder with a copy of
+// the template and nothing else of ours.
 var built = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "stranger-")
 	if err != nil {
@@ -73,9 +74,11 @@ var built = sync.OnceValues(func() (string, error) {
 		return "", err
 	}
 	for name, text := range map[string]string{
-		"function/handler.go":     stranger,
-		"function/inner/inner.go": "package inner\n\nimport \"strings\"\n\nfunc Shout(s string) string { return strings.ToUpper(s) }\n",
-		"function/go.mod": "module example.com/stranger\n\ngo 1.22\n\nrequire github.com/openfaas/templates-sdk/go-http " +
+		"function/handler.go": stranger,
+		"function/inner/inner.go": "package inner\n\nimport \"strings\"\n\n" +
+			"func Shout(s string) string { return strings.ToUpper(s) }\n",
+		"function/go.mod": "module example.com/stranger\n\ngo 1.22\n\n" +
+			"require github.com/openfaas/templates-sdk/go-http " +
 			"v0.0.0-20220408082716-5981c545cb03\n",
 	} {
 		path := filepath.Join(dir, name)
@@ -134,8 +137,18 @@ func start(t *testing.T, env ...string) *replica {
 	require.NoError(t, err)
 	file, err := socket.(*net.UnixListener).File()
 	require.NoError(t, err)
-	r := &replica{t: t, socket: socket, tmp: tmp, log: &lines{}, exited: make(chan error, 1), client: &http.Client{Transport: &http.Transport{
-		DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("unix", path) }}}}
+	r := &replica{
+		t:      t,
+		socket: socket,
+		tmp:    tmp,
+		log:    &lines{},
+		exited: make(chan error, 1),
+		client: &http.Client{Transport: &http.Transport{
+			DialContext: func(context.Context, string, string) (net.Conn,
+				error) {
+				return net.Dial("unix", path)
+			}}},
+	}
 	r.cmd = exec.Command(binary)
 	r.cmd.Env = append([]string{"LISTEN_FDS=1", "TMPDIR=" + tmp, "healthcheck_interval=0"}, env...)
 	r.cmd.ExtraFiles = []*os.File{file}
@@ -159,7 +172,8 @@ func start(t *testing.T, env ...string) *replica {
 
 func (r *replica) do(method, target, body string, headers ...string) (*http.Response, string) {
 	r.t.Helper()
-	req, err := http.NewRequestWithContext(r.t.Context(), method, "http://function"+target, strings.NewReader(body))
+	req, err := http.NewRequestWithContext(r.t.Context(), method, "http://function"+target,
+		strings.NewReader(body))
 	require.NoError(r.t, err)
 	for i := 0; i < len(headers); i += 2 {
 		req.Header.Set(headers[i], headers[i+1])
@@ -250,12 +264,14 @@ func TestMaxInflight(t *testing.T) {
 	require.Equal(t, http.StatusOK, r.get("/_/health"), "busy is not ill")
 
 	eventually(t, func() bool { return r.log.contain("504") })
-	require.Equal(t, http.StatusTooManyRequests, r.get("/"), "a call that was given up counts until it has ended")
+	require.Equal(t, http.StatusTooManyRequests, r.get("/"),
+		"a call that was given up counts until it has ended")
 	require.NoError(t, os.WriteFile(release, nil, 0o600))
 	eventually(t, func() bool { return r.get("/") == http.StatusOK })
 }
 
-// TestProcessOfAHandlerThatDoesNotEndIsReplaced: it takes no new calls, answers the others, and ends with a reason.
+// TestProcessOfAHandlerThatDoesNotEndIsReplaced: it takes no new calls, answers
+// the others, and ends with a reason.
 func TestProcessOfAHandlerThatDoesNotEndIsReplaced(t *testing.T) {
 	t.Parallel()
 	r := start(t, "exec_timeout=2s", "exec_grace=1s", "release="+filepath.Join(t.TempDir(), "never"))
@@ -270,7 +286,8 @@ func TestProcessOfAHandlerThatDoesNotEndIsReplaced(t *testing.T) {
 	}()
 	eventually(t, func() bool { return r.log.contain("1s after its exec_timeout") })
 	notTaken := func(res *http.Response) bool {
-		return res.StatusCode == http.StatusServiceUnavailable && res.Header.Get("X-Hearth-Not-Taken") != "" && res.Header.Get("Retry-After") != ""
+		return res.StatusCode == http.StatusServiceUnavailable &&
+			res.Header.Get("X-Hearth-Not-Taken") != "" && res.Header.Get("Retry-After") != ""
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
@@ -340,10 +357,11 @@ func TestSIGTERMDrains(t *testing.T) {
 	eventually(t, func() bool { return r.get("/_/ready") == http.StatusTooManyRequests })
 	require.NoError(t, r.cmd.Process.Signal(syscall.SIGTERM))
 	eventually(t, func() bool { _, err := os.Stat(filepath.Join(r.tmp, ".lock")); return err != nil })
-	require.Equal(t, http.StatusTooManyRequests, r.get("/"), "calls still get answers while the platform looks away")
+	require.Equal(t, http.StatusTooManyRequests, r.get("/"),
+		"calls still get answers while the platform looks away")
 	select {
-	case <-r.exited:
-		t.Fatal("it ended before its call had")
+	case err := <-r.exited:
+		t.Fatalf("it ended before its call: %v", err)
 	default:
 	}
 	require.NoError(t, os.WriteFile(release, nil, 0o600))
@@ -364,7 +382,8 @@ func TestSIGTERMEndsAnIdleReplicaAtOnce(t *testing.T) {
 	}
 }
 
-// stock is the environment that a function of the bakery has on a platform that sets nothing itself, as faasd.
+// stock is the environment that a function of the bakery has on a platform that
+// sets nothing itself, as faasd.
 var stock = []string{"healthcheck_interval=", "exec_timeout=60s", "read_timeout=60s", "write_timeout=60s"}
 
 // TestDefaultsFitPlatformsThatKillSoon: faasd kills a function 30 s after SIGTERM, and Docker after 10.
@@ -389,7 +408,10 @@ func TestDefaultsFitPlatformsThatKillSoon(t *testing.T) {
 		_, port, _ := net.SplitHostPort(address)
 		r := start(t, append(stock, "LISTEN_FDS=", "port="+port, "max_inflight=1", "release="+release)...)
 		r.client = &http.Client{Transport: &http.Transport{DisableKeepAlives: true,
-			DialContext: func(context.Context, string, string) (net.Conn, error) { return net.Dial("tcp", address) }}}
+			DialContext: func(context.Context, string, string) (net.Conn,
+				error) {
+				return net.Dial("tcp", address)
+			}}}
 		eventually(t, func() bool {
 			res, err := r.client.Get("http://function/")
 			return err == nil && res.Body.Close() == nil
@@ -412,8 +434,8 @@ func TestDefaultsFitPlatformsThatKillSoon(t *testing.T) {
 			return err != nil
 		})
 		select {
-		case <-r.exited:
-			t.Fatal("it ended before its call had")
+		case err := <-r.exited:
+			t.Fatalf("it ended before its call: %v", err)
 		default:
 		}
 		require.NoError(t, os.WriteFile(release, nil, 0o600))
@@ -437,7 +459,9 @@ func TestBodies(t *testing.T) {
 	var problem struct{ Status int }
 	require.NoError(t, json.Unmarshal([]byte(text), &problem))
 	require.Equal(t, http.StatusRequestEntityTooLarge, problem.Status)
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://function/", io.MultiReader(bytes.NewReader(make([]byte, 11)))) // chunked
+	// chunked
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://function/",
+		io.MultiReader(bytes.NewReader(make([]byte, 11))))
 	require.NoError(t, err)
 	res, err = r.client.Do(req)
 	require.NoError(t, err)
@@ -461,7 +485,8 @@ func TestPortAndMetrics(t *testing.T) {
 	require.NoError(t, err)
 	port, metrics := freePort(t), freePort(t)
 	cmd := exec.Command(binary)
-	cmd.Env = []string{"port=" + port, "metrics_port=" + metrics, "TMPDIR=" + t.TempDir(), "log_requests=false"}
+	cmd.Env = []string{"port=" + port, "metrics_port=" + metrics, "TMPDIR=" + t.TempDir(),
+		"log_requests=false"}
 	require.NoError(t, cmd.Start())
 	defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
 	get := func(url string) (string, error) {
@@ -478,7 +503,8 @@ func TestPortAndMetrics(t *testing.T) {
 	require.NoError(t, err)
 	text, err := get("http://127.0.0.1:" + metrics + "/metrics")
 	require.NoError(t, err)
-	for _, line := range []string{`http_requests_total{code="418",method="get"} 1`, `http_request_duration_seconds_bucket{code="418",method="get",le="+Inf"} 1`,
+	for _, line := range []string{`http_requests_total{code="418",method="get"} 1`,
+		`http_request_duration_seconds_bucket{code="418",method="get",le="+Inf"} 1`,
 		`http_request_duration_seconds_count{code="418",method="get"} 1`, `http_requests_in_flight 0`} {
 		require.Contains(t, text, line+"\n")
 	}

@@ -90,7 +90,7 @@ func (w *watched) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.buffer.Write(p)
-	if strings.Contains(w.buffer.String(), "Ctrl-C ends it") {
+	if strings.Contains(w.buffer.String(), "press Ctrl-C to stop") {
 		w.once.Do(func() { close(w.ready) })
 	}
 	return len(p), nil

@@ -1,5 +1,5 @@
-// Package clitest gives tests a terminal: what a command prints there, and what somebody types. It has no
-// screen: output is the bytes as they come.
+// Package clitest gives tests a pseudo-terminal: they read what a command prints and
+// type input. It does not emulate a screen.
 package clitest
 
 import (
@@ -55,14 +55,14 @@ func (term *Terminal) read() {
 	}
 }
 
-// Output returns what was printed so far, with plain line feeds.
+// Output returns the output so far, with plain line feeds.
 func (term *Terminal) Output() string {
 	term.mu.Lock()
 	defer term.mu.Unlock()
 	return strings.ReplaceAll(term.seen.String(), "\r\n", "\n")
 }
 
-// Await waits until text was printed, and returns the output.
+// Await waits until text is printed and returns the output.
 func (term *Terminal) Await(text string) string {
 	term.t.Helper()
 	require.Eventually(term.t, func() bool { return strings.Contains(term.Output(), text) }, time.Minute,

@@ -6,7 +6,7 @@ import (
 	"unicode/utf8"
 )
 
-// Escape replaces everything that a terminal could obey or that disguises a text: control characters (C0, DEL
+// Escape replaces everything that a terminal could obey or that disguises text: control characters (C0, DEL
 // and C1) except line feed, tab and carriage return before line feed; bytes that are not UTF-8; line and
 // paragraph separators; and the controls that reorder text, such as U+202E.
 func Escape(s string) string {
@@ -53,7 +53,7 @@ func appendEscaped(text, p []byte, all bool) (escaped, rest []byte) {
 			text = append(text, p[:size]...)
 		case r < ' ':
 			text = fmt.Appendf(text, `\x%02x`, r)
-		default: // as JSON has it: what is JSON stays JSON
+		default: // the escape of JSON, so that JSON stays valid
 			text = fmt.Appendf(text, `\u%04x`, r)
 		}
 		p = p[size:]

@@ -9,14 +9,14 @@ import (
 	"golang.org/x/text/width"
 )
 
-// A Table is rows of cells in columns, the first row the headers. A row of one cell is a line of its own. A
-// line break or tab in a cell is printed as an escape, so that a row stays a line.
+// A Table has rows of cells in columns. The first row has the headers. A row of one cell is a line of its
+// own. Line breaks and tabs in a cell are printed as escapes.
 //
-// On a terminal, cells are shortened with an ellipsis until a row fits the width, the
-// widest column first. Elsewhere they are whole.
+// On a terminal, cells are shortened with an ellipsis until a row fits, the widest column
+// first. Elsewhere they are printed whole.
 type Table struct {
 	Rows  [][]string
-	Whole []int // columns that are never shortened, since people copy what is in them
+	Whole []int // columns that are never shortened, since people copy them
 }
 
 const (

@@ -1,13 +1,11 @@
 /*
-Package terminal prints what others wrote without letting it act on the terminal.
+Package terminal prints text of others without letting it control the terminal.
 
-A terminal obeys some of the characters that it is given: they move the cursor, set the clipboard, change
-the title, or hide text. Function names, log lines, answers, dead letters and error messages come from
-strangers, so a [Writer] prints such characters as escapes (\x1b, \u009b) whenever its output is a terminal.
-Into a file or a pipe it writes every byte as it is.
+Terminals obey control characters: they move the cursor, set the clipboard, change the title or hide text.
+Function names, log lines, responses, dead letters and error messages come from others. A [Writer] prints
+their control characters as escapes (\x1b, \u009b) if its output is a terminal, and unchanged otherwise.
 
-The package also lays out tables that fit the terminal. It reads no input and knows nothing of functions or
-cookies.
+The package also lays out tables that fit the terminal. It reads no input.
 */
 package terminal
 
@@ -29,16 +27,16 @@ type Text string
 // by several goroutines at once.
 type Writer struct {
 	out    io.Writer
-	file   *os.File // nil if out is no terminal
+	file   *os.File // nil if out is not a terminal
 	colour bool
 	raw    func() bool
 
 	mu   sync.Mutex
-	held []byte // the beginning of a character whose rest has not come yet
+	held []byte // the beginning of an incomplete character
 }
 
-// NewWriter wraps out; a Writer is returned as it is. While raw, if it is not
-// nil, returns true, nothing is escaped.
+// NewWriter wraps out, or returns it if it is a Writer. While raw returns true,
+// nothing is escaped; raw may be nil.
 func NewWriter(out io.Writer, raw func() bool) *Writer {
 	if w, ok := out.(*Writer); ok {
 		return w

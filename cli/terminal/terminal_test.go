@@ -19,7 +19,7 @@ const hostile = "\x1b]52;c;cm0gLXJmIH4=\x07 \x9b2J \u009b2J \x1b[8m \x7f\b\rok \
 const harmless = `\x1b]52;c;cm0gLXJmIH4=\x07 \x9b2J \u009b2J \x1b[8m ` +
 	`\u007f\x08\rok \u202egpj.exe \u2066x\u2069\u2028`
 
-func TestEscapeLeavesNothingThatATerminalObeys(t *testing.T) {
+func TestEscapeRemovesAllControlCharacters(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]string{
 		hostile:                    harmless,
@@ -57,8 +57,8 @@ func TestWriterEscapesOnATerminalOnly(t *testing.T) {
 	require.Equal(t, terminal.Text("red"), w.Paint(terminal.Red, "red"))
 }
 
-// TestWriterJoinsWhatWasCut writes byte by byte, as a stream may come.
-func TestWriterJoinsWhatWasCut(t *testing.T) {
+// TestWriterJoinsSplitCharacters writes byte by byte, as a stream may arrive.
+func TestWriterJoinsSplitCharacters(t *testing.T) {
 	t.Parallel()
 	screen := clitest.New(t, 80)
 	w := terminal.NewWriter(screen.TTY, nil)
@@ -72,7 +72,7 @@ func TestWriterJoinsWhatWasCut(t *testing.T) {
 	require.Contains(t, screen.Output(), `b\rcend`)
 }
 
-func TestOurColoursReachATerminalAndThoseOfOthersDoNot(t *testing.T) {
+func TestOnlyOurColoursReachATerminal(t *testing.T) {
 	t.Setenv("NO_COLOR", "")
 	t.Setenv("TERM", "xterm")
 	screen := clitest.New(t, 80)

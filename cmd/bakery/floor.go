@@ -15,7 +15,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// floorWidth is how wide the screen is where there is no terminal.
+// floorWidth is the width of the screen without a terminal.
 const floorWidth = 80
 
 func newFloor(c *counter) *cobra.Command {
@@ -24,8 +24,9 @@ func newFloor(c *counter) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "floor",
 		Short: "Watch the bakery: orders, trays, ovens, fridge and display",
-		Long: `Shows the whole bakery in one live screen. Ctrl-C ends it. Without a terminal,
-or with --once, it prints the screen once; with --json, a line each time.`,
+		Long: `Shows the whole bakery on one live screen until Ctrl-C. Without a terminal, or
+with --once, it prints the screen once. With --json it prints a line for each
+refresh.`,
 		Example: "  bakery floor\n  bakery floor --once --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -68,7 +69,7 @@ or with --once, it prints the screen once; with --json, a line each time.`,
 			}
 		},
 	}
-	cmd.Flags().DurationVar(&every, "every", 500*time.Millisecond, "how often to look")
+	cmd.Flags().DurationVar(&every, "every", 500*time.Millisecond, "how often to refresh")
 	cmd.Flags().BoolVar(&once, "once", false, "print the screen once")
 	return cmd
 }
@@ -80,55 +81,55 @@ func (c *counter) floor(ctx context.Context) (bakery.Floor, error) {
 	return f, err
 }
 
-// screen is text on a cleared terminal, cut to its size.
+// screen draws text on a cleared terminal, cut to its size.
 func screen(text string, width, height int) terminal.Text {
 	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
 	var b strings.Builder
 	b.WriteString("\x1b[H")
-	for i, line := range lines[:max(0, min(len(lines), height-1))] {
+	for i, text := range lines[:max(0, min(len(lines), height-1))] {
 		if i > 0 {
 			b.WriteString("\r\n")
 		}
-		if r := []rune(line); len(r) > width {
-			line = string(r[:width])
+		if r := []rune(text); len(r) > width {
+			text = string(r[:width])
 		}
-		b.WriteString(line + "\x1b[K")
+		b.WriteString(text + "\x1b[K")
 	}
 	b.WriteString("\x1b[J")
 	return terminal.Text(b.String())
 }
 
-// drawFloor is the bakery as text of a width.
+// drawFloor draws the bakery as text of the given width.
 func drawFloor(f bakery.Floor, width int) string {
 	var b strings.Builder
-	print := func(format string, args ...any) { _, _ = fmt.Fprintf(&b, format+"\n", args...) }
+	line := func(format string, args ...any) { _, _ = fmt.Fprintf(&b, format+"\n", args...) }
 	o, t := f.Orders, f.Trays
-	print("THE BAKERY  %s", time.UnixMilli(f.Now).Format("15:04:05"))
-	print("")
+	line("THE BAKERY  %s", time.UnixMilli(f.Now).Format("15:04:05"))
+	line("")
 	b.WriteString(cells("orders", width, o, bakery.Baking, bakery.ReadyTo, bakery.Served,
 		bakery.Cancelled, bakery.Refused))
 	b.WriteString(cells("trays", width, t, "asked", "parked", "mixed", "in_oven", "baked", "on_display",
 		"sold", "withdrawn", "spoiled"))
-	print("")
-	print("OVENS    %d at work, %s in use", f.Ovens, cli.Count(len(f.Racks), "rack"))
+	line("")
+	line("OVENS    %d at work, %s in use", f.Ovens, cli.Count(len(f.Racks), "rack"))
 	for _, r := range f.Racks {
-		print("  %-7s %-18s %s %4.1f of %.1f s", r.Tray, terminal.Shorten(r.Cookie, 18),
+		line("  %-7s %-18s %s %4.1f of %.1f s", r.Tray, terminal.Shorten(r.Cookie, 18),
 			bar(float64(r.SinceMS), float64(r.NeedsMS), 20), float64(r.SinceMS)/1000, float64(r.NeedsMS)/1000)
 	}
-	print("")
-	print("DISPLAY")
+	line("")
+	line("DISPLAY")
 	var shelves []string
 	for _, s := range f.Display {
 		shelves = append(shelves, fmt.Sprintf("%s %d", s.Cookie, s.Pieces))
 	}
 	b.WriteString(flow(shelves, width))
-	print("MISSING")
+	line("MISSING")
 	var missing []string
 	for _, name := range sortedKeys(f.Missing) {
 		missing = append(missing, fmt.Sprintf("%s %d", name, f.Missing[name]))
 	}
 	b.WriteString(flow(missing, width))
-	print("FRIDGE   kg")
+	line("FRIDGE   kg")
 	var stock []string
 	names := sortedKeys(f.Fridge)
 	slices.SortStableFunc(names, func(a, b string) int { return f.Fridge[a] - f.Fridge[b] })
@@ -139,7 +140,7 @@ func drawFloor(f bakery.Floor, width int) string {
 	return b.String()
 }
 
-// cells are numbers by state, in columns that stay where they are while the numbers change.
+// cells prints numbers by state, in columns that do not move when the numbers change.
 func cells(title string, width int, numbers map[string]int, states ...string) string {
 	const first, cell = 7, 18
 	var b strings.Builder
@@ -156,7 +157,7 @@ func cells(title string, width int, numbers map[string]int, states ...string) st
 	return strings.ReplaceAll(b.String(), " \n", "\n") + "\n"
 }
 
-// bar is a gauge of so many cells.
+// bar draws a gauge with the given number of cells.
 func bar(value, full float64, cells int) string {
 	n := 0
 	if full > 0 {
@@ -165,7 +166,7 @@ func bar(value, full float64, cells int) string {
 	return "[" + strings.Repeat("#", n) + strings.Repeat(".", cells-n) + "]"
 }
 
-// flow lays words out in lines of a width.
+// flow lays words out in lines of the given width.
 func flow(words []string, width int) string {
 	if len(words) == 0 {
 		return "  nothing\n\n"

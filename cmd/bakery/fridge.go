@@ -19,7 +19,7 @@ import (
 func newMenu(c *counter) *cobra.Command {
 	return &cobra.Command{
 		Use:     "menu",
-		Short:   "Show what is baked",
+		Short:   "Show the menu",
 		Example: "  bakery menu",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -28,7 +28,7 @@ func newMenu(c *counter) *cobra.Command {
 				return err
 			}
 			return c.print(cmd, m, func(out io.Writer) {
-				rows := [][]string{{"COOKIE", "", "PRICE", "TRAY", "MINUTES"}}
+				rows := [][]string{{"COOKIE", "NAME", "PRICE", "TRAY", "MINUTES"}}
 				for _, b := range m.Bakes {
 					rows = append(rows, []string{b.Name, b.Title, money(b.PriceCents), strconv.Itoa(b.Tray),
 						strconv.Itoa(b.Minutes)})
@@ -49,7 +49,7 @@ func (c *counter) menu(ctx context.Context) (bakery.Menu, error) {
 func newDisplay(c *counter) *cobra.Command {
 	return &cobra.Command{
 		Use:     "display",
-		Short:   "Show what is on display, and can be had at once",
+		Short:   "Show the cookies on display, which are sold at once",
 		Example: "  bakery display",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -85,7 +85,7 @@ func (c *counter) display(ctx context.Context) ([]bakery.Shelf, error) {
 func newFridge(c *counter) *cobra.Command {
 	return &cobra.Command{
 		Use:     "fridge",
-		Short:   "Show what is in the fridge",
+		Short:   "Show the ingredients in the fridge",
 		Example: "  bakery fridge",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -94,7 +94,7 @@ func newFridge(c *counter) *cobra.Command {
 				return err
 			}
 			return c.print(cmd, f, func(out io.Writer) {
-				rows := [][]string{{"INGREDIENT", "GRAMS", "EVER"}}
+				rows := [][]string{{"INGREDIENT", "GRAMS", "RESTOCKED IN TOTAL"}}
 				for _, name := range sortedKeys(f.Ingredients) {
 					rows = append(rows, []string{name, strconv.Itoa(f.Ingredients[name]),
 						strconv.Itoa(f.Restocked[name])})
@@ -130,8 +130,8 @@ func newRestock(c *counter) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "restock [INGREDIENT=GRAMS...]",
 		Short: "Put ingredients into the fridge",
-		Long: "Puts ingredients into the fridge: those that are named, or what so many trays of " +
-			"everything on the menu need.",
+		Long: `Puts ingredients into the fridge: those that are named, else enough for --trays
+trays of every cookie on the menu.`,
 		Example: "  bakery restock\n  bakery restock --trays 500\n  bakery restock flour=50000 butter=20000",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			amounts := map[string]int{}
@@ -162,15 +162,16 @@ func newRestock(c *counter) *cobra.Command {
 			}
 			return c.print(cmd, done, func(out io.Writer) {
 				if done.Repeated {
-					_, _ = fmt.Fprintln(out, "this was done before; nothing was done now")
+					_, _ = fmt.Fprintln(out, "already restocked with this key; nothing changed")
 					return
 				}
-				_, _ = fmt.Fprintf(out, "put %s into the fridge; trays that waited for them: %d\n",
+				_, _ = fmt.Fprintf(out, "put %s into the fridge; %d waiting trays continue\n",
 					cli.Count(len(amounts), "ingredient"), done.Woken)
 			})
 		},
 	}
-	cmd.Flags().IntVar(&trays, "trays", 100, "without ingredients: for so many trays of everything")
+	cmd.Flags().IntVar(&trays, "trays", 100,
+		"trays of every cookie to restock for, unless ingredients are named")
 	cmd.Flags().StringVar(&key, "key", "", "Idempotency-Key: the same key restocks once (default random)")
 	return cmd
 }
@@ -192,7 +193,7 @@ func newOpen(c *counter) *cobra.Command {
 	var trays int
 	cmd := &cobra.Command{
 		Use:     "open",
-		Short:   "Stock the fridge if that was never done, and say how to order",
+		Short:   "Stock a new bakery's fridge and print how to order",
 		Example: "  bakery open",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -202,7 +203,7 @@ func newOpen(c *counter) *cobra.Command {
 			}
 			opened := struct {
 				Gateway string `json:"gateway"`
-				// trays of everything that the fridge was stocked for; 0 if that was done before
+				// trays of every cookie that the fridge was stocked for; 0 if it was stocked before
 				Stocked int `json:"stocked"`
 			}{Gateway: strings.TrimSuffix(c.gateway, "/")}
 			if len(f.Restocked) == 0 {
@@ -218,7 +219,7 @@ func newOpen(c *counter) *cobra.Command {
 			return c.print(cmd, opened, func(out io.Writer) {
 				if opened.Stocked > 0 {
 					_, _ = fmt.Fprintf(out,
-						"\nThe bakery is new: its fridge was stocked for %d trays of everything.\n",
+						"\nThe bakery is new: its fridge was stocked for %d trays of every cookie.\n",
 						opened.Stocked)
 				}
 				_, _ = fmt.Fprintf(out, `
@@ -226,13 +227,15 @@ Order cookies:
   curl -d '{"customer":"Ada","items":[{"cookie":"chocolate-chip","quantity":6}]}' \
     '%[1]s/function/cashier?wait=30s'
 
-The cashier, the baker, the oven and the server are at %[1]s/function/NAME; the menu at
+Show the menu:
   curl '%[1]s/function/cashier?view=menu'
+
+The functions cashier, baker, oven and server are at %[1]s/function/NAME.
 
 `, opened.Gateway)
 			})
 		},
 	}
-	cmd.Flags().IntVar(&trays, "trays", 200, "stock for so many trays of everything")
+	cmd.Flags().IntVar(&trays, "trays", 200, "trays of every cookie to stock for")
 	return cmd
 }

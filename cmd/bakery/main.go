@@ -1,5 +1,5 @@
-// Command bakery is both sides of the counter: the customer's (order, menu, display) and the manager's
-// (fridge, restock, audit). It is a client of an OpenFaaS gateway and of nothing else.
+// Command bakery is the client of the bakery: customers order, managers restock and audit.
+// It uses nothing but an OpenFaaS gateway.
 package main
 
 import (
@@ -30,14 +30,13 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "bakery",
 		Short: "Order cookies, and run the bakery",
-		Long: `Orders cookies from the bakery, and runs it. It speaks to an OpenFaaS gateway,
-by default http://127.0.0.1:8080.
+		Long: `Orders cookies and manages the bakery, through an OpenFaaS gateway.
 
-What only the manager may do needs the secret manager-key: in a file named by
---manager-key-file or MANAGER_KEY_FILE, by default where hearth up has made it.
+Managers need the secret manager-key, in the file named by --manager-key-file or
+MANAGER_KEY_FILE. The default is the file that hearth up creates.
 
-Exit codes: 0 done, 1 failed (for audit: a difference), 2 the command line makes
-no sense, 3 the order is not served yet, 130 Ctrl-C, 143 SIGTERM.`,
+Exit codes: 0 success, 1 failure (for audit: a difference), 2 invalid command
+line, 3 order not served yet, 130 Ctrl-C, 143 SIGTERM.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -62,7 +61,7 @@ func firstOf(values ...string) string {
 	return ""
 }
 
-// counter is where the bakery's functions are reached.
+// counter is the client of the bakery's functions.
 type counter struct {
 	gateway string
 	keyFile string
@@ -71,7 +70,7 @@ type counter struct {
 	client *sdk.Client
 }
 
-// A call is one of a function.
+// A call is an invocation of a function.
 type call struct {
 	function string
 	method   string
@@ -82,8 +81,8 @@ type call struct {
 	async    bool
 }
 
-// do makes a call, and reads its answer as JSON into out. It returns an error that says what the
-// function said, unless the status is 2xx.
+// do makes a call and decodes the JSON response into out. A status other than
+// 2xx is an error with the function's reason.
 func (c *counter) do(ctx context.Context, call call, out any) (status int, err error) {
 	res, err := c.send(ctx, call)
 	if err != nil {
@@ -95,8 +94,8 @@ func (c *counter) do(ctx context.Context, call call, out any) (status int, err e
 		return 0, err
 	}
 	if res.StatusCode == http.StatusUnauthorized {
-		return res.StatusCode, fmt.Errorf("the manager-key in %s is not this bakery's: name the file of the "+
-			"right one with --manager-key-file or MANAGER_KEY_FILE", c.keyFile)
+		return res.StatusCode, fmt.Errorf("the manager-key in %s is not this bakery's; name the right "+
+			"file with --manager-key-file or MANAGER_KEY_FILE", c.keyFile)
 	}
 	if res.StatusCode >= http.StatusMultipleChoices {
 		return res.StatusCode, errors.New(said(res.StatusCode, text))
@@ -105,7 +104,7 @@ func (c *counter) do(ctx context.Context, call call, out any) (status int, err e
 		return res.StatusCode, nil
 	}
 	if err := json.Unmarshal(text, out); err != nil {
-		return res.StatusCode, fmt.Errorf("the answer of %s is not what was expected: %w", call.function, err)
+		return res.StatusCode, fmt.Errorf("unexpected response of %s: %w", call.function, err)
 	}
 	return res.StatusCode, nil
 }
@@ -163,13 +162,13 @@ func (c *counter) send(ctx context.Context, call call) (*http.Response, error) {
 func (c *counter) managerKey() (string, error) {
 	text, err := os.ReadFile(c.keyFile)
 	if err != nil {
-		return "", fmt.Errorf("this is for the manager: name the file of the manager-key with "+
-			"--manager-key-file or MANAGER_KEY_FILE (%w)", err)
+		return "", fmt.Errorf("this command needs the manager-key; name its file with --manager-key-file "+
+			"or MANAGER_KEY_FILE: %w", err)
 	}
 	return strings.TrimSpace(string(text)), nil
 }
 
-// said is what an error answer says, for people.
+// said is the reason in an error response, for people.
 func said(status int, body []byte) string {
 	var p chain.Problem
 	if json.Unmarshal(body, &p) != nil || p.Detail == "" {
@@ -178,7 +177,7 @@ func said(status int, body []byte) string {
 	return p.Detail
 }
 
-// print prints a value as JSON, or as the function does.
+// print prints a value as JSON with --json, else as people does.
 func (c *counter) print(cmd *cobra.Command, v any, people func(io.Writer)) error {
 	if !c.json {
 		people(cmd.OutOrStdout())
@@ -187,5 +186,5 @@ func (c *counter) print(cmd *cobra.Command, v any, people func(io.Writer)) error
 	return cli.WriteJSON(cmd.OutOrStdout(), v)
 }
 
-// table prints rows, the first of them the headers, in columns.
+// table prints rows in columns. The first row has the headers.
 func table(out io.Writer, rows [][]string) { terminal.Table{Rows: rows}.Print(out) }

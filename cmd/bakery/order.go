@@ -26,8 +26,8 @@ func newOrder(c *counter) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "order COOKIE=QUANTITY...",
 		Short: "Order cookies",
-		Long: "Orders cookies. With --wait it stays until the order is served, for a minute or for as long " +
-			"as is said; then the exit code is 3.",
+		Long: `Orders cookies. With --wait it waits until the order is served, by default for a
+minute. The exit code is 3 if it is not served by then.`,
 		Example: `  bakery order chocolate-chip=6 brownie=2 --wait
   bakery order scone=12 --customer Ada --wait=10s --json`,
 		Args: cobra.MinimumNArgs(1),
@@ -52,9 +52,9 @@ func newOrder(c *counter) *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&customer, "customer", "guest", "who orders")
-	cmd.Flags().StringVar(&key, "key", "", "Idempotency-Key: the same key is the same order (default random)")
-	cmd.Flags().DurationVar(&wait, "wait", 0, "wait until it is served")
+	cmd.Flags().StringVar(&customer, "customer", "guest", "name of the customer")
+	cmd.Flags().StringVar(&key, "key", "", "Idempotency-Key: the same key makes one order (default random)")
+	cmd.Flags().DurationVar(&wait, "wait", 0, "how long to wait until the order is served")
 	cmd.Flags().Lookup("wait").NoOptDefVal = "1m"
 	return cmd
 }
@@ -65,7 +65,7 @@ func parseItems(args []string) ([]bakery.Wanted, error) {
 		cookie, text, ok := strings.Cut(arg, "=")
 		n, err := strconv.Atoi(text)
 		if _, isWait := time.ParseDuration(arg); isWait == nil {
-			return nil, fmt.Errorf("%q: want COOKIE=QUANTITY; a wait of so long is --wait=%s", arg, arg)
+			return nil, fmt.Errorf("%q: want COOKIE=QUANTITY; to wait that long, use --wait=%s", arg, arg)
 		}
 		if !ok || err != nil || cookie == "" {
 			return nil, fmt.Errorf("%q: want COOKIE=QUANTITY, such as chocolate-chip=6", arg)
@@ -75,7 +75,7 @@ func parseItems(args []string) ([]bakery.Wanted, error) {
 	return items, nil
 }
 
-// order places an order, and waits for it in turns that the bakery allows.
+// order places an order and waits for it, in turns of at most what the bakery allows.
 func (c *counter) order(ctx context.Context, body any, key string, wait time.Duration) (bakery.Order, error) {
 	const turn = 20 * time.Second
 	deadline := time.Now().Add(wait)
@@ -103,7 +103,7 @@ func (c *counter) order(ctx context.Context, body any, key string, wait time.Dur
 			query: url.Values{"order": {o.ID}, "wait": {min(rest, turn).String()}}}, &now); err != nil {
 			return o, err
 		}
-		// the bakery has no room for another who waits
+		// it returned early: the bakery has too many waiting clients
 		if o = now; time.Until(deadline) > rest-200*time.Millisecond {
 			if err := sleepUntil(ctx, time.Now().Add(200*time.Millisecond)); err != nil {
 				return o, err
@@ -114,12 +114,12 @@ func (c *counter) order(ctx context.Context, body any, key string, wait time.Dur
 }
 
 func showOrder(out io.Writer, o bakery.Order) {
-	print := func(format string, args ...any) { _, _ = fmt.Fprintf(out, format+"\n", args...) }
-	print("order     %s", o.ID)
+	line := func(format string, args ...any) { _, _ = fmt.Fprintf(out, format+"\n", args...) }
+	line("order     %s", o.ID)
 	state := o.State
 	if o.ETASeconds != nil {
 		if o.ETASeconds.Unknown {
-			state += ", until somebody restocks the fridge"
+			state += ", until the fridge is restocked"
 		} else {
 			state += fmt.Sprintf(", in about %d s", o.ETASeconds.Seconds)
 		}
@@ -127,22 +127,22 @@ func showOrder(out io.Writer, o bakery.Order) {
 	if o.Reason != "" {
 		state += ": " + o.Reason
 	}
-	print("state     %s", state)
+	line("state     %s", state)
 	for i, item := range o.Items {
 		name := "          "
 		if i == 0 {
 			name = "items     "
 		}
-		print("%s%d × %s", name, item.Quantity, item.Cookie)
+		line("%s%d × %s", name, item.Quantity, item.Cookie)
 	}
-	print("price     %s", money(o.PriceCents))
+	line("price     %s", money(o.PriceCents))
 	at := func(stage string, t *time.Time) {
 		switch {
 		case t == nil:
 		case t.Before(*o.Timeline.Ordered): // it was on display already
-			print("%-9s %s  before", stage, t.Local().Format("15:04:05.000"))
+			line("%-9s %s  before", stage, t.Local().Format("15:04:05.000"))
 		default:
-			print("%-9s %s  %+.3f s", stage, t.Local().Format("15:04:05.000"),
+			line("%-9s %s  %+.3f s", stage, t.Local().Format("15:04:05.000"),
 				t.Sub(*o.Timeline.Ordered).Seconds())
 		}
 	}
@@ -160,7 +160,7 @@ func money(cents int) string { return fmt.Sprintf("%d.%02d", cents/100, cents%10
 func newCancel(c *counter) *cobra.Command {
 	return &cobra.Command{
 		Use:     "cancel ORDER",
-		Short:   "Cancel an order that is not filled yet",
+		Short:   "Cancel an order that is not complete yet",
 		Example: "  bakery cancel mfim4fpndptkxclolkqq2ppv",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -182,7 +182,7 @@ func newOrders(c *counter) *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
 		Use:   "orders [ORDER...]",
-		Short: "List open orders, or look at some by their ids",
+		Short: "List open orders, or show orders by id",
 		Example: "  bakery orders\n  bakery orders --all --limit 20\n" +
 			"  bakery orders mfim4fpndptkxclolkqq2ppv",
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -214,14 +214,14 @@ func newOrders(c *counter) *cobra.Command {
 			}
 			for _, id := range args {
 				if !slices.ContainsFunc(list.Orders, func(o bakery.Order) bool { return o.ID == id }) {
-					return fmt.Errorf("there is no order %s, or it ended long ago", id)
+					return fmt.Errorf("there is no order %s, or it has expired", id)
 				}
 			}
 			return nil
 		},
 	}
-	cmd.Flags().IntVar(&limit, "limit", 100, "at most so many")
-	cmd.Flags().BoolVar(&all, "all", false, "also those that ended")
+	cmd.Flags().IntVar(&limit, "limit", 100, "maximum number to list")
+	cmd.Flags().BoolVar(&all, "all", false, "list ended orders too")
 	return cmd
 }
 
@@ -247,7 +247,7 @@ func showOrders(out io.Writer, orders []bakery.Order) {
 func newSpoil(c *counter) *cobra.Command {
 	return &cobra.Command{
 		Use:     "spoil TRAY",
-		Short:   "Throw a tray away; another is baked if it is owed",
+		Short:   "Throw a tray away; a replacement is baked if needed",
 		Example: "  bakery spoil T1042",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -268,8 +268,9 @@ func newAudit(c *counter) *cobra.Command {
 	return &cobra.Command{
 		Use:   "audit",
 		Short: "Check that the bakery's books balance",
-		Long: "Checks the bakery's books on one snapshot: no ingredient, piece or order may be there " +
-			"twice or not at all. Exits with 1 if there is a difference, and prints it.",
+		Long: `Checks the bakery's books on one snapshot: every ingredient, piece and order
+must be accounted for exactly once. It prints differences, and then exits with
+1.`,
 		Example: "  bakery audit && echo all is well",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

@@ -19,7 +19,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// replayConfig are the flags of bakery replay.
+// replayConfig holds the flags of bakery replay.
 type replayConfig struct {
 	file      string
 	day       string
@@ -38,28 +38,23 @@ func newReplay(c *counter) *cobra.Command {
 	var r replayConfig
 	cmd := &cobra.Command{
 		Use:   "replay FILE",
-		Short: "Replay a day of a real bakery's sales",
-		Long: `Replays one day of a till's file: CSV with the columns Date, Time, Transaction,
-Item, in which a transaction is an order and a row is one piece. Orders come at
-the recorded times, sped up, whether the bakery keeps up or not, by async calls
-with a callback. With --shops, each order comes once from each of so many shops,
-up to 10 bakery minutes later.
+		Short: "Replay a day of recorded sales",
+		Long: `Replays one day of a till's records: CSV with the columns Date, Time,
+Transaction and Item. A transaction is an order and a row is one piece. Orders
+arrive at the recorded times, accelerated by --speed, as async calls with
+callbacks. With --shops, every shop repeats each order up to 10 bakery minutes
+later.
 
-The gateway must reach the address of --listen. Where its queue runs in a
-container, as on faasd, that is the address of its bridge: --listen
-10.62.0.1:9001. Hearth makes callbacks to a private address only if
---callback-allow names it; make up allows 127.0.0.1:9001, the default of
---listen.
+The gateway must reach the address of --listen. If its queue runs in a
+container, as on faasd, use the address of the bridge: --listen 10.62.0.1:9001.
+Hearth calls private addresses only if --callback-allow names them; make up
+allows 127.0.0.1:9001, the default of --listen.
 
-What the bakery does not bake is skipped, counted and named. The fridge is
-restocked as needed.
+Items that are not on the menu are skipped and counted. The fridge is restocked
+as needed. An order is refused if the bakery declines it, and failed if it gets
+a connection error or a 5xx.
 
-An order that the bakery turns down is refused; one that gets no answer (a
-connection error) or a 5xx is failed.
-
-The JSON has the keys orders, served, refused, failed, open, skipped, waits,
-trays, leftover and audit, among others. Exits with 1 if an order was not
-served, or the books do not balance.`,
+The exit code is 1 if an order was not served or the books do not balance.`,
 		Example: `  bakery replay cmd/bakery/testdata/made-up-days.csv --speed 6000
   bakery replay sales.csv --day 2016-11-05 --speed 600 --shops 20 --json`,
 		Args: cobra.ExactArgs(1),
@@ -79,28 +74,26 @@ served, or the books do not balance.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&r.day, "day", "", "the day to replay, such as 2016-11-05 (default the first)")
+	f.StringVar(&r.day, "day", "", "day to replay, such as 2016-11-05 (default the first)")
 	f.Float64Var(&r.speed, "speed", 0,
-		"how much faster than the clock (default the bakery's BAKE_SPEED, which is 600 unless told "+
-			"otherwise)")
-	f.IntVar(&r.shops, "shops", 1, "how many shops sell this day at once")
-	f.Uint64Var(&r.seed, "seed", 1, "seed of the shops' offsets")
+		"how much faster than real time (default the bakery's BAKE_SPEED, usually 600)")
+	f.IntVar(&r.shops, "shops", 1, "number of shops that repeat the day")
+	f.Uint64Var(&r.seed, "seed", 1, "seed of the shops' random delays")
 	f.StringVar(&r.items, "items", "",
-		"JSON file with the cookie for each item of the till (default a built-in one)")
+		"JSON file that maps the till's items to cookies (default built in)")
 	f.BoolVar(&r.noRestock, "no-restock", false, "do not restock the fridge")
 	f.DurationVar(&r.patience, "patience", time.Minute,
-		"how long to wait, after the last order came, without any being served")
+		"how long to wait after the last order without any being served")
 	f.StringVar(&r.listen, "listen", "127.0.0.1:9001",
-		"address to listen on for callbacks, which the gateway's queue must reach; make up allows callbacks "+
-			"to the default")
+		"address to receive callbacks on; the gateway's queue must reach it")
 	f.StringVar(&r.orders, "orders", "",
-		"also write each order to this CSV file: when it came, and how long it waited")
+		"CSV file to write each order's arrival and wait to")
 	f.StringVar(&r.callback, "callback-url", "",
-		"URL of that address as the gateway sees it (default http://ADDRESS)")
+		"URL of the --listen address as the gateway sees it (default http://ADDRESS)")
 	return cmd
 }
 
-// replay replays a day. Progress goes to the given writer.
+// replay replays a day and writes its progress to progress.
 func (c *counter) replay(ctx context.Context, cfg replayConfig, progress io.Writer) (*report, error) {
 	if cfg.speed < 0 || cfg.shops < 1 {
 		return nil, errors.New("--speed and --shops must be above 0")
@@ -134,8 +127,8 @@ func (c *counter) replay(ctx context.Context, cfg replayConfig, progress io.Writ
 	}
 	if cfg.speed != floor.Speed {
 		_, _ = fmt.Fprintf(progress,
-			"orders come at %g times the clock, and the bakery bakes at %g: bakery minutes are of the "+
-				"orders\n", cfg.speed, floor.Speed)
+			"orders arrive at %g times real time, and the bakery bakes at %g times; bakery minutes refer "+
+				"to the orders\n", cfg.speed, floor.Speed)
 	}
 	run, err := newRun(ctx, c, cfg, schedule(day.sales, cfg.shops, cfg.speed, cfg.seed), menu)
 	if err != nil {
@@ -163,7 +156,7 @@ func (c *counter) replay(ctx context.Context, cfg replayConfig, progress io.Writ
 	return report, nil
 }
 
-// onMenu refuses a file of items that maps to cookies which the bakery does not bake.
+// onMenu checks that the items map to cookies on the menu.
 func onMenu(menuOf map[string]string, menu bakery.Menu) error {
 	var unknown []string
 	for _, item := range slices.Sorted(maps.Keys(menuOf)) {
@@ -177,7 +170,7 @@ func onMenu(menuOf map[string]string, menu bakery.Menu) error {
 	return nil
 }
 
-// ticker shows progress: on a terminal in one line, else a line now and then.
+// ticker shows progress: in one line on a terminal, else in a line every few seconds.
 type ticker struct {
 	out  *terminal.Writer
 	last time.Time
@@ -199,13 +192,12 @@ func (t *ticker) end() {
 	t.out.Control("\r\x1b[K")
 }
 
-// listenForCallbacks serves callbacks, and returns the URL that the gateway is to call.
+// listenForCallbacks serves callbacks and returns the URL for the gateway.
 func listenForCallbacks(cfg replayConfig, h http.HandlerFunc) (address string, stop func(), err error) {
 	l, err := net.Listen("tcp", cfg.listen)
 	if err != nil {
-		return "", nil, fmt.Errorf("listen for callbacks: %w; choose another address with --listen, one "+
-			"that the gateway's "+
-			"--callback-allow names", err)
+		return "", nil, fmt.Errorf("listen for callbacks: %w; choose another address with --listen that "+
+			"the gateway's --callback-allow names", err)
 	}
 	server := &http.Server{Handler: h, ReadHeaderTimeout: 10 * time.Second}
 	go func() { _ = server.Serve(l) }()

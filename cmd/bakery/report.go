@@ -14,24 +14,24 @@ import (
 	"github.com/hearthfaas/hearth/bakery"
 )
 
-// report is what a replay came to.
+// report is the result of a replay.
 type report struct {
-	Orders    int       `json:"orders"`  // that came
-	Served    int       `json:"served"`  //
-	Refused   int       `json:"refused"` // by the cashier, or because their cookie left the menu
-	Failed    int       `json:"failed"`  // connection errors, and answers 5xx: nobody refused them
-	Open      int       `json:"open"`    // not ended when patience did
-	Skipped   skipped   `json:"skipped"` // what the bakery does not bake, in the recorded day
+	Orders    int       `json:"orders"` // that arrived
+	Served    int       `json:"served"`
+	Refused   int       `json:"refused"` // by the cashier, or because the cookie left the menu
+	Failed    int       `json:"failed"`  // by a connection error or a 5xx
+	Open      int       `json:"open"`    // not ended within --patience
+	Skipped   skipped   `json:"skipped"` // items of the day that are not on the menu
 	Malformed []badLine `json:"malformed,omitempty"`
-	Waits     waits     `json:"waits"` // from coming to being served
+	Waits     waits     `json:"waits"` // from arrival to served
 
-	Trays    map[string]int `json:"trays"`    // by state: open ones now, ended ones in this replay
+	Trays    map[string]int `json:"trays"`    // by state: open trays now, ended ones of this replay
 	Leftover map[string]int `json:"leftover"` // pieces on display at the end, by cookie
 	Audit    bakery.Audit   `json:"audit"`
 
 	Refusals map[string]int `json:"refusals,omitempty"` // by reason
 	Failures map[string]int `json:"failures,omitempty"` // likewise
-	// from the first order to the last one's end, by the clock on the wall
+	// real time from the first order to the end of the last
 	Seconds float64 `json:"seconds"`
 }
 
@@ -53,8 +53,7 @@ type quantiles struct {
 	Max float64 `json:"max"`
 }
 
-// quantilesOf are those of a sorted list, in units; each is the value that so
-// many are not above (nearest rank).
+// quantilesOf returns quantiles of a sorted list by nearest rank, in the given unit.
 func quantilesOf(sorted []time.Duration, unit time.Duration) quantiles {
 	if len(sorted) == 0 {
 		return quantiles{}
@@ -124,8 +123,7 @@ func (r *run) report(ctx context.Context) (*report, error) {
 	return rep, nil
 }
 
-// writeOrders writes the orders as CSV, in the order in which they came; wait_ms
-// is empty if an order was not served.
+// writeOrders writes the orders as CSV in the order of arrival. wait_ms is empty if an order was not served.
 func (r *run) writeOrders(path string) error {
 	f, err := os.Create(path)
 	if err != nil {
@@ -149,32 +147,32 @@ func (r *run) writeOrders(path string) error {
 
 // show prints the report for people.
 func (r *report) show(out io.Writer) {
-	print := func(format string, args ...any) { _, _ = fmt.Fprintf(out, format+"\n", args...) }
-	print("orders    %d: %d served, %d refused, %d failed, %d open, in %.1f s", r.Orders, r.Served, r.Refused,
+	line := func(format string, args ...any) { _, _ = fmt.Fprintf(out, format+"\n", args...) }
+	line("orders    %d: %d served, %d refused, %d failed, %d open, in %.1f s", r.Orders, r.Served, r.Refused,
 		r.Failed, r.Open, r.Seconds)
 	for _, reason := range sortedKeys(r.Refusals) {
-		print("          %d refused: %s", r.Refusals[reason], reason)
+		line("          %d refused: %s", r.Refusals[reason], reason)
 	}
 	for _, reason := range sortedKeys(r.Failures) {
-		print("          %d failed: %s", r.Failures[reason], reason)
+		line("          %d failed: %s", r.Failures[reason], reason)
 	}
 	m, w := r.Waits.BakeryMinutes, r.Waits.WallMS
-	print("waits     p50 %.1f  p95 %.1f  p99 %.1f  max %.1f bakery minutes", m.P50, m.P95, m.P99, m.Max)
-	print("          p50 %.0f  p95 %.0f  p99 %.0f  max %.0f ms on the wall", w.P50, w.P95, w.P99, w.Max)
-	print("trays     %s", counts(r.Trays))
+	line("waits     p50 %.1f  p95 %.1f  p99 %.1f  max %.1f bakery minutes", m.P50, m.P95, m.P99, m.Max)
+	line("          p50 %.0f  p95 %.0f  p99 %.0f  max %.0f ms of real time", w.P50, w.P95, w.P99, w.Max)
+	line("trays     %s", counts(r.Trays))
 	left := 0
 	for _, n := range r.Leftover {
 		left += n
 	}
-	print("leftover  %d pieces on display: %s", left, counts(r.Leftover))
-	print("skipped   %d pieces that are not baked here: %s", r.Skipped.Pieces, counts(r.Skipped.Items))
+	line("leftover  %d pieces on display: %s", left, counts(r.Leftover))
+	line("skipped   %d pieces that are not on the menu: %s", r.Skipped.Pieces, counts(r.Skipped.Items))
 	for _, bad := range r.Malformed {
-		print("line %-4d cannot be read: %s", bad.Line, bad.Reason)
+		line("line %-4d cannot be read: %s", bad.Line, bad.Reason)
 	}
 	showAudit(out, r.Audit)
 }
 
-// counts lists what there is, the most first.
+// counts lists numbers by name, the largest first.
 func counts(m map[string]int) string {
 	names := sortedKeys(m)
 	slices.SortStableFunc(names, func(a, b string) int { return m[b] - m[a] })

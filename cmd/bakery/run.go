@@ -19,14 +19,14 @@ import (
 )
 
 const (
-	lookEvery    = 200 * time.Millisecond // how often open orders are looked at
-	lookAt       = 90                     // orders in one look; the cashier allows 100
-	restockBelow = 40                     // trays of everything that the fridge should suffice for
+	lookEvery    = 200 * time.Millisecond // how often open orders are read
+	lookAt       = 90                     // orders in one request; the cashier allows 100
+	restockBelow = 40                     // trays of every cookie; restock if the fridge has less
 	restockFor   = 200
-	senders      = 256 // orders that are being sent at once, at most
+	senders      = 256 // concurrent requests
 )
 
-// run is one replay under way.
+// run is a replay in progress.
 type run struct {
 	c        *counter
 	cfg      replayConfig
@@ -36,23 +36,23 @@ type run struct {
 	callback string
 	stop     func()
 	before   bakery.Audit
-	skew     time.Duration // Redis's clock less ours
-	heard    atomic.Bool   // there was a callback
+	skew     time.Duration // Redis's clock minus ours
+	heard    atomic.Bool   // a callback arrived
 
 	mu      sync.Mutex
 	placed  []*placed          // by arrival
-	byOrder map[string]*placed // whose id is known
+	byOrder map[string]*placed // those with a known id
 	began   time.Time
 }
 
 // placed is an order of the replay.
 type placed struct {
 	index   int
-	due     time.Time // when it came
+	due     time.Time // arrival
 	order   string
 	state   string
 	refusal string
-	wait    time.Duration // from coming to being served
+	wait    time.Duration // from arrival to served
 }
 
 func newRun(ctx context.Context, c *counter, cfg replayConfig, arrivals []arrival,
@@ -84,7 +84,7 @@ func newRun(ctx context.Context, c *counter, cfg replayConfig, arrivals []arriva
 
 func (r *run) close() { r.stop() }
 
-// play lets the orders come, and waits for what becomes of them.
+// play sends the orders at their times and waits until they end.
 func (r *run) play(ctx context.Context, say func(string)) error {
 	looking, stop := context.WithCancel(ctx)
 	defer stop()
@@ -139,14 +139,14 @@ func (r *run) play(ctx context.Context, say func(string)) error {
 func noCallback(callback string) error {
 	if u, err := url.Parse(callback); err == nil {
 		if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
-			return fmt.Errorf("no callback arrived at %s, which containers cannot reach: if the gateway's "+
-				"queue runs in one, "+
-				"as on faasd, listen on the address of its bridge (on faasd, --listen 10.62.0.1:9001). A "+
-				"Hearth on this machine needs --callback-allow %s", callback, u.Host)
+			return fmt.Errorf("no callback arrived at %s, which containers cannot reach; if the gateway's "+
+				"queue runs in a container, listen on the address of its bridge (on faasd, --listen "+
+				"10.62.0.1:9001), and if the gateway is Hearth on this machine, start it with "+
+				"--callback-allow %s", callback, u.Host)
 		}
 	}
-	return fmt.Errorf("no callback arrived at %s: the gateway's queue must be able to reach that address; "+
-		"Hearth calls private addresses only with --callback-allow", callback)
+	return fmt.Errorf("no callback arrived at %s; the gateway's queue must be able to reach that address, "+
+		"and Hearth calls private addresses only with --callback-allow", callback)
 }
 
 func sleepUntil(ctx context.Context, at time.Time) error {
@@ -160,7 +160,7 @@ func sleepUntil(ctx context.Context, at time.Time) error {
 	}
 }
 
-// send queues one order. A call that got no answer is sent again under the same key, which is the same order.
+// send queues one order. It retries a call without a response under the same key, which makes one order.
 func (r *run) send(ctx context.Context, i int) {
 	a := r.arrivals[i]
 	header := http.Header{"Idempotency-Key": {fmt.Sprintf("replay-%s-%d", r.id, i)},
@@ -188,10 +188,10 @@ func (r *run) send(ctx context.Context, i int) {
 	r.placed[i].state, r.placed[i].refusal = outcome(status), err.Error()
 }
 
-// failed is the state of an order that was not refused: its call got no answer, or a 5xx.
+// failed is the state of an order whose call got no response, or a 5xx.
 const failed = "failed"
 
-// outcome returns the state of an order whose call did not succeed. status is 0 if there was no answer.
+// outcome returns the state of an order whose call failed. status is 0 if there was no response.
 func outcome(status int) string {
 	if status == 0 || status >= http.StatusInternalServerError {
 		return failed
@@ -199,7 +199,7 @@ func outcome(status int) string {
 	return bakery.Refused
 }
 
-// calledBack is told the cashier's answer to an order: the order itself, or why there is none.
+// calledBack handles a callback: the cashier's response has the order, or why there is none.
 func (r *run) calledBack(w http.ResponseWriter, req *http.Request) {
 	var i int
 	if _, err := fmt.Sscanf(req.URL.Path, "/%d", &i); err != nil || i < 0 || i >= len(r.placed) {
@@ -232,7 +232,7 @@ func (r *run) calledBack(w http.ResponseWriter, req *http.Request) {
 
 func atoi(s string) (n int) { _, _ = fmt.Sscan(s, &n); return n }
 
-// note keeps what is new about an order. r.mu is held.
+// note records the state of an order. The caller holds r.mu.
 func (r *run) note(p *placed, o bakery.Order) {
 	p.state = o.State
 	switch o.State {
@@ -248,7 +248,7 @@ func (p *placed) ended() bool {
 		p.state == bakery.Cancelled || p.state == failed
 }
 
-// open is how many orders have come and not ended.
+// open counts the orders that arrived and have not ended.
 func (r *run) open() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -261,7 +261,7 @@ func (r *run) open() int {
 	return n
 }
 
-// look looks at the orders that are open, again and again.
+// look reads the state of open orders until ctx ends.
 func (r *run) look(ctx context.Context, say func(string)) {
 	for ctx.Err() == nil {
 		var ids []string
@@ -290,7 +290,7 @@ func (r *run) lookAt(ctx context.Context, ids []string) {
 	ask := call{function: "cashier", method: http.MethodGet,
 		query: url.Values{"order": {strings.Join(ids, ",") + ","}}}
 	if _, err := r.c.do(ctx, ask, &list); err != nil {
-		return // there will be another look
+		return // it is read again soon
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -322,7 +322,7 @@ func (r *run) progress() string {
 	if !r.began.IsZero() {
 		clock = clock.Add(time.Duration(float64(time.Since(r.began)) * r.cfg.speed))
 	}
-	return fmt.Sprintf("%s  %d of %d orders came, %d open, %d served, %d refused, %d failed",
+	return fmt.Sprintf("%s  %d of %d orders, %d open, %d served, %d refused, %d failed",
 		clock.Format("2006-01-02 15:04"), came, len(r.placed), came-served-refused-unmade,
 		served, refused, unmade)
 }
@@ -330,7 +330,7 @@ func (r *run) progress() string {
 // keepStocked restocks the fridge when it runs low.
 func (r *run) keepStocked(ctx context.Context) {
 	for sleepUntil(ctx, time.Now().Add(time.Second)) == nil {
-		_ = r.restock(ctx) // there will be another try
+		_ = r.restock(ctx) // it is tried again soon
 	}
 }
 

@@ -6,9 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMissingCallbacksNameWhatHelps: on faasd the queue runs in a container, and
-// there is no flag of Hearth's to blame.
-func TestMissingCallbacksNameWhatHelps(t *testing.T) {
+func TestMissingCallbacksSayWhatToDo(t *testing.T) {
 	t.Parallel()
 	for callback, want := range map[string]string{
 		"http://127.0.0.1:4000": "(on faasd, --listen 10.62.0.1:9001)",

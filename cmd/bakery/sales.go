@@ -20,7 +20,7 @@ import (
 //go:embed items.json
 var defaultItems []byte
 
-// readItems reads which item of the till is which cookie of the menu: a JSON object.
+// readItems reads the map from the till's items to cookies, a JSON object.
 func readItems(path string) (map[string]string, error) {
 	data := defaultItems
 	if path != "" {
@@ -36,31 +36,31 @@ func readItems(path string) (map[string]string, error) {
 	return items, nil
 }
 
-// A sale is one customer's order as the till has it: one transaction, in which each row is one piece.
+// A sale is one order of a customer: a transaction of the till, with one row per piece.
 type sale struct {
 	transaction string
 	at          time.Time
 	items       []bakery.Wanted
 }
 
-// A badLine is one of the file that cannot be read. It does not stop the rest.
+// A badLine is an unreadable line of the file. It does not stop the rest.
 type badLine struct {
 	Line   int    `json:"line"`
 	Reason string `json:"reason"`
 }
 
-// sales are what one day of the file comes to.
+// sales are the orders of one day.
 type sales struct {
 	sales     []sale
-	skipped   map[string]int // pieces that the bakery does not bake, by item
+	skipped   map[string]int // pieces that are not on the menu, by item
 	malformed []badLine
-	days      []string // all that are in the file, sorted
+	days      []string // all days of the file, sorted
 }
 
 var salesColumns = []string{"Date", "Time", "Transaction", "Item"}
 
-// readSales reads a till's file: CSV with the columns Date, Time, Transaction and Item, in any
-// order. An empty day means the first one.
+// readSales reads one day of a till's file: CSV with the columns Date, Time, Transaction and Item in
+// any order. An empty day is the first one.
 func readSales(r io.Reader, day string, menuOf map[string]string) (sales, error) {
 	s := sales{skipped: map[string]int{}}
 	in := csv.NewReader(r)
@@ -75,7 +75,7 @@ func readSales(r io.Reader, day string, menuOf map[string]string) (sales, error)
 	}
 	for _, name := range salesColumns {
 		if _, ok := at[name]; !ok {
-			return s, fmt.Errorf("there is no column %s: want %s", name, strings.Join(salesColumns, ", "))
+			return s, fmt.Errorf("there is no column %s; want %s", name, strings.Join(salesColumns, ", "))
 		}
 	}
 	type row struct {
@@ -109,7 +109,7 @@ func readSales(r io.Reader, day string, menuOf map[string]string) (sales, error)
 		switch {
 		case err != nil:
 			s.malformed = append(s.malformed, badLine{line,
-				fmt.Sprintf("%q is no date and time, such as 2016-11-05 09:05:30", date+" "+clock)})
+				fmt.Sprintf("%q is not a date and time such as 2016-11-05 09:05:30", date+" "+clock)})
 		case transaction == "" || item == "":
 			s.malformed = append(s.malformed, badLine{line, "the transaction or the item is missing"})
 		default:
@@ -127,7 +127,7 @@ func readSales(r io.Reader, day string, menuOf map[string]string) (sales, error)
 		day = s.days[0]
 	}
 	if byDay[day] == nil {
-		return s, fmt.Errorf("there is no sale on %s: the file has %d days from %s to %s", day, len(s.days),
+		return s, fmt.Errorf("there is no sale on %s; the file has %d days from %s to %s", day, len(s.days),
 			s.days[0], s.days[len(s.days)-1])
 	}
 	orders := map[string]*sale{}
@@ -157,23 +157,23 @@ func readSales(r io.Reader, day string, menuOf map[string]string) (sales, error)
 		return a.at.Before(b.at) || a.at.Equal(b.at) && a.transaction < b.transaction
 	})
 	if len(s.sales) == 0 {
-		return s, fmt.Errorf("on %s nothing was sold that the bakery bakes", day)
+		return s, fmt.Errorf("no item that was sold on %s is on the menu", day)
 	}
 	return s, nil
 }
 
-// An arrival is one order of the replay, and when it comes after the first.
+// An arrival is an order of the replay and its time after the first one.
 type arrival struct {
-	after time.Duration // by the clock on the wall
+	after time.Duration // real time
 	shop  int
 	sale  sale
 }
 
-// spread is by how much bakery time a shop's order is later than the recorded one, at most.
+// spread is the maximum random delay of a shop's order, in bakery time.
 const spread = 10 * time.Minute
 
-// schedule repeats each sale in each shop, with an offset of its own, and speeds
-// time up. The same seed gives the same day.
+// schedule repeats each sale in each shop with a random delay, and accelerates
+// time. The same seed gives the same day.
 func schedule(list []sale, shops int, speed float64, seed uint64) []arrival {
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	var all []arrival

@@ -32,28 +32,28 @@ func TestReadSales(t *testing.T) {
 				{"2", clock("09:05:00"), []bakery.Wanted{{Cookie: "bread", Quantity: 1}}},
 			},
 		},
-		"two items of the till may be one cookie": {
+		"two items may be one cookie": {
 			file: "Date,Time,Transaction,Item\n2016-11-05,09:00:00,1,Fudge\n" +
 				"2016-11-05,09:00:00,1,Caramel bites\n",
 			sales: []sale{{"1", clock("09:00:00"), []bakery.Wanted{{Cookie: "fudge", Quantity: 2}}}},
 		},
-		"what is not baked is skipped, counted and named": {
+		"items off the menu are skipped and counted": {
 			file: "Date,Time,Transaction,Item\n2016-11-05,09:00:00,1,Bread\n" +
 				"2016-11-05,09:00:00,1,Coffee\n2016-11-05,09:01:00,2,Coffee\n2016-11-05,09:01:00,2,Tea\n",
 			sales:   []sale{{"1", clock("09:00:00"), []bakery.Wanted{{Cookie: "bread", Quantity: 1}}}},
 			skipped: map[string]int{"Coffee": 2, "Tea": 1},
 		},
-		"malformed lines are named and do not stop the rest": {
+		"malformed lines are reported and do not stop the rest": {
 			file: "Date,Time,Transaction,Item\n2016-11-05,25:00:00,1,Bread\n2016-11-05,09:00:00\n" +
 				"2016-11-05,09:00:00,,Bread\n2016-11-05,09:00:00,3,\"Br\"ead\n2016-11-05,09:00:00,4,Bread\n",
 			sales: []sale{{"4", clock("09:00:00"), []bakery.Wanted{{Cookie: "bread", Quantity: 1}}}},
 			malformed: []badLine{{2,
-				`"2016-11-05 25:00:00" is no date and time, such as 2016-11-05 09:05:30`},
+				`"2016-11-05 25:00:00" is not a date and time such as 2016-11-05 09:05:30`},
 				{3, "2 fields, want 4"},
 				{4, "the transaction or the item is missing"},
 				{5, `extraneous or missing " in quoted-field`}},
 		},
-		"columns in another order, with others between, after a byte order mark": {
+		"columns in any order, after a byte order mark": {
 			file:  "\ufeffItem,Till,Transaction,Time,Date\nBread,3,1,09:00:00,2016-11-05\n",
 			sales: []sale{{"1", clock("09:00:00"), []bakery.Wanted{{Cookie: "bread", Quantity: 1}}}},
 		},
@@ -63,15 +63,15 @@ func TestReadSales(t *testing.T) {
 			day:   "2016-11-05",
 			sales: []sale{{"1", clock("10:00:00"), []bakery.Wanted{{Cookie: "fudge", Quantity: 1}}}},
 		},
-		"a day that is not there": {
+		"unknown day": {
 			file: "Date,Time,Transaction,Item\n2016-11-05,09:00:00,1,Bread\n2016-11-07,09:00:00,1,Bread\n",
 			day:  "2016-11-06",
-			err:  "there is no sale on 2016-11-06: the file has 2 days from 2016-11-05 to 2016-11-07",
+			err:  "there is no sale on 2016-11-06; the file has 2 days from 2016-11-05 to 2016-11-07",
 		},
-		"a day on which nothing is baked": {file: "Date,Time,Transaction,Item\n2016-11-05,09:00:00,1,Tea\n",
-			err: "on 2016-11-05 nothing was sold that the bakery bakes"},
+		"day without items on the menu": {file: "Date,Time,Transaction,Item\n2016-11-05,09:00:00,1,Tea\n",
+			err: "no item that was sold on 2016-11-05 is on the menu"},
 		"a column is missing": {file: "Date,Time,Item\n",
-			err: "there is no column Transaction: want Date, Time, Transaction, Item"},
+			err: "there is no column Transaction; want Date, Time, Transaction, Item"},
 		"no sales": {file: "Date,Time,Transaction,Item\n",
 			err: "there is no sale in the file"},
 		"empty": {file: "", err: "read the header: EOF"},
@@ -103,8 +103,7 @@ func clock(at string) time.Time {
 	return t
 }
 
-// TestTheSampleIsWhatItSays: the documents use it.
-func TestTheSampleIsWhatItSays(t *testing.T) {
+func TestSampleFileIsReadable(t *testing.T) {
 	t.Parallel()
 	items, err := readItems("")
 	require.NoError(t, err)
@@ -127,8 +126,8 @@ func ourMenu(t *testing.T) bakery.Menu {
 	return *m
 }
 
-// FuzzReadSales: whatever the file is, each order of the day has a cookie, in the
-// order of time, and nothing is counted twice.
+// FuzzReadSales requires of any file: each order has a cookie, orders are sorted
+// by time, and nothing counts twice.
 func FuzzReadSales(f *testing.F) {
 	f.Add("Date,Time,Transaction,Item\n2016-11-05,09:00:00,1,Bread\n2016-11-05,09:00:00\n" +
 		"2016-11-05,08:00:00,2,Tea\n")

@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// runAt runs a command against a gateway, on a terminal of 80 columns, and returns what is on it.
+// runAt runs a command against a gateway on a terminal of 80 columns and returns its output.
 func runAt(t *testing.T, gateway string, args ...string) (string, error) {
 	t.Helper()
 	screen := clitest.New(t, 80)
@@ -33,7 +33,7 @@ func runAt(t *testing.T, gateway string, args ...string) (string, error) {
 	return screen.Await("THE END"), err
 }
 
-func TestNoCommandPrintsWhatATerminalObeys(t *testing.T) {
+func TestOutputHasNoControlCharactersOfOthers(t *testing.T) {
 	t.Setenv("NO_COLOR", "1")
 	const text = `\u001b]52;c;eA==\u0007\u009b2J\u202e`
 	gateway := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -54,7 +54,7 @@ func TestNoCommandPrintsWhatATerminalObeys(t *testing.T) {
 	for _, args := range [][]string{{"menu"}, {"display"}, {"fridge"}, {"orders"}, {"audit"},
 		{"floor", "--once"}, {"floor", "--once", "--json"}, {"orders", "--json"}} {
 		out, err := runAt(t, gateway.URL, args...)
-		if args[0] != "audit" { // whose books do not balance
+		if args[0] != "audit" { // its books do not balance
 			require.NoError(t, err, args)
 		}
 		require.Regexp(t, `\\(x1b|u001b|u009b)`, out, args)
@@ -62,7 +62,7 @@ func TestNoCommandPrintsWhatATerminalObeys(t *testing.T) {
 	}
 }
 
-func TestTheFloorFitsEightyColumnsAndShowsTheOvens(t *testing.T) {
+func TestFloorFitsEightyColumns(t *testing.T) {
 	t.Parallel()
 	many := map[string]int{}
 	for _, state := range []string{bakery.Baking, bakery.ReadyTo, bakery.Served, bakery.Cancelled,
@@ -92,9 +92,7 @@ func TestTheFloorFitsEightyColumnsAndShowsTheOvens(t *testing.T) {
 	}
 }
 
-// TestReplayTellsConnectionErrorsFromRefusals asks a bakery that is not there, one
-// that cannot, and one that does not want to.
-func TestReplayTellsConnectionErrorsFromRefusals(t *testing.T) {
+func TestReplayDistinguishesFailuresFromRefusals(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -128,11 +126,11 @@ func TestEachCommandHasAnExample(t *testing.T) {
 	}
 }
 
-func TestACommandLineThatMakesNoSenseHasExitCodeTwo(t *testing.T) {
+func TestInvalidCommandLineExitsWithTwo(t *testing.T) {
 	t.Parallel()
 	for want, args := range map[string][]string{
 		`there is no command "ordr"; did you mean order or orders?`:      {"ordr"},
-		`arguments are missing; usage: bakery order COOKIE=QUANTITY...`:  {"order"},
+		`missing arguments; usage: bakery order COOKIE=QUANTITY...`:      {"order"},
 		`-1: a number cannot be negative here; usage: bakery spoil TRAY`: {"spoil", "-1"},
 	} {
 		root := newRoot()

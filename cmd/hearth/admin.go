@@ -13,13 +13,14 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// Environment variables with the defaults of two flags, for containers.
+// Environment variables for the defaults of two flags, since containers take
+// variables more easily than flags.
 const (
 	allowedHostEnv  = "HEARTH_ALLOWED_HOST"
 	trustedProxyEnv = "HEARTH_TRUSTED_PROXY"
 )
 
-// adminConfig has the flags of the admin address and of access control.
+// adminConfig holds the flags of the admin address and of access control.
 type adminConfig struct {
 	Listen string
 	Only   bool
@@ -31,24 +32,24 @@ type adminConfig struct {
 
 func (c *adminConfig) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.Listen, "admin-listen", "",
-		"address for the operator, such as 127.0.0.1:8081, with the page /ui/, "+
-			"the management API and the metrics, and without functions (default: none, and no page)")
+		"operator's address, such as 127.0.0.1:8081: the console at /ui/, the management API and metrics, "+
+			"but no functions (default none)")
 	f.BoolVar(&c.Only, "admin-only-there", false,
-		"keep the management API and the metrics off the gateway's address; "+
-			"faas-cli then needs --gateway with the admin address")
+		"serve the management API and metrics only at the admin address; faas-cli then needs --gateway "+
+			"with that address")
 	f.Var(&c.Hosts, origin.Flag,
-		"name under which the management API answers, in addition to IP addresses, localhost, "+
-			"names without a dot and the names in the certificate; *.example.com allows all names below it; "+
-			"repeat the flag, or separate by commas (default $"+allowedHostEnv+")")
-	f.Var(&c.Proxies, forwarded.Flag, "address or range of proxies whose X-Forwarded-For is believed, "+
-		"such as 127.0.0.1 or 10.0.0.0/8; repeat the flag, or separate by commas (default "+
-		"$"+trustedProxyEnv+")")
+		"additional host name for the management API, such as *.example.com; IP addresses, localhost, "+
+			"names without a dot and names in the certificate are always allowed; repeatable, or "+
+			"separated by commas (default $"+allowedHostEnv+")")
+	f.Var(&c.Proxies, forwarded.Flag,
+		"address or range of proxies whose X-Forwarded-For is trusted, such as 10.0.0.0/8; repeatable, or "+
+			"separated by commas (default $"+trustedProxyEnv+")")
 	f.IntVar(&c.MaxConnections, "max-connections", 0,
-		"limit of connections to the gateway's address; one client address may have "+
-			"a quarter of them, except loopback and trusted proxies (default: from the limit of open files)")
+		"maximum connections to the gateway's address; one client address may use a quarter of them, "+
+			"except loopback and trusted proxies (default: derived from the open-file limit)")
 }
 
-// fromEnvironment sets flags that were not given from the environment.
+// fromEnvironment applies the environment variables of flags that were not given.
 func (c *adminConfig) fromEnvironment() error {
 	if len(c.Hosts) == 0 {
 		if err := c.Hosts.Set(os.Getenv(allowedHostEnv)); err != nil {
@@ -76,11 +77,11 @@ func (c *adminConfig) check(noAuth bool) error {
 	return checkListen("--admin-listen", c.Listen, noAuth)
 }
 
-// own adds the hosts of our listen addresses and the name of this machine to the names that are answered.
+// own allows the hosts of the listen addresses and this machine's name.
 func (c *adminConfig) own(addresses ...string) {
 	for _, address := range addresses {
 		if host, _, err := net.SplitHostPort(address); err == nil {
-			_ = c.Hosts.Set(host) // one that is no name is nobody's Host header
+			_ = c.Hosts.Set(host) // an invalid name is no Host header either
 		}
 	}
 	if name, err := os.Hostname(); err == nil {
@@ -88,7 +89,7 @@ func (c *adminConfig) own(addresses ...string) {
 	}
 }
 
-// origin returns the guard that checks the names and origins of requests.
+// origin returns the guard that checks the Host and Origin of requests.
 func (c *adminConfig) origin(cert *certificate) origin.Guard {
 	g := origin.Guard{Hosts: c.Hosts}
 	if cert != nil {

@@ -21,7 +21,7 @@ func (n *testNode) login() string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(n.credentials.User+":"+n.credentials.Password))
 }
 
-func TestTheAdminAddressIsAnOriginWithoutFunctions(t *testing.T) {
+func TestAdminAddressServesNoFunctions(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t, adminAddress(t))
 	n.deploy("probe")
@@ -64,7 +64,7 @@ func TestTheAdminAddressIsAnOriginWithoutFunctions(t *testing.T) {
 	require.Contains(t, text, n.adminURL()+"/ui/")
 }
 
-func TestTheAPIIsOnlyAtTheAdminAddressIfSaidSo(t *testing.T) {
+func TestAdminOnlyKeepsTheAPIOffTheGateway(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t, adminAddress(t), func(c *nodeConfig) { c.Admin.Only = true })
 	for _, path := range []string{"/system/functions", "/system/info", "/metrics", "/ui/"} {
@@ -86,7 +86,7 @@ func TestTheAPIIsOnlyAtTheAdminAddressIfSaidSo(t *testing.T) {
 	require.ErrorContains(t, err, "admin address", "without the state directory it cannot")
 }
 
-func TestWhoseAPIAStateDirectoryKnows(t *testing.T) {
+func TestStateDirectoryNamesTheAPIOfItsInstance(t *testing.T) {
 	t.Parallel()
 	for gateway, same := range map[string]bool{"http://127.0.0.1:8080": true, "http://localhost:8080": true,
 		"https://[::1]:8080/":   true,
@@ -98,9 +98,8 @@ func TestWhoseAPIAStateDirectoryKnows(t *testing.T) {
 	}
 }
 
-// TestAFunctionIsNotGivenTheOperatorsPassword, in whatever form somebody sends it there by mistake,
-// synchronously or queued.
-func TestAFunctionIsNotGivenTheOperatorsPassword(t *testing.T) {
+// TestFunctionsNeverReceiveTheOperatorsPassword sends it by mistake, in every form, in sync and queued calls.
+func TestFunctionsNeverReceiveTheOperatorsPassword(t *testing.T) {
 	t.Parallel()
 	recorded := filepath.Join(t.TempDir(), "record")
 	n := newTestNode(t)
@@ -121,7 +120,8 @@ func TestAFunctionIsNotGivenTheOperatorsPassword(t *testing.T) {
 	} {
 		for _, kind := range []string{"/function/", "/async-function/"} {
 			for _, own := range []string{"", "Bearer its-own"} {
-				req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, n.url()+kind+"probe", nil)
+				req, err := http.NewRequestWithContext(t.Context(), http.MethodPost,
+					n.url()+kind+"probe", nil)
 				require.NoError(t, err)
 				req.Header["Authorization"] = []string{form}
 				if own != "" {
@@ -145,7 +145,11 @@ func TestAFunctionIsNotGivenTheOperatorsPassword(t *testing.T) {
 func recordedHeaders(t *testing.T, path string, calls int) []http.Header {
 	t.Helper()
 	var text []byte
-	eventually(t, func() bool { text, _ = os.ReadFile(path); return bytes.Count(text, []byte("\n")) == calls })
+	eventually(t, func() bool {
+		text, _ = os.ReadFile(path)
+		return bytes.Count(text,
+			[]byte("\n")) == calls
+	})
 	var list []http.Header
 	for line := range bytes.Lines(text) {
 		var call struct{ Header http.Header }
@@ -155,8 +159,8 @@ func recordedHeaders(t *testing.T, path string, calls int) []http.Header {
 	return list
 }
 
-// TestFetchInNodeIsAProgram with the real one, where there is one. TestExchanges has what it sends.
-func TestFetchInNodeIsAProgram(t *testing.T) {
+// TestFetchInNodeCountsAsAProgram uses Node if it is installed. TestExchanges has the headers that it sends.
+func TestFetchInNodeCountsAsAProgram(t *testing.T) {
 	t.Parallel()
 	node, err := exec.LookPath("node")
 	if err != nil {
@@ -180,7 +184,7 @@ func TestFetchInNodeIsAProgram(t *testing.T) {
 	}
 }
 
-func TestFlagsOfTheAdminAddress(t *testing.T) {
+func TestAdminFlagsAreValidated(t *testing.T) {
 	t.Parallel()
 	c := serveConfig{providerConfig: providerConfig{Provider: "process"},
 		Listen: "127.0.0.1:0", Fsync: "always"}

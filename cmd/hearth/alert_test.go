@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAnAlertScalesItsFunction(t *testing.T) {
+func TestAlertScalesItsFunction(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("probe", func(d *types.FunctionDeployment) { (*d.Labels)["com.openfaas.scale.max"] = "6" })

@@ -9,9 +9,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestOnlyAFunctionsAnswerHasItsMark: a connector in front of this gateway tells a function's 404 from the
-// gateway's by it, so no caller may make the gateway say it.
-func TestOnlyAFunctionsAnswerHasItsMark(t *testing.T) {
+// TestOnlyFunctionResponsesHaveTheFunctionHeader: a connector relies on the header to tell a function's 404
+// from the gateway's, so no caller may cause it.
+func TestOnlyFunctionResponsesHaveTheFunctionHeader(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("probe")

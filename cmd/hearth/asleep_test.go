@@ -15,9 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestFunctionsAsleepCostNoConnectionAndLittleMemory is not parallel: it
-// measures this process, and its Redis.
-func TestFunctionsAsleepCostNoConnectionAndLittleMemory(t *testing.T) {
+// TestFunctionsAtZeroCostNoConnectionAndLittleMemory is not parallel: it measures this process and its Redis.
+func TestFunctionsAtZeroCostNoConnectionAndLittleMemory(t *testing.T) {
 	const functions, most = 1000, 20_000 // bytes of each, in hearth and in Redis together
 	if _, err := exec.LookPath("redis-server"); err != nil || os.Getenv("REDIS_URL") != "" {
 		t.Skip("needs a Redis of its own: the memory of one that others use too, or of the in-memory one, " +
@@ -63,7 +62,7 @@ func (n *testNode) wake(t *testing.T, function string) {
 
 func heapInUse() int {
 	runtime.GC()
-	runtime.GC() // what finalizers let go
+	runtime.GC() // run finalizers first
 	var m runtime.MemStats
 	runtime.ReadMemStats(&m)
 	return int(m.HeapAlloc + m.StackInuse)

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// nimble lets functions grow and shrink within moments.
+// nimble makes functions scale within moments.
 func nimble(c *nodeConfig) {
 	c.Scaling = scalingConfig{Window: 600 * time.Millisecond, PanicWindow: 100 * time.Millisecond,
 		DrainGoal: 100 * time.Millisecond}
@@ -26,7 +26,7 @@ func (n *testNode) replicas(name string) int {
 	return int(f.Replicas)
 }
 
-func TestFunctionGrowsWithItsQueueShrinksAndSleepsByItself(t *testing.T) {
+func TestFunctionScalesWithItsQueueAndToZero(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t, nimble)
 	n.deploy("probe", func(d *types.FunctionDeployment) {
@@ -51,7 +51,7 @@ func TestFunctionGrowsWithItsQueueShrinksAndSleepsByItself(t *testing.T) {
 	eventually(t, func() bool { return n.replicas("probe") == 0 })
 }
 
-func TestFunctionThatCannotStartIsNotGivenMoreReplicas(t *testing.T) {
+func TestFunctionThatCannotStartIsNotScaledUp(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t, nimble)
 	n.deploy("broken", func(d *types.FunctionDeployment) {
@@ -71,7 +71,7 @@ func TestFunctionThatCannotStartIsNotGivenMoreReplicas(t *testing.T) {
 	require.Equal(t, 1, n.replicas("broken"))
 }
 
-func TestRestartGoesOnWithThePresentSizeAndSwitchedOffNothingScales(t *testing.T) {
+func TestRestartKeepsTheSizeAndNoAutoscaleScalesNothing(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t, nimble, func(c *nodeConfig) { c.Scaling.Off = true })
 	n.deploy("probe", func(d *types.FunctionDeployment) {
@@ -92,8 +92,8 @@ func TestRestartGoesOnWithThePresentSizeAndSwitchedOffNothingScales(t *testing.T
 	eventually(t, func() bool { return again.replicas("probe") == 0 })
 }
 
-// TestWakingNeverShrinks: who wakes a function may be late, and find that it has grown meanwhile.
-func TestWakingNeverShrinks(t *testing.T) {
+// TestStartFromZeroNeverScalesDown: the function may have been scaled up meanwhile.
+func TestStartFromZeroNeverScalesDown(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t, func(c *nodeConfig) { c.Scaling.Off = true })
 	n.deploy("probe")
@@ -102,9 +102,9 @@ func TestWakingNeverShrinks(t *testing.T) {
 	require.Equal(t, 3, n.replicas("probe"))
 }
 
-// TestNextStepIsWokenAhead: while the first step still works, the second one starts;
-// the third one waits for the second's call.
-func TestNextStepIsWokenAhead(t *testing.T) {
+// TestNextStepIsPreWarmed: while the first step works, the second one starts.
+// The third waits for the second's call.
+func TestNextStepIsPreWarmed(t *testing.T) {
 	t.Parallel()
 	log := &told{}
 	n := newTestNode(t, log.config)
@@ -142,7 +142,7 @@ func TestNextStepIsWokenAhead(t *testing.T) {
 	require.Equal(t, http.StatusOK, <-answered)
 
 	require.NoError(t, n.client.ScaleFunction(t.Context(), "second", "", 0))
-	step("late", "shop.one", "") // and what is deployed later is found too
+	step("late", "shop.one", "") // deployed later
 	require.Zero(t, n.replicas("late"))
 	n.registry.WakeAhead(hearth.Name{Function: "first", Namespace: hearth.DefaultNamespace})
 	require.Equal(t, 1, n.replicas("late"))
@@ -151,8 +151,8 @@ func TestNextStepIsWokenAhead(t *testing.T) {
 	require.Equal(t, http.StatusOK, res.StatusCode, "a call wakes it all the same")
 }
 
-// TestAViewWakesNoOtherFunction: GET hands nothing on, so nobody needs to get ready.
-func TestAViewWakesNoOtherFunction(t *testing.T) {
+// TestGETPreWarmsNoOtherFunction: a GET emits no messages.
+func TestGETPreWarmsNoOtherFunction(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("first", func(d *types.FunctionDeployment) { (*d.Annotations)["com.hearth.emits"] = "shop.one" })
@@ -164,7 +164,7 @@ func TestAViewWakesNoOtherFunction(t *testing.T) {
 		res, _ := n.do(method, "/function/first", "")
 		require.Equal(t, http.StatusOK, res.StatusCode)
 	}
-	// had a view woken the second, that came first
+	// a GET that had started the second would have done so by now
 	n.registry.Wake(hearth.Name{Function: "third", Namespace: hearth.DefaultNamespace})
 	require.Equal(t, 1, n.replicas("third"))
 	require.Equal(t, 0, n.replicas("second"))
@@ -173,9 +173,8 @@ func TestAViewWakesNoOtherFunction(t *testing.T) {
 	eventually(t, func() bool { return n.replicas("second") == 1 })
 }
 
-// TestWhatAnOperatorSetsStays: against the autoscaler, which looks forty times as
-// often as it usually does, alerts and updates.
-func TestWhatAnOperatorSetsStays(t *testing.T) {
+// TestManualScaleIsKept against the autoscaler, which runs forty times as often as usual, alerts and updates.
+func TestManualScaleIsKept(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t, func(c *nodeConfig) {
 		c.Scaling = scalingConfig{Window: time.Hour, PanicWindow: 100 * time.Millisecond,
@@ -200,7 +199,7 @@ func TestWhatAnOperatorSetsStays(t *testing.T) {
 	require.Equal(t, 3, n.replicas("probe"), "an update")
 }
 
-func TestWarmTimeKeepsReplicasOfOneThatSleeps(t *testing.T) {
+func TestWarmScheduleKeepsReplicas(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t, nimble)
 	n.deploy("probe", func(d *types.FunctionDeployment) {
@@ -214,9 +213,9 @@ func TestWarmTimeKeepsReplicasOfOneThatSleeps(t *testing.T) {
 	require.Equal(t, 3, n.replicas("probe"), "it has no calls, and does not sleep")
 }
 
-// TestNoCallFailsWhileAFunctionGoesUpAndDown: 100 times to zero and up again, by the API and the autoscaler
-// at once, while callers that wait for their answers and callers that do not keep calling.
-func TestNoCallFailsWhileAFunctionGoesUpAndDown(t *testing.T) {
+// TestNoCallFailsWhileScalingToZeroAndUp scales 100 times to zero and up, by the API and the
+// autoscaler at once, during sync and queued calls.
+func TestNoCallFailsWhileScalingToZeroAndUp(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t, nimble)
 	n.deploy("probe", func(d *types.FunctionDeployment) {
@@ -234,7 +233,7 @@ func TestNoCallFailsWhileAFunctionGoesUpAndDown(t *testing.T) {
 		eventually(t, func() bool { return l.served() > served+uint64(up) })
 		require.NoError(t, n.client.ScaleFunction(t.Context(), "probe", "", 0))
 		served = l.served()
-		eventually(t, func() bool { return l.served() > served+5 }) // calls have woken it
+		eventually(t, func() bool { return l.served() > served+5 }) // calls have started it
 	}
 	l.stop()
 	require.Empty(t, l.failures(), "of %d calls", l.served())

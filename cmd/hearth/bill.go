@@ -24,14 +24,18 @@ func newBill() *cobra.Command {
 		Use:     "bill [FUNCTION[.NAMESPACE]]",
 		Aliases: []string{"usage"},
 		Short:   "Show what functions used and what it costs",
-		Long: `Shows what functions used: CALLS; BUSY, how long calls were in flight, summed
-over all of them; REPLICAS, how long replicas lived, summed likewise; GB-S, busy
-time times the memory limit; COLD starts; and WAIT, how long queued calls waited
-on average. --wide also shows failed cold starts, for how long cold starts held
-calls (p50, p99), and the longest wait.
+		Long: `Shows what functions used and what it costs.
 
-The cost is by the prices that hearth was started with (--prices), by default
-those of AWS Lambda. Whole hours count, in UTC.`,
+  CALLS     invocations
+  BUSY      time that calls were in flight, summed over calls
+  REPLICAS  time that replicas lived, summed over replicas
+  GB-S      busy time multiplied by the memory limit
+  COLD      cold starts
+  WAIT      mean time that queued calls waited
+
+--wide adds failed cold starts, how long cold starts delayed calls (p50, p99)
+and the longest wait. Prices come from hearth serve --prices, by default those
+of AWS Lambda. Usage is counted in whole hours, in UTC.`,
 		Example: `  hearth bill
   hearth bill oven --by day --from 168h
   hearth bill --from 2026-11-01 --to 2026-12-01 --csv > november.csv`,
@@ -78,15 +82,15 @@ those of AWS Lambda. Whole hours count, in UTC.`,
 	c.flags(cmd)
 	withNamespace(cmd, c, &namespace)
 	f := cmd.Flags()
-	f.Lookup("namespace").Usage = "the namespace (default all of them; of a FUNCTION " +
-		hearth.DefaultNamespace + ")"
+	f.Lookup("namespace").Usage = "namespace (default all; for a FUNCTION " + hearth.DefaultNamespace + ")"
 	f.StringVar(&from, "from", "",
-		"from this day or time on, such as 2026-11-05 or 2026-11-05T18:00:00Z, or for so long, such as 24h "+
-			"(default the first of this month)")
-	f.StringVar(&to, "to", "", "up to this day or time, likewise (default now)")
-	f.StringVar(&by, "by", meter.ByTotal, "a row for each function and: hour, day, or total")
-	f.BoolVar(&asCSV, "csv", false, "print CSV: seconds, GB-seconds, milliseconds and the prices' currency")
-	f.BoolVarP(&wide, "wide", "w", false, "print more columns, which need more than 80 characters")
+		"start: a day (2026-11-05), a time (2026-11-05T18:00:00Z) or how long ago (24h) (default the "+
+			"first of this month)")
+	f.StringVar(&to, "to", "", "end, in the same formats (default now)")
+	f.StringVar(&by, "by", meter.ByTotal, "one row per function and hour, day or total")
+	f.BoolVar(&asCSV, "csv", false,
+		"print CSV, in seconds, GB-seconds, milliseconds and the currency of the prices")
+	f.BoolVarP(&wide, "wide", "w", false, "print more columns; needs more than 80 characters")
 	cmd.MarkFlagsMutuallyExclusive("csv", "json")
 	_ = cmd.RegisterFlagCompletionFunc("by", cobra.FixedCompletions([]string{meter.ByHour, meter.ByDay,
 		meter.ByTotal}, cobra.ShellCompDirectiveNoFileComp))
@@ -109,7 +113,7 @@ func (c *client) billed(ctx context.Context, query url.Values, report meter.Repo
 	return c.knowsNamespace(ctx, query.Get("namespace"))
 }
 
-// moment is a time as the API takes it, of one that people write: a day, a time, or for how long ago.
+// moment converts a day, a time or a duration before now to a time that the API accepts.
 func moment(text string, now time.Time) (string, error) {
 	if text == "" {
 		return "", nil
@@ -127,12 +131,12 @@ func moment(text string, now time.Time) (string, error) {
 			"not %q", text)
 }
 
-// bill prints a table of what was used.
+// bill prints the report as a table.
 func bill(out io.Writer, r meter.Report, wide bool) {
 	const layout = "2006-01-02 15:04"
 	_, _ = fmt.Fprintf(out, "%s to %s UTC\n\n", r.From.Format(layout), r.To.Format(layout))
 	if len(r.Rows) == 0 {
-		_, _ = fmt.Fprintln(out, "nothing was used")
+		_, _ = fmt.Fprintln(out, "no usage in this period")
 		return
 	}
 	table := terminal.Table{Rows: [][]string{{"FUNCTION", "CALLS", "BUSY", "REPLICAS", "GB-S", "COLD", "WAIT",
@@ -158,7 +162,7 @@ func bill(out io.Writer, r meter.Report, wide bool) {
 		table.Rows = append(table.Rows, billRow(name, row, wide))
 	}
 	if period != "" {
-		table.Rows = append(table.Rows, []string{"all of it"})
+		table.Rows = append(table.Rows, []string{"whole period"})
 	}
 	table.Rows = append(table.Rows, billRow("total", r.Total, wide))
 	table.Print(out)
@@ -203,7 +207,7 @@ func brief(v float64, decimals int) string {
 	return strconv.FormatFloat(v, 'f', decimals, 64)
 }
 
-// amount is a number of seconds, for people.
+// amount formats seconds for people.
 func amount(s float64) string {
 	if s < 3600 {
 		return fmt.Sprintf("%.1f s", s)
@@ -211,7 +215,7 @@ func amount(s float64) string {
 	return fmt.Sprintf("%.1f h", s/3600)
 }
 
-// billCSV writes the rows as RFC 4180 has them, without the total.
+// billCSV writes the rows as RFC 4180 CSV, without the total.
 func billCSV(out io.Writer, r meter.Report) error {
 	w := csv.NewWriter(out)
 	_ = w.Write([]string{"start", "function", "calls", "busy_seconds", "replica_seconds", "gb_seconds",

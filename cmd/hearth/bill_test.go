@@ -19,14 +19,14 @@ func limited(memory string) func(*types.FunctionDeployment) {
 	return func(d *types.FunctionDeployment) { d.Limits = &types.FunctionResources{Memory: memory} }
 }
 
-// TestTheBillOfCallsOfAnyKind lets a hearth end and start again in between: the bill goes on.
-func TestTheBillOfCallsOfAnyKind(t *testing.T) {
+// TestBillCountsCallsOfEveryKind restarts the instance in between: the bill continues.
+func TestBillCountsCallsOfEveryKind(t *testing.T) {
 	t.Parallel()
 	raw, state := chaintest.Redis(t), t.TempDir()
 	n := startTestNode(t, raw, state)
 	text, err := n.run("bill")
 	require.NoError(t, err)
-	require.Contains(t, text, "nothing was used")
+	require.Contains(t, text, "no usage in this period")
 
 	n.deploy("probe", limited("1Gi"))
 	n.deploy("cold", asleep)
@@ -88,15 +88,15 @@ func TestTheBillOfCallsOfAnyKind(t *testing.T) {
 	require.NotContains(t, text, "cold starts")
 }
 
-func TestABillThatIsAskedForInAWrongWay(t *testing.T) {
+func TestBillRejectsInvalidArguments(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	for want, args := range map[string][]string{
-		"--from: want a day":                  {"--from", "yesterday"},
-		"by is":                               {"--by", "week"},
-		"which is not before":                 {"--from", "2026-11-05", "--to", "2026-11-04"},
-		"the function name":                   {"Oven"},
-		"--csv and --json exclude each other": {"--csv", "--json"},
+		"--from: want a day":  {"--from", "yesterday"},
+		"by is":               {"--by", "week"},
+		"which is not before": {"--from", "2026-11-05", "--to", "2026-11-04"},
+		"the function name":   {"Oven"},
+		"--csv and --json cannot be used together": {"--csv", "--json"},
 	} {
 		_, err := n.run(append([]string{"bill"}, args...)...)
 		require.ErrorContains(t, err, want)
@@ -108,7 +108,7 @@ func TestABillThatIsAskedForInAWrongWay(t *testing.T) {
 		"/system/usage?function=a.b.c", nil, nil))
 }
 
-func TestTheBillHasThePricesOfAFile(t *testing.T) {
+func TestBillUsesThePricesOfAFile(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "prices.yaml")
 	file := "name: our rack\ncurrency: EUR\nper_replica_hour: 3600000\n"

@@ -5,8 +5,7 @@ import (
 	"strings"
 )
 
-// bootID is another one each time that the machine is started, and on each machine;
-// in all of its containers it is the same.
+// bootID identifies this boot of this machine. It is the same in all of its containers.
 func bootID() string {
 	id, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	return strings.TrimSpace(string(id))

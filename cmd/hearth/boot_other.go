@@ -4,7 +4,7 @@ package main
 
 import "syscall"
 
-// bootID is another one each time that the machine is started, and on each machine.
+// bootID identifies this boot of this machine.
 func bootID() string {
 	id, _ := syscall.Sysctl("kern.bootsessionuuid")
 	return id

@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestReplicasHaveABound: whatever labels, operators and alerts ask for, of one function and of all.
-func TestReplicasHaveABound(t *testing.T) {
+// TestReplicasAreLimited for one function and for all, whatever labels, operators and alerts ask for.
+func TestReplicasAreLimited(t *testing.T) {
 	t.Parallel()
 	raw, state := chaintest.Redis(t), t.TempDir()
 	n := startTestNode(t, raw, state, func(c *nodeConfig) {
@@ -42,13 +42,13 @@ func TestReplicasHaveABound(t *testing.T) {
 	n.deploy("one", least("0"))
 	require.ErrorContains(t, n.client.ScaleFunction(t.Context(), "many", "", 4), "want 0 to 3")
 	require.ErrorContains(t, n.client.ScaleFunction(t.Context(), "asleep", "", 2), "want 0 to 1")
-	// a function that sleeps is given its first replica, even where there is no room
+	// a function at zero gets its first replica even at the limit
 	for _, name := range []string{"asleep", "one"} {
 		res, text := n.do(http.MethodPost, "/function/"+name, "hello")
 		require.Equal(t, http.StatusOK, res.StatusCode, text)
 	}
 	require.NoError(t, n.client.ScaleFunction(t.Context(), "many", "", 2))
-	for change := range uint64(100) { // which of them is its last is the registry's to know
+	for change := range uint64(100) { // the registry does not reveal the current change
 		if err = n.registry.ScaleFrom(t.Context(),
 			hearth.Name{Function: "many", Namespace: hearth.DefaultNamespace}, change, 1000); err == nil {
 			break
@@ -65,8 +65,8 @@ func TestReplicasHaveABound(t *testing.T) {
 	require.Equal(t, 1, f.Replicas, "the bound is another than when it was deployed")
 }
 
-// TestTopicsBelongToOneNamespace: a second deployment of a stack in another namespace
-// does not take the messages of the first.
+// TestTopicsBelongToOneNamespace: a second deployment of a stack in another
+// namespace takes no messages of the first.
 func TestTopicsBelongToOneNamespace(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)

@@ -16,19 +16,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// pages are a hostile function's answers. HOST is replaced by the targets' addresses.
+// pages are a hostile function's responses. HOST stands for the targets' addresses.
 var pages = map[string]string{
-	// A challenge: a browser that has a password for this origin and realm sends it.
+	// A challenge: a browser sends a stored password for this origin and realm.
 	"ask": "HTTP/1.1 401 Unauthorized\nWWW-Authenticate: Basic realm=\"Restricted\"\n" +
 		"Content-Type: text/html\n\n<title>asked</title>",
 	"ask-us": "HTTP/1.1 401 Unauthorized\n" +
 		"WWW-Authenticate: Basic realm=\"Hearth operator\", charset=\"UTF-8\"\nContent-Type: text/html\n\n" +
 		"<title>asked</title>",
-	// A page that opens another one when it is clicked, and reads it.
+	// A page that opens another page on a click and reads it.
 	"open": "HTTP/1.1 200 OK\nContent-Type: text/html\n\n" +
 		"<title>a page</title><button id=b onclick='w = window.open(new " +
 		"URLSearchParams(location.search).get(\"target\"))'>click</button>",
-	// A service worker for everything, and a page that installs it.
+	// A service worker for all paths, and a page that installs it.
 	"worker": "HTTP/1.1 200 OK\nContent-Type: text/javascript\nService-Worker-Allowed: /\n\n" +
 		"addEventListener('install', e => skipWaiting()); addEventListener('activate', e => " +
 		"e.waitUntil(clients.claim()));" +
@@ -37,13 +37,13 @@ var pages = map[string]string{
 	"blank": "HTTP/1.1 200 OK\nContent-Type: text/html\n\n<title>a page</title>",
 }
 
-// A browser is a real one, whose user is the operator.
+// A browser is a real one, used by the operator.
 type browser struct {
 	t   *testing.T
 	ctx context.Context
 }
 
-// newBrowser starts Chromium. Names under .test are this machine's.
+// newBrowser starts Chromium. Names under .test resolve to this machine.
 func newBrowser(t *testing.T) *browser {
 	t.Helper()
 	path := ""
@@ -73,8 +73,8 @@ func newBrowser(t *testing.T) *browser {
 	return &browser{t, ctx}
 }
 
-// visit types an address, and returns the page's title. The browser shows nothing when no password is entered
-// that is asked for.
+// visit opens an address and returns the page's title. The page is empty if a
+// password prompt is not answered.
 func (b *browser) visit(address string) string {
 	b.t.Helper()
 	if err := chromedp.Do(b.ctx, chromedp.Navigate(address)); err != nil {
@@ -85,7 +85,7 @@ func (b *browser) visit(address string) string {
 	return title
 }
 
-// script runs in the page that is shown. It may await.
+// script runs in the current page. It may await.
 func (b *browser) script(text string) string {
 	b.t.Helper()
 	out, err := chromedp.Run(b.ctx, chromedp.Evaluate[string](
@@ -95,7 +95,8 @@ func (b *browser) script(text string) string {
 	return out
 }
 
-// attacked is a hearth with an admin address and a hostile function, whose requests are recorded in a file.
+// attacked starts an instance with an admin address and a hostile function, and
+// records its requests in a file.
 func attacked(t *testing.T, host string) (n *testNode, gateway, admin, recorded string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -117,7 +118,7 @@ func attacked(t *testing.T, host string) (n *testNode, gateway, admin, recorded 
 	return n, at(n.cfg.Listener), at(n.cfg.AdminListener), recorded
 }
 
-// adminAddress gives a node one.
+// adminAddress gives a node an admin address.
 func adminAddress(t *testing.T) func(*nodeConfig) {
 	return func(c *nodeConfig) {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -126,10 +127,10 @@ func adminAddress(t *testing.T) func(*nodeConfig) {
 	}
 }
 
-// TestNoPageOfAFunctionHasTheOperatorsRights: the operator logs in once with a real browser, and then visits
-// a function that is hostile. On loopback, where browsers say whose page asks, and over plain http to a name,
-// where they do not.
-func TestNoPageOfAFunctionHasTheOperatorsRights(t *testing.T) {
+// TestPagesOfFunctionsHaveNoOperatorRights: the operator logs in with a real browser and
+// then visits a hostile function. It tests loopback, where browsers send Sec-Fetch-Site, and
+// plain HTTP to a name, where they do not.
+func TestPagesOfFunctionsHaveNoOperatorRights(t *testing.T) {
 	t.Parallel()
 	b := newBrowser(t)
 	for _, host := range []string{"127.0.0.1", "hearth.test"} {
@@ -176,7 +177,7 @@ func TestNoPageOfAFunctionHasTheOperatorsRights(t *testing.T) {
 				require.False(t, strings.HasPrefix(got, "200"), "%s %s: %s", target, options, got)
 			}
 		}
-		for _, target := range targets { // what changes something is refused before the password is looked at
+		for _, target := range targets { // changes are refused before the password is checked
 			got := b.script(`return (await fetch("` +
 				strings.Replace(target, "functions", "scale-function/probe", 1) +
 				`", {method: "POST", credentials: "include", mode: "no-cors", ` +

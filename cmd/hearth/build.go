@@ -1,11 +1,14 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 
+	"github.com/hearthfaas/hearth/cli"
 	"github.com/hearthfaas/hearth/internal/build"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -13,13 +16,14 @@ import (
 
 func newBuild() *cobra.Command {
 	var file, filter, state, provider string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "build",
-		Short: "Build the functions of a stack file as images of this machine",
-		Long: `Builds each function with its template's build.sh, and stores the binaries in
-the state directory, from where hearth up runs them; or, with --provider docker,
-as images of the Docker engine. These have the binary and nothing else, so no
-base image is fetched. GOARCH builds for another machine.`,
+		Short: "Build the functions of a stack file as images on this machine",
+		Long: `Builds each function with its template's build.sh. The binaries are stored in
+the state directory, where hearth up finds them. With --provider docker they
+become images of the Docker engine instead: each contains only the binary, so no
+base image is fetched. GOARCH selects the architecture.`,
 		Example: `  hearth build
   hearth build --filter 'o*'
   GOARCH=arm64 TAG=latest-arm64 hearth build --provider docker`,
@@ -40,20 +44,58 @@ base image is fetched. GOARCH builds for another machine.`,
 				return err
 			}
 			out := newConsole(cmd.OutOrStdout())
+			if asJSON {
+				out = newConsole(io.Discard)
+			}
 			out.step("build", 0, "%s", strings.Join(stack.Names, ", "))
-			return providerConfig{Provider: provider}.build(cmd.Context(), stack, state, out)
+			err = providerConfig{Provider: provider}.build(cmd.Context(), stack, state, out)
+			if asJSON {
+				return errors.Join(cli.WriteJSON(cmd.OutOrStdout(), builtFunctions(stack, out, err)), err)
+			}
+			return err
 		},
 	}
 	addStackFlag(cmd.Flags(), &file)
-	cmd.Flags().StringVar(&filter, "filter", "", "only functions whose name matches; * is any text")
-	cmd.Flags().StringVar(&state, "state", ".hearth", "directory for everything that is kept")
-	cmd.Flags().StringVar(&provider, "provider", "process", "what to build images for: process or docker")
+	cmd.Flags().StringVar(&filter, "filter", "", "only functions whose name matches; * matches any text")
+	cmd.Flags().StringVar(&state, "state", ".hearth", "state directory")
+	cmd.Flags().StringVar(&provider, "provider", "process", "provider to build for: process or docker")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
+}
+
+// builtFunction is the JSON output of hearth build for one function.
+type builtFunction struct {
+	Name    string  `json:"name"`
+	Image   string  `json:"image"`
+	Built   bool    `json:"built"`
+	Seconds float64 `json:"seconds"`
+	Reason  string  `json:"reason"` // why it was not built
+}
+
+// builtFunctions lists the functions of a stack and how their builds ended. A function with skip_build is not
+// built.
+func builtFunctions(stack *build.Stack, out *console, err error) []builtFunction {
+	reasons := map[string]string{}
+	for _, f := range build.Failures(err) {
+		reasons[f.Function] = f.Error()
+	}
+	list := []builtFunction{}
+	for _, name := range stack.Names {
+		b := builtFunction{Name: name, Reason: reasons[name]}
+		if d, err := stack.Deployment(name); err == nil {
+			b.Image = d.Image
+		}
+		if took, ok := out.builds.took[name]; ok {
+			b.Built, b.Seconds = true, took.Seconds()
+		}
+		list = append(list, b)
+	}
+	return list
 }
 
 // addStackFlag adds the flag that names the stack file.
 func addStackFlag(f *pflag.FlagSet, file *string) {
-	f.StringVarP(file, "file", "f", "", "the stack file (default "+strings.Join(build.DefaultFiles,
+	f.StringVarP(file, "file", "f", "", "stack file (default "+strings.Join(build.DefaultFiles,
 		", else ")+")")
 }
 

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// called is a server that notes its callbacks, on a port of the loopback.
+// called is a server on loopback that records its callbacks.
 type called struct {
 	*httptest.Server
 	got chan *http.Request
@@ -34,7 +34,7 @@ func newCalled(t *testing.T, answer http.HandlerFunc) called {
 	return c
 }
 
-// deadCallbacks waits until so many callbacks of the probe are given up, and returns them.
+// deadCallbacks waits until the probe has the given number of dead callbacks and returns them.
 func (n *testNode) deadCallbacks(count int) []queue.DeadLetter {
 	n.t.Helper()
 	var list []queue.DeadLetter
@@ -45,7 +45,7 @@ func (n *testNode) deadCallbacks(count int) []queue.DeadLetter {
 	return list
 }
 
-// ended waits until nothing of the probe's callbacks is under way, and none was given up.
+// ended waits until the probe's callbacks are done, and requires that none is dead.
 func (n *testNode) ended() {
 	n.t.Helper()
 	eventually(n.t, func() bool {
@@ -67,7 +67,7 @@ func (n *testNode) callWithCallback(to string) {
 	require.Equal(n.t, http.StatusAccepted, res.StatusCode, text)
 }
 
-func TestCallbackToAPrivateAddressIsBuriedAtOnceUnlessItIsAllowed(t *testing.T) {
+func TestCallbackToAPrivateAddressNeedsPermission(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("probe")
@@ -89,7 +89,7 @@ func TestCallbackToAPrivateAddressIsBuriedAtOnceUnlessItIsAllowed(t *testing.T) 
 	n.ended()
 }
 
-func TestHostNameIsAllowedByName(t *testing.T) {
+func TestCallbackHostIsAllowedByName(t *testing.T) {
 	t.Parallel()
 	c := newCalled(t, nil)
 	port := c.URL[strings.LastIndexByte(c.URL, ':'):]
@@ -102,7 +102,7 @@ func TestHostNameIsAllowedByName(t *testing.T) {
 	n.deadCallbacks(1)
 }
 
-func TestMetadataServicesAreRefusedAtTheDoor(t *testing.T) {
+func TestCallbackToMetadataServicesIsRefused(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t, func(cfg *nodeConfig) { require.NoError(t, cfg.CallbackAllow.Set("0.0.0.0/0,::/0")) })
 	n.deploy("probe")
@@ -116,7 +116,7 @@ func TestMetadataServicesAreRefusedAtTheDoor(t *testing.T) {
 	}
 }
 
-func TestRedirectOfACallbackIsNotFollowed(t *testing.T) {
+func TestCallbackFollowsNoRedirect(t *testing.T) {
 	t.Parallel()
 	inner := newCalled(t, nil)
 	outer := newCalled(t, func(w http.ResponseWriter, r *http.Request) {
@@ -130,7 +130,7 @@ func TestRedirectOfACallbackIsNotFollowed(t *testing.T) {
 	require.Empty(t, inner.got)
 }
 
-func TestCallbackMayCallAFunctionOfThisHearth(t *testing.T) {
+func TestCallbackMayCallAFunctionOfThisInstance(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("probe")
@@ -149,7 +149,7 @@ func TestCallbackMayCallAFunctionOfThisHearth(t *testing.T) {
 		"functions are, and the management API is not")
 }
 
-func TestPasswordInACallbackURLIsUsedAndNeverShown(t *testing.T) {
+func TestCallbackPasswordIsUsedAndNeverShown(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	var log bytes.Buffer
@@ -174,11 +174,11 @@ func TestPasswordInACallbackURLIsUsedAndNeverShown(t *testing.T) {
 	user, password, _ := (<-c.got).BasicAuth()
 	require.Equal(t, []string{"ada", "s3cret"}, []string{user, password})
 	n.ended()
-	n.callWithCallback(with("/no"))                  // buried by its answer,
+	n.callWithCallback(with("/no"))                  // dead because of its response,
 	n.callWithCallback("http://ada:s3cret@10.0.0.1") // by us,
 	res, _ := n.do(http.MethodPost, "/async-function/probe", "", "X-Callback-Url",
 		"http://ada:s3cret@169.254.169.254/")
-	require.Equal(t, http.StatusBadRequest, res.StatusCode) // and at the door
+	require.Equal(t, http.StatusBadRequest, res.StatusCode) // and refused by the gateway
 
 	for _, letter := range n.deadCallbacks(2) {
 		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet,

@@ -16,14 +16,14 @@ func newCancel() *cobra.Command {
 	var function, message string
 	cmd := &cobra.Command{
 		Use:   "cancel CALL-ID",
-		Short: "Take a queued call out of its queue, or break it off if it is under way",
-		Long: `A call is named by the X-Call-Id of its 202. If several calls were queued with
-the same X-Call-Id, all of them are cancelled; --message names one of them, by
-the X-Message-Id of its 202.
+		Short: "Cancel a queued call, or abort it if it is in flight",
+		Long: `Cancels the calls with this X-Call-Id, which is in the 202 response to each
+queued call. If several calls share the id, all are cancelled; --message selects
+one by its X-Message-Id.
 
-A call in flight is broken off: its function sees that its caller is gone, and
-may still have done its work. A cancelled call makes no callback, and its
-Idempotency-Key may be used again.`,
+A call in flight is aborted: the function sees that its client disconnected, but
+may have done its work already. A cancelled call makes no callback, and its
+Idempotency-Key can be used again.`,
 		Example: "  hearth cancel 5f1cfe93-8f3a-4b3e-9d3a-7e2f0b1c2d3e\n" +
 			"  hearth cancel nightly-report --function report",
 		Args: cobra.ExactArgs(1),
@@ -52,7 +52,7 @@ Idempotency-Key may be used again.`,
 	}
 	c.flags(cmd)
 	cmd.Flags().StringVar(&function, "function", "",
-		"the function that was called; faster than a search through all queues")
+		"function that was called; faster than searching all queues")
 	cmd.Flags().StringVar(&message, "message", "", "only the call with this X-Message-Id; needs --function")
 	return cmd
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What happens to a function while it is being changed, and to calls that are cut off.
+// Functions during changes, and calls that are cut off.
 
 func (n *testNode) queuesOf(function string) []queue.Queue {
 	n.t.Helper()
@@ -40,7 +40,7 @@ func (n *testNode) put(stream string) {
 		&redis.XAddArgs{Stream: stream, Values: []string{"body", "x"}}).Err())
 }
 
-func TestCallWhoseFunctionIsRemovedWhileItsBodyComes(t *testing.T) {
+func TestCallSurvivesRemovalDuringItsUpload(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("probe")
@@ -61,8 +61,8 @@ func TestCallWhoseFunctionIsRemovedWhileItsBodyComes(t *testing.T) {
 	require.Zero(t, n.raw.Exists(t.Context(), "{fn:probe.openfaas-fn}.calls").Val())
 }
 
-// TestHalfClosedCallerIsNotToldThatAllIsWell: a 2xx only for what was done.
-func TestHalfClosedCallerIsNotToldThatAllIsWell(t *testing.T) {
+// TestHalfClosedCallGetsNoFalseSuccess: a 2xx means that the work is done.
+func TestHalfClosedCallGetsNoFalseSuccess(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("probe")
@@ -94,7 +94,7 @@ func TestHalfClosedCallerIsNotToldThatAllIsWell(t *testing.T) {
 	t.Logf("%d of 50 were accepted", accepted)
 }
 
-func TestPathIsPassedOnAsItIs(t *testing.T) {
+func TestPathIsForwardedUnchanged(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("probe")
@@ -112,9 +112,9 @@ func TestPathIsPassedOnAsItIs(t *testing.T) {
 	}
 }
 
-// TestRemovedSubscriberHoldsNothingBack: it had done its part, so the topic is the other's alone; and when it
-// comes back, it is not given again what it had done.
-func TestRemovedSubscriberHoldsNothingBack(t *testing.T) {
+// TestRemovedSubscriberBlocksNoMessage: the topic then belongs to the other subscriber alone. Deployed again,
+// it receives no message that it had settled.
+func TestRemovedSubscriberBlocksNoMessage(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("quick", onTopic("shop.opened"))
@@ -130,7 +130,7 @@ func TestRemovedSubscriberHoldsNothingBack(t *testing.T) {
 	eventually(t, func() bool { return calls("quick") == 1 && calls("slow") == 1 })
 	eventually(t, func() bool { return n.raw.XLen(t.Context(), "{shop}.opened").Val() == 0 })
 
-	// slow has one that it cannot do; quick is done with it.
+	// slow cannot process one message; quick has settled it.
 	require.NoError(t, n.raw.XAdd(t.Context(), &redis.XAddArgs{Stream: "{shop}.opened",
 		Values: []string{"body", "x", "query", "status=500&only=slow"}}).Err())
 	eventually(t, func() bool { return calls("quick") == 2 && calls("slow") == 2 })

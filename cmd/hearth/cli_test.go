@@ -33,6 +33,19 @@ func everyCommand(root *cobra.Command, do func(*cobra.Command)) {
 	}
 }
 
+func TestHelpFitsEightyColumns(t *testing.T) {
+	t.Parallel()
+	everyCommand(newRoot(), func(cmd *cobra.Command) {
+		var help bytes.Buffer
+		cmd.SetOut(&help)
+		require.NoError(t, cmd.Help())
+		for line := range strings.Lines(help.String()) {
+			require.LessOrEqual(t, len([]rune(strings.TrimRight(line, "\n"))), 80, "%s: %s",
+				cmd.CommandPath(), line)
+		}
+	})
+}
+
 func TestEachCommandHasAnExampleAndIsInTheManual(t *testing.T) {
 	t.Parallel()
 	manual, err := os.ReadFile("../../docs/reference/cli.md")
@@ -46,7 +59,7 @@ func TestEachCommandHasAnExampleAndIsInTheManual(t *testing.T) {
 
 var snakeCase = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*$`)
 
-// requireSnakeCase looks at all names in a JSON value, but not in those of objects whose names are a user's.
+// requireSnakeCase checks all names in a JSON value, except in objects whose names belong to users.
 func requireSnakeCase(t *testing.T, v any, context string) {
 	t.Helper()
 	switch v := v.(type) {
@@ -78,7 +91,7 @@ func TestJSONOfEachCommandHasOneStyle(t *testing.T) {
 	var list []struct{ Queue, ID string }
 	n.runJSON(&list, "dead", "list")
 	show := "dead show " + list[0].Queue + " " + list[0].ID
-	fields := map[string][]string{ // that must be there, whatever their value
+	fields := map[string][]string{ // must be present, whatever their value
 		"list": {"name", "namespace", "env_process", "invocation_count",
 			"available_replicas", "replicas", "created_at", "failing", "rollback", "labels"},
 		"describe probe": {"state", "async_url", "usage", "today", "queues", "updating",
@@ -94,14 +107,14 @@ func TestJSONOfEachCommandHasOneStyle(t *testing.T) {
 		"namespace delete staging":  {"name"},
 		"scale probe 1":             {"name", "namespace", "replicas"},
 		"invoke probe --async -d x": {"call_id", "function"},
-		"dead purge --all":          {"purged"},
+		"dead purge --all --yes":    {"purged"},
 		"delete probe":              {"name", "queues"},
 		"secret delete key":         {"name", "namespace"},
 	}
 	for _, command := range []string{"list", "describe probe", "queues", "dead list", show, "bill",
 		"secrets", "namespaces",
 		"namespace create staging", "namespace delete staging", "scale probe 1", "invoke probe --async -d x",
-		"dead purge --all", "delete probe", "secret delete key"} {
+		"dead purge --all --yes", "delete probe", "secret delete key"} {
 		var v any
 		n.runJSON(&v, strings.Fields(command)...)
 		requireSnakeCase(t, v, command)
@@ -115,7 +128,7 @@ func TestJSONOfEachCommandHasOneStyle(t *testing.T) {
 	}
 }
 
-func TestNamespacesAreMadeListedChangedAndDeleted(t *testing.T) {
+func TestNamespaceCommands(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	for _, step := range []struct{ args, want string }{
@@ -136,7 +149,7 @@ func TestNamespacesAreMadeListedChangedAndDeleted(t *testing.T) {
 	require.ErrorContains(t, err, "cannot be removed")
 }
 
-func TestAnUnknownNamespaceIsAnErrorInEveryCommand(t *testing.T) {
+func TestUnknownNamespaceIsAnErrorInEveryCommand(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.makeNamespace("staging")
@@ -169,7 +182,7 @@ func TestAnUnknownNamespaceIsAnErrorInEveryCommand(t *testing.T) {
 	require.Equal(t, "cashier has 1 replica\n", text)
 }
 
-// TestTablesFitEightyColumns has names, images and reasons that are far too long.
+// TestTablesFitEightyColumns uses names, images and reasons that are far too long.
 func TestTablesFitEightyColumns(t *testing.T) {
 	t.Parallel()
 	name := strings.Repeat("recommendations-", 3) + "engine"
@@ -222,7 +235,7 @@ func TestTablesFitEightyColumns(t *testing.T) {
 	}
 }
 
-func TestDeployGoesToTheGatewayOfTheFlagTheEnvironmentOrTheFile(t *testing.T) {
+func TestDeployPrefersTheFlagThenTheEnvironmentThenTheFile(t *testing.T) {
 	asked := map[string]int{}
 	server := func(name string) string {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -257,9 +270,9 @@ func TestDeployGoesToTheGatewayOfTheFlagTheEnvironmentOrTheFile(t *testing.T) {
 	}
 }
 
-// The password of the state directory is for this machine's own gateway. Whoever else listens here, or is
-// named by a stack file, must not be sent it.
-func TestThePasswordOfTheStateGoesToItsOwnGatewayOnly(t *testing.T) {
+// The password of the state directory must not be sent to other gateways on this
+// machine, or to one that only a stack file names.
+func TestStatePasswordGoesToItsOwnGatewayOnly(t *testing.T) {
 	state := filepath.Join(t.TempDir(), ".hearth")
 	t.Setenv("HOME", t.TempDir())
 	require.NoError(t, os.MkdirAll(state, 0o700))
@@ -287,13 +300,13 @@ func TestThePasswordOfTheStateGoesToItsOwnGatewayOnly(t *testing.T) {
 	}
 }
 
-func TestABuildIsShownAtLeastEveryTwoSeconds(t *testing.T) {
+func TestBuildShowsProgressEveryTwoSeconds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
 		c := newConsole(&out)
 		c.Begin("oven")
-		time.Sleep(time.Second) // of this test's own clock
+		time.Sleep(time.Second) // in this test's virtual time
 		c.Begin("baker")
 		time.Sleep(6 * time.Second)
 		c.End("oven", 7*time.Second, nil)
@@ -307,7 +320,7 @@ func TestABuildIsShownAtLeastEveryTwoSeconds(t *testing.T) {
 	})
 }
 
-func TestVersionIsPrintedAsJSONToo(t *testing.T) {
+func TestVersionPrintsJSON(t *testing.T) {
 	t.Parallel()
 	out, err := command(t, "version", "--json").Output()
 	require.NoError(t, err)
@@ -316,7 +329,7 @@ func TestVersionIsPrintedAsJSONToo(t *testing.T) {
 	require.NotEmpty(t, v.Version)
 }
 
-func TestAWebPageIsNotPrintedAsAnError(t *testing.T) {
+func TestWebPageIsNotPrintedAsAnError(t *testing.T) {
 	t.Parallel()
 	s := httptest.NewServer(http.FileServer(http.Dir(t.TempDir())))
 	page := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

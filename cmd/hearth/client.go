@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -21,7 +22,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// A refusal is an answer of the gateway that is no success.
+// A refusal is a response of the gateway with an error status.
 type refusal struct {
 	status  int
 	message string
@@ -29,7 +30,7 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.message }
 
-// statusOf is the status of an answer that is no success; 0 if there was none.
+// statusOf is the status of a refusal, or 0 for any other error.
 func statusOf(err error) int {
 	var r *refusal
 	if errors.As(err, &r) {
@@ -38,34 +39,34 @@ func statusOf(err error) int {
 	return 0
 }
 
-// client speaks to a gateway. It is not go-sdk's, which takes any JSON for an answer when it lists or
-// looks (up to v0.2.22, whatever the status), and does not know what Hearth tells besides: why a
-// function fails, queues, dead letters, usage.
+// client calls the management API of a gateway. go-sdk's client is not used: up to v0.2.22 it ignores the
+// status when it lists functions, and it does not know Hearth's fields, queues, dead letters and usage.
 type client struct {
 	gateway  string
 	state    string
 	user     string
 	password string // file
 	json     bool
-	redis    string // URL; instead of a gateway
+	redis    string // URL of a Redis to use instead of a gateway
+	http     *http.Client
 
 	stateNamed, gatewayNamed func() bool
 }
 
-// flags are those of every command that speaks to a gateway.
+// flags adds the flags of every command that calls a gateway.
 func (c *client) flags(cmd *cobra.Command) {
 	f := cmd.PersistentFlags()
 	cli.GatewayFlag(f, &c.gateway, "g")
 	c.gatewayNamed = func() bool { return f.Changed("gateway") || os.Getenv("OPENFAAS_URL") != "" }
 	f.StringVar(&c.state, "state", ".hearth",
-		"state directory of a hearth on this machine, whose credentials are used")
+		"state directory of an instance on this machine, for its credentials")
 	c.stateNamed = func() bool { return f.Changed("state") }
-	f.StringVar(&c.user, "user", "admin", "user, with --password-file")
-	f.StringVar(&c.password, "password-file", "", "file with the password")
+	f.StringVar(&c.user, "user", defaultUser, "user name for --password-file")
+	f.StringVar(&c.password, "password-file", "", "file that contains the password")
 	f.BoolVar(&c.json, "json", false, "print JSON")
 }
 
-// do sends a request and reads the answer, both as JSON.
+// do sends a request and decodes the response, both as JSON.
 func (c *client) do(ctx context.Context, method, path string, in, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -80,20 +81,7 @@ func (c *client) do(ctx context.Context, method, path string, in, out any) error
 	return json.NewDecoder(res.Body).Decode(out)
 }
 
-// stream copies an answer as it comes.
-func (c *client) stream(ctx context.Context, path string, to io.Writer) error {
-	res, err := c.send(ctx, http.MethodGet, path, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = res.Body.Close() }()
-	if _, err := io.Copy(to, res.Body); err != nil {
-		return fmt.Errorf("the answer broke off: %w", err)
-	}
-	return nil
-}
-
-// send sends a request. An answer that is no success is an error.
+// send sends a request. It returns an error status as a refusal.
 func (c *client) send(ctx context.Context, method, path string, in any) (*http.Response, error) {
 	var body io.Reader
 	if in != nil {
@@ -125,11 +113,11 @@ func (c *client) send(ctx context.Context, method, path string, in any) (*http.R
 	if err != nil {
 		return nil, err
 	}
-	// a gateway answers with text, and a terminal shows no page
+	// a gateway never answers with HTML
 	if strings.HasPrefix(res.Header.Get("Content-Type"), "text/html") {
 		return nil, &refusal{res.StatusCode,
-			fmt.Sprintf("%s://%s answered %s with a web page: is it a gateway? --gateway or OPENFAAS_URL "+
-				"names another",
+			fmt.Sprintf("%s://%s answered %s with a web page: it is probably not a gateway; name another "+
+				"with --gateway or OPENFAAS_URL",
 				req.URL.Scheme, req.URL.Host, res.Status)}
 	}
 	var problem chain.Problem
@@ -141,7 +129,7 @@ func (c *client) send(ctx context.Context, method, path string, in any) (*http.R
 		"the gateway answered "+res.Status)}
 }
 
-// roundTrip sends a request to the gateway, or to the handler that takes its place with --redis.
+// roundTrip sends a request to the gateway, or with --redis to the handler in its place.
 func (c *client) roundTrip(req *http.Request) (*http.Response, error) {
 	if c.redis != "" {
 		return c.onRedis(req)
@@ -149,31 +137,30 @@ func (c *client) roundTrip(req *http.Request) (*http.Response, error) {
 	if err := c.authenticate(req); err != nil {
 		return nil, err
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := cmp.Or(c.http, http.DefaultClient).Do(req)
 	if err != nil {
 		return nil, unanswered(req.URL, err)
 	}
 	return res, nil
 }
 
-// base returns the URL of the management API. An instance on this machine may serve it at its admin
-// address only; its state directory has that.
+// base returns the URL of the management API. An instance on this machine may serve it at its admin address
+// only; its state directory records that address.
 func (c *client) base() string { return firstOf(apiOf(c.state, c.gateway), c.gateway) }
 
-// unanswered says why a request has no answer.
+// unanswered explains why a request got no response.
 func unanswered(u *url.URL, err error) error {
 	var untrusted *tls.CertificateVerificationError
 	if errors.As(err, &untrusted) {
-		return fmt.Errorf("the gateway's certificate is not trusted: %w. Name the authority's certificate "+
-			"in SSL_CERT_FILE, and the gateway as the certificate does", untrusted.Err)
+		return fmt.Errorf("the gateway's certificate is not trusted: %w; set SSL_CERT_FILE to the "+
+			"authority's certificate, and use a host name that the certificate covers", untrusted.Err)
 	}
-	return fmt.Errorf("the gateway at %s://%s does not answer: %w. Is it running? --gateway or OPENFAAS_URL "+
-		"names another",
+	return fmt.Errorf("the gateway at %s://%s does not answer: %w; start it, or name another with "+
+		"--gateway or OPENFAAS_URL",
 		u.Scheme, u.Host, errors.Unwrap(err))
 }
 
-// unauthorized says what to do when the gateway answers 401, which depends on
-// the credentials that it was given.
+// unauthorized explains a 401 by the credentials that were sent.
 func (c *client) unauthorized(req *http.Request) string {
 	at := "the gateway at " + req.URL.Scheme + "://" + req.URL.Host
 	_, _, sent := req.BasicAuth()
@@ -181,17 +168,17 @@ func (c *client) unauthorized(req *http.Request) string {
 	case sent && c.password != "":
 		return fmt.Sprintf("%s does not accept the user %q with the password in %s", at, c.user, c.password)
 	case sent:
-		return at + " does not accept these credentials: give others with --state or --password-file, or " +
-			"log in with faas-cli login"
+		return at + " does not accept these credentials; use --state or --password-file, or run faas-cli " +
+			"login"
 	case c.stateNamed():
-		return fmt.Sprintf("%s requires a password, and %s has none: is that the state directory of this "+
-			"gateway?", at, c.state)
+		return fmt.Sprintf("%s requires a password, and %s has none; use the state directory of that gateway",
+			at, c.state)
 	}
-	return at + " requires a password: give --state or --password-file, or log in with faas-cli login"
+	return at + " requires a password; use --state or --password-file, or run faas-cli login"
 }
 
-// authenticate gives a request the credentials of --password-file, else those of the state directory of a
-// hearth on this machine, else those that faas-cli login has stored for this gateway.
+// authenticate adds credentials to a request: those of --password-file, else of the state directory of an
+// instance on this machine, else those that faas-cli login stored for this gateway.
 func (c *client) authenticate(req *http.Request) error {
 	if c.password != "" {
 		text, err := os.ReadFile(c.password)
@@ -206,12 +193,12 @@ func (c *client) authenticate(req *http.Request) error {
 		return nil
 	}
 	if !c.ownState() {
-		// neither a stack file that somebody else wrote nor another server may ask for our password
+		// a foreign stack file or server must not obtain our password
 		return nil
 	}
 	text, err := os.ReadFile(filepath.Join(c.state, "basic-auth-password"))
 	if err != nil {
-		return nil // perhaps the gateway wants none
+		return nil // the gateway may need none
 	}
 	user := c.user
 	if text, err := os.ReadFile(filepath.Join(c.state, "basic-auth-user")); err == nil {
@@ -221,9 +208,8 @@ func (c *client) authenticate(req *http.Request) error {
 	return nil
 }
 
-// ownState reports whether the state directory is the gateway's, as far as can be known without
-// asking it: the directory was named, or it is here, the gateway is on this machine, and the
-// directory's lock names no other address.
+// ownState reports whether the state directory probably belongs to the gateway: either --state names it, or
+// the gateway is on this machine and the directory's lock has no other address.
 func (c *client) ownState() bool {
 	if _, err := os.Stat(filepath.Join(c.state, "basic-auth-password")); err != nil {
 		return false
@@ -245,7 +231,7 @@ func (c *client) ownState() bool {
 	return !running || sameEndpoint(u, h.Address)
 }
 
-// print prints a value as JSON, or as the function does.
+// print prints a value as JSON with --json, else as people does.
 func (c *client) print(cmd *cobra.Command, v any, people func(io.Writer)) error {
 	if !c.json {
 		people(cmd.OutOrStdout())

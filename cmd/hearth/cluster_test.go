@@ -13,16 +13,16 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Hearths on a Redis Cluster.
+// Instances on a Redis Cluster.
 
-// onCluster is a hearth that is told of one node.
+// onCluster starts an instance that knows one node of the cluster.
 func onCluster(t *testing.T, c *chaintest.RedisCluster, at *chaintest.Node) *testNode {
 	t.Helper()
 	return startTestNode(t, c, t.TempDir(), callbacksHere,
 		func(cfg *nodeConfig) { cfg.RedisURL = "redis://" + at.Addr })
 }
 
-func TestHearthsOnACluster(t *testing.T) {
+func TestInstancesOnARedisCluster(t *testing.T) {
 	t.Parallel()
 	c := chaintest.Cluster(t)
 	a, b := onCluster(t, c, c.Nodes[0]), onCluster(t, c, c.Nodes[1])
@@ -32,7 +32,7 @@ func TestHearthsOnACluster(t *testing.T) {
 		got <- r.Header.Get("X-Call-Id") + " " + string(body)
 	}))
 	defer listener.Close()
-	names := []string{"one", "two", "three", "four", "five", "six"} // over all nodes
+	names := []string{"one", "two", "three", "four", "five", "six"} // on all nodes
 	want, seen := map[string]bool{}, map[string]bool{}
 	for i, name := range names {
 		a.deploy(name, onTopic("shop.opened, other.topic"))
@@ -79,8 +79,8 @@ func TestHearthsOnACluster(t *testing.T) {
 	})
 }
 
-// apart are two function names, of which the first has its queue on a node and the second has not.
-func apart(t *testing.T, c *chaintest.RedisCluster, node func(key string) bool) (on, off string) {
+// apart finds two function names: the first has its queue on the node, and the second has not.
+func apart(t *testing.T, node func(key string) bool) (on, off string) {
 	t.Helper()
 	for i := 0; on == "" || off == ""; i++ {
 		name := fmt.Sprint("f", i)
@@ -93,7 +93,7 @@ func apart(t *testing.T, c *chaintest.RedisCluster, node func(key string) bool) 
 	return on, off
 }
 
-func TestMasterThatDiesTakesOnlyItsOwnQueuesAlong(t *testing.T) {
+func TestDeadMasterStopsOnlyItsOwnQueues(t *testing.T) {
 	t.Parallel()
 	c := chaintest.OwnCluster(t, 0)
 	home := c.MasterOf(t, "{hearth}")
@@ -102,7 +102,7 @@ func TestMasterThatDiesTakesOnlyItsOwnQueuesAlong(t *testing.T) {
 		victim = c.Nodes[1]
 	}
 	n := onCluster(t, c, home)
-	gone, here := apart(t, c, func(key string) bool { return c.MasterOf(t, key) == victim })
+	gone, here := apart(t, func(key string) bool { return c.MasterOf(t, key) == victim })
 	for _, name := range []string{gone, here} {
 		n.deploy(name)
 		res, _ := n.do(http.MethodPost, "/async-function/"+name, "x")
@@ -130,7 +130,7 @@ func TestMasterThatDiesTakesOnlyItsOwnQueuesAlong(t *testing.T) {
 		return res.StatusCode == http.StatusAccepted
 	})
 	eventually(t, func() bool { return calls(gone) == 7 })
-	// And not only because the gateway tells the dispatcher.
+	// The dispatcher recovers by itself too, without the gateway's notification.
 	before := calls(gone)
 	require.NoError(t, c.XAdd(t.Context(), &redis.XAddArgs{Stream: "{fn:" + gone + ".openfaas-fn}.calls",
 		Values: []string{"body", "by hand"}}).Err())
@@ -141,7 +141,7 @@ func TestReplicaTakesTheDeadMastersPlace(t *testing.T) {
 	c := chaintest.OwnCluster(t, 1)
 	home := c.MasterOf(t, "{hearth}")
 	n := onCluster(t, c, home)
-	name, _ := apart(t, c, func(key string) bool { return c.MasterOf(t, key) == home })
+	name, _ := apart(t, func(key string) bool { return c.MasterOf(t, key) == home })
 	n.deploy(name, onTopic("shop.opened"))
 	res, _ := n.do(http.MethodPost, "/async-function/"+name, "x")
 	require.Equal(t, http.StatusAccepted, res.StatusCode)

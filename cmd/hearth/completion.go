@@ -10,11 +10,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// completionTimeout is how long a shell waits for the names that it offers. A
-// gateway that is away offers none.
+// completionTimeout is how long a shell waits for completions. A gateway that does not answer offers none.
 const completionTimeout = time.Second
 
-// completions asks the gateway for names, and is silent if it does not answer.
+// completions offers the names that ask returns. Errors offer nothing.
 func completions(cmd *cobra.Command, begun string, ask func(ctx context.Context) ([]string, error)) ([]string,
 	cobra.ShellCompDirective) {
 	ctx := cmd.Context()
@@ -40,7 +39,7 @@ func namespaceOf(cmd *cobra.Command) string {
 	return ""
 }
 
-// completeFunctions offers the functions of the namespace, for the first argument.
+// completeFunctions completes the first argument with the functions of the namespace.
 func (c *client) completeFunctions(cmd *cobra.Command, args []string, begun string) ([]string,
 	cobra.ShellCompDirective) {
 	if len(args) > 0 {
@@ -49,8 +48,8 @@ func (c *client) completeFunctions(cmd *cobra.Command, args []string, begun stri
 	return c.completeFunction(cmd, args, begun)
 }
 
-// completeFunction offers the functions of the namespace, or of the one that was
-// begun to be typed: NAME.NAMESPACE.
+// completeFunction completes any argument with the functions of the namespace,
+// or of all namespaces after a dot.
 func (c *client) completeFunction(cmd *cobra.Command, _ []string, begun string) ([]string,
 	cobra.ShellCompDirective) {
 	return completions(cmd, begun, func(ctx context.Context) ([]string, error) {
@@ -84,7 +83,7 @@ func (c *client) completeNamespaces(cmd *cobra.Command, _ []string, begun string
 	return completions(cmd, begun, c.namespaces)
 }
 
-// completeSecret offers the secrets of the namespace, for the one argument.
+// completeSecret completes the argument with the secrets of the namespace.
 func (c *client) completeSecret(cmd *cobra.Command, args []string, begun string) ([]string,
 	cobra.ShellCompDirective) {
 	if len(args) > 0 {

@@ -34,19 +34,18 @@ func newConnector() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "connector",
 		Short: "Deliver topics to functions behind any OpenFaaS gateway",
-		Long: `Delivers the messages of Redis topics to the functions of an OpenFaaS gateway
-that have the annotation "topic": faasd's, or Kubernetes's. Retries, dead
-letters and the exactly-once hand-over are Hearth's own.
+		Long: `Delivers the messages of Redis topics to functions of any OpenFaaS gateway, such
+as faasd, that have the annotation "topic". Retries, dead letters and the
+exactly-once hand-over work as in Hearth.
 
-With --async it posts to /async-function/, and leaves it to the function's
-commit to settle the message: a call that the gateway's queue loses is delivered
-again.
+With --async it posts to /async-function/, and the function's commit settles the
+message. A call that the gateway's queue loses is then delivered again.
 
-The environment variables of OpenFaaS's connectors are understood: gateway_url,
-basic_auth, secret_mount_path, asynchronous_invocation, rebuild_interval.
-REDIS_URL names the Redis.`,
-		Example: `  hearth connector --gateway http://127.0.0.1:8080 --redis redis://127.0.0.1:6379
-  gateway_url=http://gateway:8080 basic_auth=true REDIS_URL=redis://redis:6379 hearth connector --async`,
+It reads the environment variables of OpenFaaS's connectors: gateway_url,
+basic_auth, secret_mount_path, asynchronous_invocation and rebuild_interval.
+REDIS_URL is the URL of Redis.`,
+		Example: `  hearth connector --redis redis://127.0.0.1:6379
+  hearth connector --gateway http://gateway:8080 --secrets /run/secrets --async`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			limited := serverlog.Limit(slog.NewTextHandler(cmd.ErrOrStderr(), nil))
@@ -62,25 +61,24 @@ REDIS_URL names the Redis.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&gatewayURL, "gateway", firstOf(os.Getenv("gateway_url"), os.Getenv("OPENFAAS_URL"),
-		cli.DefaultGateway), "URL of the gateway ($gateway_url, $OPENFAAS_URL)")
+		cli.DefaultGateway), "gateway URL ($gateway_url, $OPENFAAS_URL)")
 	f.StringVar(&redisURL, "redis", "", "URL of Redis (default $REDIS_URL)")
 	f.StringVar(&secrets, "secrets", secretsFromEnv(),
-		"directory with the files basic-auth-user and basic-auth-password ($secret_mount_path, if "+
+		"directory that contains basic-auth-user and basic-auth-password ($secret_mount_path, if "+
 			"$basic_auth is true)")
 	f.StringVar(&instance, "instance", "",
-		"name of this connector, the same after a restart; no two at once may share it (default the host's "+
-			"name)")
+		"name of this connector, unique and the same after a restart (default the host name)")
 	f.BoolVar(&cfg.Async, "async", os.Getenv("asynchronous_invocation") == "true", "post to /async-function/")
 	f.DurationVar(&cfg.AckWait, "ack-wait", 0,
-		"with --async: how much longer than a function's timeout a delivery may wait for its commit "+
-			"(default 1m)")
+		"with --async: how long after a function's timeout to wait for its commit (default 1m)")
 	f.StringVar(&backoff, "retry-backoff", string(hearth.BackoffEqual),
-		"how the waits before retries, which double each time, are spread: equal, full or exponential")
+		"jitter of the retry delay, which doubles each time: equal, full or exponential (none)")
 	f.DurationVar(&cfg.Rebuild, "rebuild", durationOr(os.Getenv("rebuild_interval"), 10*time.Second),
-		"how often to look for functions ($rebuild_interval)")
+		"how often to list functions ($rebuild_interval)")
 	f.StringVar(&metricsAt, "metrics", "",
-		"address for GET /metrics, such as 127.0.0.1:8081; it asks for no password (default none)")
-	f.DurationVar(&drain, "drain", 30*time.Second, "how long calls under way may take to end")
+		"address for GET /metrics without a password, such as 127.0.0.1:8081 (default none)")
+	f.DurationVar(&drain, "drain", 30*time.Second,
+		"how long calls in flight may take after Ctrl-C or SIGTERM")
 	return cmd
 }
 
@@ -94,7 +92,7 @@ func runConnector(ctx context.Context, cfg connector.Config, gatewayURL, redisUR
 		return fmt.Errorf("--gateway or gateway_url: %w", err)
 	}
 	if redisURL = firstOf(redisURL, os.Getenv("REDIS_URL")); redisURL == "" {
-		return errors.New("no Redis: give --redis or REDIS_URL")
+		return errors.New("no Redis is configured; use --redis or REDIS_URL")
 	}
 	if secrets != "" {
 		auth := &sdk.BasicAuth{}
@@ -102,7 +100,7 @@ func runConnector(ctx context.Context, cfg connector.Config, gatewayURL, redisUR
 			"basic-auth-password": &auth.Password} {
 			text, err := os.ReadFile(filepath.Join(secrets, name))
 			if err != nil {
-				return fmt.Errorf("the gateway's credentials: %w", err)
+				return fmt.Errorf("read the gateway's credentials: %w", err)
 			}
 			*to = strings.TrimSpace(string(text))
 		}
@@ -131,7 +129,7 @@ func runConnector(ctx context.Context, cfg connector.Config, gatewayURL, redisUR
 		}
 		defer stop()
 	}
-	cfg.Log.Info("connecting", "gateway", cfg.Gateway.Redacted(), "async", cfg.Async)
+	cfg.Log.Info("connecting to gateway", "gateway", cfg.Gateway.Redacted(), "async", cfg.Async)
 	if err := c.Start(ctx); err != nil {
 		return err
 	}
@@ -141,7 +139,7 @@ func runConnector(ctx context.Context, cfg connector.Config, gatewayURL, redisUR
 	return c.Stop(over)
 }
 
-// serveMetrics answers Prometheus until stop.
+// serveMetrics serves GET /metrics until stop is called.
 func serveMetrics(address string, m *metrics.Metrics, queues func(context.Context) ([]queue.Queue, error),
 	log *slog.Logger) (stop func(), err error) {
 	m.Show(metrics.State{Queues: queues})
@@ -149,7 +147,7 @@ func serveMetrics(address string, m *metrics.Metrics, queues func(context.Contex
 	if err != nil {
 		return nil, fmt.Errorf("--metrics: %w", err)
 	}
-	log.Info("metrics", "at", "http://"+listener.Addr().String()+"/metrics")
+	log.Info("serving metrics", "url", "http://"+listener.Addr().String()+"/metrics")
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", m.Handler())
 	server := &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,

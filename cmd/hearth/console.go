@@ -13,7 +13,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/serverlog"
 )
 
-// A console tells people how a command goes on, a line at a time, with colour only on a terminal.
+// A console prints the progress of a command, one line per step, with colour on a terminal.
 type console struct {
 	out    *terminal.Writer
 	builds progress
@@ -23,7 +23,7 @@ func newConsole(out io.Writer) *console { return &console{out: terminal.NewWrite
 
 func (c *console) paint(colour, text string) terminal.Text { return c.out.Paint(colour, text) }
 
-// step says what was done, and how long it took if that is worth saying.
+// step prints what was done and, if took is not zero, how long it took.
 func (c *console) step(what string, took time.Duration, format string, args ...any) {
 	c.clearProgress()
 	c.out.Print(c.line(what, took, format, args...) + "\n")
@@ -38,7 +38,7 @@ func (c *console) line(what string, took time.Duration, format string, args ...a
 		c.out.Sprintf(format, args...), time)
 }
 
-// say prints a line as it is.
+// say prints a line.
 func (c *console) say(format string, args ...any) {
 	c.clearProgress()
 	c.out.Print(c.out.Sprintf(format+"\n", args...))
@@ -51,17 +51,17 @@ func seconds(d time.Duration) string {
 	return fmt.Sprintf("%.1f s", d.Seconds())
 }
 
-// openLog opens the log of a state directory. Everything goes to a file, and messages for people
-// also to the console. Call close at the end.
+// openLog opens the log of a state directory: everything goes to a file, and records from consoleLevel on
+// also to the console. The caller calls closeLog at the end.
 func openLog(state string, level slog.Level, console io.Writer, consoleLevel slog.Level) (log *slog.Logger,
-	close func(), err error) {
+	closeLog func(), err error) {
 	f, err := serverlog.Open(filepath.Join(state, "logs", "hearth.log"))
 	if err != nil {
 		return nil, nil, err
 	}
 	short := slog.NewTextHandler(console, &slog.HandlerOptions{Level: consoleLevel,
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-			// others may call what they log time, too
+			// an attribute may have the same key
 			if a.Key == slog.TimeKey && a.Value.Kind() == slog.KindTime {
 				return slog.String("time", a.Value.Time().Format("15:04:05"))
 			}
@@ -71,13 +71,13 @@ func openLog(state string, level slog.Level, console io.Writer, consoleLevel slo
 		&slog.HandlerOptions{Level: level}), short))
 	log = slog.New(limited)
 	redis.LogTo(log)
-	// libraries that print, such as faas-provider's log handler, are of interest to us alone
+	// libraries such as faas-provider print to it
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(slog.NewLogLogger(log.Handler(), slog.LevelDebug).Writer())
 	return log, func() { limited.Close(); _ = f.Close() }, nil
 }
 
-// table prints rows, the first of them the headers, in columns.
+// table prints rows in columns. The first row has the headers.
 func table(out io.Writer, rows [][]string) {
 	terminal.Table{Rows: rows}.Print(out)
 }

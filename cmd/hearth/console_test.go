@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestLogTakesAnAttributeOfAnyKindByAnyName(t *testing.T) {
+func TestLogAcceptsAnyAttribute(t *testing.T) {
 	t.Parallel()
 	state := t.TempDir()
 	var console bytes.Buffer

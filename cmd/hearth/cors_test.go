@@ -11,8 +11,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestPagesOfOtherOriginsAsTheFunctionSays: by its annotation com.hearth.cors, else by itself.
-func TestPagesOfOtherOriginsAsTheFunctionSays(t *testing.T) {
+// TestFunctionControlsCORS by its annotation com.hearth.cors, or by its own headers.
+func TestFunctionControlsCORS(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	own := "HTTP/1.1 200 OK\r\nAccess-Control-Allow-Origin: https://own.example\r\n" +

@@ -21,8 +21,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A clocked function is the probe, which sleeps and is called by the clock, and
-// the file where it writes its calls down.
+// clocked is the probe with a schedule, at zero replicas, and the file to which it appends its calls.
 type clocked string
 
 func newClocked(t *testing.T) clocked { return clocked(filepath.Join(t.TempDir(), "calls")) }
@@ -41,7 +40,7 @@ type call struct {
 	Body   []byte      `json:"body"`
 }
 
-// calls are those that have come, by the time of the schedule that they are for.
+// calls returns the calls so far by their ticks.
 func (c clocked) calls(t *testing.T) map[string]call {
 	t.Helper()
 	f, err := os.Open(string(c))
@@ -53,7 +52,7 @@ func (c clocked) calls(t *testing.T) map[string]call {
 	calls := map[string]call{}
 	for d := json.NewDecoder(f); ; {
 		var got call
-		// it is being written
+		// the file is being written
 		if err := d.Decode(&got); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			return calls
 		} else if err != nil {
@@ -70,7 +69,7 @@ func (c clocked) calls(t *testing.T) map[string]call {
 
 const cronKey = "{fn:probe.openfaas-fn}:cron"
 
-func TestTheClockCallsAFunctionThatSleeps(t *testing.T) {
+func TestScheduleStartsAFunctionFromZero(t *testing.T) {
 	t.Parallel()
 	n, probe := newTestNode(t), newClocked(t)
 	n.deploy("probe", probe.spec("@every 1s"))
@@ -96,7 +95,7 @@ func TestTheClockCallsAFunctionThatSleeps(t *testing.T) {
 	require.Empty(t, n.cron.States())
 }
 
-func TestACallByTheClockThatFailsIsADeadLetter(t *testing.T) {
+func TestFailedScheduledInvocationBecomesADeadLetter(t *testing.T) {
 	t.Parallel()
 	n, probe := newTestNode(t), newClocked(t)
 	n.deploy("probe", probe.spec("@every 1s"),
@@ -113,7 +112,7 @@ func TestACallByTheClockThatFailsIsADeadLetter(t *testing.T) {
 	require.Equal(t, 2, list[0].Attempts)
 }
 
-func TestATimeThatWasMissedIsCalledOnceAfterARestart(t *testing.T) {
+func TestMissedTickRunsOnceAfterARestart(t *testing.T) {
 	t.Parallel()
 	raw, state, probe := chaintest.Redis(t), t.TempDir(), newClocked(t)
 	n := startTestNode(t, raw, state)
@@ -121,7 +120,7 @@ func TestATimeThatWasMissedIsCalledOnceAfterARestart(t *testing.T) {
 	n.end()
 	year := time.Now().UTC().Year()
 	for range 2 {
-		if len(probe.calls(t)) == 0 { // it was away for some years
+		if len(probe.calls(t)) == 0 { // pretend that it was stopped for years
 			require.NoError(t, raw.HSet(t.Context(), cronKey, "last",
 				time.Date(year-3, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()).Err())
 		}
@@ -148,7 +147,7 @@ func TestATimeThatWasMissedIsCalledOnceAfterARestart(t *testing.T) {
 	require.Equal(t, time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli(), last)
 }
 
-func TestTwoHearthsOnOneRedisCallForEachTimeOnce(t *testing.T) {
+func TestTwoInstancesRunEachTickOnce(t *testing.T) {
 	t.Parallel()
 	raw, probe := chaintest.Redis(t), newClocked(t)
 	var logs lockedBuffer

@@ -14,8 +14,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// What deploy shows and warns of must be what a hearth tells: a name that is wrong there is an
-// empty panel, or an alert that never comes.
+// The dashboards and rules of deploy must use metrics that exist: a wrong name is an
+// empty panel, or an alert that never fires.
 
 var (
 	inQuotes  = regexp.MustCompile(`"[^"]*"`)
@@ -27,7 +27,7 @@ var (
 	labelOf   = regexp.MustCompile(`([a-z_]+)\s*(=~|!~|!=|=)`)
 )
 
-// namesIn are the metrics of a PromQL expression, and the labels that it chooses or groups by.
+// namesIn returns the metrics of a PromQL expression, and the labels that it selects or groups by.
 func namesIn(expr string) (names, labels []string) {
 	expr = inQuotes.ReplaceAllString(expr, `""`)
 	for _, braces := range inBraces.FindAllString(expr, -1) {
@@ -50,7 +50,7 @@ func namesIn(expr string) (names, labels []string) {
 	return names, labels
 }
 
-// expressions are those of deploy, by where they are.
+// expressions returns all expressions of deploy by their place.
 func expressions(t *testing.T) map[string][]string {
 	t.Helper()
 	found := map[string][]string{}
@@ -103,13 +103,13 @@ func TestNamesInAnExpression(t *testing.T) {
 	require.Equal(t, []string{"f", "g", "le", "code"}, labels)
 }
 
-func TestDashboardsAndRulesNameOnlyWhatAHearthTells(t *testing.T) {
+func TestDashboardsAndRulesUseExistingMetrics(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
-	n.deploy("probe", newClocked(t).spec("@yearly")) // it sleeps
+	n.deploy("probe", newClocked(t).spec("@yearly")) // at zero
 	n.wake(t, "probe")
 	n.do(http.MethodPost, "/async-function/probe", "x")
-	told := map[string]map[string]bool{"up": {"job": true, "instance": true}} // Prometheus makes this one
+	told := map[string]map[string]bool{"up": {"job": true, "instance": true}} // made by Prometheus
 	eventually(t, func() bool { return len(about(n.scrape(), "code=")) > 0 })
 	eventually(t, func() bool {
 		return n.scrape()[`hearth_delivery_attempts_count{function_name="probe.openfaas-fn"}`] == 1
@@ -122,7 +122,7 @@ func TestDashboardsAndRulesNameOnlyWhatAHearthTells(t *testing.T) {
 		}
 		name := line[:strings.IndexAny(line, "{ ")]
 		if told[name] == nil {
-			told[name] = map[string]bool{"job": true, "instance": true} // Prometheus adds these
+			told[name] = map[string]bool{"job": true, "instance": true} // added by Prometheus
 		}
 		for _, m := range labelOf.FindAllStringSubmatch(inQuotes.ReplaceAllString(line, `""`), -1) {
 			told[name][m[1]] = true

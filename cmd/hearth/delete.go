@@ -12,12 +12,12 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// deleted is what a delete has left.
+// deleted is the result of removing one function.
 type deleted struct {
 	Name      string        `json:"name"`
 	Namespace string        `json:"namespace"`
-	Draining  int           `json:"draining"` // replicas that finish the calls that they have
-	Queues    []queue.Queue `json:"queues"`   // that are not empty, and stay
+	Draining  int           `json:"draining"` // replicas that finish their calls
+	Queues    []queue.Queue `json:"queues"`   // not empty; they are kept
 }
 
 func newDelete() *cobra.Command {
@@ -27,10 +27,11 @@ func newDelete() *cobra.Command {
 		Use:     "delete NAME[.NAMESPACE]...",
 		Aliases: []string{"rm", "remove", "undeploy"},
 		Short:   "Remove functions",
-		Long: `Removes functions, without asking, and does not wait: a function takes no more
-calls at once, and its replicas finish those that they have. Queued calls that
-have not begun are kept: they run when a function of that name is deployed
-again, and the command says how many there are.`,
+		Long: `Removes functions without confirmation. They take no new calls from then on; the
+command does not wait for replicas that finish their calls.
+
+Queued calls are kept and run when a function of that name is deployed again.
+The command prints how many there are.`,
 		Example:           "  hearth delete oven\n  hearth delete oven baker -n staging",
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: c.completeFunction,

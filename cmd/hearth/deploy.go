@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,17 +17,19 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// pollInterval is how often a function that was deployed is looked at.
+// pollInterval is how often to poll a gateway that cannot report changes.
 const pollInterval = 200 * time.Millisecond
 
-// deployed is how the deployment of a function ended.
+// deployed is the result of deploying one function.
 type deployed struct {
 	Name      string `json:"name"`
 	Namespace string `json:"namespace"`
 	Ready     bool   `json:"ready"`
-	Reason    string `json:"reason"` // why it is not
+	Reason    string `json:"reason"` // why it is not ready
 
-	Warnings []string `json:"warnings"` // what of its spec has no effect, or another than one may expect
+	Warnings []string `json:"warnings"` // parts of the spec with no effect, or an unexpected one
+
+	refusal error // why the gateway did not accept it
 }
 
 func newDeploy() *cobra.Command {
@@ -38,16 +39,17 @@ func newDeploy() *cobra.Command {
 	var timeout time.Duration
 	cmd := &cobra.Command{
 		Use:   "deploy",
-		Short: "Deploy the functions of a stack file to a gateway, and wait until they are ready",
-		Long: `Deploys the functions of a stack file, and updates those that exist, as faas-cli
-deploy does. Their images must exist already, from hearth build or a registry.
-Then it waits until each function has its replicas. The exit code is 1 if one is
-refused, cannot start, is rolled back or is not ready in time.
+		Short: "Deploy the functions of a stack file and wait until they are ready",
+		Long: `Deploys the functions of a stack file, and updates existing ones, as faas-cli
+deploy does. Their images must exist already: run hearth build first, or push
+them to a registry. The command waits until every function has its replicas. The
+exit code is 1 if a function is refused, cannot start, is rolled back or is not
+ready in time.
 
 The gateway is --gateway, else OPENFAAS_URL, else provider.gateway of the stack
-file, else the one on this machine. A gateway that only the stack file names
-gets the credentials that faas-cli login has stored for it; others only if it is
-on this machine.`,
+file, else http://127.0.0.1:8080. A gateway that only the stack file names
+receives the credentials that faas-cli login stored for it; those of the default
+state directory are sent to this machine only.`,
 		Example: `  hearth deploy
   hearth deploy -f bakery/stack.yml --filter 'o*'
   TAG=1.2.0 hearth deploy --gateway https://hearth.example.com --timeout 10m`,
@@ -72,7 +74,18 @@ on this machine.`,
 			if c.json {
 				steps = newConsole(io.Discard)
 			}
-			list := c.deployStack(ctx, stack, steps, !noWait)
+			list := c.deployStack(ctx, stack, steps)
+			if noWait {
+				for _, d := range list {
+					if d.refusal == nil {
+						steps.step("deploy", 0, "%s", d.Name)
+					}
+				}
+			} else {
+				c.awaitStack(ctx, list, steps, func(d deployed, took time.Duration) {
+					steps.step("ready", took, "%s", d.Name)
+				})
+			}
 			if err := cmd.Context().Err(); err != nil {
 				return err
 			}
@@ -96,9 +109,9 @@ on this machine.`,
 	c.flags(cmd)
 	f := cmd.Flags()
 	addStackFlag(f, &file)
-	f.StringVar(&filter, "filter", "", "only functions whose name matches; * is any text")
-	f.BoolVar(&noWait, "no-wait", false, "do not wait until they are ready")
-	f.DurationVar(&timeout, "timeout", 5*time.Minute, "how long to wait, for all of them")
+	f.StringVar(&filter, "filter", "", "only functions whose name matches; * matches any text")
+	f.BoolVar(&noWait, "no-wait", false, "do not wait until the functions are ready")
+	f.DurationVar(&timeout, "timeout", 5*time.Minute, "how long to wait for all functions")
 	return cmd
 }
 
@@ -116,7 +129,7 @@ func (c *client) gatewayOf(stack *build.Stack) error {
 	return nil
 }
 
-// absolute keeps the meaning of paths from before the directory is changed.
+// absolute makes paths absolute before the working directory changes.
 func (c *client) absolute() (err error) {
 	if c.password != "" {
 		if c.password, err = filepath.Abs(c.password); err != nil {
@@ -127,8 +140,8 @@ func (c *client) absolute() (err error) {
 	return err
 }
 
-// deployStack deploys all functions, and then waits for those that were taken.
-func (c *client) deployStack(ctx context.Context, stack *build.Stack, out *console, wait bool) []deployed {
+// deployStack deploys the functions of a stack. It prints warnings and refusals.
+func (c *client) deployStack(ctx context.Context, stack *build.Stack, out *console) []deployed {
 	list := []deployed{}
 	for _, name := range stack.Names {
 		d := deployed{Name: name, Namespace: hearth.DefaultNamespace}
@@ -141,20 +154,21 @@ func (c *client) deployStack(ctx context.Context, stack *build.Stack, out *conso
 			out.step("warning", 0, "%s: %s", name, text)
 		}
 		if err != nil {
-			d.Reason = err.Error()
+			d.Reason, d.refusal = err.Error(), err
 			out.step("deploy", 0, "%s", out.paint(terminal.Red, name+" is refused: "+d.Reason))
-		} else if !wait {
-			out.step("deploy", 0, "%s", name)
 		}
 		list = append(list, d)
 	}
-	if !wait {
-		return list
-	}
+	return list
+}
+
+// awaitStack waits until the accepted functions are ready, and calls ready for each. It prints the others.
+func (c *client) awaitStack(ctx context.Context, list []deployed, out *console,
+	ready func(d deployed, took time.Duration)) {
 	began := time.Now()
 	for i := range list {
 		d := &list[i]
-		if d.Reason != "" {
+		if d.refusal != nil {
 			continue
 		}
 		if err := c.awaitReady(ctx, hearth.Name{Function: d.Name, Namespace: d.Namespace}); err != nil {
@@ -163,9 +177,8 @@ func (c *client) deployStack(ctx context.Context, stack *build.Stack, out *conso
 			continue
 		}
 		d.Ready = true
-		out.step("ready", time.Since(began), "%s", d.Name)
+		ready(*d, time.Since(began))
 	}
-	return list
 }
 
 // deploy updates a function, or creates it. It returns the gateway's warnings.
@@ -183,7 +196,7 @@ func (c *client) deploy(ctx context.Context, d types.FunctionDeployment) (warnin
 	return warningsOf(res.Header), nil
 }
 
-// warningsOf returns the texts of an answer's Warning headers, such as 299 hearth "a text".
+// warningsOf returns the texts of the Warning headers, such as 299 hearth "a text".
 func warningsOf(h http.Header) (list []string) {
 	for _, value := range h.Values("Warning") {
 		if _, text, ok := strings.Cut(value, " \""); ok {
@@ -194,10 +207,9 @@ func warningsOf(h http.Header) (list []string) {
 	return list
 }
 
-// awaitReady waits until a function has its replicas, and none of another version. The gateway answers
-// when something has changed; one that knows no states, such as a stock one, is asked every
-// pollInterval. After an update it looks twice: while one is rolled back, the replicas are gone a
-// moment before the status has the reason.
+// awaitReady waits until a function has its replicas, and none of an earlier revision. The gateway responds
+// when the state changes; a stock gateway cannot, and is polled. After an update the state is read twice: a
+// rollback removes the replicas a moment before the status has its reason.
 func (c *client) awaitReady(ctx context.Context, n hearth.Name) error {
 	var f function
 	var known string
@@ -206,13 +218,13 @@ func (c *client) awaitReady(ctx context.Context, n hearth.Name) error {
 		now, err := c.changedFunction(ctx, n, known)
 		switch {
 		case ctx.Err() != nil:
-			return errors.New(strings.TrimSpace("is not ready in time: " +
-				fmt.Sprintf("%d of %d replicas are. %s", f.AvailableReplicas, f.Replicas, f.Failing)))
+			return fmt.Errorf("did not become ready in time: %d of %d replicas are ready%s",
+				f.AvailableReplicas, f.Replicas, prefixed("; ", f.Failing))
 		case err != nil:
 			return err
 		case now.Rollback != nil:
 			return fmt.Errorf("was rolled back: %s", now.Rollback.Reason)
-		// else the ones before serve, and a rollback follows
+		// while the earlier revision still serves, a rollback follows
 		case now.Failing != "" && now.AvailableReplicas == 0:
 			return fmt.Errorf("cannot start: %s", now.Failing)
 		case now.AvailableReplicas >= now.Replicas && !now.Updating && !updated:
@@ -228,4 +240,12 @@ func (c *client) awaitReady(ctx context.Context, n hearth.Name) error {
 		case <-time.After(pause):
 		}
 	}
+}
+
+// prefixed is the text with a prefix, or "" if there is no text.
+func prefixed(prefix, text string) string {
+	if text == "" {
+		return ""
+	}
+	return prefix + text
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// writeStack writes a stack.yml of probes, whose environment is one line.
+// writeStack writes a stack.yml of probes with one line of environment each.
 func writeStack(t *testing.T, dir, env string, names ...string) {
 	t.Helper()
 	text := "version: 1.0\nprovider:\n  name: openfaas\nfunctions:\n"
@@ -20,8 +20,8 @@ func writeStack(t *testing.T, dir, env string, names ...string) {
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "stack.yml"), []byte(text), 0o600))
 }
 
-// Not parallel: a stack file is read from the directory that it is in.
-func TestDeployWaitsUntilAllIsReadyOrFailsWithTheReason(t *testing.T) {
+// Not parallel: reading a stack file changes the working directory.
+func TestDeployWaitsUntilReadyOrFailsWithTheReason(t *testing.T) {
 	n := newTestNode(t)
 	dir := t.TempDir()
 	t.Chdir(dir)

@@ -20,14 +20,14 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// description is all that is known of a function.
+// description is the output of hearth describe.
 type description struct {
 	function
 	State    string        `json:"state"` // ready, starting, updating, asleep, failing or terminating
 	URL      string        `json:"url"`
 	AsyncURL string        `json:"async_url"`
 	Queues   []queue.Queue `json:"queues"`
-	Today    *meter.Row    `json:"today"` // what it used since midnight, in UTC
+	Today    *meter.Row    `json:"today"` // usage since midnight UTC
 }
 
 func newDescribe() *cobra.Command {
@@ -37,8 +37,8 @@ func newDescribe() *cobra.Command {
 		Use:     "describe NAME[.NAMESPACE]",
 		Aliases: []string{"inspect"},
 		Short:   "Show everything about a function",
-		Long: `Shows a function as it was deployed and its status: replicas, queues, why it
-cannot start, and what it was rolled back from. Secrets are named and never
+		Long: `Shows the spec and the status of a function: replicas, queues, usage, why it
+cannot start, and what it was rolled back from. Only the names of secrets are
 shown.`,
 		Example:           "  hearth describe oven\n  hearth describe oven.staging --json",
 		Args:              cobra.ExactArgs(1),
@@ -77,8 +77,8 @@ shown.`,
 	return cmd
 }
 
-// today is what a function used since midnight, in UTC; nil if the gateway does
-// not meter, as OpenFaaS's does not.
+// today is a function's usage since midnight UTC. It is nil if the gateway does
+// not meter, such as a stock one.
 func (c *client) today(ctx context.Context, n hearth.Name) (*meter.Row, error) {
 	query := url.Values{"function": {n.String()}, "from": {time.Now().UTC().Format(time.DateOnly)}}
 	var report meter.Report
@@ -89,7 +89,7 @@ func (c *client) today(ctx context.Context, n hearth.Name) (*meter.Row, error) {
 	return &report.Total, err
 }
 
-// coldStartsText is how cold starts went, or "" if there were none.
+// coldStartsText summarises cold starts. It is "" if there were none.
 func coldStartsText(c meter.ColdStarts) string {
 	if c.Count == 0 && c.Failed == 0 {
 		return ""
@@ -188,10 +188,10 @@ func resourcesText(r *types.FunctionResources) string {
 	return strings.Join(parts, ", ")
 }
 
-// indented indents the further lines of a value, so that none looks like a line of its own.
+// indented indents the continuation lines of a value, so that none looks like a field of its own.
 func indented(value string, columns int) string {
 	return strings.ReplaceAll(value, "\n", "\n"+strings.Repeat(" ", columns))
 }
 
-// oneLine keeps a message in its row of a table.
+// oneLine replaces line breaks with spaces, so that a message stays in its table row.
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -19,7 +19,8 @@ const writeDocsEnv = "HEARTH_WRITE_DOCS"
 
 // TestReferenceIsCurrent compares the generated parts of docs/reference with the commands.
 func TestReferenceIsCurrent(t *testing.T) {
-	for _, name := range []string{"OPENFAAS_URL", "HEARTH_REDIS_AUTH", "gateway_url", "asynchronous_invocation",
+	for _, name := range []string{"OPENFAAS_URL", "HEARTH_REDIS_AUTH", "gateway_url",
+		"asynchronous_invocation",
 		"basic_auth", "secret_mount_path", "rebuild_interval"} { // which some flags default to
 		t.Setenv(name, "")
 	}
@@ -29,7 +30,8 @@ func TestReferenceIsCurrent(t *testing.T) {
 	generated(t, "cli.md", "commands", commandList(root))
 	generated(t, "cli.md", "reference", commandReference(root, shared))
 	generated(t, "configuration.md", "flags of hearth serve", flagTable(flagsOf(commandNamed(root, "serve"))))
-	generated(t, "configuration.md", "flags of hearth connector", flagTable(flagsOf(commandNamed(root, "connector"))))
+	generated(t, "configuration.md", "flags of hearth connector",
+		flagTable(flagsOf(commandNamed(root, "connector"))))
 }
 
 // generated requires that a block of a page is text. With writeDocsEnv it writes the block instead.
@@ -153,7 +155,8 @@ func commandReference(root *cobra.Command, shared []*pflag.Flag) string {
 			}
 			return false
 		})
-		fmt.Fprintf(&b, "%s %s\n\n%s\n", strings.Repeat("#", min(2+strings.Count(cmd.CommandPath(), " ")-1, 3)),
+		fmt.Fprintf(&b, "%s %s\n\n%s\n", strings.Repeat("#",
+			min(2+strings.Count(cmd.CommandPath(), " ")-1, 3)),
 			cmd.CommandPath(), paragraphs(cmp.Or(cmd.Long, cmd.Short+".")))
 		fmt.Fprintf(&b, "\n```sh\n%s\n```\n", cmd.UseLine())
 		switch cmd.Name() {
@@ -161,7 +164,8 @@ func commandReference(root *cobra.Command, shared []*pflag.Flag) string {
 			fmt.Fprintf(&b, "\nFlags: [configuration](configuration.md#flags-of-hearth-%s).\n", cmd.Name())
 			own = nil
 		case "up":
-			b.WriteString("\nIt also has all flags of [hearth serve](configuration.md#flags-of-hearth-serve).\n")
+			b.WriteString("\nIt also has all flags of [hearth " +
+				"serve](configuration.md#flags-of-hearth-serve).\n")
 			serve := flagsOf(commandNamed(root, "serve"))
 			own = slices.DeleteFunc(own, func(f *pflag.Flag) bool { return contains(serve, f) })
 			also = nil

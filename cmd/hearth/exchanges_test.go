@@ -17,9 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestExchanges plays what OpenFaaS's clients send, and looks at what they are answered: a
-// file for each case, on a hearth of its own. What is written there comes from OpenFaaS's
-// documents and from watching its clients.
+// TestExchanges sends the requests of OpenFaaS's clients and checks the responses: one file for each case, on
+// an instance of its own. The files come from OpenFaaS's documents and from observing its clients.
 //
 //	METHOD PATH            the request, with the operator's credentials
 //	Name: value            headers; "Authorization: none" sends none
@@ -51,7 +50,7 @@ func TestExchanges(t *testing.T) {
 	}
 }
 
-// A message is a request or an answer, as it is written.
+// A message is a request or a response, as written in a file.
 type message struct {
 	first  string
 	header [][2]string
@@ -73,7 +72,7 @@ func newMessage(text string) (m message) {
 	return m
 }
 
-// exchange sends a request, and requires its answer.
+// exchange sends a request and checks the response.
 func (n *testNode) exchange(where string, ask, want message) {
 	n.t.Helper()
 	status, again := strings.CutPrefix(want.first, "eventually ")
@@ -120,7 +119,7 @@ func (n *testNode) send(where string, ask message) (*http.Response, string) {
 	return res, string(text)
 }
 
-// differs says in what an answer is another than the one that is wanted, or "".
+// differs describes the first difference of a response from the wanted one. It is "" if there is none.
 func differs(res *http.Response, body string, code int, want message) string {
 	if res.StatusCode != code {
 		return fmt.Sprintf("the status is %d, want %d", res.StatusCode, code)
@@ -155,7 +154,7 @@ func differs(res *http.Response, body string, code int, want message) string {
 	return lacks("body", got, wanted)
 }
 
-// lacks says where JSON lacks what it should have at least, or "". Lists must be equally long.
+// lacks describes what JSON lacks of the wanted one, or is "". Lists must have equal lengths.
 func lacks(at string, got, want any) string {
 	switch want := want.(type) {
 	case string:
@@ -196,7 +195,7 @@ func lacks(at string, got, want any) string {
 	return fmt.Sprintf("%s is %v, want %v", at, got, want)
 }
 
-func TestDiffersTellsAnswersApart(t *testing.T) {
+func TestDiffersFindsDifferences(t *testing.T) {
 	t.Parallel()
 	res := &http.Response{StatusCode: 200, Header: http.Header{"X-One": {"a1"}}}
 	for text, want := range map[string]bool{

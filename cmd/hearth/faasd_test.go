@@ -13,8 +13,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestConnectorsServiceHasFlagsThatThereAre reads what systemd starts beside faasd.
-func TestConnectorsServiceHasFlagsThatThereAre(t *testing.T) {
+// TestConnectorServiceUsesExistingFlags reads the systemd unit for a connector beside faasd.
+func TestConnectorServiceUsesExistingFlags(t *testing.T) {
 	t.Parallel()
 	unit, err := os.ReadFile(filepath.Join("..", "..", "deploy", "systemd", "hearth-connector.service"))
 	require.NoError(t, err)
@@ -28,9 +28,8 @@ func TestConnectorsServiceHasFlagsThatThereAre(t *testing.T) {
 	}
 }
 
-// TestRedisBesideFaasdKeepsWhatItIsGiven starts Redis with the configuration of
-// deploy/faasd, but for its address.
-func TestRedisBesideFaasdKeepsWhatItIsGiven(t *testing.T) {
+// TestRedisBesideFaasdIsDurable starts Redis with the configuration in deploy/faasd, at another address.
+func TestRedisBesideFaasdIsDurable(t *testing.T) {
 	t.Parallel()
 	server, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -38,7 +37,7 @@ func TestRedisBesideFaasdKeepsWhatItIsGiven(t *testing.T) {
 	}
 	conf, err := filepath.Abs(filepath.Join("..", "..", "deploy", "faasd", "redis.conf"))
 	require.NoError(t, err)
-	dir, err := os.MkdirTemp("", "r") // a socket wants a short path
+	dir, err := os.MkdirTemp("", "r") // socket paths must be short
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	socket := filepath.Join(dir, "s")

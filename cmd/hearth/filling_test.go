@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// runAnswering runs a command of hearth, whose questions are answered.
+// runAnswering runs a command with an answer to its prompt.
 func (n *testNode) runAnswering(answer string, args ...string) (string, error) {
 	n.t.Helper()
 	var out bytes.Buffer
@@ -26,8 +26,8 @@ func (n *testNode) runAnswering(answer string, args ...string) (string, error) {
 	return out.String(), err
 }
 
-// TestDelaysAreBoundedAndCanBePurged: calls for next year blocked a queue of limited length for a year.
-func TestDelaysAreBoundedAndCanBePurged(t *testing.T) {
+// TestDelaysAreLimitedAndCanBePurged: otherwise calls delayed by a year block a limited queue for a year.
+func TestDelaysAreLimitedAndCanBePurged(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("probe", func(d *types.FunctionDeployment) { (*d.Annotations)["com.hearth.queue.length"] = "3" })
@@ -50,7 +50,7 @@ func TestDelaysAreBoundedAndCanBePurged(t *testing.T) {
 
 	text, err = n.runAnswering("n\n", "queues", "purge", "probe")
 	require.ErrorContains(t, err, "nothing was purged")
-	require.Contains(t, text, "purge 0 queued and 3 delayed of probe:calls for good? [y/N]")
+	require.Contains(t, text, "purge 0 queued and 3 delayed of probe:calls permanently? [y/N]")
 	_, err = n.runAnswering("", "queues", "purge", "probe", "--delayed")
 	require.ErrorContains(t, err, "--yes", "nobody answers")
 	text, err = n.run("queues", "purge", "probe", "--queued", "--yes")
@@ -73,7 +73,7 @@ func TestDelaysAreBoundedAndCanBePurged(t *testing.T) {
 	require.Equal(t, http.StatusUnauthorized, res.StatusCode)
 }
 
-func TestFunctionWithoutCallbacksRefusesThem(t *testing.T) {
+func TestFunctionMayRefuseCallbacks(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t, callbacksHere)
 	n.deploy("probe", func(d *types.FunctionDeployment) {
@@ -86,8 +86,8 @@ func TestFunctionWithoutCallbacksRefusesThem(t *testing.T) {
 	require.Equal(t, http.StatusAccepted, status)
 }
 
-// TestACallerMayCallAFunctionOnlySoOften, if the function says so: sync and queued calls together.
-func TestACallerMayCallAFunctionOnlySoOften(t *testing.T) {
+// TestRateLimitsEachCaller counts sync and queued calls together.
+func TestRateLimitsEachCaller(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("probe", func(d *types.FunctionDeployment) { (*d.Annotations)["com.hearth.rate"] = "3/h" })
@@ -115,9 +115,9 @@ func TestACallerMayCallAFunctionOnlySoOften(t *testing.T) {
 		nil))
 }
 
-// TestCallbacksThatReachNobodyDoNotFillRedis: 105 calls of 900 KB filled 96 MiB
-// for good. Here it is less of both.
-func TestCallbacksThatReachNobodyDoNotFillRedis(t *testing.T) {
+// TestUndeliverableCallbacksDoNotFillRedis: 105 calls of 900 KB once filled 96 MiB
+// permanently. The test uses less of both.
+func TestUndeliverableCallbacksDoNotFillRedis(t *testing.T) {
 	t.Parallel()
 	r := newOwnRedis(t, "--maxmemory", "16mb")
 	n := startTestNode(t, r.Client, t.TempDir())

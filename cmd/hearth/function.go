@@ -14,10 +14,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// function is the status of a function.
+// function is the gateway's status of a function. A stock OpenFaaS gateway fills OpenFaaS's fields only.
 type function struct{ gateway.FunctionStatus }
 
-// state is how a function is, in a word or two.
+// state is the status of a function in one word.
 func (f function) state() string {
 	switch {
 	case f.Terminating:
@@ -34,7 +34,7 @@ func (f function) state() string {
 	return "ready"
 }
 
-// drainingText says how many replicas are draining, or "" if none is.
+// drainingText describes the replicas that finish their calls. It is "" if there are none.
 func drainingText(replicas int) string {
 	switch replicas {
 	case 0:
@@ -45,14 +45,14 @@ func drainingText(replicas int) string {
 	return fmt.Sprintf("%d replicas finish their calls", replicas)
 }
 
-// withNamespace adds the flag that says where a function or a secret is.
+// withNamespace adds the --namespace flag.
 func withNamespace(cmd *cobra.Command, c *client, namespace *string) {
 	cmd.Flags().StringVarP(namespace, "namespace", "n", "",
-		"the namespace (default "+hearth.DefaultNamespace+")")
+		"namespace (default "+hearth.DefaultNamespace+")")
 	_ = cmd.RegisterFlagCompletionFunc("namespace", c.completeNamespaces)
 }
 
-// nameOf reads NAME or NAME.NAMESPACE, with the namespace of a flag.
+// nameOf parses NAME or NAME.NAMESPACE and applies the --namespace flag.
 func nameOf(arg, namespace string) (hearth.Name, error) {
 	n, err := hearth.ParseName(arg)
 	if err != nil || namespace == "" {
@@ -66,7 +66,7 @@ func nameOf(arg, namespace string) (hearth.Name, error) {
 	return n, n.Validate()
 }
 
-// shortName is how people call a function: with its namespace only if that is not the default one.
+// shortName is NAME, or NAME.NAMESPACE outside the default namespace.
 func shortName(n hearth.Name) string {
 	if n.Namespace == hearth.DefaultNamespace {
 		return n.Function
@@ -91,8 +91,7 @@ func (c *client) function(ctx context.Context, n hearth.Name) (function, error) 
 	return c.ask(ctx, n, "usage=1")
 }
 
-// changedFunction is a function whose state is no longer the known one, or which
-// has not changed for some seconds.
+// changedFunction waits until the function's state differs from the known one, for 20 seconds at most.
 func (c *client) changedFunction(ctx context.Context, n hearth.Name, known string) (function, error) {
 	if known == "" {
 		return c.ask(ctx, n, "")
@@ -114,8 +113,7 @@ func (c *client) namespaces(ctx context.Context) ([]string, error) {
 	return list, err
 }
 
-// explain says of a function that is not there which ones are that the user may have
-// meant. Other errors are left as they are.
+// explain adds suggestions to the error for an unknown function. It returns other errors unchanged.
 func (c *client) explain(ctx context.Context, n hearth.Name, err error) error {
 	if statusOf(err) != http.StatusNotFound {
 		return err
@@ -134,11 +132,11 @@ func (c *client) explain(ctx context.Context, n hearth.Name, err error) error {
 		}
 		names = append(names, shortName(hearth.Name{Function: f.Name, Namespace: n.Namespace}))
 	}
-	hint := "; hearth list tells which there are"
+	hint := "; hearth list shows the functions"
 	if near := cli.Nearest(shortName(n), names); len(near) > 0 {
 		hint = "; did you mean " + strings.Join(near, " or ") + "?"
 	} else if elsewhere := c.elsewhere(ctx, n); elsewhere != "" {
-		hint = "; there is " + elsewhere
+		hint = "; did you mean " + elsewhere + "?"
 	}
 	return &refusal{http.StatusNotFound, fmt.Sprintf("there is no function %s in the namespace %s%s",
 		n.Function, n.Namespace, hint)}
@@ -168,7 +166,7 @@ func meant(name string, names []string, orElse string) string {
 	return orElse
 }
 
-// elsewhere is a function of the same name in another namespace.
+// elsewhere finds a function of the same name in another namespace.
 func (c *client) elsewhere(ctx context.Context, n hearth.Name) string {
 	namespaces, err := c.namespaces(ctx)
 	if err != nil {

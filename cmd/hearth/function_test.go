@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// runWith runs a command with a standard input, and returns its standard output.
+// runWith runs a command with a standard input and returns its standard output.
 func (n *testNode) runWith(in string, args ...string) (string, error) {
 	n.t.Helper()
 	var out bytes.Buffer
@@ -45,7 +45,7 @@ func inNamespace(namespace string) func(*types.FunctionDeployment) {
 	return func(d *types.FunctionDeployment) { d.Namespace = namespace }
 }
 
-func TestListShowsTheFunctionsOfANamespaceOrOfAll(t *testing.T) {
+func TestListShowsOneNamespaceOrAll(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	text, err := n.run("list")
@@ -60,7 +60,7 @@ func TestListShowsTheFunctionsOfANamespaceOrOfAll(t *testing.T) {
 
 	text, err = n.run("list")
 	require.NoError(t, err)
-	require.Regexp(t, `^FUNCTION +REPLICAS +RESTARTS +INVOCATIONS +IMAGE *\n`+
+	require.Regexp(t, `^FUNCTION +REPLICAS +RESTARTS +INVOCATIONS +IMAGE +NOTE\n`+
 		`probe +1/1 +0 +1 +test/probe:latest *\n$`, text)
 	text, err = n.run("list", "--all-namespaces")
 	require.NoError(t, err)
@@ -75,7 +75,7 @@ func TestListShowsTheFunctionsOfANamespaceOrOfAll(t *testing.T) {
 	require.Len(t, list, 2)
 }
 
-func TestDescribeTellsAllThatIsKnownAndNoValueOfASecret(t *testing.T) {
+func TestDescribeShowsEverythingButSecretValues(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	_, err := n.runWith("a value\n", "secret", "create", "manager-key")
@@ -128,7 +128,7 @@ func TestDescribeSaysWhyAFunctionCannotStartOrWasRolledBack(t *testing.T) {
 	require.Regexp(t, `probe .*rolled back: .*no sugar today`, text)
 }
 
-func TestAFunctionThatIsNotThereIsToldWithTheNamesThatMayBeMeant(t *testing.T) {
+func TestUnknownNamesGetSuggestions(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("cashier")
@@ -144,7 +144,7 @@ func TestAFunctionThatIsNotThereIsToldWithTheNamesThatMayBeMeant(t *testing.T) {
 		}
 	}
 	_, err := n.run("describe", "elsewhere")
-	require.ErrorContains(t, err, "there is elsewhere.staging")
+	require.ErrorContains(t, err, "did you mean elsewhere.staging?")
 	_, err = n.run("describe", "nothing-like-it")
 	require.ErrorContains(t, err, "hearth list")
 	_, err = n.run("describe", "cashier.staging", "-n", "production")
@@ -153,7 +153,7 @@ func TestAFunctionThatIsNotThereIsToldWithTheNamesThatMayBeMeant(t *testing.T) {
 	require.NoError(t, err)
 }
 
-func TestDeleteSaysWhatItLeavesInQueues(t *testing.T) {
+func TestDeleteReportsRemainingCalls(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("probe")
@@ -175,14 +175,14 @@ func TestDeleteSaysWhatItLeavesInQueues(t *testing.T) {
 	require.Contains(t, text, "removed probe\n"+
 		"  probe:calls: 1 call for its next deployment, and 1 dead letter: hearth dead list --queue "+
 		"probe:calls")
-	eventually(t, func() bool { // its replica takes a moment to end
+	eventually(t, func() bool { // its replica needs a moment to stop
 		_, err = n.run("describe", "probe")
 		return err != nil
 	})
 	require.ErrorContains(t, err, "there is no function probe")
 }
 
-func TestSecretsGoInByteForByteAndNeverComeOut(t *testing.T) {
+func TestSecretsAreStoredExactlyAndNeverShown(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	stored := func(name string) string {
@@ -235,7 +235,7 @@ func TestSecretsGoInByteForByteAndNeverComeOut(t *testing.T) {
 	require.Empty(t, list)
 }
 
-func TestShellsAreOfferedTheNamesThatTheGatewayHas(t *testing.T) {
+func TestCompletionOffersTheGatewaysNames(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("cashier")
@@ -265,7 +265,7 @@ func TestShellsAreOfferedTheNamesThatTheGatewayHas(t *testing.T) {
 		"a gateway that is away offers nothing")
 }
 
-func TestTheLoginOfFaasCLIIsUsedWhereNoStateDirectoryIs(t *testing.T) {
+func TestFaasCLILoginIsUsedWithoutAStateDirectory(t *testing.T) {
 	n := newTestNode(t)
 	n.deploy("probe")
 	config := t.TempDir()
@@ -276,7 +276,7 @@ func TestTheLoginOfFaasCLIIsUsedWhereNoStateDirectoryIs(t *testing.T) {
 		root.SetArgs(append([]string{"list", "--gateway", n.url() + "/"}, args...))
 		return root.ExecuteContext(t.Context())
 	}
-	require.ErrorContains(t, list(), "requires a password: give --state or --password-file")
+	require.ErrorContains(t, list(), "requires a password; use --state or --password-file")
 	token := base64.StdEncoding.EncodeToString([]byte(n.credentials.User + ":" + n.credentials.Password))
 	require.NoError(t, os.WriteFile(filepath.Join(config, "config.yml"),
 		[]byte("auths:\n- gateway: http://elsewhere:8080\n  auth: basic\n  token: eDp5\n"+

@@ -25,7 +25,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// testNode is a whole hearth, with the probe as the one image that was built.
+// testNode is a complete instance, with the probe as its only image.
 type testNode struct {
 	*node
 	t      *testing.T
@@ -61,7 +61,7 @@ func startTestNode(t *testing.T, raw redis.UniversalClient, state string,
 	return tn
 }
 
-// shareKey gives all hearths of one Redis the same secret-key, as an operator must.
+// shareKey gives all instances on one Redis the same secret-key, as an operator must.
 func shareKey(t *testing.T, state, redis string) {
 	t.Helper()
 	path := filepath.Join(state, "secret-key")
@@ -89,14 +89,14 @@ func (n *testNode) clientFor(user, password string) *sdk.Client {
 		&http.Client{Transport: n.self.Transport, Timeout: time.Minute})
 }
 
-// callbacksHere lets callbacks go to where tests listen for them.
+// callbacksHere allows callbacks to the test's servers.
 func callbacksHere(c *nodeConfig) {
 	if err := c.CallbackAllow.Set("127.0.0.1"); err != nil {
 		panic(err)
 	}
 }
 
-// deploy deploys the probe, with labels and annotations in turn with their values.
+// deploy deploys the probe, after the given changes.
 func (n *testNode) deploy(name string, change ...func(*types.FunctionDeployment)) {
 	n.t.Helper()
 	d := types.FunctionDeployment{
@@ -122,13 +122,13 @@ func (n *testNode) available(name string) uint64 {
 	return f.AvailableReplicas
 }
 
-// do sends a request to the gateway, with headers in turn with their values.
+// do sends a request to the gateway. headers alternates names and values.
 func (n *testNode) do(method, path, body string, headers ...string) (*http.Response, string) {
 	n.t.Helper()
 	return n.doAt(n.url(), method, path, body, headers...)
 }
 
-// doAt is do at another address.
+// doAt is do for another address.
 func (n *testNode) doAt(base, method, path, body string, headers ...string) (*http.Response, string) {
 	n.t.Helper()
 	req, err := http.NewRequestWithContext(n.t.Context(), method, base+path, strings.NewReader(body))
@@ -146,7 +146,7 @@ func (n *testNode) doAt(base, method, path, body string, headers ...string) (*ht
 	return res, string(text)
 }
 
-// system asks the gateway's management API, and reads its JSON.
+// system calls the management API, with JSON in both directions.
 func (n *testNode) system(method, path string, in, out any) int {
 	n.t.Helper()
 	text, err := json.Marshal(in)

@@ -14,24 +14,43 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// healthTimeout is below what watchers of containers allow by default.
+// healthTimeout is shorter than the default timeout of container health checks.
 const healthTimeout = 3 * time.Second
+
+// healthReport is the JSON output of hearth health.
+type healthReport struct {
+	Gateway string `json:"gateway"`
+	Serving bool   `json:"serving"`
+	Reason  string `json:"reason"` // why it is not serving
+}
 
 func newHealth() *cobra.Command {
 	var gateway string
+	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "health",
-		Short: "Tell whether a gateway serves, by exit code 0 or 1",
-		Long: `Asks the gateway's /healthz, and ends with exit code 0 if it serves, or 1 if it
-does not answer in 3 seconds, or is about to end. It is for health checks where
-there is no curl. On a loopback address any certificate will do, as it is made
-for the name that others use.`,
+		Short: "Check whether a gateway is serving",
+		Long: `Requests /healthz of the gateway. The exit code is 0 if it is serving, and 1 if
+it does not answer within 3 seconds or is shutting down. Use it for health
+checks in containers that have no curl. On a loopback address the certificate is
+not verified, since it names the public host.`,
 		Example: `  hearth health
   hearth health --gateway https://127.0.0.1:8443`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return health(cmd.Context(), gateway) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			err := health(cmd.Context(), gateway)
+			if !asJSON {
+				return err
+			}
+			report := healthReport{Gateway: gateway, Serving: err == nil}
+			if err != nil {
+				report.Reason = err.Error()
+			}
+			return errors.Join(cli.WriteJSON(cmd.OutOrStdout(), report), err)
+		},
 	}
 	cli.GatewayFlag(cmd.Flags(), &gateway, "g")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
 
@@ -50,7 +69,7 @@ func health(ctx context.Context, gateway string) error {
 	u.Path = strings.TrimSuffix(u.Path, "/healthz")
 	transport := &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true}
 	if ip := net.ParseIP(u.Hostname()); u.Hostname() == "localhost" || ip != nil && ip.IsLoopback() {
-		// nothing secret is sent, and nothing is believed but that it lives
+		// no secret is sent, and only the status is used
 		transport.TLSClientConfig = &tls.Config{InsecureSkipVerify: true}
 	}
 	client := &http.Client{Transport: transport, CheckRedirect: func(*http.Request,
@@ -59,7 +78,7 @@ func health(ctx context.Context, gateway string) error {
 	}}
 	res, err := client.Do(req)
 	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Errorf("the gateway at %s did not answer in %v", u.Redacted(), healthTimeout)
+		return fmt.Errorf("the gateway at %s did not answer within %v", u.Redacted(), healthTimeout)
 	}
 	if err != nil {
 		return fmt.Errorf("the gateway at %s does not answer: %w", u.Redacted(), errors.Unwrap(err))
@@ -69,7 +88,8 @@ func health(ctx context.Context, gateway string) error {
 	case http.StatusOK:
 		return nil
 	case http.StatusServiceUnavailable:
-		return fmt.Errorf("the gateway at %s is about to end", u.Redacted())
+		return fmt.Errorf("the gateway at %s is shutting down", u.Redacted())
 	}
-	return fmt.Errorf("the gateway at %s answered %s: is it one?", u.Redacted(), res.Status)
+	return fmt.Errorf("the gateway at %s answered %s; it is probably not a gateway: check --gateway",
+		u.Redacted(), res.Status)
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestHealthOfAGateway(t *testing.T) {
+func TestHealthOfAServingGateway(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	out, err := run(t, "health", "--gateway", n.url()+"/")
@@ -20,9 +20,9 @@ func TestHealthOfAGateway(t *testing.T) {
 	require.ErrorContains(t, err, "does not answer")
 }
 
-func TestHealthTellsWhatIsWrong(t *testing.T) {
+func TestHealthReportsTheReason(t *testing.T) {
 	t.Parallel()
-	for status, want := range map[int]string{http.StatusServiceUnavailable: "about to end",
+	for status, want := range map[int]string{http.StatusServiceUnavailable: "shutting down",
 		http.StatusNotFound: "404", http.StatusFound: "302"} {
 		s := httptest.NewServer(http.RedirectHandler("/elsewhere", status))
 		t.Cleanup(s.Close)
@@ -38,7 +38,7 @@ func TestHealthTellsWhatIsWrong(t *testing.T) {
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = silent.Close() })
 	_, err = run(t, "health", "--gateway", "http://"+silent.Addr().String())
-	require.ErrorContains(t, err, "did not answer in 3s")
+	require.ErrorContains(t, err, "did not answer within 3s")
 	_, err = run(t, "health", "--gateway", "ftp://nonsense")
 	require.ErrorContains(t, err, "is not a gateway's address")
 }

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// portHolder says which process listens on a TCP port, for people, or "" if it cannot be told.
+// portHolder describes the process that listens on a TCP port. It is "" if unknown.
 func portHolder(address string) string {
 	_, text, err := net.SplitHostPort(address)
 	port, _ := strconv.Atoi(text)

@@ -2,5 +2,5 @@
 
 package main
 
-// portHolder says which process listens on a TCP port; elsewhere than on Linux, nobody is asked.
+// portHolder is known on Linux only.
 func portHolder(string) string { return "" }

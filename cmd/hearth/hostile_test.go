@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMain lets tests run this binary as hearth itself. With HEARTH_TEST_READY it says when a command begins.
+// TestMain lets tests run this binary as hearth. With HEARTH_TEST_READY it prints when a command begins.
 func TestMain(m *testing.M) {
 	if os.Getenv("HEARTH_TEST_COMMAND") != "" {
 		root := newRoot()
@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// command is hearth as a process of its own.
+// command runs hearth as a separate process.
 func command(t *testing.T, args ...string) *exec.Cmd {
 	t.Helper()
 	self, err := os.Executable()
@@ -48,8 +48,7 @@ func command(t *testing.T, args ...string) *exec.Cmd {
 // hostile sets the clipboard, clears the screen by an 8-bit control, and reverses text.
 const hostile = "\x1b]52;c;cm0gLXJmIH4=\x07\u009b2J\u202etxt"
 
-// hostileGateway answers everything with such text in each field, and refuses
-// what changes something with such an error.
+// hostileGateway returns hostile text in each field, and refuses changes with a hostile error.
 func hostileGateway(t *testing.T) *httptest.Server {
 	t.Helper()
 	quoted, err := json.Marshal(hostile)
@@ -73,7 +72,8 @@ func hostileGateway(t *testing.T) *httptest.Server {
 		"/system/dead-letters/export": "X",
 		"/system/usage": `{"rows":[` + row +
 			`],"total":{},"prices":{"name":"X","currency":"X","source":"X","as_of":"X"}}`,
-		"/system/logs":                 `{"name":"X","instance":"X","timestamp":"2026-11-24T00:00:00Z","text":"X"}`,
+		"/system/logs": `{"name":"X","instance":"X","text":"X",` +
+			`"timestamp":"2026-11-24T00:00:00Z"}`,
 		"/function/oven.openfaas-fn":   "X",
 		"/function/broken.openfaas-fn": "X",
 	}
@@ -105,8 +105,8 @@ func hostileGateway(t *testing.T) *httptest.Server {
 	return server
 }
 
-// TestNoCommandPrintsWhatATerminalObeys runs every command that prints what
-// others wrote, on a terminal, and into a pipe.
+// TestNoCommandPrintsWhatATerminalObeys runs every command that prints text of
+// others, on a terminal and into a pipe.
 func TestNoCommandPrintsWhatATerminalObeys(t *testing.T) {
 	t.Parallel()
 	gateway := hostileGateway(t)
@@ -120,7 +120,7 @@ func TestNoCommandPrintsWhatATerminalObeys(t *testing.T) {
 		{"bill"}, {"bill", "--by", "day"}, {"bill", "--csv"},
 		{"secret", "list"},
 		{"invoke", "oven", "-X", "GET", "--include"}, {"invoke", "broken", "-X", "GET"},
-		{"scale", "oven", "2"}, {"delete", "oven"}, {"cancel", "oven"}, {"dead", "purge", "--all"},
+		{"scale", "oven", "2"}, {"delete", "oven"}, {"cancel", "oven"}, {"dead", "purge", "--all", "--yes"},
 		{"secret", "delete", "oven"},
 	} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
@@ -128,17 +128,17 @@ func TestNoCommandPrintsWhatATerminalObeys(t *testing.T) {
 			screen := clitest.New(t, 80)
 			cmd := command(t, append(args, "--gateway", gateway.URL)...)
 			cmd.Stdin, cmd.Stdout, cmd.Stderr = screen.TTY, screen.TTY, screen.TTY
-			_ = cmd.Run() // some fail, and say why
+			_ = cmd.Run() // some fail and print the reason
 			_, err := fmt.Fprintln(screen.TTY, "THE END")
 			require.NoError(t, err)
-			text := strings.ReplaceAll(screen.Await("THE END"), "\r\n", "\n") // HTTP has line ends of its own
+			text := strings.ReplaceAll(screen.Await("THE END"), "\r\n", "\n") // HTTP has its own line ends
 			require.Regexp(t, `\\(x1b|u001b|u009b)`, text)
 			require.NotRegexp(t, `[\x00-\x08\x0b-\x1f\x7f\x{80}-\x{9f}\x{202a}-\x{202e}]`, text)
 		})
 	}
 }
 
-func TestAPipeAndRawHaveTheBytesAsTheyAre(t *testing.T) {
+func TestPipesAndRawGetUnchangedBytes(t *testing.T) {
 	t.Parallel()
 	gateway := hostileGateway(t)
 	var out bytes.Buffer
@@ -154,8 +154,8 @@ func TestAPipeAndRawHaveTheBytesAsTheyAre(t *testing.T) {
 	screen.Await(hostile)
 }
 
-// TestAValueCannotLookLikeALineOfOurs gives a function a failure with a line that looks like its status.
-func TestAValueCannotLookLikeALineOfOurs(t *testing.T) {
+// TestMultilineValuesCannotFakeAField gives a function a failure that contains a line like its status.
+func TestMultilineValuesCannotFakeAField(t *testing.T) {
 	t.Parallel()
 	gateway := hostileGateway(t)
 	out, err := command(t, "describe", "oven", "--gateway", gateway.URL).Output()

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// readText is what a file has, or "" if there is none.
+// readText is the content of a file, or "" if there is none.
 func readText(t *testing.T, path string) string {
 	t.Helper()
 	text, err := os.ReadFile(path)
@@ -25,10 +25,10 @@ func readText(t *testing.T, path string) string {
 	return string(text)
 }
 
-// fields are those of a body, or the parts of a query.
+// fields are the fields of a body or the parameters of a query.
 type fields map[string]string
 
-// ask sends a request of the management API as an operator.
+// ask sends a request to the management API as the operator.
 func (n *testNode) ask(method, path string, query, body fields) (*http.Response, string) {
 	n.t.Helper()
 	values := url.Values{}
@@ -60,7 +60,7 @@ func (n *testNode) operator(method, path, body string) (*http.Response, string) 
 	return n.do(method, path, body, "Authorization", req.Header.Get("Authorization"))
 }
 
-// places are all in which a client may say two things: each is the query and the body of a request.
+// places are all distributions of two names over the query and the body of a request.
 func places(a, valueA, b, valueB string) map[string][2]fields {
 	return map[string][2]fields{
 		"body":  {nil, {a: valueA, b: valueB}},
@@ -71,8 +71,7 @@ func places(a, valueA, b, valueB string) map[string][2]fields {
 	}
 }
 
-// theTwo deploys a function probe in the default namespace and one in shop,
-// neither of which has a replica or a process.
+// theTwo deploys a function probe in the default namespace and one in shop, both at zero.
 func theTwo(n *testNode) {
 	n.t.Helper()
 	for _, namespace := range []string{"", "shop"} {
@@ -84,10 +83,10 @@ func theTwo(n *testNode) {
 	}
 }
 
-// TestNothingIsDoneToAnotherFunction: over all endpoints that change or show one, all names that
-// clients have for its name, all places and cases. The default namespace has one of the same name,
-// which a namespace that is not heard would hit.
-func TestNothingIsDoneToAnotherFunction(t *testing.T) {
+// TestRequestsNeverAffectAnotherFunction covers all endpoints that change or show a function, all names that
+// clients use for its name, and all places and cases. The default namespace has a function of the same name,
+// which an ignored namespace would affect.
+func TestRequestsNeverAffectAnotherFunction(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	require.Equal(t, http.StatusCreated, n.system(http.MethodPost, "/system/namespace/",
@@ -111,7 +110,7 @@ func TestNothingIsDoneToAnotherFunction(t *testing.T) {
 			res, text := n.ask(http.MethodDelete, "/system/functions", at[0], at[1])
 			require.Equal(t, http.StatusAccepted, res.StatusCode, "remove: %s and %s in %s: %s", name,
 				namespace, place, text)
-			// it is listed as terminating until its replica has ended
+			// it is listed as terminating until its replica stops
 			eventually(t, func() bool { return !thereIs("shop") })
 			require.True(t, thereIs(""), "remove: %s and %s in %s", name, namespace, place)
 			n.deploy("probe", func(d *types.FunctionDeployment) {
@@ -145,7 +144,7 @@ func TestNothingIsDoneToAnotherFunction(t *testing.T) {
 	}
 	for place, at := range places("service", "probe", "Namespace", "shop") {
 		if at[1] == nil {
-			continue // an image has no place but the body
+			continue // an image is given in the body only
 		}
 		at[1]["image"] = probeImage
 		at[1]["labels"] = `{"com.openfaas.scale.min":"0"}`
@@ -161,8 +160,8 @@ func TestNothingIsDoneToAnotherFunction(t *testing.T) {
 	}
 }
 
-// TestSecretsOfTheNamespaceThatWasNamed is the same for secrets.
-func TestSecretsOfTheNamespaceThatWasNamed(t *testing.T) {
+// TestSecretRequestsStayInTheirNamespace is the same test for secrets.
+func TestSecretRequestsStayInTheirNamespace(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	require.Equal(t, http.StatusCreated, n.system(http.MethodPost, "/system/namespace/",
@@ -205,9 +204,9 @@ func TestSecretsOfTheNamespaceThatWasNamed(t *testing.T) {
 	}
 }
 
-// TestWhatContradictsItselfIsRefused: two names, two namespaces, fields that are there twice, what is
-// missing, and what is not known where something is removed. Nothing is changed by any of it.
-func TestWhatContradictsItselfIsRefused(t *testing.T) {
+// TestContradictoryRequestsAreRefused: two names, two namespaces, duplicate, missing and
+// unknown fields. None of them changes anything.
+func TestContradictoryRequestsAreRefused(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	require.Equal(t, http.StatusCreated, n.system(http.MethodPost, "/system/namespace/",
@@ -333,8 +332,8 @@ func TestWhatContradictsItselfIsRefused(t *testing.T) {
 	require.Equal(t, []string{"openfaas-fn", "shop"}, slices.Sorted(slices.Values(all)))
 }
 
-// TestSpecPartsWithoutEffectAreWarnedOf: in the answer, and of the spec's own parts in the status too.
-func TestSpecPartsWithoutEffectAreWarnedOf(t *testing.T) {
+// TestSpecPartsWithoutEffectCauseWarnings in the response, and in the status for the spec's own parts.
+func TestSpecPartsWithoutEffectCauseWarnings(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	res, text := n.ask(http.MethodPost, "/system/functions", nil,
@@ -358,7 +357,7 @@ func TestSpecPartsWithoutEffectAreWarnedOf(t *testing.T) {
 	require.Equal(t, http.StatusOK, n.system(http.MethodGet, "/system/function/probe", nil, &f))
 	require.Equal(t, warningsOf(res.Header)[3:], f.Warnings)
 
-	// What a client reads and sends back as it is changes nothing, and is not warned of.
+	// A status that a client sends back unchanged changes nothing and causes no warning.
 	_, text = n.operator(http.MethodGet, "/system/function/probe", "")
 	res, text = n.operator(http.MethodPut, "/system/functions", text)
 	require.Equal(t, http.StatusOK, res.StatusCode, text)

@@ -12,8 +12,8 @@ import (
 	"github.com/hearthfaas/hearth/internal/redis"
 )
 
-// instanceOf names this hearth in leases. It stays the same over restarts, so that a
-// hearth ends the leases of its former life.
+// instanceOf returns the name of this instance in leases. It stays the same after a restart, so that the
+// instance can end the leases of its previous run.
 func instanceOf(state string) (string, error) {
 	path := filepath.Join(state, "instance")
 	text, err := os.ReadFile(path)
@@ -22,7 +22,7 @@ func instanceOf(state string) (string, error) {
 	}
 	id := strings.ToLower(rand.Text())[:12]
 	if err := os.WriteFile(path, []byte(id+"\n"), 0o600); err != nil {
-		return "", fmt.Errorf("name this hearth: %w", err)
+		return "", fmt.Errorf("name this instance: %w", err)
 	}
 	return id, nil
 }
@@ -33,8 +33,8 @@ func hasInstance(state string) bool {
 	return err == nil
 }
 
-// claimName makes sure that no other hearth of this Redis has the same name:
-// each would end the leases of the other.
+// claimName makes sure that no other instance on this Redis has the same name:
+// each would end the other's leases.
 func claimName(ctx context.Context, queue *redis.Client, instance string,
 	cfg nodeConfig) (release func(), err error) {
 	home, err := homeOf(cfg.State)
@@ -44,21 +44,22 @@ func claimName(ctx context.Context, queue *redis.Client, instance string,
 	host, _ := os.Hostname()
 	note := fmt.Sprintf("process %d on %s, state directory %s", os.Getpid(), host, cfg.State)
 	return queue.ClaimInstance(ctx, instance, home, note, func() {
-		cfg.Log.Warn("a hearth of this name was here a moment ago; waiting to see whether it is alive",
+		cfg.Log.Warn("an instance with this name was active a moment ago; waiting to see whether it still is",
 			"instance", instance)
 	}, func(note string) {
-		cfg.Log.Error("another hearth has taken the name of this one, and may end its leases: end one of "+
-			"them, and remove the file instance of its state directory",
+		cfg.Log.Error("another instance uses the name of this one and may end its leases; stop one of "+
+			"them and remove the file instance from its state directory",
 			"instance", instance, "other", note)
 	})
 }
 
-// homeOf tells one state directory from a copy of it: by the file with the name, and the boot of the machine
-// that it is on. Who holds the lock of a state directory knows that another hearth of the same home is dead.
+// homeOf distinguishes a state directory from a copy of it, by the file with the instance's name
+// and the boot of its machine. The process that holds the lock of a state directory knows that
+// another instance with the same home is dead.
 func homeOf(state string) (string, error) {
 	var file syscall.Stat_t
 	if err := syscall.Stat(filepath.Join(state, "instance"), &file); err != nil {
-		return "", fmt.Errorf("name this hearth: %w", err)
+		return "", fmt.Errorf("name this instance: %w", err)
 	}
 	return fmt.Sprintf("%s:%d:%d", bootID(), file.Dev, file.Ino), nil
 }

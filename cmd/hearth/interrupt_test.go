@@ -15,7 +15,7 @@ import (
 	"golang.org/x/term"
 )
 
-// exitWithin waits for a process, and returns its exit code.
+// exitWithin waits for a process and returns its exit code.
 func exitWithin(t *testing.T, cmd *exec.Cmd, limit time.Duration) int {
 	t.Helper()
 	ended := make(chan error, 1)
@@ -32,7 +32,7 @@ func exitWithin(t *testing.T, cmd *exec.Cmd, limit time.Duration) int {
 	}
 }
 
-// silent takes connections and never answers.
+// silent accepts connections and never responds.
 func silent(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -41,8 +41,8 @@ func silent(t *testing.T) string {
 	return "http://" + l.Addr().String()
 }
 
-// TestASignalEndsEveryWait has nobody who writes to standard input, and a gateway that never answers.
-func TestASignalEndsEveryWait(t *testing.T) {
+// TestSignalEndsEveryWait has no input on standard input, and a gateway that never responds.
+func TestSignalEndsEveryWait(t *testing.T) {
 	t.Parallel()
 	fifo := filepath.Join(t.TempDir(), "fifo")
 	require.NoError(t, syscall.Mkfifo(fifo, 0o600))
@@ -75,8 +75,8 @@ func TestASignalEndsEveryWait(t *testing.T) {
 	}
 }
 
-// TestCtrlCAtAPromptLeavesTheTerminalAsItWas types Ctrl-C where a value is asked for.
-func TestCtrlCAtAPromptLeavesTheTerminalAsItWas(t *testing.T) {
+// TestCtrlCAtAPromptRestoresTheTerminal types Ctrl-C at a prompt for a secret.
+func TestCtrlCAtAPromptRestoresTheTerminal(t *testing.T) {
 	t.Parallel()
 	screen := clitest.New(t, 80)
 	before, err := term.GetState(int(screen.TTY.Fd()))
@@ -86,7 +86,7 @@ func TestCtrlCAtAPromptLeavesTheTerminalAsItWas(t *testing.T) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
 	require.NoError(t, cmd.Start())
 	screen.Await("value: ")
-	require.Eventually(t, func() bool { // it does not show what is typed
+	require.Eventually(t, func() bool { // the terminal shows no input
 		now, err := term.GetState(int(screen.TTY.Fd()))
 		return err == nil && *now != *before
 	}, time.Minute, 2*time.Millisecond)

@@ -22,9 +22,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What a function can do with the address of Redis that it is given.
+// What a function can do with its Redis address.
 
-// guarded is a redis-server of the test's own, with a password, as a hearth has it.
+// guarded is a redis-server of the test with a password, like a private one.
 func guarded(t *testing.T) *redisserver.Server {
 	t.Helper()
 	if _, _, err := redisserver.Find(t.Context()); err != nil {
@@ -56,19 +56,19 @@ func connectTo(t *testing.T, address string) redis.UniversalClient {
 	return rdb
 }
 
-// withRedis gives a function the address of Redis, as stack.yml does.
+// withRedis sets a function's REDIS_URL, as stack.yml does.
 func withRedis(address string) func(*types.FunctionDeployment) {
 	return func(d *types.FunctionDeployment) { d.EnvVars["REDIS_URL"] = address }
 }
 
-// asFunction is a client with what a function finds in its environment.
+// asFunction is a Redis client with a function's environment.
 func (n *testNode) asFunction(name string) redis.UniversalClient {
 	n.t.Helper()
 	_, address := n.do(http.MethodGet, "/function/"+name+"?env=REDIS_URL", "")
 	return connectTo(n.t, address)
 }
 
-// attacks are what an intruder would write to Redis, to make a hearth do what nobody deployed.
+// attacks are writes to Redis that try to make an instance do what nobody deployed.
 func attacks(t *testing.T, admin redis.UniversalClient) map[string][]any {
 	t.Helper()
 	spec := func(service, namespace string, secrets ...string) string {
@@ -112,7 +112,7 @@ func attacks(t *testing.T, admin redis.UniversalClient) map[string][]any {
 	}
 }
 
-// target is a hearth with a function that has been deployed twice, a secret and a namespace.
+// target is an instance with a function that was deployed twice, a secret and a namespace.
 // old is the record of the first deployment.
 func target(t *testing.T, n *testNode, admin redis.UniversalClient, address string) (old string) {
 	t.Helper()
@@ -130,7 +130,7 @@ func target(t *testing.T, n *testNode, admin redis.UniversalClient, address stri
 	return old
 }
 
-func TestAFunctionsRedisUserReachesItsTopicsOnly(t *testing.T) {
+func TestRedisUserReachesOnlyItsTopics(t *testing.T) {
 	t.Parallel()
 	server := guarded(t)
 	admin := connectTo(t, server.URL)
@@ -169,7 +169,7 @@ func TestAFunctionsRedisUserReachesItsTopicsOnly(t *testing.T) {
 	_, err := wire.Open(t.Context(), public)
 	require.ErrorContains(t, err, "NOAUTH", "without a user nobody gets in")
 
-	// And what a chain needs is allowed.
+	// The commands that chain needs are allowed.
 	for _, command := range [][]any{
 		{"XADD", "{shop}.opened", "*", "body", "x"}, {"SET", "{shop}:a", "1", "PX", 100},
 		{"EXPIRE", "{shop}:a", 10}, {"ZADD", "{shop}:z", 1, "m"}, {"PUBLISH", "{shop}:events", "x"},
@@ -181,7 +181,7 @@ func TestAFunctionsRedisUserReachesItsTopicsOnly(t *testing.T) {
 	require.Empty(t, n.queue.BadRecords())
 	n.says("env=V", "2")
 
-	// A function's address is only its own: its spec has none, and others get others.
+	// Each function has its own address, which is not in its spec.
 	require.NotContains(t, admin.HGet(t.Context(), "{hearth}:functions", "probe.openfaas-fn").Val(), "hush")
 	_, mine := n.do(http.MethodGet, "/function/probe?env=REDIS_URL", "")
 	n.deploy("cart", withRedis(public),
@@ -194,7 +194,7 @@ func TestAFunctionsRedisUserReachesItsTopicsOnly(t *testing.T) {
 	require.ErrorContains(t, cart.Set(t.Context(), "{shop}:a", "x", 0).Err(), "NOPERM")
 }
 
-func TestARedisThatLostItsUsersGetsThemAgain(t *testing.T) {
+func TestLostRedisUsersAreRestored(t *testing.T) {
 	t.Parallel()
 	server := guarded(t)
 	admin := connectTo(t, server.URL)
@@ -215,7 +215,7 @@ func TestARedisThatLostItsUsersGetsThemAgain(t *testing.T) {
 		&redis.XAddArgs{Stream: "{shop}.opened", Values: []string{"body", "x"}}).Err())
 }
 
-func TestUsersOfFunctionsOnACluster(t *testing.T) {
+func TestRedisUsersOnACluster(t *testing.T) {
 	t.Parallel()
 	c := chaintest.Cluster(t)
 	n := onCluster(t, c, c.Nodes[0])
@@ -224,7 +224,7 @@ func TestUsersOfFunctionsOnACluster(t *testing.T) {
 		d.EnvVars["REDIS_URL"] = "redis://" + c.Nodes[0].Addr + "?addr=" + c.Nodes[1].Addr
 	}, onTopic("shop.opened"))
 	fn := n.asFunction("probe")
-	for i := range 20 { // whichever node has the slot
+	for i := range 20 { // slots are spread over the nodes
 		n.deploy(fmt.Sprint("f", i), func(d *types.FunctionDeployment) {
 			d.EnvVars["REDIS_URL"] = "redis://" +
 				c.Nodes[0].Addr
@@ -240,7 +240,7 @@ func TestUsersOfFunctionsOnACluster(t *testing.T) {
 }
 
 // Where there are no users of their own, functions can write anything, and a hearth must believe none of it.
-func TestWhatAStrangerWritesToRedisIsNotBelieved(t *testing.T) {
+func TestForgedRecordsInRedisAreRejected(t *testing.T) {
 	t.Parallel()
 	raw, state, log := chaintest.Redis(t), t.TempDir(), &told{}
 	shared := func(c *nodeConfig) { c.SharedRedis = true }
@@ -308,7 +308,7 @@ func TestWhatAStrangerWritesToRedisIsNotBelieved(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, n.credentials.Password, strings.TrimSpace(string(password)), "nothing was overwritten")
 
-	// An operator can clear it up: by deploying, by deleting, and with hearth records.
+	// An operator can clean up by deploying, deleting, or with hearth records.
 	n.deploy("forged")
 	require.NoError(t, n.client.DeleteFunction(t.Context(), "garbage", ""))
 	run := func(args ...string) string {
@@ -317,14 +317,14 @@ func TestWhatAStrangerWritesToRedisIsNotBelieved(t *testing.T) {
 		return out
 	}
 	require.Contains(t, run("records"), "function copied.openfaas-fn")
-	require.Contains(t, run("list"), `"hearth records" shows which`)
+	require.Contains(t, run("list"), "hearth records shows why")
 	require.Contains(t, run("records", "remove", "function", "copied.openfaas-fn"), "removed")
 	run("records", "remove", "--all")
-	require.Contains(t, run("records"), "all records in Redis are used")
+	require.Contains(t, run("records"), "no rejected records")
 	require.NotContains(t, run("list"), "hearth records")
 }
 
-func TestAnUpgradeTakesOverWhatWasDeployed(t *testing.T) {
+func TestUpgradeAdoptsExistingDeployments(t *testing.T) {
 	t.Parallel()
 	raw, state := chaintest.Redis(t), t.TempDir()
 	n := startTestNode(t, raw, state)
@@ -332,7 +332,7 @@ func TestAnUpgradeTakesOverWhatWasDeployed(t *testing.T) {
 	_, err := n.client.CreateNamespace(t.Context(), types.FunctionNamespace{Name: "shop"})
 	require.NoError(t, err)
 	n.end()
-	// As a version has left it that did not sign.
+	// The state of a version that did not sign records.
 	for key, fields := range map[string][]string{"{hearth}:functions": {"probe.openfaas-fn"},
 		"{hearth}:namespaces": {"shop"}} {
 		for _, field := range fields {

@@ -35,13 +35,13 @@ func newInvoke() *cobra.Command {
 		Use:     "invoke NAME[.NAMESPACE]",
 		Aliases: []string{"call"},
 		Short:   "Call a function, or queue a call",
-		Long: `Calls a function and prints its answer as it comes. The body is read from
-standard input, unless --data or --file has it, or standard input is a terminal.
-No credentials are sent: functions are public.
+		Long: `Calls a function and prints the response as it arrives. The body is --data, else
+--file, else standard input unless that is a terminal. No credentials are sent:
+functions are public.
 
-The exit code is 1 if the status of the answer is 400 or more; the status is
-then printed on standard error. With --async the call is queued, and its call id
-is printed, which hearth cancel takes.`,
+If the status of the response is 400 or more, it is printed on standard error
+and the exit code is 1. With --async the call is queued and its call id is
+printed, which hearth cancel accepts.`,
 		Example: `  echo '{"customer":"Ada"}' | hearth invoke cashier --query wait=30s
   hearth invoke cashier --method GET --query view=menu
   hearth invoke report --async --delay 10m --data '{"day":"2026-11-24"}' \
@@ -60,16 +60,16 @@ is printed, which hearth cancel takes.`,
 	withNamespace(cmd, c, &i.namespace)
 	f := cmd.Flags()
 	f.StringVarP(&i.method, "method", "X", http.MethodPost, "HTTP method")
-	f.StringVarP(&i.data, "data", "d", "", "the body")
-	f.StringVar(&i.file, "file", "", "file with the body; - is standard input")
-	f.StringVar(&i.path, "path", "", "path behind the function's name")
-	f.StringArrayVar(&i.query, "query", nil, "parameter of the query, NAME=VALUE; may be repeated")
-	f.StringArrayVarP(&i.header, "header", "H", nil, "header, 'NAME: VALUE'; may be repeated")
-	f.DurationVar(&i.timeout, "timeout", 0, "give up after this time (default: the function's own limit)")
-	f.BoolVarP(&i.include, "include", "i", false, "print the status and the headers of the answer too")
-	f.BoolVarP(&i.async, "async", "a", false, "queue the call, and print its call id")
-	f.StringVar(&i.callback, "callback", "", "with --async: URL that is sent the answer")
-	f.DurationVar(&i.delay, "delay", 0, "with --async: make the call after this time")
+	f.StringVarP(&i.data, "data", "d", "", "request body")
+	f.StringVar(&i.file, "file", "", "file with the request body; - is standard input")
+	f.StringVar(&i.path, "path", "", "path after the function's name")
+	f.StringArrayVar(&i.query, "query", nil, "query parameter `NAME=VALUE`; repeatable")
+	f.StringArrayVarP(&i.header, "header", "H", nil, "request header `'NAME: VALUE'`; repeatable")
+	f.DurationVar(&i.timeout, "timeout", 0, "give up after this time (default: the function's own timeout)")
+	f.BoolVarP(&i.include, "include", "i", false, "print the status and headers of the response too")
+	f.BoolVarP(&i.async, "async", "a", false, "queue the call and print its call id")
+	f.StringVar(&i.callback, "callback", "", "with --async: URL that receives the response")
+	f.DurationVar(&i.delay, "delay", 0, "with --async: delay the call by this time")
 	cmd.MarkFlagsMutuallyExclusive("data", "file")
 	cmd.MarkFlagsMutuallyExclusive("include", "async")
 	return cmd
@@ -77,7 +77,7 @@ is printed, which hearth cancel takes.`,
 
 func (i *invocation) run(cmd *cobra.Command, c *client, n hearth.Name) error {
 	if !i.async && (i.callback != "" || i.delay != 0) {
-		return errors.New("--callback and --delay go with --async")
+		return errors.New("--callback and --delay need --async")
 	}
 	ctx := cmd.Context()
 	if i.timeout > 0 {
@@ -92,7 +92,7 @@ func (i *invocation) run(cmd *cobra.Command, c *client, n hearth.Name) error {
 	if req.Body != nil {
 		defer func() { _ = req.Body.Close() }()
 	}
-	// a function's redirect is its answer
+	// a redirect is the function's response: do not follow it
 	direct := &http.Client{CheckRedirect: func(*http.Request,
 		[]*http.Request) error {
 		return http.ErrUseLastResponse
@@ -109,7 +109,7 @@ func (i *invocation) run(cmd *cobra.Command, c *client, n hearth.Name) error {
 		id := res.Header.Get(wire.HeaderCallID)
 		if state := res.Header.Get("X-Call-State"); res.StatusCode == http.StatusOK && state != "" {
 			_, _ = fmt.Fprintf(cmd.ErrOrStderr(),
-				"a call with this Idempotency-Key was queued before, and is %s\n", state)
+				"a call with this Idempotency-Key exists already: it is %s\n", state)
 		}
 		return c.print(cmd, map[string]string{"function": n.String(), "call_id": id},
 			func(out io.Writer) { _, _ = fmt.Fprintln(out, id) })
@@ -121,7 +121,7 @@ func (i *invocation) run(cmd *cobra.Command, c *client, n hearth.Name) error {
 		_, _ = fmt.Fprintln(out)
 	}
 	if _, err := io.Copy(out, res.Body); err != nil {
-		return fmt.Errorf("the answer broke off: %w", err)
+		return fmt.Errorf("the response is incomplete: %w", err)
 	}
 	if res.StatusCode >= http.StatusBadRequest {
 		return &refusal{res.StatusCode, fmt.Sprintf("%s answered %s", shortName(n), res.Status)}
@@ -176,7 +176,7 @@ func (i *invocation) request(ctx context.Context, cmd *cobra.Command, gateway st
 	return req, nil
 }
 
-// body is what is sent. A method that has none reads none, unless it is told to.
+// body returns the request body. Methods without a body read none from standard input.
 func (i *invocation) body(cmd *cobra.Command) (io.Reader, error) {
 	switch {
 	case i.file == "-":
@@ -196,7 +196,7 @@ func (i *invocation) body(cmd *cobra.Command) (io.Reader, error) {
 	return cli.Input(cmd.Context(), cmd.InOrStdin()), nil
 }
 
-// unknown is the error of a call whose 404 is the gateway's own: there is no such function.
+// unknown returns the error if a 404 came from the gateway because the function does not exist.
 func (i *invocation) unknown(ctx context.Context, c *client, n hearth.Name, res *http.Response) error {
 	if res.StatusCode != http.StatusNotFound || !strings.HasPrefix(res.Header.Get("Content-Type"),
 		chain.ContentType) {
@@ -204,7 +204,7 @@ func (i *invocation) unknown(ctx context.Context, c *client, n hearth.Name, res 
 	}
 	text, err := io.ReadAll(io.LimitReader(res.Body, 64<<10))
 	if err != nil {
-		return fmt.Errorf("the answer broke off: %w", err)
+		return fmt.Errorf("the response is incomplete: %w", err)
 	}
 	res.Body = io.NopCloser(io.MultiReader(strings.NewReader(string(text)), res.Body))
 	var problem chain.Problem

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestInvokeSendsABodyFromAnywhereAndPrintsTheAnswer(t *testing.T) {
+func TestInvokeSendsABodyAndPrintsTheResponse(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	record := filepath.Join(t.TempDir(), "record")
@@ -49,7 +49,7 @@ func TestInvokeSendsABodyFromAnywhereAndPrintsTheAnswer(t *testing.T) {
 	}
 }
 
-func TestInvokeFailsWithTheStatusOfAFailedCallAndStillPrintsItsAnswer(t *testing.T) {
+func TestInvokePrintsTheResponseOfAFailedCall(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("probe")
@@ -65,10 +65,10 @@ func TestInvokeFailsWithTheStatusOfAFailedCallAndStillPrintsItsAnswer(t *testing
 	_, err = n.runWith("", "invoke", "probe", "--header", "nonsense")
 	require.ErrorContains(t, err, "want 'NAME: VALUE'")
 	_, err = n.runWith("", "invoke", "probe", "--delay", "1m")
-	require.ErrorContains(t, err, "go with --async")
+	require.ErrorContains(t, err, "need --async")
 }
 
-func TestAnAsyncInvokePrintsTheCallIDThatCancelTakes(t *testing.T) {
+func TestAsyncInvokePrintsTheCallID(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("probe")

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// queueCall queues a call of the probe, and returns the answer's status, state, call id and message id.
+// queueCall queues a call of the probe and returns the status, state, call id and message id of the response.
 func (n *testNode) queueCall(body string, header ...string) (status int, state, callID, message string) {
 	n.t.Helper()
 	res, _ := n.do(http.MethodPost, "/async-function/probe", body, header...)
@@ -18,7 +18,7 @@ func (n *testNode) queueCall(body string, header ...string) (status int, state, 
 	return res.StatusCode, h.Get("X-Call-State"), h.Get(wire.HeaderCallID), h.Get(wire.HeaderMessageID)
 }
 
-// probed is how often the probe was called.
+// probed counts the calls of the probe.
 func (n *testNode) probed() int {
 	n.t.Helper()
 	f, err := n.client.GetFunction(n.t.Context(), "probe", "")
@@ -26,9 +26,9 @@ func (n *testNode) probed() int {
 	return int(f.InvocationCount)
 }
 
-// TestACallThatWasTakenBackMayBeQueuedAgain: with a call id or with a key, after a cancel and after a purge.
-// It was answered with 202, and never ran.
-func TestACallThatWasTakenBackMayBeQueuedAgain(t *testing.T) {
+// TestCancelledCallMayBeQueuedAgain with the same call id or key, after a cancel and after
+// a purge. Once it got a 202 and never ran.
+func TestCancelledCallMayBeQueuedAgain(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("probe")
@@ -56,7 +56,7 @@ func TestACallThatWasTakenBackMayBeQueuedAgain(t *testing.T) {
 	require.Equal(t, http.StatusOK, status)
 	require.Contains(t, text, "dead the call is a dead letter of probe", "said plainly")
 	require.Equal(t, 3, n.probed())
-	out, err := n.run("dead", "purge", "--all", "--function", "probe")
+	out, err := n.run("dead", "purge", "--all", "--yes", "--function", "probe")
 	require.NoError(t, err)
 	require.Equal(t, "purged 1 dead letter\n", out)
 	status, text = fails()
@@ -64,8 +64,8 @@ func TestACallThatWasTakenBackMayBeQueuedAgain(t *testing.T) {
 	eventually(t, func() bool { return n.probed() == 4 })
 }
 
-// TestDistinctCallsWithOneCallIDAllRun, each with its callback; cancel means all of them, or one.
-func TestDistinctCallsWithOneCallIDAllRun(t *testing.T) {
+// TestCallsThatShareACallIDAllRun, each with its callback. A cancel applies to all of them, or to one.
+func TestCallsThatShareACallIDAllRun(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t, callbacksHere)
 	n.deploy("probe")
@@ -102,8 +102,8 @@ func TestDistinctCallsWithOneCallIDAllRun(t *testing.T) {
 	require.Equal(t, "cancelled 2 calls\n", out)
 }
 
-// TestARepeatIsToldWhatHasBecomeOfItsCall with its first call id, and nothing runs for it.
-func TestARepeatIsToldWhatHasBecomeOfItsCall(t *testing.T) {
+// TestRepeatedCallGetsTheStateOfTheFirst and its call id, and does not run.
+func TestRepeatedCallGetsTheStateOfTheFirst(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("probe")

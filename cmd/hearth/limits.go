@@ -9,7 +9,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// queueLimits has the flags that limit what the callers of one function can store in Redis.
+// queueLimits holds the flags that limit what callers of one function can store in Redis.
 type queueLimits struct {
 	length        int
 	bytes         string
@@ -19,13 +19,13 @@ type queueLimits struct {
 
 func (q *queueLimits) addFlags(f *pflag.FlagSet) {
 	f.IntVar(&q.length, "queue-length", hearth.DefaultQueueLimit.Length,
-		"limit of queued calls and callbacks of one function, dead letters included; more calls get 429")
+		"maximum calls and callbacks queued for one function, with dead letters; more calls get 429")
 	f.StringVar(&q.bytes, "queue-bytes", "256Mi",
-		"limit of the total size of these calls and callbacks, such as 64Mi or 1Gi")
+		"maximum total size of these calls and callbacks, such as 64Mi or 1Gi")
 	f.DurationVar(&q.maxDelay, "max-delay", gateway.DefaultMaxDelay,
-		"longest delay of a queued call (X-Delay or X-Deliver-At); a longer one gets 400")
+		"maximum delay of a queued call (X-Delay, X-Deliver-At); longer delays get 400")
 	f.StringVar(&q.callbackBytes, "callback-bytes", defaultCallbackBytes,
-		"limit of the answer in a callback; a longer answer is cut off, and its callback has "+
+		"maximum response size in a callback; a longer response is cut off and marked "+
 			"X-Function-Truncated: true")
 }
 
@@ -47,17 +47,17 @@ func (q queueLimits) check() error {
 
 const (
 	defaultCallbackBytes = "6Mi"
-	maxCallbackBytes     = 256 << 20 // Redis keeps no value of more than 512 MB
+	maxCallbackBytes     = 256 << 20 // a Redis value is at most 512 MB
 	maxMaxDelay          = 366 * 24 * time.Hour
 )
 
-// callback is the checked value of --callback-bytes; 0 if it was not given.
+// callback returns the value of --callback-bytes, or 0 if it was not given. Call check first.
 func (q queueLimits) callback() int64 {
 	n, _ := hearth.ParseBytes(q.callbackBytes)
 	return n
 }
 
-// limit is what they say, once they were checked.
+// limit returns the limits of a queue. Call check first.
 func (q queueLimits) limit() hearth.QueueLimit {
 	n, _ := hearth.ParseBytes(q.bytes)
 	return hearth.QueueLimit{Length: q.length, Bytes: n}

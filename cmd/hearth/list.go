@@ -17,12 +17,16 @@ func newList() *cobra.Command {
 		Use:     "list",
 		Aliases: []string{"ls", "functions", "ps"},
 		Short:   "List functions and their status",
-		Long: `Lists the functions of a namespace, or of all. REPLICAS are the ready ones out
-of the wanted ones: 0/0 is a function at zero, which starts with its next call.
-A function that was removed is listed as terminating until its replicas have
-finished their calls. RESTARTS counts the crashes of replicas since this
-instance started. On a terminal, long cells are shortened to its width; a pipe
-gets them whole.`,
+		Long: `Lists the functions of a namespace, or of all namespaces.
+
+  REPLICAS     ready replicas / wanted replicas; 0/0 is scaled to zero
+  RESTARTS     crashes of replicas since this instance started
+  INVOCATIONS  calls since the deployment or the start of this instance
+  NOTE         why it cannot start, was rolled back or is terminating
+
+A removed function is listed as terminating until its replicas have finished
+their calls. On a terminal, long cells are shortened to fit; a pipe gets full
+text.`,
 		Example: "  hearth list\n  hearth list --all-namespaces\n" +
 			"  hearth list --json | jq -r '.[] | select(.failing) | .name'",
 		Args: cobra.NoArgs,
@@ -55,7 +59,7 @@ gets them whole.`,
 	}
 	c.flags(cmd)
 	withNamespace(cmd, c, &namespace)
-	cmd.Flags().BoolVarP(&all, "all-namespaces", "A", false, "the functions of all namespaces")
+	cmd.Flags().BoolVarP(&all, "all-namespaces", "A", false, "list the functions of all namespaces")
 	cmd.Flags().BoolVarP(&quiet, "quiet", "q", false, "print names only")
 	cmd.MarkFlagsMutuallyExclusive("namespace", "all-namespaces")
 	return cmd
@@ -73,7 +77,7 @@ func listFunctions(out io.Writer, list []function, all, quiet bool) {
 		_, _ = fmt.Fprintln(out, "no functions")
 		return
 	}
-	rows := [][]string{{"FUNCTION", "REPLICAS", "RESTARTS", "INVOCATIONS", "IMAGE", ""}}
+	rows := [][]string{{"FUNCTION", "REPLICAS", "RESTARTS", "INVOCATIONS", "IMAGE", "NOTE"}}
 	if all {
 		rows[0] = append([]string{"NAMESPACE"}, rows[0]...)
 	}

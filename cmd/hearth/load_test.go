@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// load are callers of one function: some that call again when they are answered (closed loop), and some that
-// come by the clock, whether the others are answered or not (open loop). It keeps what fails.
+// load calls one function, in a closed loop (each caller waits for its response) and in an open
+// loop (at fixed times). It records failures.
 type load struct {
 	url    string
 	client *http.Client

@@ -11,14 +11,14 @@ import (
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
-// stateLock is held by the one hearth that uses a state directory. It is the kernel's, and ends with
-// the process; the file says who holds it.
+// stateLock ensures that one instance at a time uses a state directory. It is a kernel lock, which ends with
+// the process. The file records who holds it.
 type stateLock struct {
 	path string
 	file *os.File
 }
 
-// holder is what the lock's file says.
+// holder is the content of the lock file.
 type holder struct {
 	PID     int       `json:"pid"`
 	Address string    `json:"address"`
@@ -26,10 +26,10 @@ type holder struct {
 	API     string    `json:"api,omitempty"` // URL of the management API, if it is not at Address
 }
 
-// lockState takes the lock of a state directory. It returns an error of code Conflict that says who has it.
+// lockState takes the lock of a state directory. Its error has code Conflict and names the holder.
 func lockState(dir string) (*stateLock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make the state directory: %w", err)
+		return nil, fmt.Errorf("create the state directory: %w", err)
 	}
 	path := filepath.Join(dir, "lock")
 	for {
@@ -42,12 +42,11 @@ func lockState(dir string) (*stateLock, error) {
 			_ = json.NewDecoder(f).Decode(&h)
 			_ = f.Close()
 			return nil, hearth.Errorf(hearth.Conflict,
-				"the state directory %s is used by another hearth: process %d, at %s, since %s. "+
-					"End it, or give this one a directory of its own with --state", dir, h.PID, h.Address,
+				"the state directory %s is in use by process %d, at %s, since %s; stop that instance, or "+
+					"use another directory with --state", dir, h.PID, h.Address,
 				h.Since.Local().Format("15:04:05"))
 		}
-		// The one before may have removed the file between our opening and
-		// locking it: then ours is no longer the one.
+		// The previous holder may have removed the file between open and lock: then lock the new file.
 		ours, err := f.Stat()
 		if err != nil {
 			return nil, err
@@ -59,13 +58,13 @@ func lockState(dir string) (*stateLock, error) {
 	}
 }
 
-// holderOf reads who has, or had, a state directory. It is not ok if nobody says so.
+// holderOf reads who holds, or held, a state directory. It is not ok if the lock file does not say.
 func holderOf(state string) (h holder, ok bool) {
 	text, err := os.ReadFile(filepath.Join(state, "lock"))
 	return h, err == nil && json.Unmarshal(text, &h) == nil && h.Address != ""
 }
 
-// say writes who holds the lock.
+// say records the holder in the lock file.
 func (l *stateLock) say(h holder) error {
 	text, err := json.Marshal(h)
 	if err != nil {
@@ -79,6 +78,6 @@ func (l *stateLock) say(h holder) error {
 }
 
 func (l *stateLock) release() {
-	_ = os.Remove(l.path) // before the lock: who opens it now makes a new one
+	_ = os.Remove(l.path) // before unlocking, so that others create a new file
 	_ = l.file.Close()
 }

@@ -9,8 +9,8 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// faasCLILogin reads what faas-cli login has stored for a gateway: in ~/.openfaas/config.yml, or in the
-// directory OPENFAAS_CONFIG, or in ./.openfaas where CI is set. A file that cannot be read holds nothing.
+// faasCLILogin returns the credentials that faas-cli login stored for a gateway: in ~/.openfaas/config.yml,
+// in the directory OPENFAAS_CONFIG, or in ./.openfaas if CI is set. An unreadable file counts as empty.
 func faasCLILogin(gateway string) (user, password string, ok bool) {
 	dir := os.Getenv("OPENFAAS_CONFIG")
 	if ci := os.Getenv("CI"); dir == "" && (ci == "true" || ci == "1") {
@@ -33,7 +33,7 @@ func faasCLILogin(gateway string) (user, password string, ok bool) {
 	if yaml.Unmarshal(text, &stored) != nil {
 		return "", "", false
 	}
-	// as faas-cli stores it
+	// as faas-cli stores URLs
 	plain := func(url string) string { return strings.ToLower(strings.TrimRight(url, "/")) }
 	for _, a := range stored.Auths {
 		token, err := base64.StdEncoding.DecodeString(a.Token)

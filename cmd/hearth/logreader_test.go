@@ -15,9 +15,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// growingLog is a log that has some more lines each time that it is asked, of two replicas that
-// write at the same moments. It answers as OpenFaaS's own handler has it, and ends each answer
-// at once, as a gateway does after its time.
+// growingLog is a log of two replicas that grows with each request. It responds like OpenFaaS's own handler,
+// and ends each response at once, as a gateway does after a time.
 type growingLog struct {
 	mu      sync.Mutex
 	lines   []logs.Message
@@ -74,7 +73,7 @@ func (g *growingLog) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	logs.NewLogHandlerFunc(g, time.Minute)(w, r)
 }
 
-// untilLines is standard output, and ends the command as Ctrl-C does after so many lines.
+// untilLines is a standard output that ends the command after a number of lines, like Ctrl-C.
 type untilLines struct {
 	bytes.Buffer
 	lines int
@@ -112,7 +111,7 @@ func numbered(from, to int) string {
 	return b.String()
 }
 
-func TestALogEndsUnlessItIsFollowed(t *testing.T) {
+func TestLogEndsUnlessFollowed(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		args []string
@@ -138,7 +137,7 @@ func TestALogEndsUnlessItIsFollowed(t *testing.T) {
 	require.ErrorContains(t, err, "want a duration such as 5m")
 }
 
-func TestAFollowedLogGoesOnBehindEachEndAndSaysNothingTwice(t *testing.T) {
+func TestFollowedLogContinuesWithoutDuplicates(t *testing.T) {
 	t.Parallel()
 	g := &growingLog{grow: 7}
 	g.write(50)
@@ -153,15 +152,15 @@ func TestAFollowedLogGoesOnBehindEachEndAndSaysNothingTwice(t *testing.T) {
 		"it does not ask for all again")
 }
 
-func TestAFollowedLogOutlivesAGatewayThatIsRestarted(t *testing.T) {
+func TestFollowedLogSurvivesAGatewayRestart(t *testing.T) {
 	t.Parallel()
 	out, errOut, err := logsOf(t, &growingLog{grow: 4, refused: true}, 8, "-f")
 	require.NoError(t, err)
 	require.Equal(t, numbered(0, 8), out)
-	require.Equal(t, "hearth: hearth is ending; trying again\n", errOut)
+	require.Equal(t, "hearth: hearth is ending; retrying\n", errOut)
 }
 
-func TestLogsOfARunningFunctionAreFollowedUntilCtrlC(t *testing.T) {
+func TestLogsFollowUntilCtrlC(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("probe")
@@ -193,7 +192,7 @@ func TestLogsOfARunningFunctionAreFollowedUntilCtrlC(t *testing.T) {
 	require.ErrorContains(t, err, "did you mean probe?")
 }
 
-// lineWriter is standard output, a line at a time.
+// lineWriter is a standard output that sends each line to a channel.
 type lineWriter chan string
 
 func (w lineWriter) Write(p []byte) (int, error) { w <- string(p); return len(p), nil }

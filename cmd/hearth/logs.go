@@ -19,8 +19,8 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// logReader prints the log of a function, over several answers of the gateway if it is
-// followed: gateways end an answer after a time.
+// logReader prints the log of a function. To follow a log it sends further requests,
+// since gateways end a response after a time.
 type logReader struct {
 	client             *client
 	name               hearth.Name
@@ -29,23 +29,23 @@ type logReader struct {
 	lines              int
 	since, instance    string
 	out, errOut        io.Writer
-	from               time.Time // what --since says
-	began              bool      // an answer has begun
-	oldest, newest     time.Time // messages that were printed
+	from               time.Time // the value of --since
+	began              bool      // a response has begun
+	oldest, newest     time.Time // printed messages
 	recent             map[logLine]int
 	tidyAt             int
 	pause              time.Duration
 }
 
-// logLine is one message, to know it again.
+// logLine identifies a message.
 type logLine struct {
 	at             int64
 	instance, text string
 }
 
 const (
-	// logOverlap is how far an answer goes back behind the newest message of the one before: replicas write
-	// at the same time, so the last message that came need not be the last that there is.
+	// logOverlap is how far a request reaches back before the newest printed message: replicas write
+	// concurrently, so messages may arrive out of order.
 	logOverlap = 2 * time.Second
 	maxPause   = 5 * time.Second
 )
@@ -58,8 +58,8 @@ func newLogs() *cobra.Command {
 		Use:     "logs NAME[.NAMESPACE]",
 		Aliases: []string{"log"},
 		Short:   "Print the log of a function",
-		Long: `Prints the log of all replicas of a function. With --follow it goes on until
-Ctrl-C, also when the gateway ends its answer or is restarted.`,
+		Long: `Prints the log of all replicas of a function. With --follow it continues until
+Ctrl-C, even if the gateway restarts.`,
 		Example: `  hearth logs oven
   hearth logs oven --follow --tail 20
   hearth logs oven --since 5m --timestamps
@@ -73,7 +73,7 @@ Ctrl-C, also when the gateway ends its answer or is restarted.`,
 			if l.from, err = parseSince(l.since, time.Now()); err != nil {
 				return err
 			}
-			if l.lines == 0 { // to OpenFaaS, 0 is all
+			if l.lines == 0 { // OpenFaaS takes 0 as all
 				l.from, l.lines = time.Now(), -1
 			}
 			l.out, l.errOut = cmd.OutOrStdout(), cmd.ErrOrStderr()
@@ -83,19 +83,19 @@ Ctrl-C, also when the gateway ends its answer or is restarted.`,
 	c.flags(cmd)
 	withNamespace(cmd, c, &namespace)
 	f := cmd.Flags()
-	f.BoolVarP(&l.follow, "follow", "f", false, "go on with what is written from now on")
-	f.IntVar(&l.lines, "tail", -1, "at most so many of the last lines; -1 is all")
-	f.IntVar(&l.lines, "lines", -1, "the same, as faas-cli calls it")
+	f.BoolVarP(&l.follow, "follow", "f", false, "keep printing new lines")
+	f.IntVar(&l.lines, "tail", -1, "number of last lines to print; -1 prints all")
+	f.IntVar(&l.lines, "lines", -1, "same as --tail, for faas-cli users")
 	_ = f.MarkHidden("lines")
 	f.StringVar(&l.since, "since", "",
-		"only what was written within this time (5m), or since this one (2026-11-24T02:40:11Z)")
-	f.StringVar(&l.instance, "instance", "", "only of this replica")
-	f.BoolVarP(&l.timestamps, "timestamps", "t", false, "print when each line was written")
-	f.BoolVar(&l.prefix, "prefix", false, "print which replica wrote each line")
+		"only lines newer than a duration (5m) or a time (2026-11-24T02:40:11Z)")
+	f.StringVar(&l.instance, "instance", "", "only this replica")
+	f.BoolVarP(&l.timestamps, "timestamps", "t", false, "print the time of each line")
+	f.BoolVar(&l.prefix, "prefix", false, "print the replica of each line")
 	return cmd
 }
 
-// parseSince reads a duration before now, or a time by RFC 3339.
+// parseSince parses a duration before now, or an RFC 3339 time.
 func parseSince(s string, now time.Time) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, nil
@@ -111,7 +111,7 @@ func parseSince(s string, now time.Time) (time.Time, error) {
 	return at, nil
 }
 
-// run ends when the log does, or ctx. What breaks off a log that is followed is waited for; a refusal is not.
+// run prints until the log or ctx ends. A followed log survives interruptions, but not a refusal.
 func (l *logReader) run(ctx context.Context) error {
 	for {
 		err := l.once(ctx)
@@ -127,7 +127,7 @@ func (l *logReader) run(ctx context.Context) error {
 		default:
 			if l.pause < time.Second {
 				l.pause = time.Second
-				_, _ = fmt.Fprintf(l.errOut, "hearth: %v; trying again\n", err)
+				_, _ = fmt.Fprintf(l.errOut, "hearth: %v; retrying\n", err)
 			}
 			l.pause = min(2*l.pause, maxPause)
 		}
@@ -139,7 +139,7 @@ func (l *logReader) run(ctx context.Context) error {
 	}
 }
 
-// once prints one answer, but for what earlier ones have had.
+// once prints one response, without the messages of earlier ones.
 func (l *logReader) once(ctx context.Context) error {
 	res, err := l.client.send(ctx, http.MethodGet, "/system/logs?"+l.query().Encode(), nil)
 	if err != nil {
@@ -156,14 +156,14 @@ func (l *logReader) once(ctx context.Context) error {
 			return nil
 		}
 		if err != nil {
-			return fmt.Errorf("the log broke off: %w", err)
+			return fmt.Errorf("the log is incomplete: %w", err)
 		}
 		line := logLine{m.Timestamp.UnixNano(), m.Instance, m.Text}
 		if had[line] > 0 {
 			had[line]--
 			continue
 		}
-		if l.lines > 0 && !m.Timestamp.After(cut) { // --tail has left it out of the first answer
+		if l.lines > 0 && !m.Timestamp.After(cut) { // --tail excluded it from the first response
 			continue
 		}
 		l.remember(line, m.Timestamp)
@@ -190,7 +190,7 @@ func (l *logReader) query() url.Values {
 	return q
 }
 
-// remember keeps the messages that the next answer may have too.
+// remember keeps the messages that the next response may repeat.
 func (l *logReader) remember(line logLine, at time.Time) {
 	if !l.follow {
 		return
@@ -208,7 +208,7 @@ func (l *logReader) remember(line logLine, at time.Time) {
 	if len(l.recent) < max(l.tidyAt, 1000) {
 		return
 	}
-	oldest := l.newest.Add(-logOverlap - time.Second).UnixNano() // a gateway may cut the time to seconds
+	oldest := l.newest.Add(-logOverlap - time.Second).UnixNano() // a gateway may truncate times to seconds
 	maps.DeleteFunc(l.recent, func(line logLine, _ int) bool { return line.at < oldest })
 	l.tidyAt = 2 * len(l.recent)
 }

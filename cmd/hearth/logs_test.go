@@ -47,7 +47,7 @@ func TestLogsOverREST(t *testing.T) {
 		}
 		return texts, res.StatusCode
 	}
-	printed := func() (own []string) { // without the watchdog's line of each request
+	printed := func() (own []string) { // without the watchdog's request lines
 		all, _ := texts("name=probe")
 		return slices.DeleteFunc(all, func(s string) bool {
 			return strings.Contains(s, " POST / ") ||
@@ -79,7 +79,7 @@ func TestLogsOverREST(t *testing.T) {
 	require.NoError(t, err)
 	<-lines
 	_, _ = n.do(http.MethodPost, "/function/probe?print=four", "")
-	for text := ""; text != "four\n"; text = (<-lines).Text { // as it comes
+	for text := ""; text != "four\n"; text = (<-lines).Text { // as it arrives
 	}
 
 	began := time.Now()
@@ -88,11 +88,11 @@ func TestLogsOverREST(t *testing.T) {
 	require.NoError(t, n.node.close(ctx))
 	n.closed = true
 	require.Less(t, time.Since(began), 45*time.Second, "who follows does not keep hearth from ending")
-	for range lines { // until it is closed
+	for range lines { // until the response ends
 	}
 }
 
-func TestLogsAreOfTheirNamespace(t *testing.T) {
+func TestLogsStayInTheirNamespace(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("probe")

@@ -18,7 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// scrape is what a scrape is answered: value by name and labels.
+// scrape returns the metrics, values by name and labels.
 func (n *testNode) scrape() map[string]float64 {
 	n.t.Helper()
 	res, text := n.do(http.MethodGet, "/metrics", "")
@@ -37,8 +37,8 @@ func (n *testNode) scrape() map[string]float64 {
 	return series
 }
 
-// about are the series that name something, but for those whose values are times: buckets and
-// sums of histograms, and what is metered.
+// about returns the series that mention a text, except those whose values are times:
+// buckets and sums of histograms, and usage.
 func about(series map[string]float64, what string) map[string]float64 {
 	found := map[string]float64{}
 	for name, value := range series {
@@ -52,7 +52,7 @@ func about(series map[string]float64, what string) map[string]float64 {
 	return found
 }
 
-// comesTo waits until the series about something are these, which are written without that label.
+// comesTo waits until the series about a function are these, written without the function's label.
 func (n *testNode) comesTo(function string, want map[string]float64) {
 	n.t.Helper()
 	full := map[string]float64{}
@@ -65,7 +65,7 @@ func (n *testNode) comesTo(function string, want map[string]float64) {
 			}
 		}
 		label := fmt.Sprintf("function_name=%q", function+".openfaas-fn")
-		if len(list) > 0 && strings.HasPrefix(list[0], "code") { // labels are in the order of the alphabet
+		if len(list) > 0 && strings.HasPrefix(list[0], "code") { // labels are sorted
 			list = append(list, label)
 		} else {
 			list = append([]string{label}, list...)
@@ -79,7 +79,7 @@ func (n *testNode) comesTo(function string, want map[string]float64) {
 
 func asleep(d *types.FunctionDeployment) { (*d.Labels)["com.openfaas.scale.min"] = "0" }
 
-func TestMetricsCountEachCallOnceByWhateverWayItCame(t *testing.T) {
+func TestMetricsCountEachCallOnce(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("probe")
@@ -91,7 +91,7 @@ func TestMetricsCountEachCallOnceByWhateverWayItCame(t *testing.T) {
 	n.do(http.MethodPost, "/function/probe?status=500", "x")
 	n.do(http.MethodPost, "/function/nobody", "x")
 	n.do(http.MethodPost, "/async-function/probe", "x")
-	n.do(http.MethodPost, "/async-function/probe?status=500", "x") // twice, and then it is a dead letter
+	n.do(http.MethodPost, "/async-function/probe?status=500", "x") // two attempts, then a dead letter
 	n.comesTo("probe", map[string]float64{
 		`gateway_function_invocation_started`:               6,
 		`gateway_function_invocation_total{code="200"}`:     3,
@@ -175,7 +175,7 @@ func TestMetricsCountEachCallOnceByWhateverWayItCame(t *testing.T) {
 	require.Contains(t, all, "go_goroutines")
 }
 
-func TestMetricsOfCallsUnderWayAndOfCallersThatLeave(t *testing.T) {
+func TestMetricsCountCallsInFlightAndDisconnects(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("probe")
@@ -193,7 +193,7 @@ func TestMetricsOfCallsUnderWayAndOfCallersThatLeave(t *testing.T) {
 	})
 }
 
-func TestMetricsOfARemovedFunctionGoAndThoseOfWhatItLeftStay(t *testing.T) {
+func TestMetricsOfARemovedFunctionEndButItsQueuesRemain(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("tidy")
@@ -226,7 +226,7 @@ func TestMetricsOfARemovedFunctionGoAndThoseOfWhatItLeftStay(t *testing.T) {
 		"it begins anew")
 }
 
-// freezer stands before a Redis, and can stop to carry what is said, as a machine that hangs does.
+// freezer is a proxy in front of Redis that can stop forwarding, like a machine that hangs.
 type freezer struct {
 	net.Listener
 	gate sync.RWMutex
@@ -272,7 +272,7 @@ func newFreezer(t *testing.T, redis string) *freezer {
 	return f
 }
 
-func TestMetricsWithRedisAwayOrStuckAnswerWithTheRest(t *testing.T) {
+func TestMetricsWorkWhileRedisIsUnavailable(t *testing.T) {
 	t.Parallel()
 	server := miniredis.RunT(t)
 	f := newFreezer(t, server.Addr())

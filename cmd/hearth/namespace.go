@@ -22,8 +22,8 @@ func newNamespace() *cobra.Command {
 		Use:     "namespace",
 		Aliases: []string{"namespaces", "ns"},
 		Short:   "List, create, update and delete namespaces",
-		Long: `A namespace has functions and secrets of its own. openfaas-fn always exists.
-"hearth namespaces" lists them.`,
+		Long: `A namespace has its own functions and secrets. openfaas-fn always exists.
+"hearth namespaces" lists all of them.`,
 		Example: "  hearth namespaces\n  hearth namespace create staging --label team=baking",
 		Args:    cobra.NoArgs,
 		RunE:    listIfPlural("namespaces", list),
@@ -67,7 +67,7 @@ func newNamespaceList(c *client) *cobra.Command {
 			list := []types.FunctionNamespace{}
 			for _, name := range names {
 				ns, err := c.namespace(cmd.Context(), name)
-				// removed meanwhile, or a gateway that has names only
+				// removed meanwhile, or the gateway has only names
 				if statusOf(err) == http.StatusNotFound {
 					err = nil
 				}
@@ -96,14 +96,15 @@ func pairs(m map[string]string) string {
 	return strings.Join(list, ",")
 }
 
-// newNamespacePut makes create and update.
+// newNamespacePut creates create and update.
 func newNamespacePut(c *client, name, short, method string) *cobra.Command {
 	var labels, annotations map[string]string
 	cmd := &cobra.Command{
 		Use:   name + " NAME",
 		Short: short,
 		Example: fmt.Sprintf("  hearth namespace %[1]s staging\n"+
-			"  hearth namespace %[1]s staging --label team=baking --annotation contact=ada@example.com",
+			"  hearth namespace %[1]s staging --label team=baking \\\n"+
+			"    --annotation contact=ada@example.com",
 			name),
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -121,9 +122,9 @@ func newNamespacePut(c *client, name, short, method string) *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringToStringVar(&labels, "label", nil, "a label, NAME=VALUE; may be repeated")
+	cmd.Flags().StringToStringVar(&labels, "label", nil, "label `NAME=VALUE`; repeatable")
 	cmd.Flags().StringToStringVar(&annotations, "annotation", nil,
-		"an annotation, NAME=VALUE; may be repeated")
+		"annotation `NAME=VALUE`; repeatable")
 	if method == http.MethodPut {
 		cmd.ValidArgsFunction = c.completeNamespaces
 	}

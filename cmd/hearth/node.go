@@ -53,7 +53,8 @@ type nodeConfig struct {
 	CallbackAllow egress.AllowList // private addresses that callbacks may go to
 }
 
-// A node is one hearth: gateway, router, dispatcher, clock, registry and provider, wired. Tests use this wiring too.
+// A node is one hearth: gateway, router, dispatcher, clock, registry and
+// provider, wired. Tests use this wiring too.
 type node struct {
 	cfg         nodeConfig
 	credentials gateway.Credentials
@@ -133,10 +134,18 @@ func (n *node) open(ctx context.Context) (err error) {
 	}
 	printed := &logs.Dir{Path: filepath.Join(cfg.State, "logs")}
 	files := secrets.Files{Dir: filepath.Join(cfg.State, "secrets")}
-	if n.provider, err = cfg.Provider.open(ctx, cfg.State, n.instance, files, printed, cfg.Log, n.users); err != nil {
+	if n.provider, err = cfg.Provider.open(ctx, cfg.State, n.instance, files, printed, cfg.Log,
+		n.users); err != nil {
 		return err
 	}
-	n.secrets = &secrets.Vault{Files: files, Key: key, Memory: memory, Queue: n.queue, Instance: n.instance, Log: cfg.Log}
+	n.secrets = &secrets.Vault{
+		Files:    files,
+		Key:      key,
+		Memory:   memory,
+		Queue:    n.queue,
+		Instance: n.instance,
+		Log:      cfg.Log,
+	}
 	if receiver, ok := optional[hearth.SecretReceiver](n.provider); ok {
 		n.secrets.Changed = receiver.ReceiveSecret
 	}
@@ -150,7 +159,8 @@ func (n *node) open(ctx context.Context) (err error) {
 			f, _, ok := n.registry.Spec(name)
 			return f, ok
 		}})
-	n.router = router.New(router.Config{Recorder: router.Recorders(numbers.Recorder, n.meter.Recorder), Wake: func(name hearth.Name) { n.registry.Wake(name) },
+	n.router = router.New(router.Config{Recorder: router.Recorders(numbers.Recorder, n.meter.Recorder),
+		Wake:  func(name hearth.Name) { n.registry.Wake(name) },
 		Ahead: func(name hearth.Name) { n.registry.WakeAhead(name) }})
 	n.dispatch, err = dispatch.New(dispatch.Config{
 		Queue:    n.queue,
@@ -164,7 +174,8 @@ func (n *node) open(ctx context.Context) (err error) {
 		Tracer:        n.tracer,
 		QueueLimit:    cfg.Queue.limit(),
 		CallbackBytes: cfg.Queue.callback(),
-		Callbacks:     egress.NewClient(egress.Config{Allow: cfg.CallbackAllow, Gateway: addrPortOf(cfg.Listener.Addr())}),
+		Callbacks: egress.NewClient(egress.Config{Allow: cfg.CallbackAllow,
+			Gateway: addrPortOf(cfg.Listener.Addr())}),
 		EnsureCallbacks: func(ctx context.Context, name hearth.Name, again bool) error {
 			return n.registry.EnsureCallbacks(ctx, name, again)
 		},
@@ -172,16 +183,36 @@ func (n *node) open(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	n.cron = cron.New(cron.Config{Queue: n.queue, Log: cfg.Log, Notify: n.dispatch.Notify, QueueLimit: cfg.Queue.limit()})
+	n.cron = cron.New(cron.Config{Queue: n.queue, Log: cfg.Log, Notify: n.dispatch.Notify,
+		QueueLimit: cfg.Queue.limit()})
 	if !cfg.Scaling.Off {
-		n.scaler = autoscale.New(autoscale.Config{Load: n.router.Load, Backlog: n.dispatch.Backlog, Waiting: n.queue.Waiting, Usage: n.provider.Usage, Log: cfg.Log,
+		n.scaler = autoscale.New(autoscale.Config{
+			Load:    n.router.Load,
+			Backlog: n.dispatch.Backlog,
+			Waiting: n.queue.Waiting,
+			Usage:   n.provider.Usage,
+			Log:     cfg.Log,
 			Scale: func(ctx context.Context, name hearth.Name, change uint64, to int) error {
 				return n.registry.ScaleFrom(ctx, name, change, to)
 			},
-			Stable: cfg.Scaling.Window, Panic: cfg.Scaling.PanicWindow, Drain: cfg.Scaling.DrainGoal})
+			Stable: cfg.Scaling.Window,
+			Panic:  cfg.Scaling.PanicWindow,
+			Drain:  cfg.Scaling.DrainGoal,
+		})
 	}
-	n.registry = registry.New(registry.Config{Queue: n.queue, Provider: n.provider, Router: n.router, Dispatch: n.dispatch, Log: cfg.Log, Instance: n.instance, Cron: n.cron, Autoscale: n.scaler, Most: cfg.Scaling.Most, KeepByHand: cfg.Scaling.Window,
-		SyncSecrets: n.secrets.Sync})
+	n.registry = registry.New(registry.Config{
+		Queue:       n.queue,
+		Provider:    n.provider,
+		Router:      n.router,
+		Dispatch:    n.dispatch,
+		Log:         cfg.Log,
+		Instance:    n.instance,
+		Cron:        n.cron,
+		Autoscale:   n.scaler,
+		Most:        cfg.Scaling.Most,
+		KeepByHand:  cfg.Scaling.Window,
+		SyncSecrets: n.secrets.Sync,
+	})
 	n.provider.Watch(n.registry.Updated)
 	n.provider.WatchRollouts(n.registry.RolloutFailed)
 	queues := queue.New(queue.Config{
@@ -190,15 +221,42 @@ func (n *node) open(ctx context.Context) (err error) {
 		LastFailure: n.dispatch.LastFailure,
 		Notify:      n.dispatch.Notify,
 	})
-	n.gateway = gateway.New(gateway.Config{Registry: n.registry, Router: n.router, Queue: n.queue, Queues: queues, Dispatch: n.dispatch, Provider: n.provider, Secrets: n.secrets, Logs: printed,
-		Log: cfg.Log, Credentials: n.credentials, Origin: cfg.Admin.origin(cfg.TLS), Admin: n.adminURL(), AdminOnly: cfg.Admin.Only,
-		Proxies: cfg.Admin.Proxies, TLS: cfg.TLS.serverConfig(), MaxConnections: cfg.Admin.MaxConnections, Version: versionText(), Usage: n.meter.Report, Metrics: numbers.Handler(), Served: numbers.Served, Tracer: n.tracer,
-		QueueLimit: cfg.Queue.limit(), MaxDelay: cfg.Queue.maxDelay,
+	n.gateway = gateway.New(gateway.Config{
+		Registry:       n.registry,
+		Router:         n.router,
+		Queue:          n.queue,
+		Queues:         queues,
+		Dispatch:       n.dispatch,
+		Provider:       n.provider,
+		Secrets:        n.secrets,
+		Logs:           printed,
+		Log:            cfg.Log,
+		Credentials:    n.credentials,
+		Origin:         cfg.Admin.origin(cfg.TLS),
+		Admin:          n.adminURL(),
+		AdminOnly:      cfg.Admin.Only,
+		Proxies:        cfg.Admin.Proxies,
+		TLS:            cfg.TLS.serverConfig(),
+		MaxConnections: cfg.Admin.MaxConnections,
+		Version:        versionText(),
+		Usage:          n.meter.Report,
+		Metrics:        numbers.Handler(),
+		Served:         numbers.Served,
+		Tracer:         n.tracer,
+		QueueLimit:     cfg.Queue.limit(),
+		MaxDelay:       cfg.Queue.maxDelay,
 		Rate: func(name hearth.Name) hearth.Rate {
 			f, _ := n.registry.Function(name)
 			return f.Rate()
-		}})
-	state := metrics.State{Functions: n.registry.All, Load: n.router.Load, Queues: queues.List, Used: n.meter.Since, Schedules: n.cron.States}
+		},
+	})
+	state := metrics.State{
+		Functions: n.registry.All,
+		Load:      n.router.Load,
+		Queues:    queues.List,
+		Used:      n.meter.Since,
+		Schedules: n.cron.States,
+	}
 	numbers.Show(state)
 	if err := n.dispatch.Start(ctx); err != nil {
 		return err
@@ -224,11 +282,13 @@ func openUsers(ctx context.Context, queue *redis.Client, cfg nodeConfig) (*redis
 	}
 	users, err := redis.OpenUsers(ctx, queue, cfg.RedisURL, cfg.Log)
 	if hearth.CodeOf(err) == hearth.Invalid {
-		cfg.Log.Info("functions have no Redis users: those with its address can access everything in this Redis", "reason", err)
+		cfg.Log.Info("functions have no Redis users: those with its address can access everything in this "+
+			"Redis", "reason", err)
 		return nil, nil
 	}
 	if err == nil && users.OpenToAll(ctx) {
-		cfg.Log.Warn("this Redis has no password: functions with its address can access everything in it; set requirepass, and put the password into the Redis URL of hearth")
+		cfg.Log.Warn("this Redis has no password: functions with its address can access everything in it; " +
+			"set requirepass, and put the password into the Redis URL of hearth")
 	}
 	return users, err
 }
@@ -241,8 +301,9 @@ func (n *node) redisForFunctions() string {
 	return n.users.PublicURL() // each gets its user when it starts
 }
 
-// openMemory opens what a state directory remembers of records. One that no hearth has used before has nothing to take over from a
-// version that did not sign them; this is noted before anything else makes it look used.
+// openMemory opens what a state directory remembers of records. One that no hearth has used
+// before has nothing to take over from a version that did not sign them; this is noted
+// before anything else makes it look used.
 func openMemory(state string) (*record.Memory, error) {
 	m, err := record.OpenMemory(filepath.Join(state, "records.json"))
 	if err != nil || hasInstance(state) {
@@ -261,7 +322,8 @@ func adoptRecords(ctx context.Context, queue *redis.Client, instance string, cfg
 		return err
 	}
 	if done != (redis.Adopted{}) {
-		cfg.Log.Warn("signed existing records", "functions", done.Functions, "namespaces", done.Namespaces, "usage", done.Usage)
+		cfg.Log.Warn("signed existing records", "functions", done.Functions, "namespaces", done.Namespaces,
+			"usage", done.Usage)
 	}
 	return nil
 }

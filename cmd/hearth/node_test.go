@@ -60,7 +60,7 @@ func TestDeployCallScaleRemove(t *testing.T) {
 	require.ErrorContains(t, n.client.DeleteFunction(t.Context(), "probe", ""), "not found")
 }
 
-func TestListEchoesWhatWasDeployed(t *testing.T) {
+func TestListReturnsTheDeployedSpec(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	list, err := n.client.GetFunctions(t.Context(), "")
@@ -97,7 +97,7 @@ func TestListEchoesWhatWasDeployed(t *testing.T) {
 	require.NotNil(t, info.Provider.Version)
 }
 
-func TestUpdateReplacesWithoutAFailedCall(t *testing.T) {
+func TestUpdateFailsNoCall(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	d := types.FunctionDeployment{Service: "probe", Image: probeImage,
@@ -182,14 +182,14 @@ func TestBadDeploymentsAreRefusedAndChangeNothing(t *testing.T) {
 	require.Empty(t, n.raw.Keys(t.Context(), "{fn:*").Val(), "no queue was left")
 }
 
-func TestOnlyTheOperatorOperates(t *testing.T) {
+func TestManagementAPINeedsThePassword(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	for _, path := range []string{"/system/functions", "/system/info", "/system/namespaces",
 		"/system/dead-letters", "/system/queues", "/system/function/x"} {
 		for i, c := range [][2]string{{"", ""}, {"admin", "guess"}, {"root", n.credentials.Password}} {
 			if i == 2 && path != "/system/functions" {
-				continue // more guesses than this are slowed down
+				continue // further guesses are slowed down
 			}
 			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, n.url()+path, nil)
 			require.NoError(t, err)
@@ -214,7 +214,7 @@ func TestOnlyTheOperatorOperates(t *testing.T) {
 	require.Equal(t, http.StatusOK, res.StatusCode)
 }
 
-func TestCallsFromOutsideCannotPoseAsDeliveries(t *testing.T) {
+func TestOutsideCallsCannotPoseAsDeliveries(t *testing.T) {
 	t.Parallel()
 	recorded := filepath.Join(t.TempDir(), "record")
 	n := newTestNode(t)
@@ -289,7 +289,7 @@ func TestAsyncCall(t *testing.T) {
 	}
 }
 
-func TestAsyncCallWakesAndOutlivesItsFunction(t *testing.T) {
+func TestAsyncCallStartsAFunctionAndSurvivesItsRemoval(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t, callbacksHere)
 	got := make(chan string, 10)
@@ -372,7 +372,7 @@ func TestDeadLettersOverREST(t *testing.T) {
 	require.Empty(t, list)
 }
 
-func TestTopicsOfTwoSubscribersAndAProducerByHand(t *testing.T) {
+func TestTopicReachesTwoSubscribers(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	for _, name := range []string{"one", "two"} {
@@ -393,7 +393,7 @@ func TestTopicsOfTwoSubscribersAndAProducerByHand(t *testing.T) {
 	}
 }
 
-func TestRestartBringsEverythingBack(t *testing.T) {
+func TestRestartRestoresEverything(t *testing.T) {
 	t.Parallel()
 	raw, state := chaintest.Redis(t), t.TempDir()
 	n := startTestNode(t, raw, state)
@@ -421,9 +421,9 @@ func TestRestartBringsEverythingBack(t *testing.T) {
 	require.Equal(t, "hi", text)
 }
 
-// TestInvocationsAreCountedSinceADeploymentOrARestart: an update goes on with
-// the count, and the bill forgets nothing.
-func TestInvocationsAreCountedSinceADeploymentOrARestart(t *testing.T) {
+// TestInvocationCountStartsAtDeploymentOrRestart: an update continues the count,
+// and the bill keeps everything.
+func TestInvocationCountStartsAtDeploymentOrRestart(t *testing.T) {
 	t.Parallel()
 	raw, state := chaintest.Redis(t), t.TempDir()
 	n := startTestNode(t, raw, state)
@@ -448,8 +448,8 @@ func TestInvocationsAreCountedSinceADeploymentOrARestart(t *testing.T) {
 	require.EqualValues(t, 4, n.billed().Calls)
 }
 
-// TestOnlyTheOperatorIsToldWhyAFunctionCannotStart: the reason has a line that the function has printed.
-func TestOnlyTheOperatorIsToldWhyAFunctionCannotStart(t *testing.T) {
+// TestOnlyTheOperatorSeesWhyAFunctionCannotStart: the reason contains a line that the function printed.
+func TestOnlyTheOperatorSeesWhyAFunctionCannotStart(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("probe", func(d *types.FunctionDeployment) { d.EnvVars["FAIL_START"] = "the oven is cold" })

@@ -16,15 +16,14 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// redisFlag adds --redis, with which a command works directly on a Redis, such as that of a hearth connector.
+// redisFlag adds --redis: the command then uses a Redis directly, such as a connector's.
 func (c *client) redisFlag(cmd *cobra.Command) {
 	cmd.PersistentFlags().StringVar(&c.redis, "redis", "",
-		"URL of the Redis of a hearth connector, instead of a gateway; $REDISCLI_AUTH has its password, if "+
-			"the URL has none")
+		"use the Redis of a hearth connector instead of a gateway; its password may be in $REDISCLI_AUTH")
 }
 
-// withPassword adds redis-cli's password from the environment to a Redis URL, so
-// that it need not be in the process list.
+// withPassword adds the password of $REDISCLI_AUTH to a Redis URL without one, since
+// the command line is visible to other users.
 func withPassword(address string) string {
 	password := os.Getenv("REDISCLI_AUTH")
 	u, err := url.Parse(address)
@@ -38,7 +37,7 @@ func withPassword(address string) string {
 	return u.String()
 }
 
-// onRedis answers a request as a gateway on that Redis would.
+// onRedis handles a request as a gateway on that Redis would.
 func (c *client) onRedis(req *http.Request) (*http.Response, error) {
 	rdb, err := openRedis(req.Context(), withPassword(c.redis), 5*time.Second,
 		slog.New(slog.DiscardHandler))
@@ -49,7 +48,7 @@ func (c *client) onRedis(req *http.Request) (*http.Response, error) {
 	served := &onlyConn{conn: theirs, closed: make(chan struct{})}
 	go func() {
 		defer func() { _ = rdb.Close() }()
-		log := slog.New(slog.DiscardHandler) // the answer says what went wrong
+		log := slog.New(slog.DiscardHandler) // the response has the error
 		api := gateway.QueueAPI(queue.New(queue.Config{Redis: rdb}), log)
 		server := &http.Server{Handler: api, ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug)}
 		_ = server.Serve(served)
@@ -60,7 +59,7 @@ func (c *client) onRedis(req *http.Request) (*http.Response, error) {
 	return transport.RoundTrip(req)
 }
 
-// onlyConn is a listener with one connection. Its Accept fails when that is closed.
+// onlyConn is a listener with one connection. Accept fails once that is closed.
 type onlyConn struct {
 	conn   net.Conn
 	given  bool

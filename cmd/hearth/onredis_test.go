@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestQueuesAndDeadLettersStraightOnRedis is of an operator of a stock gateway, which knows neither.
-func TestQueuesAndDeadLettersStraightOnRedis(t *testing.T) {
+// TestQueuesAndDeadLettersDirectlyOnRedis: an operator of a stock gateway has no other way.
+func TestQueuesAndDeadLettersDirectlyOnRedis(t *testing.T) {
 	t.Parallel()
 	raw := chaintest.Redis(t)
 	queue, err := redis.Open(t.Context(), chaintest.URL(raw))
@@ -53,7 +53,7 @@ func TestQueuesAndDeadLettersStraightOnRedis(t *testing.T) {
 		{[]string{"dead", "show", "oven:bakery.dough", ids[0]}, "body +flour"},
 		{[]string{"dead", "export"}, `(?s)"queue":"oven:bakery.dough".*\n.*"queue":.*\n.*"queue":`},
 		{[]string{"dead", "redrive", "oven:bakery.dough", ids[0]}, "redriven 1"},
-		{[]string{"dead", "purge", "--all", "--status", "404"}, "purged 2"},
+		{[]string{"dead", "purge", "--all", "--yes", "--status", "404"}, "purged 2"},
 		{[]string{"queues"}, `oven:bakery.dough +1 +1 +0 +0 +0`},
 	} {
 		out, err := run(test.args...)
@@ -66,7 +66,7 @@ func TestQueuesAndDeadLettersStraightOnRedis(t *testing.T) {
 	require.ErrorContains(t, err, "there is no queue")
 }
 
-// TestPasswordOfRedisIsInNoArgument is not parallel, as it changes the environment.
+// TestPasswordOfRedisIsInNoArgument is not parallel: it changes the environment.
 func TestPasswordOfRedisIsInNoArgument(t *testing.T) {
 	t.Setenv("REDISCLI_AUTH", "p@ss word")
 	for address, want := range map[string]string{

@@ -23,8 +23,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ownRedis is a redis-server that a test may stop and kill. It writes to disk
-// before it answers, as the private one does.
+// ownRedis is a redis-server that a test may stop and kill. Like the private
+// one, it writes to disk before it responds.
 type ownRedis struct {
 	*redis.Client
 	t    *testing.T
@@ -62,17 +62,16 @@ func (r *ownRedis) start() {
 
 func (r *ownRedis) signal(s syscall.Signal) { require.NoError(r.t, r.cmd.Process.Signal(s)) }
 
-// kill ends it as a crash does.
+// kill ends it like a crash.
 func (r *ownRedis) kill() {
 	_ = r.cmd.Process.Kill()
 	_ = r.cmd.Wait()
 }
 
-// bounded is how long a caller may have to wait for the answer that Redis is
-// away: 3 s, and time for a slow machine.
+// bounded is how long the response that Redis is unavailable may take: 3 s, with a margin for a slow machine.
 const bounded = 8 * time.Second
 
-// refused makes an async call and requires that it is refused soon, as RFC 9457 has it.
+// refused makes an async call and requires a prompt refusal in the format of RFC 9457.
 func (n *testNode) refused(function, says string, headers ...string) {
 	n.t.Helper()
 	began := time.Now()
@@ -84,7 +83,7 @@ func (n *testNode) refused(function, says string, headers ...string) {
 	require.Less(n.t, time.Since(began), bounded)
 }
 
-// answers makes a sync call and requires that it is answered.
+// answers makes a sync call and requires success.
 func (n *testNode) answers(function string) {
 	n.t.Helper()
 	res, text := n.do(http.MethodPost, "/function/"+function, "hello")
@@ -101,7 +100,7 @@ func (n *testNode) accepted(function string) {
 	})
 }
 
-// drained waits until a function's queues are empty, and nothing was given up.
+// drained waits until a function's queues are empty and requires that there are no dead letters.
 func (n *testNode) drained(function string) {
 	n.t.Helper()
 	eventually(n.t, func() bool {
@@ -115,7 +114,7 @@ func (n *testNode) drained(function string) {
 	})
 }
 
-func TestRedisThatIsFullRefusesQueuedCallsAndDrains(t *testing.T) {
+func TestFullRedisRefusesCallsAndDrains(t *testing.T) {
 	t.Parallel()
 	r := newOwnRedis(t, "--maxmemory", "16mb")
 	n := startTestNode(t, r.Client, t.TempDir())
@@ -127,7 +126,7 @@ func TestRedisThatIsFullRefusesQueuedCallsAndDrains(t *testing.T) {
 	n.deploy("other", asleep)
 
 	body := strings.Repeat("x", 64<<10)
-	// nothing is done until there is that file
+	// calls wait for this file
 	write := "/async-function/probe?write=" + filepath.Dir(gate) + "/%d&until=" + gate
 	queued := 0
 	var res *http.Response
@@ -140,7 +139,8 @@ func TestRedisThatIsFullRefusesQueuedCallsAndDrains(t *testing.T) {
 		}
 	}
 	require.Greater(t, queued, 10)
-	require.Equal(t, http.StatusTooManyRequests, res.StatusCode, text) // one function may use half of it
+	// one function may use half of the memory
+	require.Equal(t, http.StatusTooManyRequests, res.StatusCode, text)
 	for i := 0; ; i++ {
 		require.Less(t, i, 1000, "16 MB are never full")
 		if res, text = n.do(http.MethodPost, "/async-function/awake?write="+t.TempDir()+"/x&until="+gate,
@@ -148,10 +148,10 @@ func TestRedisThatIsFullRefusesQueuedCallsAndDrains(t *testing.T) {
 			break
 		}
 	}
-	// and all functions together all but a tenth
+	// and all functions together nine tenths
 	require.Equal(t, http.StatusServiceUnavailable, res.StatusCode, text)
 	n.deploy("one-more", asleep)
-	chaintest.FullRedis{Client: r.Client}.Fill(t) // what is left, for less than a call
+	chaintest.FullRedis{Client: r.Client}.Fill(t) // so that no call fits
 	n.refused("other", "Redis is full")
 	n.refused("other", "Redis is full", "Idempotency-Key", "k")
 	n.refused("other", "Redis is full", "X-Callback-Url", "http://192.0.2.1/")
@@ -169,7 +169,7 @@ func TestRedisThatIsFullRefusesQueuedCallsAndDrains(t *testing.T) {
 	n.drained("other")
 }
 
-func TestHearthThatStartsWhileRedisIsFullEmptiesIt(t *testing.T) {
+func TestStartWithAFullRedisDrainsIt(t *testing.T) {
 	t.Parallel()
 	r := newOwnRedis(t)
 	state := t.TempDir()
@@ -194,7 +194,7 @@ func TestHearthThatStartsWhileRedisIsFullEmptiesIt(t *testing.T) {
 	n.refused("probe", "Redis is full")
 }
 
-func TestRedisThatIsAwayRefusesQueuedCallsSoonAndAllGoesOnWhenItIsBack(t *testing.T) {
+func TestRedisOutageRefusesQueuedCallsAndRecovers(t *testing.T) {
 	t.Parallel()
 	for name, outage := range map[string]struct{ begin, end func(*ownRedis) }{
 		"stands still": {func(r *ownRedis) { r.signal(syscall.SIGSTOP) },
@@ -226,12 +226,12 @@ func TestRedisThatIsAwayRefusesQueuedCallsSoonAndAllGoesOnWhenItIsBack(t *testin
 			require.NoError(t, err)
 			eventually(t, func() bool { return r.XLen(t.Context(), "{back}.log").Val() < topic*9/10 })
 
-			outage.begin(r) // amid taking, calling and settling
+			outage.begin(r) // during deliveries, calls and settling
 			n.answers("probe")
 			n.refused("probe", "Redis is away")
 			n.answers("first")
 			n.refused("probe", "Redis is away", "Idempotency-Key", "k")
-			// the first callback of a function is more work in Redis
+			// the first callback of a function needs more commands
 			n.refused("second", "Redis is away", "X-Callback-Url", "http://192.0.2.1/")
 			n.answers("second")
 			n.answers("third")
@@ -252,7 +252,7 @@ func TestRedisThatIsAwayRefusesQueuedCallsSoonAndAllGoesOnWhenItIsBack(t *testin
 	}
 }
 
-func TestARedisThatStartsLaterIsWaitedFor(t *testing.T) {
+func TestStartWaitsForRedis(t *testing.T) {
 	t.Parallel()
 	r := newOwnRedis(t)
 	url := chaintest.URL(r.Client)
@@ -271,7 +271,7 @@ func TestARedisThatStartsLaterIsWaitedFor(t *testing.T) {
 	require.Equal(t, 1, strings.Count(log.String(), "waiting"), "it is said once")
 }
 
-func TestAWrongPasswordIsNotWaitedFor(t *testing.T) {
+func TestStartFailsAtOnceOnAWrongPassword(t *testing.T) {
 	t.Parallel()
 	r := newOwnRedis(t)
 	require.NoError(t, r.ConfigSet(t.Context(), "requirepass", "right").Err())

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// run runs a command as a user does, and returns what it prints.
+// run runs a command as a user does and returns its output.
 func run(t *testing.T, args ...string) (string, error) {
 	t.Helper()
 	var out bytes.Buffer
@@ -22,7 +22,7 @@ func run(t *testing.T, args ...string) (string, error) {
 	return out.String(), err
 }
 
-func TestPasswordPrintsTheGateways(t *testing.T) {
+func TestPasswordPrintsTheGatewaysPassword(t *testing.T) {
 	t.Parallel()
 	state := t.TempDir()
 	c, err := gateway.LoadCredentials(state)
@@ -32,7 +32,7 @@ func TestPasswordPrintsTheGateways(t *testing.T) {
 	require.Equal(t, c.Password+"\n", out)
 }
 
-func TestPasswordSaysWhatToDoWithoutOne(t *testing.T) {
+func TestPasswordErrorsSayWhatToDo(t *testing.T) {
 	t.Parallel()
 	state := t.TempDir()
 	out, err := run(t, "password", "--state", state)

@@ -13,8 +13,8 @@ import (
 	"syscall"
 )
 
-// shortPath is a path for a Unix socket, which the kernel wants to be short: the path itself, or one in the
-// directory for temporary files, always the same for it while nobody else takes that.
+// shortPath returns a path that is short enough for a Unix socket: the path itself, or a fixed
+// substitute in the directory for temporary files.
 func shortPath(path string) (string, error) {
 	const longest, tries = 100, 100
 	if len(path) <= longest {
@@ -28,18 +28,18 @@ func shortPath(path string) (string, error) {
 			name += fmt.Sprint("-", i)
 		}
 		if err := os.Mkdir(name, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-			return "", fmt.Errorf("make a directory for a socket: %w", err)
+			return "", fmt.Errorf("create a directory for a socket: %w", err)
 		}
 		if private(name) {
 			return filepath.Join(name, filepath.Base(path)), nil
 		}
 	}
-	return "", fmt.Errorf("make a directory for a socket: other users have taken %s and %d more names; use "+
-		"a shorter --state, or remove them", dir, tries-1)
+	return "", fmt.Errorf("create a directory for a socket: other users own %s and %d more names; use a "+
+		"shorter --state, or remove them", dir, tries-1)
 }
 
-// private reports whether a directory belongs to this user and is closed to others. Anybody may have created
-// one of that name in /tmp, or a link to elsewhere.
+// private reports whether a directory belongs to this user and is closed to others. In /tmp,
+// anybody may have created that name, or a link.
 func private(dir string) bool {
 	info, err := os.Lstat(dir)
 	if err != nil || !info.IsDir() || info.Mode().Perm() != 0o700 {
@@ -49,7 +49,7 @@ func private(dir string) bool {
 	return ok && int(owner.Uid) == os.Geteuid()
 }
 
-// relative is a path as seen from here, if that is shorter.
+// relative returns a path below the working directory as a relative one.
 func relative(path string) string {
 	here, err := os.Getwd()
 	if err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSocketIsNeverInADirectoryOfSomebodyElse is not parallel, as it moves the directory for temporary files.
-func TestSocketIsNeverInADirectoryOfSomebodyElse(t *testing.T) {
+// TestSocketIsNeverInAForeignDirectory is not parallel: it changes the directory for temporary files.
+func TestSocketIsNeverInAForeignDirectory(t *testing.T) {
 	long := filepath.Join("/", strings.Repeat("long/", 30), "redis.sock")
 	where := func(t *testing.T) string {
 		t.Helper()
@@ -53,7 +53,7 @@ func TestSocketIsNeverInADirectoryOfSomebodyElse(t *testing.T) {
 	}
 	t.Setenv("TMPDIR", filepath.Join(t.TempDir(), "missing"))
 	_, err := shortPath(long)
-	require.ErrorContains(t, err, "make a directory for a socket")
+	require.ErrorContains(t, err, "create a directory for a socket")
 	path, err := shortPath("/short/redis.sock")
 	require.NoError(t, err)
 	require.Equal(t, "/short/redis.sock", path)

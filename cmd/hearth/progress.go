@@ -10,15 +10,16 @@ import (
 	"github.com/hearthfaas/hearth/cli/terminal"
 )
 
-// progressEvery is how often a console shows the progress of builds: a first build takes minutes.
+// progressEvery is how often a console shows the progress of builds. A first build takes minutes.
 const progressEvery = 2 * time.Second
 
-// progress are the builds under way.
+// progress tracks the running builds.
 type progress struct {
 	mu       sync.Mutex
-	building map[string]time.Time // when each began
+	building map[string]time.Time     // start of each
+	took     map[string]time.Duration // of the successful builds
 	stop     chan struct{}
-	shown    bool // the terminal's last line is ours, to be replaced
+	shown    bool // the terminal's last line is a progress line
 }
 
 // Begin implements build.Progress.
@@ -39,6 +40,12 @@ func (c *console) Begin(function string) {
 func (c *console) End(function string, took time.Duration, err error) {
 	c.builds.mu.Lock()
 	delete(c.builds.building, function)
+	if err == nil {
+		if c.builds.took == nil {
+			c.builds.took = map[string]time.Duration{}
+		}
+		c.builds.took[function] = took
+	}
 	if len(c.builds.building) == 0 && c.builds.stop != nil {
 		close(c.builds.stop)
 		c.builds.stop = nil

@@ -18,7 +18,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// providerConfig are the flags that say what functions run as.
+// providerConfig holds the flags that choose what functions run as.
 type providerConfig struct {
 	Provider string
 	Network  string
@@ -28,14 +28,19 @@ type providerConfig struct {
 }
 
 func (c *providerConfig) addFlags(f *pflag.FlagSet) {
-	f.StringVar(&c.Provider, "provider", "process", "what functions run as: process, for code you trust; or docker, as containers of the engine that DOCKER_HOST names")
-	f.StringVar(&c.Network, "docker-network", "hearth", "network of the containers; it is made if it does not exist")
-	f.BoolVar(&c.Publish, "docker-publish", runtime.GOOS != "linux", "reach containers by ports of this machine's loopback, where the engine's networks cannot be reached")
-	f.StringVar(&c.Pull, "pull-policy", "if-not-present", "when a deployment fetches its image: always, if-not-present or never")
-	f.StringVar(&c.Asleep, "asleep", "frozen", "what is kept of a function without replicas: frozen, a paused container; prepared, one that is not started; or nothing")
+	f.StringVar(&c.Provider, "provider", "process",
+		"what functions run as: process, for trusted code, or docker, in the engine of DOCKER_HOST")
+	f.StringVar(&c.Network, "docker-network", "hearth", "network of the containers, created if needed")
+	f.BoolVar(&c.Publish, "docker-publish", runtime.GOOS != "linux",
+		"reach containers through ports on loopback, if the engine's networks are not reachable")
+	f.StringVar(&c.Pull, "pull-policy", "if-not-present",
+		"when to pull images: always, if-not-present or never")
+	f.StringVar(&c.Asleep, "asleep", "frozen",
+		"standby for functions at zero: frozen (a paused container), prepared (one that is not started) "+
+			"or nothing")
 }
 
-// check refuses what is not a provider, before anything is started.
+// check validates the flags.
 func (c providerConfig) check() error {
 	if c.Provider != "process" && c.Provider != "docker" {
 		return fmt.Errorf("--provider is %q, want process or docker", c.Provider)
@@ -44,11 +49,13 @@ func (c providerConfig) check() error {
 }
 
 func (c providerConfig) docker() docker.Config {
-	return docker.Config{Network: c.Network, Publish: c.Publish, Pull: docker.PullPolicy(c.Pull), Asleep: docker.Asleep(c.Asleep)}
+	return docker.Config{Network: c.Network, Publish: c.Publish, Pull: docker.PullPolicy(c.Pull),
+		Asleep: docker.Asleep(c.Asleep)}
 }
 
 // open makes the provider.
-func (c providerConfig) open(ctx context.Context, state, instance string, files secrets.Files, printed *logs.Dir, log *slog.Logger,
+func (c providerConfig) open(ctx context.Context, state, instance string, files secrets.Files,
+	printed *logs.Dir, log *slog.Logger,
 	users *redis.Users) (hearth.Provider, error) {
 	var environment func(hearth.Function, map[string]string)
 	if users != nil {
@@ -58,7 +65,8 @@ func (c providerConfig) open(ctx context.Context, state, instance string, files 
 	var err error
 	if c.Provider == "docker" {
 		cfg := c.docker()
-		cfg.Instance, cfg.Secrets, cfg.Logs, cfg.Log, cfg.Environment = instance, files, printed, log, environment
+		cfg.Instance, cfg.Secrets, cfg.Logs = instance, files, printed
+		cfg.Log, cfg.Environment = log, environment
 		p, err = docker.New(ctx, cfg)
 	} else {
 		p, err = process.New(process.Config{
@@ -91,8 +99,9 @@ type granting struct {
 	users *redis.Users
 	log   *slog.Logger
 
-	mu      sync.Mutex
-	applied map[hearth.Name]uint64 // how often; a removal takes the user only from a function that was not applied since
+	mu sync.Mutex
+	// how often; a removal takes the user only from a function that was not applied since
+	applied map[hearth.Name]uint64
 }
 
 func withUsers(p hearth.Provider, users *redis.Users, log *slog.Logger) hearth.Provider {
@@ -102,7 +111,8 @@ func withUsers(p hearth.Provider, users *redis.Users, log *slog.Logger) hearth.P
 	return &granting{Provider: p, users: users, log: log, applied: map[hearth.Name]uint64{}}
 }
 
-// Apply implements hearth.Provider. While Redis is away functions must run all the same, so they get their users later then.
+// Apply implements hearth.Provider. While Redis is away functions must run all the
+// same, so they get their users later then.
 func (g *granting) Apply(ctx context.Context, f hearth.Function) error {
 	g.mu.Lock()
 	g.applied[f.Name()]++

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strings"
 
 	"github.com/hearthfaas/hearth/cli"
@@ -20,14 +21,14 @@ func newQueuesPurge(c *client) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "purge NAME",
 		Short: "Delete the queued and delayed calls of a function",
-		Long: `Deletes calls that are not in flight: --queued those that wait for delivery or
-for a retry, --delayed those that wait for their time; without either, both.
-They make no callbacks, and their Idempotency-Keys may be used again.
+		Long: `Deletes calls that are not in flight, and asks for confirmation first. NAME is a
+function, or one of its queues: FUNCTION:calls or FUNCTION:callbacks. --queued
+or --delayed limits it to calls in that state. Purged calls make no callbacks,
+and their Idempotency-Keys can be used again.
 
-NAME is a function, or one of its queues: FUNCTION:calls or FUNCTION:callbacks.
-Calls in flight go on (see hearth cancel), and dead letters stay (see hearth
-dead purge). Messages of topics belong to the functions that publish them, and
-cannot be purged.`,
+Calls in flight continue (see hearth cancel) and dead letters stay (see hearth
+dead purge). Messages of topics cannot be purged: other functions may share
+them.`,
 		Example: "  hearth queues purge report\n  hearth queues purge report --delayed --yes\n" +
 			"  hearth queues purge report:callbacks --yes",
 		Args: cobra.ExactArgs(1),
@@ -54,13 +55,13 @@ cannot be purged.`,
 			})
 		},
 	}
-	cmd.Flags().BoolVar(&queued, "queued", false, "only calls that wait for delivery or for a retry")
-	cmd.Flags().BoolVar(&delayed, "delayed", false, "only calls that wait for their time")
-	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask")
+	cmd.Flags().BoolVar(&queued, "queued", false, "only queued calls, including those that wait for a retry")
+	cmd.Flags().BoolVar(&delayed, "delayed", false, "only delayed calls")
+	cmd.Flags().BoolVarP(&yes, "yes", "y", false, "do not ask for confirmation")
 	return cmd
 }
 
-// confirmPurge shows how many calls would be purged, and asks for confirmation.
+// confirmPurge shows how many calls would be purged and asks for confirmation.
 func (c *client) confirmPurge(cmd *cobra.Command, name string, queued, delayed bool) error {
 	var list []queue.Queue
 	if err := c.do(cmd.Context(), http.MethodGet, "/system/queues?queue="+url.QueryEscape(name), nil,
@@ -74,14 +75,23 @@ func (c *client) confirmPurge(cmd *cobra.Command, name string, queued, delayed b
 	if delayed {
 		parts = append(parts, fmt.Sprintf("%d delayed", list[0].Delayed))
 	}
-	_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "purge %s of %s for good? [y/N] ",
-		strings.Join(parts, " and "), name)
-	answer, err := bufio.NewReader(cli.Input(cmd.Context(), cmd.InOrStdin())).ReadString('\n')
-	if text := strings.ToLower(strings.TrimSpace(answer)); text != "y" && text != "yes" {
-		if err != nil && !errors.Is(err, io.EOF) {
-			return err
-		}
-		return errors.New("nothing was purged: answer y, or give --yes")
+	return confirm(cmd, fmt.Sprintf("purge %s of %s permanently?", strings.Join(parts, " and "), name))
+}
+
+// confirm asks a question and returns an error unless the answer is yes. It does not read the answer from a
+// pipe: a script must use --yes.
+func confirm(cmd *cobra.Command, question string) error {
+	in := cmd.InOrStdin()
+	if _, ok := in.(*os.File); ok && !isTerminal(in) {
+		return errors.New("nothing was purged: standard input is not a terminal, so confirm with --yes")
 	}
-	return nil
+	_, _ = fmt.Fprint(cmd.ErrOrStderr(), question, " [y/N] ")
+	answer, err := bufio.NewReader(cli.Input(cmd.Context(), in)).ReadString('\n')
+	if text := strings.ToLower(strings.TrimSpace(answer)); text == "y" || text == "yes" {
+		return nil
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	return errors.New("nothing was purged: answer y, or use --yes")
 }

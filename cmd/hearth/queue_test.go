@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// oneQueue is the queue of a function's own calls, as GET /system/queues tells.
+// oneQueue returns the queue of a function's own calls from GET /system/queues.
 func (n *testNode) oneQueue(name string) queue.Queue {
 	n.t.Helper()
 	var list []queue.Queue
@@ -25,7 +25,7 @@ func (n *testNode) oneQueue(name string) queue.Queue {
 	return list[0]
 }
 
-func TestDelayedCallIsMadeAtItsTime(t *testing.T) {
+func TestDelayedCallRunsAtItsTime(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("probe")
@@ -49,7 +49,7 @@ func TestDelayedCallIsMadeAtItsTime(t *testing.T) {
 	require.Contains(t, text, "want a duration such as 90s")
 }
 
-func TestCancelledCallIsNotMadeOrIsBrokenOff(t *testing.T) {
+func TestCancelRemovesOrAbortsACall(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("probe")
@@ -70,7 +70,7 @@ func TestCancelledCallIsNotMadeOrIsBrokenOff(t *testing.T) {
 	require.Equal(t, redis.Depth{}, n.oneQueue("probe").Depth)
 	eventually(t, func() bool {
 		load, _ := n.router.Load(hearth.Name{Function: "probe", Namespace: hearth.DefaultNamespace})
-		return load.InFlight == 0 // broken off
+		return load.InFlight == 0 // aborted
 	})
 	for _, path := range []string{"/async-function/" + running, "/async-function/nobody",
 		"/async-function/x?function=other"} {
@@ -79,7 +79,7 @@ func TestCancelledCallIsNotMadeOrIsBrokenOff(t *testing.T) {
 	require.Equal(t, http.StatusBadRequest, n.system(http.MethodDelete, "/async-function/", nil, nil))
 }
 
-// run runs a command of hearth against the node, as a user does.
+// run runs a command against the node and returns its output.
 func (n *testNode) run(args ...string) (string, error) {
 	n.t.Helper()
 	var out bytes.Buffer
@@ -91,7 +91,7 @@ func (n *testNode) run(args ...string) (string, error) {
 	return out.String(), err
 }
 
-func TestDeadLettersAreChosenExportedRedrivenAndPurged(t *testing.T) {
+func TestDeadLettersAreSelectedExportedRedrivenAndPurged(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("probe")
@@ -141,7 +141,13 @@ func TestDeadLettersAreChosenExportedRedrivenAndPurged(t *testing.T) {
 	_, err = n.run("dead", "export", "--queue", "nobody:calls")
 	require.ErrorContains(t, err, "there is no queue")
 
-	text, err = n.run("dead", "purge", "--all", "--status", "422")
+	for _, answer := range []string{"n\n", ""} {
+		text, err = n.runAnswering(answer, "dead", "purge", "--all", "--status", "422")
+		require.ErrorContains(t, err, "nothing was purged")
+		require.Contains(t, text, "purge 1 dead letter permanently? [y/N]")
+	}
+	require.Len(t, list("--function", "probe"), 3)
+	text, err = n.run("dead", "purge", "--all", "--yes", "--status", "422")
 	require.NoError(t, err)
 	require.Equal(t, "purged 1 dead letter\n", text)
 	text, err = n.run("dead", "redrive", "--all", "--function", "probe", "--reason", "502")
@@ -157,7 +163,7 @@ func TestDeadLettersAreChosenExportedRedrivenAndPurged(t *testing.T) {
 		"/system/dead-letters/export?status=many", nil, nil))
 }
 
-func TestQueueThatIsFullSaysSo(t *testing.T) {
+func TestFullQueueRefusesCalls(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t, func(c *nodeConfig) { c.Queue = queueLimits{length: 50, bytes: "1Mi"} })
 	n.deploy("probe", func(d *types.FunctionDeployment) { (*d.Annotations)["com.hearth.queue.length"] = "2" })

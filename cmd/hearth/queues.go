@@ -20,12 +20,15 @@ func newQueues() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "queues",
 		Aliases: []string{"queue"},
-		Short:   "List the queues and how many messages each has",
-		Long: `Lists the queues. QUEUED messages wait to be delivered; RETRYING says how many
-of them failed and wait for their next attempt. IN FLIGHT ones are being worked
-on. DELAYED ones wait for their time, as X-Delay says. DEAD ones are dead
-letters: see hearth dead. While a message is retried, the reason of the last
-failed attempt is shown beside its queue.`,
+		Short:   "List queues and the number of messages in each state",
+		Long: `Lists the queues of all functions and counts their messages.
+
+  QUEUED     wait to be delivered
+  RETRYING   the part of QUEUED that failed and waits for a retry
+  IN FLIGHT  are being processed
+  DELAYED    wait for the time given by X-Delay or X-Deliver-At
+  DEAD       are dead letters (see hearth dead)
+  NOTE       the last failed attempt, while a message is retried`,
 		Example: "  hearth queues\n  hearth queues --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -53,7 +56,7 @@ func (c *client) queues(ctx context.Context, function string) ([]queue.Queue, er
 	return list, err
 }
 
-// queuesOf returns the queues of a function, or none if the gateway has no queues, as OpenFaaS's does not.
+// queuesOf returns the queues of a function. A stock OpenFaaS gateway has none.
 func (c *client) queuesOf(ctx context.Context, n hearth.Name) ([]queue.Queue, error) {
 	list, err := c.queues(ctx, n.String())
 	if statusOf(err) == http.StatusNotFound {
@@ -68,7 +71,7 @@ func failureText(f *dispatch.Failure) string {
 }
 
 func showQueues(out io.Writer, list []queue.Queue) {
-	rows := [][]string{{"QUEUE", "QUEUED", "RETRYING", "IN FLIGHT", "DELAYED", "DEAD", ""}}
+	rows := [][]string{{"QUEUE", "QUEUED", "RETRYING", "IN FLIGHT", "DELAYED", "DEAD", "NOTE"}}
 	for _, q := range list {
 		note := ""
 		if !q.Deployed {

@@ -17,10 +17,10 @@ func newRecords() *cobra.Command {
 	c := &client{}
 	cmd := &cobra.Command{
 		Use:   "records",
-		Short: "List records in Redis that Hearth does not use, and remove them",
-		Long: `Lists records in Redis that Hearth does not use: they are not signed with its
-secret-key, were changed or moved, are older than a version seen before, or are
-invalid. Each is listed with the reason and what to do about it. Usually there
+		Short: "List and remove rejected records in Redis",
+		Long: `Lists records in Redis that Hearth rejects, with the reason and what to do. A
+record is rejected if it is invalid, not signed with this instance's secret-key,
+changed or moved by others, or older than a version seen before. Usually there
 are none.`,
 		Example: "  hearth records\n  hearth records remove function oven.openfaas-fn\n" +
 			"  hearth records remove --all",
@@ -42,16 +42,16 @@ func newRecordsRemove(c *client) *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
 		Use:   "remove KIND NAME",
-		Short: "Remove unused records",
-		Long: `Removes unused records: the one of that kind and name, all of a kind, or all
-with --all. Records signed with another secret-key may belong to another
-instance, and are removed only by name.`,
+		Short: "Remove rejected records",
+		Long: `Removes rejected records: one by kind and name, all of a kind, or all with
+--all. Records signed with another secret-key may belong to another instance, so
+they are removed by name only.`,
 		Example: "  hearth records remove function oven.openfaas-fn\n  hearth records remove usage\n" +
 			"  hearth records remove --all",
 		Args: cobra.MaximumNArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if all == (len(args) > 0) {
-				return fmt.Errorf("give the kind and the name of a record, or --all; hearth records lists " +
+				return fmt.Errorf("name the kind and name of a record, or use --all; hearth records lists " +
 					"them")
 			}
 			list, err := c.records(cmd.Context())
@@ -72,7 +72,7 @@ instance, and are removed only by name.`,
 				removed = append(removed, r)
 			}
 			if len(removed) == 0 && len(args) > 0 {
-				return fmt.Errorf("there is no such unused record; hearth records lists them")
+				return fmt.Errorf("there is no such rejected record; hearth records lists them")
 			}
 			return c.print(cmd, removed, func(out io.Writer) {
 				for _, r := range removed {
@@ -82,7 +82,7 @@ instance, and are removed only by name.`,
 		},
 	}
 	cmd.Flags().BoolVar(&all, "all", false,
-		"remove all unused records, except those signed with another secret-key")
+		"remove all rejected records, except those signed with another secret-key")
 	return cmd
 }
 
@@ -93,16 +93,16 @@ func (c *client) records(ctx context.Context) ([]redis.BadRecord, error) {
 
 func listRecords(out io.Writer, list []redis.BadRecord) {
 	if len(list) == 0 {
-		_, _ = fmt.Fprintln(out, "all records in Redis are used")
+		_, _ = fmt.Fprintln(out, "no rejected records")
 		return
 	}
 	for _, r := range list {
-		_, _ = fmt.Fprintf(out, "%s %s\n  not used: %s\n  to do: %s\n", r.Kind, printable(r.Name),
+		_, _ = fmt.Fprintf(out, "%s %s\n  rejected: %s\n  to do: %s\n", r.Kind, printable(r.Name),
 			printable(r.Reason), printable(r.Fix))
 	}
 }
 
-// printable is a text of strangers as a terminal may have it.
+// printable quotes text of others if it has unprintable characters.
 func printable(text string) string {
 	if text != "" && !strings.ContainsFunc(text, func(r rune) bool { return !strconv.IsPrint(r) }) {
 		return text
@@ -110,10 +110,10 @@ func printable(text string) string {
 	return strconv.QuoteToASCII(text)
 }
 
-// hintOfRecords prints a hint if there are unused records.
+// hintOfRecords prints a hint if there are rejected records.
 func (c *client) hintOfRecords(ctx context.Context, out io.Writer) {
-	if list, err := c.records(ctx); err == nil && len(list) > 0 { // a gateway that is not Hearth's has none
-		_, _ = fmt.Fprintf(out, "%d records in Redis are not used: \"hearth records\" shows which, and why\n",
+	if list, err := c.records(ctx); err == nil && len(list) > 0 { // other gateways have none
+		_, _ = fmt.Fprintf(out, "%d records in Redis are rejected; hearth records shows why\n",
 			len(list))
 	}
 }

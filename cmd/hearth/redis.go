@@ -9,11 +9,11 @@ import (
 	"github.com/hearthfaas/hearth/internal/redis"
 )
 
-// redisPatience is for how long a Redis is waited for that does not answer yet: after a power cut it
-// starts when we do, and may have much to load.
+// redisPatience is how long to wait for a Redis that does not answer yet. After a power cut it starts at
+// the same time and may have much to load.
 const redisPatience = 5 * time.Minute
 
-// openRedis connects, and waits for a Redis that does not answer yet, until patience or ctx ends.
+// openRedis connects to Redis. It waits for a Redis that does not answer yet until patience or ctx ends.
 func openRedis(ctx context.Context, url string, patience time.Duration,
 	log *slog.Logger) (*redis.Client, error) {
 	const shortest, longest = 100 * time.Millisecond, 2 * time.Second
@@ -25,7 +25,7 @@ func openRedis(ctx context.Context, url string, patience time.Duration,
 		}
 		if !said {
 			said = true
-			log.Warn("waiting for Redis", "at most", patience, "error", err)
+			log.Warn("waiting for Redis", "at_most", patience, "error", err)
 		}
 		select {
 		case <-time.After(wait):
@@ -34,8 +34,8 @@ func openRedis(ctx context.Context, url string, patience time.Duration,
 	}
 }
 
-// logDurability logs how Redis stores accepted calls. It is a warning if a crash may lose some, and the operator did not choose
-// that with a flag of this command.
+// logDurability logs how Redis stores accepted calls. It is a warning if a crash may lose some, and the
+// operator did not choose that with a flag of this command.
 func logDurability(ctx context.Context, queue *redis.Client, chosen bool, log *slog.Logger) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

@@ -11,10 +11,10 @@ import (
 	"strings"
 )
 
-// passwordFile is the file with the password of a Redis, in its directory.
+// passwordFile is the name of the file with the password of Redis.
 const passwordFile = "password"
 
-// makePassword is the password of a Redis that has this directory, which is made if there is none.
+// makePassword returns the password of the Redis in this directory, and creates one if there is none.
 func makePassword(dir string) (string, error) {
 	path := filepath.Join(dir, passwordFile)
 	text, err := os.ReadFile(path)
@@ -22,12 +22,12 @@ func makePassword(dir string) (string, error) {
 		return password, nil
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("the password of Redis: %w", err)
+		return "", fmt.Errorf("password of Redis: %w", err)
 	}
 	return writePassword(dir, randomText())
 }
 
-// writePassword leaves the old file or a whole new one.
+// writePassword replaces the file atomically.
 func writePassword(dir, password string) (string, error) {
 	path := filepath.Join(dir, passwordFile)
 	err := os.MkdirAll(dir, 0o700)
@@ -38,12 +38,12 @@ func writePassword(dir, password string) (string, error) {
 		err = os.Rename(path+".new", path)
 	}
 	if err != nil {
-		return "", fmt.Errorf("the password of Redis: %w", err)
+		return "", fmt.Errorf("password of Redis: %w", err)
 	}
 	return password, nil
 }
 
-// withPassword is a Redis URL with the password of --redis-auth, unless it has one.
+// withPassword adds the password of --redis-auth to a Redis URL without one.
 func (c serveConfig) withPassword(given string) (string, error) {
 	if c.RedisAuth == "" || given == "" {
 		return given, nil
@@ -54,7 +54,7 @@ func (c serveConfig) withPassword(given string) (string, error) {
 	}
 	u, err := url.Parse(given)
 	if err != nil {
-		return "", errors.New("the Redis URL cannot be read")
+		return "", errors.New("the Redis URL is invalid")
 	}
 	if _, ok := u.User.Password(); !ok {
 		u.User = url.UserPassword(u.User.Username(), password)
@@ -62,8 +62,8 @@ func (c serveConfig) withPassword(given string) (string, error) {
 	return u.String(), nil
 }
 
-// sharePassword makes the password of a Redis in another container, and the file that gives it to
-// redis-server. wanted is one that an operator has chosen, or "".
+// sharePassword creates the password of a Redis in another container, and the file that configures
+// redis-server with it. wanted is the operator's choice, or "".
 func sharePassword(dir, wanted string) (password string, err error) {
 	if wanted == "" {
 		password, err = makePassword(dir)
@@ -73,14 +73,14 @@ func sharePassword(dir, wanted string) (password string, err error) {
 	if err != nil {
 		return "", err
 	}
-	// The server may run as another user. Nobody else has the directory.
+	// The server may run as another user. The directory is shared with nobody else.
 	conf := filepath.Join(dir, "redis.conf")
 	err = os.WriteFile(conf+".new", []byte("requirepass "+strconv.Quote(password)+"\n"), 0o644)
 	if err == nil {
 		err = os.Rename(conf+".new", conf)
 	}
 	if err != nil {
-		return "", fmt.Errorf("the password of Redis: %w", err)
+		return "", fmt.Errorf("password of Redis: %w", err)
 	}
 	return password, nil
 }

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestThePasswordOfARedisInAnotherContainer(t *testing.T) {
+func TestRedisPasswordForAnotherContainer(t *testing.T) {
 	dir := t.TempDir()
 	c := serveConfig{RedisAuth: dir}
 	t.Setenv("REDIS_PASSWORD", "")

@@ -15,9 +15,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What becomes of a function that is removed while it has calls.
+// Removal of functions that have calls.
 
-// patient lets a replica have calls for a minute after it was told to end.
+// patient gives a replica a minute to finish its calls.
 func patient(d *types.FunctionDeployment) { d.EnvVars["write_timeout"] = "1m" }
 
 // gate is a file that a call of the probe waits for.
@@ -28,7 +28,7 @@ func gate(t *testing.T) (query string, open func()) {
 	return "until=" + path, open
 }
 
-// begin makes a call of the probe that waits at a gate, and returns when a replica has it.
+// begin makes a call of the probe that waits at a gate, and returns when it is in flight.
 func (n *testNode) begin(name, query string) (answered <-chan int) {
 	n.t.Helper()
 	before := n.load(name)
@@ -41,7 +41,7 @@ func (n *testNode) begin(name, query string) (answered <-chan int) {
 	return done
 }
 
-// listed is a function as GET /system/functions has it.
+// listed returns a function from GET /system/functions.
 func (n *testNode) listed(name string) (f function, ok bool) {
 	n.t.Helper()
 	var list []function
@@ -68,7 +68,7 @@ func (n *testNode) billed() meter.Row {
 	return r.Total
 }
 
-// still requires that a call has not been answered.
+// still requires that a call is not finished.
 func still(t *testing.T, answered <-chan int, what string) {
 	t.Helper()
 	select {
@@ -78,7 +78,7 @@ func still(t *testing.T, answered <-chan int, what string) {
 	}
 }
 
-func TestRemovalDoesNotWaitForCallsAndADeploymentGoesOnBesideThem(t *testing.T) {
+func TestRemovalAndRedeploymentDoNotWaitForCalls(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("probe", patient, onTopic("shop.opened"))
@@ -137,7 +137,7 @@ func TestRemovalDoesNotWaitForCallsAndADeploymentGoesOnBesideThem(t *testing.T) 
 		"the call that was queued for the old one was made once, by it")
 }
 
-func TestRemovedFunctionIsGoneWhenItsCallsHaveEnded(t *testing.T) {
+func TestRemovedFunctionDisappearsAfterItsCalls(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("probe", patient, onTopic("shop.opened"))
@@ -156,7 +156,7 @@ func TestRemovedFunctionIsGoneWhenItsCallsHaveEnded(t *testing.T) {
 	require.Empty(t, keys, "nothing is left of it in Redis")
 }
 
-func TestTheBillHasWhatAFunctionUsedWhileItDrained(t *testing.T) {
+func TestBillIncludesDrainingFunctions(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("probe", patient)
@@ -186,8 +186,7 @@ func TestTheBillHasWhatAFunctionUsedWhileItDrained(t *testing.T) {
 	require.Equal(t, http.StatusOK, <-scaled)
 }
 
-// crashed is the Redis that a hearth leaves which is killed now: as it is at
-// this moment, and with its name free again.
+// crashed is the Redis that an instance leaves if it is killed now, with the instance's name free again.
 func crashed(t *testing.T, raw redis.UniversalClient) redis.UniversalClient {
 	t.Helper()
 	left := chaintest.Redis(t)
@@ -202,9 +201,9 @@ func crashed(t *testing.T, raw redis.UniversalClient) redis.UniversalClient {
 	return left
 }
 
-// TestRemovalOutlivesACrash: a hearth is killed when it has answered a removal, and before the function's
-// calls have ended. The next one has no such function, and what was accepted for it and not done is kept.
-func TestRemovalOutlivesACrash(t *testing.T) {
+// TestRemovalSurvivesACrash: an instance is killed after it confirmed a removal and before the function's
+// calls ended. The next one does not have the function, and keeps its queued calls.
+func TestRemovalSurvivesACrash(t *testing.T) {
 	t.Parallel()
 	raw, state := chaintest.Redis(t), t.TempDir()
 	n := startTestNode(t, raw, state)
@@ -224,9 +223,9 @@ func TestRemovalOutlivesACrash(t *testing.T) {
 	require.Empty(t, left.Keys(t.Context(), "*{fn:probe*").Val())
 }
 
-// TestQueuedCallOfAFunctionThatIsRemovedOutlivesACrash: nobody knows how far it got,
-// so it is made when the function is back.
-func TestQueuedCallOfAFunctionThatIsRemovedOutlivesACrash(t *testing.T) {
+// TestQueuedCallOfARemovedFunctionSurvivesACrash: its outcome is unknown, so it
+// runs when the function is deployed again.
+func TestQueuedCallOfARemovedFunctionSurvivesACrash(t *testing.T) {
 	t.Parallel()
 	raw, state := chaintest.Redis(t), t.TempDir()
 	n := startTestNode(t, raw, state)
@@ -249,9 +248,9 @@ func TestQueuedCallOfAFunctionThatIsRemovedOutlivesACrash(t *testing.T) {
 	eventually(t, func() bool { return again.queuesOf("probe")[0].Depth == platform.Depth{} })
 }
 
-// TestTheOtherHearthDrainsToo: each finishes its own calls of a function that was
-// removed, and whoever is last leaves nothing.
-func TestTheOtherHearthDrainsToo(t *testing.T) {
+// TestOtherInstanceDrainsARemovedFunction: each instance finishes its own calls of the
+// function, and the last one leaves nothing.
+func TestOtherInstanceDrainsARemovedFunction(t *testing.T) {
 	t.Parallel()
 	a, b, log := twoNodes(t)
 	a.deploy("probe", patient)
@@ -281,7 +280,7 @@ func TestTheOtherHearthDrainsToo(t *testing.T) {
 	require.Empty(t, log.errors())
 }
 
-func TestAnUpdateDoesNotWaitForCallsAndTheQueueGoesOn(t *testing.T) {
+func TestUpdateDoesNotWaitForCallsOrStopTheQueue(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	one := func(d *types.FunctionDeployment) { d.EnvVars["max_inflight"] = "1" }

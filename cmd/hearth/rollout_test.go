@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestFiftyUpdatesInARowFailNoCall: some are waited for, and some come while the one before is under way.
+// TestFiftyUpdatesInARowFailNoCall waits for some updates, and interrupts others with the next one.
 func TestFiftyUpdatesInARowFailNoCall(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
@@ -63,7 +63,7 @@ func failing(why string) func(*types.FunctionDeployment) {
 	return func(d *types.FunctionDeployment) { d.EnvVars["FAIL_START"] = why }
 }
 
-// rolledBack waits until a function was rolled back.
+// rolledBack waits until a function is rolled back.
 func (n *testNode) rolledBack() (f struct {
 	Image    string
 	EnvVars  map[string]string
@@ -77,7 +77,7 @@ func (n *testNode) rolledBack() (f struct {
 	return f
 }
 
-func TestAVersionThatNeverGetsReadyIsRolledBack(t *testing.T) {
+func TestRevisionThatIsNeverReadyIsRolledBack(t *testing.T) {
 	t.Parallel()
 	raw, state, log := chaintest.Redis(t), t.TempDir(), &told{}
 	n := startTestNode(t, raw, state, log.config)
@@ -126,8 +126,8 @@ func TestAVersionThatNeverGetsReadyIsRolledBack(t *testing.T) {
 	require.Empty(t, log.errors())
 }
 
-// TestARebuiltImageThatCannotStartIsRolledBack: the spec is the same, and only what its tag names is another.
-func TestARebuiltImageThatCannotStartIsRolledBack(t *testing.T) {
+// TestRebuiltImageThatCannotStartIsRolledBack: the spec is unchanged, but its tag names another image.
+func TestRebuiltImageThatCannotStartIsRolledBack(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("probe", env("good"))
@@ -146,7 +146,7 @@ func TestARebuiltImageThatCannotStartIsRolledBack(t *testing.T) {
 	n.says("env=V", "new")
 }
 
-func TestTheOtherHearthFollowsARollback(t *testing.T) {
+func TestOtherInstanceFollowsARollback(t *testing.T) {
 	t.Parallel()
 	a, b, log := twoNodes(t)
 	a.deploy("probe", env("good"))

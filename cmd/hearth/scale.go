@@ -23,7 +23,7 @@ func newScale() *cobra.Command {
 	var namespace string
 	cmd := &cobra.Command{
 		Use:               "scale NAME[.NAMESPACE] REPLICAS",
-		Short:             "Set how many replicas a function has; 0 scales it to zero until its next call",
+		Short:             "Set the number of replicas of a function",
 		Example:           "  hearth scale oven 4\n  hearth scale oven.staging 0",
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: c.completeFunctions,

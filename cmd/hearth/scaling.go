@@ -9,8 +9,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// scalingConfig are the flags of what all functions that are scaled have in
-// common. What one function does, its labels say.
+// scalingConfig holds the autoscaling flags that apply to all functions. Labels configure each function.
 type scalingConfig struct {
 	Off         bool
 	Window      time.Duration
@@ -21,19 +20,18 @@ type scalingConfig struct {
 
 func (c *scalingConfig) addFlags(f *pflag.FlagSet) {
 	f.BoolVar(&c.Off, "no-autoscale", false,
-		"let nobody but operators change how many replicas a function has; a call still wakes one that "+
-			"sleeps")
+		"switch the autoscaler off; a call still starts a function from zero")
 	f.DurationVar(&c.Window, "scale-window", 30*time.Second,
-		"how long functions have to do less before they shrink")
+		"how long the load must be lower before a function scales down")
 	f.DurationVar(&c.PanicWindow, "scale-panic-window", time.Second,
-		"how long functions have to do more before they grow")
+		"how long the load must be higher before a function scales up")
 	f.IntVar(&c.Most.Function, "max-replicas", 100,
-		"limit of the replicas of one function on this machine, whatever its labels say; 0 is no limit")
+		"maximum replicas of one function on this machine, whatever its labels say; 0 means no limit")
 	f.IntVar(&c.Most.All, "max-replicas-all", 1000,
-		"limit of the replicas of all functions together on this machine; a function at zero always gets "+
-			"its first; 0 is no limit")
+		"maximum replicas of all functions on this machine; a function at zero always gets its first; 0 "+
+			"means no limit")
 	f.DurationVar(&c.DrainGoal, "drain-goal", time.Second,
-		"within which time queued calls are to be worked off, by functions without labels for scaling")
+		"how soon functions without scaling labels should finish their queued calls")
 }
 
 func (c scalingConfig) check() error {
@@ -46,7 +44,7 @@ func (c scalingConfig) check() error {
 		}
 	}
 	if c.Most.Function < 0 || c.Most.All < 0 {
-		return errors.New("--max-replicas and --max-replicas-all are whole numbers from 0, which is no limit")
+		return errors.New("--max-replicas and --max-replicas-all must be 0 (no limit) or more")
 	}
 	if c.PanicWindow > c.Window {
 		return fmt.Errorf("--scale-panic-window is %v, longer than --scale-window, %v",

@@ -27,19 +27,19 @@ func newSecret() *cobra.Command {
 		Use:     "secret",
 		Aliases: []string{"secrets"},
 		Short:   "List, create, update and delete the secrets of functions",
-		Long: `A function reads its secrets from files. Nothing prints the value of one, and
-none is taken from the command line, where every user of the machine could read
-it. "hearth secrets" lists them.`,
+		Long: `Functions read their secrets from files. No command prints a value or accepts
+one on the command line, where every user of the machine could read it. "hearth
+secrets" lists the names.`,
 		Example: "  hearth secrets\n  openssl rand -hex 16 | hearth secret create manager-key",
 		Args:    cobra.NoArgs,
 		RunE:    listIfPlural("secrets", list),
 	}
 	c.flags(cmd)
 	cmd.PersistentFlags().StringVarP(&namespace, "namespace", "n", "",
-		"the namespace (default "+hearth.DefaultNamespace+")")
+		"namespace (default "+hearth.DefaultNamespace+")")
 	_ = cmd.RegisterFlagCompletionFunc("namespace", c.completeNamespaces)
 	cmd.AddCommand(list, newSecretPut(c, &namespace, "create", "Create a secret", http.MethodPost),
-		newSecretPut(c, &namespace, "update", "Give a secret another value", http.MethodPut),
+		newSecretPut(c, &namespace, "update", "Change the value of a secret", http.MethodPut),
 		newSecretDelete(c, &namespace))
 	return cmd
 }
@@ -57,7 +57,7 @@ func (c *client) secrets(ctx context.Context, namespace string) ([]types.Secret,
 	return list, nil
 }
 
-// secretUse is a secret, and the functions that are given it.
+// secretUse is a secret and the functions that use it.
 type secretUse struct {
 	Name      string   `json:"name"`
 	Namespace string   `json:"namespace"`
@@ -68,7 +68,7 @@ func newSecretList(c *client, namespace *string) *cobra.Command {
 	return &cobra.Command{
 		Use:     "list",
 		Aliases: []string{"ls"},
-		Short:   "List the secrets, and the functions that use them",
+		Short:   "List secrets and the functions that use them",
 		Example: "  hearth secret list\n  hearth secret list -n staging --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -108,24 +108,25 @@ func newSecretList(c *client, namespace *string) *cobra.Command {
 	}
 }
 
-// newSecretPut makes create and update.
+// newSecretPut creates create and update.
 func newSecretPut(c *client, namespace *string, name, short, method string) *cobra.Command {
 	var file, literal string
 	var trim, replace bool
 	cmd := &cobra.Command{
 		Use:   name + " NAME",
 		Short: short,
-		Long: short + `. The value comes from standard input or a file; on a terminal
-the command prompts for it without showing it. White space around a text value
-is removed, as faas-cli does; --trim=false keeps it. Binary values stay as they
-are.`,
+		Long: short + `.
+
+The value comes from standard input or a file. On a terminal the command prompts
+for it without showing it. White space around a text value is removed, as by
+faas-cli; --trim=false keeps it. Binary values stay unchanged.`,
 		Example: fmt.Sprintf("  openssl rand -hex 16 | hearth secret %[1]s manager-key\n"+
 			"  hearth secret %[1]s tls-key --from-file key.der", name),
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if cmd.Flags().Changed("from-literal") {
-				return fmt.Errorf("--from-literal would show the value to every user of this machine: give " +
-					"it on standard input, or with --from-file, and take it off your shell's history")
+				return fmt.Errorf("--from-literal shows the value to every user of this machine; use " +
+					"standard input or --from-file, and remove the value from your shell's history")
 			}
 			value, err := readSecret(cmd, file, trim)
 			if err != nil {
@@ -146,16 +147,16 @@ are.`,
 	cmd.Flags().StringVar(&file, "from-file", "", "file with the value; - is standard input")
 	cmd.Flags().StringVar(&literal, "from-literal", "", "")
 	_ = cmd.Flags().MarkHidden("from-literal")
-	cmd.Flags().BoolVar(&trim, "trim", true, "take white space off a text")
+	cmd.Flags().BoolVar(&trim, "trim", true, "remove white space around a text value")
 	if method == http.MethodPost {
-		cmd.Flags().BoolVar(&replace, "replace", false, "change the value, if there is such a secret already")
+		cmd.Flags().BoolVar(&replace, "replace", false, "replace the value if the secret exists")
 	} else {
 		cmd.ValidArgsFunction = c.completeSecret
 	}
 	return cmd
 }
 
-// readSecret reads a value. Its error never has a part of it.
+// readSecret reads a value. Its error never contains a part of the value.
 func readSecret(cmd *cobra.Command, file string, trim bool) ([]byte, error) {
 	var value []byte
 	var err error
@@ -174,7 +175,7 @@ func readSecret(cmd *cobra.Command, file string, trim bool) ([]byte, error) {
 		value = bytes.TrimSpace(value)
 	}
 	if len(value) == 0 {
-		return nil, errors.New("the value is empty: give it on standard input, or with --from-file")
+		return nil, errors.New("the value is empty; use standard input or --from-file")
 	}
 	return value, nil
 }
@@ -198,7 +199,7 @@ func newSecretDelete(c *client, namespace *string) *cobra.Command {
 	}
 }
 
-// secretName is a secret without its value.
+// secretName is the JSON output for a secret, without its value.
 func secretName(name, namespace string) any {
 	return struct {
 		Name      string `json:"name"`
@@ -206,7 +207,7 @@ func secretName(name, namespace string) any {
 	}{name, firstOf(namespace, hearth.DefaultNamespace)}
 }
 
-// explainSecret says of a secret that is not there which ones are that the user may have meant.
+// explainSecret adds suggestions to the error for an unknown secret. It returns other errors unchanged.
 func (c *client) explainSecret(ctx context.Context, name, namespace string, err error) error {
 	if status := statusOf(err); status == http.StatusNotFound || status == http.StatusBadRequest {
 		if unknown := c.knowsNamespace(ctx, namespace); unknown != nil {

@@ -68,7 +68,7 @@ func TestSecretsOverREST(t *testing.T) {
 	require.NotContains(t, log.String(), "hush")
 }
 
-func TestSecretsOfBytesThatAreNoText(t *testing.T) {
+func TestBinarySecrets(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	for name, c := range map[string]struct {
@@ -91,7 +91,7 @@ func TestSecretsOfBytesThatAreNoText(t *testing.T) {
 	}
 }
 
-func TestSecretsThatCannotBeAreRefused(t *testing.T) {
+func TestInvalidSecretsAreRefused(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	for _, name := range []string{"", "..", "../x", "a/b", ".hidden", "UPPER", "a..b",
@@ -114,7 +114,7 @@ func TestSecretsThatCannotBeAreRefused(t *testing.T) {
 	require.Empty(t, entries, "nothing was written")
 }
 
-func TestAnUpdatedSecretReachesARunningFunction(t *testing.T) {
+func TestUpdatedSecretReachesARunningFunction(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	_, err := n.client.CreateSecret(t.Context(), types.Secret{Name: "key", Value: "old"})
@@ -132,7 +132,7 @@ func TestAnUpdatedSecretReachesARunningFunction(t *testing.T) {
 	require.Equal(t, pid, now, "without a restart")
 }
 
-func TestASecretThatFunctionsUseIsNotDeleted(t *testing.T) {
+func TestSecretInUseIsNotDeleted(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	_, err := n.client.CreateSecret(t.Context(), types.Secret{Name: "key", Value: "x"})
@@ -156,7 +156,7 @@ func TestASecretThatFunctionsUseIsNotDeleted(t *testing.T) {
 	require.ErrorContains(t, err, "faas-cli secret create key")
 }
 
-func TestASecretReachesTheOtherHearth(t *testing.T) {
+func TestSecretReachesTheOtherInstance(t *testing.T) {
 	t.Parallel()
 	raw, log := chaintest.Redis(t), &told{}
 	a, state := startTestNode(t, raw, t.TempDir(), log.config), t.TempDir()

@@ -9,13 +9,13 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// selecting are the flags that select what a command acts on. Without one, it
-// would act on more, or on something else.
+// selecting are the flags that select what a command acts on. An empty value
+// would select more, or something else.
 var selecting = []string{"namespace", "function", "queue", "filter", "reason", "before", "after",
 	"older-than", "gateway", "state"}
 
-// selectSomething makes selecting flags reject an empty value. It usually comes from an unset variable in a
-// script: hearth delete oven --namespace "$NAMESPACE" would remove the oven of the default namespace.
+// selectSomething makes selecting flags reject an empty value, which usually comes from an unset variable in
+// a script: hearth delete oven --namespace "$NAMESPACE" would remove the oven of the default namespace.
 func selectSomething(cmd *cobra.Command) {
 	guard := func(f *pflag.Flag) {
 		if _, is := f.Value.(something); !is && slices.Contains(selecting, f.Name) {
@@ -29,12 +29,12 @@ func selectSomething(cmd *cobra.Command) {
 	}
 }
 
-// something is the value of a flag that must not be empty.
+// something is a flag value that must not be empty.
 type something struct{ pflag.Value }
 
 func (s something) Set(text string) error {
 	if strings.TrimSpace(text) == "" {
-		return errors.New("it is empty: give it a value, or leave it out")
+		return errors.New("the value is empty; set it, or omit the flag")
 	}
 	return s.Value.Set(text)
 }

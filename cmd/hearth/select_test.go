@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestSelectingFlagsWantAValue(t *testing.T) {
+func TestSelectingFlagsRejectEmptyValues(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{
 		{"delete", "oven", "--namespace", ""}, {"delete", "oven", "-n", ""},
@@ -20,6 +20,6 @@ func TestSelectingFlagsWantAValue(t *testing.T) {
 		root.SetArgs(args)
 		root.SetOut(out)
 		root.SetErr(out)
-		require.ErrorContains(t, root.ExecuteContext(t.Context()), "it is empty", args)
+		require.ErrorContains(t, root.ExecuteContext(t.Context()), "the value is empty", args)
 	}
 }

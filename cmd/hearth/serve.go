@@ -23,7 +23,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// serveConfig are the flags of hearth serve, which hearth up has too.
+// serveConfig holds the flags of hearth serve, which hearth up has too.
 type serveConfig struct {
 	providerConfig
 	State  string
@@ -51,25 +51,30 @@ type serveConfig struct {
 
 	Out      io.Writer  // for people
 	Err      io.Writer  // for the log
-	LogLevel slog.Level // of what Err is told; the state directory's log has more
+	LogLevel slog.Level // of records for Err; the log in the state directory has more
 }
 
-const redisHelp = `Redis is --redis or REDIS_URL, if given, a server or a node of a cluster; else a private redis-server, whose data is in the state directory; else, where
-there is none, one in memory: then queued calls do not outlive the process.`
+const redisHelp = `Redis is --redis or REDIS_URL: a server, or a node of a cluster. Without these,
+hearth starts a private redis-server with its data in the state directory. If
+redis-server is not installed, it uses a Redis in memory, and queued calls end
+with the process.`
 
 func newServe() *cobra.Command {
 	var c serveConfig
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the gateway and the functions that are deployed to it",
-		Long: `Starts Redis and the gateway, starts the functions that were deployed before, and runs until Ctrl-C or SIGTERM. Deploy with
-hearth deploy or faas-cli. Services and containers run this; hearth up also builds and deploys a stack file.
+		Long: `Starts Redis, the gateway and the functions that were deployed before, and runs
+until Ctrl-C or SIGTERM. Deploy with hearth deploy or faas-cli. Use this command
+in services and containers; hearth up also builds and deploys a stack file.
 
 ` + redisHelp,
 		Example: `  hearth serve --state /var/lib/hearth
   REDIS_URL=redis://redis:6379 hearth serve --listen 0.0.0.0:8080
-  hearth serve --listen 0.0.0.0:8080 --admin-listen 127.0.0.1:8081 --allowed-host functions.example.com
-  hearth serve --listen :8443 --tls-cert /etc/hearth/fullchain.pem --tls-key /etc/hearth/privkey.pem`,
+  hearth serve --listen 0.0.0.0:8080 --admin-listen 127.0.0.1:8081 \
+    --allowed-host functions.example.com
+  hearth serve --listen :8443 --tls-cert /etc/hearth/fullchain.pem \
+    --tls-key /etc/hearth/privkey.pem`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c.Out, c.Err, c.LogLevel = cmd.OutOrStdout(), cmd.ErrOrStderr(), slog.LevelInfo
@@ -79,7 +84,8 @@ hearth deploy or faas-cli. Services and containers run this; hearth up also buil
 			if err := c.check(); err != nil {
 				return err
 			}
-			return serve(cmd.Context(), c, func(_ context.Context, n *node, out *console, ready func()) error {
+			return serve(cmd.Context(), c, func(_ context.Context, n *node, out *console,
+				ready func()) error {
 				n.say(out)
 				ready()
 				return nil
@@ -92,29 +98,49 @@ hearth deploy or faas-cli. Services and containers run this; hearth up also buil
 
 func (c *serveConfig) addFlags(f *pflag.FlagSet) {
 	c.providerConfig.addFlags(f)
-	f.StringVar(&c.State, "state", ".hearth", "directory for everything that is kept")
+	f.StringVar(&c.State, "state", ".hearth", "state directory")
 	f.StringVar(&c.Listen, "listen", "127.0.0.1:8080", "address of the gateway")
 	c.Admin.addFlags(f)
-	f.StringVar(&c.Redis, "redis", "", "URL of a Redis to use, instead of a private one (default $REDIS_URL)")
-	f.StringVar(&c.RedisAuth, "redis-auth", os.Getenv("HEARTH_REDIS_AUTH"), "directory for the password of that Redis, which is made there, and a redis.conf with it for redis-server; for two containers that share it ($HEARTH_REDIS_AUTH)")
-	f.StringVar(&c.Fsync, "fsync", "always", "when the private Redis writes to disk: always; or everysec, which may lose the last second's calls, 202 or not, when the machine or Redis dies")
-	f.StringVar(&c.MaxMemory, "redis-memory", "1gb", "memory limit of the private Redis; at the limit new calls get 503 and accepted ones are kept")
-	f.DurationVar(&c.Drain, "drain", 10*time.Second, "how long calls under way may take to end after Ctrl-C or SIGTERM")
-	f.StringVar(&c.Backoff, "retry-backoff", string(hearth.BackoffEqual), "how the waits before retries, which double each time, are spread: equal, 50 to 100 % of each; full, 0 to 100 %; or exponential, all of it")
+	f.StringVar(&c.Redis, "redis", "", "URL of Redis (default $REDIS_URL, else a private Redis)")
+	f.StringVar(&c.RedisAuth, "redis-auth", os.Getenv("HEARTH_REDIS_AUTH"),
+		"directory in which to create the password of that Redis and a redis.conf for it, to share with a "+
+			"Redis container ($HEARTH_REDIS_AUTH)")
+	f.StringVar(&c.Fsync, "fsync", "always",
+		"when the private Redis writes to disk: always, or everysec, which may lose the calls of the last "+
+			"second in a crash")
+	f.StringVar(&c.MaxMemory, "redis-memory", "1gb",
+		"memory limit of the private Redis; at the limit new calls get 503 and accepted ones are kept")
+	f.DurationVar(&c.Drain, "drain", 10*time.Second,
+		"how long calls in flight may take after Ctrl-C or SIGTERM")
+	f.StringVar(&c.Backoff, "retry-backoff", string(hearth.BackoffEqual),
+		"jitter of the retry delay, which doubles each time: equal (50 to 100 %), full (0 to 100 %) or "+
+			"exponential (none)")
 	c.Queue.addFlags(f)
 	c.Scaling.addFlags(f)
-	f.StringVar(&c.Prices, "prices", "", "YAML or JSON file with the prices of hearth bill (default those that AWS publishes for Lambda)")
-	f.StringVar(&c.TLSCert, "tls-cert", "", "PEM file with a certificate and its chain: the gateway speaks https; it is read again when it changes")
+	f.StringVar(&c.Prices, "prices", "",
+		"YAML or JSON file with prices for hearth bill (default those of AWS Lambda)")
+	f.StringVar(&c.TLSCert, "tls-cert", "",
+		"PEM file with a certificate and its chain, to serve HTTPS; changes are picked up")
 	f.StringVar(&c.TLSKey, "tls-key", "", "PEM file with the certificate's private key")
-	f.Var(&c.CallbackAllow, egress.Flag, "private address that callbacks may go to: an IP address, a range such as 10.1.0.0/16 or a host name, each with or without :PORT; repeat the flag, or separate by commas (default $"+callbackAllowEnv+")")
-	f.BoolVar(&c.AdoptRecords, "adopt-records", false, "sign the records in Redis with this instance's secret-key, whoever wrote them; use it once, after the secret-key was lost or Redis was restored, and check hearth list afterwards")
-	f.BoolVar(&c.SharedRedis, "shared-redis", false, "create no Redis users for functions: a function with the address of this Redis can read and write everything in it")
-	f.BoolVar(&c.NoAuth, "no-auth", false, "let everybody on this machine operate the gateway; only with a loopback address")
-	f.BoolVarP(&c.Verbose, "verbose", "v", false, "log each decision to the state directory's logs/hearth.log")
+	f.Var(&c.CallbackAllow, egress.Flag,
+		"private address that callbacks may use: an IP address, a range such as 10.1.0.0/16 or a host "+
+			"name, each with or without :PORT; repeatable, or separated by commas (default "+
+			"$"+callbackAllowEnv+")")
+	f.BoolVar(&c.AdoptRecords, "adopt-records", false,
+		"sign all records in Redis with this instance's secret-key; use it once after the secret-key was "+
+			"lost or Redis was restored, and check hearth list afterwards")
+	f.BoolVar(&c.SharedRedis, "shared-redis", false,
+		"do not create Redis users for functions; a function with REDIS_URL can then read and write "+
+			"everything in Redis")
+	f.BoolVar(&c.NoAuth, "no-auth", false, "require no password; only with a loopback address")
+	f.BoolVarP(&c.Verbose, "verbose", "v", false,
+		"log every decision to logs/hearth.log in the state directory")
 }
 
-// serve runs a hearth until ctx ends. then is called when it serves, with what is to be done first, and calls ready in it.
-func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n *node, out *console, ready func()) error) (err error) {
+// serve runs an instance until ctx ends. Once it serves, it calls then, which
+// calls ready when its own work is done.
+func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n *node, out *console,
+	ready func()) error) (err error) {
 	began := time.Now()
 	if err := c.allowCallbacks(); err != nil {
 		return err
@@ -160,7 +186,8 @@ func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n 
 			return err
 		}
 	}
-	held := holder{PID: os.Getpid(), Address: listener.Addr().String(), Since: time.Now().UTC().Truncate(time.Second)}
+	held := holder{PID: os.Getpid(), Address: listener.Addr().String(),
+		Since: time.Now().UTC().Truncate(time.Second)}
 	if c.Admin.Only {
 		held.API = urlOf(admin.Addr(), cert)
 	}
@@ -175,14 +202,32 @@ func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n 
 	if server != nil {
 		defer func() { err = errors.Join(err, server.Close()) }()
 	}
-	n, err := startNode(ctx, nodeConfig{State: c.State, Provider: c.providerConfig, RedisURL: redisURL, RedisPatience: redisPatience, Listener: listener, AdminListener: admin, Admin: c.Admin, TLS: cert, NoAuth: c.NoAuth, Log: log,
-		Backoff: hearth.Backoff(c.Backoff), Queue: c.Queue, Scaling: c.Scaling, Prices: prices, CallbackAllow: c.CallbackAllow, SharedRedis: c.SharedRedis, AdoptRecords: c.AdoptRecords})
+	n, err := startNode(ctx, nodeConfig{
+		State:         c.State,
+		Provider:      c.providerConfig,
+		RedisURL:      redisURL,
+		RedisPatience: redisPatience,
+		Listener:      listener,
+		AdminListener: admin,
+		Admin:         c.Admin,
+		TLS:           cert,
+		NoAuth:        c.NoAuth,
+		Log:           log,
+		Backoff:       hearth.Backoff(c.Backoff),
+		Queue:         c.Queue,
+		Scaling:       c.Scaling,
+		Prices:        prices,
+		CallbackAllow: c.CallbackAllow,
+		SharedRedis:   c.SharedRedis,
+		AdoptRecords:  c.AdoptRecords,
+	})
 	if err != nil {
 		return err
 	}
 	logDurability(ctx, n.queue, server != nil, log)
 	if server == nil || c.Provider != "docker" {
-		if err := os.Setenv("REDIS_URL", n.redisForFunctions()); err != nil { // stack.yml gives it to the functions
+		// stack files pass it to functions
+		if err := os.Setenv("REDIS_URL", n.redisForFunctions()); err != nil {
 			return errors.Join(err, n.close(ctx))
 		}
 	}
@@ -200,24 +245,25 @@ func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n 
 		}
 		return err
 	}
-	kept := "what is queued is kept in " + c.State
+	kept := "queued calls are kept in " + c.State
 	switch {
 	case server == nil:
-		kept = "what is queued is kept in that Redis"
+		kept = "queued calls are kept in that Redis"
 	case !server.Durable():
-		kept = "what is queued ends with it"
+		kept = "queued calls end with it"
 	}
-	out.say("%s", out.paint(terminal.Faint, "Ctrl-C ends it; "+kept))
+	out.say("%s", out.paint(terminal.Faint, "press Ctrl-C to stop; "+kept))
 	select {
 	case <-ctx.Done():
-		out.say("\n%s", out.paint(terminal.Faint, fmt.Sprintf("draining for at most %v; Ctrl-C again ends it at once", c.Drain)))
+		out.say("\n%s", out.paint(terminal.Faint, fmt.Sprintf("draining for up to %v; press Ctrl-C again "+
+			"to stop at once", c.Drain)))
 		return nil
 	case err := <-n.served:
 		return err
 	}
 }
 
-// absolute makes all paths ones that hold wherever hearth goes.
+// absolute makes paths absolute before the working directory changes.
 func (c *serveConfig) absolute() (err error) {
 	for _, path := range []*string{&c.State, &c.TLSCert, &c.TLSKey, &c.Prices, &c.RedisAuth} {
 		if *path == "" {
@@ -230,7 +276,7 @@ func (c *serveConfig) absolute() (err error) {
 	return nil
 }
 
-// check refuses flags that make no sense together.
+// check validates flags and their combinations.
 func (c serveConfig) check() error {
 	if err := c.providerConfig.check(); err != nil {
 		return err
@@ -239,7 +285,7 @@ func (c serveConfig) check() error {
 		return fmt.Errorf("--fsync is %q, want always or everysec", c.Fsync)
 	}
 	if (c.TLSCert == "") != (c.TLSKey == "") {
-		return errors.New("--tls-cert and --tls-key are two halves: give both, or none")
+		return errors.New("--tls-cert and --tls-key must be used together")
 	}
 	if err := checkListen("--listen", c.Listen, c.NoAuth); err != nil {
 		return err
@@ -256,7 +302,7 @@ func (c serveConfig) check() error {
 	return c.Queue.check()
 }
 
-// prices are those of the flag's file, if there is one.
+// prices returns the prices of --prices, or none.
 func (c serveConfig) prices() (p meter.Prices, err error) {
 	if c.Prices == "" {
 		return p, nil
@@ -267,10 +313,11 @@ func (c serveConfig) prices() (p meter.Prices, err error) {
 	return p, nil
 }
 
-// callbackAllowEnv is what the flag defaults to: a container is given its environment more easily than flags.
+// callbackAllowEnv is the default of --callback-allow, since containers take
+// variables more easily than flags.
 const callbackAllowEnv = "HEARTH_CALLBACK_ALLOW"
 
-// allowCallbacks takes from the environment what the flag does not say.
+// allowCallbacks applies the environment variable if the flag was not given.
 func (c *serveConfig) allowCallbacks() error {
 	if len(c.CallbackAllow) > 0 {
 		return nil
@@ -281,7 +328,8 @@ func (c *serveConfig) allowCallbacks() error {
 	return nil
 }
 
-// checkListen returns an error if the address is invalid, or if it is reachable from other machines and there is no password.
+// checkListen returns an error if the address is invalid, or if it is reachable from
+// other machines and there is no password.
 func checkListen(flag, address string, noAuth bool) error {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {
@@ -301,18 +349,20 @@ func portTaken(flag, address string, err error) error {
 	if who == "" {
 		who = "another process"
 	}
-	return hearth.Errorf(hearth.Conflict, "%s is taken by %s: end that, or choose another address with %s", address, who, flag)
+	return hearth.Errorf(hearth.Conflict,
+		"%s is in use by %s; stop that process, or choose another address with %s", address, who, flag)
 }
 
-// force ends the draining when the user asks a second time.
+// force ends the drain on a second signal.
 func force(cancel func()) {
 	again := make(chan os.Signal, 1)
 	signal.Notify(again, os.Interrupt, syscall.SIGTERM)
 	go func() { <-again; cancel() }()
 }
 
-// startRedis finds a Redis by the rules of the help text. server is nil if somebody else runs it.
-func (c serveConfig) startRedis(ctx context.Context, out *console, log *slog.Logger) (server *redisserver.Server, address string, err error) {
+// startRedis finds or starts Redis as redisHelp describes. server is nil if the Redis is not ours.
+func (c serveConfig) startRedis(ctx context.Context, out *console,
+	log *slog.Logger) (server *redisserver.Server, address string, err error) {
 	began := time.Now()
 	given := c.Redis
 	if given == "" {
@@ -326,10 +376,11 @@ func (c serveConfig) startRedis(ctx context.Context, out *console, log *slog.Log
 	if err != nil {
 		return nil, "", err
 	}
-	if given != "" && given != redisserver.SocketURL(socket) { // that is said for faas-cli, and may be in the environment here too
+	// the environment may have the URL that we print for faas-cli
+	if given != "" && given != redisserver.SocketURL(socket) {
 		u, err := url.Parse(given)
 		if err != nil {
-			return nil, "", errors.New("the Redis URL cannot be read")
+			return nil, "", errors.New("the Redis URL is invalid")
 		}
 		out.step("redis", 0, "%s", u.Redacted())
 		return nil, given, nil
@@ -338,13 +389,21 @@ func (c serveConfig) startRedis(ctx context.Context, out *console, log *slog.Log
 	if err != nil {
 		return nil, "", err
 	}
-	server, err = redisserver.Start(ctx, redisserver.Config{Dir: dir, Socket: socket, Password: password, Fsync: c.Fsync, MaxMemory: c.MaxMemory, Log: log})
+	server, err = redisserver.Start(ctx, redisserver.Config{
+		Dir:       dir,
+		Socket:    socket,
+		Password:  password,
+		Fsync:     c.Fsync,
+		MaxMemory: c.MaxMemory,
+		Log:       log,
+	})
 	if hearth.CodeOf(err) == hearth.NotFound {
 		reason := hearth.MessageOf(err)
 		if server, err = redisserver.StartEmbedded(randomText()); err != nil {
 			return nil, "", err
 		}
-		out.step("redis", 0, "%s: %s, so queued work will not outlive this process", out.paint(terminal.Yellow, "in memory"), reason)
+		out.step("redis", 0, "%s: %s, so queued calls end with this process",
+			out.paint(terminal.Yellow, "in memory"), reason)
 		return server, server.URL, nil
 	}
 	if err != nil {
@@ -352,9 +411,11 @@ func (c serveConfig) startRedis(ctx context.Context, out *console, log *slog.Log
 	}
 	out.step("redis", time.Since(began), "%s", server.Description)
 	if c.Provider == "docker" {
-		out.step("redis", 0, "%s", out.paint(terminal.Yellow, "containers cannot reach it: for functions that need Redis, give one with --redis"))
+		out.step("redis", 0, "%s", out.paint(terminal.Yellow,
+			"containers cannot reach it; if functions need Redis, use --redis"))
 	} else {
-		out.step("redis", 0, "export REDIS_URL=%s   before you deploy with faas-cli", redisserver.SocketURL(socket))
+		out.step("redis", 0, "export REDIS_URL=%s   before you deploy with faas-cli",
+			redisserver.SocketURL(socket))
 	}
 	return server, server.URL, nil
 }

@@ -16,19 +16,19 @@ import (
 	"time"
 )
 
-// A certificate is the gateway's own, from two files. They are read again when they are others, so that a
-// renewal needs no restart. A pair that cannot be used is said once, and the one before stays in use: whoever
-// renews writes two files, and not both at once.
+// A certificate is the gateway's, from two files. They are read again when they change, so a renewal needs
+// no restart. If the new pair is unusable, that is logged once and the previous pair stays in use: a
+// renewal writes the files one after the other.
 type certificate struct {
 	certFile, keyFile string
 	log               *slog.Logger
 
 	mu      sync.Mutex
 	current *tls.Certificate
-	seen    [2]os.FileInfo // of the files, when they were last read
+	seen    [2]os.FileInfo // the files as last read
 }
 
-// loadCertificate reads both files, and says what is wrong with which.
+// loadCertificate reads both files. Its error names the file that is wrong.
 func loadCertificate(certFile, keyFile string, log *slog.Logger) (*certificate, error) {
 	c := &certificate{certFile: certFile, keyFile: keyFile, log: log}
 	c.seen = c.look()
@@ -37,13 +37,13 @@ func loadCertificate(certFile, keyFile string, log *slog.Logger) (*certificate, 
 		return nil, err
 	}
 	if end := c.current.Leaf.NotAfter; time.Now().After(end) {
-		log.Warn("the certificate is not valid any more: clients will refuse it until it is renewed", "file",
+		log.Warn("the certificate has expired; clients will reject it until it is renewed", "file",
 			certFile, "ended", end)
 	}
 	return c, nil
 }
 
-// get is the certificate of a handshake. Two looks at the file system are nothing beside its signature.
+// get returns the certificate for a handshake. Two stat calls cost little beside its signature.
 func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -54,15 +54,15 @@ func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.seen = now
 	next, err := readPair(c.certFile, c.keyFile)
 	if err != nil {
-		c.log.Error("the new certificate cannot be used, and the one before stays in use", "error", err)
+		c.log.Error("the new certificate is unusable; the previous one stays in use", "error", err)
 		return c.current, nil
 	}
 	c.current = next
-	c.log.Info("reads the new certificate", "file", c.certFile, "ends", next.Leaf.NotAfter)
+	c.log.Info("loaded new certificate", "file", c.certFile, "ends", next.Leaf.NotAfter)
 	return c.current, nil
 }
 
-// look is how the files are now. What is not there is nil.
+// look returns the state of both files, nil for a missing one.
 func (c *certificate) look() (now [2]os.FileInfo) {
 	for i, name := range []string{c.certFile, c.keyFile} {
 		now[i], _ = os.Stat(name)
@@ -87,8 +87,8 @@ func (c *certificate) serverConfig() *tls.Config {
 		GetCertificate: c.get}
 }
 
-// host is how people reach an address by this certificate: by the address, if the
-// certificate is for it, or by its first name.
+// host returns the host and port by which clients reach an address with this certificate: the address if the
+// certificate covers it, else the certificate's first name.
 func (c *certificate) host(address net.Addr) string {
 	ip, port, err := net.SplitHostPort(address.String())
 	c.mu.Lock()
@@ -112,8 +112,8 @@ func (c *certificate) covers(name string) bool {
 	return c.current.Leaf.VerifyHostname(name) == nil
 }
 
-// client is for calls of this hearth to itself. It trusts this certificate and
-// no other, whatever names it is for.
+// client returns a client for calls of this instance to itself. It trusts exactly
+// this certificate, whatever names it covers.
 func (c *certificate) client(address net.Addr) *http.Client {
 	return &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
@@ -124,7 +124,7 @@ func (c *certificate) client(address net.Addr) *http.Client {
 				c.mu.Lock()
 				defer c.mu.Unlock()
 				if !bytes.Equal(s.PeerCertificates[0].Raw, c.current.Certificate[0]) {
-					return errors.New("somebody else answers there")
+					return errors.New("another server answers there")
 				}
 				return nil
 			}},
@@ -142,26 +142,26 @@ func readPair(certFile, keyFile string) (*tls.Certificate, error) {
 		return nil, fmt.Errorf("--tls-key: %w", err)
 	}
 	if !hasBlock(cert, "CERTIFICATE") {
-		return nil, fmt.Errorf("--tls-cert: there is no certificate in %s: want PEM, with the server's "+
-			"certificate first and then its chain (certbot's fullchain.pem)", certFile)
+		return nil, fmt.Errorf("--tls-cert: there is no certificate in %s; want PEM with the server's "+
+			"certificate first, then its chain (certbot's fullchain.pem)", certFile)
 	}
-	if bytes.Contains(key, []byte("ENCRYPTED")) { // in the block's type, or in a header of it
-		return nil, fmt.Errorf("--tls-key: the key in %s has a passphrase, which nobody could type here: "+
-			"take it off with openssl pkey", keyFile)
+	if bytes.Contains(key, []byte("ENCRYPTED")) { // in the block's type or in a header
+		return nil, fmt.Errorf("--tls-key: the key in %s has a passphrase; remove it with openssl pkey",
+			keyFile)
 	}
 	if !hasBlock(key, "PRIVATE KEY") {
-		return nil, fmt.Errorf("--tls-key: there is no private key in %s: want PEM (certbot's privkey.pem)",
+		return nil, fmt.Errorf("--tls-key: there is no private key in %s; want PEM (certbot's privkey.pem)",
 			keyFile)
 	}
 	pair, err := tls.X509KeyPair(cert, key)
 	if err != nil {
-		return nil, fmt.Errorf("--tls-cert %s and --tls-key %s do not work together: %w",
+		return nil, fmt.Errorf("--tls-cert %s and --tls-key %s do not match: %w",
 			certFile, keyFile, err)
 	}
 	return &pair, nil
 }
 
-// hasBlock reports whether PEM has a block of a type, such as RSA PRIVATE KEY for PRIVATE KEY.
+// hasBlock reports whether PEM text has a block whose type ends in kind: RSA PRIVATE KEY for PRIVATE KEY.
 func hasBlock(text []byte, kind string) bool {
 	for {
 		block, rest := pem.Decode(text)

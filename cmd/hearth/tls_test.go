@@ -23,7 +23,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// issue makes a certificate that signs itself, for names and addresses, and its key.
+// issue creates a self-signed certificate for names and addresses, and its key.
 func issue(t *testing.T, serial int64, names ...string) (cert, key []byte) {
 	t.Helper()
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
@@ -51,14 +51,14 @@ func issue(t *testing.T, serial int64, names ...string) (cert, key []byte) {
 		Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
 }
 
-// place puts a file where another may be, as certbot does.
+// place replaces a file, as certbot does.
 func place(t *testing.T, path string, text []byte) {
 	t.Helper()
 	require.NoError(t, os.WriteFile(path+".new", text, 0o600))
 	require.NoError(t, os.Rename(path+".new", path))
 }
 
-// withTLS serves with a new certificate, whose files are returned.
+// withTLS serves with a new certificate and returns its files.
 func withTLS(t *testing.T, names ...string) (change func(*nodeConfig), certFile, keyFile string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -73,7 +73,7 @@ func withTLS(t *testing.T, names ...string) (change func(*nodeConfig), certFile,
 	}, certFile, keyFile
 }
 
-// trusting is a client as others have them: it trusts the certificates of a file.
+// trusting is a client that trusts the certificates of a file.
 func trusting(t *testing.T, certFile string, http2 bool) *http.Client {
 	t.Helper()
 	roots := x509.NewCertPool()
@@ -150,23 +150,23 @@ func TestTLSRenewalNeedsNoRestart(t *testing.T) {
 	place(t, keyFile, key)
 	require.EqualValues(t, 3, serial())
 	n.end()
-	require.Equal(t, 1, strings.Count(log.String(), "do not work together"), "said once")
+	require.Equal(t, 1, strings.Count(log.String(), "do not match"), "logged once")
 }
 
-func TestTLSIsReachedByTheNameOfTheCertificate(t *testing.T) {
+func TestTLSUsesTheNameOfTheCertificate(t *testing.T) {
 	t.Parallel()
 	change, _, _ := withTLS(t, "*.example.com", "functions.example.com")
 	n := newTestNode(t, change)
 	_, port, err := net.SplitHostPort(n.cfg.Listener.Addr().String())
 	require.NoError(t, err)
 	require.Equal(t, "https://functions.example.com:"+port, n.url())
-	n.deploy("probe") // by hearth's own client, which needs no such name in DNS
+	n.deploy("probe") // hearth's own client needs no DNS
 	change, _, _ = withTLS(t, "*.example.com")
 	n = newTestNode(t, change)
 	require.Equal(t, "https://"+n.cfg.Listener.Addr().String(), n.url())
 }
 
-func TestTLSFilesThatCannotBeUsed(t *testing.T) {
+func TestUnusableTLSFilesAreErrors(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	cert, key := issue(t, 1, "127.0.0.1")
@@ -178,11 +178,11 @@ func TestTLSFilesThatCannotBeUsed(t *testing.T) {
 	}
 	good, goodKey := file("good.pem", cert), file("good.key", key)
 	for want, pair := range map[string][2]string{
-		"--tls-cert: open":     {filepath.Join(dir, "nothing"), goodKey},
-		"--tls-key: open":      {good, filepath.Join(dir, "nothing")},
-		"no certificate in":    {goodKey, goodKey},
-		"no private key in":    {good, good},
-		"do not work together": {good, file("other.key", other)},
+		"--tls-cert: open":  {filepath.Join(dir, "nothing"), goodKey},
+		"--tls-key: open":   {good, filepath.Join(dir, "nothing")},
+		"no certificate in": {goodKey, goodKey},
+		"no private key in": {good, good},
+		"do not match":      {good, file("other.key", other)},
 		"has a passphrase": {good, file("locked.key",
 			pem.EncodeToMemory(&pem.Block{Type: "ENCRYPTED PRIVATE KEY", Bytes: []byte("x")}))},
 		"good.pem and --tls-key /": {good, file("broken.key",
@@ -193,5 +193,5 @@ func TestTLSFilesThatCannotBeUsed(t *testing.T) {
 	}
 	c := serveConfig{providerConfig: providerConfig{Provider: "process"}, Listen: "127.0.0.1:0",
 		Fsync: "always", TLSCert: good}
-	require.ErrorContains(t, c.check(), "give both, or none")
+	require.ErrorContains(t, c.check(), "must be used together")
 }

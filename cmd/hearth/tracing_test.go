@@ -17,14 +17,14 @@ import (
 
 const traceID, callerID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
-// exportTo lets nodes of this test export to a collector. Such a test cannot run beside others.
+// exportTo makes nodes export to a collector. Such a test is not parallel.
 func exportTo(t *testing.T, url string) {
 	t.Helper()
 	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", url)
 	t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
 }
 
-// given deploys a probe, and returns what calls it: it tells the headers that the probe was given.
+// given deploys a probe and returns a function that calls it and returns the headers that the probe received.
 func (n *testNode) given() func(headers ...string) http.Header {
 	n.t.Helper()
 	file := filepath.Join(n.t.TempDir(), "calls")
@@ -42,7 +42,7 @@ func (n *testNode) given() func(headers ...string) http.Header {
 	}
 }
 
-func TestRetriesAndCallbackOfAQueuedCallAreOfItsTrace(t *testing.T) {
+func TestQueuedCallIsOneTraceWithRetriesAndCallback(t *testing.T) {
 	c := harness.NewCollector(t)
 	exportTo(t, c.URL)
 	called := make(chan string, 1)
@@ -84,7 +84,7 @@ func TestRetriesAndCallbackOfAQueuedCallAreOfItsTrace(t *testing.T) {
 	require.Equal(t, "00-"+traceID+"-"+back[0].ID+"-01", told)
 }
 
-func TestTheWaitForAReplicaIsASpanOfItsCall(t *testing.T) {
+func TestWaitForAReplicaIsASpan(t *testing.T) {
 	c := harness.NewCollector(t)
 	exportTo(t, c.URL)
 	n := newTestNode(t)
@@ -99,7 +99,7 @@ func TestTheWaitForAReplicaIsASpanOfItsCall(t *testing.T) {
 	require.Equal(t, "true", served.Attributes["faas.coldstart"])
 }
 
-func TestATraceparentThatCannotBeReadBeginsANewTrace(t *testing.T) {
+func TestInvalidTraceparentStartsANewTrace(t *testing.T) {
 	exportTo(t, harness.NewCollector(t).URL)
 	given := newTestNode(t).given()
 	for _, sent := range []string{"", "00-" + strings.Repeat("0", 32) + "-" + callerID + "-01", "00-xyz",
@@ -115,7 +115,7 @@ func TestATraceparentThatCannotBeReadBeginsANewTrace(t *testing.T) {
 	require.Equal(t, "a=b", got.Get("tracestate"))
 }
 
-func TestWithoutTracingNothingIsAdded(t *testing.T) {
+func TestTracingOffAddsNoHeaders(t *testing.T) {
 	for name, env := range map[string]map[string]string{
 		"no environment": {},
 		"disabled":       {"OTEL_SDK_DISABLED": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"},
@@ -135,7 +135,7 @@ func TestWithoutTracingNothingIsAdded(t *testing.T) {
 	}
 }
 
-func TestACollectorThatRefusesIsToldOfOnceAndStopsNoCall(t *testing.T) {
+func TestRefusingCollectorIsLoggedOnceAndStopsNoCall(t *testing.T) {
 	refuses := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter,
 		_ *http.Request) {
 		w.WriteHeader(http.StatusBadRequest)

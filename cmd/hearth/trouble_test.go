@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// What an operator sees of functions that crash, and of calls that fail.
+// What an operator sees of crashing functions and failing calls.
 
 func TestCrashesAreCountedWithTheirReason(t *testing.T) {
 	t.Parallel()
@@ -36,7 +36,7 @@ func TestCrashesAreCountedWithTheirReason(t *testing.T) {
 	require.Regexp(t, `FUNCTION +REPLICAS +RESTARTS.*\nprobe +1/1 +1 `, text)
 }
 
-func TestTheLastErrorIsShownWhileACallIsTriedAgain(t *testing.T) {
+func TestLastErrorIsShownDuringRetries(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t)
 	n.deploy("probe", func(d *types.FunctionDeployment) {

@@ -24,9 +24,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Two hearths on one Redis.
+// Two instances on one Redis.
 
-// told is a log that a test may read.
+// told is a log for tests to read.
 type told struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -46,7 +46,7 @@ func (l *told) String() string {
 
 func (l *told) config(cfg *nodeConfig) { cfg.Log = slog.New(slog.NewTextHandler(l, nil)) }
 
-// errors are the lines of errors.
+// errors returns the lines of errors.
 func (l *told) errors() (lines []string) {
 	for line := range strings.Lines(l.String()) {
 		if strings.Contains(line, "level=ERROR") {
@@ -56,7 +56,7 @@ func (l *told) errors() (lines []string) {
 	return lines
 }
 
-// twoNodes are two hearths on one empty Redis, and what they logged.
+// twoNodes starts two instances on one empty Redis and returns their logs.
 func twoNodes(t *testing.T) (a, b *testNode, log *told) {
 	t.Helper()
 	raw, log := chaintest.Redis(t), &told{}
@@ -65,7 +65,7 @@ func twoNodes(t *testing.T) (a, b *testNode, log *told) {
 	return a, b, log
 }
 
-// says waits until a function answers a call with a text.
+// says waits until a function responds with a text.
 func (n *testNode) says(query, want string) {
 	n.t.Helper()
 	eventually(n.t, func() bool {
@@ -96,7 +96,7 @@ func (n *testNode) update(change ...func(*types.FunctionDeployment)) {
 	require.Equal(n.t, http.StatusOK, status)
 }
 
-func TestWhatOneHearthDeploysUpdatesAndRemovesTheOtherFollows(t *testing.T) {
+func TestOtherInstanceFollowsDeploymentsUpdatesAndRemovals(t *testing.T) {
 	t.Parallel()
 	a, b, log := twoNodes(t)
 	a.deploy("probe", env("1"), onTopic("shop.opened"))
@@ -135,9 +135,8 @@ func TestWhatOneHearthDeploysUpdatesAndRemovesTheOtherFollows(t *testing.T) {
 	require.Empty(t, log.errors())
 }
 
-// TestChangesByBothAtOnce: whoever changes a function last is followed by the
-// other, and the function has its queues.
-func TestChangesByBothAtOnce(t *testing.T) {
+// TestConcurrentChangesConverge: both instances follow the last change, and the function has its queues.
+func TestConcurrentChangesConverge(t *testing.T) {
 	t.Parallel()
 	a, b, log := twoNodes(t)
 	ctx, stop := context.WithCancel(t.Context())
@@ -190,7 +189,7 @@ func TestChangesByBothAtOnce(t *testing.T) {
 	require.Empty(t, log.errors())
 }
 
-// cutter passes connections on to a Redis, until it is cut.
+// cutter is a proxy in front of Redis that can be cut.
 type cutter struct {
 	net.Listener
 	t     *testing.T
@@ -237,7 +236,7 @@ func (c *cutter) cut(off bool) {
 	c.conns = nil
 }
 
-func TestWhatWasDeployedWhileRedisWasAwayIsFollowed(t *testing.T) {
+func TestDeploymentDuringARedisOutageIsFollowed(t *testing.T) {
 	t.Parallel()
 	raw := chaintest.Redis(t)
 	line := newCutter(t, raw)
@@ -272,7 +271,7 @@ func TestWhatWasDeployedWhileRedisWasAwayIsFollowed(t *testing.T) {
 	})
 }
 
-func TestARedisThatForgotIsToldAgain(t *testing.T) {
+func TestRedisThatLostItsDataIsRestored(t *testing.T) {
 	t.Parallel()
 	a, b, log := twoNodes(t)
 	for _, name := range []string{"probe", "two", "three"} {
@@ -297,7 +296,7 @@ func TestARedisThatForgotIsToldAgain(t *testing.T) {
 	require.Contains(t, log.String(), "Redis has lost what it had")
 }
 
-func TestHearthWithoutTheImageLeavesQueuedCallsToTheOther(t *testing.T) {
+func TestInstanceWithoutTheImageLeavesQueuedCallsToTheOther(t *testing.T) {
 	t.Parallel()
 	raw, log, state := chaintest.Redis(t), &told{}, t.TempDir()
 	a, b := startTestNode(t, raw, t.TempDir()), startTestNode(t, raw, state, log.config)
@@ -357,7 +356,7 @@ func TestCopyOfAStateDirectoryIsRefused(t *testing.T) {
 	require.Equal(t, a.instance, b.instance)
 }
 
-func TestWhatAHearthLeavesIsDoneByTheOther(t *testing.T) {
+func TestOtherInstanceFinishesAbandonedCalls(t *testing.T) {
 	t.Parallel()
 	a, b, log := twoNodes(t)
 	var mu sync.Mutex
@@ -386,7 +385,7 @@ func TestWhatAHearthLeavesIsDoneByTheOther(t *testing.T) {
 		}
 		return false
 	})
-	// A call that a breaks off as it ends, and one whose function was removed.
+	// One call that instance a aborts as it stops, and one whose function was removed.
 	res, _ = a.do(http.MethodPost, "/async-function/probe?sleep=300ms", "", "X-Callback-Url", listener.URL,
 		"X-Call-Id", "two")
 	require.Equal(t, http.StatusAccepted, res.StatusCode)
@@ -403,9 +402,9 @@ func TestWhatAHearthLeavesIsDoneByTheOther(t *testing.T) {
 	require.Empty(t, log.errors())
 }
 
-// TestRemovalWaitsForCallsOfTheOtherHearth: those that it has when a function is removed
-// are settled, and then the queue is gone.
-func TestRemovalWaitsForCallsOfTheOtherHearth(t *testing.T) {
+// TestQueueOutlivesCallsOfTheOtherInstance: the calls in flight at a removal are
+// settled before the queue goes.
+func TestQueueOutlivesCallsOfTheOtherInstance(t *testing.T) {
 	t.Parallel()
 	a, b, log := twoNodes(t)
 	a.deploy("probe", onTopic("shop.opened"))

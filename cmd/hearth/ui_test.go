@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestThePageShowsFunctionsAndQueuesAndNothingThatTheyPutInIt(t *testing.T) {
+func TestConsoleEscapesFunctionsAndQueues(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t, adminAddress(t))
 	n.deploy("probe")
@@ -33,7 +33,7 @@ func TestThePageShowsFunctionsAndQueuesAndNothingThatTheyPutInIt(t *testing.T) {
 	require.NotContains(t, text, "<script")
 }
 
-func TestThePageCountsMessagesAsHearthQueuesDoes(t *testing.T) {
+func TestConsoleCountsMessagesLikeHearthQueues(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t, adminAddress(t))
 	n.deploy("probe", func(d *types.FunctionDeployment) {
@@ -48,7 +48,7 @@ func TestThePageCountsMessagesAsHearthQueuesDoes(t *testing.T) {
 	eventually(t, func() bool { q := n.oneQueue("probe"); return q.Due == 1 && q.Leased == 2 })
 	login := base64.StdEncoding.EncodeToString([]byte(n.credentials.User + ":" + n.credentials.Password))
 	_, text := n.doAt(n.adminURL(), http.MethodGet, "/ui/", "", "Authorization", "Basic "+login)
-	row := func(first string) []string { // what is in the cells
+	row := func(first string) []string { // texts of the cells
 		line := regexp.MustCompile(`<tr><t[hd]>` + first + `<.*`).FindString(text)
 		return strings.FieldsFunc(regexp.MustCompile(`<[^>]*>`).ReplaceAllString(line, "|"),
 			func(r rune) bool { return r == '|' })

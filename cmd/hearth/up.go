@@ -4,8 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"net/http"
-	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,17 +11,18 @@ import (
 	"strings"
 	"time"
 
+	"github.com/hearthfaas/hearth/cli"
 	"github.com/hearthfaas/hearth/cli/terminal"
 	"github.com/hearthfaas/hearth/internal/build"
 	"github.com/hearthfaas/hearth/internal/hearth"
-	sdk "github.com/openfaas/go-sdk"
 	"github.com/spf13/cobra"
 )
 
-// upConfig are the flags of hearth up.
+// upConfig holds the flags of hearth up.
 type upConfig struct {
 	serveConfig
 	File    string
+	Filter  string
 	OnReady string
 	NoBuild bool
 }
@@ -32,10 +31,11 @@ func newUp() *cobra.Command {
 	var c upConfig
 	cmd := &cobra.Command{
 		Use:   "up",
-		Short: "Build and run the functions of a stack.yml on this machine",
-		Long: `Builds the functions of a stack.yml, starts Redis and the gateway, deploys, and
-stays until Ctrl-C; then it drains and leaves nothing running. State is kept in
-one directory, and a second start resumes with everything that was queued.
+		Short: "Build and run the functions of a stack file on this machine",
+		Long: `Builds the functions of a stack file, starts Redis and the gateway, deploys the
+functions, and runs until Ctrl-C. Then it drains and leaves nothing running.
+State is kept in one directory: the next start resumes with everything that was
+queued.
 
 ` + redisHelp,
 		Example: `  hearth up
@@ -50,10 +50,11 @@ one directory, and a second start resumes with everything that was queued.
 	f := cmd.Flags()
 	c.addFlags(f)
 	addStackFlag(f, &c.File)
+	f.StringVar(&c.Filter, "filter", "", "only functions whose name matches; * matches any text")
 	f.StringVar(&c.OnReady, "on-ready", "",
-		"shell command to run once all functions are ready; it is given OPENFAAS_URL, and HEARTH_SECRETS, "+
-			"the directory of secrets")
-	f.BoolVar(&c.NoBuild, "no-build", false, "deploy the images that were built before")
+		"shell command to run once the functions are ready, with OPENFAAS_URL and HEARTH_SECRETS (the "+
+			"directory of secrets) set")
+	f.BoolVar(&c.NoBuild, "no-build", false, "deploy existing images without building")
 	return cmd
 }
 
@@ -72,8 +73,11 @@ func up(ctx context.Context, c upConfig) (err error) {
 		return err
 	}
 	return serve(ctx, c.serveConfig, func(ctx context.Context, n *node, out *console, ready func()) error {
-		stack, err := openStack(c.File) // only now: serve has set REDIS_URL, which the file may name
+		stack, err := openStack(c.File) // not earlier: serve sets REDIS_URL, which the file may use
 		if err != nil {
+			return err
+		}
+		if err := stack.Filter(c.Filter); err != nil {
 			return err
 		}
 		if err := n.bringUp(ctx, c, out, stack); err != nil {
@@ -84,7 +88,8 @@ func up(ctx context.Context, c upConfig) (err error) {
 	})
 }
 
-// bringUp builds, makes the secrets that are missing, deploys, and waits until all is ready.
+// bringUp builds and deploys the stack, creates missing secrets, and waits until the functions are ready. A
+// function that cannot start is only reported: the others serve.
 func (n *node) bringUp(ctx context.Context, c upConfig, out *console, stack *build.Stack) error {
 	if !c.NoBuild {
 		out.step("build", 0, "%s", strings.Join(stack.Names, ", "))
@@ -99,25 +104,20 @@ func (n *node) bringUp(ctx context.Context, c upConfig, out *console, stack *bui
 				return err
 			}
 			if made {
-				out.step("secret", 0, "%s: made, in %s", name,
+				out.step("secret", 0, "%s: created in %s", name,
 					relative(n.secrets.Files.Path(namespace, name)))
 			}
 		}
 	}
-	began := time.Now()
 	if err := n.deploy(ctx, stack, out); err != nil {
 		return err
 	}
-	if err := n.awaitReady(ctx, stack, out); err != nil {
-		return err
-	}
-	out.step("deploy", time.Since(began), "%s", strings.Join(stack.Names, ", "))
 	n.say(out)
 	return nil
 }
 
-// buildWhatCan builds the stack's functions and removes those that cannot be built, so that the others
-// run. It returns an error if none is left.
+// buildWhatCan builds the stack's functions. It drops those that fail, so that the others
+// run, and returns an error if none is left.
 func (c upConfig) buildWhatCan(ctx context.Context, stack *build.Stack, out *console) error {
 	err := c.build(ctx, stack, c.State, out)
 	failures := build.Failures(err)
@@ -136,7 +136,7 @@ func (c upConfig) buildWhatCan(ctx context.Context, stack *build.Stack, out *con
 	return nil
 }
 
-// say tells how to reach the gateway.
+// say prints how to reach the gateway.
 func (n *node) say(out *console) {
 	out.step("gateway", 0, "%s", n.url())
 	if admin := n.adminURL(); admin != "" {
@@ -149,68 +149,39 @@ func (n *node) say(out *console) {
 	out.step("logs", 0, "%s", relative(filepath.Join(n.cfg.State, "logs")))
 }
 
-// deploy deploys the stack as faas-cli does: over the gateway's API, updating first.
+// deploy deploys the stack over the gateway's API and waits until the functions are ready.
 func (n *node) deploy(ctx context.Context, stack *build.Stack, out *console) error {
-	gateway, err := url.Parse(n.apiURL())
-	if err != nil {
-		return err
-	}
-	client := sdk.NewClient(gateway, &sdk.BasicAuth{Username: n.credentials.User,
-		Password: n.credentials.Password}, n.self)
-	for _, name := range stack.Names {
-		d, err := stack.Deployment(name)
-		if err != nil {
-			return err
-		}
-		status, err := client.Update(ctx, d)
-		if status == http.StatusNotFound {
-			_, err = client.Deploy(ctx, d)
-		}
-		if err != nil {
-			return fmt.Errorf("deploy %s: %w", name, err)
-		}
-		for _, text := range hearth.Warnings(hearth.Function{FunctionDeployment: d},
-			n.registry.Capabilities()) {
-			out.step("warning", 0, "%s: %s", name, text)
+	began := time.Now()
+	c := n.apiClient()
+	list := c.deployStack(ctx, stack, out)
+	refused := 0
+	for _, d := range list {
+		if d.refusal != nil {
+			refused++
 		}
 	}
-	return nil
+	if refused > 0 {
+		return fmt.Errorf("%d of %s refused", refused, cli.Count(len(list), "function"))
+	}
+	var ready []string
+	c.awaitStack(ctx, list, out, func(d deployed, _ time.Duration) { ready = append(ready, d.Name) })
+	if len(ready) > 0 {
+		out.step("deploy", time.Since(began), "%s", strings.Join(ready, ", "))
+	}
+	return ctx.Err()
 }
 
-// awaitReady waits until each function of the stack has its replicas. One that cannot start is said, and not
-// waited for: the others serve, and it can be deployed again.
-func (n *node) awaitReady(ctx context.Context, stack *build.Stack, out *console) error {
-	for _, name := range stack.Names {
-		d, err := stack.Deployment(name)
-		if err != nil {
-			return err
-		}
-		fn, err := hearth.ParseName(name)
-		if err != nil {
-			return err
-		}
-		if d.Namespace != "" {
-			fn.Namespace = d.Namespace
-		}
-		for {
-			f, ok := n.registry.Function(fn)
-			load, _ := n.router.Load(fn)
-			// and those of an earlier spec are gone
-			if !ok || load.Available >= f.Replicas && load.Known <= f.Replicas {
-				break
-			}
-			if load.Failing != "" {
-				out.step("deploy", 0, "%s", out.paint(terminal.Red, name+" cannot start: "+load.Failing))
-				break
-			}
-			select {
-			case <-ctx.Done():
-				return ctx.Err()
-			case <-time.After(2 * time.Millisecond):
-			}
-		}
+// apiClient returns a client for the API of this instance.
+func (n *node) apiClient() *client {
+	named := func() bool { return true }
+	return &client{
+		gateway:      n.apiURL(),
+		state:        n.cfg.State,
+		user:         defaultUser,
+		http:         n.self,
+		stateNamed:   named,
+		gatewayNamed: named,
 	}
-	return nil
 }
 
 // onReady runs the user's command.
@@ -220,7 +191,7 @@ func (c upConfig) onReady(ctx context.Context, n *node) error {
 	}
 	cmd := exec.CommandContext(ctx, "sh", "-c", c.OnReady)
 	cmd.Env = append(os.Environ(), "OPENFAAS_URL="+n.url(), "HEARTH_SECRETS="+n.secrets.Files.Dir)
-	// the user's own: it may use the terminal
+	// the user's own command may control the terminal
 	cmd.Stdout, cmd.Stderr = terminal.NewWriter(c.Out, nil).Unwrap(), os.Stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("--on-ready %q: %w", c.OnReady, err)

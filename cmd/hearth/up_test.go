@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// partlyBuilt is a project with one function that builds and others that cannot.
+// partlyBuilt is a project with one function that builds, and others that fail.
 func partlyBuilt(t *testing.T, functions string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -30,7 +30,7 @@ func partlyBuilt(t *testing.T, functions string) {
 	t.Chdir(dir)
 }
 
-func TestUpStartsTheFunctionsThatCanBeBuilt(t *testing.T) {
+func TestUpStartsFunctionsThatBuild(t *testing.T) {
 	n := newTestNode(t)
 	partlyBuilt(t, `
   good: {lang: good, handler: ./code, image: good}

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestUsageIsToldWhenItIsAskedFor(t *testing.T) {
+func TestUsageIsMeasuredOnRequest(t *testing.T) {
 	t.Parallel()
 	if runtime.GOOS != "linux" {
 		t.Skip("only Linux has /proc")

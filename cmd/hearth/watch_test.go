@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestAStatusCanWaitForTheNextChange(t *testing.T) {
+func TestStatusRequestCanWaitForAChange(t *testing.T) {
 	n := newTestNode(t)
 	n.deploy("probe")
 	eventually(t, func() bool { return n.available("probe") == 1 })
@@ -15,7 +15,7 @@ func TestAStatusCanWaitForTheNextChange(t *testing.T) {
 	get := func(query string, out *function) {
 		require.Equal(t, http.StatusOK, n.system(http.MethodGet, "/system/function/probe?"+query, nil, out))
 	}
-	eventually(t, func() bool { // until nothing of the start is left to tell
+	eventually(t, func() bool { // until the start causes no more changes
 		var later function
 		get("", &now)
 		get("wait=200ms&etag="+now.ETag, &later)

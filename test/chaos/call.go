@@ -6,45 +6,45 @@ import (
 	"time"
 )
 
-// What a client asked for.
+// Kinds of calls.
 const (
 	order      = "order"       // a sync order
-	asyncOrder = "async order" // over the queue
-	once       = "once"        // an async call of the probe, asked once
-	keyed      = "keyed"       // one with an Idempotency-Key, asked until it is answered
-	identified = "identified"  // one with an X-Call-Id that all of these have, and a key of its own, likewise
-	delayed    = "delayed"     // one that is to be made later, likewise
-	withdrawn  = "withdrawn"   // one that is to be made later, and may be cancelled before
-	message    = "message"     // a message of a topic, put there by XADD
+	asyncOrder = "async order" // a queued order
+	once       = "once"        // an async call of the probe, sent once
+	keyed      = "keyed"       // with an Idempotency-Key, sent until it gets a response
+	identified = "identified"  // also with an X-Call-Id that all of these share
+	delayed    = "delayed"     // also with a delay
+	withdrawn  = "withdrawn"   // with a delay, and perhaps cancelled before
+	message    = "message"     // a message of a topic, sent with XADD
 )
 
-// What came of asking.
+// Outcomes of calls.
 const (
-	unknown  = "unknown" // no answer: it may have been taken, or not
+	unknown  = "unknown" // no response: it may have been accepted
 	accepted = "accepted"
 	refused  = "refused"
-	taken    = "taken back" // it was accepted, and then cancelled before it was due
+	taken    = "taken back" // accepted, then cancelled before it was due
 )
 
-// A call is one thing that a client asked for, with all that is known of it.
+// A call is one call of a client and everything that is known about it.
 type call struct {
 	N        int       `json:"n"`
 	Kind     string    `json:"kind"`
 	Asked    time.Time `json:"asked"`
-	Answered time.Time `json:"answered"` // when the last answer came, or none
+	Answered time.Time `json:"answered"` // time of the last response, or of giving up
 	Tries    int       `json:"tries"`
 	Outcome  string    `json:"outcome"`
 	Why      string    `json:"why,omitempty"` // the last refusal or error
 	Order    string    `json:"order,omitempty"`
 	CallID   string    `json:"call_id,omitempty"`
-	Callback bool      `json:"callback,omitempty"` // it wants one
-	Cancel   bool      `json:"cancel,omitempty"`   // the client wanted it cancelled
-	NotUntil time.Time `json:"not_until,omitzero"` // it must not be made before
+	Callback bool      `json:"callback,omitempty"` // it asks for a callback
+	Cancel   bool      `json:"cancel,omitempty"`   // the client cancelled it
+	NotUntil time.Time `json:"not_until,omitzero"` // it must not run before
 
-	Done      time.Time       `json:"done"` // when it was done for the first time
+	Done      time.Time       `json:"done"` // first completion
 	Begun     int             `json:"begun"`
-	First     time.Time       `json:"first"`  // when it was begun for the first time
-	Doings    int             `json:"doings"` // how often it was done
+	First     time.Time       `json:"first"`  // first start
+	Doings    int             `json:"doings"` // number of completions
 	CallIDs   map[string]bool `json:"call_ids,omitempty"`
 	Callbacks int             `json:"callbacks,omitempty"`
 
@@ -58,17 +58,17 @@ func (c *call) String() string {
 		c.Order, c.CallID, c.Why)
 }
 
-// A book has all calls of a run, and what was seen to be wrong.
+// A book records all calls of a run and everything that was wrong.
 type book struct {
 	mu        sync.Mutex
 	calls     []*call
-	callbacks map[string]int // with an answer that is a success, by call id
-	answered  []time.Time    // when clients got a success
-	restocked map[string]int // grams by ingredient, of what was accepted
+	callbacks map[string]int // successful ones, by call id
+	answered  []time.Time    // times of successful responses
+	restocked map[string]int // accepted grams by ingredient
 	happened  []happening
 	buried    []time.Time
 	takeovers []takeover
-	seen      map[string]bool // dead letters that were counted: queue, id and burial
+	seen      map[string]bool // counted dead letters: queue, id and time of death
 	redriven  int
 	wrong     []string
 	notes     []string
@@ -78,7 +78,7 @@ func newBook() *book {
 	return &book{callbacks: map[string]int{}, restocked: map[string]int{}, seen: map[string]bool{}}
 }
 
-// open begins a call.
+// open records a new call.
 func (b *book) open(kind string) *call {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -87,7 +87,7 @@ func (b *book) open(kind string) *call {
 	return c
 }
 
-// close says what came of a call.
+// close records the outcome of a call.
 func (b *book) close(c *call, outcome, why string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -97,21 +97,21 @@ func (b *book) close(c *call, outcome, why string) {
 	}
 }
 
-// fault says that something is not as it must be.
+// fault records a violation.
 func (b *book) fault(format string, args ...any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.wrong = append(b.wrong, fmt.Sprintf(format, args...))
 }
 
-// note keeps something worth knowing.
+// note records an observation.
 func (b *book) note(format string, args ...any) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.notes = append(b.notes, fmt.Sprintf(format, args...))
 }
 
-// counts are how many calls there are, and how many of them were accepted and refused.
+// counts returns the numbers of all, accepted and refused calls.
 func (b *book) counts() (all, taken, turned int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

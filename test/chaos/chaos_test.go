@@ -9,8 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestNothingIsLostAndNothingHappensTwice is the short form of make chaos, of a minute: as long as it takes
-// until about each kind of fault has come.
+// TestNothingIsLostAndNothingHappensTwice runs make chaos for a minute, in which
+// about every kind of fault occurs.
 func TestNothingIsLostAndNothingHappensTwice(t *testing.T) {
 	built := t.TempDir()
 	require.NoError(t, build(built, false))
@@ -34,7 +34,7 @@ func TestNothingIsLostAndNothingHappensTwice(t *testing.T) {
 	}
 }
 
-func TestASeedMakesItsSchedule(t *testing.T) {
+func TestSameSeedMakesTheSameSchedule(t *testing.T) {
 	t.Parallel()
 	for _, seed := range chaintest.Seeds(t, 20) {
 		once := schedule(seed, 5*time.Minute, kinds)
@@ -59,7 +59,7 @@ func TestASeedMakesItsSchedule(t *testing.T) {
 	}
 }
 
-func TestAPauseBelongsToItsFault(t *testing.T) {
+func TestPausesAreBlamedOnFaults(t *testing.T) {
 	t.Parallel()
 	at := func(s float64) time.Time { return time.UnixMilli(int64(s * 1000)) }
 	all := []happening{
@@ -71,7 +71,7 @@ func TestAPauseBelongsToItsFault(t *testing.T) {
 	require.Equal(t, "a", during(all, at(5)))
 	require.Equal(t, "b", during(all, at(12)))
 	require.Equal(t, "a", blame(all, at(0.9), at(12)), "the first that began in it")
-	require.Equal(t, "a", blame(all, at(1.5), at(12)), "the one that was on")
+	require.Equal(t, "a", blame(all, at(1.5), at(12)), "the active one")
 	require.Equal(t, "a", blame(all, at(5), at(6)), "the last before it")
 	require.Equal(t, "b", blame(all, at(5), at(11)))
 	require.True(t, broken(all, at(0), at(1.5)))

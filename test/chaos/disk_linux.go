@@ -12,7 +12,7 @@ import (
 	"unsafe"
 )
 
-// What ptrace(2) is asked here, and syscall does not name.
+// Requests of ptrace(2) that package syscall does not name.
 // PTRACE_GET_SYSCALL_INFO is the same on all processors.
 const (
 	ptraceSeize          = 0x4206
@@ -22,7 +22,7 @@ const (
 	atEntry              = 1
 )
 
-// A syscallInfo is struct ptrace_syscall_info, as it is at the entry of a system call.
+// A syscallInfo is struct ptrace_syscall_info at the entry of a system call.
 type syscallInfo struct {
 	op     uint8
 	_      [3]uint8
@@ -32,10 +32,9 @@ type syscallInfo struct {
 	_      [7]uint64
 }
 
-// slowSyncs makes each fsync and fdatasync of a child's first thread take longer, as a slow disk does:
-// Redis, with appendfsync always, does them there, and answers nobody meanwhile. It returns how many
-// there were. The child must be our own, and must not be waited for but by untilEnded: a wait of another
-// thread would take our stops for its end.
+// slowSyncs delays each fsync and fdatasync of a child's first thread, like a slow disk: Redis with
+// appendfsync always calls them there and answers nobody meanwhile. It returns their number. Only untilEnded
+// may wait for the child: a wait in another thread would take our stops for its end.
 func slowSyncs(ctx context.Context, pid int, d, delay time.Duration) (n int, err error) {
 	runtime.LockOSThread() // a tracer is a thread
 	defer runtime.UnlockOSThread()
@@ -44,7 +43,7 @@ func slowSyncs(ctx context.Context, pid int, d, delay time.Duration) (n int, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
-	stop := func() { _ = syscall.Kill(pid, syscall.SIGWINCH) } // which nobody minds, and a tracer is told of
+	stop := func() { _ = syscall.Kill(pid, syscall.SIGWINCH) } // it is ignored, but reported to a tracer
 	context.AfterFunc(ctx, stop)
 	stop()
 	for {
@@ -91,7 +90,7 @@ func ptrace(request uintptr, pid int, data uintptr) error {
 	return nil
 }
 
-// untilEnded waits for the end of a child, and leaves it to be waited for.
+// untilEnded waits for the end of a child without reaping it.
 func untilEnded(pid int) {
 	for {
 		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))

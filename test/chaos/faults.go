@@ -18,11 +18,11 @@ import (
 	"time"
 )
 
-// inflict does the faults of a schedule, and returns when the last has ended.
+// inflict injects the faults of a schedule and returns when the last one has ended.
 func (w *world) inflict(ctx context.Context, faults []fault, say func(string)) {
 	began := time.Now()
 	var under sync.WaitGroup
-	things := map[string]*sync.Mutex{} // what they are done to
+	things := map[string]*sync.Mutex{} // targets of faults
 	for _, f := range faults {
 		thing := things[f.on]
 		if thing == nil {
@@ -34,7 +34,7 @@ func (w *world) inflict(ctx context.Context, faults []fault, say func(string)) {
 			break
 		}
 		under.Go(func() {
-			thing.Lock() // the one before may take longer than it was to
+			thing.Lock() // the previous fault may take longer than planned
 			defer thing.Unlock()
 			h := happening{Kind: f.name, Begin: time.Now(), breaks: f.breaks}
 			say(f.name)
@@ -56,7 +56,7 @@ func (w *world) inflict(ctx context.Context, faults []fault, say func(string)) {
 	slices.SortFunc(w.b.happened, func(x, y happening) int { return x.Begin.Compare(y.Begin) })
 }
 
-// do does one fault, for its length, and says what it did.
+// do injects one fault for its length and describes it.
 func (w *world) do(ctx context.Context, f fault) (string, error) {
 	r := f.rand()
 	n := w.hearths[upTo(r, len(w.hearths))]
@@ -151,7 +151,7 @@ func (w *world) killFunctions(ctx context.Context, n *node, f fault, r *rand.Ran
 	return fmt.Sprintf("%s, %d times", name, killed), nil
 }
 
-// pause stops a process, and lets it go on.
+// pause stops a process and resumes it.
 func pause(ctx context.Context, pid int, d time.Duration) error {
 	if pid == 0 {
 		return errors.New("it does not run")
@@ -163,7 +163,7 @@ func pause(ctx context.Context, pid int, d time.Duration) error {
 	return syscall.Kill(pid, syscall.SIGCONT)
 }
 
-// functions are the processes of a hearth's functions, by name.
+// functions returns the processes of an instance's functions by name.
 func functions(n *node) map[string][]int {
 	found := map[string][]int{}
 	paths, _ := filepath.Glob("/proc/[0-9]*/environ")
@@ -193,7 +193,7 @@ func someFunction(n *node, r *rand.Rand) (name string, pid int, err error) {
 
 func pick[T any](r *rand.Rand, list []T) T { return list[upTo(r, len(list))] }
 
-// breakFunction lets the probes fail, each in some way.
+// breakFunction makes the probes fail, each in some way.
 func (w *world) breakFunction(ctx context.Context, f fault, r *rand.Rand) (what string, err error) {
 	for _, name := range []string{"probe", "tally"} {
 		mode := pick(r, []string{"fail", "hang", "exit", "huge"})
@@ -208,14 +208,14 @@ func (w *world) breakFunction(ctx context.Context, f fault, r *rand.Rand) (what 
 	return strings.TrimSuffix(what, "; "), nil
 }
 
-// redeploy updates a function: it gets another revision, and its replicas are replaced.
+// redeploy updates a function, which replaces its replicas.
 func (w *world) redeploy(ctx context.Context, n *node, f fault, r *rand.Rand) (string, error) {
 	name := pick(r, slices.Sorted(maps.Keys(w.deployed)))
 	d := w.deployed[name]
 	d.EnvVars = maps.Clone(d.EnvVars)
 	d.EnvVars["REVISION"] = fmt.Sprint(r.Uint64())
 	var err error
-	// as whoever deploys does, when the gateway is away
+	// retry, as an operator would while the gateway is unavailable
 	for end := time.Now().Add(f.length); ; wait(ctx, 50*ms) {
 		if err = w.system(ctx, n, http.MethodPut, "/system/functions", d, nil); err == nil ||
 			time.Now().After(end) {
@@ -225,7 +225,7 @@ func (w *world) redeploy(ctx context.Context, n *node, f fault, r *rand.Rand) (s
 	return name, err
 }
 
-// scale gives a function another number of replicas for a while: none, too.
+// scale gives a function another number of replicas for a while, perhaps none.
 func (w *world) scale(ctx context.Context, n *node, f fault, r *rand.Rand) (string, error) {
 	name, replicas := pick(r, slices.Sorted(maps.Keys(w.deployed))), upTo(r, 4)
 	set := func(ctx context.Context, replicas int) error {
@@ -237,17 +237,17 @@ func (w *world) scale(ctx context.Context, n *node, f fault, r *rand.Rand) (stri
 	}
 	wait(ctx, f.length)
 	what := fmt.Sprintf("%s to %d", name, replicas)
-	if replicas > 0 { // one without replicas is woken by its calls
+	if replicas > 0 { // calls start a function from zero
 		_ = set(context.WithoutCancel(ctx), 1+upTo(r, 2))
 	}
 	return what, nil
 }
 
-// remove removes a function, with what is queued for it, and deploys it again after a while.
+// remove removes a function that has queued calls and deploys it again after a while.
 func (w *world) remove(ctx context.Context, n *node, f fault, r *rand.Rand) (string, error) {
 	name := pick(r, slices.Sorted(maps.Keys(w.deployed)))
 	ctx = context.WithoutCancel(ctx)
-	// it may be removed all the same
+	// it may be removed nevertheless
 	failed := w.system(ctx, n, http.MethodDelete, "/system/functions",
 		map[string]string{"functionName": name}, nil)
 	wait(ctx, f.length)
@@ -264,7 +264,7 @@ func (w *world) remove(ctx context.Context, n *node, f fault, r *rand.Rand) (str
 	})
 }
 
-// redrive counts the dead letters, and gives them their attempts again.
+// redrive counts the dead letters and redrives them.
 func (w *world) redrive(ctx context.Context, n *node) error {
 	var letters []struct {
 		Queue, ID, Reason string
@@ -294,5 +294,5 @@ func (w *world) redrive(ctx context.Context, n *node) error {
 	return nil
 }
 
-// deadText is what was noted so far; b.mu is held.
+// deadText returns the notes so far. The caller holds b.mu.
 func (b *book) deadText() string { return strings.Join(b.notes, "\n") }

@@ -12,17 +12,17 @@ import (
 	"time"
 )
 
-// A link is a connection to Redis that goes through Shopify's Toxiproxy, which spoils it.
+// A link is a connection to Redis through Shopify's Toxiproxy, which disturbs it.
 // See https://github.com/Shopify/toxiproxy/tree/v2.12.0#toxics.
 type link struct {
 	api   string // of the toxiproxy-server
 	name  string
 	port  int
-	renew func(ctx context.Context) error // starts the toxiproxy-server again, without toxics
+	renew func(ctx context.Context) error // restarts toxiproxy-server without toxics
 }
 
-// errHung: toxiproxy had to be started again, and all links were cut.
-var errHung = errors.New("toxiproxy hung, and was started again")
+// errHung means that toxiproxy had to be restarted, which cut all links.
+var errHung = errors.New("toxiproxy hung and was restarted")
 
 func (l link) do(ctx context.Context, method, path string, in any) error {
 	body, err := json.Marshal(in)
@@ -55,10 +55,10 @@ func (l link) enable(ctx context.Context, on bool) error {
 	return l.do(ctx, http.MethodPost, "/proxies/"+l.name, map[string]any{"enabled": on})
 }
 
-// A toxic spoils a link, or some of its connections.
+// A toxic disturbs a link, or some of its connections.
 type toxic struct {
 	Type       string         `json:"type"`
-	Stream     string         `json:"stream"` // upstream: what is asked; downstream: what is answered
+	Stream     string         `json:"stream"` // upstream: requests; downstream: responses
 	Toxicity   float64        `json:"toxicity"`
 	Attributes map[string]int `json:"attributes"`
 }
@@ -78,7 +78,7 @@ func (l link) spoil(ctx context.Context, d time.Duration, toxics ...toxic) error
 		failed = errors.Join(failed, l.do(ctx, http.MethodDelete,
 			"/proxies/"+l.name+"/toxics/"+t.Type+t.Stream, nil))
 	}
-	if failed != nil { // as it does at times, when a toxic is taken off
+	if failed != nil { // toxiproxy sometimes hangs when a toxic is removed
 		return errors.Join(errHung, failed, l.renew(ctx))
 	}
 	return nil
@@ -102,7 +102,7 @@ func (l link) cut(ctx context.Context, d time.Duration, r *rand.Rand) (string, e
 		toxic{"reset_peer", "downstream", 1, map[string]int{"timeout": after}})
 }
 
-// lose lets what is asked through, and not all of what is answered.
+// lose forwards requests and drops some responses.
 func (l link) lose(ctx context.Context, d time.Duration, r *rand.Rand) (string, error) {
 	switch upTo(r, 4) {
 	case 0: // they come when it ends
@@ -118,7 +118,7 @@ func (l link) lose(ctx context.Context, d time.Duration, r *rand.Rand) (string, 
 		toxic{"timeout", "downstream", 0.8, map[string]int{"timeout": after}})
 }
 
-// slow delays what goes through.
+// slow delays all traffic.
 func (l link) slow(ctx context.Context, d time.Duration, r *rand.Rand) (string, error) {
 	latency, jitter := 20+upTo(r, 300), upTo(r, 200)
 	return fmt.Sprintf("%d ms later, give or take %d", latency, jitter), l.spoil(ctx, d,

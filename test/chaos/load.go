@@ -21,8 +21,8 @@ import (
 
 const (
 	clients   = 48
-	patient   = 6 * time.Second // how long a client waits for an answer
-	impatient = 80 * ms         // some do not
+	patient   = 6 * time.Second // how long a client waits for a response
+	impatient = 80 * ms         // how long some clients wait
 
 	mostRestocked = 10_000 // trays at once
 )
@@ -59,19 +59,19 @@ func newLoad(ctx context.Context, w *world, b *book) (*load, error) {
 
 func (l *load) close() { _ = l.server.Close() }
 
-// called takes a callback.
+// called receives a callback.
 func (l *load) called(_ http.ResponseWriter, r *http.Request) {
 	_, _ = io.Copy(io.Discard, r.Body)
 	status, _ := strconv.Atoi(r.Header.Get("X-Function-Status"))
 	if status < 200 || status > 299 {
-		return // of an attempt that was the last; there is another when it is redriven
+		return // of the last attempt; another follows after a redrive
 	}
 	l.b.mu.Lock()
 	defer l.b.mu.Unlock()
 	l.b.callbacks[r.Header.Get(wire.HeaderCallID)]++
 }
 
-// begin lets the clients ask until asking ends, and go on with what they have begun until ctx does.
+// begin lets the clients make calls until asking ends, and finish them until ctx ends.
 func (l *load) begin(ctx, asking context.Context) {
 	for i := range clients {
 		r := rand.New(rand.NewPCG(l.w.cfg.Seed, 1000+uint64(i)))
@@ -87,7 +87,7 @@ func (l *load) begin(ctx, asking context.Context) {
 	}
 }
 
-// ask asks for something.
+// ask makes a random call.
 func (l *load) ask(ctx context.Context, r *rand.Rand) {
 	switch p := upTo(r, 100); {
 	case p < 25:
@@ -111,7 +111,7 @@ func (l *load) ask(ctx context.Context, r *rand.Rand) {
 	}
 }
 
-// order orders cookies until there is an answer, and sometimes cancels.
+// order orders cookies until there is a response, and sometimes cancels.
 func (l *load) order(ctx context.Context, r *rand.Rand, c *call) {
 	type item struct {
 		Cookie   string `json:"cookie"`
@@ -151,7 +151,7 @@ func (l *load) order(ctx context.Context, r *rand.Rand, c *call) {
 // key is a call's Idempotency-Key.
 func (l *load) key(c *call) string { return fmt.Sprintf("chaos %d", c.N) }
 
-// cancel cancels an order until there is an answer.
+// cancel cancels an order until there is a response.
 func (l *load) cancel(ctx context.Context, r *rand.Rand, c *call) {
 	c.Cancel = true
 	for ctx.Err() == nil {
@@ -168,7 +168,7 @@ func (l *load) cancel(ctx context.Context, r *rand.Rand, c *call) {
 	}
 }
 
-// probe calls the probe, once, or until there is an answer.
+// probe calls the probe, once or until there is a response.
 func (l *load) probe(ctx context.Context, r *rand.Rand, c *call) {
 	c.body, c.Callback = strconv.Itoa(c.N), upTo(r, 3) == 0
 	const path = "/async-function/probe"
@@ -185,7 +185,7 @@ func (l *load) probe(ctx context.Context, r *rand.Rand, c *call) {
 	case identified:
 		header.Set("Idempotency-Key", l.key(c))
 		header.Set(wire.HeaderCallID, fmt.Sprintf("chaos-%d", l.w.cfg.Seed))
-		c.Callback = false // which one it is of, its call id would not tell
+		c.Callback = false // the shared call id would not identify the call
 	default:
 		if c.Callback {
 			header.Set("X-Callback-Url", l.callback)
@@ -210,7 +210,7 @@ func (l *load) probe(ctx context.Context, r *rand.Rand, c *call) {
 	l.until(ctx, r, c, path, header)
 }
 
-// withdraw calls the probe for later, and cancels that, as an operator does.
+// withdraw makes a delayed call of the probe and cancels it, as an operator does.
 func (l *load) withdraw(ctx context.Context, r *rand.Rand, c *call) {
 	l.probe(ctx, r, c)
 	if c.Outcome != accepted {
@@ -223,7 +223,7 @@ func (l *load) withdraw(ctx context.Context, r *rand.Rand, c *call) {
 		n := l.w.hearths[upTo(r, len(l.w.hearths))]
 		if err := l.w.system(ctx, n, http.MethodDelete, "/async-function/"+c.CallID+"?function=probe", nil,
 			&out); err != nil {
-			// also: no such call, as one whose answer was lost has cancelled it
+			// or no such call, if a cancellation whose response was lost has worked
 			wait(ctx, 50*ms+upTo(r, 200*ms))
 			continue
 		}
@@ -236,7 +236,7 @@ func (l *load) withdraw(ctx context.Context, r *rand.Rand, c *call) {
 	}
 }
 
-// until asks until there is an answer, which it returns; nil if none came.
+// until repeats a request until there is a response, and returns it. It is nil if none came.
 func (l *load) until(ctx context.Context, r *rand.Rand, c *call, path string, header http.Header) *answer {
 	if c.Callback {
 		header.Set("X-Callback-Url", l.callback)
@@ -265,8 +265,7 @@ func (l *load) until(ctx context.Context, r *rand.Rand, c *call, path string, he
 	return nil
 }
 
-// again reports whether a client that is told this asks again. A function that
-// is not there is deployed again soon.
+// again reports whether a client retries after this response. A missing function is deployed again soon.
 func (a *answer) again() bool {
 	switch a.status {
 	case http.StatusRequestTimeout, http.StatusTooEarly, http.StatusTooManyRequests:
@@ -284,7 +283,7 @@ func patience(r *rand.Rand) time.Duration {
 	return patient
 }
 
-// message puts a message on a topic, once.
+// message sends a message to a topic once.
 func (l *load) message(ctx context.Context, c *call) {
 	c.body, c.Tries = strconv.Itoa(c.N), 1
 	body, _ := json.Marshal(map[string]string{"n": c.body})
@@ -304,7 +303,7 @@ func (l *load) message(ctx context.Context, c *call) {
 	}
 }
 
-// restock puts what so many trays of one cookie need into the fridge, until there is an answer.
+// restock restocks the fridge for some trays of one cookie, until there is a response.
 func (l *load) restock(ctx context.Context, key string, trays int) {
 	amounts := map[string]int{}
 	menu, _ := bakery.ReadMenu("")
@@ -334,10 +333,10 @@ func (l *load) restock(ctx context.Context, key string, trays int) {
 	l.b.note("%s was never answered", key)
 }
 
-// pick is the URL of some hearth.
+// pick returns the URL of a random instance.
 func (l *load) pick(r *rand.Rand) string { return l.w.hearths[upTo(r, len(l.w.hearths))].url }
 
-// An answer is one that came whole.
+// An answer is a complete response.
 type answer struct {
 	status int
 	header http.Header
@@ -356,7 +355,7 @@ func (l *load) send(ctx context.Context, patience time.Duration, method, url, bo
 	if req.Header == nil {
 		req.Header = http.Header{}
 	}
-	req.GetBody = nil // so that it is sent once, whatever happens to the connection
+	req.GetBody = nil // send it once, whatever happens to the connection
 	res, err := l.http.Do(req)
 	if err != nil {
 		return nil, err

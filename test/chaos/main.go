@@ -1,26 +1,26 @@
 /*
 Command chaos proves that nothing accepted is lost and that no effect happens twice: it runs the real
 hearth, the bakery and a probe function on a real Redis, loads them, and kills, stops, cuts, fills and
-breaks each of them by a schedule that follows from a seed. When the faults end, everything must settle by
-itself, and then it counts.
+breaks each of them by a schedule that follows from a seed. When the faults end, everything must settle
+by itself. Then it checks:
 
-# What is checked
+# Checks
 
-	a call that was accepted (202)     ran to its end at least once
-	a call that was refused            did not run, unless a connection broke while it was asked
-	a call with a key, repeated        was queued once
-	a call for later                   was not made before, and not at all if it was cancelled in time
-	an order that was accepted         is the same order when it is asked for again, and has one end
-	the bakery's books                 balance, to the gram, with what was restocked
+	an accepted call (202)             ran to its end at least once
+	a refused call                     did not run, unless a connection broke meanwhile
+	a repeated call with a key         was queued once
+	a delayed call                     did not run early, or at all if it was cancelled in time
+	an accepted order                  is the same order when repeated, and ended once
+	the bakery's books                 balance to the gram with what was restocked
 	a message of a topic               had its effect exactly once, at each step
-	a callback                         came at least once
-	the queues                         are empty, and nothing is left of them in Redis
+	a callback                         arrived at least once
+	the queues                         are empty and left nothing in Redis
 
-Speed is told, and never judged. The same seed makes the same schedule and the same calls; what the machine
-makes of their timing is its own.
+It reports speed without judging it. The same seed makes the same schedule and the same calls; only the
+timing depends on the machine.
 
-make test runs a short form of it (chaos_test.go). It does not try a loss of power: a process that is killed
-has given the kernel what it wrote.
+make test runs a short form (chaos_test.go). Loss of power is not covered: the kernel keeps the writes of a
+killed process.
 */
 package main
 
@@ -50,16 +50,16 @@ func main() {
 	flag.Uint64Var(&c.Seed, "seed", 0,
 		"seed of the schedule and the calls (default $HEARTH_SEED, else random)")
 	flag.DurationVar(&c.Duration, "duration", 3*time.Minute,
-		"for how long there are faults; stops that outlast a lease come from 2m on")
-	flag.DurationVar(&c.Settle, "settle", 4*time.Minute, "how long everything may take to settle afterwards")
-	flag.IntVar(&times, "runs", 1, "how many runs, each with the next seed")
-	flag.Float64Var(&c.Rate, "rate", 100, "calls a second, as far as they are answered")
-	flag.IntVar(&c.Hearths, "hearths", 1, "how many hearths share the Redis")
+		"duration of the faults; from 2m on some stops outlast a lease")
+	flag.DurationVar(&c.Settle, "settle", 4*time.Minute, "maximum time to settle afterwards")
+	flag.IntVar(&times, "runs", 1, "number of runs, each with the next seed")
+	flag.Float64Var(&c.Rate, "rate", 100, "calls per second, as far as they get responses")
+	flag.IntVar(&c.Hearths, "hearths", 1, "number of instances that share the Redis")
 	flag.StringVar(&only, "only", "",
-		"only these kinds of faults, with commas between: "+strings.Join(kindNames(), ", "))
+		"only these kinds of faults, separated by commas: "+strings.Join(kindNames(), ", "))
 	flag.BoolVar(&c.Soak, "soak", false,
-		"soak: instead of all faults, kill a replica, a hearth or Redis every 10 s, and watch the memory of "+
-			"a hearth that is spared; with -hearths 2 or more")
+		"soak: kill only a replica, an instance or Redis every 10 s, and record the memory of an instance "+
+			"that is spared; needs -hearths 2 or more")
 	flag.BoolVar(&c.Race, "race", false, "build hearth with the race detector")
 	flag.StringVar(&c.Keep, "keep", "",
 		"directory for what a run that failed leaves: logs, Redis's data and the calls (default none is "+
@@ -89,10 +89,10 @@ func main() {
 	}
 }
 
-// runs does several runs, each with the next seed.
+// runs performs several runs, each with the next seed.
 func runs(ctx context.Context, c config, times int, asJSON bool) (wrong bool, err error) {
 	if _, err := exec.LookPath("redis-server"); err != nil {
-		return false, errors.New("there is no redis-server in PATH: make chaos installs it on Debian")
+		return false, errors.New("redis-server is not in PATH; make chaos installs it on Debian")
 	}
 	built, err := os.MkdirTemp("", "hearth-chaos-built-")
 	if err != nil {
@@ -117,7 +117,7 @@ func runs(ctx context.Context, c config, times int, asJSON bool) (wrong bool, er
 		}
 		if len(r.Wrong) > 0 {
 			wrong = true
-			fmt.Fprintf(os.Stderr, "again with: make chaos ARGS='%s'\n", c.flags())
+			fmt.Fprintf(os.Stderr, "repeat with: make chaos ARGS='%s'\n", c.flags())
 		}
 		c.Seed++
 	}

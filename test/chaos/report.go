@@ -9,34 +9,34 @@ import (
 	"time"
 )
 
-// A report is what a run came to.
+// A report is the result of a run.
 type report struct {
 	Seed     uint64  `json:"seed"`
 	Duration float64 `json:"duration_s"` // of the faults
-	Settled  float64 `json:"settled_s"`  // from the end of the faults until nothing was under way
+	Settled  float64 `json:"settled_s"`  // from the end of the faults until nothing was in flight
 	Hearths  int     `json:"hearths"`
-	// calls are counted with the fault that began last before they were asked
+	// calls count for the last fault that began before them
 	Kinds    []row    `json:"faults"`
 	Total    row      `json:"total"`
 	Orders   int      `json:"orders"` // that were accepted
 	Redriven int      `json:"redriven"`
 	Refused  int      `json:"refused"`
-	RanStill int      `json:"refused_and_ran"` // of those: a connection broke while they were asked
-	Unknown  int      `json:"unknown"`         // they got no answer
-	Taken    int      `json:"taken_back"`      // they were for later, and were cancelled
+	RanStill int      `json:"refused_and_ran"` // refused and ran: a connection broke meanwhile
+	Unknown  int      `json:"unknown"`         // without a response
+	Taken    int      `json:"taken_back"`      // delayed and cancelled
 	Wrong    []string `json:"wrong"`
 	Notes    []string `json:"notes"`
 	Memory   []sample `json:"memory,omitempty"` // of a soak
 
-	// Of deliveries that an instance held when it was killed: from its death until another instance had them, and from its
-	// restart until it had them itself.
+	// Of deliveries that an instance held when it was killed: from its death until another instance had them,
+	// and from its restart until it had them itself.
 	Takeover  takeoverRow `json:"takeover"`
 	Restarted takeoverRow `json:"restarted"`
 
 	Schedule []happening `json:"schedule"`
 }
 
-// A row is one kind of fault.
+// A row has the figures of one kind of fault.
 type row struct {
 	Fault      string  `json:"fault"`
 	Times      int     `json:"times"`
@@ -46,9 +46,9 @@ type row struct {
 	Buried     int     `json:"buried"`  // dead letters, which were redriven
 	Lost       int     `json:"lost"`
 	Doubled    int     `json:"doubled"`      // effects
-	Unanswered float64 `json:"unanswered_s"` // the longest time in which no client was told a success
-	Stalled    float64 `json:"stalled_s"`    // the longest time in which nothing was done
-	P50        float64 `json:"p50_ms"`       // from being accepted to being done
+	Unanswered float64 `json:"unanswered_s"` // the longest time without a successful response
+	Stalled    float64 `json:"stalled_s"`    // the longest time without a completed call
+	P50        float64 `json:"p50_ms"`       // from accepted to completed
 	P99        float64 `json:"p99_ms"`
 
 	took []time.Duration
@@ -79,7 +79,7 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// end works the quantiles out.
+// end computes the quantiles.
 func (r *row) end() {
 	slices.Sort(r.took)
 	at := func(percent int) float64 {
@@ -91,7 +91,7 @@ func (r *row) end() {
 	r.P50, r.P99 = at(50), at(99)
 }
 
-// report counts by the kinds of faults.
+// report summarises the book by kinds of faults.
 func (b *book) report(c config, began, ended time.Time) *report {
 	rep := &report{
 		Seed:     c.Seed,
@@ -162,7 +162,7 @@ func (b *book) report(c config, began, ended time.Time) *report {
 	return rep
 }
 
-// pauses tells the times between successes, and to which fault each belongs.
+// pauses attributes the longest times between successes to faults.
 func pauses(all []happening, at []time.Time, began, ended time.Time,
 	tell func(kind string, seconds float64)) {
 	slices.SortFunc(at, time.Time.Compare)
@@ -194,13 +194,14 @@ func (r *report) show(out io.Writer) {
 			fmt.Sprintf("%.0f ms", k.P50), fmt.Sprintf("%.0f ms", k.P99))
 	}
 	_ = w.Flush()
-	_, _ = fmt.Fprintf(out, "\n%d orders among them. %d calls were refused, %d of which ran, as a "+
-		"connection broke; %d got no answer. %d were for later, and were taken back. Dead letters redriven: "+
+	_, _ = fmt.Fprintf(out, "\n%d of them were orders. %d calls were refused (%d of these ran because a "+
+		"connection broke); %d got no response. %d delayed calls were cancelled. Dead letters redriven: "+
 		"%d.\n",
 		r.Orders, r.Refused, r.RanStill, r.Unknown, r.Taken, r.Redriven)
 	_, _ = fmt.Fprintf(out, "Seed %d, %.0f s of faults, settled %.1f s later.\n", r.Seed,
 		r.Duration, r.Settled)
-	_, _ = fmt.Fprintf(out, "Takeover by another instance, from the death of the one before: %v.\n", r.Takeover)
+	_, _ = fmt.Fprintf(out, "Takeover by another instance, from the death of the one before: %v.\n",
+		r.Takeover)
 	_, _ = fmt.Fprintf(out, "Takeover by the same instance, from its restart on the same state: %v.\n",
 		r.Restarted)
 	for _, line := range memory(r.Memory) {
@@ -217,7 +218,7 @@ func (r *report) show(out io.Writer) {
 		strings.Join(r.Wrong[:min(len(r.Wrong), 40)], "\n"))
 }
 
-// summed are notes, each once, and how often.
+// summed returns the distinct notes and their counts.
 func summed(notes []string) (lines []string) {
 	times := map[string]int{}
 	for _, n := range notes {

@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// config is what a run is given.
+// config is the configuration of a run.
 type config struct {
 	Seed     uint64
 	Duration time.Duration // of the faults
@@ -27,7 +27,7 @@ type config struct {
 	Progress io.Writer
 }
 
-// flags are those that repeat a run.
+// flags returns the flags that repeat a run.
 func (c config) flags() string {
 	text := fmt.Sprintf("-seed %d -duration %v -rate %g -hearths %d", c.Seed, c.Duration, c.Rate, c.Hearths)
 	if c.Soak {
@@ -43,14 +43,13 @@ func (c config) flags() string {
 	return text
 }
 
-// run does one run, with what build has built. An error means that it could not be
-// done; what it found wrong is in the report.
+// run performs one run. An error means that the run failed; violations are in the report.
 func run(ctx context.Context, c config, built string) (rep *report, err error) {
 	if c.Hearths < 1 || c.Rate <= 0 || c.Duration <= 0 {
 		return nil, errors.New("-hearths, -rate and -duration must be above 0")
 	}
 	if c.Soak && (c.Hearths < 2 || c.Only != nil) {
-		return nil, errors.New("-soak needs -hearths 2 or more, as one is spared, and goes without -only")
+		return nil, errors.New("-soak needs -hearths 2 or more, since one is spared, and no -only")
 	}
 	of := c.Only
 	if of == nil {
@@ -107,7 +106,7 @@ func run(ctx context.Context, c config, built string) (rep *report, err error) {
 	})
 	<-asking.Done()
 	ended := time.Now()
-	say("the faults are over; waiting until everything settles")
+	say("end of the faults; waiting until everything settles")
 	trays := 100 * int(1+c.Duration.Seconds()*c.Rate/100)
 	for n := 0; trays > 0; n++ {
 		l.restock(all, fmt.Sprint("closing time ", n), min(trays, mostRestocked))
@@ -137,7 +136,7 @@ func run(ctx context.Context, c config, built string) (rep *report, err error) {
 	return rep, nil
 }
 
-// keep keeps what a failed run left.
+// keep saves the files of a failed run.
 func (w *world) keep(to string) error {
 	to = filepath.Join(to, fmt.Sprint("seed-", w.cfg.Seed))
 	if err := os.MkdirAll(to, 0o700); err != nil {

@@ -12,11 +12,11 @@ import (
 // A kind of fault.
 type kind struct {
 	name     string
-	on       string // what it is done to: never two at once on the same
+	on       string // the target; one fault at a time for each
 	min, max time.Duration
 	long     bool // only in long runs
 	peer     bool // only if there is another hearth
-	breaks   bool // connections to Redis, or Redis's answers: a call that is refused meanwhile may run
+	breaks   bool // it breaks connections or responses of Redis: a refused call may run
 }
 
 const (
@@ -48,7 +48,8 @@ var kinds = []kind{
 	{name: killFunction, on: "functions", min: 100 * ms, max: 500 * ms},
 	{name: stopFunction, on: "functions", min: execTimeout + 200*ms, max: 2 * execTimeout},
 	{name: killHearth, on: "hearth", min: 100 * ms, max: 1500 * ms, breaks: true},
-	{name: longKill, on: "hearth", min: lease + 500*ms, max: lease + 3*time.Second, long: true, peer: true, breaks: true},
+	{name: longKill, on: "hearth", min: lease + 500*ms, max: lease + 3*time.Second, long: true,
+		peer: true, breaks: true},
 	{name: restartHearth, on: "hearth", min: 500 * ms, max: 1500 * ms, breaks: true},
 	{name: stopHearth, on: "hearth", min: 500 * ms, max: 3 * time.Second, breaks: true},
 	{name: longStop, on: "hearth", min: lease + 500*ms, max: lease + 3*time.Second, long: true, breaks: true},
@@ -92,24 +93,24 @@ func parseKinds(list string) ([]kind, error) {
 	return some, nil
 }
 
-// A fault is one that the schedule has.
+// A fault is an entry of the schedule.
 type fault struct {
 	kind
 	at, length time.Duration // since the load began
-	seed       uint64        // of what it picks while it is on
+	seed       uint64        // for its random choices
 }
 
 func (f fault) end() time.Duration { return f.at + f.length }
 
 func (f fault) rand() *rand.Rand { return rand.New(rand.NewPCG(f.seed, 0)) }
 
-// schedule is the faults of a run, in the order in which they begin. Kinds are dealt like cards: none comes
-// again before all have come. Some begin while another is on, but for those of the same thing.
+// schedule returns the faults of a run in their order. Kinds are dealt like cards: none repeats before all
+// have occurred. Faults of different targets may overlap.
 func schedule(seed uint64, duration time.Duration, of []kind) []fault {
 	r := rand.New(rand.NewPCG(seed, 1))
 	var faults []fault
 	var deck []kind
-	free := map[string]time.Duration{} // from when each thing is left alone
+	free := map[string]time.Duration{} // the end of the last fault of each target
 	for at := 500 * ms; ; {
 		if len(deck) == 0 {
 			for _, k := range of {
@@ -130,7 +131,7 @@ func schedule(seed uint64, duration time.Duration, of []kind) []fault {
 		}
 		faults = append(faults, f)
 		free[k.on] = f.end() + 100*ms
-		if upTo(r, 100) < 40 { // the next begins while this one is on, or right behind it
+		if upTo(r, 100) < 40 { // the next begins during this one or right after it
 			at = max(at, f.at) + upTo(r, f.length)
 		} else {
 			at = f.end() + upTo(r, 700*ms)
@@ -138,20 +139,20 @@ func schedule(seed uint64, duration time.Duration, of []kind) []fault {
 	}
 }
 
-// A happening is a fault as it was: when, and what was done.
+// A happening is a fault as it was injected.
 type happening struct {
 	Kind    string    `json:"kind"`
 	Begin   time.Time `json:"begin"`
 	End     time.Time `json:"end"`
 	What    string    `json:"what"`
-	Skipped bool      `json:"skipped,omitempty"` // it could not be done here
+	Skipped bool      `json:"skipped,omitempty"` // not possible on this machine
 
 	breaks bool
 }
 
 const calm = "none"
 
-// during is the kind of fault that a moment belongs to: the one that began last before it.
+// during returns the kind of the last fault that began before a moment.
 func during(all []happening, at time.Time) string {
 	name := calm
 	for _, h := range all { // sorted by Begin
@@ -172,8 +173,8 @@ func broken(all []happening, from, to time.Time) bool {
 	})
 }
 
-// blame is the kind of fault that a pause belongs to: one that was on when it began, or else the first that
-// began in it, or else the last before it.
+// blame returns the kind of fault that a pause belongs to: one that was active at its begin, else the first
+// that began in it, else the last before it.
 func blame(all []happening, from, to time.Time) string {
 	first := ""
 	for _, h := range slices.Backward(all) {
@@ -190,5 +191,5 @@ func blame(all []happening, from, to time.Time) string {
 	return cmp.Or(first, during(all, from))
 }
 
-// upTo is at least 0, and below n.
+// upTo returns a random number from 0 to n-1.
 func upTo[T ~int | ~int64](r *rand.Rand, n T) T { return T(r.Int64N(int64(n))) }

@@ -11,22 +11,22 @@ import (
 	"github.com/hearthfaas/hearth/test/harness"
 )
 
-// A server is a process that is started again whenever it ends, as systemd does.
+// A server is a process that is restarted whenever it ends, as by systemd.
 type server struct {
 	name    string
 	command func() *exec.Cmd
 
 	mu       sync.Mutex
 	running  *harness.Process
-	notUntil time.Time // it is not started before
+	notUntil time.Time // the earliest next start
 	closed   bool
 	ended    chan struct{}
-	wanted   bool     // the end that comes next was asked for
-	said     []string // what its former lives said
-	failures []string // the last line of each that ended unasked
+	wanted   bool     // the next end is intended
+	said     []string // output of earlier processes
+	failures []string // the last line of each unexpected end
 }
 
-// keep starts it, and goes on until close.
+// keep starts the server and restarts it until close.
 func (s *server) keep() {
 	s.ended = make(chan struct{})
 	go func() {
@@ -36,7 +36,7 @@ func (s *server) keep() {
 	}()
 }
 
-// once is one life. It returns false when there is to be no other.
+// once runs the process once. It returns false if there should be no restart.
 func (s *server) once() bool {
 	for {
 		s.mu.Lock()
@@ -73,7 +73,7 @@ func (s *server) once() bool {
 	return true
 }
 
-// pid is that of the process that runs now, or 0.
+// pid is the id of the running process, or 0.
 func (s *server) pid() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -83,7 +83,7 @@ func (s *server) pid() int {
 	return s.running.Cmd.Process.Pid
 }
 
-// end ends it by a signal, and lets it be away for a while. It waits until it has ended.
+// end stops the process by a signal, waits until it has ended, and delays the restart.
 func (s *server) end(signal syscall.Signal, away time.Duration) {
 	s.mu.Lock()
 	p := s.running
@@ -103,7 +103,7 @@ func (s *server) end(signal syscall.Signal, away time.Duration) {
 	}
 }
 
-// stop ends it for good.
+// stop ends the server.
 func (s *server) stop() {
 	s.mu.Lock()
 	s.closed = true
@@ -115,7 +115,7 @@ func (s *server) stop() {
 	<-s.ended
 }
 
-// output is all that it has ever said.
+// output returns all output so far.
 func (s *server) output() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -22,18 +22,18 @@ import (
 	"github.com/hearthfaas/hearth/chain/wire"
 )
 
-// A depth is what hearth queues tells of a queue.
+// A depth is a queue in the output of hearth queues.
 type depth struct {
 	Queue                               string
 	Waiting, Leased, Due, Delayed, Dead int
 }
 
-// ownCrash is how the Go runtime begins to say that a process has crashed. In the middle of a line it is a
-// function's crash, which Hearth logs as the reason of a restart.
+// ownCrash matches the Go runtime's message of a crash. In the middle of a line it is a function's crash,
+// which Hearth logs as the reason for a restart.
 var ownCrash = regexp.MustCompile(`(?m)^(panic:|fatal error:|WARNING: DATA RACE)`)
 
-// untilSettled waits until nothing is under way any more, and redrives what is dead. It does
-// nothing else: everything must settle by itself.
+// untilSettled waits until nothing is in flight, and redrives dead letters.
+// Everything else must settle by itself.
 func (w *world) untilSettled(ctx context.Context, say func(string)) error {
 	var err error
 	for ctx.Err() == nil {
@@ -51,7 +51,7 @@ func (w *world) untilSettled(ctx context.Context, say func(string)) error {
 	return fmt.Errorf("it does not settle: %w", err)
 }
 
-// underWay says what is, or "".
+// underWay describes what is unfinished, or is "".
 func (w *world) underWay(ctx context.Context) (string, error) {
 	n := w.hearths[0]
 	var queues []depth
@@ -66,7 +66,8 @@ func (w *world) underWay(ctx context.Context) (string, error) {
 			}
 		}
 		if q.Waiting+q.Leased+q.Due+q.Delayed+q.Dead > 0 {
-			busy = append(busy, fmt.Sprintf("%s: %d waiting, %d leased, %d due, %d dead", q.Queue, q.Waiting,
+			busy = append(busy, fmt.Sprintf("%s: %d queued, %d in flight, %d retrying, %d dead",
+				q.Queue, q.Waiting,
 				q.Leased, q.Due, q.Dead))
 		}
 	}
@@ -74,19 +75,19 @@ func (w *world) underWay(ctx context.Context) (string, error) {
 		return strings.Join(busy, "; "), nil
 	}
 	var a bakery.Audit
-	// it fails when it does not balance, which is looked at later
+	// it fails if the books do not balance, which is checked later
 	_ = w.command(ctx, n, &a, "bakery", "audit")
 	if a.Orders.Placed == 0 {
 		return "the cashier does not answer", nil
 	}
 	if a.Orders.Open > 0 {
-		return fmt.Sprintf("%d orders are open, though the queues are empty; trays: %v",
+		return fmt.Sprintf("%d orders are open although the queues are empty; trays: %v",
 			a.Orders.Open, a.Trays), nil
 	}
 	return "", nil
 }
 
-// check counts, once everything has settled. What it finds wrong is in the book.
+// check checks everything after it has settled, and records violations in the book.
 func (w *world) check(ctx context.Context, l *load) {
 	w.readProbe()
 	w.readEffects(ctx)
@@ -101,7 +102,7 @@ func (w *world) check(ctx context.Context, l *load) {
 			w.b.fault("%s said: %s", s.name, text[at[0]:min(len(text), at[0]+4000)])
 		}
 		for _, f := range s.failures {
-			w.b.note("%s ended by itself, and was started again: %s", s.name, f)
+			w.b.note("%s ended unexpectedly and was restarted: %s", s.name, f)
 		}
 	}
 }
@@ -113,11 +114,11 @@ func (w *world) hearthServers() (all []*server) {
 	return all
 }
 
-// readProbe reads what the probe has written down of calls.
+// readProbe reads the probe's records of calls.
 func (w *world) readProbe() {
 	f, err := os.Open(filepath.Join(w.funcDir(), "executions"))
 	if err != nil {
-		w.b.fault("the probe has written nothing down: %v", err)
+		w.b.fault("the probe has no records: %v", err)
 		return
 	}
 	defer func() { _ = f.Close() }()
@@ -129,7 +130,8 @@ func (w *world) readProbe() {
 	}
 	lines := bufio.NewScanner(f)
 	for lines.Scan() {
-		v := strings.Fields(lines.Text()) // what, when, "call" or the topic, n or the entry, attempt, call id
+		// event, time, "call" or the topic, n or the entry, attempt, call id
+		v := strings.Fields(lines.Text())
 		if len(v) < 5 {
 			w.b.fault("the probe wrote %q", lines.Text())
 			continue
@@ -165,12 +167,12 @@ func (w *world) readProbe() {
 	}
 }
 
-// readEffects reads how often each message had its effects.
+// readEffects counts the effects of each message.
 func (w *world) readEffects(ctx context.Context) {
 	read := func(name string) map[string]string {
 		all, err := w.rdb.HGetAll(ctx, "{chaos}:"+name).Result()
 		if err != nil {
-			w.b.fault("the effects cannot be read: %v", err)
+			w.b.fault("cannot read the effects: %v", err)
 		}
 		return all
 	}
@@ -182,7 +184,7 @@ func (w *world) readEffects(ctx context.Context) {
 		first, _ := strconv.Atoi(worked[c.body])
 		c.Doings, _ = strconv.Atoi(done[c.body])
 		if first != c.Doings {
-			w.b.fault("%v had its first effect %d times, and its second %d times", c, first, c.Doings)
+			w.b.fault("%v had its first effect %d times and its second %d times", c, first, c.Doings)
 		}
 		if at, _ := strconv.ParseInt(when[c.body], 10, 64); at > 0 {
 			c.Done = time.UnixMilli(at)
@@ -190,8 +192,8 @@ func (w *world) readEffects(ctx context.Context) {
 	}
 }
 
-// readBakery asks for each order again: it must be the one that it was, and have ended. Then there must be no
-// more orders than were accepted, and the books must balance, with what was restocked.
+// readBakery repeats each order, which must return the same order, ended. There must be no more orders than
+// were accepted, and the books must balance with what was restocked.
 func (w *world) readBakery(ctx context.Context, l *load) {
 	var before, after bakery.Audit
 	if err := w.command(ctx, w.hearths[0], &before, "bakery", "audit"); err != nil {
@@ -208,7 +210,7 @@ func (w *world) readBakery(ctx context.Context, l *load) {
 				was := c.Order
 				a := l.again(ctx, r, c)
 				if a == nil {
-					w.b.fault("%v got no answer when it was asked for again", c)
+					w.b.fault("%v got no response when repeated", c)
 					continue
 				}
 				var o bakery.Order
@@ -219,13 +221,13 @@ func (w *world) readBakery(ctx context.Context, l *load) {
 				mu.Unlock()
 				switch {
 				case a.status != http.StatusOK || (o.State != bakery.Served && o.State != bakery.Cancelled):
-					w.b.fault("%v, asked for again, is answered with %d: %s", c, a.status, a.body)
+					w.b.fault("%v, repeated, got %d: %s", c, a.status, a.body)
 				case was != "" && was != o.ID:
-					w.b.fault("%v, asked for again, is another order: %s", c, o.ID)
+					w.b.fault("%v, repeated, is another order: %s", c, o.ID)
 				case twice:
 					w.b.fault("%v is the same order as %d", c, other)
 				case o.State == bakery.Cancelled && !c.Cancel:
-					w.b.fault("%v is cancelled, and nobody wanted that: %s", c, a.body)
+					w.b.fault("%v is cancelled, but nobody cancelled it: %s", c, a.body)
 				case o.Customer != fmt.Sprint("customer ", c.N):
 					w.b.fault("%v is the order of %q", c, o.Customer)
 				}
@@ -247,7 +249,7 @@ func (w *world) readBakery(ctx context.Context, l *load) {
 	close(work)
 	asking.Wait()
 	if err := w.command(ctx, w.hearths[0], &after, "bakery", "audit"); err != nil {
-		w.b.fault("the audit, after all orders were asked for again: %v; %v", err, after.Differences)
+		w.b.fault("audit after repeating all orders: %v; %v", err, after.Differences)
 	}
 	unanswered := 0
 	for _, c := range w.b.calls {
@@ -266,13 +268,13 @@ func (w *world) readBakery(ctx context.Context, l *load) {
 	}
 	for _, balance := range after.Ingredients {
 		if want := w.b.restocked[balance.Ingredient]; balance.Restocked != want {
-			w.b.fault("%d g of %s were restocked, and the books have %d", want, balance.Ingredient,
+			w.b.fault("%d g of %s were restocked, but the books have %d", want, balance.Ingredient,
 				balance.Restocked)
 		}
 	}
 }
 
-// again asks for an order once more, with its key.
+// again repeats an order with its key.
 func (l *load) again(ctx context.Context, r *rand.Rand, c *call) *answer {
 	for ctx.Err() == nil {
 		a, err := l.send(ctx, patient, http.MethodPost, l.pick(r)+"/function/cashier", c.body,
@@ -285,11 +287,11 @@ func (l *load) again(ctx context.Context, r *rand.Rand, c *call) *answer {
 	return nil
 }
 
-// readRemains looks for what the queues have left in Redis: there may be only streams without entries.
+// readRemains checks what the queues left in Redis: only empty streams are allowed.
 func (w *world) readRemains(ctx context.Context) {
 	subs, err := w.rdb.HKeys(ctx, "{hearth}:subscriptions").Result()
 	if err != nil || len(subs) == 0 {
-		w.b.fault("the subscriptions cannot be read: %v", err)
+		w.b.fault("cannot read the subscriptions: %v", err)
 	}
 	for _, text := range subs {
 		stream, group, _ := strings.Cut(text, " ")
@@ -301,13 +303,13 @@ func (w *world) readRemains(ctx context.Context) {
 			left += bytes
 		}
 		if n != 0 || left != 0 || errors.Join(err, e) != nil {
-			w.b.fault("of the queue %s there are %d entries and %d keys left, with nothing to do: %v", text,
+			w.b.fault("the idle queue %s left %d entries and %d keys: %v", text,
 				n, left, errors.Join(err, e))
 		}
 	}
 }
 
-// check looks at one call.
+// check checks one call.
 func (b *book) check(c *call) {
 	c.Callbacks = b.callbacks[c.CallID]
 	isOrder := c.Kind == order || c.Kind == asyncOrder
@@ -315,19 +317,19 @@ func (b *book) check(c *call) {
 		b.fault("%v was queued %d times: %v", c, len(c.CallIDs), slices.Sorted(maps.Keys(c.CallIDs)))
 	}
 	switch {
-	// one that was cancelled, perhaps: the answer was lost
+	// perhaps cancelled, and the response was lost
 	case c.Outcome == accepted && c.Doings == 0 && !(c.Kind == withdrawn && c.Cancel):
 		b.fault("LOST: %v", c)
 	case !c.First.IsZero() && c.First.Before(c.NotUntil.Truncate(ms)):
-		b.fault("%v was not to be made before %s, and was at %s", c, c.NotUntil.Format("15:04:05.000"),
+		b.fault("%v ran too early: due at %s, ran at %s", c, c.NotUntil.Format("15:04:05.000"),
 			c.First.Format("15:04:05.000"))
 	case c.Outcome == taken && c.Begun > 0:
-		b.fault("%v was cancelled before it was due, and ran all the same at %s", c,
+		b.fault("%v was cancelled before it was due, but ran at %s", c,
 			c.First.Format("15:04:05.000"))
 	case c.Kind == message && c.Doings > 1:
 		b.fault("DOUBLED: %v had its effect %d times", c, c.Doings)
 	case c.Outcome == refused && c.Begun+c.Doings > 0 && !broken(b.happened, c.Asked, c.Answered):
-		b.fault("%v was refused, and ran all the same", c)
+		b.fault("%v was refused, but ran", c)
 	}
 	if c.Outcome == accepted && c.Callback && c.Callbacks == 0 && (c.Doings > 0 || isOrder) {
 		b.fault("NO CALLBACK: %v", c)

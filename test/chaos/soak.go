@@ -19,8 +19,8 @@ const (
 	sampleEvery = 10 * time.Second // of the memory
 )
 
-// soak is the schedule of a soak: every 10 seconds something is killed. The first hearth
-// never is: its memory is what is watched.
+// soak is the schedule of a soak: it kills something every 10 seconds, but never the
+// first instance, whose memory it records.
 func soak(seed uint64, duration time.Duration) []fault {
 	r := rand.New(rand.NewPCG(seed, 2))
 	deal := []string{killFunction, killHearth, killFunction, killRedis}
@@ -34,13 +34,13 @@ func soak(seed uint64, duration time.Duration) []fault {
 	return faults
 }
 
-// A sample is what was in memory at a time.
+// A sample has the memory in use at a time.
 type sample struct {
 	At     float64 `json:"at_s"`         // since the load began
-	Hearth int64   `json:"hearth_bytes"` // resident, of the hearth that is never killed
-	// all that it has allocated; ended orders and calls' keys are kept for a day
+	Hearth int64   `json:"hearth_bytes"` // resident memory of the first instance
+	// all that Redis has allocated; ended orders and the keys of calls are kept for a day
 	Redis  int64 `json:"redis_bytes"`
-	Queues int64 `json:"queues_bytes"` // of that, streams and what belongs to subscriptions
+	Queues int64 `json:"queues_bytes"` // of that, streams and subscriptions
 	Orders int64 `json:"orders"`       // ended, which Redis keeps for a day
 }
 
@@ -51,7 +51,7 @@ func (w *world) watchMemory(ctx context.Context, began time.Time) (samples []sam
 		if ctx.Err() != nil {
 			return samples
 		}
-		if s, err := w.sample(ctx); err == nil { // Redis may be away just now
+		if s, err := w.sample(ctx); err == nil { // Redis may be unavailable
 			s.At = time.Since(began).Round(ms).Seconds()
 			samples = append(samples, s)
 		}
@@ -83,7 +83,7 @@ func (w *world) sample(ctx context.Context) (s sample, err error) {
 		for _, key := range keys {
 			if !counted[key] {
 				counted[key] = true
-				n, _ := w.rdb.MemoryUsage(ctx, key, 0).Result() // 0 for a key that is not there
+				n, _ := w.rdb.MemoryUsage(ctx, key, 0).Result() // 0 for a missing key
 				s.Queues += n
 			}
 		}
@@ -91,7 +91,7 @@ func (w *world) sample(ctx context.Context) (s sample, err error) {
 	return s, nil
 }
 
-// field is the number behind a name, in one of the kernel's or Redis's lists.
+// field returns the number after a name in a list of the kernel's or of Redis.
 func field(list []byte, name string) int64 {
 	_, rest, _ := bytes.Cut(list, []byte(name))
 	line, _, _ := bytes.Cut(rest, []byte("\n"))
@@ -103,7 +103,7 @@ func field(list []byte, name string) int64 {
 	return n
 }
 
-// memory says how the samples went: a line for each sixth of the time, with the most that was seen in it.
+// memory summarises the samples: a line for each sixth of the time, with the maximum in it.
 func memory(samples []sample) (lines []string) {
 	const parts = 6
 	for i := range parts {

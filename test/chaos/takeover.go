@@ -27,10 +27,11 @@ type leased struct {
 	token string
 }
 
-// watchTakeover waits until everything that a killed instance held is delivered again, or was settled all the same. died is
-// when it was killed, and away for how long it is not started again.
+// watchTakeover waits until everything that a killed instance held is delivered again, or was settled all the
+// same. died is when it was killed, and away for how long it is not started again.
 func (w *world) watchTakeover(ctx context.Context, n *node, died time.Time, away time.Duration) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute) // beyond the time of the faults
+	// beyond the time of the faults
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Minute)
 	defer cancel()
 	name, err := os.ReadFile(filepath.Join(n.state, "instance"))
 	if err != nil {
@@ -53,7 +54,8 @@ func (w *world) watchTakeover(ctx context.Context, n *node, died time.Time, away
 			text, err := w.rdb.HGet(ctx, l.sub.Keys()[4], l.id).Result()
 			token := newest(text)
 			switch {
-			case err == nil && token == l.token, err != nil && !errors.Is(err, redis.Nil): // still, or Redis does not answer
+			// still, or Redis does not answer
+			case err == nil && token == l.token, err != nil && !errors.Is(err, redis.Nil):
 				return false
 			case token != "": // else it was settled: the function had committed
 				t := takeover{took: time.Since(died), restarted: strings.HasPrefix(token, prefix)}
@@ -138,5 +140,6 @@ func (r takeoverRow) String() string {
 	if r.Deliveries == 0 {
 		return "no deliveries"
 	}
-	return fmt.Sprintf("%d deliveries, p50 %.2f s, p99 %.2f s, longest %.2f s", r.Deliveries, r.P50, r.P99, r.Longest)
+	return fmt.Sprintf("%d deliveries, p50 %.2f s, p99 %.2f s, longest %.2f s", r.Deliveries,
+		r.P50, r.P99, r.Longest)
 }

@@ -32,10 +32,10 @@ import (
 const (
 	execTimeout = 2 * time.Second // of all functions
 	lease       = dispatch.DefaultLease
-	reconnect   = 5 * time.Second // for which a broken connection may be the reason of a refusal
+	reconnect   = 5 * time.Second // how long a broken connection may explain a refusal
 )
 
-// A world is what the faults are done to: a Redis, the links to it, hearths, and what they run.
+// A world is the target of the faults: Redis, the links to it, instances and functions.
 type world struct {
 	cfg   config
 	b     *book
@@ -55,7 +55,7 @@ type world struct {
 	takeovers sync.WaitGroup // that are watched
 }
 
-// A node is one hearth.
+// A node is one instance.
 type node struct {
 	*server
 	state string
@@ -64,7 +64,7 @@ type node struct {
 
 func (w *world) funcDir() string { return filepath.Join(w.dir, "probe-says") }
 
-// build makes the binaries and the images, in dir/project and dir/images: once for several runs.
+// build builds the binaries and images in dir/project and dir/images, once for several runs.
 func build(dir string, race bool) error {
 	project := filepath.Join(dir, "project")
 	if err := os.MkdirAll(project, 0o700); err != nil {
@@ -106,7 +106,7 @@ func build(dir string, race bool) error {
 
 func (w *world) bin(name string) string { return filepath.Join(w.built, "project", "bin", name) }
 
-// start starts everything, and deploys.
+// start starts everything and deploys.
 func (w *world) start(ctx context.Context) error {
 	ports, err := freePorts(4 + w.cfg.Hearths)
 	if err != nil {
@@ -186,14 +186,14 @@ func (w *world) start(ctx context.Context) error {
 func (w *world) repair(data string) {
 	cut, err := redisserver.Repair(data)
 	if err != nil {
-		w.b.fault("the append-only file cannot be repaired: %v", err)
+		w.b.fault("cannot repair the append-only file: %v", err)
 	}
 	if cut > 0 {
-		w.b.note("Redis died while it wrote, and its file was repaired")
+		w.b.note("Redis died during a write; its file was repaired")
 	}
 }
 
-// openLinks opens them in a toxiproxy-server that has none.
+// openLinks creates the links in a new toxiproxy-server.
 func (w *world) openLinks(ctx context.Context) error {
 	for _, l := range []link{w.toHearth, w.toFuncs} {
 		if err := eventually(ctx, 20*time.Second, "toxiproxy opens "+l.name,
@@ -261,7 +261,7 @@ func (w *world) deploy(ctx context.Context) error {
 	})
 }
 
-// system calls the operator's API of a hearth.
+// system calls the management API of an instance.
 func (w *world) system(ctx context.Context, n *node, method, path string, in, out any) error {
 	password, err := os.ReadFile(filepath.Join(n.state, "basic-auth-password"))
 	if err != nil {
@@ -296,7 +296,7 @@ func (w *world) system(ctx context.Context, n *node, method, path string, in, ou
 	return nil
 }
 
-// command runs hearth or bakery on a hearth, as an operator does, and reads its JSON into out.
+// command runs hearth or bakery against an instance and reads its JSON into out.
 func (w *world) command(ctx context.Context, n *node, out any, binary string, args ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
@@ -322,7 +322,7 @@ func (w *world) command(ctx context.Context, n *node, out any, binary string, ar
 	return nil
 }
 
-// stop ends everything. It returns what would not end.
+// stop stops everything. Its error names what did not stop.
 func (w *world) stop() []string {
 	for _, n := range w.hearths {
 		n.stop()
@@ -344,15 +344,14 @@ func (w *world) stop() []string {
 	return left
 }
 
-// silent is for go-redis, which speaks of each failed dial.
+// silent discards go-redis's messages about failed dials.
 type silent struct{}
 
 func (silent) Printf(context.Context, string, ...any) {}
 
 func local(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
 
-// freePorts are below those that the kernel gives to outgoing connections: so
-// they are still free after a restart.
+// freePorts finds ports below those of outgoing connections, so that they stay free during a restart.
 func freePorts(n int) ([]int, error) {
 	var ports []int
 	for port := 20000 + os.Getpid()%10000; len(ports) < n && port < 32000; port++ {
@@ -369,7 +368,7 @@ func freePorts(n int) ([]int, error) {
 	return ports, nil
 }
 
-// eventually waits until something is so.
+// eventually waits until a check succeeds.
 func eventually(ctx context.Context, patience time.Duration, what string,
 	is func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)

@@ -1,4 +1,4 @@
-// Package docker_test starts the compose file as a user does, and runs the bakery in it.
+// Package docker_test starts the compose file as a user does and runs the bakery in it.
 package docker_test
 
 import (
@@ -25,10 +25,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// patience is for what a busy machine does in its time.
+// patience is a time limit for a busy machine.
 const patience = 3 * time.Minute
 
-// composed is the compose file, up.
+// composed is the running compose project.
 type composed struct {
 	t        *testing.T
 	api      *client.Client
@@ -127,7 +127,7 @@ func (c *composed) awaitHealthy() {
 	}, patience, 50*time.Millisecond)
 }
 
-// functions are the containers of a function, by id, with their states.
+// functions returns the states of a function's containers by id.
 func (c *composed) functions(name string) map[string]string {
 	list, err := c.api.ContainerList(context.Background(), client.ContainerListOptions{All: true,
 		Filters: make(client.Filters).Add("label", "com.hearth.function="+name+".openfaas-fn")})
@@ -154,9 +154,8 @@ func (c *composed) bakery(args ...string) string {
 	return c.run(filepath.Join(c.root, "bin", "bakery"), append([]string{"--gateway", c.gateway}, args...)...)
 }
 
-// requireSafe looks at what the compose file promises before anything is deployed: Redis has a
-// password that nobody can look up, no service can take all of the machine's memory, and what is wrong
-// with a deployment is the caller's fault.
+// requireSafe checks the compose file before any deployment: Redis has a password that nobody can look up, no
+// service can use all memory, and a wrong deployment is a client error.
 func (c *composed) requireSafe() {
 	c.t.Helper()
 	services := strings.Fields(c.compose("ps", "-q"))
@@ -195,7 +194,7 @@ func TestComposeServesACookie(t *testing.T) {
 	require.NoError(t, err)
 	t.Chdir(c.root)
 	t.Setenv("REDIS_URL", "")
-	require.NoError(t, os.Unsetenv("REDIS_URL")) // as stack.yml says without
+	require.NoError(t, os.Unsetenv("REDIS_URL")) // use the default of stack.yml
 	t.Setenv("BAKE_SPEED", "6000")
 	stack, err := build.Read("stack.yml")
 	require.NoError(t, err)
@@ -213,7 +212,7 @@ func TestComposeServesACookie(t *testing.T) {
 	require.Contains(t, c.bakery("order", "--wait=3m", "--customer", "Ada", "chocolate-chip=12"), "served")
 	c.bakery("audit")
 
-	// One role alone grows, sleeps and wakes.
+	// One role alone scales up, to zero and up again.
 	for _, n := range []int{3, 0} {
 		require.NoError(t, c.client.ScaleFunction(t.Context(), "oven", "openfaas-fn", uint64(n)))
 		c.awaitReplicas("oven", uint64(n))
@@ -229,9 +228,9 @@ func TestComposeServesACookie(t *testing.T) {
 	require.Contains(t, c.bakery("order", "--wait=3m", "--customer", "Grace", "chocolate-chip=24"), "served")
 	c.awaitReplicas("oven", 1)
 
-	// A hearth that is killed finds its functions as they were.
+	// A killed instance finds its functions again.
 	before := c.functions("cashier")
-	// its name is another with each Compose
+	// its name depends on the version of Compose
 	c.run("docker", "kill", strings.TrimSpace(c.compose("ps", "-q", "hearth")))
 	c.compose("start", "hearth")
 	c.awaitHealthy()
@@ -263,14 +262,14 @@ func TestComposeServesACookie(t *testing.T) {
 	_, err = c.api.NetworkInspect(t.Context(), "hearth", client.NetworkInspectOptions{})
 	require.True(t, errdefs.IsNotFound(err), "the network is gone: %v", err)
 
-	// What was deployed and queued comes back with the volumes.
+	// Deployments and queues survive in the volumes.
 	c.compose("up", "-d")
 	c.awaitHealthy()
 	c.awaitReplicas("server", 1)
 	c.bakery("audit")
 }
 
-// scraped asks Prometheus for what hearth has told it.
+// scraped queries Prometheus for a metric of Hearth.
 func (c *composed) scraped() bool {
 	res, err := http.Get(c.metrics + "/api/v1/query?query=" +
 		url.QueryEscape(`gateway_function_invocation_total{function_name="cashier.openfaas-fn",code="200"}`))

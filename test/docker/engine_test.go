@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// output is what a command prints, while it runs.
+// output is the output of a running command.
 func output(t *testing.T, name string, args ...string) string {
 	t.Helper()
 	out, err := exec.Command(name, args...).CombinedOutput()
@@ -23,11 +23,11 @@ func output(t *testing.T, name string, args ...string) string {
 	return string(out)
 }
 
-// TestAnEngineOfItsOwnLeavesNothing ends scripts/engine.sh in each way there is, while its engine has a
-// network. It runs inside of an engine, so that one which does leave something does no harm.
+// TestAnEngineOfItsOwnLeavesNothing ends scripts/engine.sh in every way while its engine has a network. It
+// runs inside another engine, so that leftovers do no harm.
 func TestAnEngineOfItsOwnLeavesNothing(t *testing.T) {
 	if os.Getenv("HEARTH_TEST_ENGINE") == "" {
-		t.Skip("needs root, and what a Docker engine needs: make test-docker")
+		t.Skip("needs root and a Docker engine: make test-docker")
 	}
 	_, here, _, _ := runtime.Caller(0)
 	script := filepath.Join(filepath.Dir(here), "..", "..", "scripts", "engine.sh")
@@ -45,7 +45,7 @@ func TestAnEngineOfItsOwnLeavesNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			links, rules := output(t, "ip", "-br", "link"), output(t, "iptables-save")
-			tmp, err := os.MkdirTemp("/tmp", "e") // sockets in it want a short path
+			tmp, err := os.MkdirTemp("/tmp", "e") // socket paths must be short
 			require.NoError(t, err)
 			defer func() { _ = os.RemoveAll(tmp) }()
 			ready := filepath.Join(t.TempDir(), "ready")
@@ -58,7 +58,7 @@ func TestAnEngineOfItsOwnLeavesNothing(t *testing.T) {
 			cmd.Env = append(os.Environ(), "TMPDIR="+tmp, "ENGINE_NEEDS=")
 			cmd.Stdout, cmd.Stderr = &said, &said
 			cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-			cmd.WaitDelay = time.Second // what is left behind may hold its output
+			cmd.WaitDelay = time.Second // leftovers may keep its output open
 			require.NoError(t, cmd.Start())
 			defer func() { _ = cmd.Process.Kill() }()
 			ended := make(chan error, 1)
@@ -95,7 +95,7 @@ func TestAnEngineOfItsOwnLeavesNothing(t *testing.T) {
 	}
 }
 
-// stripped is a dump of rules without its comments, which have times, and its counters.
+// stripped removes comments, which have times, and counters from a dump of rules.
 func stripped(rules string) string {
 	var kept []string
 	for line := range strings.Lines(rules) {

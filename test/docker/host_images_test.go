@@ -14,11 +14,11 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// library is what ldd prints of each library: its file.
+// library matches the file of a library in the output of ldd.
 var library = regexp.MustCompile(`(?m)(?:=> |^\s+)(/\S+)`)
 
-// hostImage makes an image of programs of this machine and the libraries that they are linked with: so
-// nothing is pulled. changes are in the words of a Dockerfile.
+// hostImage creates an image from programs of this machine and their libraries, so that nothing is
+// pulled. changes are Dockerfile instructions.
 func hostImage(t *testing.T, api *client.Client, tag string, changes []string, programs ...string) {
 	t.Helper()
 	var archive bytes.Buffer

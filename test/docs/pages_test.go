@@ -108,10 +108,12 @@ func TestLinksLeadSomewhere(t *testing.T) {
 					target = filepath.ToSlash(filepath.Join(filepath.Dir(file), to.Path))
 				}
 				info, err := os.Stat(filepath.Join("..", "..", filepath.FromSlash(target)))
-				if !assertLink(t, err == nil, file, number, found[1], "the file does not exist") || to.Fragment == "" {
+				if !assertLink(t, err == nil, file, number, found[1], "the file does not exist") ||
+					to.Fragment == "" {
 					continue
 				}
-				assertLink(t, !info.IsDir() && slices.Contains(anchors(read(t, target)), to.Fragment), file, number,
+				assertLink(t, !info.IsDir() && slices.Contains(anchors(read(t, target)),
+					to.Fragment), file, number,
 					found[1], "the page has no such heading")
 			}
 		}
@@ -142,7 +144,8 @@ func TestEachPageIsInTheIndex(t *testing.T) {
 	t.Parallel()
 	index := read(t, "docs/README.md")
 	for _, file := range files(t, ".md") {
-		if name, ok := strings.CutPrefix(file, "docs/"); ok && name != "README.md" && !strings.HasPrefix(name, "lab/") {
+		if name, ok := strings.CutPrefix(file, "docs/"); ok && name != "README.md" &&
+			!strings.HasPrefix(name, "lab/") {
 			require.Contains(t, index, "("+name+")")
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestOrderOnARedisCluster: hearth and the functions are told of one node, and find out the rest.
+// TestOrderOnARedisCluster: Hearth and the functions know one node and discover the others.
 func TestOrderOnARedisCluster(t *testing.T) {
 	t.Parallel()
 	cluster := chaintest.Cluster(t)

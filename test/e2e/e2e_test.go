@@ -1,5 +1,5 @@
-// Package e2e has no code. Its tests start the real binaries, as a user does: in a copy of the
-// project, with functions built by hearth itself.
+// Package e2e has no code. Its tests start the real binaries as a user does, in a copy of the
+// project, with functions that hearth has built.
 package e2e
 
 import (
@@ -47,13 +47,13 @@ func TestUpOrderStopAndResume(t *testing.T) {
 
 	second := launch(t, state, nil)
 	require.Error(t, <-second.Done)
-	require.Contains(t, second.Output(), fmt.Sprintf("is used by another hearth: process %d",
+	require.Contains(t, second.Output(), fmt.Sprintf("is in use by process %d",
 		r.Cmd.Process.Pid))
 	third := launch(t, newState(t), nil, "--listen", strings.TrimPrefix(r.url, "http://"))
 	err := <-third.Done
 	require.Error(t, err)
 	require.Equal(t, 1, third.Cmd.ProcessState.ExitCode())
-	require.Contains(t, third.Output(), "is taken by process")
+	require.Contains(t, third.Output(), "is in use by process")
 
 	status, text = r.post("/function/cashier", loafs, "Idempotency-Key", "over the night")
 	require.Equal(t, http.StatusAccepted, status, text)
@@ -88,7 +88,7 @@ func TestKillMinusNineLeavesNoOrphanAndLosesNothing(t *testing.T) {
 		return strings.Contains(out, `"in_oven":4`)
 	})
 	require.NoError(t, r.Cmd.Process.Kill())
-	<-r.Done
+	require.Error(t, <-r.Done, "it was killed")
 	r.leftNothing()
 
 	r = start(t, state, []string{"BAKE_SPEED=600"})
@@ -99,7 +99,7 @@ func TestKillMinusNineLeavesNoOrphanAndLosesNothing(t *testing.T) {
 	r.interrupt()
 }
 
-// TestWithoutRedisServer runs with a PATH that has everything but a redis-server.
+// TestWithoutRedisServer runs with a PATH that has no redis-server.
 func TestWithoutRedisServer(t *testing.T) {
 	t.Parallel()
 	tools := t.TempDir()
@@ -125,7 +125,7 @@ func TestWithoutRedisServer(t *testing.T) {
 	r.interrupt()
 }
 
-// TestReplay plays the made-up days, and a day of a real bakery where its file is at hand.
+// TestReplay plays the made-up days, and a day of a real bakery if its file is present.
 func TestReplay(t *testing.T) {
 	t.Parallel()
 	root, err := filepath.Abs("../..")
@@ -142,7 +142,7 @@ func TestReplay(t *testing.T) {
 	for _, test := range tests {
 		file := filepath.Join(root, test.file)
 		if _, err := os.Stat(file); err != nil {
-			t.Logf("not replayed, as it is not here: %s", test.file)
+			t.Logf("not replayed, since the file is missing: %s", test.file)
 			continue
 		}
 		each := filepath.Join(t.TempDir(), "orders.csv")
@@ -176,7 +176,7 @@ func TestReplay(t *testing.T) {
 	r.interrupt()
 }
 
-// requireOrders looks at what --orders wrote: each order, served, the longest wait as in the report.
+// requireOrders checks the file of --orders: all orders, served, with the longest wait of the report.
 func requireOrders(t *testing.T, path string, orders int, longest float64) {
 	t.Helper()
 	f, err := os.Open(path)
@@ -230,7 +230,8 @@ func TestStockGatewayWithTheConnector(t *testing.T) {
 				require.Zero(t, code, out)
 			}
 			b.auditBalances()
-			metrics := regexp.MustCompile(`metrics at=(\S+)`).FindStringSubmatch(connector.Output())
+			serving := regexp.MustCompile(`msg="serving metrics" url=(\S+)`)
+			metrics := serving.FindStringSubmatch(connector.Output())
 			require.NotNil(t, metrics, connector.Output())
 			res, err := http.Get(metrics[1])
 			require.NoError(t, err)
@@ -238,7 +239,7 @@ func TestStockGatewayWithTheConnector(t *testing.T) {
 			require.NoError(t, errors.Join(err, res.Body.Close()))
 			require.Contains(t, string(told),
 				`hearth_queue_depth{function_name="oven.openfaas-fn",queue="oven:bakery.dough"} 0`)
-			require.NotContains(t, string(told), "gateway_", "calls are the gateway's to count")
+			require.NotContains(t, string(told), "gateway_", "the gateway counts calls")
 			if args == nil { // with --async the function's commit settles, and the connector does not see it
 				require.NotContains(t, string(told),
 					`hearth_deliveries_total{function_name="oven.openfaas-fn",outcome="done"} 0`)

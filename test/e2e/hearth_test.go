@@ -77,7 +77,10 @@ var gatewayLine = regexp.MustCompile(`gateway\s+(http://\S+)`)
 func start(t *testing.T, state string, env []string, args ...string) *running {
 	t.Helper()
 	r := launch(t, state, env, args...)
-	eventually(t, func() bool { return strings.Contains(r.Output(), "Ctrl-C ends it") || len(r.Done) > 0 })
+	eventually(t, func() bool {
+		return strings.Contains(r.Output(), "press Ctrl-C to stop") ||
+			len(r.Done) > 0
+	})
 	m := gatewayLine.FindStringSubmatch(r.Output())
 	require.NotNil(t, m, r.Output())
 	r.url = m[1]
@@ -110,7 +113,7 @@ func managerKeyOf(state string) string {
 	return filepath.Join(state, "secrets", "openfaas-fn", "manager-key")
 }
 
-// interrupt is Ctrl-C. Nothing may be left behind.
+// interrupt sends Ctrl-C. No process may remain.
 func (r *running) interrupt() {
 	r.t.Helper()
 	require.NoError(r.t, r.Cmd.Process.Signal(os.Interrupt))
@@ -129,7 +132,7 @@ func (r *running) interrupt() {
 	})
 }
 
-// leftNothing waits until no process of this state is there: of functions, or Redis.
+// leftNothing waits until no process of this state directory remains, of functions or of Redis.
 func (r *running) leftNothing() {
 	r.t.Helper()
 	if runtime.GOOS != "linux" {
@@ -138,7 +141,7 @@ func (r *running) leftNothing() {
 	eventually(r.t, func() bool { return len(harness.ProcessesOf(r.state)) == 0 })
 }
 
-// bakery runs the bakery's command, and returns what it printed and its exit code.
+// bakery runs the bakery's command and returns its output and exit code.
 func (s *site) bakery(args ...string) (string, int) {
 	s.t.Helper()
 	cmd := exec.Command(filepath.Join(s.dir, "bin", "bakery"), args...)

@@ -28,9 +28,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// A stockGateway behaves as a stock OpenFaaS gateway does towards functions and connectors: it lists functions, passes calls
-// on with their headers, and runs each queued call once, from memory. It has no topics and no retries.
-// See https://docs.openfaas.com/reference/rest-api/ and https://docs.openfaas.com/reference/async/.
+// A stockGateway behaves as a stock OpenFaaS gateway does towards functions and connectors: it lists
+// functions, passes calls on with their headers, and runs each queued call once, from memory. It has no
+// topics and no retries. See https://docs.openfaas.com/reference/rest-api/ and
+// https://docs.openfaas.com/reference/async/.
 type stockGateway struct {
 	url       string
 	secrets   string // the directory with its credentials and with the functions' secrets
@@ -41,8 +42,8 @@ type stockGateway struct {
 	queue     chan *http.Request
 }
 
-// startStockGateway starts the functions of the project's stack file as processes, each listening on a port of its own, and a
-// gateway in front of them.
+// startStockGateway starts the functions of the project's stack file as processes, each listening on a port
+// of its own, and a gateway in front of them.
 func startStockGateway(t *testing.T, redisURL string) *stockGateway {
 	t.Helper()
 	dir, err := project()

@@ -24,15 +24,15 @@ func (r *running) audit() (a bakery.Audit) {
 	return a
 }
 
-// TestOneOfTwoHearthsIsKilledUnderLoad: what either has accepted is done, once; the other goes on, and takes
-// what the dead one had in hand when its leases run out.
+// TestOneOfTwoHearthsIsKilledUnderLoad: calls accepted by either instance run once. The other one continues,
+// and takes over the calls of the dead one when their leases end.
 func TestOneOfTwoHearthsIsKilledUnderLoad(t *testing.T) {
 	t.Parallel()
 	dir, err := project()
 	require.NoError(t, err)
 	text, err := os.ReadFile(filepath.Join(dir, "stack.yml"))
 	require.NoError(t, err)
-	stack := filepath.Join(dir, "short-leases.yml") // a lease outlasts two timeouts
+	stack := filepath.Join(dir, "short-leases.yml") // a lease is longer than two timeouts
 	require.NoError(t, os.WriteFile(stack, []byte(strings.Replace(string(text), "exec_timeout: 60s",
 		"exec_timeout: 2s", 1)), 0o600))
 	env := []string{"REDIS_URL=" + chaintest.URL(chaintest.Redis(t)), "BAKE_SPEED=2000"}
@@ -43,8 +43,8 @@ func TestOneOfTwoHearthsIsKilledUnderLoad(t *testing.T) {
 	require.NoError(t, harness.Copy(filepath.Join(state, "secret-key"), filepath.Join(other, "secret-key")))
 	b := start(t, other, env, "--file", stack)
 
-	// Orders at both, until a is dead for a while. Those that got 202 are accepted;
-	// of those that got nothing, nobody knows.
+	// Orders go to both until a has been dead for a while. Those with a 202 are accepted; the
+	// fate of those without a response is unknown.
 	var mu sync.Mutex
 	var accepted []string
 	tried := 0
@@ -82,20 +82,20 @@ func TestOneOfTwoHearthsIsKilledUnderLoad(t *testing.T) {
 					}
 					mu.Unlock()
 					if at == b && (err != nil || status != http.StatusAccepted) {
-						t.Errorf("%s at the one that lives: %d %v", key, status, err)
+						t.Errorf("%s at the living instance: %d %v", key, status, err)
 					}
-					time.Sleep(10 * time.Millisecond) // a customer thinks
+					time.Sleep(10 * time.Millisecond) // think time
 				}
 			})
 		}
 	}
 	eventually(t, func() bool { return len(harness.ProcessesOf(state)) > 0 && b.audit().Orders.Placed > 20 })
 	require.NoError(t, a.Cmd.Process.Kill())
-	<-a.Done
+	require.Error(t, <-a.Done, "it was killed")
 	close(dead)
 	status, answer := b.post("/function/cashier?wait=20s", loafs, "Idempotency-Key", "sync")
 	require.Contains(t, []int{http.StatusOK, http.StatusAccepted}, status,
-		"sync calls go on at once: %s", answer)
+		"sync calls continue at once: %s", answer)
 	customers.Wait()
 	a.leftNothing()
 
@@ -113,15 +113,15 @@ func TestOneOfTwoHearthsIsKilledUnderLoad(t *testing.T) {
 		require.Contains(t, answer, `"state":"served"`)
 	}
 	require.Equal(t, books.Orders.Placed, b.audit().Orders.Placed,
-		"every order that was accepted had been placed")
+		"every accepted order was placed")
 	b.auditBalances()
 	t.Logf("%d of %d orders were accepted, and all done %v after a died", len(accepted), tried, took)
 
-	for range 2 { // killed, and started again at once: it does not stand in its own way
+	for range 2 { // a killed instance does not block its own restart
 		again := start(t, state, env, "--file", stack)
 		require.NotContains(t, again.Output(), "waiting to see")
 		require.NoError(t, again.Cmd.Process.Kill())
-		<-again.Done
+		require.Error(t, <-again.Done, "it was killed")
 	}
 	b.interrupt()
 }

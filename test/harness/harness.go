@@ -1,5 +1,4 @@
-// Package harness builds the real binaries in a copy of the project, and starts them: for the tests that do
-// what a user does. It does not know what they are for.
+// Package harness builds and starts the real binaries in a copy of the project, for end-to-end tests.
 package harness
 
 import (
@@ -11,9 +10,8 @@ import (
 	"strings"
 )
 
-// Root is the project that is tested: the nearest directory with a go.mod, from the working
-// directory up. It is not asked of the binary, which knows no paths when it was built with
-// -trimpath. It is "" outside of any project.
+// Root is the project under test: the nearest directory above the working directory with a go.mod, or "". A
+// binary built with -trimpath does not know its path.
 func Root() string {
 	dir, err := os.Getwd()
 	if err != nil {
@@ -29,7 +27,7 @@ func Root() string {
 	}
 }
 
-// Build copies the application into an empty directory, and builds bin/hearth and bin/bakery there.
+// Build copies the application into an empty directory and builds bin/hearth and bin/bakery there.
 func Build(dir string) error {
 	root := Root()
 	for _, name := range []string{"bakery", "chain", "functions", "template", "go.mod",
@@ -43,7 +41,7 @@ func Build(dir string) error {
 	return run(build)
 }
 
-// Images builds the functions of a stack file of such a copy, as images in a state directory.
+// Images builds the functions of a stack file of such a copy as images in a state directory.
 func Images(dir, stack, state string) error {
 	build := exec.Command(filepath.Join(dir, "bin", "hearth"), "build", "--file",
 		filepath.Join(dir, stack), "--state", state)
@@ -74,7 +72,7 @@ func Copy(from, to string) error {
 	return os.WriteFile(to, text, 0o644)
 }
 
-// Without is an environment without a variable.
+// Without returns an environment without a variable.
 func Without(env []string, name string) []string {
 	return slices.DeleteFunc(slices.Clone(env), func(v string) bool { return strings.HasPrefix(v, name+"=") })
 }

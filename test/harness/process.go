@@ -13,7 +13,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/child"
 )
 
-// A Process is one that was started, with all that it says. It dies with this process.
+// A Process is a started process and its output. It dies with this process.
 type Process struct {
 	Cmd  *exec.Cmd
 	Done chan error // what Wait returned
@@ -22,7 +22,7 @@ type Process struct {
 	out strings.Builder
 }
 
-// Start starts a command. What is given is done before it is waited for.
+// Start starts a command. The given functions run before it waits for the command.
 func Start(cmd *exec.Cmd, before ...func(pid int)) (*Process, error) {
 	p := &Process{Cmd: cmd, Done: make(chan error, 1)}
 	cmd.Stdout, cmd.Stderr = p, p
@@ -38,22 +38,22 @@ func Start(cmd *exec.Cmd, before ...func(pid int)) (*Process, error) {
 	return p, nil
 }
 
-// Write implements io.Writer, for what the process says.
+// Write implements io.Writer for the output of the process.
 func (p *Process) Write(text []byte) (int, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.out.Write(text)
 }
 
-// Output is what it has said.
+// Output returns the output so far.
 func (p *Process) Output() string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.out.String()
 }
 
-// ProcessesOf are the processes, other than this one, that speak of a directory in their command or
-// environment: PID and the beginning of that. Linux only; elsewhere there are none.
+// ProcessesOf returns the other processes that mention a directory in their command or environment, as PID
+// and the beginning of the command. It is empty except on Linux.
 func ProcessesOf(dir string) (found []string) {
 	for _, kind := range []string{"cmdline", "environ"} {
 		paths, _ := filepath.Glob("/proc/[0-9]*/" + kind)

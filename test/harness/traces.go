@@ -13,23 +13,23 @@ import (
 	"google.golang.org/protobuf/proto"
 )
 
-// A Collector is an OpenTelemetry collector that keeps the spans it is sent, over OTLP with HTTP.
+// A Collector is an OpenTelemetry collector that records spans, over OTLP with HTTP.
 type Collector struct {
 	*httptest.Server
 	mu    sync.Mutex
 	spans []Span
 }
 
-// A Span is one that was exported. Its ids are in hexadecimal, as in a traceparent.
+// A Span is an exported span. Its ids are hexadecimal, as in a traceparent.
 type Span struct {
 	Trace, ID, Parent, Name string
 	Kind                    tracev1.Span_SpanKind
 	Failed                  bool
-	Attributes              map[string]string // text, and true for those that are
+	Attributes              map[string]string // texts, and "true"
 	Attempt                 int64
 }
 
-// NewCollector starts one, until the test's end.
+// NewCollector starts a collector until the end of the test.
 func NewCollector(t *testing.T) *Collector {
 	t.Helper()
 	c := &Collector{}
@@ -74,7 +74,7 @@ func (c *Collector) receive(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Of are the spans of a trace that came until now.
+// Of returns the spans of a trace so far.
 func (c *Collector) Of(trace string) (spans []Span) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -1,6 +1,5 @@
-// Package function is the probe of the chaos test. A call is written down when it comes and when
-// it is done, in a file, since Redis may be away; a message has an effect through chain. On demand
-// it fails in each way that a function can.
+// Package function is the probe of the chaos test. It records the start and the end of each call in a file,
+// since Redis may be unavailable. A message has an effect through chain. On demand it fails in every way.
 package function
 
 import (
@@ -20,8 +19,8 @@ import (
 	handler "github.com/openfaas/templates-sdk/go-http"
 )
 
-// The topics, and the keys of the effects: how often each message had one, at
-// its first step and at its second, and when.
+// The topics, and the keys that count the effects of each message at its first
+// and second step, and their times.
 const (
 	topicWork = "chaos.work"
 	topicDone = "chaos.done"
@@ -32,7 +31,7 @@ const (
 
 // A message is a piece of work.
 type message struct {
-	N string `json:"n"` // which of them
+	N string `json:"n"` // its number
 }
 
 var (
@@ -61,7 +60,7 @@ func step(s *chain.Script) func(context.Context, message) (chain.Commit, error) 
 	}
 }
 
-// Handle takes a call, or a message.
+// Handle handles a call or a message.
 func Handle(r handler.Request) (handler.Response, error) {
 	what, take := "call "+string(r.Body), func(handler.Request) (handler.Response, error) {
 		return handler.Response{StatusCode: http.StatusOK, Body: r.Body}, nil
@@ -81,7 +80,7 @@ func Handle(r handler.Request) (handler.Response, error) {
 		panics()
 	}
 	if mode == "hang" {
-		// often longer than the timeout; and then it goes on, and commits late
+		// often longer than the timeout; then it continues and commits late
 		time.Sleep(time.Duration(rand.N(6)) * time.Second)
 		r.WithContext(context.WithoutCancel(r.Context()))
 	} else {
@@ -98,19 +97,19 @@ func Handle(r handler.Request) (handler.Response, error) {
 	case "exit":
 		panics()
 	case "huge":
-		answer.Body = []byte(strings.Repeat("chaos ", (7<<20)/6)) // more than a callback keeps
+		answer.Body = []byte(strings.Repeat("chaos ", (7<<20)/6)) // more than the limit of a callback
 	}
 	return answer, nil
 }
 
-// panics ends the process, as a panic does that nobody catches.
+// panics ends the process like an uncaught panic.
 func panics() {
 	ended := make(chan struct{})
 	go func() { defer close(ended); panic("told to exit") }()
 	<-ended
 }
 
-// mode is how the function is to behave now.
+// mode is the current behaviour of the function.
 func mode() string {
 	text, _ := os.ReadFile(filepath.Join(os.Getenv("CHAOS_DIR"), os.Getenv("OPENFAAS_NAME")+".mode"))
 	return strings.TrimSpace(string(text))
@@ -121,7 +120,7 @@ var file = sync.OnceValues(func() (*os.File, error) {
 		os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 })
 
-// record writes one line, which the kernel has when it returns: a kill -9 takes it no more.
+// record writes one line to the kernel, where it survives a kill -9.
 func record(what, of string) error {
 	f, err := file()
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestWritesDownWhatItDoes(t *testing.T) {
+func TestRecordsCalls(t *testing.T) {
 	dir := t.TempDir()
 	t.Setenv("CHAOS_DIR", dir)
 	t.Setenv("OPENFAAS_NAME", "probe")
