@@ -12,6 +12,7 @@ import (
 	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
+	"github.com/hearthfaas/hearth/internal/schedule"
 )
 
 // Config is what a scheduler works with.
@@ -53,7 +54,7 @@ type Scheduler struct {
 // A job is one function's schedule.
 type job struct {
 	name     hearth.Name
-	schedule hearth.Schedule
+	schedule schedule.Schedule
 	limit    hearth.QueueLimit
 	created  time.Time  // when the function was
 	since    time.Time  // when it was deployed with the schedule
@@ -288,7 +289,7 @@ func (s *Scheduler) failed(j *job, again time.Time, err error) error {
 }
 
 // tick is the call for one time of a schedule. See https://docs.openfaas.com/reference/cron/.
-func tick(s hearth.Schedule, when time.Time) redis.Tick {
+func tick(s schedule.Schedule, when time.Time) redis.Tick {
 	return redis.Tick{Schedule: s.String(), Time: when, Entry: wire.Entry{CallID: uuid.NewString(), Method: http.MethodPost,
 		Header: http.Header{wire.HeaderTopic: {wire.TopicCron}, wire.HeaderScheduleTime: {when.UTC().Format(time.RFC3339)}}}}
 }

@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/schedule"
 	"github.com/stretchr/testify/require"
 )
 
@@ -29,7 +29,7 @@ func TestDecide(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s, err := hearth.ParseSchedule(test.schedule)
+			s, err := schedule.Parse(test.schedule)
 			require.NoError(t, err)
 			when := func(text string) time.Time {
 				if text == "" {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/chain/wire"
+	"github.com/hearthfaas/hearth/internal/schedule"
 	"github.com/openfaas/faas-provider/types"
 )
 
@@ -260,16 +261,16 @@ func (f Function) ownKeys() []string {
 // Schedule is when the clock calls the function: its annotation schedule, if its topics have cron-function among them; else it is
 // zero. It returns an error of code Invalid if the annotation is missing then, or cannot be read.
 // See https://docs.openfaas.com/reference/cron/.
-func (f Function) Schedule() (Schedule, error) {
+func (f Function) Schedule() (schedule.Schedule, error) {
 	if !slices.Contains(f.listed(), wire.TopicCron) {
-		return Schedule{}, nil
+		return schedule.Schedule{}, nil
 	}
 	if strings.TrimSpace(f.Annotation(annotationWhen)) == "" {
-		return Schedule{}, Errorf(Invalid, "function %s: the topic %s needs the annotation %s, such as \"0 6 * * *\" or \"@every 5m\"", f.Service, wire.TopicCron, annotationWhen)
+		return schedule.Schedule{}, Errorf(Invalid, "function %s: the topic %s needs the annotation %s, such as \"0 6 * * *\" or \"@every 5m\"", f.Service, wire.TopicCron, annotationWhen)
 	}
-	s, err := ParseSchedule(f.Annotation(annotationWhen))
+	s, err := schedule.Parse(f.Annotation(annotationWhen))
 	if err != nil {
-		return Schedule{}, Errorf(Invalid, "function %s: %w", f.Service, err)
+		return schedule.Schedule{}, Errorf(Invalid, "function %s: %w", f.Service, err)
 	}
 	return s, nil
 }

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/hearthfaas/hearth/internal/schedule"
 )
 
 // annotationWarm says when the clock keeps replicas ready, for instance "2 from 30 6 * * 1-6 for 4h".
@@ -13,7 +15,7 @@ const annotationWarm = "com.hearth.warm"
 // A warm time begins by a schedule and has a length; in it a function has at least so many replicas.
 type warmTime struct {
 	replicas int
-	begins   Schedule
+	begins   schedule.Schedule
 	lasts    time.Duration
 }
 
@@ -41,7 +43,7 @@ func parseWarm(text string) ([]warmTime, error) {
 		w := warmTime{}
 		w.replicas, _ = strconv.Atoi(m[1])
 		var err error
-		if w.begins, err = ParseSchedule(m[2]); err != nil {
+		if w.begins, err = schedule.Parse(m[2]); err != nil {
 			return nil, err
 		}
 		if w.lasts = duration(m[3]); w.lasts < time.Second || w.lasts > maxWarm || w.replicas < 1 {

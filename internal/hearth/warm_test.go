@@ -40,7 +40,7 @@ func TestWrongWarmTimesAreRefusedWithTheReason(t *testing.T) {
 		"1 from 0 6 * * * for 0s":      "at least one replica",
 		"1 from 0 6 * * * for 1000h":   "168h",
 		"1 from 0 25 * * * for 1h":     "not valid",
-		"1 from 0 6 31 2 * for 1h":     "no time fits it",
+		"1 from 0 6 31 2 * for 1h":     "no time matches it",
 		"1 from 0 6 * * * for a while": "want REPLICAS",
 	} {
 		err := hearth.Validate(function(nil, []string{"com.hearth.warm=" + text}, nil).FunctionDeployment)
