@@ -93,8 +93,16 @@ func simulate(s spec, next func() (call, bool), served func(c call, began time.D
 	for k, v := range s.labels {
 		labels["com.openfaas.scale."+k] = v
 	}
-	f.deploy = hearth.Function{Revision: "1", FunctionDeployment: types.FunctionDeployment{Service: "simulated", Namespace: hearth.DefaultNamespace,
-		Labels: &labels, EnvVars: map[string]string{"max_inflight": fmt.Sprint(s.concurrency)}}}
+	deploy, err := hearth.Parse(types.FunctionDeployment{
+		Service: "simulated",
+		Image:   "simulated",
+		Labels:  &labels,
+		EnvVars: map[string]string{"max_inflight": fmt.Sprint(s.concurrency)},
+	})
+	if err != nil {
+		panic(err) // the labels are constants of this command
+	}
+	f.deploy, f.deploy.Revision = deploy, "1"
 	f.oracle = oracle{concurrency: s.concurrency, floor: f.floor(), from: s.from, until: s.until}
 	f.scaler = autoscale.New(autoscale.Config{Load: f.observe, Backlog: f.backlog, Waiting: f.depths, Scale: f.scaleFrom, Log: slog.New(slog.DiscardHandler),
 		Tick: tick, Stable: s.stable, Panic: s.panics})
@@ -109,7 +117,7 @@ func simulate(s spec, next func() (call, bool), served func(c call, began time.D
 
 // floor is the fewest replicas that the function must have.
 func (f *function) floor() int {
-	if s := f.deploy.Scaling(); !s.Zero {
+	if s := f.deploy.Scaling; !s.Zero {
 		return s.Min
 	}
 	return 0
@@ -183,7 +191,7 @@ func (f *function) arrive(c call) {
 		if f.counts(c) {
 			f.res.Woken++
 		}
-		f.scale(max(1, f.deploy.Scaling().Min))
+		f.scale(max(1, f.deploy.Scaling.Min))
 	}
 }
 

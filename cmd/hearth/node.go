@@ -247,7 +247,7 @@ func (n *node) open(ctx context.Context) (err error) {
 		MaxDelay:       cfg.Queue.maxDelay,
 		Rate: func(name hearth.Name) hearth.Rate {
 			f, _ := n.registry.Function(name)
-			return f.Rate()
+			return f.Rate
 		},
 	})
 	state := metrics.State{

@@ -133,7 +133,7 @@ func (a *Autoscaler) set(f hearth.Function, change uint64) *function {
 	if f.Replicas == 0 { // it needs no memory while it sleeps
 		fn.samples, fn.wanted = nil, nil
 	}
-	fn.spec, fn.change, fn.scaling, fn.warm, fn.warmAt = f, change, f.Scaling(), 0, time.Time{}
+	fn.spec, fn.change, fn.scaling, fn.warm, fn.warmAt = f, change, f.Scaling, 0, time.Time{}
 	return fn
 }
 
@@ -182,8 +182,8 @@ func (a *Autoscaler) look(now time.Time) map[hearth.Name]router.Load {
 		if fn.byHand && fn.byHandAt.IsZero() {
 			fn.byHandAt = now
 		}
-		if fn.spec.HasWarmTimes() && now.Sub(fn.warmAt) >= askWarm {
-			fn.warm, fn.warmAt = fn.spec.Warm(now), now
+		if len(fn.spec.Warm) > 0 && now.Sub(fn.warmAt) >= askWarm {
+			fn.warm, fn.warmAt = fn.spec.Warm.Replicas(now), now
 		}
 		if fn.applying || fn.spec.Replicas == 0 && fn.warm == 0 {
 			continue
@@ -241,7 +241,7 @@ func (a *Autoscaler) decide(n hearth.Name, l router.Load, waiting int, now time.
 	fn.samples = fn.samples.add(sampleOf(l, fn.cpu, now), a.cfg.Stable)
 	s := Stats{Present: fn.spec.Replicas, Failing: l.Failing != "" && !l.Proven, Warm: fn.warm,
 		Stable: fn.samples.averageOf(a.busyPart(fn, now), a.cfg.Stable), Panic: fn.samples.average(a.cfg.Panic),
-		Waiting: waiting + l.Held, InFlight: l.InFlight, Ending: l.Ending, RunTime: fn.samples.runTime(a.cfg.Stable), Concurrency: fn.spec.Concurrency(),
+		Waiting: waiting + l.Held, InFlight: l.InFlight, Ending: l.Ending, RunTime: fn.samples.runTime(a.cfg.Stable), Concurrency: fn.spec.Concurrency,
 		Busy: fn.busy, Highest: fn.wanted.highest()}
 	if fn.byHand {
 		s.ByHand = fn.byHandAt

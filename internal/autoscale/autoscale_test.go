@@ -10,6 +10,7 @@ import (
 
 	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/hearth/hearthtest"
 	"github.com/hearthfaas/hearth/internal/router"
 	"github.com/openfaas/faas-provider/types"
 	"github.com/stretchr/testify/require"
@@ -44,8 +45,17 @@ func newRig(t *testing.T, replicas int, labels ...string) *rig {
 	for i := 0; i < len(labels); i += 2 {
 		pairs["com.openfaas.scale."+labels[i]] = labels[i+1]
 	}
-	r := &rig{at: time.Now(), spec: hearth.Function{Replicas: replicas, Revision: "1", FunctionDeployment: types.FunctionDeployment{Service: oven.Function, Namespace: oven.Namespace,
-		Labels: &pairs, Annotations: &map[string]string{}, EnvVars: map[string]string{"max_inflight": "4"}}}}
+	r := &rig{at: time.Now(), spec: hearthtest.Parse(hearth.Function{
+		Replicas: replicas,
+		Revision: "1",
+		FunctionDeployment: types.FunctionDeployment{
+			Service:     oven.Function,
+			Namespace:   oven.Namespace,
+			Labels:      &pairs,
+			Annotations: &map[string]string{},
+			EnvVars:     map[string]string{"max_inflight": "4"},
+		},
+	})}
 	r.Autoscaler = New(Config{Log: slog.New(slog.DiscardHandler), Stable: 4 * time.Second,
 		Load: func(hearth.Name) (router.Load, bool) {
 			r.mu.Lock()
@@ -225,6 +235,7 @@ func TestOperatorsSizeIsKept(t *testing.T) {
 		t.Parallel()
 		r := newRig(t, 0)
 		(*r.spec.Annotations)["com.hearth.warm"] = "3 from * * * * * for 10m"
+		r.spec = hearthtest.Parse(r.spec)
 		r.byHand(0)
 		require.Equal(t, 0, r.tick(16, 0, 0)[15])
 		require.Equal(t, 3, r.tick(5, 0, 0)[4])

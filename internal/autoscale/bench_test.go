@@ -10,6 +10,7 @@ import (
 
 	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/hearth/hearthtest"
 	"github.com/hearthfaas/hearth/internal/router"
 	"github.com/openfaas/faas-provider/types"
 )
@@ -22,8 +23,14 @@ func fleet(b *testing.B, awake int) *Autoscaler {
 		Scale: func(context.Context, hearth.Name, uint64, int) error { return nil }})
 	b.Cleanup(a.Stop)
 	for i := range 10_000 {
-		f := hearth.Function{Revision: "1", FunctionDeployment: types.FunctionDeployment{Service: fmt.Sprintf("function-%d", i), Namespace: hearth.DefaultNamespace,
-			Labels: &map[string]string{"com.openfaas.scale.zero": "true"}}}
+		f := hearthtest.Parse(hearth.Function{
+			Revision: "1",
+			FunctionDeployment: types.FunctionDeployment{
+				Service:   fmt.Sprintf("function-%d", i),
+				Namespace: hearth.DefaultNamespace,
+				Labels:    &map[string]string{"com.openfaas.scale.zero": "true"},
+			},
+		})
 		if i < awake {
 			f.Replicas = 1
 		}

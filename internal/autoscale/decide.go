@@ -75,13 +75,13 @@ func decide(s Stats, spec hearth.Scaling, g Goals, now time.Time) Decision {
 		return Decision{Replicas: 0, Reason: fmt.Sprintf("no call for %v", spec.ZeroAfter)}
 	}
 	d := Decision{Wanted: s.Present, Reason: "its warm time has begun"}
-	if !spec.Still() {
+	if !spec.Fixed() {
 		d.Wanted, d.Reason = want(s, spec, g)
 		d.Needed, _ = want(s.taken(spec), spec, g)
 	} else { // it keeps what an operator has given it
 		floor = min(s.Warm, spec.Max)
 	}
-	if d.Wanted > s.Present && s.Ending > 0 && !spec.Still() {
+	if d.Wanted > s.Present && s.Ending > 0 && !spec.Fixed() {
 		d.Wanted, d.Reason = want(s.staying(), spec, g)
 		d.Wanted = max(d.Wanted, s.Present)
 	}

@@ -272,7 +272,7 @@ func FuzzDecide(f *testing.F) {
 		}
 		again := s
 		again.Present = d.Replicas
-		if d.Replicas == d.Wanted && !spec.Still() {
+		if d.Replicas == d.Wanted && !spec.Fixed() {
 			require.Equal(t, d.Replicas, Decide(again, spec, goals, now).Replicas, "what is wanted is stable")
 		}
 	})

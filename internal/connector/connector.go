@@ -80,6 +80,7 @@ type Connector struct {
 	serves    map[hearth.Name]bool       // the dispatcher knows the function as it was last listed
 	reclaimed map[wire.Subscription]bool // the leases of an earlier run were ended
 	counted   map[hearth.Name]func()     // ends the metrics of a function
+	invalid   map[string]string          // why a function is not served, as it was last logged
 
 	mu        sync.Mutex
 	functions map[hearth.Name]subscriber
@@ -131,6 +132,7 @@ func New(cfg Config) (*Connector, error) {
 		reclaimed: map[wire.Subscription]bool{},
 		counted:   map[hearth.Name]func(){},
 		warned:    map[hearth.Name]time.Time{},
+		invalid:   map[string]string{},
 	}
 	var err error
 	c.dispatch, err = dispatch.New(dispatch.Config{
@@ -238,7 +240,7 @@ func (c *Connector) refresh(ctx context.Context) error {
 		c.dispatch.Set(f.spec, f.subs)
 		c.serves[n] = true
 		c.cfg.Log.Info("delivering to function", "function", n.String(), "topics",
-			fmt.Sprint(f.spec.Topics()))
+			fmt.Sprint(f.spec.Topics))
 	}
 	for n := range before {
 		if _, ok := list[n]; !ok {
@@ -315,22 +317,27 @@ func (c *Connector) discover(ctx context.Context) (map[hearth.Name]subscriber, e
 
 // subscriberOf returns a function as a subscriber. ok is false if it subscribes to nothing.
 func (c *Connector) subscriberOf(s types.FunctionStatus) (f subscriber, ok bool) {
-	f.spec.FunctionDeployment = types.FunctionDeployment{
+	var err error
+	f.spec, err = hearth.Parse(types.FunctionDeployment{
 		Service:     s.Name,
 		Namespace:   s.Namespace,
-		Image:       s.Image,
+		Image:       cmp.Or(s.Image, "unknown"), // Parse wants one, and a connector does not run it
 		EnvVars:     s.EnvVars,
 		Labels:      s.Labels,
 		Annotations: s.Annotations,
+	})
+	if err != nil {
+		if id := s.Name + "." + s.Namespace; c.invalid[id] != err.Error() {
+			c.invalid[id] = err.Error()
+			c.cfg.Log.Error("function gets no messages: its deployment is not valid", "function", id, "error", err)
+		}
+		return f, false
 	}
-	if f.spec.Namespace == "" {
-		f.spec.Namespace = hearth.DefaultNamespace
-	}
-	for _, topic := range f.spec.Topics() {
+	for _, topic := range f.spec.Topics {
 		sub := redis.TopicOf(f.spec.Name(), topic)
 		f.subs = append(f.subs, dispatch.Subscription{Subscription: sub, Topic: topic, LeaveAck: c.cfg.Async})
 	}
-	f.room = max(1, int(s.AvailableReplicas), int(min(s.Replicas, 1))) * f.spec.Concurrency()
+	f.room = max(1, int(s.AvailableReplicas), int(min(s.Replicas, 1))) * f.spec.Concurrency
 	return f, len(f.subs) > 0
 }
 
@@ -358,7 +365,7 @@ func (c *Connector) RoundTrip(n hearth.Name, r *http.Request) (*http.Response, e
 		return nil, hearth.Errorf(hearth.Unavailable, "function %s is not deployed", n)
 	}
 	// The gateway may have to wake the function first.
-	ctx, cancel := context.WithTimeout(r.Context(), 2*f.spec.Timeout())
+	ctx, cancel := context.WithTimeout(r.Context(), 2*f.spec.Timeout)
 	res, err := c.client.InvokeFunction(n.Function, n.Namespace, c.cfg.Async, false, r.WithContext(ctx))
 	if err != nil {
 		late := errors.Is(ctx.Err(), context.DeadlineExceeded)

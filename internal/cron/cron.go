@@ -87,11 +87,7 @@ func (s *Scheduler) Stop() {
 
 // Set makes a function's schedule what its spec says, or none. It notes that in Redis before it returns, or, if Redis is away, later.
 func (s *Scheduler) Set(ctx context.Context, f hearth.Function) {
-	schedule, err := f.Schedule()
-	if err != nil { // it was deployed to a Hearth that did not read schedules
-		s.cfg.Log.Error("a function is not called by the clock until it is deployed with another schedule", "function", f.Name().String(), "error", err)
-	}
-	if schedule.String() == "" {
+	if f.Schedule.IsZero() {
 		s.Delete(ctx, f.Name())
 		return
 	}
@@ -99,13 +95,13 @@ func (s *Scheduler) Set(ctx context.Context, f hearth.Function) {
 	defer s.writing.Unlock()
 	s.mu.Lock()
 	j := s.jobs[f.Name()]
-	if j == nil || j.schedule.String() != schedule.String() || !j.created.Equal(f.CreatedAt) {
-		j = &job{name: f.Name(), schedule: schedule, created: f.CreatedAt, since: f.DeployedAt, last: f.DeployedAt}
+	if j == nil || j.schedule.String() != f.Schedule.String() || !j.created.Equal(f.CreatedAt) {
+		j = &job{name: f.Name(), schedule: f.Schedule, created: f.CreatedAt, since: f.DeployedAt, last: f.DeployedAt}
 		s.jobs[f.Name()] = j
 	} else if j.kept { // else Redis has yet to hear of the earlier deployment, and what was missed since
 		j.since = f.DeployedAt
 	}
-	j.limit = f.QueueLimit(s.cfg.QueueLimit)
+	j.limit = f.Queue.Or(s.cfg.QueueLimit)
 	j.kept, j.at, j.trouble = false, time.Time{}, "" // it is noted again: Redis may have lost it, or have another one
 	s.mu.Unlock()
 	if err := s.keep(ctx, j); err != nil && hearth.CodeOf(err) != hearth.Unavailable {

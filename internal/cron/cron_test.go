@@ -13,6 +13,7 @@ import (
 	"github.com/hearthfaas/hearth/chain/chaintest"
 	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/hearth/hearthtest"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/openfaas/faas-provider/types"
 	goredis "github.com/redis/go-redis/v9"
@@ -83,8 +84,15 @@ func function(schedule string, created, deployed float64) hearth.Function {
 	if schedule == "" {
 		annotations = nil
 	}
-	return hearth.Function{CreatedAt: hour(created), DeployedAt: hour(deployed),
-		FunctionDeployment: types.FunctionDeployment{Service: "oven", Namespace: "openfaas-fn", Annotations: &annotations}}
+	return hearthtest.Parse(hearth.Function{
+		CreatedAt:  hour(created),
+		DeployedAt: hour(deployed),
+		FunctionDeployment: types.FunctionDeployment{
+			Service:     "oven",
+			Namespace:   "openfaas-fn",
+			Annotations: &annotations,
+		},
+	})
 }
 
 func hour(n float64) time.Time { return monday.Add(time.Duration(n * float64(time.Hour))) }

@@ -56,7 +56,7 @@ var errCancelled = errors.New("the call was cancelled")
 // the call is over, and returns after how long the queue should be looked at again for it, or a negative duration.
 func (d *Dispatcher) deliver(calls, ctx context.Context, f hearth.Function, s Subscription, callback bool, h *held, answered func()) time.Duration {
 	del := h.delivery()
-	policy := f.Retry()
+	policy := f.Retry
 	if callback {
 		policy = hearth.DefaultRetry
 	}
@@ -171,7 +171,7 @@ func (d *Dispatcher) do(calls context.Context, v verdict, f hearth.Function, s S
 	del := h.delivery() // after the call: its lease may have been taken anew meanwhile
 	var cb *redis.Callback
 	if e.Callback != "" && s.Topic == "" && s.Subscription == redis.CallsOf(f.Name()) && (v.do == settle || v.do == bury) {
-		cb = d.callbackOf(f.Name(), e, del.Attempt, f.Retry().Attempts, got)
+		cb = d.callbackOf(f.Name(), e, del.Attempt, f.Retry.Attempts, got)
 		d.persist(calls, "queue the callback of "+del.ID, func(ctx context.Context) error {
 			return d.cfg.EnsureCallbacks(ctx, f.Name(), false)
 		})

@@ -17,6 +17,7 @@ import (
 	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/hearth/hearthtest"
 	"github.com/hearthfaas/hearth/internal/redis"
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -314,6 +315,7 @@ func TestSweepDeliversWhatAStrangerTook(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, chaintest.Redis(t), func(c *dispatch.Config) { c.SweepEvery = 10 * time.Millisecond; c.Lease = 500 * time.Millisecond })
 	r.spec.EnvVars = map[string]string{"exec_timeout": "1ms"}
+	r.spec = hearthtest.Parse(r.spec)
 	sub := redis.CallsOf(oven)
 	_, err := r.queue.Subscribe(t.Context(), sub)
 	require.NoError(t, err)

@@ -231,7 +231,7 @@ func (l *lane) take(ctx context.Context, s wire.Subscription, n int, by redis.Ho
 		return l.d.cfg.Queue.Take(ctx, s, n, by)
 	}
 	l.mu.Lock()
-	limit := l.spec.QueueLimit(l.d.cfg.QueueLimit)
+	limit := l.spec.Queue.Or(l.d.cfg.QueueLimit)
 	l.mu.Unlock()
 	return l.d.cfg.Queue.TakeCalls(ctx, l.name, n, by, limit.Bytes)
 }
@@ -252,7 +252,7 @@ func (l *lane) watchCallbacks(q *queue, b redis.Batch) {
 // wait for a replica before it. l.mu is held.
 func (l *lane) lease(q *queue) time.Duration {
 	if q.LeaveAck {
-		return 2*l.spec.Timeout() + l.d.cfg.CommitWait
+		return 2*l.spec.Timeout + l.d.cfg.CommitWait
 	}
 	return l.d.cfg.Lease
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/hearthfaas/hearth/chain/chaintest"
 	"github.com/hearthfaas/hearth/internal/dispatch"
+	"github.com/hearthfaas/hearth/internal/hearth/hearthtest"
 	"github.com/hearthfaas/hearth/internal/redis"
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -17,6 +18,7 @@ func TestMessageThatIsNeverCommittedIsBuried(t *testing.T) {
 	r := newRig(t, chaintest.Redis(t), func(c *dispatch.Config) { c.CommitWait = 15 * time.Millisecond })
 	r.fns.answer = always(202)
 	r.spec.EnvVars = map[string]string{"exec_timeout": "10ms"}
+	r.spec = hearthtest.Parse(r.spec)
 	sub := dispatch.Subscription{Subscription: redis.TopicOf(oven, "bakery.dough"), Topic: "bakery.dough", LeaveAck: true}
 	_, err := r.queue.Subscribe(t.Context(), sub.Subscription)
 	require.NoError(t, err)

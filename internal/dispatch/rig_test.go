@@ -15,6 +15,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/egress"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/hearth/hearthtest"
 	"github.com/hearthfaas/hearth/internal/redis"
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -101,6 +102,7 @@ func newRig(t *testing.T, raw goredis.UniversalClient, change ...func(*dispatch.
 	t.Cleanup(func() { r.stop(); _ = queue.Close() })
 	annotations := map[string]string{"com.openfaas.retry.min_wait": "5ms", "com.openfaas.retry.max_wait": "20ms", "com.openfaas.retry.attempts": "3"}
 	r.spec.Service, r.spec.Namespace, r.spec.Annotations = oven.Function, oven.Namespace, &annotations
+	r.spec = hearthtest.Parse(r.spec)
 	return r
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/egress"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/hearth/hearthtest"
 	"github.com/hearthfaas/hearth/internal/redis"
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
@@ -142,7 +143,7 @@ func spec(n hearth.Name) hearth.Function {
 	annotations := map[string]string{"com.openfaas.retry.min_wait": "2ms", "com.openfaas.retry.max_wait": "4ms", "com.openfaas.retry.attempts": "50"}
 	var f hearth.Function
 	f.Service, f.Namespace, f.Annotations, f.EnvVars = n.Function, n.Namespace, &annotations, map[string]string{"exec_timeout": "1ms"}
-	return f
+	return hearthtest.Parse(f)
 }
 
 // notify is what a gateway does when somebody redrives.

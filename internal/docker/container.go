@@ -59,7 +59,7 @@ func (p *Provider) options(f hearth.Function, image Image, id string) client.Con
 		list = append(list, name+"="+env[name])
 	}
 	processes := int64(maxProcesses)
-	limit, request := f.Limit(), f.Request()
+	limit, request := f.Limit, f.Request
 	if limit.Memory == 0 {
 		limit.Memory = max(defaultMemory, request.Memory)
 	}
@@ -308,7 +308,7 @@ func ending(s *container.State, memory int64) string {
 // readyPath returns the path of the readiness probe, and whether the function chose it. The default is one
 // that both watchdogs of OpenFaaS answer: the classic one would run the function for /_/ready.
 func readyPath(f hearth.Function) (path string, chosen bool) {
-	if p, ok := f.Readiness(); ok {
+	if p := f.Readiness; p != nil {
 		return p.Path, true
 	}
 	return "/_/health", false

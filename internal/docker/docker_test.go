@@ -15,6 +15,7 @@ import (
 
 	"github.com/hearthfaas/hearth/internal/docker"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/hearth/hearthtest"
 	"github.com/hearthfaas/hearth/internal/logs"
 	"github.com/hearthfaas/hearth/internal/providertest"
 	"github.com/hearthfaas/hearth/internal/secrets"
@@ -140,5 +141,5 @@ func function(replicas int, change ...func(*hearth.Function)) hearth.Function {
 	for _, c := range change {
 		c(&f)
 	}
-	return f
+	return hearthtest.Parse(f)
 }

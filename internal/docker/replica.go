@@ -286,7 +286,7 @@ func (r *replica) serve(containerID, address string, adopted *found, died <-chan
 		r.down() // who ended it tells the router
 		grace := 1
 		if !idle {
-			grace += int((r.spec.DrainTime() + time.Second) / time.Second)
+			grace += int((r.spec.DrainTime + time.Second) / time.Second)
 		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Duration(grace+10)*time.Second)
 		defer cancel()

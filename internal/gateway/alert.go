@@ -42,9 +42,9 @@ func (g *Gateway) alert(w http.ResponseWriter, r *http.Request) error {
 				case f.Replicas == 0:
 					return 0
 				case firing:
-					return min(f.Replicas+f.ScaleStep(), max(f.MaxReplicas(), f.Replicas))
+					return min(f.Replicas+f.ScaleStep, max(f.MaxReplicas, f.Replicas))
 				}
-				return f.MinReplicas()
+				return f.MinReplicas
 			})
 		if hearth.CodeOf(err) == hearth.Conflict {
 			g.cfg.Log.Info("ignored alert", "alert", one.Labels["alertname"], "reason", err)

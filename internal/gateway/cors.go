@@ -30,7 +30,7 @@ func (g *Gateway) corsOf(r *http.Request, n hearth.Name) (c cors) {
 	if !ok {
 		return c
 	}
-	allowed := f.Origins()
+	allowed := f.Origins
 	switch {
 	case len(allowed) == 0:
 	case slices.Contains(allowed, hearth.AnyOrigin):

@@ -63,7 +63,7 @@ func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
 	}
 	callback := r.Header.Get(headerCallback)
 	if callback != "" {
-		if !f.Callbacks() {
+		if !f.Callbacks {
 			return hearth.Errorf(hearth.Invalid, "function %s makes no callbacks: call it without %s",
 				n.Function, headerCallback)
 		}
@@ -125,7 +125,7 @@ func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
 		CallID:   callID,
 	})
 	call.Traceparent = span.Traceparent(call.Traceparent)
-	queued, err := g.cfg.Queue.Enqueue(ctx, n, call, f.QueueLimit(g.cfg.QueueLimit))
+	queued, err := g.cfg.Queue.Enqueue(ctx, n, call, f.Queue.Or(g.cfg.QueueLimit))
 	span.End(err)
 	if errors.Is(err, redis.ErrNoGroup) {
 		if _, ok := g.cfg.Registry.Function(n); !ok || !g.cfg.Registry.Deployed(ctx, n) {

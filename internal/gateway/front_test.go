@@ -14,6 +14,7 @@ import (
 
 	"github.com/hearthfaas/hearth/internal/gateway"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/hearth/hearthtest"
 	"github.com/hearthfaas/hearth/internal/router"
 	"github.com/stretchr/testify/require"
 )
@@ -36,6 +37,7 @@ func behind(t testing.TB, address string, env ...string) *front {
 	for i := 0; i < len(env); i += 2 {
 		f.EnvVars[env[i]] = env[i+1]
 	}
+	f = hearthtest.Parse(f)
 	r.Set(f)
 	r.Update(f.Name(), []hearth.Replica{{ID: "one", Address: address, Accepting: true, Ready: true}})
 	l, err := net.Listen("tcp", "127.0.0.1:0")

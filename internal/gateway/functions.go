@@ -151,14 +151,18 @@ func (g *Gateway) deploy(w http.ResponseWriter, r *http.Request) error {
 	if err := g.needsNamespace(r.Context(), d.Namespace); err != nil {
 		return err
 	}
+	f, err := hearth.Parse(d)
+	if err != nil {
+		return err
+	}
 	update := r.Method == http.MethodPut
 	ctx, cancel := toTheEnd(r)
 	defer cancel()
-	if err := g.cfg.Registry.Deploy(ctx, d, update); err != nil {
+	if err := g.cfg.Registry.Deploy(ctx, f, update); err != nil {
 		return err
 	}
 	warnings = append(warnings,
-		hearth.Warnings(hearth.Function{FunctionDeployment: d}, g.cfg.Registry.Capabilities())...)
+		hearth.Warnings(f, g.cfg.Registry.Capabilities())...)
 	for _, text := range warnings {
 		g.cfg.Log.Info("deployed with a warning", "function", d.Service+"."+d.Namespace, "warning", text)
 	}

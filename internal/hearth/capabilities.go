@@ -29,7 +29,7 @@ type Capabilities struct {
 // Enforcement names what enforces the limits of a function, such as "memory and cpu by cgroup v2". It is "" for a function without
 // limits, and if nothing enforces them.
 func (c Capabilities) Enforcement(f Function) string {
-	limit := f.Limit()
+	limit := f.Limit
 	var parts []string
 	switch {
 	case limit.Memory > 0 && limit.MilliCPU > 0 && c.Memory != "" && c.Memory == c.CPU:

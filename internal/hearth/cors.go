@@ -1,24 +1,24 @@
 package hearth
 
 import (
+	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 )
 
 // AnyOrigin allows the pages of all origins.
 const AnyOrigin = "*"
 
-// Origins are those whose pages may call the function from a browser and read its answers: its annotation
-// com.hearth.cors, a list with commas, or AnyOrigin. Without it, that is left to the function.
-func (f Function) Origins() []string {
-	var origins []string
-	for o := range strings.SplitSeq(f.Annotation(annotationCORS), ",") {
-		if o = strings.ToLower(strings.TrimSpace(o)); o != "" && !slices.Contains(origins, o) {
-			origins = append(origins, o)
+// readOrigins reads the annotation com.hearth.cors.
+func readOrigins(p *parser, value string) error {
+	p.Origins = splitList(strings.ToLower(value))
+	for _, o := range p.Origins {
+		if !isOrigin(o) {
+			return fmt.Errorf("%q is not an origin, want * or origins such as https://shop.example.com, separated by commas",
+				clip(o))
 		}
 	}
-	return origins
+	return nil
 }
 
 // isOrigin reports whether a text is an origin as browsers write it, or AnyOrigin.

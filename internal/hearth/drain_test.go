@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/openfaas/faas-provider/types"
 	"github.com/stretchr/testify/require"
 )
 
@@ -19,15 +20,16 @@ func TestOneTimeoutIsEnoughToDrainTheLongestCall(t *testing.T) {
 		{"no limit", "0", "", 30 * time.Second, ""},
 		{"write_timeout is given", "70s", "80s", 80 * time.Second, "80s"},
 	} {
-		var f Function
-		f.EnvVars = map[string]string{}
+		env := map[string]string{}
 		if c.exec != "" {
-			f.EnvVars["exec_timeout"] = c.exec
+			env["exec_timeout"] = c.exec
 		}
 		if c.write != "" {
-			f.EnvVars["write_timeout"] = c.write
+			env["write_timeout"] = c.write
 		}
-		require.Equal(t, c.drain, f.DrainTime(), c.name)
+		f, err := Parse(types.FunctionDeployment{Service: "oven", Image: "oven", EnvVars: env})
+		require.NoError(t, err)
+		require.Equal(t, c.drain, f.DrainTime, c.name)
 		require.Equal(t, c.environment, f.Environment()["write_timeout"], c.name)
 	}
 }

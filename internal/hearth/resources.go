@@ -1,6 +1,7 @@
 package hearth
 
 import (
+	"cmp"
 	"math"
 	"regexp"
 	"strconv"
@@ -9,41 +10,51 @@ import (
 	"github.com/openfaas/faas-provider/types"
 )
 
-// Resources are what a replica may use, and what is kept for it. 0 is no limit.
+// Resources are an amount of memory and of processor time. 0 is no limit.
 type Resources struct {
 	Memory   int64 // bytes
 	MilliCPU int64 // thousandths of a core
 }
 
-// Limit is the most that a replica may use. A quantity that cannot be read is no limit, and one that is too low to start anything
-// with is raised.
-func (f Function) Limit() Resources {
-	r := resources(f.Limits)
-	if r.Memory > 0 {
-		r.Memory = max(r.Memory, minMemory)
-	}
-	if r.MilliCPU > 0 {
-		r.MilliCPU = max(r.MilliCPU, minCPU)
-	}
-	return r
-}
+// The lowest limits: a container engine starts nothing with less memory, and the kernel hands out processor time in
+// pieces of a millisecond in 100. A lower limit is raised.
+const (
+	minMemory = 6 << 20
+	minCPU    = 10 // millicores
+)
 
-// Request is what is kept for a replica when others want it too. It is at most the limit.
-func (f Function) Request() Resources {
-	r, limit := resources(f.Requests), f.Limit()
-	if limit.Memory > 0 {
-		r.Memory = min(r.Memory, limit.Memory)
+// resources sets the limits and requests of a replica.
+func (p *parser) resources(d types.FunctionDeployment) {
+	limits, requests := cmp.Or(d.Limits, &types.FunctionResources{}), cmp.Or(d.Requests, &types.FunctionResources{})
+	for _, q := range [][2]string{{"limits.memory", limits.Memory}, {"requests.memory", requests.Memory}} {
+		if n, docker, ok := parseMemory(q[1]); ok && docker {
+			p.warn("%s is %q, which Kubernetes reads differently: it is taken as Docker reads it, as %s", q[0], clip(q[1]),
+				bytesText(n))
+		}
 	}
-	if limit.MilliCPU > 0 {
-		r.MilliCPU = min(r.MilliCPU, limit.MilliCPU)
+	p.Limit, p.Request = resources(limits), resources(requests)
+	limit, request := &p.Limit, &p.Request
+	if limit.Memory > 0 && limit.Memory < minMemory {
+		p.warn("limits.memory is %q: it is raised to %s, the minimum of container engines", clip(limits.Memory),
+			bytesText(minMemory))
+		limit.Memory = minMemory
 	}
-	return r
+	if limit.MilliCPU > 0 && limit.MilliCPU < minCPU {
+		p.warn("limits.cpu is %q: it is raised to %dm, the minimum that the kernel enforces", clip(limits.CPU), minCPU)
+		limit.MilliCPU = minCPU
+	}
+	if limit.Memory > 0 && request.Memory > limit.Memory {
+		p.warn("requests.memory is %s, more than limits.memory, %s: the limit is used", clip(requests.Memory),
+			clip(limits.Memory))
+		request.Memory = limit.Memory
+	}
+	if limit.MilliCPU > 0 && request.MilliCPU > limit.MilliCPU {
+		p.warn("requests.cpu is %s, more than limits.cpu, %s: the limit is used", clip(requests.CPU), clip(limits.CPU))
+		request.MilliCPU = limit.MilliCPU
+	}
 }
 
 func resources(r *types.FunctionResources) Resources {
-	if r == nil {
-		return Resources{}
-	}
 	memory, _, _ := parseMemory(r.Memory)
 	return Resources{Memory: memory, MilliCPU: quantity(r.CPU, 1000)}
 }

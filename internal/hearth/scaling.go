@@ -1,21 +1,18 @@
 package hearth
 
-import (
-	"strconv"
-	"time"
-)
+import "time"
 
-// A Signal is what a function's number of replicas follows.
+// A Signal is the load that a function's number of replicas follows.
 type Signal string
 
-// The signals that the label com.openfaas.scale.type names. Without it, and without a target, it is SignalWork.
+// The signals, by the name in the label com.openfaas.scale.type. Without the label and without a target, it is SignalWork.
 // See https://docs.openfaas.com/architecture/autoscaling/.
 const (
-	SignalWork     Signal = ""         // calls in flight, and the time to work off what is queued: the larger wins
-	SignalRate     Signal = "rps"      // calls a second
-	SignalCapacity Signal = "capacity" // calls in flight, held ones too
-	SignalCPU      Signal = "cpu"      // thousandths of a core
-	SignalQueue    Signal = "queue"    // calls that are queued, or under way
+	SignalWork     Signal = ""         // calls in flight, or the time to work off the queue: whichever needs more replicas
+	SignalRate     Signal = "rps"      // calls per second
+	SignalCapacity Signal = "capacity" // calls in flight, including held ones
+	SignalCPU      Signal = "cpu"      // millicores
+	SignalQueue    Signal = "queue"    // queued calls and calls in flight
 )
 
 // Defaults of scaling, as OpenFaaS documents them.
@@ -23,68 +20,29 @@ const (
 	defaultTarget     = 50.0
 	defaultProportion = 0.9
 	defaultZeroAfter  = 15 * time.Minute
-	maxDownWindow     = 5 * time.Minute
+	maxDownWindow     = 5 * time.Minute // a longer one counts as this
 )
 
 // Scaling says how a function grows and shrinks.
 type Scaling struct {
 	Signal     Signal
-	Target     float64 // load of one replica, in the signal's unit
-	Proportion float64 // of the target at which there are to be more
-	Min, Max   int     // replicas, while it does not sleep. The same number twice switches scaling off
-	Zero       bool    // it may sleep
-	ZeroAfter  time.Duration
-	DownWindow time.Duration // it shrinks to the most that was wanted within; 0 is at once
+	Target     float64       // load of one replica, in the signal's unit
+	Proportion float64       // of the target, at which replicas are added
+	Min, Max   int           // replicas, except at zero; the same number twice switches scaling off
+	Zero       bool          // it may scale to zero
+	ZeroAfter  time.Duration // without a call
+	DownWindow time.Duration // it shrinks to the most that it wanted within this time; 0 is at once
 }
 
-// Scaling is what the function's labels com.openfaas.scale.* say. One that cannot be read counts as absent, and so does a type that
-// is the name of somebody's Prometheus rule.
-func (f Function) Scaling() Scaling {
-	s := Scaling{Signal: Signal(f.label(labelType)), Target: defaultTarget, Proportion: defaultProportion, ZeroAfter: defaultZeroAfter,
-		Min: f.MinReplicas(), Max: f.MaxReplicas()}
-	if !s.Signal.known() {
-		s.Signal = SignalWork
+// readSignal reads the label com.openfaas.scale.type. It may be the name of a rule of somebody's Prometheus.
+func readSignal(p *parser, value string) error {
+	switch s := Signal(value); s {
+	case SignalRate, SignalCapacity, SignalCPU, SignalQueue:
+		p.Scaling.Signal = s
+		return nil
 	}
-	switch target, ok := number(f.label(labelTarget)); {
-	case ok:
-		s.Target = target
-		if s.Signal == SignalWork {
-			s.Signal = SignalRate // OpenFaaS's default type
-		}
-	case s.Signal == SignalWork: // a replica that has as many calls as it takes is full, and not overloaded
-		s.Target, s.Proportion = float64(f.Concurrency()), 1
-	}
-	if p, ok := number(f.label(labelProportion)); ok {
-		s.Proportion = p
-	}
-	s.Zero, _ = strconv.ParseBool(f.label(labelZero))
-	s.Zero = s.Zero || s.Min == 0
-	s.Min = max(s.Min, 1)
-	if d := duration(f.label(labelZeroAfter)); d > 0 {
-		s.ZeroAfter = d
-	}
-	if d := duration(f.label(labelDownWindow)); d > 0 {
-		s.DownWindow = min(d, maxDownWindow)
-	}
-	return s
+	return errMalformed
 }
 
-// Still tells that a function never has another number of replicas, but for sleeping if it may.
-func (s Scaling) Still() bool { return s.Min == s.Max }
-
-func (s Signal) known() bool {
-	switch s {
-	case SignalWork, SignalRate, SignalCapacity, SignalCPU, SignalQueue:
-		return true
-	}
-	return false
-}
-
-// number reads a number above 0.
-func number(text string) (v float64, ok bool) {
-	if !positive(text) {
-		return 0, false
-	}
-	v, err := strconv.ParseFloat(text, 64)
-	return v, err == nil
-}
+// Fixed reports whether the number of replicas never changes, except to zero and back.
+func (s Scaling) Fixed() bool { return s.Min == s.Max }

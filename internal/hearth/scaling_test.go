@@ -36,8 +36,8 @@ func TestScalingIsWhatTheLabelsSay(t *testing.T) {
 		for _, l := range test.labels {
 			labels = append(labels, prefix+l)
 		}
-		require.Equal(t, test.want, function(labels, nil, nil).Scaling(), name)
+		require.Equal(t, test.want, parse(t, labels, nil, nil).Scaling, name)
 	}
-	require.EqualValues(t, 4, function(nil, nil, []string{"max_inflight=4"}).Scaling().Target, "what a replica takes at once")
-	require.True(t, function([]string{prefix + "min=3", prefix + "max=3"}, nil, nil).Scaling().Still())
+	require.EqualValues(t, 4, parse(t, nil, nil, []string{"max_inflight=4"}).Scaling.Target, "what a replica takes at once")
+	require.True(t, parse(t, []string{prefix + "min=3", prefix + "max=3"}, nil, nil).Scaling.Fixed())
 }

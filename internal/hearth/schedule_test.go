@@ -23,15 +23,13 @@ func TestScheduleOfAFunction(t *testing.T) {
 		"a wrong one":          {[]string{"topic=cron-function", "schedule=daily"}, "", `function oven: the schedule "daily" is not valid: expected exactly 5 fields`},
 	}
 	for name, test := range tests {
-		f := function(nil, test.annotations, nil)
-		s, err := f.Schedule()
+		f, err := hearth.Parse(deployment(nil, test.annotations, nil))
 		if test.wrong != "" {
 			require.ErrorContains(t, err, test.wrong, name)
-			require.ErrorContains(t, hearth.Validate(f.FunctionDeployment), test.wrong, name)
+			require.Equal(t, hearth.Invalid, hearth.CodeOf(err), name)
 			continue
 		}
 		require.NoError(t, err, name)
-		require.NoError(t, hearth.Validate(f.FunctionDeployment), name)
-		require.Equal(t, test.want, s.String(), name)
+		require.Equal(t, test.want, f.Schedule.String(), name)
 	}
 }

@@ -8,11 +8,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestWarmTimesAreOfTheClock(t *testing.T) {
+func TestWarmTimesFollowTheClock(t *testing.T) {
 	t.Parallel()
-	f := function(nil, []string{"com.hearth.warm=2 from 30 6 * * 1-6 for 4h; 5 from CRON_TZ=Europe/Berlin 0 9 * * 6 for 90m"}, nil)
-	require.NoError(t, hearth.Validate(f.FunctionDeployment))
-	require.True(t, f.HasWarmTimes())
+	f := parse(t, nil, []string{"com.hearth.warm=2 from 30 6 * * 1-6 for 4h; 5 from CRON_TZ=Europe/Berlin 0 9 * * 6 for 90m"}, nil)
 	for text, want := range map[string]int{
 		"2026-03-02T06:29:59Z": 0, // a Monday
 		"2026-03-02T06:30:00Z": 2,
@@ -24,13 +22,12 @@ func TestWarmTimesAreOfTheClock(t *testing.T) {
 	} {
 		now, err := time.Parse(time.RFC3339, text)
 		require.NoError(t, err)
-		require.Equal(t, want, f.Warm(now), text)
+		require.Equal(t, want, f.Warm.Replicas(now), text)
 	}
-	require.False(t, function(nil, nil, nil).HasWarmTimes())
-	require.Zero(t, function(nil, []string{"com.hearth.warm=whenever"}, nil).Warm(time.Now()))
+	require.Zero(t, parse(t, nil, nil, nil).Warm.Replicas(time.Now()))
 }
 
-func TestWrongWarmTimesAreRefusedWithTheReason(t *testing.T) {
+func TestInvalidWarmTimeIsRefusedWithAReason(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
 		"whenever":                     "want REPLICAS from SCHEDULE for DURATION",
@@ -43,26 +40,25 @@ func TestWrongWarmTimesAreRefusedWithTheReason(t *testing.T) {
 		"1 from 0 6 31 2 * for 1h":     "no time matches it",
 		"1 from 0 6 * * * for a while": "want REPLICAS",
 	} {
-		err := hearth.Validate(function(nil, []string{"com.hearth.warm=" + text}, nil).FunctionDeployment)
+		err := validate(deployment(nil, []string{"com.hearth.warm=" + text}, nil))
 		require.Equal(t, hearth.Invalid, hearth.CodeOf(err), text)
 		require.ErrorContains(t, err, "com.hearth.warm", text)
 		require.ErrorContains(t, err, want, text)
 	}
-	err := hearth.Validate(function(nil, []string{"com.hearth.emits=bakery.dough, ,nothing like a topic"}, nil).FunctionDeployment)
+	err := validate(deployment(nil, []string{"com.hearth.emits=bakery.dough, ,nothing like a topic"}, nil))
 	require.ErrorContains(t, err, "com.hearth.emits")
 }
 
-// FuzzWarm: what is accepted can be asked at any time, and is never more than it says.
+// FuzzWarm checks that accepted warm times can be evaluated at any time, and never exceed their numbers.
 func FuzzWarm(f *testing.F) {
 	f.Add("2 from 30 6 * * 1-6 for 4h", int64(1_772_433_000))
 	f.Add("1 from @every 1s for 168h;1 from TZ=Asia/Tokyo 0 0 29 2 * for 1s", int64(0))
 	f.Fuzz(func(t *testing.T, text string, at int64) {
-		fn := function(nil, []string{"com.hearth.warm=" + text}, nil)
-		warm := fn.Warm(time.Unix(at%4e9, 0))
-		if hearth.Validate(fn.FunctionDeployment) != nil {
-			require.Zero(t, warm)
+		fn, err := hearth.Parse(deployment(nil, []string{"com.hearth.warm=" + text}, nil))
+		if err != nil {
 			return
 		}
+		warm := fn.Warm.Replicas(time.Unix(at%4e9, 0))
 		require.GreaterOrEqual(t, warm, 0)
 		require.Less(t, warm, 1_000_000)
 	})

@@ -1,9 +1,6 @@
 package hearth_test
 
 import (
-	"os"
-	"path/filepath"
-	"regexp"
 	"testing"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
@@ -43,7 +40,7 @@ func TestPublishedSpecsAreAccepted(t *testing.T) {
 		"alpine of the store: a shell": {change: func(d *types.FunctionDeployment) { d.EnvProcess = "sha512sum" }},
 		"min and max alike":            {labels: []string{"com.openfaas.scale.min=5", "com.openfaas.scale.max=5"}},
 		"a rule of somebody's Prometheus": {labels: []string{"com.openfaas.scale.type=queue-length", "com.openfaas.scale.target=10"},
-			warnings: []string{`the label com.openfaas.scale.type is "queue-length", which is not one of rps, capacity, cpu and queue: the function is scaled by its calls`}},
+			warnings: []string{`the label com.openfaas.scale.type is "queue-length", want rps, capacity, cpu or queue: the default is used`}},
 		"sleep of the blog: readiness in durations": {labels: []string{"com.openfaas.scale.target=1", "com.openfaas.scale.type=capacity"}, env: []string{"max_inflight=1"},
 			annotations: []string{"com.openfaas.ready.http.path=/_/ready", "com.openfaas.ready.http.initialDelay=1s", "com.openfaas.ready.http.periodSeconds=1s"}},
 		"kubesec of the docs: readiness in seconds": {annotations: []string{"com.openfaas.ready.http.path=/_/ready", "com.openfaas.ready.http.initialDelaySeconds=30", "com.openfaas.ready.http.periodSeconds=5"}},
@@ -61,11 +58,11 @@ func TestPublishedSpecsAreAccepted(t *testing.T) {
 			warnings: []string{`the label com.openfaas.scale.min is "some", want a whole number from 0: the default is used`,
 				`the label com.openfaas.scale.factor is "101", want a whole number of percent, from 0 to 100: the default is used`,
 				`the label com.openfaas.scale.zero is "perhaps", want true or false: the default is used`,
-				`the label com.openfaas.scale.zero-duration is "soon", want a duration such as 15m: the default is used`}},
+				`the label com.openfaas.scale.zero-duration is "soon", want a duration above 0 such as 15m: the default is used`}},
 		"retries that cannot be read": {annotations: []string{"com.openfaas.retry.attempts=many"}, warnings: []string{`the annotation com.openfaas.retry.attempts is "many", want a whole number from 1: the default is used`}},
 		"timeouts as the watchdog forgives them": {env: []string{"exec_timeout=soon", "read_timeout=-5s", "max_inflight=four"},
-			warnings: []string{`max_inflight is "four", want a whole number: no limit is used`,
-				`exec_timeout is "soon", want seconds, or a duration such as 1m30s: the watchdog uses its default`, `read_timeout is "-5s", want seconds, or a duration such as 1m30s: the watchdog uses its default`}},
+			warnings: []string{`the environment variable max_inflight is "four", want a whole number from 0: no limit is used`,
+				`the environment variable exec_timeout is "soon", want seconds, or a duration such as 1m30s: the watchdog uses its default`, `the environment variable read_timeout is "-5s", want seconds, or a duration such as 1m30s: the watchdog uses its default`}},
 		"two days": {env: []string{"exec_timeout=48h"}, warnings: []string{"exec_timeout is 48h, and Hearth ends a call after 24h"}},
 		"an answer that may be cut off": {env: []string{"exec_timeout=1m", "write_timeout=30"},
 			warnings: []string{"write_timeout is 30, less than exec_timeout, 1m: a call that takes longer than write_timeout may lose its answer"}},
@@ -79,7 +76,7 @@ func TestPublishedSpecsAreAccepted(t *testing.T) {
 		"a name of ours that is misspelt": {annotations: []string{"com.hearth.emit=bakery.dough"}, labels: []string{"com.hearth.max-age=1h"},
 			warnings: []string{"the annotation com.hearth.emit has no effect: Hearth does not know it", "the label com.hearth.max-age has no effect: it is only read as an annotation"}},
 		"a probe without a path": {annotations: []string{"com.openfaas.health.http.periodSeconds=5"},
-			warnings: []string{"the probe's annotations have no effect without a path: want com.openfaas.ready.http.path or com.openfaas.health.http.path"}},
+			warnings: []string{"the annotations of probes have no effect without a path: want com.openfaas.ready.http.path or com.openfaas.health.http.path"}},
 		"a probe that cannot be read": {annotations: []string{"com.openfaas.health.http.path=/live", "com.openfaas.health.http.periodSeconds=often", "com.openfaas.health.http.failureThreshold=0"},
 			warnings: []string{`the annotation com.openfaas.health.http.periodSeconds is "often", want seconds, or a duration such as 2s: the default is used`,
 				`the annotation com.openfaas.health.http.failureThreshold is "0", want a whole number from 1: the default is used`}},
@@ -87,11 +84,12 @@ func TestPublishedSpecsAreAccepted(t *testing.T) {
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			f := function(test.labels, test.annotations, test.env)
+			d := deployment(test.labels, test.annotations, test.env)
 			if test.change != nil {
-				test.change(&f.FunctionDeployment)
+				test.change(&d)
 			}
-			require.NoError(t, hearth.Validate(f.FunctionDeployment))
+			f, err := hearth.Parse(d)
+			require.NoError(t, err)
 			require.Equal(t, test.warnings, hearth.Warnings(f, everything))
 		})
 	}
@@ -99,11 +97,17 @@ func TestPublishedSpecsAreAccepted(t *testing.T) {
 
 func TestWhatAProviderCannotDoIsWarnedOf(t *testing.T) {
 	t.Parallel()
-	f := function([]string{"com.openfaas.scale.max=50"}, nil, []string{"secret_mount_path=/run/secrets", "port=8080"})
-	require.Empty(t, hearth.Warnings(f, everything))
-	f.EnvProcess, f.ReadOnlyRootFilesystem, f.Constraints = "cat", true, []string{"zone=a"}
-	f.Limits, f.Requests = &types.FunctionResources{Memory: "8Mi", CPU: "50m", NvidiaGPU: "1"}, &types.FunctionResources{Memory: "8Mi"}
-	require.Empty(t, hearth.Warnings(f, everything))
+	d := deployment([]string{"com.openfaas.scale.max=50"}, nil, []string{"secret_mount_path=/run/secrets", "port=8080"})
+	warnings := func(c hearth.Capabilities) []string {
+		f, err := hearth.Parse(d)
+		require.NoError(t, err)
+		return hearth.Warnings(f, c)
+	}
+	require.Empty(t, warnings(everything))
+	d.EnvProcess, d.ReadOnlyRootFilesystem, d.Constraints = "cat", true, []string{"zone=a"}
+	d.Limits = &types.FunctionResources{Memory: "8Mi", CPU: "50m", NvidiaGPU: "1"}
+	d.Requests = &types.FunctionResources{Memory: "8Mi"}
+	require.Empty(t, warnings(everything))
 	few := nothing
 	few.MaxReplicas, few.Overrides = 20, map[string]string{"secret_mount_path": "", "port": "8080"}
 	require.Equal(t, []string{
@@ -115,42 +119,27 @@ func TestWhatAProviderCannotDoIsWarnedOf(t *testing.T) {
 		"readonly_root_filesystem has no effect: functions run as processes, which may write wherever this user may",
 		"constraints have no effect: functions run on this machine",
 		"GPUs in limits or requests have no effect: functions get no devices",
-	}, hearth.Warnings(f, few))
-	f = function(nil, nil, nil)
-	f.Limits = &types.FunctionResources{CPU: "4"}
+	}, warnings(few))
+	d = deployment(nil, nil, nil)
+	d.Limits = &types.FunctionResources{CPU: "4"}
 	small := everything
 	small.Cores = 2
-	require.Equal(t, []string{`limits.cpu is "4", and the machine has 2 cores: a replica gets no more`}, hearth.Warnings(f, small))
-	f = function(nil, nil, nil)
-	f.EnvProcess = "./handler"
-	require.Empty(t, hearth.Warnings(f, nothing), "what hearth deploy takes from the template")
+	require.Equal(t, []string{`limits.cpu is "4", and the machine has 2 cores: a replica gets no more`}, warnings(small))
+	d = deployment(nil, nil, nil)
+	d.EnvProcess = "./handler"
+	require.Empty(t, warnings(nothing), "what hearth deploy takes from the template")
 }
 
 func TestEnforcementNamesWhatLimits(t *testing.T) {
 	t.Parallel()
-	f := function(nil, nil, nil)
-	require.Empty(t, everything.Enforcement(f), "it has no limits")
-	f.Limits = &types.FunctionResources{Memory: "64Mi"}
-	require.Equal(t, "memory by cgroup v2", everything.Enforcement(f))
-	require.Empty(t, nothing.Enforcement(f))
-	f.Limits.CPU = "1"
-	require.Equal(t, "memory and cpu by cgroup v2", everything.Enforcement(f))
-	require.Equal(t, "memory by a watch", hearth.Capabilities{Memory: "a watch"}.Enforcement(f))
-}
-
-// TestAllOwnAnnotationsAreKnown: one that is read and not listed would be warned of.
-func TestAllOwnAnnotationsAreKnown(t *testing.T) {
-	t.Parallel()
-	files, err := filepath.Glob("../*/*.go")
-	require.NoError(t, err)
-	constant, found := regexp.MustCompile(`\bannotation\w+\s*=\s*"(com\.hearth\.[^"]+)"`), 0
-	for _, file := range files {
-		text, err := os.ReadFile(file)
-		require.NoError(t, err)
-		for _, m := range constant.FindAllStringSubmatch(string(text), -1) {
-			found++
-			require.Empty(t, hearth.Warnings(function(nil, []string{m[1] + "="}, nil), everything), "%s: add it to ownAnnotations in function.go", m[1])
-		}
+	limited := func(r types.FunctionResources) hearth.Function {
+		return parseWith(t, func(d *types.FunctionDeployment) { d.Limits = &r })
 	}
-	require.Greater(t, found, 5)
+	require.Empty(t, everything.Enforcement(limited(types.FunctionResources{})), "it has no limits")
+	memory := limited(types.FunctionResources{Memory: "64Mi"})
+	require.Equal(t, "memory by cgroup v2", everything.Enforcement(memory))
+	require.Empty(t, nothing.Enforcement(memory))
+	both := limited(types.FunctionResources{Memory: "64Mi", CPU: "1"})
+	require.Equal(t, "memory and cpu by cgroup v2", everything.Enforcement(both))
+	require.Equal(t, "memory by a watch", hearth.Capabilities{Memory: "a watch"}.Enforcement(both))
 }

@@ -127,7 +127,7 @@ func (f *function) limit(spec hearth.Function, ok bool) {
 	switch {
 	case ok && (f.load == nil || f.memory == 0) && (f.memory == 0 || spec.Revision != f.revision):
 		const mb = 1 << 20
-		f.revision, f.memory = spec.Revision, uint64(spec.Limit().Memory+mb-1)/mb
+		f.revision, f.memory = spec.Revision, uint64(spec.Limit.Memory+mb-1)/mb
 		if f.assumed = f.memory == 0; f.assumed {
 			f.memory = DefaultMemory
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/hearthfaas/hearth/chain/chaintest"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/hearth/hearthtest"
 	signing "github.com/hearthfaas/hearth/internal/record"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/hearthfaas/hearth/internal/router"
@@ -86,7 +87,7 @@ func (r *rig) deploy(n hearth.Name, memory string) {
 	if memory != "" {
 		f.Limits = &types.FunctionResources{Memory: memory}
 	}
-	r.specs[n] = f
+	r.specs[n] = hearthtest.Parse(f)
 }
 
 // remove does so as the registry and the router do. What is removed is a load that a test may add to, until ended.

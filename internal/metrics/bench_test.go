@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/hearth/hearthtest"
 	"github.com/hearthfaas/hearth/internal/metrics"
 	"github.com/hearthfaas/hearth/internal/router"
 	"github.com/prometheus/client_golang/prometheus"
@@ -56,7 +57,7 @@ func BenchmarkRoundTrip(b *testing.B) {
 			r := router.New(router.Config{Recorder: tt.recorder})
 			f := function(oven, 1, nil)
 			f.EnvVars = tt.env
-			r.Set(f)
+			r.Set(hearthtest.Parse(f))
 			r.Update(oven, []hearth.Replica{{ID: "one", Address: replica.URL, Accepting: true, Ready: true}})
 			b.ReportAllocs()
 			for b.Loop() {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/hearth/hearthtest"
 	"github.com/hearthfaas/hearth/internal/meter"
 	"github.com/hearthfaas/hearth/internal/metrics"
 	"github.com/hearthfaas/hearth/internal/queue"
@@ -25,7 +26,10 @@ var (
 )
 
 func function(n hearth.Name, replicas int, labels map[string]string) hearth.Function {
-	return hearth.Function{Replicas: replicas, FunctionDeployment: types.FunctionDeployment{Service: n.Function, Namespace: n.Namespace, Labels: &labels}}
+	return hearthtest.Parse(hearth.Function{
+		Replicas:           replicas,
+		FunctionDeployment: types.FunctionDeployment{Service: n.Function, Namespace: n.Namespace, Labels: &labels},
+	})
 }
 
 // scrape is what a scrape is answered, but for the series of the process itself: value by name and labels.

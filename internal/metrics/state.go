@@ -120,10 +120,10 @@ func (c stateCollector) function(f hearth.Function, ch chan<- prometheus.Metric,
 	if !ok {
 		return
 	}
-	scaling := f.Scaling()
+	scaling := f.Scaling
 	show(desired, float64(f.Replicas), name)
 	show(ready, float64(now.Available), name)
-	show(minimum, float64(f.MinReplicas()), name)
+	show(minimum, float64(f.MinReplicas), name)
 	show(target, scaling.Target, name)
 	show(load, scaling.Target*scaling.Proportion, name, cmp.Or(string(scaling.Signal), "work"))
 	show(inflight, float64(now.InFlight+now.Held), name)

@@ -60,10 +60,10 @@ func ask(ctx context.Context, c *http.Client, path string, timeout time.Duration
 // with the reason.
 func Run(ctx context.Context, f hearth.Function, c *http.Client, ready func(bool), dead func(why string)) {
 	var both sync.WaitGroup
-	if p, ok := f.Readiness(); ok {
+	if p := f.Readiness; p != nil {
 		both.Go(func() {
 			is := true
-			watch(ctx, c, p, func(ok bool, _ string) bool {
+			watch(ctx, c, *p, func(ok bool, _ string) bool {
 				if ok != is {
 					is = ok
 					ready(ok)
@@ -72,9 +72,9 @@ func Run(ctx context.Context, f hearth.Function, c *http.Client, ready func(bool
 			})
 		})
 	}
-	if p, ok := f.Liveness(); ok {
+	if p := f.Liveness; p != nil {
 		both.Go(func() {
-			watch(ctx, c, p, func(ok bool, why string) bool {
+			watch(ctx, c, *p, func(ok bool, why string) bool {
 				if !ok {
 					dead(fmt.Sprintf("it failed its health check, GET %s, %d times: %s", p.Path, p.Failures,
 						why))

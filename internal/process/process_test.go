@@ -17,6 +17,7 @@ import (
 
 	"github.com/hearthfaas/hearth/internal/child"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/hearth/hearthtest"
 	"github.com/hearthfaas/hearth/internal/logs"
 	"github.com/hearthfaas/hearth/internal/process"
 	"github.com/hearthfaas/hearth/internal/providertest"
@@ -54,7 +55,7 @@ func function(image string, replicas int) hearth.Function {
 	f := hearth.Function{Replicas: replicas, Revision: "r"}
 	f.Service, f.Namespace, f.Image, f.EnvVars = "probe", "openfaas-fn", image,
 		map[string]string{"write_timeout": "1s"}
-	return f
+	return hearthtest.Parse(f)
 }
 
 func awaitReady(t *testing.T, p hearth.Provider, f hearth.Function) hearth.Replica {
@@ -188,6 +189,7 @@ func TestCloseDoesNotWaitLongerThanItMay(t *testing.T) {
 	s, _ := setup(t)
 	f := function(s.Image, 1)
 	f.EnvVars = map[string]string{"write_timeout": "1h", "exec_timeout": "1h"}
+	f = hearthtest.Parse(f)
 	r := awaitReady(t, s.Provider, f)
 	go func() { _ = post(t, r, "sleep=1h") }()
 	f.Replicas = 0
@@ -261,6 +263,7 @@ func TestCallsThatAProcessNeverAcceptedAreGivenToAnother(t *testing.T) {
 	load := func() router.Load { l, _ := r.Load(function("", 0).Name()); return l }
 	f := function("test/hangs:latest", 1)
 	f.EnvVars["exec_timeout"] = "1m"
+	f = hearthtest.Parse(f)
 	apply(f)
 	var calls sync.WaitGroup
 	for range 5 {
@@ -328,6 +331,7 @@ func TestAReplicaWithACallThatDoesNotEndIsReplaced(t *testing.T) {
 	r := router.New(router.Config{})
 	f := function(s.Image, 1)
 	f.EnvVars["exec_timeout"], f.EnvVars["exec_grace"] = "2s", "100ms"
+	f = hearthtest.Parse(f)
 	r.Set(f)
 	s.Provider.Watch(r.Update)
 	require.NoError(t, s.Provider.Apply(t.Context(), f))

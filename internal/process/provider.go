@@ -164,7 +164,7 @@ func (p *Provider) start(f hearth.Function, image Image, number int, _ bool,
 		return nil, err
 	}
 	r.env = p.environment(f, r.tmp, granted)
-	limit, request := f.Limit(), f.Request()
+	limit, request := f.Limit, f.Request
 	if limits := (cgroup.Limits{
 		Memory:        limit.Memory,
 		MilliCPU:      limit.MilliCPU,

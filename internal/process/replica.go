@@ -217,7 +217,7 @@ func (r *replica) once(ctx context.Context, listener *net.UnixListener, first ne
 		return wasReady, r.unhealthy
 	case group != nil && group.Kills() > 0:
 		return wasReady, fmt.Sprintf("it was killed because it exceeded its memory limit of %d MiB",
-			r.spec.Limit().Memory>>20)
+			r.spec.Limit.Memory>>20)
 	}
 	if said := r.said.Reason(); said != "" {
 		why += ": " + said
@@ -331,7 +331,7 @@ func (o *outputs) wait(atMost time.Duration) {
 // before.
 func (r *replica) awaitReady(ctx context.Context, first net.Conn) bool {
 	path := "/_/ready"
-	if p, ok := r.spec.Readiness(); ok {
+	if p := r.spec.Readiness; p != nil {
 		path = p.Path
 	}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true,
@@ -367,7 +367,7 @@ func (r *replica) awaitReady(ctx context.Context, first net.Conn) bool {
 // end ends a process: by SIGTERM, and by SIGKILL when it may drain no longer.
 func (r *replica) end(alive context.Context, p *os.Process) {
 	_ = p.Signal(syscall.SIGTERM)
-	grace := time.NewTimer(r.spec.DrainTime() + time.Second)
+	grace := time.NewTimer(r.spec.DrainTime + time.Second)
 	defer grace.Stop()
 	select {
 	case <-alive.Done():

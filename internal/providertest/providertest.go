@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/hearth/hearthtest"
 	"github.com/openfaas/faas-provider/types"
 	"github.com/stretchr/testify/require"
 )
@@ -112,7 +113,7 @@ func (s *subject) function(replicas int, change ...func(*hearth.Function)) heart
 	for _, c := range change {
 		c(&f)
 	}
-	return f
+	return hearthtest.Parse(f)
 }
 
 func (s *subject) apply(f hearth.Function) {

@@ -210,10 +210,7 @@ func (c *Client) readFunction(field, text string) (f hearth.Function, err error)
 }
 
 func parseFunction(field string, object []byte) (f hearth.Function, err error) {
-	if err := json.Unmarshal(object, &f); err != nil {
-		return f, fmt.Errorf("it is no function: %w", err)
-	}
-	if err := hearth.Validate(f.FunctionDeployment); err != nil {
+	if f, err = hearth.ParseRecord(object); err != nil {
 		return f, err
 	}
 	if f.Name().String() != field {

@@ -28,6 +28,9 @@ func deployed(name string, change ...func(*hearth.Function)) hearth.Function {
 	for _, c := range change {
 		c(&f)
 	}
+	if parsed, err := hearth.Parse(f.FunctionDeployment); err == nil {
+		f.Options = parsed.Options
+	}
 	return f
 }
 

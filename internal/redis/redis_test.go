@@ -9,6 +9,7 @@ import (
 	"github.com/hearthfaas/hearth/chain/chaintest"
 	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/hearth/hearthtest"
 	"github.com/hearthfaas/hearth/internal/redis"
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
@@ -105,6 +106,7 @@ func TestFunctionSpecs(t *testing.T) {
 	servers(t, func(t *testing.T, q queue) {
 		f := hearth.Function{Replicas: 2, CreatedAt: time.Now().UTC().Truncate(time.Millisecond), DeployedAt: time.Now().UTC(), Revision: "r"}
 		f.Service, f.Namespace, f.Image, f.EnvVars = "oven", "openfaas-fn", "x/oven", map[string]string{"A": "b"}
+		f = hearthtest.Parse(f)
 		kept := func() (hearth.Function, bool) {
 			all, err := q.Look(t.Context())
 			require.NoError(t, err)

@@ -199,7 +199,7 @@ func (s *Users) rules(f hearth.Function) []string {
 	for _, db := range slices.Sorted(maps.Keys(databases)) {
 		rules = append(rules, "+select|"+db)
 	}
-	for _, pattern := range f.RedisKeys() {
+	for _, pattern := range f.RedisKeys {
 		rules = append(rules, "~"+pattern, "&"+pattern)
 	}
 	return rules

@@ -224,7 +224,7 @@ func (r *Registry) catchUp(ctx context.Context, n hearth.Name, e *entry) error {
 
 // followDeployment makes a deployment of another hearth so. The replicas are our own: as many as if it had been made here.
 func (r *Registry) followDeployment(ctx context.Context, e *entry, f hearth.Function, callbacks bool) {
-	f.Replicas = r.limit(f, f.MinReplicas())
+	f.Replicas = r.limit(f, f.MinReplicas)
 	if !e.gone {
 		callbacks = callbacks || e.callbacks
 		f.Replicas = r.replicas(e.spec, f)

@@ -11,7 +11,7 @@ type Most struct {
 // limit is how many of the replicas that are asked for a function may have here. A function is never denied its first one, so that
 // it can be woken.
 func (r *Registry) limit(f hearth.Function, replicas int) int {
-	replicas = min(replicas, f.MaxReplicas())
+	replicas = min(replicas, f.MaxReplicas)
 	if r.cfg.Most.Function > 0 {
 		replicas = min(replicas, r.cfg.Most.Function)
 	}
@@ -36,14 +36,14 @@ func (r *Registry) others(but hearth.Name, have func(hearth.Function) int) (sum 
 
 // fits returns an error of code Invalid for a function that always wants more replicas than there may be.
 func (r *Registry) fits(f hearth.Function) error {
-	least, most := f.MinReplicas(), r.cfg.Most
+	least, most := f.MinReplicas, r.cfg.Most
 	if most.Function > 0 && least > most.Function {
 		return hearth.Errorf(hearth.Invalid, "function %s: com.openfaas.scale.min is %d, and hearth allows a function at most %d replicas (--max-replicas)", f.Service, least, most.Function)
 	}
 	if most.All == 0 || least == 0 {
 		return nil
 	}
-	if others := r.others(f.Name(), hearth.Function.MinReplicas); others+least > most.All {
+	if others := r.others(f.Name(), func(other hearth.Function) int { return other.MinReplicas }); others+least > most.All {
 		return hearth.Errorf(hearth.Invalid, "function %s: com.openfaas.scale.min is %d, the minimums of the other functions add up to %d, and hearth allows %d replicas in total (--max-replicas-all)",
 			f.Service, least, others, most.All)
 	}

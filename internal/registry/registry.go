@@ -135,7 +135,7 @@ func (r *Registry) subscriptions(f hearth.Function, callbacks bool) []dispatch.S
 	if callbacks {
 		subs = append(subs, dispatch.Subscription{Subscription: redis.CallbacksOf(n)})
 	}
-	for _, topic := range f.Topics() {
+	for _, topic := range f.Topics {
 		subs = append(subs, dispatch.Subscription{Subscription: redis.TopicOf(n, topic), Topic: topic})
 	}
 	return subs
@@ -158,21 +158,15 @@ func (r *Registry) find(n hearth.Name) *entry {
 
 // Deploy creates a function, or replaces it if update is set. It returns when that is under way.
 //
-// It returns an error of code NotFound if there is nothing to update, Conflict if there is something to create, and
-// Invalid if the spec is wrong; then nothing is changed.
-func (r *Registry) Deploy(ctx context.Context, d types.FunctionDeployment, update bool) error {
-	if d.Namespace == "" {
-		d.Namespace = hearth.DefaultNamespace
-	}
-	if err := hearth.Validate(d); err != nil {
-		return err
-	}
-	if err := r.syncSecrets(ctx, d.Secrets); err != nil {
+// It returns an error of code NotFound if there is nothing to update, Conflict if the function exists and is to be
+// created, and Invalid if it cannot run here; then nothing is changed.
+func (r *Registry) Deploy(ctx context.Context, f hearth.Function, update bool) error {
+	if err := r.syncSecrets(ctx, f.Secrets); err != nil {
 		return err
 	}
 	now := time.Now().UTC()
-	f := hearth.Function{FunctionDeployment: d, CreatedAt: now.Truncate(time.Second), DeployedAt: now, Revision: revision(d)}
-	f.Replicas = r.limit(f, f.MinReplicas())
+	f.CreatedAt, f.DeployedAt, f.Revision = now.Truncate(time.Second), now, revision(f.FunctionDeployment)
+	f.Replicas = r.limit(f, f.MinReplicas)
 	n := f.Name()
 	if err := r.fits(f); err != nil {
 		return err
@@ -210,16 +204,16 @@ func (r *Registry) Deploy(ctx context.Context, d types.FunctionDeployment, updat
 	r.subscribers = nil
 	r.back(n)
 	r.mu.Unlock()
-	r.cfg.Log.Info("deployed", "function", n.String(), "image", f.Image, "replicas", f.Replicas, "topics", strings.Join(f.Topics(), ","))
+	r.cfg.Log.Info("deployed", "function", n.String(), "image", f.Image, "replicas", f.Replicas, "topics", strings.Join(f.Topics, ","))
 	return nil
 }
 
 // replicas is how many a function has that replaces another one.
 func (r *Registry) replicas(old, f hearth.Function) int {
-	if old.Replicas == 0 && f.MinReplicas() > 0 && old.Revision == f.Revision {
+	if old.Replicas == 0 && f.MinReplicas > 0 && old.Revision == f.Revision {
 		return 0 // it sleeps, and nothing about it is new
 	}
-	return r.limit(f, max(old.Replicas, f.MinReplicas()))
+	return r.limit(f, max(old.Replicas, f.MinReplicas))
 }
 
 // begin begins the change of a function: until end, nobody else changes it, here or in another hearth, and what others have

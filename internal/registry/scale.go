@@ -132,7 +132,7 @@ func (r *Registry) wake(n hearth.Name, cause string, ahead bool) {
 		if e.spec.Replicas > 0 || ahead && r.keeps(e) {
 			return e.spec.Replicas, nil
 		}
-		return r.upTo(e.spec, max(1, r.limit(e.spec, e.spec.MinReplicas()))), nil
+		return r.upTo(e.spec, max(1, r.limit(e.spec, e.spec.MinReplicas))), nil
 	})
 	if err != nil && hearth.CodeOf(err) != hearth.NotFound {
 		r.cfg.Log.Error("could not wake a function", "function", n.String(), "cause", cause, "error", err)
@@ -147,7 +147,7 @@ func (r *Registry) WakeAhead(n hearth.Name) {
 	if !ok {
 		return
 	}
-	for _, next := range r.asleep(f.Emits()) {
+	for _, next := range r.asleep(f.Emits) {
 		r.wake(next, "a call of "+n.String()+", which emits to it", true)
 	}
 }
@@ -159,7 +159,7 @@ func (r *Registry) asleep(topics []string) (names []hearth.Name) {
 	if r.subscribers == nil {
 		r.subscribers = map[string][]hearth.Name{}
 		for n, e := range r.functions {
-			for _, topic := range e.spec.Topics() {
+			for _, topic := range e.spec.Topics {
 				r.subscribers[topic] = append(r.subscribers[topic], n)
 			}
 		}

@@ -10,7 +10,6 @@ import (
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
-	"github.com/openfaas/faas-provider/types"
 )
 
 // Start brings back the functions that are deployed, ends the leases of this hearth's former life, and begins to follow what
@@ -122,8 +121,7 @@ func (r *Registry) finishCallbacks(n hearth.Name) {
 	r.finishing[n] = true
 	r.mu.Unlock()
 	r.noteLeft(n, redis.CallbacksOf(n))
-	f := hearth.Function{FunctionDeployment: types.FunctionDeployment{Service: n.Function, Namespace: n.Namespace}}
-	r.cfg.Dispatch.Set(f, []dispatch.Subscription{{Subscription: redis.CallbacksOf(n)}})
+	r.cfg.Dispatch.Set(hearth.Defaults(n), []dispatch.Subscription{{Subscription: redis.CallbacksOf(n)}})
 }
 
 func bare(subs []dispatch.Subscription) []wire.Subscription {

@@ -12,14 +12,14 @@ import (
 //
 // Functions that are deployed already go on. Two that are deployed at the same moment may both pass.
 func (r *Registry) ownTopics(f hearth.Function) error {
-	topics := slices.Concat(f.Topics(), f.Emits())
+	topics := slices.Concat(f.Topics, f.Emits)
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	for n, e := range r.functions {
 		if e.gone || n.Namespace == f.Namespace || f.SharesTopics(e.spec) {
 			continue
 		}
-		for _, topic := range slices.Concat(e.spec.Topics(), e.spec.Emits()) {
+		for _, topic := range slices.Concat(e.spec.Topics, e.spec.Emits) {
 			if slices.Contains(topics, topic) {
 				return hearth.Errorf(hearth.Invalid, "function %s: the topic %s is used by %s in the namespace %s, and a topic belongs to one namespace: "+
 					"use another topic, or share this one with the annotation com.hearth.topics.from: %s", f.Service, topic, n.Function, n.Namespace, n.Namespace)

@@ -287,7 +287,11 @@ func (i *instance) apply(n hearth.Name, update bool, changes []func(*types.Funct
 	for _, c := range changes {
 		c(&d)
 	}
-	return i.Deploy(context.Background(), d, update)
+	f, err := hearth.Parse(d)
+	if err != nil {
+		return err
+	}
+	return i.Deploy(context.Background(), f, update)
 }
 
 func image(name string) func(*types.FunctionDeployment) {
@@ -347,7 +351,7 @@ func (i *instance) agrees() string {
 
 func subscriptionsOf(f hearth.Function) []wire.Subscription {
 	subs := []wire.Subscription{redis.CallsOf(f.Name())}
-	for _, t := range f.Topics() {
+	for _, t := range f.Topics {
 		subs = append(subs, redis.TopicOf(f.Name(), t))
 	}
 	return subs
@@ -379,7 +383,7 @@ func (i *instance) runs(n hearth.Name, f hearth.Function) string {
 	if scaled := i.scaled(n); scaled != (got.Replicas > 0) {
 		return fmt.Sprintf("the autoscaler looks after %s: %v, with %d replicas", n, scaled, got.Replicas)
 	}
-	return i.scheduled(n, f.Annotation("schedule"))
+	return i.scheduled(n, f.Schedule.String())
 }
 
 // scaled tells whether the autoscaler looks after a function.
@@ -482,7 +486,7 @@ func (w *world) works(i *instance) {
 			continue
 		}
 		expected = append(expected, w.enqueue(f.Name()))
-		for _, t := range f.Topics() {
+		for _, t := range f.Topics {
 			id := w.id("message")
 			message := &goredis.XAddArgs{Stream: redis.TopicOf(f.Name(), t).Stream, Values: []string{"body", id}}
 			require.NoError(w.t, w.raw.XAdd(context.Background(), message).Err())

@@ -278,7 +278,7 @@ func (m *Manager[Image]) number(n hearth.Name) int {
 func (m *Manager[Image]) track(r Replica, f hearth.Function) {
 	n := f.Name()
 	l, over := m.lives(n), make(chan struct{})
-	l.replicas[r] = life{f.DrainTime(), over}
+	l.replicas[r] = life{f.DrainTime, over}
 	m.reaping.Go(func() {
 		defer close(over)
 		<-r.Done()

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/hearth/hearthtest"
 	"github.com/hearthfaas/hearth/internal/replicaset"
 	"github.com/stretchr/testify/require"
 )
@@ -112,7 +113,7 @@ func (s *set) told() []string { s.mu.Lock(); defer s.mu.Unlock(); return s.at }
 func function(revision string, replicas int) hearth.Function {
 	f := hearth.Function{Replicas: replicas, Revision: revision}
 	f.Service, f.Namespace, f.EnvVars = "oven", "openfaas-fn", map[string]string{"write_timeout": "10s"}
-	return f
+	return hearthtest.Parse(f)
 }
 
 // TestReplicasEndAfterTheirCalls: whatever takes a replica out of service, it goes on until the calls are over that the router had

@@ -70,7 +70,7 @@ func (m *Manager[Image]) Rollback(n hearth.Name, deployedAt time.Time) (f hearth
 	replicas := fn.spec.Replicas
 	fn.spec, fn.image, fn.failing = fn.proven.spec, fn.proven.image, ""
 	fn.spec.DeployedAt = deployedAt
-	fn.spec.Replicas = min(replicas, fn.spec.MaxReplicas())
+	fn.spec.Replicas = min(replicas, fn.spec.MaxReplicas)
 	fn.applied++
 	if err := m.reconcile(fn); err != nil {
 		m.cfg.Log.Error("could not start a replica", "function", n.String(), "error", err)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/hearth/hearthtest"
 )
 
 // BenchmarkPlace is what the router itself does for a call, beside sending it: it finds a replica, and gives
@@ -21,6 +22,7 @@ func BenchmarkPlace(b *testing.B) {
 			f := hearth.Function{Replicas: 2}
 			f.Service, f.Namespace, f.EnvVars = "oven", "openfaas-fn",
 				map[string]string{"max_inflight": tt.limit}
+			f = hearthtest.Parse(f)
 			r.Set(f)
 			var list []hearth.Replica
 			for i := range 2 {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/hearth/hearthtest"
 	"github.com/hearthfaas/hearth/internal/router"
 	"github.com/stretchr/testify/require"
 )
@@ -350,7 +351,7 @@ func TestAheadIsToldOfCallsNowAndThen(t *testing.T) {
 	}
 	require.Zero(t, told.Load(), "it emits nothing")
 	f.Annotations = &map[string]string{"com.hearth.emits": "bakery.baked"}
-	r.Set(f)
+	r.Set(hearthtest.Parse(f))
 	began, calls := time.Now(), 0
 	eventually(t, func() bool {
 		_, err := call(t.Context(), r, "")

@@ -143,8 +143,8 @@ func (r *Router) Set(f hearth.Function) {
 	defer r.watchers.notify(f.Name())
 	fn.mu.Lock()
 	defer fn.mu.Unlock()
-	fn.concurrency, fn.timeout, fn.desired = f.Concurrency(), f.Timeout(), f.Replicas
-	fn.limit, fn.emits = f.MaxInflight(), len(f.Emits()) > 0
+	fn.concurrency, fn.timeout, fn.desired = f.Concurrency, f.Timeout, f.Replicas
+	fn.limit, fn.emits = f.MaxInflight, len(f.Emits) > 0
 	fn.waking, fn.wakeError = false, nil
 	fn.grant()
 }

@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/hearth/hearthtest"
 	"github.com/hearthfaas/hearth/internal/router"
 	"github.com/stretchr/testify/require"
 )
@@ -29,7 +30,7 @@ func function(replicas int, env ...string) hearth.Function {
 	for i := 0; i < len(env); i += 2 {
 		f.EnvVars[env[i]] = env[i+1]
 	}
-	return f
+	return hearthtest.Parse(f)
 }
 
 // serve is a replica that answers with a handler.

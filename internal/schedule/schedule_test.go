@@ -135,7 +135,7 @@ func TestNextTimeOfASchedule(t *testing.T) {
 	require.Zero(t, schedule.Schedule{}.Latest(time.Time{}, time.Now()))
 }
 
-// TestEveryDayCountsInZonesWithOddClocks compares each half hour of a year with what the clock of the zone shows.
+// TestEveryDayCountsInZonesWithOddClocks compares each half hour of a year with the clock of the zone.
 func TestEveryDayCountsInZonesWithOddClocks(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{
@@ -202,7 +202,7 @@ func TestInvalidScheduleIsRefusedWithAReason(t *testing.T) {
 	}
 }
 
-// FuzzParse checks that a schedule that Parse accepts has a later next time, and that its text parses to itself.
+// FuzzParse checks that an accepted schedule has a later next time, and that its text parses to itself.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{
 		"0 6 * * *", "@every 5m; @hourly", "CRON_TZ=Europe/Berlin 30 2 * * *", "TZ=UTC", "0 0 31 2 *", ", * * * *",
