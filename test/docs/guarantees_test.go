@@ -1,4 +1,4 @@
-// Package docs has no code. Its tests check what the documents say about the project.
+// Package docs has no code. Its tests hold the documents to what they say of the project.
 package docs
 
 import (
@@ -42,8 +42,8 @@ func TestEachGuaranteeHasItsTest(t *testing.T) {
 				source.Write(text)
 			}
 			for _, name := range names.FindAllStringSubmatch(group[1], -1) {
-				require.Contains(t, source.String(), "\nfunc "+name[1]+"(t *testing.T) {",
-					"package %s", group[2])
+				require.True(t, strings.Contains(source.String(), "\nfunc "+name[1]+"(t *testing.T) {"),
+					"package %s has no %s, which guarantees.md names", group[2], name[1])
 				proved++
 			}
 		}
