@@ -200,6 +200,7 @@ func TestCallbackPasswordIsUsedAndNeverShown(t *testing.T) {
 	})
 	mu.Lock()
 	defer mu.Unlock()
+	require.Contains(t, log.String(), "queue=probe:callbacks")
 	require.NotContains(t, log.String(), "s3cret")
 }
 

@@ -5,6 +5,7 @@ import (
 	"io"
 	stdlog "log"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -75,6 +76,16 @@ func openLog(state string, level slog.Level, console io.Writer, consoleLevel slo
 	stdlog.SetFlags(0)
 	stdlog.SetOutput(slog.NewLogLogger(log.Handler(), slog.LevelDebug).Writer())
 	return log, func() { limited.Close(); _ = f.Close() }, nil
+}
+
+// removeEmptyLog removes the log of an instance that ended before it logged anything.
+func removeEmptyLog(state string) {
+	dir := filepath.Join(state, "logs")
+	file := filepath.Join(dir, "hearth.log")
+	if info, err := os.Stat(file); err == nil && info.Size() == 0 {
+		_ = os.Remove(file)
+		_ = os.Remove(dir) // it fails if functions have logs
+	}
 }
 
 // table prints rows in columns. The first row has the headers.

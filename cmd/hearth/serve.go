@@ -167,7 +167,10 @@ func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n 
 	if err != nil {
 		return err
 	}
-	defer closeLog()
+	defer func() {
+		closeLog()
+		removeEmptyLog(c.State)
+	}()
 	listener, err := net.Listen("tcp", c.Listen)
 	if err != nil {
 		return portTaken("--listen", c.Listen, err)

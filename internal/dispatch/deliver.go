@@ -178,7 +178,7 @@ func (d *Dispatcher) do(calls context.Context, v verdict, f hearth.Function, s S
 	}
 	failure := redis.Failure{At: time.Now().UTC(), Attempt: got.attempt, Reason: v.reason, Status: got.status,
 		Body: excerpt(got.body), Replica: got.header.Get(router.HeaderReplica)}
-	log := d.cfg.Log.With("function", f.Name().String(), "queue", s.Stream, "id", del.ID, "call_id", e.CallID, "attempt", del.Attempt)
+	log := d.cfg.Log.With("function", f.Name().String(), "queue", s.queueName(f.Name()), "id", del.ID, "call_id", e.CallID, "attempt", del.Attempt)
 	switch v.do {
 	case settle:
 		if cb == nil {

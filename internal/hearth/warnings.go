@@ -17,7 +17,9 @@ const templateCommand = "./handler"
 // a full stop.
 func Warnings(f Function, c Capabilities) []string {
 	list := slices.Clone(f.warnings)
-	for _, warn := range []func(Function, Capabilities) []string{warnScale, warnEnvironment, warnLimits, warnProvider} {
+	for _, warn := range []func(Function, Capabilities) []string{
+		warnScale, warnEnvironment, warnRedis, warnLimits, warnProvider,
+	} {
 		list = append(list, warn(f, c)...)
 	}
 	return list
@@ -40,6 +42,16 @@ func warnEnvironment(f Function, c Capabilities) (list []string) {
 		}
 	}
 	return list
+}
+
+// warnRedis warns of a subscriber without the address of Redis: with package chain it would be ready and fail every
+// message.
+func warnRedis(f Function, _ Capabilities) []string {
+	if len(f.Topics) == 0 || f.EnvVars["REDIS_URL"] != "" {
+		return nil
+	}
+	return []string{fmt.Sprintf("REDIS_URL is not set: if the function uses chain, every message of the topic %s fails",
+		f.Topics[0])}
 }
 
 // warnLimits warns of resources that this provider does not enforce.

@@ -44,7 +44,11 @@ func TestPublishedSpecsAreAccepted(t *testing.T) {
 		"sleep of the blog: readiness in durations": {labels: []string{"com.openfaas.scale.target=1", "com.openfaas.scale.type=capacity"}, env: []string{"max_inflight=1"},
 			annotations: []string{"com.openfaas.ready.http.path=/_/ready", "com.openfaas.ready.http.initialDelay=1s", "com.openfaas.ready.http.periodSeconds=1s"}},
 		"kubesec of the docs: readiness in seconds": {annotations: []string{"com.openfaas.ready.http.path=/_/ready", "com.openfaas.ready.http.initialDelaySeconds=30", "com.openfaas.ready.http.periodSeconds=5"}},
-		"a cron function of the docs":               {annotations: []string{"topic=cron-function", "schedule=0 0 */1 * *"}},
+		"a topic without REDIS_URL": {annotations: []string{"topic=bakery.dough"}, warnings: []string{
+			"REDIS_URL is not set: if the function uses chain, every message of the topic bakery.dough fails"}},
+		"a topic with REDIS_URL": {annotations: []string{"topic=bakery.dough"},
+			env: []string{"REDIS_URL=redis://redis:6379"}},
+		"a cron function of the docs": {annotations: []string{"topic=cron-function", "schedule=0 0 */1 * *"}},
 		"a topic of Kafka": {annotations: []string{"topic=payments"},
 			warnings: []string{`Hearth does not serve the topic "payments": only your own connector can deliver it (topic "payments": want two or more words of letters, digits, _ or -, joined by dots, such as bakery.dough)`}},
 		"a schedule without a topic": {annotations: []string{"schedule=@hourly"}, warnings: []string{"the annotation schedule has no effect without the topic cron-function"}},
