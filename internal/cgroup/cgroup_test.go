@@ -87,7 +87,7 @@ func TestProcessorTimeIsLimited(t *testing.T) {
 	require.Less(t, state.UserTime()+state.SystemTime(), 500*time.Millisecond, "of a second")
 }
 
-func TestOpenRemovesWhatIsLeft(t *testing.T) {
+func TestOpenRemovesOldGroups(t *testing.T) {
 	r := open(t)
 	_, err := r.New("left", Limits{})
 	require.NoError(t, err)
@@ -129,9 +129,9 @@ func TestOwnGroupIsFound(t *testing.T) {
 	}
 }
 
-// TestVersion2IsSpokenTo has a directory for the tree, since this machine may have the other version. It
+// TestVersion2 has a directory for the tree, since this machine may have the other version. It
 // shows what is written, and not that the kernel heeds it.
-func TestVersion2IsSpokenTo(t *testing.T) {
+func TestVersion2(t *testing.T) {
 	t.Parallel()
 	v := &v2{base: t.TempDir(), memory: true, cpu: true}
 	require.NoError(t, v.make("one", Limits{

@@ -60,7 +60,7 @@ func TestChildDiesWithAKilledParent(t *testing.T) {
 	require.Eventually(t, func() bool { return !alive(pid) }, time.Minute, time.Millisecond)
 }
 
-func TestSweepKillsWhatIsMarkedAndNothingElse(t *testing.T) {
+func TestSweepKillsOnlyMarkedProcesses(t *testing.T) {
 	t.Parallel()
 	start := func(state string) *exec.Cmd {
 		cmd := exec.Command("sleep", "600")

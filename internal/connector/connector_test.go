@@ -206,7 +206,7 @@ func letters(t *testing.T, queue *redis.Client) []redis.DeadLetter {
 	return list
 }
 
-func TestAnswersOfTheGatewayAreNoAttempts(t *testing.T) {
+func TestGatewayAnswersAreNoAttempts(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
 		script []answer

@@ -59,7 +59,7 @@ func (p *Provider) adopt(f hearth.Function, image Image) []replicaset.Adopted {
 				spec.Revision = c.revision
 				r := p.newReplica(spec, image, number, c.frozen, changed)
 				r.id, r.last = c.name, c.revision != f.Revision
-				go r.live(&c)
+				r.run(&c)
 				return r
 			}})
 	}

@@ -215,9 +215,9 @@ func TestKilledContainerIsReplaced(t *testing.T) {
 	w.await("probe", func(list []hearth.Replica) bool { return ready(1)(list) && list[0].ID != r.ID })
 }
 
-// TestWhatCannotBeRemovedIsLater: a file that nobody can delete keeps a container in the state "Removal In
+// TestFailedRemovalIsRetried: a file that nobody can delete keeps a container in the state "Removal In
 // Progress".
-func TestWhatCannotBeRemovedIsLater(t *testing.T) {
+func TestFailedRemovalIsRetried(t *testing.T) {
 	t.Parallel()
 	w := watch(t)
 	w.apply(function(1))
@@ -236,7 +236,7 @@ func TestWhatCannotBeRemovedIsLater(t *testing.T) {
 	require.Eventually(t, func() bool { return len(w.ours(t)) == 0 }, patience, pollEvery)
 }
 
-func TestAsleepIsFrozenAndWakes(t *testing.T) {
+func TestStandbyIsFrozenAndThaws(t *testing.T) {
 	t.Parallel()
 	w := watch(t)
 	w.apply(function(0, func(f *hearth.Function) { f.Secrets = []string{"one"} }))
@@ -288,9 +288,9 @@ func TestImageThatWillNotStartSaysWhy(t *testing.T) {
 	w.await("listens", ready(1))
 }
 
-// TestWhatTheEngineWouldRefuseIsTheCallersFault: such a deployment is answered with 400 and the reason,
+// TestInvalidSpecsAreRefused: such a deployment is answered with 400 and the reason,
 // whatever the pull policy.
-func TestWhatTheEngineWouldRefuseIsTheCallersFault(t *testing.T) {
+func TestInvalidSpecsAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, policy := range []docker.PullPolicy{docker.PullNever, docker.PullIfNotPresent, docker.PullAlways} {
 		w := watch(t, func(c *docker.Config) { c.Pull = policy })
@@ -307,9 +307,9 @@ func TestWhatTheEngineWouldRefuseIsTheCallersFault(t *testing.T) {
 	w.await("probe", ready(1)) // more CPUs than there are is no limit
 }
 
-// TestImageEndsAsStockPlatformsWantIt runs a function's image as faasd does, which sets nothing: after
+// TestImageDrainsAsStockPlatformsExpect runs a function's image as faasd does, which sets nothing: after
 // SIGTERM an idle one is gone within 5 s, and a call under way gets its answer.
-func TestImageEndsAsStockPlatformsWantIt(t *testing.T) {
+func TestImageDrainsAsStockPlatformsExpect(t *testing.T) {
 	t.Parallel()
 	api := engine(t)
 	giveImage(t)
@@ -378,7 +378,7 @@ func get(url string) (status int) {
 	return res.StatusCode
 }
 
-func TestStrangersAreNotTouched(t *testing.T) {
+func TestOtherContainersAreNotTouched(t *testing.T) {
 	t.Parallel()
 	other := watch(t)
 	other.apply(function(1))
@@ -392,8 +392,8 @@ func TestStrangersAreNotTouched(t *testing.T) {
 	require.Empty(t, other.ask(before[0], ""))
 }
 
-// TestTwoHearthsShareANetwork: the one that made it takes it away when it ends, if nobody is on it just then.
-func TestTwoHearthsShareANetwork(t *testing.T) {
+// TestTwoInstancesShareANetwork: the one that made it takes it away when it ends, if nobody is on it just then.
+func TestTwoInstancesShareANetwork(t *testing.T) {
 	t.Parallel()
 	maker := watch(t)
 	other := watch(t, func(c *docker.Config) { c.Network, c.Asleep = maker.cfg.Network, docker.Nothing })

@@ -43,8 +43,8 @@ type Config struct {
 	PullWait time.Duration
 	// Asleep says which standby replica a function at zero has. Defaults to Frozen.
 	Asleep Asleep
-	// ReadyWithin is how long a container may take to get ready before its replica is failing. Defaults to 1
-	// minute.
+	// ReadyWithin is how long a container may take to get ready before its replica is failing. Defaults to
+	// 1 minute.
 	ReadyWithin time.Duration
 }
 
@@ -220,7 +220,7 @@ func (p *Provider) resolve(ctx context.Context, f hearth.Function) (Image, error
 func (p *Provider) start(f hearth.Function, image Image, number int, asleep bool,
 	changed func()) (replicaset.Replica, error) {
 	r := p.newReplica(f, image, number, asleep, changed)
-	go r.live(nil)
+	r.run(nil)
 	return r, nil
 }
 
@@ -244,7 +244,6 @@ func (p *Provider) newReplica(f hearth.Function, image Image, number int, asleep
 	if !asleep {
 		close(r.woken)
 	}
-	r.ctx, r.stop = context.WithCancel(context.Background())
 	p.mu.Lock()
 	p.alive[r] = true
 	p.mu.Unlock()

@@ -42,7 +42,6 @@ type replica struct {
 	calls   *hearth.Calls
 	said    *crash.Reader
 
-	ctx  context.Context // ends when the replica is to end
 	stop context.CancelFunc
 	done chan struct{} // closed when it has ended
 
@@ -106,8 +105,15 @@ func (r *replica) Kill() {
 	}
 }
 
-// live keeps the replica running until it is to end. adopted is a container that already runs, or nil.
-func (r *replica) live(adopted *found) {
+// run starts to keep the replica running, until stop. adopted is a container that already runs, or nil.
+func (r *replica) run(adopted *found) {
+	ctx, stop := context.WithCancel(context.Background())
+	r.stop = stop
+	go r.live(ctx, adopted)
+}
+
+// live keeps the replica running until ctx ends.
+func (r *replica) live(ctx context.Context, adopted *found) {
 	defer close(r.done)
 	defer func() {
 		r.p.mu.Lock()
@@ -115,26 +121,26 @@ func (r *replica) live(adopted *found) {
 		delete(r.p.alive, r)
 	}()
 	crashes := 0
-	for r.ctx.Err() == nil {
+	for ctx.Err() == nil {
 		began, answered := time.Now(), r.calls.Served()
 		var wasReady bool
 		var err error
 		if adopted != nil {
-			wasReady, err = r.attend(adopted.id, adopted)
+			wasReady, err = r.attend(ctx, adopted.id, adopted)
 		} else {
-			wasReady, err = r.once()
+			wasReady, err = r.once(ctx)
 		}
 		adopted = nil
-		if r.last && r.ctx.Err() == nil {
+		if r.last && ctx.Err() == nil {
 			r.fail("it has ended, and is of a version that is being replaced")
-			<-r.ctx.Done()
+			<-ctx.Done()
 		}
-		if r.ctx.Err() != nil {
+		if ctx.Err() != nil {
 			return
 		}
 		if away(err) {
 			r.fail("the Docker engine does not answer")
-			pause(r.ctx, engineAway)
+			pause(ctx, engineAway)
 			continue
 		}
 		if wasReady && (time.Since(began) > longEnough || r.calls.Served() != answered) {
@@ -149,19 +155,19 @@ func (r *replica) live(adopted *found) {
 		switch {
 		case hearth.CodeOf(err) == hearth.Invalid: // another attempt would fail too
 			r.fail(hearth.MessageOf(err))
-			pause(r.ctx, longPause)
+			pause(ctx, longPause)
 		case crashes > 1:
 			r.fail(err.Error())
-			pause(r.ctx, min(firstPause<<min(crashes-2, 20), longPause))
+			pause(ctx, min(firstPause<<min(crashes-2, 20), longPause))
 		}
 	}
 }
 
 // once creates a container, and attends to it until it exits. It returns whether the container got ready, and
 // why it exited.
-func (r *replica) once() (wasReady bool, err error) {
+func (r *replica) once(ctx context.Context) (wasReady bool, err error) {
 	if r.image.ID == "" { // it is still being pulled
-		image, err := r.p.images.find(r.ctx, r.spec.Image, true)
+		image, err := r.p.images.find(ctx, r.spec.Image, true)
 		if err != nil {
 			return false, err
 		}
@@ -174,12 +180,12 @@ func (r *replica) once() (wasReady bool, err error) {
 	id := r.id
 	r.mu.Unlock()
 	// The end of ctx must not interrupt this: a container that is created and not known would stay.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.ctx), time.Minute)
+	creating, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	containerID, err := r.p.create(ctx, r.spec, r.image, id)
+	containerID, err := r.p.create(creating, r.spec, r.image, id)
 	if err != nil {
-		r.p.discard(ctx, containerName(id)) // the engine may have created it, though its answer was lost
-		if errdefs.IsInvalidArgument(err) { // by the spec of its function, which does not change
+		r.p.discard(creating, containerName(id)) // the engine may have created it, though its answer was lost
+		if errdefs.IsInvalidArgument(err) {      // by the spec of its function, which does not change
 			return false, hearth.Errorf(hearth.Invalid, "its container could not be created: %v", err)
 		}
 		return false, fmt.Errorf("its container could not be created: %w", err)
@@ -187,14 +193,14 @@ func (r *replica) once() (wasReady bool, err error) {
 	if r.p.cfg.Asleep == Prepared {
 		select {
 		case <-r.woken:
-		case <-r.ctx.Done():
+		case <-ctx.Done():
 		}
 	}
-	return r.attend(containerID, nil)
+	return r.attend(ctx, containerID, nil)
 }
 
 // attend starts a container, unless it is adopted, and attends to it until it exits or is to end.
-func (r *replica) attend(containerID string, adopted *found) (wasReady bool, err error) {
+func (r *replica) attend(ctx context.Context, containerID string, adopted *found) (wasReady bool, err error) {
 	died := r.p.events.watch(containerID)
 	defer r.p.events.forget(containerID)
 	r.mu.Lock()
@@ -210,10 +216,10 @@ func (r *replica) attend(containerID string, adopted *found) (wasReady bool, err
 		r.p.discard(ctx, containerID)
 	}()
 	if adopted == nil {
-		r.p.events.synced(r.ctx)
-		if _, err := r.p.api.ContainerStart(r.ctx, containerID, client.ContainerStartOptions{}); err != nil {
+		r.p.events.synced(ctx)
+		if _, err := r.p.api.ContainerStart(ctx, containerID, client.ContainerStartOptions{}); err != nil {
 			if errdefs.IsNotFound(err) { // another instance that used the network has removed it
-				err = errors.Join(err, r.p.ensureNetwork(r.ctx))
+				err = errors.Join(err, r.p.ensureNetwork(ctx))
 			}
 			return false, fmt.Errorf("its container could not be started: %w", err)
 		}
@@ -222,12 +228,12 @@ func (r *replica) attend(containerID string, adopted *found) (wasReady bool, err
 	defer stopFollowing()
 	followed := make(chan struct{})
 	go func() { defer close(followed); r.follow(following, containerID, adopted == nil, died) }()
-	address, err := r.p.address(r.ctx, containerID)
+	address, err := r.p.address(ctx, containerID)
 	if err == nil {
 		r.mu.Lock()
 		r.address, r.started = address, time.Now()
 		r.mu.Unlock()
-		if wasReady, err = r.serve(containerID, address, adopted, died); err == nil {
+		if wasReady, err = r.serve(ctx, containerID, address, adopted, died); err == nil {
 			return wasReady, nil
 		}
 	}
@@ -243,9 +249,9 @@ func (r *replica) attend(containerID string, adopted *found) (wasReady bool, err
 
 // serve attends to a running container. It returns nil if the container was to end and has, else the reason
 // why it exited by itself.
-func (r *replica) serve(containerID, address string, adopted *found, died <-chan struct{}) (wasReady bool,
-	err error) {
-	alive, end := context.WithCancel(r.ctx)
+func (r *replica) serve(ctx context.Context, containerID, address string, adopted *found,
+	died <-chan struct{}) (wasReady bool, err error) {
+	alive, end := context.WithCancel(ctx)
 	defer end()
 	go func() {
 		select {
@@ -270,7 +276,7 @@ func (r *replica) serve(containerID, address string, adopted *found, died <-chan
 	select {
 	case <-died:
 	case sick = <-unhealthy:
-	case <-r.ctx.Done():
+	case <-ctx.Done():
 	}
 	end()
 	<-probed // else it could still set the replica ready
@@ -280,7 +286,7 @@ func (r *replica) serve(containerID, address string, adopted *found, died <-chan
 		r.down()
 		r.changed()
 		return wasReady, errors.New(sick) // and its container is removed
-	case r.ctx.Err() != nil:
+	case ctx.Err() != nil:
 		// It never had a call, and a process that has just started may ignore SIGTERM.
 		idle := adopted == nil && !r.State().Ready
 		r.down() // who ended it tells the router
@@ -299,7 +305,7 @@ func (r *replica) serve(containerID, address string, adopted *found, died <-chan
 	wasReady = r.State().Ready
 	r.down()
 	r.changed()
-	c, err := r.p.api.ContainerInspect(r.ctx, containerID, client.ContainerInspectOptions{})
+	c, err := r.p.api.ContainerInspect(ctx, containerID, client.ContainerInspectOptions{})
 	switch {
 	case errdefs.IsNotFound(err):
 		return wasReady, errors.New("somebody removed its container")
@@ -309,8 +315,8 @@ func (r *replica) serve(containerID, address string, adopted *found, died <-chan
 	// The engine may have stopped it because the engine itself is stopping: a container that is removed or
 	// started now could be killed while that happens. See also ownConnection.
 	if s := c.Container.State; s.ExitCode == 0 || s.ExitCode == 128+int(syscall.SIGTERM) {
-		pause(r.ctx, stoppedPause)
-		r.p.events.synced(r.ctx)
+		pause(ctx, stoppedPause)
+		r.p.events.synced(ctx)
 	}
 	return wasReady, errors.New(ending(c.Container.State, c.Container.HostConfig.Memory))
 }

@@ -51,7 +51,7 @@ func TestClassOfEachRange(t *testing.T) {
 	}
 }
 
-func TestWhatAnAddressHoldsNeverMakesItMoreAllowed(t *testing.T) {
+func TestEmbeddedAddressNeverLoosensTheClass(t *testing.T) {
 	t.Parallel()
 	for _, b := range blocks {
 		if b.class != never || !b.Addr().Is4() || b.Contains(netip.IPv4Unspecified()) {
@@ -70,7 +70,7 @@ func TestWhatAnAddressHoldsNeverMakesItMoreAllowed(t *testing.T) {
 	}
 }
 
-func TestHostsThatCanNeverBeCalledAreKnownWithoutCalling(t *testing.T) {
+func TestForbiddenHostsAreKnownWithoutACall(t *testing.T) {
 	t.Parallel()
 	for _, host := range []string{"169.254.169.254", "169.254.169.254.", "fe80::1", "fe80::1%eth0",
 		"::ffff:169.254.169.254", "0.0.0.0", "::"} {

@@ -44,7 +44,7 @@ func TestAllowListAllowsWhatItSays(t *testing.T) {
 	}
 }
 
-func TestAllowListRefusesWhatItCannotMean(t *testing.T) {
+func TestAllowListRefusesInvalidEntries(t *testing.T) {
 	t.Parallel()
 	for text, says := range map[string]string{
 		"10.0.0":                 "no address",

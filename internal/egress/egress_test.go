@@ -82,7 +82,7 @@ func TestSomeAddressesAreRefusedWhateverIsAllowed(t *testing.T) {
 	}
 }
 
-func TestRedirectIsAnAnswer(t *testing.T) {
+func TestRedirectsAreNotFollowed(t *testing.T) {
 	t.Parallel()
 	called := false
 	inner := listen(t, func(http.ResponseWriter, *http.Request) { called = true })
@@ -95,7 +95,7 @@ func TestRedirectIsAnAnswer(t *testing.T) {
 	require.False(t, called)
 }
 
-func TestOwnGatewaysFunctionsMayBeCalledAndNothingElseOfIt(t *testing.T) {
+func TestOnlyFunctionsOfTheOwnGatewayMayBeCalled(t *testing.T) {
 	t.Parallel()
 	at := listen(t, func(http.ResponseWriter, *http.Request) {})
 	everywhere := netip.AddrPortFrom(netip.IPv6Unspecified(), at.Port())
@@ -118,7 +118,7 @@ func TestOwnGatewaysFunctionsMayBeCalledAndNothingElseOfIt(t *testing.T) {
 	}
 }
 
-func TestEachAddressOfThisMachineIsTheGatewaysIfItListensOnAll(t *testing.T) {
+func TestGatewayOnAllAddressesIsEachOfThem(t *testing.T) {
 	t.Parallel()
 	g := guard{gateway: netip.MustParseAddrPort("0.0.0.0:8080")}
 	require.True(t, g.own(netip.MustParseAddrPort("127.0.0.1:8080")))
@@ -141,7 +141,7 @@ func TestProxiesOfTheEnvironmentAreNotUsed(t *testing.T) {
 	require.ErrorAs(t, err, new(*Refused))
 }
 
-func TestHostWithAnAddressThatMayBeCalledIsNotRefusedForGood(t *testing.T) {
+func TestHostWithOneAllowedAddressIsNotRefused(t *testing.T) {
 	t.Parallel()
 	addrs, err := net.LookupHost("localhost")
 	require.NoError(t, err)

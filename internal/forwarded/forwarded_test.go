@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestWhoARequestIsFrom(t *testing.T) {
+func TestClientIsFoundBehindTrustedProxies(t *testing.T) {
 	t.Parallel()
 	var proxies forwarded.Proxies
 	require.NoError(t, proxies.Set("127.0.0.1, 10.0.0.0/8"))
@@ -61,7 +61,7 @@ func TestWhoARequestIsFrom(t *testing.T) {
 	}
 }
 
-func TestWhatIsSaidOfARequest(t *testing.T) {
+func TestHeadersNameTheClient(t *testing.T) {
 	t.Parallel()
 	var proxies forwarded.Proxies
 	require.NoError(t, proxies.Set("127.0.0.1"))
@@ -100,7 +100,7 @@ func TestWhatIsSaidOfARequest(t *testing.T) {
 	require.Equal(t, "https", r.Header.Get("X-Forwarded-Proto"))
 }
 
-func TestProxiesThatCannotBeRead(t *testing.T) {
+func TestInvalidProxiesAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"proxy.example", "10.0.0.0/33", "10.0.0.1:80"} {
 		var p forwarded.Proxies

@@ -14,9 +14,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestARequestHasATimeToCome also where no call is made: one that says a length and sends nothing ends. What
+// TestRequestsMustArriveInTime also where no call is made: one that says a length and sends nothing ends. What
 // has come takes its time.
-func TestARequestHasATimeToCome(t *testing.T) {
+func TestRequestsMustArriveInTime(t *testing.T) {
 	t.Parallel()
 	took := make(chan error, 1)
 	g := New(Config{Router: router.New(router.Config{}), Log: slog.New(slog.DiscardHandler),

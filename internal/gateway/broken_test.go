@@ -79,8 +79,8 @@ func TestAnswersThatCannotBePassedOn(t *testing.T) {
 	}
 }
 
-// TestAnswersWithSomethingBehindThem: it is nobody's answer.
-func TestAnswersWithSomethingBehindThem(t *testing.T) {
+// TestBytesAfterAnAnswerAreNotUsed: it is nobody's answer.
+func TestBytesAfterAnAnswerAreNotUsed(t *testing.T) {
 	t.Parallel()
 	const more = "HTTP/1.1 200 OK\nContent-Length: 5\n\nwrong"
 	for _, answer := range []string{"HTTP/1.1 200 OK\nContent-Length: 5\n\nright" + more,

@@ -7,8 +7,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestWhatAFunctionMayNotSayForItsOrigin, which it shares with other functions.
-func TestWhatAFunctionMayNotSayForItsOrigin(t *testing.T) {
+// TestFunctionsCannotSetHeadersForTheWholeOrigin, which it shares with other functions.
+func TestFunctionsCannotSetHeadersForTheWholeOrigin(t *testing.T) {
 	t.Parallel()
 	f := answering(t, crlf(`HTTP/1.1 103 Early Hints
 Service-Worker-Allowed: /

@@ -54,7 +54,7 @@ func TestWrongPasswordsFromOneAddressAreSlowedDown(t *testing.T) {
 // network is where an address and port are.
 func network(at string) netip.Prefix { return inbound.NetworkOf(netip.MustParseAddrPort(at).Addr()) }
 
-func TestABudgetOfFailuresFillsAgainAndIsBounded(t *testing.T) {
+func TestFailureBudgetRefillsAndIsBounded(t *testing.T) {
 	t.Parallel()
 	var f failures
 	now := time.Now()
@@ -78,8 +78,8 @@ func TestABudgetOfFailuresFillsAgainAndIsBounded(t *testing.T) {
 	require.True(t, f.allow(network("198.51.100.1:1"), now.Add(3*failureOrigins*failureRefill)))
 }
 
-// TestWhoGuessesLocksNobodyOut: the operator comes from the same address, and gets in.
-func TestWhoGuessesLocksNobodyOut(t *testing.T) {
+// TestGuessesLockNobodyOut: the operator comes from the same address, and gets in.
+func TestGuessesLockNobodyOut(t *testing.T) {
 	t.Parallel()
 	const made, chosen = "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "right"
 	var proxies forwarded.Proxies

@@ -314,7 +314,7 @@ func (g *Gateway) switched(w http.ResponseWriter, r *http.Request, res *http.Res
 	select {
 	case <-ended:
 		left--
-	case <-g.calls.Done():
+	case <-r.Context().Done(): // the drain is over
 	}
 	_, _ = caller.Close(), replica.Close()
 	for ; left > 0; left-- {

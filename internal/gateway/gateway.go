@@ -103,12 +103,11 @@ type Gateway struct {
 	rates    rates
 	sockets  sync.WaitGroup // calls that switched to another protocol, which net/http does not wait for
 
-	calls context.Context // parent of all calls; ends when the drain has taken too long
-	abort context.CancelFunc
-
-	streams   context.Context // ends when the drain begins; for answers that do not end by themselves
-	end       context.CancelFunc
-	followers atomic.Int64 // of logs
+	ending    chan struct{}      // closed when the drain begins; for answers that do not end by themselves
+	end       func()             // closes it
+	abort     context.CancelFunc // ends all calls, when the drain has taken too long
+	aborted   atomic.Bool        // abort was called
+	followers atomic.Int64       // of logs
 }
 
 // New makes a gateway. It serves nothing yet.
@@ -128,17 +127,19 @@ func New(cfg Config) *Gateway {
 		proxies:     cfg.Proxies,
 		log:         cfg.Log,
 	}}
-	g.calls, g.abort = context.WithCancel(context.Background())
-	g.streams, g.end = context.WithCancel(g.calls)
-	g.server, g.admin = g.serve(g.routes()), g.serve(g.adminRoutes())
+	g.ending = make(chan struct{})
+	g.end = sync.OnceFunc(func() { close(g.ending) })
+	calls, cancel := context.WithCancel(context.Background())
+	g.abort = func() { g.aborted.Store(true); cancel() }
+	g.server, g.admin = g.serve(calls, g.routes()), g.serve(calls, g.adminRoutes())
 	return g
 }
 
-// serve returns an HTTP server with the gateway's limits.
-func (g *Gateway) serve(h http.Handler) *http.Server {
+// serve returns an HTTP server with the gateway's limits. The end of calls ends its requests.
+func (g *Gateway) serve(calls context.Context, h http.Handler) *http.Server {
 	return &http.Server{
 		Handler:           inbound.Serve(h),
-		BaseContext:       func(net.Listener) context.Context { return g.calls },
+		BaseContext:       func(net.Listener) context.Context { return calls },
 		ConnContext:       inbound.Context,
 		MaxHeaderBytes:    maxHeader,
 		ReadHeaderTimeout: readHeaderTimeout,
@@ -355,7 +356,7 @@ func (g *Gateway) problems(h func(http.ResponseWriter, *http.Request) error) htt
 			return
 		}
 		if errors.Is(err, context.Canceled) {
-			if g.calls.Err() == nil {
+			if !g.aborted.Load() {
 				// The caller is gone, or has closed its half: there is no answer to give.
 				panic(http.ErrAbortHandler)
 			}

@@ -39,7 +39,13 @@ func (g *Gateway) functionLogs(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	defer context.AfterFunc(g.streams, cancel)()
+	go func() {
+		select {
+		case <-g.ending:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.WriteHeader(http.StatusOK)
 	out, lines := http.NewResponseController(w), json.NewEncoder(w)

@@ -93,7 +93,7 @@ func seen(t *testing.T, text string) (h http.Header) {
 	return h
 }
 
-func TestHeadersThatAFunctionIsGiven(t *testing.T) {
+func TestHeadersForFunctions(t *testing.T) {
 	t.Parallel()
 	f := serving(t, headersSeen)
 	l := f.dial(`POST /function/echo HTTP/1.1
@@ -159,7 +159,7 @@ ok`)
 	require.NotEmpty(t, h["X-Call-Id"])
 }
 
-func TestHeadersThatACallerIsGiven(t *testing.T) {
+func TestHeadersForCallers(t *testing.T) {
 	t.Parallel()
 	f := answering(t, crlf(`HTTP/1.1 200 Fine
 Connection: keep-alive, X-One

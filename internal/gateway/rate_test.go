@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestACallerHasItsRateAndNoMore(t *testing.T) {
+func TestCallersGetTheirRateAndNoMore(t *testing.T) {
 	t.Parallel()
 	var rs rates
 	key := rateKey{function: hearth.Name{Function: "f", Namespace: "n"},
@@ -42,7 +42,7 @@ func TestACallerHasItsRateAndNoMore(t *testing.T) {
 	require.Equal(t, 9, left, "what is not used is not saved up")
 }
 
-func TestOnlySoManyCallersAreKnown(t *testing.T) {
+func TestRememberedCallersAreBounded(t *testing.T) {
 	t.Parallel()
 	var rs rates
 	rate, now := hearth.Rate{Calls: 1, Per: time.Hour}, time.Unix(1000, 0)
@@ -54,7 +54,7 @@ func TestOnlySoManyCallersAreKnown(t *testing.T) {
 	require.LessOrEqual(t, len(rs.buckets), maxCallers)
 }
 
-func TestCallersAreToldApartByWhatTheyOwn(t *testing.T) {
+func TestIPv6CallersAreLimitedByNetwork(t *testing.T) {
 	t.Parallel()
 	for addr, want := range map[string]string{
 		"192.0.2.1": "192.0.2.1/32", "::ffff:192.0.2.1": "192.0.2.1/32",

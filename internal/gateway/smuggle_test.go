@@ -145,8 +145,8 @@ func TestRequestsThatSmuggle(t *testing.T) {
 	}
 }
 
-// TestALengthThatIsSaidTwiceEndsTheConnection: who sits in between may have obeyed the other one.
-func TestALengthThatIsSaidTwiceEndsTheConnection(t *testing.T) {
+// TestRequestWithTwoLengthsEndsTheConnection: who sits in between may have obeyed the other one.
+func TestRequestWithTwoLengthsEndsTheConnection(t *testing.T) {
 	t.Parallel()
 	f := serving(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.WriteHeader(http.StatusEarlyHints)

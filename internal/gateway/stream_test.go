@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestBothWaysAtOnce(t *testing.T) {
+func TestBodiesStreamBothWaysAtOnce(t *testing.T) {
 	t.Parallel()
 	f := serving(t, func(w http.ResponseWriter, r *http.Request) {
 		out := http.NewResponseController(w)
@@ -127,8 +127,8 @@ func TestUploadWithoutLength(t *testing.T) {
 	require.Contains(t, text, "1 <nil>", "the connection goes on")
 }
 
-// TestUploadThatBreaksOff: the replica sees a cut, not a clean end.
-func TestUploadThatBreaksOff(t *testing.T) {
+// TestUploadThatEndsEarly: the replica sees a cut, not a clean end.
+func TestUploadThatEndsEarly(t *testing.T) {
 	t.Parallel()
 	for _, head := range []string{"Transfer-Encoding: chunked\n\n5\nhello\n",
 		"Transfer-Encoding: chunked\n\n5\nhello\nzz\n", "Content-Length: 100000\n\nhello"} {

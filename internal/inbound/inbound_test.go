@@ -150,7 +150,7 @@ func (e *exhausted) Accept() (net.Conn, error) {
 	return e.Listener.Accept()
 }
 
-func TestWhatCannotBeAcceptedIsLogged(t *testing.T) {
+func TestAcceptErrorsAreLogged(t *testing.T) {
 	t.Parallel()
 	l := listen(t)
 	_, log := serve(t, &exhausted{l, 3}, inbound.Config{})
@@ -168,9 +168,9 @@ func TestMostIsWithinTheLimitOfFiles(t *testing.T) {
 		"each may need one for its replica too")
 }
 
-// TestEndsOfConnections: which requests end their connection, as another reader may have read them in another
+// TestAmbiguousRequestsEndTheConnection: which requests end their connection, as another reader may have read them in another
 // way.
-func TestEndsOfConnections(t *testing.T) {
+func TestAmbiguousRequestsEndTheConnection(t *testing.T) {
 	t.Parallel()
 	const chunks = "5\r\nhello\r\n0\r\n\r\n"
 	for name, tt := range map[string]struct {

@@ -56,7 +56,7 @@ func newLog(t *testing.T) (*logs.Dir, *logs.File) {
 	return d, d.File("probe.openfaas-fn")
 }
 
-func TestALogIsReadAsItWasPrinted(t *testing.T) {
+func TestLogIsReadAsPrinted(t *testing.T) {
 	t.Parallel()
 	_, l := newLog(t)
 	require.Empty(t, read(t, l, logs.Query{}), "nothing was printed yet")
@@ -136,7 +136,7 @@ func TestAFollowerMissesNothing(t *testing.T) {
 	require.Less(t, info.Size(), int64(17<<20))
 }
 
-func TestAFollowerThatIsStuckHoldsNobodyUp(t *testing.T) {
+func TestSlowFollowerSlowsNobody(t *testing.T) {
 	t.Parallel()
 	_, l := newLog(t)
 	put(l, "probe-1", "first")
@@ -178,7 +178,7 @@ func TestAFollowerEndsWithItsContextAndWithTheLog(t *testing.T) {
 	require.NoError(t, <-ended)
 }
 
-func TestAReaderThatIsTooSlowIsToldOfTheGap(t *testing.T) {
+func TestSlowReaderSeesThatLinesAreMissing(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
 		lines  int // of 60 KB each, while the reader is stuck
@@ -227,7 +227,7 @@ func TestAReaderThatIsTooSlowIsToldOfTheGap(t *testing.T) {
 	}
 }
 
-func TestALineIsToldBeforeTheNextOneIsWhole(t *testing.T) {
+func TestLineIsReadBeforeTheNextIsComplete(t *testing.T) {
 	t.Parallel()
 	_, l := newLog(t)
 	p := newPrinter(l, "probe-1")
@@ -247,7 +247,7 @@ func TestALineIsToldBeforeTheNextOneIsWhole(t *testing.T) {
 	require.Equal(t, "half", <-got)
 }
 
-func TestALineThatACrashCutSpoilsNoOther(t *testing.T) {
+func TestCutLineSpoilsNoOther(t *testing.T) {
 	t.Parallel()
 	d := &logs.Dir{Path: t.TempDir()}
 	t.Cleanup(d.CloseAll)

@@ -20,7 +20,7 @@ func request(host string, header ...string) *http.Request {
 
 const firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"
 
-func TestWhoIsAnswered(t *testing.T) {
+func TestOnlyTheOperatorsPagesAreAnswered(t *testing.T) {
 	t.Parallel()
 	tests := map[string]struct {
 		header                   []string
@@ -72,7 +72,7 @@ func TestWhoIsAnswered(t *testing.T) {
 	}
 }
 
-func TestNamesThatAreAnswered(t *testing.T) {
+func TestOnlyKnownHostsAreAnswered(t *testing.T) {
 	t.Parallel()
 	g := origin.Guard{Known: func(name string) bool { return name == "certified.example" }}
 	require.NoError(t, g.Hosts.Set("Functions.Example.COM., *.office.example"))
@@ -109,7 +109,7 @@ func TestNamesThatAreAnswered(t *testing.T) {
 	require.ErrorContains(t, g.Page(request("rebind.example:8080")), "--allowed-host rebind.example")
 }
 
-func TestNamesThatCannotBeAllowed(t *testing.T) {
+func TestInvalidHostsAreRefused(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"https://a.example", "a.example:80", "a/b", "*", "a.*.example", "a b",
 		"user@a.example"} {

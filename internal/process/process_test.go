@@ -103,7 +103,7 @@ func TestOutputIsCapturedLineByLine(t *testing.T) {
 	require.NoDirExists(t, filepath.Join(state, "run"), "no socket or temporary file is left")
 }
 
-func TestOrphansOfAnEarlierLifeAreEnded(t *testing.T) {
+func TestProcessesOfAnEarlierRunAreEnded(t *testing.T) {
 	t.Parallel()
 	state := t.TempDir()
 	orphan := exec.Command("sleep", "600")
@@ -184,7 +184,7 @@ func TestStartThatFailsLeavesNothing(t *testing.T) {
 	require.NoError(t, ctx.Err())
 }
 
-func TestCloseDoesNotWaitLongerThanItMay(t *testing.T) {
+func TestCloseEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	s, _ := setup(t)
 	f := function(s.Image, 1)
@@ -206,7 +206,7 @@ func TestCloseDoesNotWaitLongerThanItMay(t *testing.T) {
 	}
 }
 
-func TestAVersionThatOnlyHangsIsGivenUp(t *testing.T) {
+func TestRevisionThatHangsIsGivenUp(t *testing.T) {
 	t.Parallel()
 	state := t.TempDir()
 	images := process.Images{Dir: filepath.Join(state, "images")}
@@ -235,9 +235,9 @@ func TestAVersionThatOnlyHangsIsGivenUp(t *testing.T) {
 	require.True(t, ok)
 }
 
-// TestCallsThatAProcessNeverAcceptedAreGivenToAnother: the process hangs, and is ended with calls in its
+// TestUnacceptedCallsGoToAnotherReplica: the process hangs, and is ended with calls in its
 // socket.
-func TestCallsThatAProcessNeverAcceptedAreGivenToAnother(t *testing.T) {
+func TestUnacceptedCallsGoToAnotherReplica(t *testing.T) {
 	t.Parallel()
 	state := t.TempDir()
 	images := process.Images{Dir: filepath.Join(state, "images")}
@@ -298,8 +298,8 @@ func TestCallsThatAProcessNeverAcceptedAreGivenToAnother(t *testing.T) {
 	calls.Wait()
 }
 
-// TestAPanicIsToldWithItsPlace in the project's source, though the binary was built with -trimpath.
-func TestAPanicIsToldWithItsPlace(t *testing.T) {
+// TestPanicIsReportedWithItsPlace in the project's source, though the binary was built with -trimpath.
+func TestPanicIsReportedWithItsPlace(t *testing.T) {
 	t.Parallel()
 	s, _ := setup(t)
 	r := router.New(router.Config{})
@@ -324,8 +324,8 @@ func TestAPanicIsToldWithItsPlace(t *testing.T) {
 	require.Empty(t, load().Failing, "it starts again at once")
 }
 
-// TestAReplicaWithACallThatDoesNotEndIsReplaced, and the next call waits for the new one.
-func TestAReplicaWithACallThatDoesNotEndIsReplaced(t *testing.T) {
+// TestReplicaWithAnEndlessCallIsReplaced, and the next call waits for the new one.
+func TestReplicaWithAnEndlessCallIsReplaced(t *testing.T) {
 	t.Parallel()
 	s, _ := setup(t)
 	r := router.New(router.Config{})

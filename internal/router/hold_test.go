@@ -115,7 +115,7 @@ func TestFullReplicasAreWaitedForInOrder(t *testing.T) {
 	eventually(t, func() bool { l := loadOf(r); return l.InFlight == 0 && l.Held == 0 })
 }
 
-func TestWhoCameFirstIsServedFirst(t *testing.T) {
+func TestHeldCallsAreServedInOrder(t *testing.T) {
 	t.Parallel()
 	r := router.New(router.Config{})
 	r.Set(function(1, "max_inflight", "1"))
@@ -285,9 +285,9 @@ func TestFullReplicasAreNotLeftForOneThatRefuses(t *testing.T) {
 	calls.Wait()
 }
 
-// TestCallThatWasLeftStillFills: a caller leaves, the replica goes on, and refuses the next call, which is
+// TestAbandonedCallStillFillsItsReplica: a caller leaves, the replica goes on, and refuses the next call, which is
 // made again when it can be.
-func TestCallThatWasLeftStillFills(t *testing.T) {
+func TestAbandonedCallStillFillsItsReplica(t *testing.T) {
 	tests := map[string]struct {
 		leave  bool
 		header string
@@ -337,7 +337,7 @@ func TestCallThatWasLeftStillFills(t *testing.T) {
 	}
 }
 
-func TestAheadIsToldOfCallsNowAndThen(t *testing.T) {
+func TestAheadIsCalledAtMostOnceASecond(t *testing.T) {
 	t.Parallel()
 	var told atomic.Int32
 	r := router.New(router.Config{Ahead: func(hearth.Name) { told.Add(1) }})

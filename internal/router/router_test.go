@@ -161,7 +161,7 @@ func TestReadyReplicasArePreferred(t *testing.T) {
 	require.Contains(t, text, "starting: ")
 }
 
-func TestSleepingFunctionIsWokenOnceAndCallsAreHeld(t *testing.T) {
+func TestFunctionAtZeroIsWokenOnceAndCallsAreHeld(t *testing.T) {
 	t.Parallel()
 	var wakes atomic.Int32
 	var r *router.Router
@@ -312,7 +312,7 @@ func TestDeadAddressIsSkippedForAnother(t *testing.T) {
 	}
 }
 
-func TestReplicaThatBreaksOff(t *testing.T) {
+func TestReplicaThatClosesTheConnection(t *testing.T) {
 	t.Parallel()
 	r := router.New(router.Config{})
 	r.Set(function(1))
@@ -324,9 +324,9 @@ func TestReplicaThatBreaksOff(t *testing.T) {
 	require.ErrorContains(t, err, "may have run")
 }
 
-// TestReplicaThatACallCrashes: by the time that the call has failed, the provider may have told that the
+// TestCallThatCrashesItsReplica: by the time that the call has failed, the provider may have told that the
 // replica is down.
-func TestReplicaThatACallCrashes(t *testing.T) {
+func TestCallThatCrashesItsReplica(t *testing.T) {
 	t.Parallel()
 	r := router.New(router.Config{})
 	r.Set(function(1))
@@ -358,7 +358,7 @@ func TestTimeoutEndsTheCall(t *testing.T) {
 	<-ended
 }
 
-func TestCallersLeavingReachesTheFunction(t *testing.T) {
+func TestFunctionSeesThatItsCallerLeft(t *testing.T) {
 	t.Parallel()
 	r := router.New(router.Config{})
 	r.Set(function(1))

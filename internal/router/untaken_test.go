@@ -47,7 +47,7 @@ func parts(t *testing.T, parts ...string) (body io.Reader, sent chan struct{}) {
 	return r, sent
 }
 
-func TestCallThatNoProcessAcceptedIsGivenToAnother(t *testing.T) {
+func TestCallThatNoProcessAcceptedGoesToAnother(t *testing.T) {
 	long := strings.Repeat("x", 20_000)
 	tests := map[string]struct {
 		parts []string // of a body that cannot be had again

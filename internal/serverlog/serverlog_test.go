@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestFileStaysBoundedAndOneBeforeItIsKept(t *testing.T) {
+func TestFileIsRotated(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "logs", "hearth.log")
 	f, err := open(path, 1000)
@@ -84,7 +84,7 @@ func TestLongTextsAreClipped(t *testing.T) {
 	require.Contains(t, out.String(), "short=7")
 }
 
-func TestRepeatedWarningsAreCountedAndTold(t *testing.T) {
+func TestRepeatedWarningsAreCounted(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		var out output
