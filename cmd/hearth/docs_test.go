@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"github.com/stretchr/testify/require"
@@ -29,6 +30,9 @@ func TestReferenceIsCurrent(t *testing.T) {
 	generated(t, "cli.md", "shared flags", flagTable(shared))
 	generated(t, "cli.md", "commands", commandList(root))
 	generated(t, "cli.md", "reference", commandReference(root, shared))
+	generated(t, "configuration.md", "labels", settingTable(hearth.KindLabel))
+	generated(t, "configuration.md", "annotations", settingTable(hearth.KindAnnotation))
+	generated(t, "configuration.md", "environment", settingTable(hearth.KindEnvironment))
 	generated(t, "configuration.md", "flags of hearth serve", flagTable(flagsOf(commandNamed(root, "serve"))))
 	generated(t, "configuration.md", "flags of hearth connector",
 		flagTable(flagsOf(commandNamed(root, "connector"))))
@@ -164,8 +168,8 @@ func commandReference(root *cobra.Command, shared []*pflag.Flag) string {
 			fmt.Fprintf(&b, "\nFlags: [configuration](configuration.md#flags-of-hearth-%s).\n", cmd.Name())
 			own = nil
 		case "up":
-			b.WriteString("\nIt also has all flags of [hearth " +
-				"serve](configuration.md#flags-of-hearth-serve).\n")
+			b.WriteString("\nIt also has all flags of " +
+				"[hearth serve](configuration.md#flags-of-hearth-serve).\n")
 			serve := flagsOf(commandNamed(root, "serve"))
 			own = slices.DeleteFunc(own, func(f *pflag.Flag) bool { return contains(serve, f) })
 			also = nil
@@ -215,6 +219,19 @@ func fill(text string) string {
 		}
 		b.WriteString(word)
 		column += len(word)
+	}
+	return b.String()
+}
+
+// settingTable lists the settings of one kind, as the deployment of a function has them.
+func settingTable(kind hearth.Kind) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "| %s | value | default | meaning |\n|---|---|---|---|\n", kind)
+	for _, s := range hearth.Settings() {
+		if s.Kind == kind {
+			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n",
+				s.Name, cell.Replace(s.Type), cell.Replace(s.Default), cell.Replace(s.Doc))
+		}
 	}
 	return b.String()
 }
