@@ -15,24 +15,29 @@ import (
 type Config struct {
 	// Load is what a function has to do; ok is false if there is no such function. It is router.Router's.
 	Load func(hearth.Name) (l router.Load, ok bool)
-	// Backlog are a function's queues that may have something which there is no room for. It is dispatch.Dispatcher's.
+	// Backlog are a function's queues that may have something which there is no
+	// room for. It is dispatch.Dispatcher's.
 	Backlog func(hearth.Name) []wire.Subscription
 	// Waiting is how much of each queue nobody has taken. It asks Redis.
 	Waiting func(ctx context.Context, queues []wire.Subscription) ([]int, error)
-	// Usage is what a function's replicas use: asked for those only that follow their processor time. It is hearth.Provider's.
+	// Usage is what a function's replicas use: asked for those only that follow their
+	// processor time. It is hearth.Provider's.
 	Usage func(context.Context, hearth.Name) (hearth.Usage, error)
-	// Scale makes a function have so many replicas, unless it was changed since the change that the decision was made about.
+	// Scale makes a function have so many replicas, unless it was changed since the
+	// change that the decision was made about.
 	Scale func(ctx context.Context, n hearth.Name, change uint64, to int) error
 	Log   *slog.Logger
 
 	// Tick is how often it looks. Defaults to 250 ms.
 	Tick time.Duration
-	// Stable is the window that shrinking follows from, and for which a size stays that an operator has set. A longer one keeps
-	// replicas through pauses of calls. Defaults to DefaultStable.
+	// Stable is the window that shrinking follows from, and for which a size stays that an operator has set.
+	// A longer one keeps replicas through pauses of calls. Defaults to DefaultStable.
 	Stable time.Duration
-	// Panic is the window that sudden growth follows from. A longer one is less easily startled. Defaults to 1 s.
+	// Panic is the window that sudden growth follows from. A longer one is less
+	// easily startled. Defaults to 1 s.
 	Panic time.Duration
-	// Drain is within which time what is queued is to be worked off, by functions without labels. Defaults to 1 s.
+	// Drain is within which time what is queued is to be worked off, by
+	// functions without labels. Defaults to 1 s.
 	Drain time.Duration
 }
 
@@ -81,7 +86,8 @@ func New(cfg Config) *Autoscaler {
 	for _, d := range []struct {
 		value    *time.Duration
 		fallback time.Duration
-	}{{&cfg.Tick, 250 * time.Millisecond}, {&cfg.Stable, DefaultStable}, {&cfg.Panic, time.Second}, {&cfg.Drain, time.Second}} {
+	}{{&cfg.Tick, 250 * time.Millisecond}, {&cfg.Stable, DefaultStable}, {&cfg.Panic, time.Second},
+		{&cfg.Drain, time.Second}} {
 		if *d.value == 0 {
 			*d.value = d.fallback
 		}
@@ -100,16 +106,17 @@ func (a *Autoscaler) Stop() {
 	a.work.Wait()
 }
 
-// Set adds a function, or makes it known that it has another spec or another size. change tells this state of it from those before: a
-// decision about an earlier one is refused. One that it wakes, or that is new, counts as busy now.
+// Set adds a function, or makes it known that it has another spec or another size. change tells
+// this state of it from those before: a decision about an earlier one is refused. One that it
+// wakes, or that is new, counts as busy now.
 func (a *Autoscaler) Set(f hearth.Function, change uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.set(f, change)
 }
 
-// SetByHand is Set for a size that an operator has set. It stays for a stable window, unless a call wakes the function; what was seen
-// before counts no more.
+// SetByHand is Set for a size that an operator has set. It stays for a stable window, unless a call wakes the
+// function; what was seen before counts no more.
 func (a *Autoscaler) SetByHand(f hearth.Function, change uint64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -157,8 +164,8 @@ func (a *Autoscaler) run() {
 	}
 }
 
-// Tick makes one tick at a time that the caller says, and waits until what it decided is applied. It is for who has another clock, and
-// has not called Start.
+// Tick makes one tick at a time that the caller says, and waits until what it decided is applied. It is for
+// who has another clock, and has not called Start.
 func (a *Autoscaler) Tick(now time.Time) {
 	a.runOnce(now)
 	a.work.Wait()
@@ -195,7 +202,8 @@ func (a *Autoscaler) look(now time.Time) map[hearth.Name]router.Load {
 	return looked
 }
 
-// waiting is how much waits in the queues of functions. With Redis away it is not known, and counts as nothing.
+// waiting is how much waits in the queues of functions. With Redis away it is
+// not known, and counts as nothing.
 func (a *Autoscaler) waiting(looked map[hearth.Name]router.Load) map[hearth.Name]int {
 	var queues []wire.Subscription
 	var owners []hearth.Name
@@ -232,17 +240,28 @@ func (a *Autoscaler) decide(n hearth.Name, l router.Load, waiting int, now time.
 	if fn.scaling.Signal == hearth.SignalCPU {
 		a.measure(n, fn, now)
 	}
-	if last := len(fn.samples) - 1; fn.busy.IsZero() || l.InFlight+l.Held+waiting > 0 || last >= 0 && fn.samples[last].calls != l.Calls {
+	if last := len(fn.samples) - 1; fn.busy.IsZero() || l.InFlight+l.Held+waiting > 0 ||
+		last >= 0 && fn.samples[last].calls != l.Calls {
 		if now.Sub(fn.busy) > a.cfg.Panic {
 			fn.began = now.Add(-a.cfg.Tick)
 		}
 		fn.busy = now
 	}
 	fn.samples = fn.samples.add(sampleOf(l, fn.cpu, now), a.cfg.Stable)
-	s := Stats{Present: fn.spec.Replicas, Failing: l.Failing != "" && !l.Proven, Warm: fn.warm,
-		Stable: fn.samples.averageOf(a.busyPart(fn, now), a.cfg.Stable), Panic: fn.samples.average(a.cfg.Panic),
-		Waiting: waiting + l.Held, InFlight: l.InFlight, Ending: l.Ending, RunTime: fn.samples.runTime(a.cfg.Stable), Concurrency: fn.spec.Concurrency,
-		Busy: fn.busy, Highest: fn.wanted.highest()}
+	s := Stats{
+		Present:     fn.spec.Replicas,
+		Failing:     l.Failing != "" && !l.Proven,
+		Warm:        fn.warm,
+		Stable:      fn.samples.averageOf(a.busyPart(fn, now), a.cfg.Stable),
+		Panic:       fn.samples.average(a.cfg.Panic),
+		Waiting:     waiting + l.Held,
+		InFlight:    l.InFlight,
+		Ending:      l.Ending,
+		RunTime:     fn.samples.runTime(a.cfg.Stable),
+		Concurrency: fn.spec.Concurrency,
+		Busy:        fn.busy,
+		Highest:     fn.wanted.highest(),
+	}
 	if fn.byHand {
 		s.ByHand = fn.byHandAt
 	}
@@ -260,8 +279,8 @@ func (a *Autoscaler) decide(n hearth.Name, l router.Load, waiting int, now time.
 	a.work.Go(func() { a.apply(n, s.Present, change, d) })
 }
 
-// busyPart is the part of the stable window in which a function has been busy: what comes is not averaged with a time before, in which
-// there was nothing to do. It is no shorter than the panic window. a.mu is held.
+// busyPart is the part of the stable window in which a function has been busy: what comes is not averaged
+// with a time before, in which there was nothing to do. It is no shorter than the panic window. a.mu is held.
 func (a *Autoscaler) busyPart(fn *function, now time.Time) time.Duration {
 	return max(a.cfg.Panic, min(a.cfg.Stable, now.Sub(fn.began)))
 }
@@ -279,11 +298,13 @@ func (a *Autoscaler) apply(n hearth.Name, from int, change uint64, d Decision) {
 		a.cfg.Log.Info("scaled", "function", n.String(), "from", from, "to", d.Replicas, "reason", d.Reason)
 	case code == hearth.Conflict || code == hearth.NotFound || a.ctx.Err() != nil: // somebody else was first
 	default:
-		a.cfg.Log.Error("could not scale", "function", n.String(), "from", from, "to", d.Replicas, "error", err)
+		a.cfg.Log.Error("could not scale", "function", n.String(), "from", from, "to",
+			d.Replicas, "error", err)
 	}
 }
 
-// measure notes what a function's replicas use, and asks anew. It takes a moment to find out, so it is a tick or two behind. a.mu is held.
+// measure notes what a function's replicas use, and asks anew. It takes a moment to find out, so
+// it is a tick or two behind. a.mu is held.
 func (a *Autoscaler) measure(n hearth.Name, fn *function, now time.Time) {
 	if !fn.cpuAt.IsZero() {
 		fn.cpu += fn.millis * now.Sub(fn.cpuAt).Seconds()

@@ -56,7 +56,9 @@ func newRig(t *testing.T, replicas int, labels ...string) *rig {
 			EnvVars:     map[string]string{"max_inflight": "4"},
 		},
 	})}
-	r.Autoscaler = New(Config{Log: slog.New(slog.DiscardHandler), Stable: 4 * time.Second,
+	r.Autoscaler = New(Config{
+		Log:    slog.New(slog.DiscardHandler),
+		Stable: 4 * time.Second,
 		Load: func(hearth.Name) (router.Load, bool) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -69,7 +71,10 @@ func newRig(t *testing.T, replicas int, labels ...string) *rig {
 			r.asked++
 			return []int{r.waiting}, r.away
 		},
-		Usage: func(context.Context, hearth.Name) (hearth.Usage, error) { return hearth.Usage{CPU: 1900}, nil },
+		Usage: func(context.Context, hearth.Name) (hearth.Usage,
+			error) {
+			return hearth.Usage{CPU: 1900}, nil
+		},
 		Scale: func(_ context.Context, n hearth.Name, change uint64, to int) error {
 			if r.decided != nil {
 				r.decided()
@@ -87,7 +92,8 @@ func newRig(t *testing.T, replicas int, labels ...string) *rig {
 			r.change++
 			r.Set(r.spec, r.change)
 			return nil
-		}})
+		},
+	})
 	r.Set(r.spec, 0)
 	t.Cleanup(r.Stop)
 	return r
@@ -141,8 +147,8 @@ func TestGrowsWithinTicksOfARushAndShrinksAfterIt(t *testing.T) {
 	require.Equal(t, 1, r.spec.Replicas, "a stable window, and a panic window, after the last call")
 }
 
-// TestAFunctionThatCrashesMayGrow: another replica serves while one is down. One that has never been ready cannot grow: the next
-// replicas would fail as well.
+// TestAFunctionThatCrashesMayGrow: another replica serves while one is down. One that has never been ready
+// cannot grow: the next replicas would fail as well.
 func TestAFunctionThatCrashesMayGrow(t *testing.T) {
 	t.Parallel()
 	for proven, want := range map[bool][]int{true: {5, 10}, false: {1, 1}} {
@@ -153,7 +159,8 @@ func TestAFunctionThatCrashesMayGrow(t *testing.T) {
 	}
 }
 
-// TestYoungRushIsNotDilutedByWhatWasBefore: in any pause that is shorter than the window its size stays, however little it was of the window.
+// TestYoungRushIsNotDilutedByWhatWasBefore: in any pause that is shorter than the window its size
+// stays, however little it was of the window.
 func TestYoungRushIsNotDilutedByWhatWasBefore(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, 1)
@@ -164,7 +171,8 @@ func TestYoungRushIsNotDilutedByWhatWasBefore(t *testing.T) {
 	require.Equal(t, 5, r.tick(16, 0, 0)[15], "the last look that needed it counts")
 	require.Equal(t, 1, r.tick(5, 0, 0)[4], "and then the panic window forgets it")
 
-	r = newRig(t, 1, "down.window", "1s") // who wants to shrink sooner shrinks by the mean of the rush, and not of the window
+	// who wants to shrink sooner shrinks by the mean of the rush, and not of the window
+	r = newRig(t, 1, "down.window", "1s")
 	r.tick(40, 0, 0)
 	require.Equal(t, 5, r.tick(6, 20, 0)[5])
 	require.Equal(t, 4, r.tick(7, 0, 0)[6], "a second ago it was 20 for 1.5 s of 2.25 s, 13.3 on average")

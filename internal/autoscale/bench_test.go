@@ -19,8 +19,9 @@ import (
 func fleet(b *testing.B, awake int) *Autoscaler {
 	b.Helper()
 	r := router.New(router.Config{})
-	a := New(Config{Load: r.Load, Log: slog.New(slog.DiscardHandler), Backlog: func(hearth.Name) []wire.Subscription { return nil },
-		Scale: func(context.Context, hearth.Name, uint64, int) error { return nil }})
+	a := New(Config{Load: r.Load, Log: slog.New(slog.DiscardHandler),
+		Backlog: func(hearth.Name) []wire.Subscription { return nil },
+		Scale:   func(context.Context, hearth.Name, uint64, int) error { return nil }})
 	b.Cleanup(a.Stop)
 	for i := range 10_000 {
 		f := hearthtest.Parse(hearth.Function{
@@ -36,14 +37,16 @@ func fleet(b *testing.B, awake int) *Autoscaler {
 		}
 		r.Set(f)
 		if f.Replicas > 0 {
-			r.Update(f.Name(), []hearth.Replica{{ID: "1", Address: "127.0.0.1:1", Ready: true, Accepting: true}})
+			r.Update(f.Name(), []hearth.Replica{{ID: "1", Address: "127.0.0.1:1", Ready: true,
+				Accepting: true}})
 		}
 		a.Set(f, 0)
 	}
 	return a
 }
 
-// BenchmarkTick is one look at all functions and their decisions, with whole windows. There are four a second.
+// BenchmarkTick is one look at all functions and their decisions, with whole
+// windows. There are four a second.
 func BenchmarkTick(b *testing.B) {
 	for _, awake := range []int{0, 1000, 10_000} {
 		b.Run(fmt.Sprintf("awake=%d", awake), func(b *testing.B) {

@@ -21,9 +21,10 @@ type Stats struct {
 	RunTime       time.Duration // of a call, on average, lately; 0 if there was none
 	Concurrency   int           // calls that a replica takes at once
 
-	Busy    time.Time // when it was last seen with a call, queued ones too
-	ByHand  time.Time // when an operator set its size; zero if nobody has, or a call has woken it since
-	Highest int       // the most that was needed within the stable window, or wanted within the down window; 0 if there is none
+	Busy   time.Time // when it was last seen with a call, queued ones too
+	ByHand time.Time // when an operator set its size; zero if nobody has, or a call has woken it since
+	// the most that was needed within the stable window, or wanted within the down window; 0 if there is none
+	Highest int
 }
 
 // An Average is what a function did in one window.
@@ -113,7 +114,10 @@ func want(s Stats, spec hearth.Scaling, g Goals) (replicas int, reason string) {
 	case hearth.SignalCPU:
 		load, unit = func(a Average) float64 { return a.CPU }, "thousandths of a core"
 	case hearth.SignalQueue:
-		load, unit = func(Average) float64 { return float64(s.Waiting + s.InFlight) }, "calls queued or under way"
+		load, unit = func(Average) float64 {
+			return float64(s.Waiting +
+				s.InFlight)
+		}, "calls queued or under way"
 	}
 	most := max(load(s.Stable), load(s.Panic))
 	replicas, reason = ceil(most/each), fmt.Sprintf("%.1f %s, %.1f for a replica", most, unit, each)
@@ -129,12 +133,13 @@ func want(s Stats, spec hearth.Scaling, g Goals) (replicas int, reason string) {
 // brief is for how long a free replica is waited for before another is started.
 const brief = 250 * time.Millisecond
 
-// work is how many calls there have to be replicas for: all that a replica had, and of those that were held, as many as are not soon taken
-// by one that gets free. 500 that are held, of 20 ms each, are done within the moment by 40.
+// work is how many calls there have to be replicas for: all that a replica had, and of those
+// that were held, as many as are not soon taken by one that gets free. 500 that are held, of 20
+// ms each, are done within the moment by 40.
 func (s Stats) work(a Average) float64 { return a.Busy + (a.InFlight-a.Busy)*part(s.RunTime, brief) }
 
-// staying is without the calls of replicas that end: these have one. They count where it is about shrinking, or each replica that ends
-// would be followed by the next.
+// staying is without the calls of replicas that end: these have one. They count where it is about shrinking,
+// or each replica that ends would be followed by the next.
 func (s Stats) staying() Stats {
 	n := float64(s.Ending)
 	for _, a := range []*Average{&s.Stable, &s.Panic} {
@@ -144,7 +149,8 @@ func (s Stats) staying() Stats {
 	return s
 }
 
-// taken is what replicas had in the panic window, without what waited for one: that is worked off, and keeps no replica.
+// taken is what replicas had in the panic window, without what waited for one:
+// that is worked off, and keeps no replica.
 func (s Stats) taken(spec hearth.Scaling) Stats {
 	s.Stable, s.Panic.InFlight = Average{}, s.Panic.Busy
 	if spec.Signal != hearth.SignalQueue {
@@ -153,8 +159,9 @@ func (s Stats) taken(spec hearth.Scaling) Stats {
 	return s
 }
 
-// drain is how many replicas work off what is queued, what is under way included, within the goal. What comes meanwhile is taken to be as
-// much as they lately had, and needs them too. There are no more than there are calls to keep busy.
+// drain is how many replicas work off what is queued, what is under way included, within the
+// goal. What comes meanwhile is taken to be as much as they lately had, and needs them too. There
+// are no more than there are calls to keep busy.
 func drain(s Stats, g Goals) int {
 	if s.Waiting == 0 {
 		return 0

@@ -18,19 +18,28 @@ type sample struct {
 }
 
 func sampleOf(l router.Load, cpu float64, at time.Time) sample {
-	return sample{at: at, calls: l.Calls, inFlight: l.InFlight + l.Held, load: l.LoadTime, busy: l.BusyTime, cpu: cpu}
+	return sample{
+		at:       at,
+		calls:    l.Calls,
+		inFlight: l.InFlight + l.Held,
+		load:     l.LoadTime,
+		busy:     l.BusyTime,
+		cpu:      cpu,
+	}
 }
 
 // samples are those of one function, oldest first: as many as the stable window needs.
 type samples []sample
 
-// add adds one, and drops what no window reaches back to. Counters that have gone back are another life's: it begins anew.
+// add adds one, and drops what no window reaches back to. Counters that have gone
+// back are another life's: it begins anew.
 func (l samples) add(s sample, longest time.Duration) samples {
 	if n := len(l); n > 0 && (s.calls < l[n-1].calls || s.load < l[n-1].load || s.busy < l[n-1].busy) {
 		l = l[:0]
 	}
 	drop := 0
-	for drop+1 < len(l) && s.at.Sub(l[drop+1].at) >= longest { // the next one is old enough to begin the window
+	// the next one is old enough to begin the window
+	for drop+1 < len(l) && s.at.Sub(l[drop+1].at) >= longest {
 		drop++
 	}
 	if drop > 0 {
@@ -69,7 +78,8 @@ func (l samples) averageOf(part, window time.Duration) (a Average) {
 	return a
 }
 
-// runTime is how long a call takes on average: of those that were under way in the window, the part that lies in it. It is 0 if there were none.
+// runTime is how long a call takes on average: of those that were under way in the window, the part
+// that lies in it. It is 0 if there were none.
 func (l samples) runTime(window time.Duration) time.Duration {
 	if len(l) == 0 {
 		return 0
@@ -83,8 +93,8 @@ func (l samples) runTime(window time.Duration) time.Duration {
 	return (last.busy - first.busy) / time.Duration(calls)
 }
 
-// A peak is the largest of the values of a window, by the sliding-window maximum: values that a later, larger one makes pointless
-// are dropped.
+// A peak is the largest of the values of a window, by the sliding-window maximum: values that a
+// later, larger one makes pointless are dropped.
 type peak []struct {
 	at    time.Time
 	value int

@@ -19,7 +19,8 @@ func life(window time.Duration, ticks ...[2]int) (l samples) {
 		at = at.Add(tick)
 		load += time.Duration(t[0]) * tick
 		calls += uint64(t[1])
-		l = l.add(sampleOf(router.Load{Calls: calls, InFlight: t[0], LoadTime: load, BusyTime: load}, load.Seconds()*1000, at), window)
+		l = l.add(sampleOf(router.Load{Calls: calls, InFlight: t[0], LoadTime: load, BusyTime: load},
+			load.Seconds()*1000, at), window)
 	}
 	return l
 }
@@ -54,8 +55,10 @@ func TestRunTimeIsOfTheCallsThatWereUnderWay(t *testing.T) {
 	t.Parallel()
 	require.Zero(t, life(4*tick).runTime(4*tick))
 	require.Zero(t, life(4*tick, [2]int{0, 0}).runTime(4*tick))
-	require.Equal(t, tick/4, life(4*tick, [2]int{1, 4}, [2]int{1, 4}).runTime(4*tick), "4 calls a tick, one after the other")
-	require.Equal(t, 2*tick, life(4*tick, [2]int{3, 3}, [2]int{3, 0}).runTime(4*tick), "3 calls that have not ended: so far")
+	require.Equal(t, tick/4, life(4*tick, [2]int{1, 4}, [2]int{1, 4}).runTime(4*tick),
+		"4 calls a tick, one after the other")
+	require.Equal(t, 2*tick, life(4*tick, [2]int{3, 3}, [2]int{3, 0}).runTime(4*tick),
+		"3 calls that have not ended: so far")
 }
 
 // TestPeakIsTheLargestOfItsWindow compares the sliding-window maximum with looking at all values.

@@ -1,7 +1,8 @@
 /*
-Package build turns a stack file into images of a provider and into deployments, as faas-cli turns it into container images
-and deployments: with OpenFaaS's templates, its build context and its reading of the file. It knows no language: a template
-brings a build.sh that makes one binary of a build context. It does not deploy, and it does not run containers.
+Package build turns a stack file into images of a provider and into deployments, as faas-cli turns it into
+container images and deployments: with OpenFaaS's templates, its build context and its reading of the file.
+It knows no language: a template brings a build.sh that makes one binary of a build context. It does not
+deploy, and it does not run containers.
 */
 package build
 
@@ -63,8 +64,9 @@ type Images interface {
 	Put(ctx context.Context, ref, binary string) error
 }
 
-// Build builds the stack's functions, as many at a time as there are cores, and stores them as images. dir is where build
-// contexts are laid out. A function that fails does not stop the others. The error has a *Failure for each that failed.
+// Build builds the stack's functions, as many at a time as there are cores, and stores them as
+// images. dir is where build contexts are laid out. A function that fails does not stop the others.
+// The error has a *Failure for each that failed.
 func (s *Stack) Build(ctx context.Context, dir string, images Images, progress Progress) error {
 	var (
 		mu      sync.Mutex
@@ -100,16 +102,19 @@ func (s *Stack) build(ctx context.Context, name, dir string, images Images) erro
 		return &Failure{Function: name, Err: err, Output: output}
 	}
 	if f.Language == "" || f.Handler == "" {
-		return fail(errors.New("stack file names no lang or no handler; give both, or set skip_build: true for an image "+
+		return fail(errors.New("stack file names no lang or no handler; give both, or set skip_build: "+
+			"true for an image "+
 			"that exists already"), "")
 	}
 	template := filepath.Join("template", f.Language)
 	switch _, err := os.Stat(filepath.Join(template, "build.sh")); {
 	case err == nil:
 	case !isDir(template):
-		return fail(fmt.Errorf("there is no template/%s; fetch it with \"faas-cli template store pull\"", f.Language), "")
+		return fail(fmt.Errorf("there is no template/%s; fetch it with \"faas-cli template store pull\"",
+			f.Language), "")
 	default:
-		return fail(fmt.Errorf("template %s has no build.sh, so it makes container images only: build it with "+
+		return fail(fmt.Errorf("template %s has no build.sh, so it makes container images only: build it "+
+			"with "+
 			"\"faas-cli build\", and run it with \"hearth up --provider docker\"", f.Language), "")
 	}
 	overlay := "function"
@@ -117,9 +122,11 @@ func (s *Stack) build(ctx context.Context, name, dir string, images Images) erro
 		overlay = t.HandlerFolder
 	}
 	if !filepath.IsLocal(overlay) {
-		return fail(fmt.Errorf("handler_folder of template %s is %q, want a folder inside of the template", f.Language, overlay), "")
+		return fail(fmt.Errorf("handler_folder of template %s is %q, want a folder inside of the template",
+			f.Language, overlay), "")
 	}
-	built, err := builder.CreateBuildContext(name, f.Handler, f.Language, s.services.StackConfiguration.CopyExtraPaths,
+	built, err := builder.CreateBuildContext(name, f.Handler, f.Language,
+		s.services.StackConfiguration.CopyExtraPaths,
 		builder.WithBuildDir(dir), builder.WithHandlerOverlay(overlay))
 	if err != nil {
 		return fail(err, "")
@@ -130,7 +137,8 @@ func (s *Stack) build(ctx context.Context, name, dir string, images Images) erro
 	}
 	var output bytes.Buffer
 	cmd := exec.CommandContext(ctx, "sh", filepath.Join(built, "build.sh"), binary)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // static, whatever our own environment says: an image has no libc
+	// static, whatever our own environment says: an image has no libc
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	cmd.Stdout, cmd.Stderr = &output, &output
 	// What build.sh has started ends with it: a compiler that goes on would keep us waiting for its output.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

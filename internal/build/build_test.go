@@ -17,7 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestDeployments reads each testdata/*.txt: a stack.yml, and behind a line of dashes the deployments that it is.
+// TestDeployments reads each testdata/*.txt: a stack.yml, and behind a line of
+// dashes the deployments that it is.
 func TestDeployments(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	require.NoError(t, err)
@@ -67,7 +68,9 @@ func (p *progress) End(function string, _ time.Duration, err error) {
 
 func TestBuildStoresWhatBuildShMakes(t *testing.T) {
 	t.Chdir(t.TempDir())
-	write(t, "template/copy/build.sh", "#!/bin/sh\nset -e\ncd \"$(dirname \"$0\")\"\ncat function/handler.txt function/shared/common.txt > \"$1\"\n")
+	write(t, "template/copy/build.sh",
+		"#!/bin/sh\nset -e\ncd \"$(dirname \"$0\")\"\n"+
+			"cat function/handler.txt function/shared/common.txt > \"$1\"\n")
 	write(t, "template/copy/template.yml", "language: copy\nhandler_folder: function\n")
 	write(t, "template/bare/template.yml", "language: bare\n")
 	write(t, "good/handler.txt", "good")
@@ -94,8 +97,10 @@ functions:
 	var failure *build.Failure
 	require.ErrorAs(t, p.ended["bad"], &failure)
 	require.Contains(t, failure.Output, "handler.txt", "what build.sh said")
-	require.ErrorContains(t, p.ended["bare"], `template bare has no build.sh, so it makes container images only: build it with "faas-cli build"`)
-	require.ErrorContains(t, p.ended["absent"], `there is no template/absent; fetch it with "faas-cli template store pull"`)
+	require.ErrorContains(t, p.ended["bare"],
+		`template bare has no build.sh, so it makes container images only: build it with "faas-cli build"`)
+	require.ErrorContains(t, p.ended["absent"],
+		`there is no template/absent; fetch it with "faas-cli template store pull"`)
 	require.ErrorContains(t, p.ended["none"], "names no lang or no handler")
 	require.NoError(t, p.ended["good"], "one that fails does not stop the others")
 	require.NotContains(t, p.ended, "skipped")
@@ -123,8 +128,10 @@ func TestReadSaysWhatIsWrong(t *testing.T) {
 		{"provider: {name: openfaas}\n", "read stack.yml: it has no functions"},
 		{"functions: {a: {image: a}}\n", `provider.name is "", want openfaas`},
 		{"version: 9\nprovider: {name: openfaas}\nfunctions: {a: {image: a}}\n", `version is "9", want 1.0`},
-		{"provider: {name: openfaas}\nfunctions:\n  ../../x: {image: a}\n", `function name "../../x" is not valid`},
-		{"provider: {name: openfaas}\nfunctions:\n  a: {image: a, namespace: ..}\n", `function a: namespace ".." is not valid`},
+		{"provider: {name: openfaas}\nfunctions:\n  ../../x: {image: a}\n",
+			`function name "../../x" is not valid`},
+		{"provider: {name: openfaas}\nfunctions:\n  a: {image: a, namespace: ..}\n",
+			`function a: namespace ".." is not valid`},
 		{"provider: {name: openfaas}\nfunctions:\n  a: {image: a, lang: ../../x}\n", "function a: lang is"},
 		{"provider: {name: openfaas}\nfunctions:\n  a: {image: a, lang: ..}\n", "function a: lang is"},
 		{"provider: {name: openfaas}\nfunctions:\n  a:\n    image: ${a\n", "line 4: cannot evaluate ${a"},
@@ -135,11 +142,13 @@ func TestReadSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-// A name that leads out of the project must be refused before any file is touched: a build context is removed first.
+// A name that leads out of the project must be refused before any file is
+// touched: a build context is removed first.
 func TestReadRefusesNamesThatLeadOutOfTheProject(t *testing.T) {
 	t.Chdir(t.TempDir())
 	t.Setenv("NAME", "../precious")
-	write(t, "project/stack.yml", "provider: {name: openfaas}\nfunctions:\n  ${NAME}: {image: a, lang: copy, handler: .}\n")
+	write(t, "project/stack.yml",
+		"provider: {name: openfaas}\nfunctions:\n  ${NAME}: {image: a, lang: copy, handler: .}\n")
 	write(t, "project/template/copy/build.sh", "exit 0")
 	write(t, "precious/file", "kept")
 	t.Chdir("project")
@@ -153,10 +162,12 @@ func TestBuildRefusesAHandlerFolderOutsideOfTheTemplate(t *testing.T) {
 	write(t, "template/copy/build.sh", "touch ran")
 	write(t, "template/copy/template.yml", "language: copy\nhandler_folder: ../../out\n")
 	write(t, "good/handler.txt", "good")
-	write(t, "stack.yml", "provider: {name: openfaas}\nfunctions: {a: {image: a, lang: copy, handler: ./good}}\n")
+	write(t, "stack.yml", "provider: {name: openfaas}\n"+
+		"functions: {a: {image: a, lang: copy, handler: ./good}}\n")
 	stack, err := build.Read("stack.yml")
 	require.NoError(t, err)
-	err = stack.Build(t.Context(), "build", process.Images{Dir: "images"}, &progress{ended: map[string]error{}})
+	err = stack.Build(t.Context(), "build", process.Images{Dir: "images"},
+		&progress{ended: map[string]error{}})
 	require.ErrorContains(t, err, `handler_folder of template copy is "../../out"`)
 	require.NoDirExists(t, "out")
 }
@@ -181,7 +192,8 @@ func found(t *testing.T, given string) string {
 
 func TestFilter(t *testing.T) {
 	t.Chdir(t.TempDir())
-	write(t, "stack.yml", "provider: {name: openfaas}\nfunctions: {oven: {image: a, secrets: [s]}, oats: {image: a}, baker: {image: a}}\n")
+	write(t, "stack.yml", "provider: {name: openfaas}\n"+
+		"functions: {oven: {image: a, secrets: [s]}, oats: {image: a}, baker: {image: a}}\n")
 	for _, c := range []struct {
 		pattern string
 		want    []string
@@ -235,7 +247,8 @@ functions: {oven: {image: a, lang: copy, handler: ./functions/oven}}
 `)
 	stack, err := build.Read("stack.yml")
 	require.NoError(t, err)
-	err = stack.Build(t.Context(), "build", process.Images{Dir: "images"}, &progress{ended: map[string]error{}})
+	err = stack.Build(t.Context(), "build", process.Images{Dir: "images"},
+		&progress{ended: map[string]error{}})
 	require.Equal(t, `functions/oven/handler.go:12:3: undefined: x
 functions/oven/handler.go:13: undefined: y
 vet: functions/oven/inner/deep.py:4:1: z
@@ -252,7 +265,8 @@ func TestTemplateTestsTheHandler(t *testing.T) {
 	dir := t.TempDir()
 	require.NoError(t, os.CopyFS(dir, os.DirFS("../../template/go-http")))
 	run := func() (string, error) {
-		out, err := exec.CommandContext(t.Context(), "sh", filepath.Join(dir, "build.sh"), "--test").CombinedOutput()
+		out, err := exec.CommandContext(t.Context(), "sh", filepath.Join(dir, "build.sh"),
+			"--test").CombinedOutput()
 		return string(out), err
 	}
 	out, err := run()
@@ -264,7 +278,8 @@ func TestTemplateTestsTheHandler(t *testing.T) {
 	require.NoError(t, err, "without tests: %s", out)
 	require.Contains(t, out, "handler_test.go is still the starter's and was left out")
 
-	write(t, filepath.Join(dir, "function", "handler_test.go"), "package other\n\nimport \"testing\"\n\nfunc TestFails(t *testing.T) { t.Fatal(\"on purpose\") }\n")
+	write(t, filepath.Join(dir, "function", "handler_test.go"),
+		"package other\n\nimport \"testing\"\n\nfunc TestFails(t *testing.T) { t.Fatal(\"on purpose\") }\n")
 	out, err = run()
 	require.Error(t, err)
 	require.Contains(t, out, "on purpose")
@@ -276,13 +291,15 @@ func TestABuildEndsWithItsContext(t *testing.T) {
 	write(t, "template/slow/build.sh", "touch \"$1.begun\"\nsleep 600\necho late\n")
 	write(t, "template/slow/template.yml", "language: slow\n")
 	write(t, "echo/handler", "x")
-	write(t, "stack.yml", "provider: {name: openfaas}\nfunctions:\n  echo: {lang: slow, handler: ./echo, image: echo}\n")
+	write(t, "stack.yml", "provider: {name: openfaas}\nfunctions:\n"+
+		"  echo: {lang: slow, handler: ./echo, image: echo}\n")
 	stack, err := build.Read("stack.yml")
 	require.NoError(t, err)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- stack.Build(ctx, "build", nil, &progress{ended: map[string]error{}}) }()
-	require.Eventually(t, func() bool { _, err := os.Stat("build/echo.bin.begun"); return err == nil }, time.Minute, 2*time.Millisecond)
+	require.Eventually(t, func() bool { _, err := os.Stat("build/echo.bin.begun"); return err == nil },
+		time.Minute, 2*time.Millisecond)
 	cancel()
 	select {
 	case err := <-ended:

@@ -12,13 +12,14 @@ import (
 )
 
 /*
-A stack file names environment variables as ${NAME}, with the defaults and functions that go-sdk allows (the envsubst
-library's). go-sdk substitutes in the text of the file, so a value with a line break, a quote or a # breaks the YAML or
-changes its meaning. Here the file is parsed first, with a marker in the place of each expression; the values are then put
-into the parsed keys and scalars. So any value arrives byte for byte, and no value can add a field.
+A stack file names environment variables as ${NAME}, with the defaults and functions that go-sdk allows (the
+envsubst library's). go-sdk substitutes in the text of the file, so a value with a line break, a quote or a
+# breaks the YAML or changes its meaning. Here the file is parsed first, with a marker in the place of each
+expression; the values are then put into the parsed keys and scalars. So any value arrives byte for byte,
+and no value can add a field.
 
-Three things follow, and differ from go-sdk: a value is always one key or one scalar, never a piece of YAML; a backslash is
-left to YAML; and an expression ends on the line that it begins on.
+Three things follow, and differ from go-sdk: a value is always one key or one scalar, never a piece of YAML;
+a backslash is left to YAML; and an expression ends on the line that it begins on.
 */
 
 // An environment is the expressions of a stack file, by the markers that stand for them.
@@ -61,8 +62,8 @@ func mark(text string) (string, *environment) {
 	return out.String(), e
 }
 
-// expressionEnd returns the length of the expression at the beginning of a text. It must end on its line: one that does not is an
-// error when it is evaluated, and does no harm in a comment.
+// expressionEnd returns the length of the expression at the beginning of a text. It must end on its line: one
+// that does not is an error when it is evaluated, and does no harm in a comment.
 func expressionEnd(text string) int {
 	line, _, _ := strings.Cut(text, "\n")
 	depth := 0
@@ -116,11 +117,12 @@ func (e *environment) expandScalar(n *yaml.Node, isKey bool) error {
 	if failed != nil {
 		return failed
 	}
-	// A plain scalar is a number or a boolean if its value reads as one, as if it stood in the file. Only null would
-	// lose its text, and a key must not become a merge.
+	// A plain scalar is a number or a boolean if its value reads as one, as if it stood in the file. Only
+	// null would lose its text, and a key must not become a merge.
 	quoted := n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0
 	n.Tag = "!!str"
-	if resolved := (yaml.Node{Kind: yaml.ScalarNode, Value: n.Value}); !isKey && !quoted && resolved.ShortTag() != "!!null" {
+	if resolved := (yaml.Node{Kind: yaml.ScalarNode, Value: n.Value}); !isKey && !quoted &&
+		resolved.ShortTag() != "!!null" {
 		n.Tag = ""
 	}
 	return nil

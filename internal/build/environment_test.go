@@ -67,7 +67,8 @@ functions:
 			require.NoError(t, err)
 			d, err := stack.Deployment("f")
 			require.NoError(t, err)
-			want := map[string]string{"plain": value, "inside": "<" + value + ">", "single": value, "double": value, "flow": "x",
+			want := map[string]string{"plain": value, "inside": "<" + value + ">", "single": value,
+				"double": value, "flow": "x",
 				"folded": value, "literal": value}
 			require.Equal(t, want, d.EnvVars)
 			require.Equal(t, map[string]string{"flow": value, "key-<<": "v"}, *d.Annotations)
@@ -100,7 +101,8 @@ func TestExpressions(t *testing.T) {
 		{`"${UNSET:-a \"b\"\n}"`, "a \"b\"\n"},
 		{"*anchored", "set"},
 	} {
-		write(t, "stack.yml", "provider: {name: openfaas}\nfunctions:\n  f:\n    image: x\n    skip_build: ${FLAG}\n"+
+		write(t, "stack.yml", "provider: {name: openfaas}\nfunctions:\n  f:\n    image: x\n"+
+			"    skip_build: ${FLAG}\n"+
 			"    labels: {anchor: &anchored \"${SET}\"}\n    environment:\n      v: "+c.text+"\n")
 		stack, err := build.Read("stack.yml")
 		require.NoError(t, err, c.text)
@@ -151,7 +153,8 @@ func FuzzEnvironment(f *testing.F) {
 		t.Chdir(t.TempDir())
 		t.Setenv("VALUE", value)
 		t.Setenv("OTHER", other)
-		write(t, "stack.yml", "provider: {name: openfaas}\nfunctions: {f: {image: x, environment: {a: ${VALUE}, "+
+		write(t, "stack.yml", "provider: {name: openfaas}\n"+
+			"functions: {f: {image: x, environment: {a: ${VALUE}, "+
 			"b: \"${UNSET:-${OTHER}}\", c: 'x${VALUE}${OTHER}'}}}\n")
 		stack, err := build.Read("stack.yml")
 		require.NoError(t, err, "valid UTF-8: %v", utf8.ValidString(value+other))

@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// FuzzRead: whatever a stack.yml has in it, it is refused with the file's name, or each of its functions has a deployment that can be sent.
+// FuzzRead: whatever a stack.yml has in it, it is refused with the file's name, or each of its
+// functions has a deployment that can be sent.
 func FuzzRead(f *testing.F) {
 	text, err := os.ReadFile("testdata/all.txt")
 	require.NoError(f, err)
@@ -22,7 +23,8 @@ func FuzzRead(f *testing.F) {
 	f.Add([]byte(given))
 	f.Add(bakery)
 	f.Add([]byte("functions:\n  a:\n  b: {image: ${TAG:-x}, labels: }\n"))
-	f.Add([]byte("version: 1.0\nprovider: {name: openfaas}\nfunctions: {a: {environment: &e {x: y}, limits: {cpu: 1}}, b: {environment: {<<: *e}}}"))
+	f.Add([]byte("version: 1.0\nprovider: {name: openfaas}\n" +
+		"functions: {a: {environment: &e {x: y}, limits: {cpu: 1}}, b: {environment: {<<: *e}}}"))
 	f.Add([]byte("functions: []"))
 	file := filepath.Join(f.TempDir(), "stack.yml")
 	f.Fuzz(func(t *testing.T, text []byte) {

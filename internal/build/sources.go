@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// Sources maps the files of a build context to the project. Compilers name files of the context, which is temporary;
-// people want the file that they can edit.
+// Sources maps the files of a build context to the project. Compilers name files of the context, which is
+// temporary; people want the file that they can edit.
 type sources struct {
 	context  string // the build context, as given to build.sh
 	overlay  string // the folder of the context that has the handler
@@ -30,8 +30,8 @@ func (s sources) rewrite(output string) string {
 	})
 }
 
-// project returns the project's file for a name from a compiler: relative to the handler's folder of the context,
-// relative to the context, or absolute. It returns "" if there is none.
+// project returns the project's file for a name from a compiler: relative to the handler's folder of the
+// context, relative to the context, or absolute. It returns "" if there is none.
 func (s sources) project(named string) string {
 	file := filepath.Clean(named)
 	if filepath.IsAbs(file) {
@@ -48,7 +48,8 @@ func (s sources) project(named string) string {
 		filepath.Join(s.handler, inHandler),
 		inHandler, // copied by configuration.copy
 		filepath.Join(s.template, file),
-		filepath.Join(s.template, filepath.Base(file)), // the watchdog, which build.sh lays beside the handler
+		// the watchdog, which build.sh lays beside the handler
+		filepath.Join(s.template, filepath.Base(file)),
 	} {
 		if info, err := os.Stat(candidate); err == nil && info.Mode().IsRegular() {
 			return candidate

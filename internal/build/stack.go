@@ -26,7 +26,8 @@ type Stack struct {
 	Names    []string // of its functions, sorted
 }
 
-// Find returns the path of the stack file: the given one, or else the first of DefaultFiles in the current directory.
+// Find returns the path of the stack file: the given one, or else the first of
+// DefaultFiles in the current directory.
 func Find(given string) (string, error) {
 	if given != "" {
 		return given, nil
@@ -40,9 +41,10 @@ func Find(given string) (string, error) {
 		strings.Join(DefaultFiles, " or "))
 }
 
-// Read reads a stack file and substitutes environment variables. The file must be in the current directory, since its
-// paths are relative to it. Names that are paths are refused: they could lead out of the project. All other rules of names
-// are the gateway's, so that one bad name does not keep the other functions from being deployed.
+// Read reads a stack file and substitutes environment variables. The file must be in the current
+// directory, since its paths are relative to it. Names that are paths are refused: they could lead
+// out of the project. All other rules of names are the gateway's, so that one bad name does not keep
+// the other functions from being deployed.
 func Read(file string) (*Stack, error) {
 	text, err := os.ReadFile(file)
 	if err != nil {
@@ -72,7 +74,8 @@ func parse(text string) (*stack.Services, error) {
 		return nil, fmt.Errorf("provider.name is %q, want openfaas", s.Provider.Name)
 	}
 	if s.Version != "" && !stack.IsValidSchemaVersion(s.Version) {
-		return nil, fmt.Errorf("version is %q, want %s", s.Version, strings.Join(stack.ValidSchemaVersions, " or "))
+		return nil, fmt.Errorf("version is %q, want %s", s.Version,
+			strings.Join(stack.ValidSchemaVersions, " or "))
 	}
 	if len(s.Functions) == 0 {
 		return nil, errors.New("it has no functions")
@@ -86,18 +89,21 @@ func parse(text string) (*stack.Services, error) {
 			return nil, fmt.Errorf("function %s: namespace %q is not valid: it is a path", name, f.Namespace)
 		}
 		if f.Language != "" && !isFileName(f.Language) {
-			return nil, fmt.Errorf("function %s: lang is %q, want the name of a folder in template/", name, f.Language)
+			return nil, fmt.Errorf("function %s: lang is %q, want the name of a folder in template/", name,
+				f.Language)
 		}
 	}
 	return &s, nil
 }
 
-// isFileName reports whether a name is a single path element, so that joining it to a folder cannot leave the folder.
+// isFileName reports whether a name is a single path element, so that joining it
+// to a folder cannot leave the folder.
 func isFileName(name string) bool {
 	return filepath.IsLocal(name) && name != "." && !strings.ContainsAny(name, `/\`)
 }
 
-// Filter keeps the functions whose names match a pattern, in which * matches any text. An empty pattern keeps all.
+// Filter keeps the functions whose names match a pattern, in which * matches any
+// text. An empty pattern keeps all.
 func (s *Stack) Filter(pattern string) error {
 	if pattern == "" {
 		return nil
@@ -134,9 +140,17 @@ func (s *Stack) Secrets(defaultNamespace string) map[string][]string {
 // Deployment returns a function as faas-cli would deploy it.
 func (s *Stack) Deployment(name string) (types.FunctionDeployment, error) {
 	f := s.services.Functions[name]
-	d := types.FunctionDeployment{Service: name, Image: imageOf(f.Image), Namespace: f.Namespace, EnvProcess: f.FProcess,
-		Secrets: f.Secrets, ReadOnlyRootFilesystem: f.ReadOnlyRootFilesystem, EnvVars: map[string]string{},
-		Labels: &map[string]string{}, Annotations: &map[string]string{}}
+	d := types.FunctionDeployment{
+		Service:                name,
+		Image:                  imageOf(f.Image),
+		Namespace:              f.Namespace,
+		EnvProcess:             f.FProcess,
+		Secrets:                f.Secrets,
+		ReadOnlyRootFilesystem: f.ReadOnlyRootFilesystem,
+		EnvVars:                map[string]string{},
+		Labels:                 &map[string]string{},
+		Annotations:            &map[string]string{},
+	}
 	if d.EnvProcess == "" && f.Language != "" {
 		if t, err := stack.LoadLanguageTemplate(f.Language); err == nil && t != nil {
 			d.EnvProcess = t.FProcess
@@ -169,7 +183,8 @@ func (s *Stack) Deployment(name string) (types.FunctionDeployment, error) {
 
 // imageOf returns an image's name as faas-cli deploys it.
 func imageOf(image string) string {
-	if last := image[strings.LastIndex(image, "/")+1:]; !strings.Contains(last, ":") && !strings.Contains(image, "@") {
+	if last := image[strings.LastIndex(image, "/")+1:]; !strings.Contains(last, ":") &&
+		!strings.Contains(image, "@") {
 		return image + ":latest"
 	}
 	return image

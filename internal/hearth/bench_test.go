@@ -11,7 +11,8 @@ import (
 // BenchmarkParse is what a deployment costs once.
 func BenchmarkParse(b *testing.B) {
 	d := deployment(nil, []string{
-		"com.openfaas.retry.codes=500,502,503", "com.openfaas.retry.attempts=5", "com.hearth.queue.length=1000",
+		"com.openfaas.retry.codes=500,502,503", "com.openfaas.retry.attempts=5",
+		"com.hearth.queue.length=1000",
 		"com.hearth.max-age=1h", "com.hearth.warm=2 from 30 6 * * 1-6 for 4h",
 	}, []string{"exec_timeout=1m"})
 	b.ReportAllocs()

@@ -5,8 +5,9 @@ import (
 	"sync"
 )
 
-// Calls counts the calls of one replica. The provider creates it and the router counts, so the provider knows when a replica that
-// must end has no calls left, and whether one that crashed had answered any. A nil *Calls counts nothing.
+// Calls counts the calls of one replica. The provider creates it and the router counts, so the
+// provider knows when a replica that must end has no calls left, and whether one that crashed had
+// answered any. A nil *Calls counts nothing.
 type Calls struct {
 	mu       sync.Mutex
 	pending  int

@@ -7,11 +7,13 @@ type Capabilities struct {
 	// Runs names what replicas are, for messages: "processes" or "containers".
 	Runs string
 
-	// Memory and CPU name what enforces limits.memory and limits.cpu, such as "cgroup v2". Empty means that nothing does.
+	// Memory and CPU name what enforces limits.memory and limits.cpu, such as
+	// "cgroup v2". Empty means that nothing does.
 	Memory, CPU string
 	// Requests is true if requests.memory and requests.cpu have an effect.
 	Requests bool
-	// Unlimited says why limits are not enforced, and how to change that. It is set if Memory or CPU is empty.
+	// Unlimited says why limits are not enforced, and how to change that. It is
+	// set if Memory or CPU is empty.
 	Unlimited string
 
 	Command      bool // fprocess chooses what the watchdog runs
@@ -22,12 +24,13 @@ type Capabilities struct {
 	Cores       int // that a replica can have at most; 0 is not known
 	MaxReplicas int // of one function; 0 is no bound
 
-	// Overrides are environment variables that the provider sets itself, with their values; "" is a value that varies.
+	// Overrides are environment variables that the provider sets itself, with
+	// their values; "" is a value that varies.
 	Overrides map[string]string
 }
 
-// Enforcement names what enforces the limits of a function, such as "memory and cpu by cgroup v2". It is "" for a function without
-// limits, and if nothing enforces them.
+// Enforcement names what enforces the limits of a function, such as "memory and cpu by cgroup v2". It is ""
+// for a function without limits, and if nothing enforces them.
 func (c Capabilities) Enforcement(f Function) string {
 	limit := f.Limit
 	var parts []string

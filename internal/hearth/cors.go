@@ -14,7 +14,8 @@ func readOrigins(p *parser, value string) error {
 	p.Origins = splitList(strings.ToLower(value))
 	for _, o := range p.Origins {
 		if !isOrigin(o) {
-			return fmt.Errorf("%q is not an origin, want * or origins such as https://shop.example.com, separated by commas",
+			return fmt.Errorf("%q is not an origin, want * or origins such as https://shop.example.com, "+
+				"separated by commas",
 				clip(o))
 		}
 	}

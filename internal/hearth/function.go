@@ -15,12 +15,14 @@ import (
 type Function struct {
 	types.FunctionDeployment
 
-	Replicas   int       `json:"replicas"`   // the desired number
-	CreatedAt  time.Time `json:"createdAt"`  // when it was first deployed
-	DeployedAt time.Time `json:"deployedAt"` // when this spec was deployed: then a provider looks for a new image
-	Revision   string    `json:"revision"`   // of the spec and the image; replicas of another revision are replaced
-	// Generation grows with each spec that is stored under a name, even after a removal. A lower one than was seen
-	// is an old record.
+	Replicas  int       `json:"replicas"`  // the desired number
+	CreatedAt time.Time `json:"createdAt"` // when it was first deployed
+	// when this spec was deployed: then a provider looks for a new image
+	DeployedAt time.Time `json:"deployedAt"`
+	// of the spec and the image; replicas of another revision are replaced
+	Revision string `json:"revision"`
+	// Generation grows with each spec that is stored under a name, even after a removal. A
+	// lower one than was seen is an old record.
 	Generation int64     `json:"generation,omitempty"`
 	Rollback   *Rollback `json:"rollback,omitempty"`
 
@@ -50,7 +52,8 @@ type Options struct {
 	Queue     QueueLimit // of a zero field, the instance's limit holds
 	Callbacks bool       // a queued call may have a callback
 	Rate      Rate
-	Origins   []string // whose pages may call the function from a browser, or AnyOrigin; none: the function decides
+	// whose pages may call the function from a browser, or AnyOrigin; none: the function decides
+	Origins []string
 
 	Liveness  *Probe // a replica that fails it is replaced; nil without one
 	Readiness *Probe // a replica that fails it gets no calls until it succeeds again; nil without one
@@ -72,18 +75,19 @@ type Rollback struct {
 // Name is the function's name in its namespace.
 func (f Function) Name() Name { return Name{f.Service, f.Namespace} }
 
-// SharesTopics reports whether two functions of different namespaces may use the same topics: one of them names
-// the other's namespace in its annotation com.hearth.topics.from.
+// SharesTopics reports whether two functions of different namespaces may use the same topics: one of them
+// names the other's namespace in its annotation com.hearth.topics.from.
 func (f Function) SharesTopics(other Function) bool {
 	return slices.Contains(f.TopicsFrom, other.Namespace) || slices.Contains(other.TopicsFrom, f.Namespace)
 }
 
-// drainPause is how long a replica accepts calls after SIGTERM: those that the router sent just before it learned
-// of the end. It is the watchdog's healthcheck_interval, whose own, longer default is made for clusters.
+// drainPause is how long a replica accepts calls after SIGTERM: those that the router
+// sent just before it learned of the end. It is the watchdog's healthcheck_interval,
+// whose own, longer default is made for clusters.
 const drainPause = "200ms"
 
-// Environment returns the environment of the function's process, without what a provider adds: what the deployment
-// says, and what OpenFaaS promises. See https://docs.openfaas.com/reference/workloads/.
+// Environment returns the environment of the function's process, without what a provider adds: what the
+// deployment says, and what OpenFaaS promises. See https://docs.openfaas.com/reference/workloads/.
 func (f Function) Environment() map[string]string {
 	env := map[string]string{
 		"healthcheck_interval": drainPause,

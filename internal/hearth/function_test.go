@@ -58,10 +58,12 @@ func deployment(labels, annotations, env []string) types.FunctionDeployment {
 func TestTimeoutIsTheWatchdogs(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]time.Duration{
-		"": 30 * time.Second, "45": 45 * time.Second, "1m30s": 90 * time.Second, "soon": 30 * time.Second, "-5s": 30 * time.Second,
-		"0": 24 * time.Hour, "0s": 24 * time.Hour, "99999999999": 30 * time.Second,
+		"": 30 * time.Second, "45": 45 * time.Second, "1m30s": 90 * time.Second, "soon": 30 * time.Second,
+		"-5s": 30 * time.Second,
+		"0":   24 * time.Hour, "0s": 24 * time.Hour, "99999999999": 30 * time.Second,
 	} {
-		require.Equal(t, want, parse(t, nil, nil, []string{"exec_timeout=" + text}).Timeout, "exec_timeout=%s", text)
+		require.Equal(t, want, parse(t, nil, nil, []string{"exec_timeout=" + text}).Timeout,
+			"exec_timeout=%s", text)
 	}
 }
 
@@ -88,11 +90,21 @@ func TestScaleLabels(t *testing.T) {
 func TestRetryAnnotations(t *testing.T) {
 	t.Parallel()
 	require.Equal(t, hearth.DefaultRetry, parse(t, nil, nil, nil).Retry)
-	require.Equal(t, hearth.DefaultRetry, parse(t, nil, []string{"com.openfaas.retry.attempts=0", "com.openfaas.retry.min_wait=x", "com.openfaas.retry.codes=500,many"}, nil).Retry,
+	require.Equal(t, hearth.DefaultRetry, parse(t, nil,
+		[]string{"com.openfaas.retry.attempts=0", "com.openfaas.retry.min_wait=x",
+			"com.openfaas.retry.codes=500,many"}, nil).Retry,
 		"what cannot be read is the default")
-	p := parse(t, nil, []string{"com.openfaas.retry.attempts=3", "com.openfaas.retry.min_wait=200ms", "com.openfaas.retry.max_wait=10", "com.openfaas.retry.codes=500, 502",
+	p := parse(t, nil, []string{"com.openfaas.retry.attempts=3", "com.openfaas.retry.min_wait=200ms",
+		"com.openfaas.retry.max_wait=10", "com.openfaas.retry.codes=500, 502",
 		"com.hearth.retry.backoff=full"}, nil).Retry
-	require.Equal(t, hearth.RetryPolicy{Attempts: 3, MinWait: 200 * time.Millisecond, MaxWait: 10 * time.Second, Codes: []int{500, 502}, MaxAge: 24 * time.Hour, Backoff: hearth.BackoffFull}, p)
+	require.Equal(t, hearth.RetryPolicy{
+		Attempts: 3,
+		MinWait:  200 * time.Millisecond,
+		MaxWait:  10 * time.Second,
+		Codes:    []int{500, 502},
+		MaxAge:   24 * time.Hour,
+		Backoff:  hearth.BackoffFull,
+	}, p)
 	p = parse(t, nil, []string{"com.openfaas.retry.min_wait=5m"}, nil).Retry
 	require.Equal(t, 5*time.Minute, p.MaxWait, "the longest wait is not under the shortest")
 }
@@ -100,35 +112,47 @@ func TestRetryAnnotations(t *testing.T) {
 func TestTopicsThatHearthDelivers(t *testing.T) {
 	t.Parallel()
 	for annotation, want := range map[string][]string{
-		"": nil, "bakery.dough": {"bakery.dough"}, " bakery.dough , shop.opened,bakery.dough": {"bakery.dough", "shop.opened"},
+		"": nil, "bakery.dough": {"bakery.dough"},
+		" bakery.dough , shop.opened,bakery.dough": {"bakery.dough", "shop.opened"},
 		"cron-function": nil, "cron-function,bakery.dough": {"bakery.dough"}, "a{b}.c": nil,
 	} {
-		require.Equal(t, want, parse(t, nil, []string{"topic=" + annotation, "schedule=@hourly"}, nil).Topics, annotation)
+		require.Equal(t, want, parse(t, nil, []string{"topic=" + annotation, "schedule=@hourly"},
+			nil).Topics, annotation)
 	}
 }
 
 func TestResourcesAreKubernetesQuantities(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]int64{
-		"": 0, "128Mi": 128 << 20, "1G": 1e9, "1.5Gi": 3 << 29, "4096": 6 << 20, "1e3": 6 << 20, "1Pi": 1 << 50,
+		"": 0, "128Mi": 128 << 20, "1G": 1e9, "1.5Gi": 3 << 29, "4096": 6 << 20,
+		"1e3": 6 << 20, "1Pi": 1 << 50,
 		"2E": 2e18, ".5k": 6 << 20, "7000.Ki": 7000 << 10,
 	} {
-		f := parseWith(t, func(d *types.FunctionDeployment) { d.Limits = &types.FunctionResources{Memory: text} })
+		f := parseWith(t, func(d *types.FunctionDeployment) {
+			d.Limits = &types.FunctionResources{Memory: text}
+		})
 		require.Equal(t, hearth.Resources{Memory: want}, f.Limit, text)
 	}
 	for text, want := range map[string]int64{
-		"": 0, "128Mi": 128 << 20, "4096": 4096, "1e3": 1000, ".5k": 500, "1.Ki": 1024, "40m": 40 << 20, "128MB": 128 << 20,
-		"1gb": 1 << 30, "512kib": 512 << 10, "1.5g": 3 << 29, "64b": 64, "128M": 128e6,
+		"": 0, "128Mi": 128 << 20, "4096": 4096, "1e3": 1000, ".5k": 500, "1.Ki": 1024, "40m": 40 << 20,
+		"128MB": 128 << 20,
+		"1gb":   1 << 30, "512kib": 512 << 10, "1.5g": 3 << 29, "64b": 64, "128M": 128e6,
 	} {
-		f := parseWith(t, func(d *types.FunctionDeployment) { d.Requests = &types.FunctionResources{Memory: text} })
+		f := parseWith(t, func(d *types.FunctionDeployment) {
+			d.Requests = &types.FunctionResources{Memory: text}
+		})
 		require.Equal(t, hearth.Resources{Memory: want}, f.Request, text)
 	}
-	for text, want := range map[string]int64{"": 0, "500m": 500, "0.5": 500, "2": 2000, "0.0001": 10, "1m": 10} {
-		f := parseWith(t, func(d *types.FunctionDeployment) { d.Limits = &types.FunctionResources{CPU: text} })
+	for text, want := range map[string]int64{"": 0, "500m": 500, "0.5": 500, "2": 2000,
+		"0.0001": 10, "1m": 10} {
+		f := parseWith(t, func(d *types.FunctionDeployment) {
+			d.Limits = &types.FunctionResources{CPU: text}
+		})
 		require.Equal(t, hearth.Resources{MilliCPU: want}, f.Limit, text)
 	}
 	for _, text := range []string{"-1Mi", "much", "9e99Gi", "NaN", "Inf", "0x1p4", "-", "Mi", "1XB", "-40m"} {
-		for name, r := range map[string]types.FunctionResources{"memory": {Memory: text}, "cpu": {CPU: text}} {
+		for name, r := range map[string]types.FunctionResources{"memory": {Memory: text},
+			"cpu": {CPU: text}} {
 			d := deployment(nil, nil, nil)
 			d.Limits = &r
 			require.ErrorContains(t, validate(d), "limits."+name+" is", text)
@@ -138,9 +162,13 @@ func TestResourcesAreKubernetesQuantities(t *testing.T) {
 
 func TestWhatOthersReadIsLeftAlone(t *testing.T) {
 	t.Parallel()
-	d := deployment([]string{"com.openfaas.scale.type=my-rule", "com.openfaas.scale.min=0", "com.openfaas.scale.target=50", "com.openfaas.scale.zero=true", "my.own/label=  any text  ", "a="},
-		[]string{"com.openfaas.retry.attempts=many", "com.openfaas.profile=gvisor", "note=ä"}, []string{"exec_timeout=0", "write_timeout=5s", "max_inflight=0", "my.own-var=x"})
-	d.Constraints, d.Limits, d.Requests = []string{"node.platform.os == linux"}, &types.FunctionResources{Memory: "2Ei", CPU: "+.5", NvidiaGPU: "1"}, &types.FunctionResources{Memory: "1e9", CPU: "0"}
+	d := deployment([]string{"com.openfaas.scale.type=my-rule", "com.openfaas.scale.min=0",
+		"com.openfaas.scale.target=50", "com.openfaas.scale.zero=true", "my.own/label=  any text  ", "a="},
+		[]string{"com.openfaas.retry.attempts=many", "com.openfaas.profile=gvisor", "note=ä"},
+		[]string{"exec_timeout=0", "write_timeout=5s", "max_inflight=0", "my.own-var=x"})
+	d.Constraints, d.Limits, d.Requests = []string{"node.platform.os == " +
+		"linux"}, &types.FunctionResources{Memory: "2Ei", CPU: "+.5",
+		NvidiaGPU: "1"}, &types.FunctionResources{Memory: "1e9", CPU: "0"}
 	require.NoError(t, validate(d))
 }
 
@@ -157,38 +185,52 @@ func TestValidateSaysWhatIsWrong(t *testing.T) {
 	}
 	resources := func(memory, memoryAsked, cpu, cpuAsked string) func(*types.FunctionDeployment) {
 		return func(d *types.FunctionDeployment) {
-			d.Limits, d.Requests = &types.FunctionResources{Memory: memory, CPU: cpu}, &types.FunctionResources{Memory: memoryAsked, CPU: cpuAsked}
+			d.Limits, d.Requests = &types.FunctionResources{Memory: memory,
+				CPU: cpu}, &types.FunctionResources{Memory: memoryAsked, CPU: cpuAsked}
 		}
 	}
 	tests := map[string]struct {
 		change func(*types.FunctionDeployment)
 		want   string
 	}{
-		"name":      {func(d *types.FunctionDeployment) { d.Service = "Oven" }, `the function name "Oven" is not valid`},
-		"long name": {func(d *types.FunctionDeployment) { d.Service = strings.Repeat("a", 64) }, "at most 63"},
-		"namespace": {func(d *types.FunctionDeployment) { d.Namespace = "a/b" }, `the namespace "a/b" is not valid`},
-		"image":     {func(d *types.FunctionDeployment) { d.Image = " " }, "function oven: the image is missing"},
+		"name": {func(d *types.FunctionDeployment) { d.Service = "Oven" },
+			`the function name "Oven" is not valid`},
+		"long name": {func(d *types.FunctionDeployment) {
+			d.Service = strings.Repeat("a",
+				64)
+		}, "at most 63"},
+		"namespace": {func(d *types.FunctionDeployment) { d.Namespace = "a/b" },
+			`the namespace "a/b" is not valid`},
+		"image": {func(d *types.FunctionDeployment) { d.Image = " " },
+			"function oven: the image is missing"},
 		"replicas": {func(d *types.FunctionDeployment) {
 			*d.Labels = map[string]string{"com.openfaas.scale.min": "3", "com.openfaas.scale.max": "2"}
 		}, "com.openfaas.scale.min is 3, more than com.openfaas.scale.max, 2"},
-		"backoff":          {annotation("com.hearth.retry.backoff", "linear"), "want exponential, full or equal"},
-		"max age":          {annotation("com.hearth.max-age", "0"), "com.hearth.max-age"},
-		"queue":            {annotation("com.hearth.queue.length", "-1"), "com.hearth.queue.length"},
-		"queue bytes":      {annotation("com.hearth.queue.bytes", "64XB"), "com.hearth.queue.bytes"},
-		"no label":         {label("", "x"), "a label has no name"},
-		"no origin":        {annotation("com.hearth.cors", "shop.example.com"), "com.hearth.cors"},
-		"a path":           {annotation("com.hearth.cors", "*, https://shop.example.com/"), "com.hearth.cors"},
-		"a wildcard":       {annotation("com.hearth.cors", "https://*.example.com"), "com.hearth.cors"},
-		"memory":           {resources("128XB", "", "", ""), `limits.memory is "128XB", want a quantity such as 128Mi`},
+		"backoff": {annotation("com.hearth.retry.backoff", "linear"),
+			"want exponential, full or equal"},
+		"max age":     {annotation("com.hearth.max-age", "0"), "com.hearth.max-age"},
+		"queue":       {annotation("com.hearth.queue.length", "-1"), "com.hearth.queue.length"},
+		"queue bytes": {annotation("com.hearth.queue.bytes", "64XB"), "com.hearth.queue.bytes"},
+		"no label":    {label("", "x"), "a label has no name"},
+		"no origin":   {annotation("com.hearth.cors", "shop.example.com"), "com.hearth.cors"},
+		"a path": {annotation("com.hearth.cors", "*, https://shop.example.com/"),
+			"com.hearth.cors"},
+		"a wildcard": {annotation("com.hearth.cors", "https://*.example.com"), "com.hearth.cors"},
+		"memory": {resources("128XB", "", "", ""),
+			`limits.memory is "128XB", want a quantity such as 128Mi`},
 		"memory asked for": {resources("", "lots", "", ""), `requests.memory is "lots"`},
-		"cpu":              {resources("", "", "one", ""), `limits.cpu is "one", want a quantity such as 500m or 0.5`},
-		"negative cpu":     {resources("", "", "", "-1"), `requests.cpu is "-1"`},
-		"spaced image":     {func(d *types.FunctionDeployment) { d.Image = "a b" }, "has a space in it"},
-		"shared topics":    {annotation("com.hearth.topics.from", "a/b"), `com.hearth.topics.from is "a/b"`},
-		"zero byte":        {env("A\x00B", ""), "cannot be set"},
-		"variable":         {func(d *types.FunctionDeployment) { d.EnvVars["A=B"] = "" }, `the environment variable "A=B" cannot be set`},
-		"value":            {func(d *types.FunctionDeployment) { d.EnvVars["A"] = "\x00" }, `the environment variable "A" cannot be set`},
-		"secret":           {func(d *types.FunctionDeployment) { d.Secrets = []string{"../passwd"} }, `the secret name "../passwd" is not valid`},
+		"cpu": {resources("", "", "one", ""),
+			`limits.cpu is "one", want a quantity such as 500m or 0.5`},
+		"negative cpu":  {resources("", "", "", "-1"), `requests.cpu is "-1"`},
+		"spaced image":  {func(d *types.FunctionDeployment) { d.Image = "a b" }, "has a space in it"},
+		"shared topics": {annotation("com.hearth.topics.from", "a/b"), `com.hearth.topics.from is "a/b"`},
+		"zero byte":     {env("A\x00B", ""), "cannot be set"},
+		"variable": {func(d *types.FunctionDeployment) { d.EnvVars["A=B"] = "" },
+			`the environment variable "A=B" cannot be set`},
+		"value": {func(d *types.FunctionDeployment) { d.EnvVars["A"] = "\x00" },
+			`the environment variable "A" cannot be set`},
+		"secret": {func(d *types.FunctionDeployment) { d.Secrets = []string{"../passwd"} },
+			`the secret name "../passwd" is not valid`},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -203,7 +245,8 @@ func TestValidateSaysWhatIsWrong(t *testing.T) {
 	}
 }
 
-// FuzzParseName checks that an accepted name fits in a file name, a Redis key and a host name, and parses to itself.
+// FuzzParseName checks that an accepted name fits in a file name, a Redis key
+// and a host name, and parses to itself.
 func FuzzParseName(f *testing.F) {
 	for _, s := range []string{"oven", "oven.openfaas-fn", "", ".", "a.b.c", "../x", "Oven", "a{b}"} {
 		f.Add(s)
@@ -221,8 +264,8 @@ func FuzzParseName(f *testing.F) {
 	})
 }
 
-// FuzzParse checks that Parse refuses a deployment with a short error of code Invalid, and that what it accepts has
-// sizes and times within bounds.
+// FuzzParse checks that Parse refuses a deployment with a short error of code Invalid, and that what it
+// accepts has sizes and times within bounds.
 func FuzzParse(f *testing.F) {
 	f.Add("oven:latest", "1", "20", "30s", "30s", "128Mi", "64Mi", "0.5", "topic")
 	f.Add("a b", "-1", "many", "48h", "soon", "9e99Gi", "-1", "0x1p4", "")

@@ -30,13 +30,15 @@ type Rate struct {
 
 var rateUnits = map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour}
 
-// ParseRate reads a rate such as 10/s, 600/m or 5000/h. It returns an error of code Invalid for any other text.
+// ParseRate reads a rate such as 10/s, 600/m or 5000/h. It returns an error of
+// code Invalid for any other text.
 func ParseRate(text string) (Rate, error) {
 	calls, unit, _ := strings.Cut(text, "/")
 	n, err := strconv.Atoi(calls)
 	if err != nil || n < 1 || n > 1_000_000 || rateUnits[unit] == 0 {
 		return Rate{}, Errorf(Invalid,
-			"the rate is %q, want calls per second, minute or hour, such as 10/s, 600/m or 5000/h", clip(text))
+			"the rate is %q, want calls per second, minute or hour, such as 10/s, 600/m or 5000/h",
+			clip(text))
 	}
 	return Rate{n, rateUnits[unit]}, nil
 }

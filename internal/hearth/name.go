@@ -24,7 +24,8 @@ var dnsLabel = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 // IsDNSLabel reports whether a string may be the name of a function or of a namespace.
 func IsDNSLabel(s string) bool { return dnsLabel.MatchString(s) }
 
-// ParseName reads "oven" or "oven.openfaas-fn". It returns an error of code Invalid if a part is not a DNS label.
+// ParseName reads "oven" or "oven.openfaas-fn". It returns an error of code
+// Invalid if a part is not a DNS label.
 func ParseName(s string) (Name, error) {
 	function, namespace, found := strings.Cut(s, ".")
 	if !found {

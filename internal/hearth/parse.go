@@ -25,19 +25,19 @@ const (
 	defaultFactor      = 20 // percent
 )
 
-// maxTimeout is the longest that a call may take: for so long its lease is renewed, and this is what exec_timeout 0
-// stands for.
+// maxTimeout is the longest that a call may take: for so long its lease is renewed,
+// and this is what exec_timeout 0 stands for.
 const maxTimeout = 24 * time.Hour
 
 // maxNumber bounds whole numbers, so that sums and products of them do not overflow.
 const maxNumber = math.MaxInt32
 
-// Parse reads a deployment. It is called once for each: when a function is deployed, and when its record is read.
-// An empty namespace means DefaultNamespace.
+// Parse reads a deployment. It is called once for each: when a function is deployed, and when its record is
+// read. An empty namespace means DefaultNamespace.
 //
-// It returns an error of code Invalid that names the first field that is wrong, for the author of the stack.yml.
-// It refuses only what cannot work, and mistakes in Hearth's own settings. Of everything else it makes the best, and
-// Warnings says how.
+// It returns an error of code Invalid that names the first field that is wrong, for the author of the
+// stack.yml. It refuses only what cannot work, and mistakes in Hearth's own settings. Of everything else
+// it makes the best, and Warnings says how.
 func Parse(d types.FunctionDeployment) (Function, error) {
 	f := Function{FunctionDeployment: d}
 	if err := f.parse(); err != nil {
@@ -84,12 +84,14 @@ func (f *Function) parse() error {
 	return nil
 }
 
-// A parser holds the options of one deployment while its settings are read, and what other options follow from.
+// A parser holds the options of one deployment while its settings are read, and
+// what other options follow from.
 type parser struct {
 	Options
-	exec, write, pause  time.Duration // exec_timeout, write_timeout and healthcheck_interval; below 0 if absent
-	factor              int           // percent
-	target, proportion  float64       // 0 if absent
+	// exec_timeout, write_timeout and healthcheck_interval; below 0 if absent
+	exec, write, pause  time.Duration
+	factor              int     // percent
+	target, proportion  float64 // 0 if absent
 	liveness, readiness Probe
 	topics              []string // all names of the annotation topic
 	keys                []string // of the annotation com.hearth.redis.keys
@@ -152,7 +154,8 @@ func (p *parser) read(d types.FunctionDeployment) error {
 	return p.times()
 }
 
-// timeouts sets what follows from the watchdog's timeouts. See https://docs.openfaas.com/tutorials/expanded-timeouts/.
+// timeouts sets what follows from the watchdog's timeouts. See
+// https://docs.openfaas.com/tutorials/expanded-timeouts/.
 func (p *parser) timeouts(d types.FunctionDeployment) {
 	p.Concurrency = cmp.Or(p.MaxInflight, defaultConcurrency)
 	switch {
@@ -163,15 +166,16 @@ func (p *parser) timeouts(d types.FunctionDeployment) {
 	default:
 		p.Timeout = min(p.exec, maxTimeout)
 	}
-	// Without a write_timeout, a replica drains for as long as its longest call, so that exec_timeout is the one
-	// timeout to set.
+	// Without a write_timeout, a replica drains for as long as its longest call, so
+	// that exec_timeout is the one timeout to set.
 	p.writeTimeout = p.write
 	if p.write < 0 {
 		p.writeTimeout = min(max(p.exec, defaultTimeout), maxTimeout)
 	}
 	p.DrainTime = max(p.pause, 0) + p.writeTimeout
 	if p.exec > 0 && p.write > 0 && p.write < p.exec {
-		p.warn("write_timeout is %s, less than exec_timeout, %s: a call that takes longer than write_timeout may lose its answer",
+		p.warn("write_timeout is %s, less than exec_timeout, %s: a call that takes longer than "+
+			"write_timeout may lose its answer",
 			clip(d.EnvVars[envWriteTimeout]), clip(d.EnvVars[envExecTimeout]))
 	}
 }
@@ -186,7 +190,8 @@ func (p *parser) replicas() error {
 	}
 	for _, w := range p.Warm {
 		if w.Replicas > p.MaxReplicas {
-			return fmt.Errorf("the annotation %s has %d replicas, more than %s, %d", annotationWarm, w.Replicas, labelMax,
+			return fmt.Errorf("the annotation %s has %d replicas, more than %s, %d", annotationWarm,
+				w.Replicas, labelMax,
 				p.MaxReplicas)
 		}
 	}
@@ -207,7 +212,8 @@ func (p *parser) replicas() error {
 	return nil
 }
 
-// times sets the schedule, if the function has the topic cron-function. See https://docs.openfaas.com/reference/cron/.
+// times sets the schedule, if the function has the topic cron-function. See
+// https://docs.openfaas.com/reference/cron/.
 func (p *parser) times() (err error) {
 	switch scheduled := slices.Contains(p.topics, wire.TopicCron); {
 	case !scheduled && p.schedule != "":
@@ -216,7 +222,8 @@ func (p *parser) times() (err error) {
 	case !scheduled:
 		return nil
 	case strings.TrimSpace(p.schedule) == "":
-		return fmt.Errorf("the topic %s needs the annotation %s, such as \"0 6 * * *\" or \"@every 5m\"", wire.TopicCron,
+		return fmt.Errorf("the topic %s needs the annotation %s, such as \"0 6 * * *\" or \"@every 5m\"",
+			wire.TopicCron,
 			annotationWhen)
 	}
 	p.Schedule, err = schedule.Parse(p.schedule)
@@ -242,7 +249,8 @@ var kinds = func() map[string]Kind {
 	return m
 }()
 
-// warnNames warns of settings in the wrong place, and of names with Hearth's prefix that are none: most are misspelt.
+// warnNames warns of settings in the wrong place, and of names with Hearth's
+// prefix that are none: most are misspelt.
 func (p *parser) warnNames(values map[Kind]map[string]string) {
 	for _, place := range []Kind{KindAnnotation, KindLabel} {
 		for _, name := range slices.Sorted(maps.Keys(values[place])) {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// A Probe is a GET request that is sent to a replica periodically. Statuses from 200 to 399 are a success, and so is
-// 429: a busy replica is not broken. The annotations are OpenFaaS's; see
+// A Probe is a GET request that is sent to a replica periodically. Statuses from 200 to 399 are a success,
+// and so is 429: a busy replica is not broken. The annotations are OpenFaaS's; see
 // https://docs.openfaas.com/reference/workloads/#custom-http-health-checks.
 type Probe struct {
 	Path      string
@@ -18,8 +18,8 @@ type Probe struct {
 	Failures  int           // so many in a row are a failure
 }
 
-// probes sets the probes that have a path. Readiness is probed without a delay: an early probe does no harm, and a
-// replica that is ready sooner serves sooner.
+// probes sets the probes that have a path. Readiness is probed without a delay: an early probe does no harm,
+// and a replica that is ready sooner serves sooner.
 func (p *parser) probes(annotations map[string]string) {
 	ready := p.readiness
 	ready.Delay = 0
@@ -40,7 +40,8 @@ func (p *parser) probes(annotations map[string]string) {
 	}
 	for name := range annotations {
 		if strings.HasPrefix(name, healthPrefix) || strings.HasPrefix(name, readyPrefix) {
-			p.warn("the annotations of probes have no effect without a path: want %spath or %spath", readyPrefix, healthPrefix)
+			p.warn("the annotations of probes have no effect without a path: want %spath or %spath",
+				readyPrefix, healthPrefix)
 			return
 		}
 	}

@@ -16,8 +16,8 @@ type Resources struct {
 	MilliCPU int64 // thousandths of a core
 }
 
-// The lowest limits: a container engine starts nothing with less memory, and the kernel hands out processor time in
-// pieces of a millisecond in 100. A lower limit is raised.
+// The lowest limits: a container engine starts nothing with less memory, and the kernel hands out processor
+// time in pieces of a millisecond in 100. A lower limit is raised.
 const (
 	minMemory = 6 << 20
 	minCPU    = 10 // millicores
@@ -25,22 +25,26 @@ const (
 
 // resources sets the limits and requests of a replica.
 func (p *parser) resources(d types.FunctionDeployment) {
-	limits, requests := cmp.Or(d.Limits, &types.FunctionResources{}), cmp.Or(d.Requests, &types.FunctionResources{})
+	limits, requests := cmp.Or(d.Limits, &types.FunctionResources{}), cmp.Or(d.Requests,
+		&types.FunctionResources{})
 	for _, q := range [][2]string{{"limits.memory", limits.Memory}, {"requests.memory", requests.Memory}} {
 		if n, docker, ok := parseMemory(q[1]); ok && docker {
-			p.warn("%s is %q, which Kubernetes reads differently: it is taken as Docker reads it, as %s", q[0], clip(q[1]),
+			p.warn("%s is %q, which Kubernetes reads differently: it is taken as Docker reads it, as %s",
+				q[0], clip(q[1]),
 				bytesText(n))
 		}
 	}
 	p.Limit, p.Request = resources(limits), resources(requests)
 	limit, request := &p.Limit, &p.Request
 	if limit.Memory > 0 && limit.Memory < minMemory {
-		p.warn("limits.memory is %q: it is raised to %s, the minimum of container engines", clip(limits.Memory),
+		p.warn("limits.memory is %q: it is raised to %s, the minimum of container engines",
+			clip(limits.Memory),
 			bytesText(minMemory))
 		limit.Memory = minMemory
 	}
 	if limit.MilliCPU > 0 && limit.MilliCPU < minCPU {
-		p.warn("limits.cpu is %q: it is raised to %dm, the minimum that the kernel enforces", clip(limits.CPU), minCPU)
+		p.warn("limits.cpu is %q: it is raised to %dm, the minimum that the kernel enforces",
+			clip(limits.CPU), minCPU)
 		limit.MilliCPU = minCPU
 	}
 	if limit.Memory > 0 && request.Memory > limit.Memory {
@@ -49,7 +53,8 @@ func (p *parser) resources(d types.FunctionDeployment) {
 		request.Memory = limit.Memory
 	}
 	if limit.MilliCPU > 0 && request.MilliCPU > limit.MilliCPU {
-		p.warn("requests.cpu is %s, more than limits.cpu, %s: the limit is used", clip(requests.CPU), clip(limits.CPU))
+		p.warn("requests.cpu is %s, more than limits.cpu, %s: the limit is used",
+			clip(requests.CPU), clip(limits.CPU))
 		request.MilliCPU = limit.MilliCPU
 	}
 }
@@ -62,8 +67,9 @@ func resources(r *types.FunctionResources) Resources {
 // dockerSize matches a size in Docker's notation, as in stack files for Docker Swarm, such as 40m or 128MB.
 var dockerSize = regexp.MustCompile(`(?i)^([0-9]+(?:\.[0-9]+)?) ?([kmgtp]?)(?:i?b)?$`)
 
-// parseMemory reads a Kubernetes quantity, or else a size as Docker has it; docker is true for one that Kubernetes reads differently,
-// or not at all. In it m is a megabyte: thousandths of a byte, as Kubernetes has it, are nobody's memory.
+// parseMemory reads a Kubernetes quantity, or else a size as Docker has it; docker is true for one
+// that Kubernetes reads differently, or not at all. In it m is a megabyte: thousandths of a byte,
+// as Kubernetes has it, are nobody's memory.
 func parseMemory(text string) (n int64, docker, ok bool) {
 	text = strings.TrimSpace(text)
 	if n, ok = parseQuantity(text, 1); ok && !strings.HasSuffix(text, "m") {
@@ -73,7 +79,8 @@ func parseMemory(text string) (n int64, docker, ok bool) {
 	if m == nil {
 		return 0, false, false
 	}
-	unit := map[string]string{"": "", "k": "Ki", "m": "Mi", "g": "Gi", "t": "Ti", "p": "Pi"}[strings.ToLower(m[2])]
+	unit := map[string]string{"": "", "k": "Ki", "m": "Mi", "g": "Gi", "t": "Ti",
+		"p": "Pi"}[strings.ToLower(m[2])]
 	n, ok = parseQuantity(m[1]+unit, 1)
 	return n, ok, ok
 }
@@ -91,7 +98,8 @@ func bytesText(n int64) string {
 	return strconv.FormatInt(n, 10)
 }
 
-// ParseBytes reads a size such as 64Mi or 1Gi, as limits of memory are written. It returns an error of code Invalid.
+// ParseBytes reads a size such as 64Mi or 1Gi, as limits of memory are written.
+// It returns an error of code Invalid.
 func ParseBytes(text string) (int64, error) {
 	if n := quantity(text, 1); n > 0 {
 		return n, nil
@@ -105,11 +113,12 @@ func quantity(text string, parts float64) int64 {
 	return n
 }
 
-// decimal is a Kubernetes quantity without its suffix. What else strconv reads, such as Inf or 0x1p4, is none.
+// decimal is a Kubernetes quantity without its suffix. What else strconv reads,
+// such as Inf or 0x1p4, is none.
 var decimal = regexp.MustCompile(`^\+?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?$`)
 
-// parseQuantity reads a Kubernetes quantity, such as 128Mi, 0.5 or 500m, in 1/parts of its unit, rounded up. See
-// https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/.
+// parseQuantity reads a Kubernetes quantity, such as 128Mi, 0.5 or 500m, in 1/parts of its unit, rounded up.
+// See https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/.
 func parseQuantity(text string, parts float64) (n int64, ok bool) {
 	text, unit := strings.TrimSpace(text), 1.0
 	for _, u := range [...]struct {

@@ -16,9 +16,10 @@ type RetryPolicy struct {
 	Backoff  Backoff       // how the waits are spread; "" is the instance's default
 }
 
-// A Backoff says how the waits between attempts are spread, so that calls that failed together are not attempted
-// together again. The names are OpenFaaS's; see https://docs.openfaas.com/openfaas-pro/retries/, and "Exponential
-// Backoff And Jitter", https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/.
+// A Backoff says how the waits between attempts are spread, so that calls that failed together are not
+// attempted together again. The names are OpenFaaS's; see https://docs.openfaas.com/openfaas-pro/retries/,
+// and "Exponential Backoff And Jitter",
+// https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/.
 type Backoff string
 
 // The kinds of backoff. In each the wait doubles with each attempt.
@@ -37,8 +38,8 @@ func ParseBackoff(text string) (Backoff, error) {
 	return "", Errorf(Invalid, "the backoff is %q, want exponential, full or equal", clip(text))
 }
 
-// DefaultRetry is OpenFaaS's documented default, with 425 and 503 added: both statuses say that a later attempt may
-// succeed. See https://docs.openfaas.com/openfaas-pro/retries/.
+// DefaultRetry is OpenFaaS's documented default, with 425 and 503 added: both statuses say that a later
+// attempt may succeed. See https://docs.openfaas.com/openfaas-pro/retries/.
 var DefaultRetry = RetryPolicy{
 	Attempts: 10,
 	MinWait:  10 * time.Second,

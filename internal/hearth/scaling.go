@@ -5,10 +5,11 @@ import "time"
 // A Signal is the load that a function's number of replicas follows.
 type Signal string
 
-// The signals, by the name in the label com.openfaas.scale.type. Without the label and without a target, it is SignalWork.
-// See https://docs.openfaas.com/architecture/autoscaling/.
+// The signals, by the name in the label com.openfaas.scale.type. Without the label and without a target, it
+// is SignalWork. See https://docs.openfaas.com/architecture/autoscaling/.
 const (
-	SignalWork     Signal = ""         // calls in flight, or the time to work off the queue: whichever needs more replicas
+	// calls in flight, or the time to work off the queue: whichever needs more replicas
+	SignalWork     Signal = ""
 	SignalRate     Signal = "rps"      // calls per second
 	SignalCapacity Signal = "capacity" // calls in flight, including held ones
 	SignalCPU      Signal = "cpu"      // millicores

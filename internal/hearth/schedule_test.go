@@ -13,14 +13,18 @@ func TestScheduleOfAFunction(t *testing.T) {
 		annotations []string
 		want, wrong string
 	}{
-		"none":                 {nil, "", ""},
-		"no topic":             {[]string{"schedule=never"}, "", ""},
-		"another topic":        {[]string{"topic=bakery.dough", "schedule=never"}, "", ""},
-		"cron":                 {[]string{"topic=cron-function", "schedule=0  6 * * *"}, "0 6 * * *", ""},
-		"cron and another":     {[]string{"topic=bakery.dough , cron-function", "schedule=@hourly;\n@every 5m"}, "@hourly; @every 5m", ""},
-		"no schedule":          {[]string{"topic=cron-function"}, "", `function oven: the topic cron-function needs the annotation schedule`},
-		"a schedule of spaces": {[]string{"topic=cron-function", "schedule= "}, "", "needs the annotation schedule"},
-		"a wrong one":          {[]string{"topic=cron-function", "schedule=daily"}, "", `function oven: the schedule "daily" is not valid: expected exactly 5 fields`},
+		"none":          {nil, "", ""},
+		"no topic":      {[]string{"schedule=never"}, "", ""},
+		"another topic": {[]string{"topic=bakery.dough", "schedule=never"}, "", ""},
+		"cron":          {[]string{"topic=cron-function", "schedule=0  6 * * *"}, "0 6 * * *", ""},
+		"cron and another": {[]string{"topic=bakery.dough , cron-function",
+			"schedule=@hourly;\n@every 5m"}, "@hourly; @every 5m", ""},
+		"no schedule": {[]string{"topic=cron-function"}, "",
+			`function oven: the topic cron-function needs the annotation schedule`},
+		"a schedule of spaces": {[]string{"topic=cron-function", "schedule= "}, "",
+			"needs the annotation schedule"},
+		"a wrong one": {[]string{"topic=cron-function", "schedule=daily"}, "",
+			`function oven: the schedule "daily" is not valid: expected exactly 5 fields`},
 	}
 	for name, test := range tests {
 		f, err := hearth.Parse(deployment(nil, test.annotations, nil))

@@ -24,9 +24,9 @@ func (k Kind) noun() string {
 	return string(k)
 }
 
-// A Setting is a label, an annotation or an environment variable of a deployment that Hearth reads. The table of
-// settings is the only place where one is read: Parse follows it, and the reference in the documentation is
-// generated from it.
+// A Setting is a label, an annotation or an environment variable of a deployment that Hearth
+// reads. The table of settings is the only place where one is read: Parse follows it, and the
+// reference in the documentation is generated from it.
 type Setting struct {
 	Name    string
 	Kind    Kind
@@ -36,8 +36,9 @@ type Setting struct {
 
 	// read reads a value that is not empty. It returns errMalformed if the value has not the Type.
 	read func(p *parser, value string) error
-	// lenient says what happens to a value that is not valid. If it is empty, the deployment is refused: the setting
-	// is Hearth's own, and a wrong value can only be a mistake. OpenFaaS's settings are lenient, as OpenFaaS is.
+	// lenient says what happens to a value that is not valid. If it is empty, the deployment
+	// is refused: the setting is Hearth's own, and a wrong value can only be a mistake.
+	// OpenFaaS's settings are lenient, as OpenFaaS is.
 	lenient string
 }
 
@@ -62,25 +63,30 @@ const (
 	watchdogsDefault = "the watchdog uses its default"
 )
 
-// settings is the table. OpenFaaS's settings come first; see https://docs.openfaas.com/architecture/autoscaling/,
-// https://docs.openfaas.com/openfaas-pro/retries/ and https://docs.openfaas.com/reference/workloads/.
-var settings = slices.Concat(scaleSettings, callSettings, topicSettings, probeSettings, ignoredSettings, environmentSettings)
+// settings is the table. OpenFaaS's settings come first; see
+// https://docs.openfaas.com/architecture/autoscaling/, https://docs.openfaas.com/openfaas-pro/retries/ and
+// https://docs.openfaas.com/reference/workloads/.
+var settings = slices.Concat(scaleSettings, callSettings, topicSettings, probeSettings, ignoredSettings,
+	environmentSettings)
 
 var scaleSettings = []Setting{
 	{
 		Name: labelMin, Kind: KindLabel, Type: "a whole number from 0", Default: "1",
-		Doc:     "The fewest replicas of an active function; 0 deploys it without any, to start with its first call.",
+		Doc: "The fewest replicas of an active function; 0 deploys it without any, to start with its " +
+			"first call.",
 		read:    whole(0, maxNumber, func(p *parser) *int { return &p.MinReplicas }),
 		lenient: defaultIsUsed,
 	},
 	{
-		Name: labelMax, Kind: KindLabel, Type: "a whole number from 1", Default: "20, or " + labelMin + " if that is more",
+		Name: labelMax, Kind: KindLabel, Type: "a whole number from 1",
+		Default: "20, or " + labelMin + " if that is more",
 		Doc:     "The most replicas of the function.",
 		read:    whole(1, maxNumber, func(p *parser) *int { return &p.MaxReplicas }),
 		lenient: defaultIsUsed,
 	},
 	{
-		Name: "com.openfaas.scale.factor", Kind: KindLabel, Type: "a whole number of percent, from 0 to 100", Default: "20",
+		Name: "com.openfaas.scale.factor", Kind: KindLabel,
+		Type: "a whole number of percent, from 0 to 100", Default: "20",
 		Doc:     "The share of the most replicas that an alert adds; 0 ignores alerts.",
 		read:    whole(0, 100, func(p *parser) *int { return &p.factor }),
 		lenient: defaultIsUsed,
@@ -113,39 +119,47 @@ var scaleSettings = []Setting{
 		lenient: defaultIsUsed,
 	},
 	{
-		Name: "com.openfaas.scale.zero-duration", Kind: KindLabel, Type: "a duration above 0 such as 15m", Default: "15m",
+		Name: "com.openfaas.scale.zero-duration", Kind: KindLabel,
+		Type: "a duration above 0 such as 15m", Default: "15m",
 		Doc:     "The time without a call after which the function scales to zero.",
 		read:    length(1, func(p *parser) *time.Duration { return &p.Scaling.ZeroAfter }),
 		lenient: defaultIsUsed,
 	},
 	{
-		Name: "com.openfaas.scale.down.window", Kind: KindLabel, Type: "a duration such as 5m", Default: "none",
-		Doc:     "The function shrinks only to the most replicas that it needed within this time; 5m at most.",
+		Name: "com.openfaas.scale.down.window", Kind: KindLabel,
+		Type: "a duration such as 5m", Default: "none",
+		Doc: "The function shrinks only to the most replicas that it needed within this time; 5m at " +
+			"most.",
 		read:    length(0, func(p *parser) *time.Duration { return &p.Scaling.DownWindow }),
 		lenient: defaultIsUsed,
 	},
 	{
-		Name: annotationWarm, Kind: KindAnnotation, Type: "REPLICAS from SCHEDULE for DURATION, separated by semicolons",
-		Doc:  "Keeps at least so many replicas ready at certain times, such as \"2 from 30 6 * * 1-6 for 4h\".",
+		Name: annotationWarm, Kind: KindAnnotation,
+		Type: "REPLICAS from SCHEDULE for DURATION, separated by semicolons",
+		Doc: "Keeps at least so many replicas ready at certain times, such as \"2 from 30 6 * * 1-6 for " +
+			"4h\".",
 		read: readWarm,
 	},
 }
 
 var callSettings = []Setting{
 	{
-		Name: "com.openfaas.retry.attempts", Kind: KindAnnotation, Type: "a whole number from 1", Default: "10",
+		Name: "com.openfaas.retry.attempts", Kind: KindAnnotation,
+		Type: "a whole number from 1", Default: "10",
 		Doc:     "How often a queued call is attempted before it becomes a dead letter.",
 		read:    whole(1, maxNumber, func(p *parser) *int { return &p.Retry.Attempts }),
 		lenient: defaultIsUsed,
 	},
 	{
-		Name: "com.openfaas.retry.min_wait", Kind: KindAnnotation, Type: "a duration such as 10s", Default: "10s",
+		Name: "com.openfaas.retry.min_wait", Kind: KindAnnotation,
+		Type: "a duration such as 10s", Default: "10s",
 		Doc:     "The wait before the second attempt; it doubles with each further attempt.",
 		read:    length(0, func(p *parser) *time.Duration { return &p.Retry.MinWait }),
 		lenient: defaultIsUsed,
 	},
 	{
-		Name: "com.openfaas.retry.max_wait", Kind: KindAnnotation, Type: "a duration such as 2m", Default: "2m",
+		Name: "com.openfaas.retry.max_wait", Kind: KindAnnotation,
+		Type: "a duration such as 2m", Default: "2m",
 		Doc:     "The longest wait between two attempts.",
 		read:    length(0, func(p *parser) *time.Duration { return &p.Retry.MaxWait }),
 		lenient: defaultIsUsed,
@@ -160,19 +174,22 @@ var callSettings = []Setting{
 	{
 		Name: "com.hearth.retry.backoff", Kind: KindAnnotation, Type: "exponential, full or equal",
 		Default: "the instance's --retry-backoff",
-		Doc:     "How the waits between attempts are spread: all of the wait, 0 to 100 % of it, or 50 to 100 % of it.",
-		read:    parsed(ParseBackoff, func(p *parser) *Backoff { return &p.Retry.Backoff }),
+		Doc: "How the waits between attempts are spread: all of the wait, 0 to 100 % of it, or 50 to " +
+			"100 % of it.",
+		read: parsed(ParseBackoff, func(p *parser) *Backoff { return &p.Retry.Backoff }),
 	},
 	{
-		Name: "com.hearth.max-age", Kind: KindAnnotation, Type: "a duration above 0 such as 24h", Default: "24h",
+		Name: "com.hearth.max-age", Kind: KindAnnotation,
+		Type: "a duration above 0 such as 24h", Default: "24h",
 		Doc:  "How long a queued call may wait for a replica before it becomes a dead letter.",
 		read: length(1, func(p *parser) *time.Duration { return &p.Retry.MaxAge }),
 	},
 	{
 		Name: "com.hearth.queue.length", Kind: KindAnnotation, Type: "a whole number of calls from 1",
 		Default: "the instance's --queue-length",
-		Doc:     "The most calls, callbacks and dead letters that the function's queue may hold; further calls get 429.",
-		read:    whole(1, maxNumber, func(p *parser) *int { return &p.Queue.Length }),
+		Doc: "The most calls, callbacks and dead letters that the function's queue may hold; further " +
+			"calls get 429.",
+		read: whole(1, maxNumber, func(p *parser) *int { return &p.Queue.Length }),
 	},
 	{
 		Name: "com.hearth.queue.bytes", Kind: KindAnnotation, Type: "bytes such as 64Mi",
@@ -208,7 +225,8 @@ var topicSettings = []Setting{
 	},
 	{
 		Name: annotationWhen, Kind: KindAnnotation, Type: "cron expressions separated by semicolons",
-		Doc:  "When the function runs, if it has the topic cron-function, such as \"0 6 * * *\" or \"@every 5m\".",
+		Doc: "When the function runs, if it has the topic cron-function, such as \"0 6 * * *\" or " +
+			"\"@every 5m\".",
 		read: func(p *parser, value string) error { p.schedule = value; return nil },
 	},
 	{
@@ -232,12 +250,14 @@ var topicSettings = []Setting{
 var environmentSettings = []Setting{
 	{
 		Name: "max_inflight", Kind: KindEnvironment, Type: "a whole number from 0", Default: "no limit",
-		Doc:     "The most calls that one replica runs at once; further calls wait for a free or a new replica.",
+		Doc: "The most calls that one replica runs at once; further calls wait for a free or a new " +
+			"replica.",
 		read:    whole(0, maxNumber, func(p *parser) *int { return &p.MaxInflight }),
 		lenient: "no limit is used",
 	},
 	{
-		Name: envExecTimeout, Kind: KindEnvironment, Type: "seconds, or a duration such as 1m30s", Default: "30s",
+		Name: envExecTimeout, Kind: KindEnvironment,
+		Type: "seconds, or a duration such as 1m30s", Default: "30s",
 		Doc:     "The longest that a call may take; 0, and more than 24h, mean 24h.",
 		read:    timeout(envExecTimeout, func(p *parser) *time.Duration { return &p.exec }),
 		lenient: watchdogsDefault,
@@ -297,16 +317,27 @@ var probeSettings = slices.Concat(
 
 func probeSettingsOf(prefix, name string, probe func(*parser) *Probe) []Setting {
 	seconds := "seconds, or a duration such as 2s"
-	duration := func(suffix, fallback, doc string, least time.Duration, field func(*Probe) *time.Duration) Setting {
+	duration := func(suffix, fallback, doc string, least time.Duration,
+		field func(*Probe) *time.Duration) Setting {
 		return Setting{
-			Name: prefix + suffix, Kind: KindAnnotation, Type: seconds, Default: fallback, Doc: doc, lenient: defaultIsUsed,
-			read: length(least, func(p *parser) *time.Duration { return field(probe(p)) }),
+			Name:    prefix + suffix,
+			Kind:    KindAnnotation,
+			Type:    seconds,
+			Default: fallback,
+			Doc:     doc,
+			lenient: defaultIsUsed,
+			read:    length(least, func(p *parser) *time.Duration { return field(probe(p)) }),
 		}
 	}
 	count := func(suffix, fallback, doc string, field func(*Probe) *int) Setting {
 		return Setting{
-			Name: prefix + suffix, Kind: KindAnnotation, Type: "a whole number from 1", Default: fallback, Doc: doc,
-			lenient: defaultIsUsed, read: whole(1, maxNumber, func(p *parser) *int { return field(probe(p)) }),
+			Name:    prefix + suffix,
+			Kind:    KindAnnotation,
+			Type:    "a whole number from 1",
+			Default: fallback,
+			Doc:     doc,
+			lenient: defaultIsUsed,
+			read:    whole(1, maxNumber, func(p *parser) *int { return field(probe(p)) }),
 		}
 	}
 	path := Setting{

@@ -15,6 +15,7 @@ func TestEverySettingIsDescribedOnce(t *testing.T) {
 		seen[s.Name] = true
 		require.NotEmpty(t, s.Type, s.Name)
 		require.Regexp(t, `^[A-Z].*\.$`, s.Doc, s.Name)
-		require.Contains(t, []hearth.Kind{hearth.KindLabel, hearth.KindAnnotation, hearth.KindEnvironment}, s.Kind, s.Name)
+		require.Contains(t, []hearth.Kind{hearth.KindLabel, hearth.KindAnnotation,
+			hearth.KindEnvironment}, s.Kind, s.Name)
 	}
 }

@@ -18,10 +18,12 @@ func IsReservedTopic(topic string) bool {
 }
 
 func errReserved(topic string) error {
-	return fmt.Errorf("the topic %q is Hearth's own: begin it with another word than %q", clip(topic), reservedTag)
+	return fmt.Errorf("the topic %q is Hearth's own: begin it with another word than %q",
+		clip(topic), reservedTag)
 }
 
-// readTopics reads the annotation topic. It leaves out what is not a topic of Hearth's, such as cron-function.
+// readTopics reads the annotation topic. It leaves out what is not a topic of
+// Hearth's, such as cron-function.
 func readTopics(p *parser, value string) error {
 	p.topics = splitList(value)
 	for _, topic := range p.topics {
@@ -31,7 +33,8 @@ func readTopics(p *parser, value string) error {
 		case err == nil:
 			p.Topics = append(p.Topics, topic)
 		case topic != wire.TopicCron:
-			p.warn("Hearth does not serve the topic %q: only your own connector can deliver it (%v)", clip(topic), err)
+			p.warn("Hearth does not serve the topic %q: only your own connector can deliver it (%v)",
+				clip(topic), err)
 		}
 	}
 	return nil
@@ -70,13 +73,15 @@ func readKeys(p *parser, value string) error {
 	p.keys = splitList(value)
 	for _, pattern := range p.keys {
 		if !keyPattern.MatchString(pattern) {
-			return fmt.Errorf("%q is not a key pattern: want letters, digits and _ . : - / { }, and an asterisk at the end "+
+			return fmt.Errorf("%q is not a key pattern: want letters, digits and _ . : - / { }, and an "+
+				"asterisk at the end "+
 				"if more may follow, such as cart:*", clip(pattern))
 		}
 		start, more := strings.CutSuffix(pattern, "*")
 		for _, ours := range []string{"{" + reservedTag + "}", "{fn:"} {
 			if strings.HasPrefix(start, ours) || more && strings.HasPrefix(ours, start) {
-				return fmt.Errorf("%q matches Hearth's own keys, which begin with %s: begin it otherwise, such as cart:*",
+				return fmt.Errorf("%q matches Hearth's own keys, which begin with %s: begin it otherwise, "+
+					"such as cart:*",
 					clip(pattern), ours)
 			}
 		}

@@ -37,21 +37,25 @@ func validImage(d types.FunctionDeployment) error {
 func validEnvironment(d types.FunctionDeployment) error {
 	for _, name := range slices.Sorted(maps.Keys(d.EnvVars)) {
 		if name == "" || strings.ContainsAny(name, "=\x00") || strings.Contains(d.EnvVars[name], "\x00") {
-			return fmt.Errorf("the environment variable %q cannot be set: names must not contain =, and values no zero byte", clip(name))
+			return fmt.Errorf("the environment variable %q cannot be set: names must not contain =, and "+
+				"values no zero byte", clip(name))
 		}
 	}
 	return nil
 }
 
 func validResources(d types.FunctionDeployment) error {
-	limits, requests := cmp.Or(d.Limits, &types.FunctionResources{}), cmp.Or(d.Requests, &types.FunctionResources{})
+	limits, requests := cmp.Or(d.Limits, &types.FunctionResources{}), cmp.Or(d.Requests,
+		&types.FunctionResources{})
 	for _, q := range [...]struct {
 		field, text string
 		read        func(string) bool
 		such        string
 	}{
-		{"limits.memory", limits.Memory, isMemory, "128Mi"}, {"requests.memory", requests.Memory, isMemory, "128Mi"},
-		{"limits.cpu", limits.CPU, isCPU, "500m or 0.5"}, {"requests.cpu", requests.CPU, isCPU, "500m or 0.5"},
+		{"limits.memory", limits.Memory, isMemory, "128Mi"},
+		{"requests.memory", requests.Memory, isMemory, "128Mi"},
+		{"limits.cpu", limits.CPU, isCPU, "500m or 0.5"},
+		{"requests.cpu", requests.CPU, isCPU, "500m or 0.5"},
 	} {
 		if q.text != "" && !q.read(q.text) {
 			return fmt.Errorf("%s is %q, want a quantity such as %s", q.field, clip(q.text), q.such)
@@ -73,7 +77,8 @@ func isCPU(text string) bool {
 func validLists(d types.FunctionDeployment) error {
 	for _, secret := range d.Secrets {
 		if !IsSecretName(secret) {
-			return fmt.Errorf("the secret name %q is not valid: want lower-case letters, digits, dashes and dots", clip(secret))
+			return fmt.Errorf("the secret name %q is not valid: want lower-case letters, digits, dashes "+
+				"and dots", clip(secret))
 		}
 	}
 	for what, list := range map[string]*map[string]string{"label": d.Labels, "annotation": d.Annotations} {
@@ -87,7 +92,8 @@ func validLists(d types.FunctionDeployment) error {
 	return nil
 }
 
-// IsSecretName reports whether a string may name a secret: a DNS-1123 subdomain, which also never leaves its folder.
+// IsSecretName reports whether a string may name a secret: a DNS-1123 subdomain,
+// which also never leaves its folder.
 func IsSecretName(s string) bool {
 	if len(s) == 0 || len(s) > 253 {
 		return false

@@ -52,7 +52,8 @@ func readWarm(p *parser, value string) error {
 		}
 		m := warmForm.FindStringSubmatch(part)
 		if m == nil {
-			return fmt.Errorf("the warm time is %q, want REPLICAS from SCHEDULE for DURATION, such as 2 from 30 6 * * 1-6 for 4h",
+			return fmt.Errorf("the warm time is %q, want REPLICAS from SCHEDULE for DURATION, such as 2 "+
+				"from 30 6 * * 1-6 for 4h",
 				clip(part))
 		}
 		var err error
@@ -62,7 +63,8 @@ func readWarm(p *parser, value string) error {
 			return err
 		}
 		if w.Lasts < time.Second || w.Lasts > maxWarm || w.Replicas < 1 {
-			return fmt.Errorf("the warm time is %q, want at least one replica, for 1s to %dh", clip(part), int(maxWarm.Hours()))
+			return fmt.Errorf("the warm time is %q, want at least one replica, for 1s to %dh", clip(part),
+				int(maxWarm.Hours()))
 		}
 		p.Warm = append(p.Warm, w)
 	}

@@ -10,7 +10,8 @@ import (
 
 func TestWarmTimesFollowTheClock(t *testing.T) {
 	t.Parallel()
-	f := parse(t, nil, []string{"com.hearth.warm=2 from 30 6 * * 1-6 for 4h; 5 from CRON_TZ=Europe/Berlin 0 9 * * 6 for 90m"}, nil)
+	f := parse(t, nil, []string{"com.hearth.warm=2 from 30 6 * * 1-6 for 4h; 5 from CRON_TZ=Europe/Berlin " +
+		"0 9 * * 6 for 90m"}, nil)
 	for text, want := range map[string]int{
 		"2026-03-02T06:29:59Z": 0, // a Monday
 		"2026-03-02T06:30:00Z": 2,

@@ -10,7 +10,8 @@ import (
 	"github.com/hearthfaas/hearth/internal/redis"
 )
 
-// books are what was used on days that are in memory: the present one, and those that could not be written yet.
+// books are what was used on days that are in memory: the present one, and those
+// that could not be written yet.
 type books struct {
 	cfg Config
 
@@ -50,7 +51,8 @@ func (b *books) charge(name string, u Usage) {
 	if day.records[name] == nil && len(day.records) >= maxFunctions {
 		if name = Others; !b.full {
 			b.full = true
-			b.cfg.Log.Warn("so many functions are metered in one day only; the others are summed up", "functions", maxFunctions, "as", Others)
+			b.cfg.Log.Warn("so many functions are metered in one day only; the others are summed up",
+				"functions", maxFunctions, "as", Others)
 		}
 	}
 	day.add(name, now.Hour(), u)
@@ -78,7 +80,8 @@ func (b *books) forget(today time.Time) {
 				oldest = day
 			}
 		}
-		b.cfg.Log.Error("what functions used on a day is lost: Redis has not taken it for days", "day", oldest.Format(time.DateOnly))
+		b.cfg.Log.Error("what functions used on a day is lost: Redis has not taken it for days", "day",
+			oldest.Format(time.DateOnly))
 		delete(b.days, oldest)
 	}
 }
@@ -151,7 +154,8 @@ func (b *books) decode(day time.Time, u redis.Used) hoursOfDay {
 	hours, err := decode(u.Value)
 	if err != nil && time.Since(b.logged) > time.Minute {
 		b.logged = time.Now()
-		b.cfg.Log.Error("what a function used on a day cannot be read, and is left out", "day", day.Format(time.DateOnly), "function", u.Function, "instance", u.Instance, "error", err)
+		b.cfg.Log.Error("what a function used on a day cannot be read, and is left out", "day",
+			day.Format(time.DateOnly), "function", u.Function, "instance", u.Instance, "error", err)
 	}
 	if err != nil {
 		return hoursOfDay{}
@@ -176,7 +180,8 @@ func (b *books) changed(day time.Time) (list []redis.Used) {
 	return list
 }
 
-// unwritten marks all of a day as changed: a Redis that was away may have forgotten more than what it was given last.
+// unwritten marks all of a day as changed: a Redis that was away may have
+// forgotten more than what it was given last.
 func (b *books) unwritten(day time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

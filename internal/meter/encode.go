@@ -20,9 +20,9 @@ const (
 	bitCold    = 1 << 21
 )
 
-// encode packs a day: its format, and for each hour that has something the hour, a set of bits that says which numbers follow, and these,
-// all as varints (encoding/binary). A histogram is the number of its buckets, and of each by how much its index is above the one before, and
-// its count.
+// encode packs a day: its format, and for each hour that has something the hour, a set of bits that says
+// which numbers follow, and these, all as varints (encoding/binary). A histogram is the number of its
+// buckets, and of each by how much its index is above the one before, and its count.
 func (h *hoursOfDay) encode() []byte {
 	b := []byte{format}
 	for hour, u := range h {
@@ -82,7 +82,8 @@ func decode(b []byte) (h hoursOfDay, err error) {
 	for len(b) > 0 {
 		hour, set := next(), next()
 		u := &Usage{Assumed: set&bitAssumed != 0}
-		if err == nil && (hour > 23 || h[hour] != nil || set&^(bitAssumed|bitCold|(1<<len(u.fields())-1)) != 0) {
+		if err == nil && (hour > 23 || h[hour] != nil ||
+			set&^(bitAssumed|bitCold|(1<<len(u.fields())-1)) != 0) {
 			return h, fmt.Errorf("it has an hour %d with the numbers %b", hour, set)
 		}
 		for i, field := range u.fields() {

@@ -113,8 +113,8 @@ func (m modelled) with(o modelled) modelled {
 	return sum
 }
 
-// TestWhatIsReadIsWhatWasUsed lets hearths use, write, end in order, and be killed, at random, with clocks that go to and fro: what is read is
-// what was used, but for what a killed one had not written.
+// TestWhatIsReadIsWhatWasUsed lets hearths use, write, end in order, and be killed, at random, with clocks
+// that go to and fro: what is read is what was used, but for what a killed one had not written.
 func TestWhatIsReadIsWhatWasUsed(t *testing.T) {
 	t.Parallel()
 	for _, seed := range chaintest.Seeds(t, 12) {
@@ -122,7 +122,8 @@ func TestWhatIsReadIsWhatWasUsed(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		instances := []string{"one", "two"}
 		hearths := map[string]*rig{}
-		written, fresh := map[string]modelled{}, map[string]modelled{} // what Redis has, and what only the hearth has
+		// what Redis has, and what only the hearth has
+		written, fresh := map[string]modelled{}, map[string]modelled{}
 		for range 250 {
 			id := instances[r.IntN(2)]
 			h := hearths[id]
@@ -141,7 +142,8 @@ func TestWhatIsReadIsWhatWasUsed(t *testing.T) {
 					h.deploy(n, "8Mi")
 				}
 				u := Usage{Calls: r.Uint64N(3), Busy: r.Uint64N(3000), Replica: r.Uint64N(3000)}
-				h.work(n, u.Calls, time.Duration(u.Busy)*time.Millisecond, time.Duration(u.Replica)*time.Millisecond)
+				h.work(n, u.Calls, time.Duration(u.Busy)*time.Millisecond,
+					time.Duration(u.Replica)*time.Millisecond)
 				u.BusyMemory, u.ReplicaMemory = 8*u.Busy, 8*u.Replica
 				h.look()
 				use(u)
@@ -173,7 +175,8 @@ func TestWhatIsReadIsWhatWasUsed(t *testing.T) {
 		}
 		want := written["one"].with(written["two"])
 		got := modelled{}
-		for day := dayOf(noon.Add(-41 * time.Hour)); day.Before(noon.Add(24 * time.Hour)); day = day.Add(24 * time.Hour) {
+		first, last := dayOf(noon.Add(-41*time.Hour)), noon.Add(24*time.Hour)
+		for day := first; day.Before(last); day = day.Add(24 * time.Hour) {
 			list, err := newRig(t, raw, "three").cfg.Queue.Usage(t.Context(), day)
 			require.NoError(t, err)
 			got = got.with(modelOf(t, day, list))
@@ -194,7 +197,8 @@ func modelOf(t *testing.T, day time.Time, list []redis.Used) modelled {
 		require.NoError(t, err)
 		for hour, u := range hours {
 			if u != nil {
-				found = found.with(modelled{slot{day.Add(time.Duration(hour) * time.Hour), used.Function}: *u})
+				found = found.with(modelled{slot{day.Add(time.Duration(hour) * time.Hour),
+					used.Function}: *u})
 			}
 		}
 	}

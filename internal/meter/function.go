@@ -8,7 +8,8 @@ import (
 	"github.com/hearthfaas/hearth/internal/router"
 )
 
-// function meters one function, from a deployment until the last call and the last replica have ended after its removal. It is a router.Recorder that a call passes by: what calls do is looked up.
+// function meters one function, from a deployment until the last call and the last replica have ended after
+// its removal. It is a router.Recorder that a call passes by: what calls do is looked up.
 type function struct {
 	m    *Meter
 	name hearth.Name
@@ -77,7 +78,10 @@ func (f *function) now() (l router.Load, ok bool) {
 // queued tells of a queued call that was taken.
 func (f *function) queued(waited time.Duration) {
 	ms := milliseconds(waited)
-	f.tell(func(u *Usage) { u.Queued, u.Waited, u.LongestWait = u.Queued+1, u.Waited+ms, max(u.LongestWait, ms) })
+	f.tell(func(u *Usage) {
+		u.Queued, u.Waited, u.LongestWait = u.Queued+1, u.Waited+ms, max(u.LongestWait,
+			ms)
+	})
 }
 
 // tell adds what no look would find.
@@ -115,14 +119,16 @@ func (f *function) look(l router.Load) {
 	f.charge(u)
 }
 
-// unseen is what a function has done and was not charged yet; it is idle if that, and what was told, is nothing. f.mu is held.
+// unseen is what a function has done and was not charged yet; it is idle if that, and
+// what was told, is nothing. f.mu is held.
 func (f *function) unseen(l router.Load) (u Usage, idle bool) {
-	u.Calls, u.Busy, u.Replica = l.Calls-min(l.Calls, f.calls), milliseconds(l.BusyTime-f.busy), milliseconds(l.ReplicaTime-f.replica)
+	u.Calls, u.Busy, u.Replica = l.Calls-min(l.Calls,
+		f.calls), milliseconds(l.BusyTime-f.busy), milliseconds(l.ReplicaTime-f.replica)
 	return u, u.Calls+u.Busy+u.Replica == 0 && f.pending.none()
 }
 
-// limit notes the limit of memory. A function that was removed keeps the last that it had: what is deployed by its name may be
-// another. f.mu is held.
+// limit notes the limit of memory. A function that was removed keeps the last that it had: what is deployed
+// by its name may be another. f.mu is held.
 func (f *function) limit(spec hearth.Function, ok bool) {
 	switch {
 	case ok && (f.load == nil || f.memory == 0) && (f.memory == 0 || spec.Revision != f.revision):

@@ -49,8 +49,19 @@ func newRig(t *testing.T, raw goredis.UniversalClient, instance string) *rig {
 	require.NoError(t, err)
 	queue.UseRecords(redis.Records{Key: signing.NewKey([]byte("the tests' secret"))})
 	t.Cleanup(func() { _ = queue.Close() })
-	r := &rig{t: t, raw: raw, now: noon, loads: map[hearth.Name]*router.Load{}, specs: map[hearth.Name]hearth.Function{}, recorders: map[hearth.Name]router.Recorder{}}
-	r.Meter = New(Config{Queue: queue, Log: slog.New(slog.DiscardHandler), Instance: instance, Prices: LambdaPrices(),
+	r := &rig{
+		t:         t,
+		raw:       raw,
+		now:       noon,
+		loads:     map[hearth.Name]*router.Load{},
+		specs:     map[hearth.Name]hearth.Function{},
+		recorders: map[hearth.Name]router.Recorder{},
+	}
+	r.Meter = New(Config{
+		Queue:    queue,
+		Log:      slog.New(slog.DiscardHandler),
+		Instance: instance,
+		Prices:   LambdaPrices(),
 		Load: func(n hearth.Name) (router.Load, bool) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
@@ -69,7 +80,8 @@ func newRig(t *testing.T, raw goredis.UniversalClient, instance string) *rig {
 			r.mu.Lock()
 			defer r.mu.Unlock()
 			return r.now
-		}})
+		},
+	})
 	return r
 }
 
@@ -83,14 +95,16 @@ func (r *rig) deploy(n hearth.Name, memory string) {
 	if r.loads[n] == nil {
 		r.loads[n] = &router.Load{}
 	}
-	f := hearth.Function{Revision: memory, FunctionDeployment: types.FunctionDeployment{Service: n.Function, Namespace: n.Namespace}}
+	f := hearth.Function{Revision: memory, FunctionDeployment: types.FunctionDeployment{Service: n.Function,
+		Namespace: n.Namespace}}
 	if memory != "" {
 		f.Limits = &types.FunctionResources{Memory: memory}
 	}
 	r.specs[n] = hearthtest.Parse(f)
 }
 
-// remove does so as the registry and the router do. What is removed is a load that a test may add to, until ended.
+// remove does so as the registry and the router do. What is removed is a load
+// that a test may add to, until ended.
 func (r *rig) remove(n hearth.Name) (load *router.Load, ended func()) {
 	r.mu.Lock()
 	load = r.loads[n]

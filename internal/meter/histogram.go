@@ -6,8 +6,9 @@ import (
 	"slices"
 )
 
-// A Histogram counts whole milliseconds in buckets that grow with them: below 8 each has its own, above there are eight from one power
-// of two to the next, so that a bucket is at most an eighth wider than it begins. Only those are there that have something.
+// A Histogram counts whole milliseconds in buckets that grow with them: below 8 each has its own, above there
+// are eight from one power of two to the next, so that a bucket is at most an eighth wider than it begins.
+// Only those are there that have something.
 type Histogram map[int]uint64
 
 // buckets is how many there can be. The last one takes what is longer than 2^24 ms, some five hours, too.
@@ -55,8 +56,8 @@ func (h Histogram) Count() (n uint64) {
 	return n
 }
 
-// Quantile is the value that a share of all values, 0 to 1, do not exceed: up to an eighth too much, and never too little. It is 0 if there
-// are no values.
+// Quantile is the value that a share of all values, 0 to 1, do not exceed: up to an eighth too much, and
+// never too little. It is 0 if there are no values.
 func (h Histogram) Quantile(share float64) (ms uint64) {
 	left := uint64(share * float64(h.Count()))
 	if float64(left) < share*float64(h.Count()) {

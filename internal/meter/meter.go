@@ -20,7 +20,8 @@ type Config struct {
 	Log      *slog.Logger
 	Instance string // of this hearth, which no other one has
 
-	// Load is what a function has done, since it was deployed or this hearth began. ok is false if there is no such function.
+	// Load is what a function has done, since it was deployed or this hearth began.
+	// ok is false if there is no such function.
 	Load func(hearth.Name) (l router.Load, ok bool)
 	// Function is the spec of a function that is deployed, or was removed just now.
 	Function func(hearth.Name) (f hearth.Function, ok bool)
@@ -70,7 +71,8 @@ func New(cfg Config) *Meter {
 	if cfg.Prices == (Prices{}) {
 		cfg.Prices = LambdaPrices()
 	}
-	m := &Meter{cfg: cfg, functions: map[hearth.Name]*function{}, draining: map[*function]bool{}, books: books{cfg: cfg, days: map[time.Time]*book{}}}
+	m := &Meter{cfg: cfg, functions: map[hearth.Name]*function{}, draining: map[*function]bool{},
+		books: books{cfg: cfg, days: map[time.Time]*book{}}}
 	m.ctx, m.stop = context.WithCancel(context.Background())
 	return m
 }
@@ -108,7 +110,8 @@ func (m *Meter) run() {
 // look adds what was used since the last time to the hour that the clock shows.
 func (m *Meter) look() {
 	m.mu.RLock()
-	list := slices.AppendSeq(slices.Collect(maps.Values(m.functions)), maps.Keys(m.draining)) // the router makes recorders under a lock that Load wants
+	// the router makes recorders under a lock that Load wants
+	list := slices.AppendSeq(slices.Collect(maps.Values(m.functions)), maps.Keys(m.draining))
 	m.mu.RUnlock()
 	for _, f := range list {
 		if l, ok := f.now(); ok {
@@ -133,7 +136,8 @@ func (m *Meter) Recorder(n hearth.Name) router.Recorder {
 	return f
 }
 
-// Delivered meters how long a queued call has waited, unless its function was removed meanwhile. It is dispatch.Config's.
+// Delivered meters how long a queued call has waited, unless its function was
+// removed meanwhile. It is dispatch.Config's.
 func (m *Meter) Delivered(n hearth.Name, d dispatch.Delivered) {
 	if d.Attempt != 1 || d.Callback || d.Came == dispatch.Busy {
 		return
@@ -146,7 +150,8 @@ func (m *Meter) Delivered(n hearth.Name, d dispatch.Delivered) {
 	}
 }
 
-// Since is what a function used since it was deployed, or this hearth began; to the second. ok is false if there is no such function.
+// Since is what a function used since it was deployed, or this hearth began; to the second.
+// ok is false if there is no such function.
 func (m *Meter) Since(n hearth.Name) (u Usage, ok bool) {
 	m.mu.RLock()
 	f := m.functions[n]

@@ -30,8 +30,11 @@ func TestAFunctionIsMeteredByTheHour(t *testing.T) {
 		r.recorders[oven].Given(40 * time.Millisecond)
 		r.recorders[oven].Denied()
 		for _, d := range []dispatch.Delivered{
-			{Came: dispatch.Done, Attempt: 1, Waited: 30 * time.Millisecond}, {Came: dispatch.Retried, Attempt: 1, Waited: 10 * time.Millisecond},
-			{Came: dispatch.Done, Attempt: 2, Waited: time.Hour}, {Came: dispatch.Busy, Attempt: 1, Waited: time.Hour}, {Came: dispatch.Done, Attempt: 1, Waited: time.Hour, Callback: true},
+			{Came: dispatch.Done, Attempt: 1, Waited: 30 * time.Millisecond},
+			{Came: dispatch.Retried, Attempt: 1, Waited: 10 * time.Millisecond},
+			{Came: dispatch.Done, Attempt: 2, Waited: time.Hour},
+			{Came: dispatch.Busy, Attempt: 1, Waited: time.Hour},
+			{Came: dispatch.Done, Attempt: 1, Waited: time.Hour, Callback: true},
 		} {
 			r.Delivered(oven, d)
 		}
@@ -43,10 +46,14 @@ func TestAFunctionIsMeteredByTheHour(t *testing.T) {
 		got := r.report(Query{By: ByHour})
 		lambda := LambdaPrices()
 		require.Equal(t, []Row{
-			{Start: noon, Function: "oven.openfaas-fn", Calls: 3, BusySeconds: 2, ReplicaSeconds: 10, GBSeconds: 1, ReplicaGBSeconds: 5,
-				ColdStarts: ColdStarts{2, 1, 43, 43}, QueueWait: QueueWait{2, 20, 30}, Cost: lambda.Cost(Usage{Calls: 2, BusyMemory: 2000 * 512})},
-			{Start: noon.Add(time.Hour), Function: "baker.night", Calls: 1, BusySeconds: 3, GBSeconds: 3. / 8, MemoryAssumed: true, Cost: lambda.Cost(Usage{Calls: 1, BusyMemory: 3000 * 128})},
-			{Start: noon.Add(time.Hour), Function: "oven.openfaas-fn", Calls: 1, BusySeconds: 1, ReplicaSeconds: 5, GBSeconds: .5, ReplicaGBSeconds: 2.5,
+			{Start: noon, Function: "oven.openfaas-fn", Calls: 3, BusySeconds: 2, ReplicaSeconds: 10,
+				GBSeconds: 1, ReplicaGBSeconds: 5,
+				ColdStarts: ColdStarts{2, 1, 43, 43}, QueueWait: QueueWait{2, 20, 30},
+				Cost: lambda.Cost(Usage{Calls: 2, BusyMemory: 2000 * 512})},
+			{Start: noon.Add(time.Hour), Function: "baker.night", Calls: 1, BusySeconds: 3, GBSeconds: 3. / 8,
+				MemoryAssumed: true, Cost: lambda.Cost(Usage{Calls: 1, BusyMemory: 3000 * 128})},
+			{Start: noon.Add(time.Hour), Function: "oven.openfaas-fn", Calls: 1, BusySeconds: 1,
+				ReplicaSeconds: 5, GBSeconds: .5, ReplicaGBSeconds: 2.5,
 				Cost: lambda.Cost(Usage{Calls: 1, BusyMemory: 1000 * 512})},
 		}, got.Rows)
 		require.EqualValues(t, 5, got.Total.Calls)
@@ -55,7 +62,8 @@ func TestAFunctionIsMeteredByTheHour(t *testing.T) {
 
 		require.Len(t, r.report(Query{By: ByDay}).Rows, 2)
 		require.Equal(t, "baker.night", r.report(Query{Namespace: "night"}).Rows[0].Function)
-		only := r.report(Query{Function: oven.String(), From: noon.Add(90 * time.Minute), To: noon.Add(100 * time.Minute)})
+		only := r.report(Query{Function: oven.String(), From: noon.Add(90 * time.Minute),
+			To: noon.Add(100 * time.Minute)})
 		require.EqualValues(t, 1, only.Total.Calls, "an hour that has a part of it counts")
 		require.Empty(t, r.report(Query{To: noon}).Rows)
 	})
@@ -115,7 +123,8 @@ func TestAFunctionThatIsRemovedKeepsWhatItUsedToTheLast(t *testing.T) {
 	})
 }
 
-// TestAFunctionIsMeteredUntilItsLastReplicaHasEnded: also beside one that was deployed in its place, with another limit of memory.
+// TestAFunctionIsMeteredUntilItsLastReplicaHasEnded: also beside one that was deployed in
+// its place, with another limit of memory.
 func TestAFunctionIsMeteredUntilItsLastReplicaHasEnded(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, chaintest.Redis(t), "me")
@@ -180,7 +189,8 @@ func TestAClockThatGoesBackLosesNothing(t *testing.T) {
 	everywhere(t, func(t *testing.T, raw goredis.UniversalClient) {
 		r := newRig(t, raw, "me")
 		r.deploy(oven, "")
-		for _, at := range []time.Time{noon, noon.Add(24 * time.Hour), noon.Add(-24 * time.Hour), noon, noon.Add(24 * time.Hour)} {
+		for _, at := range []time.Time{noon, noon.Add(24 * time.Hour), noon.Add(-24 * time.Hour), noon,
+			noon.Add(24 * time.Hour)} {
 			r.at(at)
 			r.work(oven, 1, 0, 0)
 			require.True(t, r.saves())
@@ -190,7 +200,8 @@ func TestAClockThatGoesBackLosesNothing(t *testing.T) {
 		for _, row := range r.report(Query{By: ByHour}).Rows {
 			got[row.Start] = row.Calls
 		}
-		require.Equal(t, map[time.Time]uint64{noon.Add(-24 * time.Hour): 1, noon: 2, noon.Add(24 * time.Hour): 2}, got)
+		require.Equal(t, map[time.Time]uint64{noon.Add(-24 * time.Hour): 1, noon: 2,
+			noon.Add(24 * time.Hour): 2}, got)
 	})
 }
 
@@ -305,7 +316,8 @@ func TestStopWritesWhatIsLeft(t *testing.T) {
 	require.EqualValues(t, 1, r.kept(noon)[oven.String()].Calls)
 }
 
-// A call is metered by what the router counts anyway: the recorder does nothing for it. Not parallel: what others allocate would count.
+// A call is metered by what the router counts anyway: the recorder does nothing for it. Not
+// parallel: what others allocate would count.
 func TestACallCostsNoAllocation(t *testing.T) {
 	r := newRig(t, chaintest.Redis(t), "me")
 	f := r.Recorder(oven)
@@ -319,7 +331,8 @@ func TestACallCostsNoAllocation(t *testing.T) {
 	}))
 }
 
-// BenchmarkRecord is what a call, and what a cold start and a queued call besides, are charged for being metered.
+// BenchmarkRecord is what a call, and what a cold start and a queued call
+// besides, are charged for being metered.
 func BenchmarkRecord(b *testing.B) {
 	m := New(Config{Log: slog.New(slog.DiscardHandler)})
 	f := m.Recorder(oven)
@@ -345,7 +358,8 @@ func BenchmarkRecord(b *testing.B) {
 // BenchmarkLook is what a second costs with 10,000 functions of which a tenth has replicas.
 func BenchmarkLook(b *testing.B) {
 	loads := map[hearth.Name]router.Load{}
-	m := New(Config{Log: slog.New(slog.DiscardHandler), Load: func(n hearth.Name) (router.Load, bool) { l, ok := loads[n]; return l, ok },
+	m := New(Config{Log: slog.New(slog.DiscardHandler),
+		Load:     func(n hearth.Name) (router.Load, bool) { l, ok := loads[n]; return l, ok },
 		Function: func(hearth.Name) (hearth.Function, bool) { return hearth.Function{Revision: "1"}, true }})
 	var names []hearth.Name
 	for i := range 10_000 {
@@ -379,9 +393,11 @@ func BenchmarkSpace(b *testing.B) {
 			for i := range functions {
 				var day hoursOfDay
 				for hour := range hours {
-					u := &Usage{Calls: 10_000 + random.Uint64N(90_000), Busy: random.Uint64N(36e5), Replica: 36e5 + random.Uint64N(1000)}
+					u := &Usage{Calls: 10_000 + random.Uint64N(90_000), Busy: random.Uint64N(36e5),
+						Replica: 36e5 + random.Uint64N(1000)}
 					u.BusyMemory, u.ReplicaMemory = u.Busy*128, u.Replica*128
-					u.Queued, u.Waited, u.LongestWait = random.Uint64N(u.Calls), random.Uint64N(1e6), random.Uint64N(1e4)
+					u.Queued, u.Waited, u.LongestWait = random.Uint64N(u.Calls), random.Uint64N(1e6),
+						random.Uint64N(1e4)
 					if u.ColdStarts = random.Uint64N(20); hour%4 == 0 {
 						for range u.ColdStarts {
 							u.Cold.Observe(random.Uint64N(600))
@@ -389,7 +405,8 @@ func BenchmarkSpace(b *testing.B) {
 					}
 					day[hour] = u
 				}
-				list = append(list, redis.Used{Function: fmt.Sprintf("function-%d.openfaas-fn", i), Instance: "k3v9x1q7m2pd", Value: day.encode()})
+				list = append(list, redis.Used{Function: fmt.Sprintf("function-%d.openfaas-fn", i),
+					Instance: "k3v9x1q7m2pd", Value: day.encode()})
 				packed += len(list[i].Value)
 			}
 			memory := func() (n int) {

@@ -18,9 +18,10 @@ type Prices struct {
 	Source   string `json:"source,omitempty" yaml:"source"` // where they are published
 	AsOf     string `json:"as_of,omitempty" yaml:"as_of"`   // when they were looked up
 
-	MillionCalls    float64 `json:"per_million_calls" yaml:"per_million_calls"`
-	GBSecond        float64 `json:"per_gb_second" yaml:"per_gb_second"`                 // of calls under way
-	ReplicaGBSecond float64 `json:"per_replica_gb_second" yaml:"per_replica_gb_second"` // of replicas that live, busy or not
+	MillionCalls float64 `json:"per_million_calls" yaml:"per_million_calls"`
+	GBSecond     float64 `json:"per_gb_second" yaml:"per_gb_second"` // of calls under way
+	// of replicas that live, busy or not
+	ReplicaGBSecond float64 `json:"per_replica_gb_second" yaml:"per_replica_gb_second"`
 	ReplicaHour     float64 `json:"per_replica_hour" yaml:"per_replica_hour"`
 }
 
@@ -36,7 +37,8 @@ func LambdaPrices() Prices {
 	return p
 }
 
-// ReadPrices reads a file of prices, YAML or JSON. It returns an error of code Invalid that says what is wrong with it.
+// ReadPrices reads a file of prices, YAML or JSON. It returns an error of code
+// Invalid that says what is wrong with it.
 func ReadPrices(path string) (Prices, error) {
 	text, err := os.ReadFile(path)
 	if err != nil {
@@ -58,7 +60,9 @@ func parsePrices(text []byte) (p Prices, err error) {
 	if p.Name == "" || p.Currency == "" {
 		return p, fmt.Errorf("want a name and a currency")
 	}
-	for name, price := range map[string]float64{"per_million_calls": p.MillionCalls, "per_gb_second": p.GBSecond, "per_replica_gb_second": p.ReplicaGBSecond, "per_replica_hour": p.ReplicaHour} {
+	for name, price := range map[string]float64{"per_million_calls": p.MillionCalls,
+		"per_gb_second": p.GBSecond, "per_replica_gb_second": p.ReplicaGBSecond,
+		"per_replica_hour": p.ReplicaHour} {
 		if !(price >= 0) || math.IsInf(price, 0) {
 			return p, fmt.Errorf("%s is %v, want 0 or more", name, price)
 		}

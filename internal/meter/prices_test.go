@@ -32,12 +32,15 @@ func TestPricesOfAFile(t *testing.T) {
 		return path
 	}
 	want := Prices{Name: "our rack", Currency: "EUR", ReplicaGBSecond: .5, ReplicaHour: 2}
-	for _, text := range []string{"name: our rack\ncurrency: EUR\nper_replica_gb_second: 0.5\nper_replica_hour: 2\n", `{"name":"our rack","currency":"EUR","per_replica_gb_second":0.5,"per_replica_hour":2}`} {
+	for _, text := range []string{"name: our rack\ncurrency: EUR\nper_replica_gb_second: 0.5\n" +
+		"per_replica_hour: 2\n",
+		`{"name":"our rack","currency":"EUR","per_replica_gb_second":0.5,"per_replica_hour":2}`} {
 		p, err := ReadPrices(write(text))
 		require.NoError(t, err)
 		require.Equal(t, want, p)
 	}
-	require.Equal(t, Cost{Replicas: 2 + 1, Total: 2 + 1}, want.Cost(Usage{Calls: 9, Replica: 3_600_000, ReplicaMemory: 2000 * 1024}))
+	require.Equal(t, Cost{Replicas: 2 + 1, Total: 2 + 1},
+		want.Cost(Usage{Calls: 9, Replica: 3_600_000, ReplicaMemory: 2000 * 1024}))
 	for text, why := range map[string]string{
 		"":                                    "EOF",
 		"name: x":                             "a name and a currency",

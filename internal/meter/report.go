@@ -14,10 +14,11 @@ import (
 
 // A Query says what a report is about. Its zero value is all that is kept.
 type Query struct {
-	From, To  time.Time // whole hours that have a part of it; zero for the beginning of Retention, and for now
-	Namespace string    // "" for all
-	Function  string    // NAME.NAMESPACE; "" for all
-	By        string    // ByHour, ByDay or ByTotal; "" is ByTotal
+	// whole hours that have a part of it; zero for the beginning of Retention, and for now
+	From, To  time.Time
+	Namespace string // "" for all
+	Function  string // NAME.NAMESPACE; "" for all
+	By        string // ByHour, ByDay or ByTotal; "" is ByTotal
 }
 
 // What a report has a row for, of each function.
@@ -46,15 +47,17 @@ type Row struct {
 	Start    time.Time `json:"start"`
 	Function string    `json:"function,omitempty"` // NAME.NAMESPACE, or Others
 
-	Calls            uint64     `json:"calls"`
-	BusySeconds      float64    `json:"busy_seconds"`    // that calls were under way, together
-	ReplicaSeconds   float64    `json:"replica_seconds"` // that replicas lived, together
-	GBSeconds        float64    `json:"gb_seconds"`      // BusySeconds times the limit of memory, of 2^30 bytes
-	ReplicaGBSeconds float64    `json:"replica_gb_seconds"`
-	MemoryAssumed    bool       `json:"memory_assumed,omitempty"` // some of that is of a function without a limit
-	ColdStarts       ColdStarts `json:"cold_starts"`
-	QueueWait        QueueWait  `json:"queue_wait"`
-	Cost             Cost       `json:"cost"`
+	Calls          uint64  `json:"calls"`
+	BusySeconds    float64 `json:"busy_seconds"`    // that calls were under way, together
+	ReplicaSeconds float64 `json:"replica_seconds"` // that replicas lived, together
+	// BusySeconds times the limit of memory, of 2^30 bytes
+	GBSeconds        float64 `json:"gb_seconds"`
+	ReplicaGBSeconds float64 `json:"replica_gb_seconds"`
+	// some of that is of a function without a limit
+	MemoryAssumed bool       `json:"memory_assumed,omitempty"`
+	ColdStarts    ColdStarts `json:"cold_starts"`
+	QueueWait     QueueWait  `json:"queue_wait"`
+	Cost          Cost       `json:"cost"`
 }
 
 // ColdStarts are the calls that came when no replica took calls.
@@ -73,10 +76,19 @@ type QueueWait struct {
 }
 
 func (p Prices) row(start time.Time, function string, u Usage) Row {
-	r := Row{Start: start, Function: function, Calls: u.Calls, BusySeconds: float64(u.Busy) / 1000, ReplicaSeconds: float64(u.Replica) / 1000,
-		GBSeconds: GBSeconds(u.BusyMemory), ReplicaGBSeconds: GBSeconds(u.ReplicaMemory), MemoryAssumed: u.Assumed,
-		ColdStarts: ColdStarts{u.ColdStarts, u.Denied, u.Cold.Quantile(.5), u.Cold.Quantile(.99)},
-		QueueWait:  QueueWait{Count: u.Queued, Longest: u.LongestWait}, Cost: p.Cost(u)}
+	r := Row{
+		Start:            start,
+		Function:         function,
+		Calls:            u.Calls,
+		BusySeconds:      float64(u.Busy) / 1000,
+		ReplicaSeconds:   float64(u.Replica) / 1000,
+		GBSeconds:        GBSeconds(u.BusyMemory),
+		ReplicaGBSeconds: GBSeconds(u.ReplicaMemory),
+		MemoryAssumed:    u.Assumed,
+		ColdStarts:       ColdStarts{u.ColdStarts, u.Denied, u.Cold.Quantile(.5), u.Cold.Quantile(.99)},
+		QueueWait:        QueueWait{Count: u.Queued, Longest: u.LongestWait},
+		Cost:             p.Cost(u),
+	}
 	if u.Queued > 0 {
 		r.QueueWait.Mean = float64(u.Waited) / float64(u.Queued)
 	}
@@ -103,7 +115,8 @@ func (q *Query) check(now time.Time) error {
 		q.From = oldest
 	}
 	if !q.From.Before(q.To) {
-		return hearth.Errorf(hearth.Invalid, "from is %s, which is not before %s", q.From.UTC().Format(time.RFC3339), q.To.UTC().Format(time.RFC3339))
+		return hearth.Errorf(hearth.Invalid, "from is %s, which is not before %s",
+			q.From.UTC().Format(time.RFC3339), q.To.UTC().Format(time.RFC3339))
 	}
 	q.From = q.From.UTC().Truncate(time.Hour)
 	end := q.To.UTC().Truncate(time.Hour)
@@ -120,9 +133,11 @@ func (q Query) means(function string) bool {
 	return (q.Function == "" || q.Function == function) && (q.Namespace == "" || q.Namespace == namespace)
 }
 
-// Report is what functions used, on all hearths: on this one up to now, on others as far as they have written it.
+// Report is what functions used, on all hearths: on this one up to now, on
+// others as far as they have written it.
 //
-// It returns an error of code Invalid if the query makes no sense or would have too many rows, and Unavailable if Redis is away.
+// It returns an error of code Invalid if the query makes no sense or would have too
+// many rows, and Unavailable if Redis is away.
 func (m *Meter) Report(ctx context.Context, q Query) (Report, error) {
 	now := m.cfg.Now().UTC()
 	if err := q.check(now); err != nil {
@@ -142,10 +157,18 @@ func (m *Meter) Report(ctx context.Context, q Query) (Report, error) {
 			return Report{}, err
 		}
 		if len(found) > maxRows {
-			return Report{}, hearth.Errorf(hearth.Invalid, "that is more than %d rows: ask for a shorter time, one function, or by day", maxRows)
+			return Report{}, hearth.Errorf(hearth.Invalid,
+				"that is more than %d rows: ask for a shorter time, one function, or by day", maxRows)
 		}
 	}
-	r := Report{From: q.From, To: q.To, By: q.By, Prices: m.cfg.Prices, DefaultMemory: DefaultMemory, Rows: []Row{}}
+	r := Report{
+		From:          q.From,
+		To:            q.To,
+		By:            q.By,
+		Prices:        m.cfg.Prices,
+		DefaultMemory: DefaultMemory,
+		Rows:          []Row{},
+	}
 	var total Usage
 	for _, s := range slices.SortedFunc(maps.Keys(found), func(a, b slot) int {
 		return cmp.Or(a.start.Compare(b.start), strings.Compare(a.function, b.function))
@@ -178,9 +201,10 @@ func (q Query) collect(found map[slot]*Usage, day time.Time, function string, ho
 	}
 }
 
-// each meets what was used on a day, by function and hearth: this one's as it is in memory, if it is there. b.io is held. meet must not
-// keep what it is given.
-func (b *books) each(ctx context.Context, day time.Time, meet func(function string, hours *hoursOfDay)) error {
+// each meets what was used on a day, by function and hearth: this one's as it is in memory, if it is there.
+// b.io is held. meet must not keep what it is given.
+func (b *books) each(ctx context.Context, day time.Time,
+	meet func(function string, hours *hoursOfDay)) error {
 	if err := b.read(ctx, day); err != nil {
 		return err
 	}
@@ -190,7 +214,10 @@ func (b *books) each(ctx context.Context, day time.Time, meet func(function stri
 	}
 	b.mu.Lock()
 	d := b.days[day]
-	kept = slices.DeleteFunc(kept, func(u redis.Used) bool { return d != nil && u.Instance == b.cfg.Instance })
+	kept = slices.DeleteFunc(kept, func(u redis.Used) bool {
+		return d != nil &&
+			u.Instance == b.cfg.Instance
+	})
 	if d != nil {
 		for name, r := range d.records {
 			meet(name, &r.hours)

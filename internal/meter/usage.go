@@ -43,7 +43,8 @@ func (u *Usage) Add(o Usage) {
 
 // fields are all numbers, in the order in which they are written: new ones come last.
 func (u *Usage) fields() [10]*uint64 {
-	return [...]*uint64{&u.Calls, &u.ColdStarts, &u.Denied, &u.Busy, &u.Replica, &u.BusyMemory, &u.ReplicaMemory, &u.Queued, &u.Waited, &u.LongestWait}
+	return [...]*uint64{&u.Calls, &u.ColdStarts, &u.Denied, &u.Busy, &u.Replica, &u.BusyMemory,
+		&u.ReplicaMemory, &u.Queued, &u.Waited, &u.LongestWait}
 }
 
 // none reports whether nothing was used.

@@ -17,7 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// BenchmarkRecord is what one call is charged for being counted, beside what looking labels up for each call would cost.
+// BenchmarkRecord is what one call is charged for being counted, beside what
+// looking labels up for each call would cost.
 func BenchmarkRecord(b *testing.B) {
 	b.Run("resolved", func(b *testing.B) {
 		r := metrics.New("v1").Recorder(oven)
@@ -40,8 +41,8 @@ func BenchmarkRecord(b *testing.B) {
 	})
 }
 
-// BenchmarkRoundTrip is a call through the router to a replica that answers at once: counted and not, and with a limit on how many
-// calls a replica has.
+// BenchmarkRoundTrip is a call through the router to a replica that answers at once: counted and not, and
+// with a limit on how many calls a replica has.
 func BenchmarkRoundTrip(b *testing.B) {
 	for name, tt := range map[string]struct {
 		recorder func(hearth.Name) router.Recorder
@@ -61,7 +62,8 @@ func BenchmarkRoundTrip(b *testing.B) {
 			r.Update(oven, []hearth.Replica{{ID: "one", Address: replica.URL, Accepting: true, Ready: true}})
 			b.ReportAllocs()
 			for b.Loop() {
-				res, err := r.RoundTrip(oven, (&http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/"}, Header: http.Header{}}).WithContext(b.Context()))
+				res, err := r.RoundTrip(oven, (&http.Request{Method: http.MethodGet, URL: &url.URL{Path: "/"},
+					Header: http.Header{}}).WithContext(b.Context()))
 				require.NoError(b, err)
 				_, _ = io.Copy(io.Discard, res.Body)
 				_ = res.Body.Close()

@@ -11,7 +11,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// function is one function's series, found once: a call then costs no look-up of labels. It is a router.Recorder.
+// function is one function's series, found once: a call then costs no look-up of
+// labels. It is a router.Recorder.
 type function struct {
 	m    *Metrics
 	name hearth.Name
@@ -22,10 +23,11 @@ type function struct {
 	delivered  map[string]prometheus.Counter // by outcome; never written to
 	dead       map[string]prometheus.Counter // by reason; likewise
 
-	mu          sync.RWMutex
-	removed     bool                       // then calls that still end must not bring a series back
-	codes       map[int]prometheus.Counter // those that there were
-	seconds     prometheus.Observer        // this and the next from the first call: a function asleep has no use for 40 buckets
+	mu      sync.RWMutex
+	removed bool                       // then calls that still end must not bring a series back
+	codes   map[int]prometheus.Counter // those that there were
+	// this and the next from the first call: a function asleep has no use for 40 buckets
+	seconds     prometheus.Observer
 	coldSeconds prometheus.Observer
 	attempts    prometheus.Observer
 	queueWait   prometheus.Observer
@@ -33,9 +35,17 @@ type function struct {
 
 func newFunction(m *Metrics, n hearth.Name) *function {
 	label := n.String()
-	f := &function{m: m, name: n, codes: map[int]prometheus.Counter{}, delivered: map[string]prometheus.Counter{}, dead: map[string]prometheus.Counter{}}
-	for _, came := range []string{dispatch.Done, dispatch.Busy, dispatch.Retried, dispatch.Buried, dispatch.Cancelled} {
-		f.delivered[came] = m.deliveries.WithLabelValues(label, came) // at 0, so that increase() sees the first one
+	f := &function{
+		m:         m,
+		name:      n,
+		codes:     map[int]prometheus.Counter{},
+		delivered: map[string]prometheus.Counter{},
+		dead:      map[string]prometheus.Counter{},
+	}
+	for _, came := range []string{dispatch.Done, dispatch.Busy, dispatch.Retried, dispatch.Buried,
+		dispatch.Cancelled} {
+		// at 0, so that increase() sees the first one
+		f.delivered[came] = m.deliveries.WithLabelValues(label, came)
 	}
 	for _, reason := range dispatch.Reasons {
 		f.dead[reason] = m.deadLetters.WithLabelValues(label, reason)
@@ -46,7 +56,8 @@ func newFunction(m *Metrics, n hearth.Name) *function {
 // calls begins the series of its calls.
 func (f *function) calls() {
 	label := f.name.String()
-	f.started, f.coldStarts, f.coldFailed = f.m.started.WithLabelValues(label), f.m.coldStarts.WithLabelValues(label), f.m.coldFailed.WithLabelValues(label)
+	f.started, f.coldStarts, f.coldFailed = f.m.started.WithLabelValues(label),
+		f.m.coldStarts.WithLabelValues(label), f.m.coldFailed.WithLabelValues(label)
 }
 
 func (f *function) Started() { f.started.Inc() }
@@ -66,7 +77,8 @@ func (f *function) count(d dispatch.Delivered) {
 		f.dead[d.Reason].Inc()
 	}
 	if d.Callback {
-		f.m.callbacks.WithLabelValues(f.name.String(), d.Came).Inc() // from the first on: most functions have none
+		// from the first on: most functions have none
+		f.m.callbacks.WithLabelValues(f.name.String(), d.Came).Inc()
 		return
 	}
 	f.delivered[d.Came].Inc()
@@ -139,7 +151,8 @@ func (f *function) end() {
 	gone := prometheus.Labels{functionName: f.name.String()}
 	for _, vec := range []interface {
 		DeletePartialMatch(prometheus.Labels) int
-	}{f.m.started, f.m.invocations, f.m.seconds, f.m.deliveries, f.m.coldStarts, f.m.coldSeconds, f.m.coldFailed, f.m.attempts, f.m.deadLetters, f.m.callbacks, f.m.queueWait} {
+	}{f.m.started, f.m.invocations, f.m.seconds, f.m.deliveries, f.m.coldStarts, f.m.coldSeconds,
+		f.m.coldFailed, f.m.attempts, f.m.deadLetters, f.m.callbacks, f.m.queueWait} {
 		vec.DeletePartialMatch(gone)
 	}
 }

@@ -27,8 +27,9 @@ var (
 
 func function(n hearth.Name, replicas int, labels map[string]string) hearth.Function {
 	return hearthtest.Parse(hearth.Function{
-		Replicas:           replicas,
-		FunctionDeployment: types.FunctionDeployment{Service: n.Function, Namespace: n.Namespace, Labels: &labels},
+		Replicas: replicas,
+		FunctionDeployment: types.FunctionDeployment{Service: n.Function,
+			Namespace: n.Namespace, Labels: &labels},
 	})
 }
 
@@ -41,7 +42,8 @@ func scrape(t *testing.T, m *metrics.Metrics) map[string]float64 {
 	series := map[string]float64{}
 	for line := range strings.Lines(w.Body.String()) {
 		name, value, ok := strings.Cut(strings.TrimSpace(line), " ")
-		if strings.HasPrefix(line, "#") || strings.HasPrefix(line, "go_") || strings.HasPrefix(line, "process_") {
+		if strings.HasPrefix(line, "#") || strings.HasPrefix(line, "go_") ||
+			strings.HasPrefix(line, "process_") {
 			continue
 		}
 		require.True(t, ok, line)
@@ -69,10 +71,18 @@ func without(series map[string]float64, suffixes ...string) map[string]float64 {
 func state(queues func(context.Context) ([]queue.Queue, error)) metrics.State {
 	return metrics.State{
 		Functions: func() []hearth.Function {
-			return []hearth.Function{function(oven, 3, map[string]string{"com.openfaas.scale.min": "2"}), function(baker, 0, nil)}
+			return []hearth.Function{function(oven, 3, map[string]string{"com.openfaas.scale.min": "2"}),
+				function(baker, 0, nil)}
 		},
 		Load: func(n hearth.Name) (router.Load, bool) {
-			return router.Load{InFlight: 4, Held: 1, Available: 2, Restarts: 4, ReplicaTime: 90 * time.Second, BusyTime: 4 * time.Second}, n == oven
+			return router.Load{
+				InFlight:    4,
+				Held:        1,
+				Available:   2,
+				Restarts:    4,
+				ReplicaTime: 90 * time.Second,
+				BusyTime:    4 * time.Second,
+			}, n == oven
 		},
 		Used: func(n hearth.Name) (meter.Usage, bool) {
 			return meter.Usage{BusyMemory: 4000 * 512, ReplicaMemory: 90_000 * 512}, n == oven
@@ -83,5 +93,12 @@ func state(queues func(context.Context) ([]queue.Queue, error)) metrics.State {
 
 // oneQueue is what is left of a removed function, and nothing that is left of another.
 func oneQueue(context.Context) ([]queue.Queue, error) {
-	return []queue.Queue{{Name: "baker:calls", Function: baker.String()}, {Name: "oven:calls", Function: oven.String(), Depth: redis.Depth{Waiting: 7, Leased: 1, Due: 2, Dead: 3, Oldest: 1.5}}}, nil
+	return []queue.Queue{{Name: "baker:calls", Function: baker.String()},
+		{Name: "oven:calls", Function: oven.String(), Depth: redis.Depth{
+			Waiting: 7,
+			Leased:  1,
+			Due:     2,
+			Dead:    3,
+			Oldest:  1.5,
+		}}}, nil
 }

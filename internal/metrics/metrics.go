@@ -37,7 +37,8 @@ type Metrics struct {
 	functions map[hearth.Name]*function
 }
 
-// callSeconds, coldSeconds, waitSeconds and attemptsMade are upper bounds. A function may answer from memory, or bake for minutes.
+// callSeconds, coldSeconds, waitSeconds and attemptsMade are upper bounds. A function may
+// answer from memory, or bake for minutes.
 var (
 	callSeconds  = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 120}
 	attemptsMade = []float64{1, 2, 3, 5, 10, 20}
@@ -53,43 +54,67 @@ const (
 // New makes the metrics of a hearth that knows no functions yet.
 func New(version string) *Metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, append([]string{functionName}, labels...))
+		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help},
+			append([]string{functionName}, labels...))
 	}
 	histogram := func(name, help string, bounds []float64) *prometheus.HistogramVec {
-		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: bounds}, []string{functionName})
+		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: bounds},
+			[]string{functionName})
 	}
 	m := &Metrics{
 		registry:  prometheus.NewRegistry(),
 		functions: map[hearth.Name]*function{},
 
-		started:     counter("gateway_function_invocation_started", "Calls of a function that came, by callers and from queues."),
-		invocations: counter("gateway_function_invocation_total", "Calls of a function that ended, by HTTP status; 499 if the caller left before the answer.", "code"),
-		seconds:     histogram("gateway_functions_seconds", "Time from a call's arrival to the end of its answer.", callSeconds),
+		started: counter("gateway_function_invocation_started",
+			"Calls of a function that came, by callers and from queues."),
+		invocations: counter("gateway_function_invocation_total",
+			"Calls of a function that ended, by HTTP status; 499 if the caller left before the answer.",
+			"code"),
+		seconds: histogram("gateway_functions_seconds",
+			"Time from a call's arrival to the end of its answer.", callSeconds),
 		deliveries: counter("hearth_deliveries_total",
-			"Deliveries of queued calls and messages, by outcome: done, busy (not an attempt, comes again), retried, buried (a dead letter now).", "outcome"),
-		coldStarts: counter("hearth_cold_starts_total", "Calls that came when no replica took calls, and were held until one did."),
+			"Deliveries of queued calls and messages, by outcome: done, busy (not an attempt, comes "+
+				"again), retried, buried (a dead letter now).", "outcome"),
+		coldStarts: counter("hearth_cold_starts_total",
+			"Calls that came when no replica took calls, and were held until one did."),
 		coldSeconds: histogram("hearth_cold_start_seconds",
-			"Time from a held call's arrival until a replica took it. What that replica then still needs to start is in gateway_functions_seconds.", coldSeconds),
+			"Time from a held call's arrival until a replica took it. What that replica then still needs "+
+				"to start is in gateway_functions_seconds.", coldSeconds),
 	}
-	m.coldFailed = counter("hearth_cold_start_failures_total", "Held calls that got no replica: none came in time, or none can start.")
-	m.attempts = histogram("hearth_delivery_attempts", "Attempts that a queued call or message had taken when it was done, or buried.", attemptsMade)
+	m.coldFailed = counter("hearth_cold_start_failures_total",
+		"Held calls that got no replica: none came in time, or none can start.")
+	m.attempts = histogram("hearth_delivery_attempts",
+		"Attempts that a queued call or message had taken when it was done, or buried.", attemptsMade)
 	m.deadLetters = counter("hearth_dead_letters_total",
-		"Queued calls, messages and callbacks that became dead letters, by reason: attempts, not_retried, undeliverable, lapsed, malformed, refused.", "reason")
-	m.callbacks = counter("hearth_callbacks_total", "Deliveries of callbacks, by outcome, as in hearth_deliveries_total.", "outcome")
-	m.queueWait = histogram("hearth_queue_wait_seconds", "Time that queued calls and messages lay on their queue before they were taken the first time.", waitSeconds)
-	m.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "http_requests_total", Help: "Requests of the management API, by the pattern of their path."}, []string{"method", "path", "status"})
-	m.requestSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "http_request_duration_seconds", Help: "Time to answer a request of the management API.", Buckets: callSeconds},
+		"Queued calls, messages and callbacks that became dead letters, by reason: attempts, not_retried, "+
+			"undeliverable, lapsed, malformed, refused.", "reason")
+	m.callbacks = counter("hearth_callbacks_total",
+		"Deliveries of callbacks, by outcome, as in hearth_deliveries_total.", "outcome")
+	m.queueWait = histogram("hearth_queue_wait_seconds",
+		"Time that queued calls and messages lay on their queue before they were taken the first time.",
+		waitSeconds)
+	m.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "http_requests_total",
+		Help: "Requests of the management API, by the pattern of their path."},
 		[]string{"method", "path", "status"})
-	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "hearth_build_info", Help: "1, of the version that runs.", ConstLabels: prometheus.Labels{"version": version}})
+	m.requestSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "http_request_duration_seconds",
+		Help:    "Time to answer a request of the management API.",
+		Buckets: callSeconds,
+	}, []string{"method", "path", "status"})
+	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "hearth_build_info",
+		Help: "1, of the version that runs.", ConstLabels: prometheus.Labels{"version": version}})
 	build.Set(1)
-	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), build,
-		m.started, m.invocations, m.seconds, m.deliveries, m.coldStarts, m.coldSeconds, m.coldFailed, m.attempts, m.deadLetters, m.callbacks, m.queueWait, m.requests, m.requestSeconds)
+	m.registry.MustRegister(collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), build,
+		m.started, m.invocations, m.seconds, m.deliveries, m.coldStarts, m.coldSeconds, m.coldFailed,
+		m.attempts, m.deadLetters, m.callbacks, m.queueWait, m.requests, m.requestSeconds)
 	return m
 }
 
 // Handler answers scrapes.
 func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, MaxRequestsInFlight: maxScrapes})
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError,
+		MaxRequestsInFlight: maxScrapes})
 }
 
 // Recorder begins a function's series. It is router.Config's.
@@ -100,7 +125,8 @@ func (m *Metrics) Recorder(n hearth.Name) router.Recorder {
 	return f
 }
 
-// Deliveries begins the series of a function whose calls are another's to count, as of one behind a connector. ended ends them.
+// Deliveries begins the series of a function whose calls are another's to count, as of
+// one behind a connector. ended ends them.
 func (m *Metrics) Deliveries(n hearth.Name) (ended func()) {
 	f := newFunction(m, n)
 	m.add(f)

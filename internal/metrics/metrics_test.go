@@ -30,17 +30,22 @@ func TestWhatHappensIsCountedByFunction(t *testing.T) {
 	r.Given(40 * time.Millisecond)
 	r.Ended(http.StatusOK, 200*time.Millisecond)
 	r.Ended(http.StatusInternalServerError, 20*time.Second)
-	for _, came := range []string{dispatch.Done, dispatch.Done, dispatch.Busy, dispatch.Retried, dispatch.Buried} {
+	for _, came := range []string{dispatch.Done, dispatch.Done, dispatch.Busy, dispatch.Retried,
+		dispatch.Buried} {
 		m.Delivered(oven, dispatch.Delivered{Came: came, Attempt: 2, Reason: dispatch.NotRetried})
 	}
 	r.Denied()
-	m.Delivered(oven, dispatch.Delivered{Came: dispatch.Buried, Attempt: 1, Reason: dispatch.Refused, Callback: true})
+	m.Delivered(oven, dispatch.Delivered{Came: dispatch.Buried, Attempt: 1,
+		Reason: dispatch.Refused, Callback: true})
 	m.Served(http.MethodGet, "/system/functions", http.StatusOK, time.Millisecond)
 	m.Recorder(baker)
 	got := scrape(t, m)
-	require.EqualValues(t, 0, got[`gateway_functions_seconds_bucket{function_name="oven.openfaas-fn",le="0.1"}`])
-	require.EqualValues(t, 1, got[`gateway_functions_seconds_bucket{function_name="oven.openfaas-fn",le="0.25"}`])
-	require.EqualValues(t, 2, got[`gateway_functions_seconds_bucket{function_name="oven.openfaas-fn",le="30"}`])
+	require.EqualValues(t, 0, got[`gateway_functions_seconds_bucket{function_name="oven.openfaas-fn",`+
+		`le="0.1"}`])
+	require.EqualValues(t, 1, got[`gateway_functions_seconds_bucket{function_name="oven.openfaas-fn",`+
+		`le="0.25"}`])
+	require.EqualValues(t, 2, got[`gateway_functions_seconds_bucket{function_name="oven.openfaas-fn",`+
+		`le="30"}`])
 	require.InDelta(t, 20.2, got[`gateway_functions_seconds_sum{function_name="oven.openfaas-fn"}`], 1e-9)
 	require.InDelta(t, 0.04, got[`hearth_cold_start_seconds_sum{function_name="oven.openfaas-fn"}`], 1e-9)
 	want := map[string]float64{
@@ -91,7 +96,8 @@ func TestRemovedFunctionLeavesNothingAlsoWhenItsCallsEndLater(t *testing.T) {
 	old.Held()
 	old.Given(time.Second)
 	old.Ended(http.StatusOK, time.Second)
-	m.Delivered(oven, dispatch.Delivered{Came: dispatch.Done, Attempt: 1, Reason: dispatch.Exhausted, Waited: time.Second})
+	m.Delivered(oven, dispatch.Delivered{Came: dispatch.Done, Attempt: 1, Reason: dispatch.Exhausted,
+		Waited: time.Second})
 	require.EqualValues(t, 1, scrape(t, m)[`hearth_queue_wait_seconds_sum{function_name="oven.openfaas-fn"}`])
 	late := func() {
 		old.Started()
@@ -126,7 +132,8 @@ func TestNothingIsLostOrBroughtBackWhenAllHappensAtOnce(t *testing.T) {
 				r.Ended(200+i%5, time.Millisecond)
 				gone.Ended(200+i%5, time.Millisecond)
 				gone.Given(time.Millisecond)
-				m.Delivered(baker, dispatch.Delivered{Came: dispatch.Done, Attempt: 1, Reason: dispatch.Exhausted})
+				m.Delivered(baker, dispatch.Delivered{Came: dispatch.Done, Attempt: 1,
+					Reason: dispatch.Exhausted})
 			}
 		})
 	}
@@ -135,7 +142,8 @@ func TestNothingIsLostOrBroughtBackWhenAllHappensAtOnce(t *testing.T) {
 	all.Wait()
 	got := scrape(t, m)
 	require.EqualValues(t, 8000, got[`gateway_function_invocation_started{function_name="oven.openfaas-fn"}`])
-	require.EqualValues(t, 1600, got[`gateway_function_invocation_total{code="204",function_name="oven.openfaas-fn"}`])
+	require.EqualValues(t, 1600,
+		got[`gateway_function_invocation_total{code="204",function_name="oven.openfaas-fn"}`])
 	for name := range got {
 		require.NotContains(t, name, "baker")
 	}
@@ -149,8 +157,10 @@ func TestConnectorCountsDeliveriesOnly(t *testing.T) {
 	ended := m.Deliveries(oven)
 	m.Delivered(oven, dispatch.Delivered{Came: dispatch.Buried, Attempt: 3, Reason: dispatch.Exhausted})
 	got := scrape(t, m)
-	require.EqualValues(t, 1, got[`hearth_deliveries_total{function_name="oven.openfaas-fn",outcome="buried"}`])
-	require.EqualValues(t, 1, got[`hearth_dead_letters_total{function_name="oven.openfaas-fn",reason="attempts"}`])
+	require.EqualValues(t, 1, got[`hearth_deliveries_total{function_name="oven.openfaas-fn",`+
+		`outcome="buried"}`])
+	require.EqualValues(t, 1, got[`hearth_dead_letters_total{function_name="oven.openfaas-fn",`+
+		`reason="attempts"}`])
 	require.EqualValues(t, 3, got[`hearth_delivery_attempts_sum{function_name="oven.openfaas-fn"}`])
 	require.EqualValues(t, 7, got[`hearth_queue_depth{function_name="oven.openfaas-fn",queue="oven:calls"}`])
 	for name := range got {
@@ -158,14 +168,18 @@ func TestConnectorCountsDeliveriesOnly(t *testing.T) {
 		require.NotContains(t, name, "cold_start")
 	}
 	ended()
-	require.NotContains(t, scrape(t, m), `hearth_deliveries_total{function_name="oven.openfaas-fn",outcome="buried"}`)
+	require.NotContains(t, scrape(t, m),
+		`hearth_deliveries_total{function_name="oven.openfaas-fn",outcome="buried"}`)
 }
 
 func TestStateIsLookedUpAtEachScrape(t *testing.T) {
 	t.Parallel()
 	m := metrics.New("v1")
 	s := state(oneQueue)
-	s.Schedules = func() []cron.State { return []cron.State{{Name: oven, Fired: 6, Next: time.Unix(1_714_953_600, 0)}} }
+	s.Schedules = func() []cron.State {
+		return []cron.State{{Name: oven, Fired: 6,
+			Next: time.Unix(1_714_953_600, 0)}}
+	}
 	m.Show(s)
 	require.Equal(t, map[string]float64{
 		`hearth_cron_fired_total{function_name="oven.openfaas-fn"}`:                         6,

@@ -22,12 +22,14 @@ type State struct {
 	Load func(hearth.Name) (l router.Load, ok bool)
 	// Queues are all subscriptions. It asks Redis.
 	Queues func(context.Context) ([]queue.Queue, error)
-	// Used is what a function used since it was deployed, or this hearth began. ok is false if there is no such function. Nil if nobody meters.
+	// Used is what a function used since it was deployed, or this hearth began. ok is false if there
+	// is no such function. Nil if nobody meters.
 	Used func(hearth.Name) (u meter.Usage, ok bool)
 	// Schedules are those of the functions that have one. Nil if nothing is called by the clock.
 	Schedules func() []cron.State
 
-	// Deadline is for how long Redis is waited for. It must be shorter than what Prometheus waits for a scrape. Defaults to 2 s.
+	// Deadline is for how long Redis is waited for. It must be shorter than what
+	// Prometheus waits for a scrape. Defaults to 2 s.
 	Deadline time.Duration
 }
 
@@ -48,34 +50,51 @@ func counter(name, help string) *prometheus.Desc {
 }
 
 var (
-	desired  = gauge("gateway_service_count", "Replicas that a function should have.", functionName)
-	ready    = gauge("gateway_service_ready_count", "Replicas of a function that are ready.", functionName)
-	minimum  = gauge("gateway_service_min", "Replicas that a function begins with, and wakes to.", functionName)
-	target   = gauge("gateway_service_target", "Load that a function's replicas are scaled for: each of them, in the unit of the signal.", functionName)
-	load     = gauge("gateway_service_target_load", "Load of one replica above which a function grows: its target, times the proportion. Without labels, the signal is work.", functionName, "scaling_type")
-	inflight = gauge("gateway_function_invocation_inflight", "Calls of a function that are under way, or held until it has a replica.", functionName)
+	desired = gauge("gateway_service_count", "Replicas that a function should have.", functionName)
+	ready   = gauge("gateway_service_ready_count", "Replicas of a function that are ready.", functionName)
+	minimum = gauge("gateway_service_min", "Replicas that a function begins with, and wakes to.",
+		functionName)
+	target = gauge("gateway_service_target",
+		"Load that a function's replicas are scaled for: each of them, in the unit of the signal.",
+		functionName)
+	load = gauge("gateway_service_target_load",
+		"Load of one replica above which a function grows: its target, times the proportion. Without "+
+			"labels, the signal is work.", functionName, "scaling_type")
+	inflight = gauge("gateway_function_invocation_inflight",
+		"Calls of a function that are under way, or held until it has a replica.", functionName)
 
-	replicaSeconds = counter("hearth_replica_seconds_total", "Seconds that the replicas of a function have lived, together, on this hearth: what it used.")
-	restarts       = counter("hearth_replica_restarts_total", "Times that a replica of a function ended by itself and was started again, on this hearth.")
+	replicaSeconds = counter("hearth_replica_seconds_total",
+		"Seconds that the replicas of a function have lived, together, on this hearth: what it used.")
+	restarts = counter("hearth_replica_restarts_total",
+		"Times that a replica of a function ended by itself and was started again, on this hearth.")
 
-	busySeconds = counter("hearth_usage_busy_seconds_total", "Seconds that calls of a function were under way, together, on this hearth.")
-	gbSeconds   = counter("hearth_usage_gb_seconds_total", "The same times the function's limit of memory, in GB.")
-	replicaGB   = counter("hearth_usage_replica_gb_seconds_total", "hearth_replica_seconds_total times the function's limit of memory, in GB.")
+	busySeconds = counter("hearth_usage_busy_seconds_total",
+		"Seconds that calls of a function were under way, together, on this hearth.")
+	gbSeconds = counter("hearth_usage_gb_seconds_total",
+		"The same times the function's limit of memory, in GB.")
+	replicaGB = counter("hearth_usage_replica_gb_seconds_total",
+		"hearth_replica_seconds_total times the function's limit of memory, in GB.")
 
 	fired = counter("hearth_cron_fired_total", "Calls of a function that the clock made, by this hearth.")
-	next  = gauge("hearth_cron_next_timestamp_seconds", "The first time of a function's schedule that is not done with; one in the past could not be queued yet.", functionName)
+	next  = gauge("hearth_cron_next_timestamp_seconds",
+		"The first time of a function's schedule that is not done with; one in the past could not be "+
+			"queued yet.", functionName)
 
-	waiting     = gauge("hearth_queue_depth", "Queued calls or messages that were not taken yet; with several subscribers to a topic, an upper bound.", functionName, "queue")
+	waiting = gauge("hearth_queue_depth",
+		"Queued calls or messages that were not taken yet; with several subscribers to a topic, an upper "+
+			"bound.", functionName, "queue")
 	deadLetters = gauge("hearth_queue_dead_letters", "Dead letters of a queue.", functionName, "queue")
-	oldest      = gauge("hearth_queue_oldest_seconds", "For how long the first of those that were not taken yet has waited.", functionName, "queue")
-	redisUp     = gauge("hearth_redis_up", "Whether Redis told of the queues in time for this scrape.")
+	oldest      = gauge("hearth_queue_oldest_seconds",
+		"For how long the first of those that were not taken yet has waited.", functionName, "queue")
+	redisUp = gauge("hearth_redis_up", "Whether Redis told of the queues in time for this scrape.")
 )
 
 // stateCollector looks the state up.
 type stateCollector struct{ s State }
 
 func (stateCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{desired, ready, minimum, target, load, inflight, replicaSeconds, restarts, busySeconds, gbSeconds, replicaGB, fired, next, waiting, deadLetters, oldest, redisUp} {
+	for _, d := range []*prometheus.Desc{desired, ready, minimum, target, load, inflight, replicaSeconds,
+		restarts, busySeconds, gbSeconds, replicaGB, fired, next, waiting, deadLetters, oldest, redisUp} {
 		ch <- d
 	}
 }
@@ -91,7 +110,8 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	if c.s.Schedules != nil {
 		for _, s := range c.s.Schedules() {
-			ch <- prometheus.MustNewConstMetric(fired, prometheus.CounterValue, float64(s.Fired), s.Name.String())
+			ch <- prometheus.MustNewConstMetric(fired, prometheus.CounterValue,
+				float64(s.Fired), s.Name.String())
 			show(next, float64(s.Next.Unix()), s.Name.String())
 		}
 	}
@@ -114,7 +134,8 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 }
 
 // function shows how one is, unless it is being removed.
-func (c stateCollector) function(f hearth.Function, ch chan<- prometheus.Metric, show func(d *prometheus.Desc, value float64, labels ...string)) {
+func (c stateCollector) function(f hearth.Function, ch chan<- prometheus.Metric,
+	show func(d *prometheus.Desc, value float64, labels ...string)) {
 	name := f.Name().String()
 	now, ok := c.s.Load(f.Name())
 	if !ok {

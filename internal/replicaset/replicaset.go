@@ -1,12 +1,14 @@
 /*
-Package replicaset keeps as many replicas of each function as its spec asks for. It is what providers have in common, and
-does not know what a replica is.
+Package replicaset keeps as many replicas of each function as its spec asks for. It is what providers have
+in common, and does not know what a replica is.
 
-Replicas of a replaced revision end when all of the new one are ready: so an update loses no call, and a new version that
-cannot start leaves the old one serving; that is told, and can be rolled back. A replica that is not needed any more is ended in two
-steps: the watcher is told that it is ending, so that it is given no call, and it ends when the calls are over that it was given
-before. It is told of until it is gone, also if its function was removed, or another of that name is there. Where a provider can put a replica to sleep, a function that should have none keeps
-one asleep, which is woken instead of started; nobody is told of it before.
+Replicas of a replaced revision end when all of the new one are ready: so an update loses no call, and a new
+version that cannot start leaves the old one serving; that is told, and can be rolled back. A replica that
+is not needed any more is ended in two steps: the watcher is told that it is ending, so that it is given no
+call, and it ends when the calls are over that it was given before. It is told of until it is gone, also if
+its function was removed, or another of that name is there. Where a provider can put a replica to sleep, a
+function that should have none keeps one asleep, which is woken instead of started; nobody is told of it
+before.
 */
 package replicaset
 
@@ -43,19 +45,20 @@ type Adopted struct {
 
 // Config says what the replicas are. An Image is what a provider has found for a spec's image.
 type Config[Image any] struct {
-	// Start begins the life of a function's replica, which has a number of its own. It must not wait for it. changed must be
-	// called after each change of its state, and not from Start. An asleep one gets ready, and then sleeps until Wake.
+	// Start begins the life of a function's replica, which has a number of its own. It must not wait
+	// for it. changed must be called after each change of its state, and not from Start. An asleep
+	// one gets ready, and then sleeps until Wake.
 	Start func(f hearth.Function, image Image, number int, asleep bool, changed func()) (Replica, error)
 
 	// Standby keeps one replica asleep of each function that should have none.
 	Standby bool
 
-	// RolloutWithin is how long the replicas of a spec that replaces another may take to get ready. 0 is for ever: then replicas say
-	// by themselves that they fail.
+	// RolloutWithin is how long the replicas of a spec that replaces another may take to get ready. 0 is for
+	// ever: then replicas say by themselves that they fail.
 	RolloutWithin time.Duration
 
-	// Gone is called when a function was removed and the last of its replicas has ended, unless it was applied again by then. It must
-	// not call the manager. Defaults to nothing.
+	// Gone is called when a function was removed and the last of its replicas has ended, unless it was
+	// applied again by then. It must not call the manager. Defaults to nothing.
 	Gone func(hearth.Name)
 
 	Log *slog.Logger
@@ -84,11 +87,13 @@ type function[Image any] struct {
 	before  *version[Image] // the one before the present one
 	proven  *version[Image] // the last one that is known to get ready
 	applied int             // counts specs with another revision
-	failing string          // why the replicas of the present spec cannot get ready, though those of the proven one did
+	// why the replicas of the present spec cannot get ready, though those of the proven one did
+	failing string
 }
 
-// living are the replicas of one name that are not gone yet, of all functions that had it: one that was removed, and the one that was
-// deployed in its place. It is kept as long as there is a function or a replica of that name.
+// living are the replicas of one name that are not gone yet, of all functions that had it:
+// one that was removed, and the one that was deployed in its place. It is kept as long as
+// there is a function or a replica of that name.
 type living struct {
 	replicas map[Replica]life
 	ending   []Replica // of these, that served and are ending
@@ -186,8 +191,8 @@ func (m *Manager[Image]) Apply(f hearth.Function, image Image, adopted ...Adopte
 	return err
 }
 
-// reconcile starts, wakes and ends replicas until there are as many as there should be. The old ones of a replaced revision
-// end when all new ones are ready. m.mu is held.
+// reconcile starts, wakes and ends replicas until there are as many as there should be. The old ones of a
+// replaced revision end when all new ones are ready. m.mu is held.
 func (m *Manager[Image]) reconcile(fn *function[Image]) error {
 	if fn.standby != nil && fn.standby.State().Revision != fn.spec.Revision {
 		m.dismiss(fn.spec.Name(), fn.standby)
@@ -226,7 +231,8 @@ func (m *Manager[Image]) reconcile(fn *function[Image]) error {
 		if len(current) > 0 {
 			fn.proven, fn.failing = &version[Image]{fn.spec, fn.image}, ""
 		}
-	} else if fn.note(old); !all(old, unready) { // calls go to those that are ready; what was replaced before it got so is not needed
+	} else if fn.note(old); !all(old,
+		unready) { // calls go to those that are ready; what was replaced before it got so is not needed
 		old = slices.DeleteFunc(old, func(r Replica) bool {
 			gone := unready(r)
 			if gone {
@@ -322,7 +328,8 @@ func (m *Manager[Image]) changed(n hearth.Name) {
 	}
 }
 
-// retire takes replicas out of service. They are told of as ending, and end after the next tell. m.mu is held.
+// retire takes replicas out of service. They are told of as ending, and end
+// after the next tell. m.mu is held.
 func (m *Manager[Image]) retire(fn *function[Image], replicas ...Replica) {
 	l := m.lives(fn.spec.Name())
 	l.ending, l.retired = append(l.ending, replicas...), append(l.retired, replicas...)
@@ -334,8 +341,8 @@ func (m *Manager[Image]) dismiss(n hearth.Name, r Replica) {
 	l.retired = append(l.retired, r)
 }
 
-// tell tells the watcher what replicas there are, also those that are ending; of a sleeping one only why it cannot start. Then it begins
-// to end those that were retired. m.mu is held.
+// tell tells the watcher what replicas there are, also those that are ending; of a sleeping one only why it
+// cannot start. Then it begins to end those that were retired. m.mu is held.
 func (m *Manager[Image]) tell(n hearth.Name) {
 	var states []hearth.Replica
 	if fn := m.functions[n]; fn != nil {
@@ -361,8 +368,9 @@ func (m *Manager[Image]) tell(n hearth.Name) {
 	l.retired = nil
 }
 
-// endAfterCalls ends a replica when the calls are over that it was given. It is given no more. What takes long is left to the
-// replica, which lets it end as well: half of the time that it may take is for that. m.mu is held.
+// endAfterCalls ends a replica when the calls are over that it was given. It is given no
+// more. What takes long is left to the replica, which lets it end as well: half of the time
+// that it may take is for that. m.mu is held.
 func (m *Manager[Image]) endAfterCalls(r Replica, drain time.Duration) {
 	calls := r.State().Calls
 	m.reaping.Go(func() {
@@ -424,7 +432,8 @@ func await(ctx context.Context, replicas []Replica) {
 	}
 }
 
-// Close ends all replicas, also those that were ending before, and returns when they are gone; it kills them when ctx ends.
+// Close ends all replicas, also those that were ending before, and returns when
+// they are gone; it kills them when ctx ends.
 func (m *Manager[Image]) Close(ctx context.Context) {
 	m.mu.Lock()
 	m.closed = true

@@ -79,13 +79,16 @@ type set struct {
 
 func newSet(t *testing.T) *set {
 	s := &set{t: t}
-	start := func(f hearth.Function, _ string, number int, _ bool, changed func()) (replicaset.Replica, error) {
+	start := func(f hearth.Function, _ string, number int, _ bool,
+		changed func()) (replicaset.Replica, error) {
 		r := &fake{set: s, done: make(chan struct{}), changed: changed}
-		r.state = hearth.Replica{ID: fmt.Sprint(f.Revision, "-", number), Revision: f.Revision, Calls: &hearth.Calls{}}
+		r.state = hearth.Replica{ID: fmt.Sprint(f.Revision, "-", number), Revision: f.Revision,
+			Calls: &hearth.Calls{}}
 		s.replicas = append(s.replicas, r)
 		return r, nil
 	}
-	s.Manager = replicaset.New(replicaset.Config[string]{Start: start, Gone: func(n hearth.Name) { s.gone = append(s.gone, n) }, Log: slog.New(slog.DiscardHandler)})
+	s.Manager = replicaset.New(replicaset.Config[string]{Start: start,
+		Gone: func(n hearth.Name) { s.gone = append(s.gone, n) }, Log: slog.New(slog.DiscardHandler)})
 	s.Watch(func(_ hearth.Name, list []hearth.Replica) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -116,8 +119,8 @@ func function(revision string, replicas int) hearth.Function {
 	return hearthtest.Parse(f)
 }
 
-// TestReplicasEndAfterTheirCalls: whatever takes a replica out of service, it goes on until the calls are over that the router had
-// given it. These may still be on their way to it.
+// TestReplicasEndAfterTheirCalls: whatever takes a replica out of service, it goes on until the calls are
+// over that the router had given it. These may still be on their way to it.
 func TestReplicasEndAfterTheirCalls(t *testing.T) {
 	tests := map[string]func(s *set) error{
 		"scaled to zero": func(s *set) error { return s.Apply(function("r1", 0), "") },
@@ -169,8 +172,8 @@ func TestReplicasEndThoughACallGoesOn(t *testing.T) {
 	})
 }
 
-// TestRemovingDoesNotWait: a function of the same name may be applied while the replicas of the one before go on, and they are told of
-// until they are gone.
+// TestRemovingDoesNotWait: a function of the same name may be applied while the replicas of the one before go
+// on, and they are told of until they are gone.
 func TestRemovingDoesNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSet(t)

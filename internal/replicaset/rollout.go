@@ -21,7 +21,8 @@ func all(replicas []Replica, is func(Replica) bool) bool {
 	return true
 }
 
-// note notes that the spec before the present one gets ready, though perhaps only now that it is replaced. m.mu is held.
+// note notes that the spec before the present one gets ready, though perhaps
+// only now that it is replaced. m.mu is held.
 func (fn *function[Image]) note(old []Replica) {
 	for _, r := range old {
 		if s := r.State(); fn.before != nil && s.Ready && s.Revision == fn.before.spec.Revision {
@@ -51,7 +52,8 @@ func (m *Manager[Image]) expect(fn *function[Image]) {
 	})
 }
 
-// giveUp tells that the replicas of the present spec cannot get ready, unless it is nothing new, or there is no other. m.mu is held.
+// giveUp tells that the replicas of the present spec cannot get ready, unless it is nothing
+// new, or there is no other. m.mu is held.
 func (m *Manager[Image]) giveUp(fn *function[Image], why string) {
 	if fn.failing == "" && fn.replaces() {
 		fn.failing = why

@@ -20,9 +20,11 @@ func (m *Manager[Image]) Of(n hearth.Name) []Replica {
 	return nil
 }
 
-// Measure works a usage out of two samples of replicas. Each is the processor time since a replica began, and its memory in bytes; ok
-// is false if it cannot be told, as of one that has ended. A replica of which only one sample is there counts with its memory alone.
-func Measure(ctx context.Context, replicas []Replica, sample func(Replica) (cpu time.Duration, memory int64, ok bool)) (u hearth.Usage, err error) {
+// Measure works a usage out of two samples of replicas. Each is the processor time since a replica began, and
+// its memory in bytes; ok is false if it cannot be told, as of one that has ended. A replica of which only
+// one sample is there counts with its memory alone.
+func Measure(ctx context.Context, replicas []Replica,
+	sample func(Replica) (cpu time.Duration, memory int64, ok bool)) (u hearth.Usage, err error) {
 	began, first := time.Now(), map[Replica]time.Duration{}
 	for _, r := range replicas {
 		if cpu, _, ok := sample(r); ok {

@@ -59,7 +59,8 @@ func Parse(text string) (Schedule, error) {
 			return Schedule{}, fmt.Errorf("the schedule has more than %d expressions", maxExpressions)
 		}
 		if err := s.add(words); err != nil {
-			return Schedule{}, fmt.Errorf("the schedule %.80q is not valid: %w", strings.Join(words, " "), err)
+			return Schedule{}, fmt.Errorf("the schedule %.80q is not valid: %w",
+				strings.Join(words, " "), err)
 		}
 	}
 	if s.IsZero() {
@@ -81,7 +82,8 @@ func (s *Schedule) add(words []string) error {
 		return fmt.Errorf("%w; want %s", err, examples)
 	}
 	switch p := parsed.(type) {
-	case cron.ConstantDelaySchedule: // the parser rounds, and makes a second of 0s and of -1h: so read it again
+	// the parser rounds, and makes a second of 0s and of -1h: so read it again
+	case cron.ConstantDelaySchedule:
 		d, err := time.ParseDuration(words[len(words)-1])
 		if err != nil || d < time.Second || d%time.Second != 0 {
 			return errors.New("want whole seconds, and at least one")

@@ -67,7 +67,8 @@ func TestNextTimeOfASchedule(t *testing.T) {
 		},
 		"several": {
 			"0 6 * * *;@every 8h; 0 7 1 * *;", "2024-05-01T00:00:00Z",
-			[]string{"2024-05-01T06:00:00Z", "2024-05-01T07:00:00Z", "2024-05-01T08:00:00Z", "2024-05-01T16:00:00Z"},
+			[]string{"2024-05-01T06:00:00Z", "2024-05-01T07:00:00Z", "2024-05-01T08:00:00Z",
+				"2024-05-01T16:00:00Z"},
 		},
 		"several at the same time": {
 			"0 * * * *; @hourly", "2024-05-01T00:00:00Z",
@@ -139,7 +140,8 @@ func TestNextTimeOfASchedule(t *testing.T) {
 func TestEveryDayCountsInZonesWithOddClocks(t *testing.T) {
 	t.Parallel()
 	for _, name := range []string{
-		"Europe/Berlin", "America/Sao_Paulo", "America/Havana", "Africa/Cairo", "Asia/Amman", "Australia/Lord_Howe",
+		"Europe/Berlin", "America/Sao_Paulo", "America/Havana", "Africa/Cairo", "Asia/Amman",
+		"Australia/Lord_Howe",
 		"Africa/Casablanca", "Atlantic/Azores",
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -205,8 +207,10 @@ func TestInvalidScheduleIsRefusedWithAReason(t *testing.T) {
 // FuzzParse checks that an accepted schedule has a later next time, and that its text parses to itself.
 func FuzzParse(f *testing.F) {
 	for _, s := range []string{
-		"0 6 * * *", "@every 5m; @hourly", "CRON_TZ=Europe/Berlin 30 2 * * *", "TZ=UTC", "0 0 31 2 *", ", * * * *",
-		"*/61 * * * *", "0 0 29 2 ?", "59 23 31 dec sat", "@every 2562047h", "TZ=Australia/Lord_Howe 15 1-3/2 * 4,10 0",
+		"0 6 * * *", "@every 5m; @hourly", "CRON_TZ=Europe/Berlin 30 2 * * *", "TZ=UTC",
+		"0 0 31 2 *", ", * * * *",
+		"*/61 * * * *", "0 0 29 2 ?", "59 23 31 dec sat", "@every 2562047h",
+		"TZ=Australia/Lord_Howe 15 1-3/2 * 4,10 0",
 		"\t;", "9223372036854775807 * * * *", "0/9223372036854775807 * * * *",
 	} {
 		f.Add(s, int64(1_700_000_000), int64(86400))

@@ -12,14 +12,15 @@ import (
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
-// Files is a directory of secrets, NAMESPACE/NAME: what functions are given. Nothing outside of it is read or written, whatever a name
-// says, and also through a symbolic link that leads out of it.
+// Files is a directory of secrets, NAMESPACE/NAME: what functions are given. Nothing outside of it is read or
+// written, whatever a name says, and also through a symbolic link that leads out of it.
 type Files struct{ Dir string }
 
 // Path is the file of a secret, whether it exists or not, for people: it is not checked.
 func (s Files) Path(namespace, name string) string { return filepath.Join(s.Dir, namespace, name) }
 
-// Find is the path of a secret's file, to hand it to a function. It returns an error of code Invalid if there can be no such secret.
+// Find is the path of a secret's file, to hand it to a function. It returns an error of
+// code Invalid if there can be no such secret.
 func (s Files) Find(namespace, name string) (string, error) {
 	if err := check(namespace, name); err != nil {
 		return "", err
@@ -37,7 +38,8 @@ func (s Files) within(do func(*os.Root) error) error {
 	return do(root)
 }
 
-// Require returns an error of code Invalid that names the secrets which a function asks for and which do not exist.
+// Require returns an error of code Invalid that names the secrets which a
+// function asks for and which do not exist.
 func (s Files) Require(f hearth.Function) error {
 	var missing []string
 	for _, name := range f.Secrets {
@@ -48,7 +50,8 @@ func (s Files) Require(f hearth.Function) error {
 	if len(missing) == 0 {
 		return nil
 	}
-	return hearth.Errorf(hearth.Invalid, "function %s: there is no secret %s in the namespace %s: make it first (faas-cli secret create %s)",
+	return hearth.Errorf(hearth.Invalid,
+		"function %s: there is no secret %s in the namespace %s: make it first (faas-cli secret create %s)",
 		f.Service, strings.Join(missing, ", "), f.Namespace, missing[0])
 }
 
@@ -126,7 +129,8 @@ func (s Files) Put(namespace, name string, value []byte) error {
 	return s.write(filepath.Join(namespace, name), value)
 }
 
-// write writes a file beside its place and then moves it there, so that nobody ever reads half of one, also after a crash.
+// write writes a file beside its place and then moves it there, so that nobody
+// ever reads half of one, also after a crash.
 func (s Files) write(name string, value []byte) error {
 	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
 		return fmt.Errorf("make secret %s: %w", name, err)
@@ -181,14 +185,17 @@ func check(namespace, name string) error {
 		return err
 	}
 	if !hearth.IsSecretName(name) {
-		return hearth.Errorf(hearth.Invalid, "the secret name %.80q is not valid: want lower-case letters, digits, dashes and dots", name)
+		return hearth.Errorf(hearth.Invalid,
+			"the secret name %.80q is not valid: want lower-case letters, digits, dashes and dots", name)
 	}
 	return nil
 }
 
 func checkNamespace(namespace string) error {
 	if !hearth.IsDNSLabel(namespace) {
-		return hearth.Errorf(hearth.Invalid, "the namespace %.80q is not valid: want lower-case letters, digits and inner dashes, at most 63 of them", namespace)
+		return hearth.Errorf(hearth.Invalid,
+			"the namespace %.80q is not valid: want lower-case letters, digits and inner dashes, at most "+
+				"63 of them", namespace)
 	}
 	return nil
 }

@@ -27,7 +27,8 @@ type Key struct {
 	id     string // names it, and tells nothing of it
 }
 
-// What a sealed value begins with: how it is sealed. One of the form 1 has no version, and counts as the oldest there is.
+// What a sealed value begins with: how it is sealed. One of the form 1 has no
+// version, and counts as the oldest there is.
 const (
 	sealedForm      = "2"
 	unversionedForm = "1"
@@ -50,7 +51,9 @@ func LoadKey(state string) (Key, error) {
 	}
 	secret, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(text)))
 	if err != nil || len(secret) != chacha20poly1305.KeySize {
-		return Key{}, hearth.Errorf(hearth.Invalid, "the file %s is not a key: put back the one that sealed the secrets, or remove it and make the secrets anew", path)
+		return Key{}, hearth.Errorf(hearth.Invalid,
+			"the file %s is not a key: put back the one that sealed the secrets, or remove it and make "+
+				"the secrets anew", path)
 	}
 	sum := sha256.Sum256(append([]byte("the name of a hearth's key: "), secret...))
 	return Key{secret, hex.EncodeToString(sum[:6])}, nil
@@ -65,7 +68,8 @@ func (k Key) seal(name string, version int64, value []byte) string {
 	nonce := make([]byte, aead.NonceSize(), aead.NonceSize()+len(value)+aead.Overhead())
 	_, _ = rand.Read(nonce)
 	text := strconv.FormatInt(version, 10)
-	return sealedForm + "." + k.id + "." + text + "." + base64.RawStdEncoding.EncodeToString(aead.Seal(nonce, nonce, value, bound(name, text)))
+	return sealedForm + "." + k.id + "." + text + "." +
+		base64.RawStdEncoding.EncodeToString(aead.Seal(nonce, nonce, value, bound(name, text)))
 }
 
 // bound is what a value is sealed together with. Names have no space.

@@ -77,13 +77,15 @@ func (v *Vault) Create(ctx context.Context, namespace, name string, value []byte
 		return err
 	}
 	if !made {
-		return hearth.Errorf(hearth.Conflict, "there is a secret %s in the namespace %s already: update it (faas-cli secret update %s)", name, namespace, name)
+		return hearth.Errorf(hearth.Conflict,
+			"there is a secret %s in the namespace %s already: update it (faas-cli secret update %s)",
+			name, namespace, name)
 	}
 	return v.Files.Put(namespace, name, value)
 }
 
-// Update gives a secret another value, which running functions see at once. It returns an error of code NotFound if there is no such
-// secret.
+// Update gives a secret another value, which running functions see at once. It returns an error of
+// code NotFound if there is no such secret.
 func (v *Vault) Update(ctx context.Context, namespace, name string, value []byte) error {
 	if err := check(namespace, name); err != nil {
 		return err
@@ -101,7 +103,9 @@ func (v *Vault) Update(ctx context.Context, namespace, name string, value []byte
 		return err
 	}
 	if err := v.tell(ctx, namespace, name); err != nil {
-		return hearth.Errorf(hearth.Unavailable, "the secret %s is changed, but some running replicas have the old value still: update it again: %w", name, err)
+		return hearth.Errorf(hearth.Unavailable,
+			"the secret %s is changed, but some running replicas have the old value still: update it "+
+				"again: %w", name, err)
 	}
 	return nil
 }
@@ -173,7 +177,8 @@ func (v *Vault) saw(name string, version int64) {
 // gone remembers that a secret was deleted.
 func (v *Vault) gone(name string) { v.saw(name, v.least(name)+1) }
 
-// Sync makes the files what Redis has. What a Redis has lost, or never had, is given to it from the files; a full one takes it later.
+// Sync makes the files what Redis has. What a Redis has lost, or never had, is given to it
+// from the files; a full one takes it later.
 func (v *Vault) Sync(ctx context.Context) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -217,7 +222,8 @@ func (v *Vault) Sync(ctx context.Context) error {
 	return v.Files.write(synced, []byte(epoch))
 }
 
-// missing does with a file what is right for one that Redis does not have: it goes if Redis had it; otherwise Redis is given it.
+// missing does with a file what is right for one that Redis does not have: it goes if
+// Redis had it; otherwise Redis is given it.
 func (v *Vault) missing(ctx context.Context, name string, mirrored bool) error {
 	namespace, short, _ := strings.Cut(name, "/")
 	if mirrored {
@@ -264,13 +270,15 @@ func (v *Vault) fetch(ctx context.Context, name, text string, there bool) error 
 // outdated gives Redis the present value again, if it is here, in the place of an older one.
 func (v *Vault) outdated(ctx context.Context, name string, value []byte, here bool) error {
 	if here {
-		v.Log.Warn("an old value of a secret was in Redis, and is replaced by the present one", "secret", name)
+		v.Log.Warn("an old value of a secret was in Redis, and is replaced by the present one", "secret",
+			name)
 		_, err := v.update(ctx, name, value)
 		if hearth.CodeOf(err) != hearth.Unavailable {
 			return err
 		}
 	}
-	v.Queue.Judge(redis.KindSecret, name, errors.New("it is older than one that was seen here before, or was deleted"))
+	v.Queue.Judge(redis.KindSecret, name,
+		errors.New("it is older than one that was seen here before, or was deleted"))
 	return nil
 }
 

@@ -51,11 +51,18 @@ func newRig(t *testing.T, raw goredis.UniversalClient, state string) *rig {
 	r := &rig{t: t, state: state, raw: raw, log: &bytes.Buffer{}}
 	log := slog.New(slog.NewTextHandler(r.log, nil))
 	queue.UseRecords(redis.Records{Key: key.Records(), Memory: memory, Log: log})
-	r.Vault = &secrets.Vault{Files: secrets.Files{Dir: filepath.Join(state, "secrets")}, Key: key, Memory: memory, Queue: queue, Instance: filepath.Base(state),
-		Log: log, Changed: func(_ context.Context, namespace, name string) error {
+	r.Vault = &secrets.Vault{
+		Files:    secrets.Files{Dir: filepath.Join(state, "secrets")},
+		Key:      key,
+		Memory:   memory,
+		Queue:    queue,
+		Instance: filepath.Base(state),
+		Log:      log,
+		Changed: func(_ context.Context, namespace, name string) error {
 			r.changed = append(r.changed, namespace+"/"+name)
 			return nil
-		}}
+		},
+	}
 	return r
 }
 
@@ -78,7 +85,8 @@ func (r *rig) value(name string) string {
 func TestGenerateMakesASecretOnce(t *testing.T) {
 	t.Parallel()
 	v := newRig(t, chaintest.Redis(t), t.TempDir())
-	f := hearth.Function{FunctionDeployment: types.FunctionDeployment{Service: "cashier", Namespace: ns, Secrets: []string{"manager-key"}}}
+	f := hearth.Function{FunctionDeployment: types.FunctionDeployment{Service: "cashier", Namespace: ns,
+		Secrets: []string{"manager-key"}}}
 	err := v.Files.Require(f)
 	require.Equal(t, hearth.Invalid, hearth.CodeOf(err))
 	require.ErrorContains(t, err, "manager-key")
@@ -98,7 +106,8 @@ func TestGenerateMakesASecretOnce(t *testing.T) {
 	require.Equal(t, 1, count, "of eight at once, one made it")
 	path := v.Files.Path(ns, "manager-key")
 	require.Len(t, v.value("manager-key"), 26)
-	for path, mode := range map[string]os.FileMode{path: 0o600, filepath.Dir(path): 0o700, filepath.Join(v.state, "secret-key"): 0o600} {
+	for path, mode := range map[string]os.FileMode{path: 0o600, filepath.Dir(path): 0o700,
+		filepath.Join(v.state, "secret-key"): 0o600} {
 		info, err := os.Stat(path)
 		require.NoError(t, err)
 		require.Equal(t, mode, info.Mode().Perm(), "only this user may read %s", path)
@@ -116,11 +125,13 @@ func TestASecretStaysInItsFolder(t *testing.T) {
 		for _, n := range []struct{ namespace, name string }{{ns, name}, {name, "key"}} {
 			_, err := v.Generate(t.Context(), n.namespace, n.name)
 			require.Equal(t, hearth.Invalid, hearth.CodeOf(err), name)
-			require.Equal(t, hearth.Invalid, hearth.CodeOf(v.Update(t.Context(), n.namespace, n.name, nil)), name)
+			require.Equal(t, hearth.Invalid, hearth.CodeOf(v.Update(t.Context(), n.namespace,
+				n.name, nil)), name)
 			require.Equal(t, hearth.Invalid, hearth.CodeOf(v.Delete(t.Context(), n.namespace, n.name)), name)
 		}
 	}
-	require.NoError(t, v.raw.HSet(t.Context(), "{hearth}:secrets", "../../escaped", "1.x.y").Err(), "somebody wrote to Redis")
+	require.NoError(t, v.raw.HSet(t.Context(), "{hearth}:secrets", "../../escaped", "1.x.y").Err(),
+		"somebody wrote to Redis")
 	v.sync()
 	require.NoFileExists(t, filepath.Join(v.state, "escaped"))
 }
@@ -131,7 +142,8 @@ func TestCreateUpdateDelete(t *testing.T) {
 	names, err := v.List(t.Context(), ns)
 	require.NoError(t, err)
 	require.Empty(t, names)
-	require.Equal(t, hearth.NotFound, hearth.CodeOf(v.Update(t.Context(), ns, "key", []byte("x"))), "an update makes none")
+	require.Equal(t, hearth.NotFound, hearth.CodeOf(v.Update(t.Context(), ns, "key", []byte("x"))),
+		"an update makes none")
 	require.Equal(t, hearth.NotFound, hearth.CodeOf(v.Delete(t.Context(), ns, "key")))
 	require.NoError(t, v.Create(t.Context(), ns, "key", []byte("one")))
 	require.Equal(t, hearth.Conflict, hearth.CodeOf(v.Create(t.Context(), ns, "key", []byte("two"))))
@@ -161,7 +173,8 @@ func TestRedisLearnsNoValue(t *testing.T) {
 		require.NotContains(t, dump, "hush", key)
 	}
 	require.NoError(t, v.Update(t.Context(), ns, "key", []byte("hush-hush")))
-	require.NotEqual(t, sealed, v.raw.HGet(t.Context(), "{hearth}:secrets", ns+"/key").Val(), "and not even that two values are the same")
+	require.NotEqual(t, sealed, v.raw.HGet(t.Context(), "{hearth}:secrets", ns+"/key").Val(),
+		"and not even that two values are the same")
 }
 
 func TestASealedValueThatWasChangedIsNotTaken(t *testing.T) {
@@ -174,8 +187,10 @@ func TestASealedValueThatWasChangedIsNotTaken(t *testing.T) {
 	if sealed[len(sealed)-1] == last {
 		last = 'Q'
 	}
-	for what, text := range map[string]string{"another secret's": sealed, "a changed one": sealed[:len(sealed)-1] + string(last), "a cut one": sealed[:40],
-		"another form": "9" + sealed[1:], "no text": "1.x.\x00", "nothing": "", "one of another version": strings.Replace(sealed, ".1", ".2", 1)} {
+	for what, text := range map[string]string{"another secret's": sealed,
+		"a changed one": sealed[:len(sealed)-1] + string(last), "a cut one": sealed[:40],
+		"another form": "9" + sealed[1:], "no text": "1.x.\x00", "nothing": "",
+		"one of another version": strings.Replace(sealed, ".1", ".2", 1)} {
 		v.log.Reset()
 		v.Queue.Judge(redis.KindSecret, ns+"/two", nil)
 		require.NoError(t, v.raw.HSet(t.Context(), "{hearth}:secrets", ns+"/two", text).Err())
@@ -229,7 +244,10 @@ func TestASecretOutlivesWhatIsLost(t *testing.T) {
 			_, err := v.Queue.Epoch(t.Context())
 			require.NoError(t, err)
 		},
-		"the update of its file, by a crash": func(v *rig) { require.NoError(t, v.Files.Put(ns, "key", []byte("old"))) },
+		"the update of its file, by a crash": func(v *rig) {
+			require.NoError(t,
+				v.Files.Put(ns, "key", []byte("old")))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -261,7 +279,8 @@ func TestAnOldValueOfASecretIsNotTaken(t *testing.T) {
 	require.NoError(t, v.Create(t.Context(), ns, "key", []byte("old")))
 	old := kept()
 	require.NoError(t, v.Update(t.Context(), ns, "key", []byte("new")))
-	require.NoError(t, v.raw.HSet(t.Context(), "{hearth}:secrets", ns+"/key", old).Err(), "somebody put it back")
+	require.NoError(t, v.raw.HSet(t.Context(), "{hearth}:secrets", ns+"/key", old).Err(),
+		"somebody put it back")
 	again := newRig(t, v.raw, state) // after a restart, which must not forget
 	again.sync()
 	require.Equal(t, "new", again.value("key"))
@@ -285,7 +304,8 @@ func TestSecretsOfAVersionBeforeAreTakenOver(t *testing.T) {
 	t.Parallel()
 	state := t.TempDir()
 	v := newRig(t, chaintest.Redis(t), state)
-	require.NoError(t, os.WriteFile(filepath.Join(state, "secret-key"), []byte("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n"), 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(state, "secret-key"),
+		[]byte("MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n"), 0o600))
 	v = newRig(t, v.raw, state)
 	sealed := sealedByVersion1(t, []byte("0123456789abcdef0123456789abcdef"), ns+"/key", "kept")
 	require.NoError(t, v.raw.HSet(t.Context(), "{hearth}:secrets", ns+"/key", sealed).Err())
@@ -304,7 +324,8 @@ func sealedByVersion1(t *testing.T, key []byte, name, value string) string {
 	require.NoError(t, err)
 	nonce := make([]byte, aead.NonceSize())
 	id := sha256.Sum256(append([]byte("the name of a hearth's key: "), key...))
-	return "1." + hex.EncodeToString(id[:6]) + "." + base64.RawStdEncoding.EncodeToString(aead.Seal(nonce, nonce, []byte(value), []byte(name)))
+	return "1." + hex.EncodeToString(id[:6]) + "." +
+		base64.RawStdEncoding.EncodeToString(aead.Seal(nonce, nonce, []byte(value), []byte(name)))
 }
 
 func TestASymbolicLinkDoesNotLeadOutOfTheSecrets(t *testing.T) {
@@ -315,10 +336,12 @@ func TestASymbolicLinkDoesNotLeadOutOfTheSecrets(t *testing.T) {
 	require.NoError(t, os.WriteFile(filepath.Join(state, "basic-auth-password"), []byte("hush"), 0o600))
 	require.NoError(t, os.Symlink("../../basic-auth-password", filepath.Join(v.Files.Dir, ns, "link")))
 	require.NoError(t, os.Symlink("..", filepath.Join(v.Files.Dir, "up")))
-	for _, n := range []struct{ namespace, name string }{{ns, "link"}, {"up", "basic-auth-password"}, {"..", "basic-auth-password"}, {ns, "../../basic-auth-password"}} {
+	for _, n := range []struct{ namespace, name string }{{ns, "link"}, {"up", "basic-auth-password"},
+		{"..", "basic-auth-password"}, {ns, "../../basic-auth-password"}} {
 		_, err := v.Files.Read(n.namespace, n.name)
 		require.Error(t, err, "%s/%s", n.namespace, n.name)
-		f := hearth.Function{FunctionDeployment: types.FunctionDeployment{Service: "thief", Namespace: n.namespace, Secrets: []string{n.name}}}
+		f := hearth.Function{FunctionDeployment: types.FunctionDeployment{Service: "thief",
+			Namespace: n.namespace, Secrets: []string{n.name}}}
 		require.Equal(t, hearth.Invalid, hearth.CodeOf(v.Files.Require(f)), "%s/%s", n.namespace, n.name)
 	}
 }

@@ -8,8 +8,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// ids makes ids at random, but for the trace of an entry that came without one: all attempts at it belong to the same trace, and
-// nothing but the entry itself outlives an attempt.
+// ids makes ids at random, but for the trace of an entry that came without one: all attempts at it belong to
+// the same trace, and nothing but the entry itself outlives an attempt.
 type ids struct{}
 
 type entryKey struct{}

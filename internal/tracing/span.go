@@ -35,7 +35,8 @@ type inner struct {
 	span   trace.Span
 }
 
-func (t *Tracer) start(ctx context.Context, name string, kind trace.SpanKind, attrs ...attribute.KeyValue) (context.Context, *Span) {
+func (t *Tracer) start(ctx context.Context, name string, kind trace.SpanKind,
+	attrs ...attribute.KeyValue) (context.Context, *Span) {
 	ctx, span := t.tracer.Start(ctx, name, trace.WithSpanKind(kind), trace.WithAttributes(attrs...))
 	return context.WithValue(ctx, spanKey{}, inner{t, span}), &Span{span}
 }
@@ -45,8 +46,9 @@ func under(ctx context.Context, carrier propagation.TextMapCarrier) context.Cont
 	return propagation.TraceContext{}.Extract(ctx, carrier)
 }
 
-// Serve begins the span of a request for a function: route is /function/ or /async-function/. It continues the trace of the request's traceparent, if
-// that can be read; and makes the request's traceparent its own, so that whatever is sent on is below it.
+// Serve begins the span of a request for a function: route is /function/ or /async-function/. It continues
+// the trace of the request's traceparent, if that can be read; and makes the request's traceparent its own,
+// so that whatever is sent on is below it.
 func (t *Tracer) Serve(r *http.Request, route string, n hearth.Name) (*http.Request, *Span) {
 	if t == nil {
 		return r, nil
@@ -58,8 +60,10 @@ func (t *Tracer) Serve(r *http.Request, route string, n hearth.Name) (*http.Requ
 	if r.TLS != nil {
 		scheme = "https"
 	}
-	ctx, s := t.start(under(r.Context(), propagation.HeaderCarrier(r.Header)), r.Method+" "+route+n.Function, trace.SpanKindServer,
-		semconv.HTTPRequestMethodKey.String(r.Method), semconv.HTTPRoute(route+"{name}"), semconv.URLScheme(scheme), semconv.ServerAddress(r.Host),
+	ctx, s := t.start(under(r.Context(), propagation.HeaderCarrier(r.Header)), r.Method+" "+route+n.Function,
+		trace.SpanKindServer,
+		semconv.HTTPRequestMethodKey.String(r.Method), semconv.HTTPRoute(route+"{name}"),
+		semconv.URLScheme(scheme), semconv.ServerAddress(r.Host),
 		semconv.FaaSInvokedName(n.Function), attrNamespace.String(n.Namespace))
 	if s.span.SpanContext().TraceState().Len() == 0 {
 		r.Header.Del("tracestate") // it is of a trace that does not go on
@@ -68,8 +72,8 @@ func (t *Tracer) Serve(r *http.Request, route string, n hearth.Name) (*http.Requ
 	return r.WithContext(ctx), s
 }
 
-// Held begins the span of the time that a call waits for a replica, below that of the call in ctx, if that has one. cold tells that there
-// is none that takes calls.
+// Held begins the span of the time that a call waits for a replica, below that of the call in ctx, if that
+// has one. cold tells that there is none that takes calls.
 func Held(ctx context.Context, n hearth.Name, cold bool) *Span {
 	in, ok := ctx.Value(spanKey{}).(inner)
 	if !ok {
@@ -78,7 +82,8 @@ func Held(ctx context.Context, n hearth.Name, cold bool) *Span {
 	if cold {
 		in.span.SetAttributes(semconv.FaaSColdstart(true))
 	}
-	_, s := in.tracer.start(ctx, "hold "+n.Function, trace.SpanKindInternal, semconv.FaaSInvokedName(n.Function), attrNamespace.String(n.Namespace))
+	_, s := in.tracer.start(ctx, "hold "+n.Function, trace.SpanKindInternal,
+		semconv.FaaSInvokedName(n.Function), attrNamespace.String(n.Namespace))
 	return s
 }
 
@@ -94,8 +99,10 @@ type Message struct {
 }
 
 func (m Message) attributes(operation string) []attribute.KeyValue {
-	list := []attribute.KeyValue{semconv.MessagingSystemKey.String("redis"), semconv.MessagingDestinationName(m.Stream), semconv.MessagingOperationName(operation),
-		semconv.MessagingOperationTypeKey.String(operation), semconv.FaaSInvokedName(m.Function.Function), attrNamespace.String(m.Function.Namespace)}
+	list := []attribute.KeyValue{semconv.MessagingSystemKey.String("redis"),
+		semconv.MessagingDestinationName(m.Stream), semconv.MessagingOperationName(operation),
+		semconv.MessagingOperationTypeKey.String(operation), semconv.FaaSInvokedName(m.Function.Function),
+		attrNamespace.String(m.Function.Namespace)}
 	if m.Group != "" {
 		list = append(list, semconv.MessagingConsumerGroupName(m.Group))
 	}
@@ -119,15 +126,18 @@ func (t *Tracer) Send(ctx context.Context, m Message) (context.Context, *Span) {
 	return t.start(ctx, "send "+m.Function.Function, trace.SpanKindProducer, m.attributes("send")...)
 }
 
-// Deliver begins the span of one attempt at an entry, below who put it there. Attempts at an entry without a traceparent share a trace too.
+// Deliver begins the span of one attempt at an entry, below who put it there. Attempts at an entry
+// without a traceparent share a trace too.
 func (t *Tracer) Deliver(ctx context.Context, m Message) (context.Context, *Span) {
 	if t == nil {
 		return ctx, nil
 	}
-	return t.start(below(ctx, m), "process "+m.Function.Function, trace.SpanKindConsumer, append(m.attributes("process"), semconv.FaaSTriggerPubSub)...)
+	return t.start(below(ctx, m), "process "+m.Function.Function, trace.SpanKindConsumer,
+		append(m.attributes("process"), semconv.FaaSTriggerPubSub)...)
 }
 
-// CallBack begins the span of one attempt at a callback. Of the URL it shows only the host: the rest may be secret.
+// CallBack begins the span of one attempt at a callback. Of the URL it shows
+// only the host: the rest may be secret.
 func (t *Tracer) CallBack(ctx context.Context, m Message, to string) (context.Context, *Span) {
 	if t == nil {
 		return ctx, nil
@@ -156,8 +166,8 @@ func (s *Span) Traceparent(otherwise string) string {
 	return carrier[headerTraceparent]
 }
 
-// EndServed ends the span of a request: with an error if that is Hearth's or the function's, which those of 4xx are not. broken means that
-// there was no whole answer.
+// EndServed ends the span of a request: with an error if that is Hearth's or the function's, which those of
+// 4xx are not. broken means that there was no whole answer.
 func (s *Span) EndServed(status int, broken bool) {
 	if s == nil {
 		return
@@ -174,7 +184,8 @@ func (s *Span) EndServed(status int, broken bool) {
 	s.span.End()
 }
 
-// EndDelivered ends the span of an attempt. outcome is what package dispatch says it came to; reason is "" if it was no failure.
+// EndDelivered ends the span of an attempt. outcome is what package dispatch says it
+// came to; reason is "" if it was no failure.
 func (s *Span) EndDelivered(outcome string, status int, reason string) {
 	if s == nil {
 		return

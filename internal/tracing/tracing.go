@@ -1,13 +1,15 @@
 /*
-Package tracing tells an OpenTelemetry collector what became of calls: a span for each hop, of one trace from a caller's request
-through queues, retries and callbacks to the last message of a chain. What goes from hop to hop is the header traceparent, and the
-field of the same name of a stream entry; functions pass it on. See https://www.w3.org/TR/trace-context/ and
-https://opentelemetry.io/docs/specs/semconv/.
+Package tracing tells an OpenTelemetry collector what became of calls: a span for each hop, of one trace
+from a caller's request through queues, retries and callbacks to the last message of a chain. What goes from
+hop to hop is the header traceparent, and the field of the same name of a stream entry; functions pass it
+on. See https://www.w3.org/TR/trace-context/ and https://opentelemetry.io/docs/specs/semconv/.
 
-It is set by OpenTelemetry's own environment variables. Where these ask for nothing, Open returns nil, and a nil Tracer and a nil Span
-do nothing and cost nothing: then Hearth passes on what callers send, and adds nothing.
+It is set by OpenTelemetry's own environment variables. Where these ask for nothing, Open returns nil, and a
+nil Tracer and a nil Span do nothing and cost nothing: then Hearth passes on what callers send, and adds
+nothing.
 
-A collector that is away costs no call anything: spans wait in a bounded queue, and are dropped when it is full.
+A collector that is away costs no call anything: spans wait in a bounded queue, and are dropped when it is
+full.
 
 It makes no metrics and no logs, and is the only importer of OpenTelemetry's SDK.
 */
@@ -43,10 +45,11 @@ type Tracer struct {
 	tracer   trace.Tracer
 }
 
-// Open makes a tracer, if the environment names an endpoint: OTEL_EXPORTER_OTLP_TRACES_ENDPOINT or OTEL_EXPORTER_OTLP_ENDPOINT, and
-// neither OTEL_SDK_DISABLED=true nor OTEL_TRACES_EXPORTER=none. Otherwise it returns nil. Sampling, headers, TLS, batches and the
-// resource are OpenTelemetry's to set; see https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/.
-// instance names this process among those of the service. It does not wait for the collector.
+// Open makes a tracer, if the environment names an endpoint: OTEL_EXPORTER_OTLP_TRACES_ENDPOINT or
+// OTEL_EXPORTER_OTLP_ENDPOINT, and neither OTEL_SDK_DISABLED=true nor OTEL_TRACES_EXPORTER=none. Otherwise it
+// returns nil. Sampling, headers, TLS, batches and the resource are OpenTelemetry's to set; see
+// https://opentelemetry.io/docs/specs/otel/configuration/sdk-environment-variables/. instance names this
+// process among those of the service. It does not wait for the collector.
 //
 // It returns an error if what is asked for cannot be had, such as a protocol that is not http/protobuf.
 func Open(ctx context.Context, log *slog.Logger, version, instance string) (*Tracer, error) {
@@ -55,9 +58,12 @@ func Open(ctx context.Context, log *slog.Logger, version, instance string) (*Tra
 	}
 	protocol := firstOf("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 	if protocol != "" && protocol != "http/protobuf" {
-		return nil, fmt.Errorf("traces are sent as http/protobuf, and OTEL_EXPORTER_OTLP_PROTOCOL is %q: set it to http/protobuf, and the endpoint to the collector's for HTTP, usually port 4318", protocol)
+		return nil, fmt.Errorf("traces are sent as http/protobuf, and OTEL_EXPORTER_OTLP_PROTOCOL is %q: "+
+			"set it to http/protobuf, and the endpoint to the collector's for HTTP, usually port "+
+			"4318", protocol)
 	}
-	options := []otlptracehttp.Option{otlptracehttp.WithRetry(otlptracehttp.RetryConfig{Enabled: true, InitialInterval: time.Second, MaxInterval: 5 * time.Second, MaxElapsedTime: exportRetries})}
+	options := []otlptracehttp.Option{otlptracehttp.WithRetry(otlptracehttp.RetryConfig{Enabled: true,
+		InitialInterval: time.Second, MaxInterval: 5 * time.Second, MaxElapsedTime: exportRetries})}
 	if firstOf("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT") == "" {
 		options = append(options, otlptracehttp.WithTimeout(exportTimeout))
 	}
@@ -65,19 +71,24 @@ func Open(ctx context.Context, log *slog.Logger, version, instance string) (*Tra
 	if err != nil {
 		return nil, fmt.Errorf("export traces: %w", err)
 	}
-	res, err := resource.New(ctx, resource.WithAttributes(semconv.ServiceName(service), semconv.ServiceVersion(version), semconv.ServiceInstanceID(instance)),
+	res, err := resource.New(ctx, resource.WithAttributes(semconv.ServiceName(service),
+		semconv.ServiceVersion(version), semconv.ServiceInstanceID(instance)),
 		resource.WithTelemetrySDK(), resource.WithFromEnv())
 	if err != nil && !errors.Is(err, resource.ErrPartialResource) {
 		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
 	}
-	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(&quiet{SpanExporter: exporter, log: log}), sdktrace.WithResource(res), sdktrace.WithIDGenerator(ids{}))
-	log.Info("exports traces", "endpoint", redacted(firstOf("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")))
-	return &Tracer{provider, provider.Tracer("github.com/hearthfaas/hearth", trace.WithInstrumentationVersion(version), trace.WithSchemaURL(semconv.SchemaURL))}, nil
+	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(&quiet{SpanExporter: exporter, log: log}),
+		sdktrace.WithResource(res), sdktrace.WithIDGenerator(ids{}))
+	log.Info("exports traces", "endpoint", redacted(firstOf("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
+		"OTEL_EXPORTER_OTLP_ENDPOINT")))
+	return &Tracer{provider, provider.Tracer("github.com/hearthfaas/hearth",
+		trace.WithInstrumentationVersion(version), trace.WithSchemaURL(semconv.SchemaURL))}, nil
 }
 
 // asked reports whether the environment asks for traces.
 func asked() bool {
-	return !strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") && os.Getenv("OTEL_TRACES_EXPORTER") != "none" &&
+	return !strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") &&
+		os.Getenv("OTEL_TRACES_EXPORTER") != "none" &&
 		firstOf("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT") != ""
 }
 

@@ -27,7 +27,8 @@ func TestAttemptsAtAnEntryWithoutATraceShareOne(t *testing.T) {
 	tracer, err := open(t)
 	require.NoError(t, err)
 	trace := func(id string, attempt int) string {
-		_, span := tracer.Deliver(t.Context(), tracing.Message{Function: oven, Stream: "{bakery}.dough", ID: id, Attempt: attempt})
+		_, span := tracer.Deliver(t.Context(), tracing.Message{Function: oven, Stream: "{bakery}.dough",
+			ID: id, Attempt: attempt})
 		span.EndDelivered("retried", http.StatusBadGateway, "it failed")
 		return span.Traceparent("")[3:35]
 	}
@@ -49,7 +50,8 @@ func TestWithoutATracerNothingIsAllocated(t *testing.T) {
 	tracer, err := open(t)
 	require.NoError(t, err)
 	require.Nil(t, tracer)
-	r, ctx, failed := httptest.NewRequest(http.MethodPost, "/function/oven", nil), context.Background(), errors.New("failed")
+	r, ctx, failed := httptest.NewRequest(http.MethodPost, "/function/oven",
+		nil), context.Background(), errors.New("failed")
 	m := tracing.Message{Function: oven, Stream: "{bakery}.dough", ID: "1-0"}
 	require.Zero(t, testing.AllocsPerRun(100, func() {
 		_, served := tracer.Serve(r, "/function/", oven)

@@ -7,8 +7,8 @@ import (
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
-// Parse returns a function with the options of its deployment, which needs no image. It panics if the deployment is
-// not valid.
+// Parse returns a function with the options of its deployment, which needs no image.
+// It panics if the deployment is not valid.
 func Parse(f hearth.Function) hearth.Function {
 	d := f.FunctionDeployment
 	d.Image = cmp.Or(d.Image, "test:latest")
