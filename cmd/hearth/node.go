@@ -221,7 +221,7 @@ func (n *node) open(ctx context.Context) (err error) {
 		LastFailure: n.dispatch.LastFailure,
 		Notify:      n.dispatch.Notify,
 	})
-	n.gateway = gateway.New(gateway.Config{
+	n.gateway, err = gateway.New(gateway.Config{
 		Registry:       n.registry,
 		Router:         n.router,
 		Queue:          n.queue,
@@ -250,6 +250,9 @@ func (n *node) open(ctx context.Context) (err error) {
 			return f.Rate
 		},
 	})
+	if err != nil {
+		return err
+	}
 	state := metrics.State{
 		Functions: n.registry.All,
 		Load:      n.router.Load,

@@ -19,7 +19,7 @@ import (
 func TestRequestsMustArriveInTime(t *testing.T) {
 	t.Parallel()
 	took := make(chan error, 1)
-	g := New(Config{Router: router.New(router.Config{}), Log: slog.New(slog.DiscardHandler),
+	g, err := New(Config{Router: router.New(router.Config{}), Log: slog.New(slog.DiscardHandler),
 		Credentials: Credentials{"admin", "right"},
 		Metrics: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			select { // a request that is under way for longer than it may take to come
@@ -29,6 +29,7 @@ func TestRequestsMustArriveInTime(t *testing.T) {
 				took <- nil
 			}
 		})})
+	require.NoError(t, err)
 	g.server.ReadTimeout, g.server.ReadHeaderTimeout = time.Second, time.Second
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

@@ -106,6 +106,7 @@ func (g *Gateway) call(w http.ResponseWriter, r *http.Request) error {
 	if _, ok := header["Content-Type"]; !ok && res.ContentLength != 0 {
 		header["Content-Type"] = contentTypeOf(r)
 	}
+	headers.DropHops(res.Trailer)
 	for name := range res.Trailer {
 		header.Add("Trailer", name)
 	}
@@ -113,6 +114,7 @@ func (g *Gateway) call(w http.ResponseWriter, r *http.Request) error {
 	body.closing(w)
 	w.WriteHeader(res.StatusCode)
 	copyBody(w, res)
+	headers.DropHops(res.Trailer)
 	dropClaims(res.Trailer)
 	for name, values := range res.Trailer {
 		if !slices.Contains(announced, name) {
@@ -235,6 +237,7 @@ func (g *Gateway) giveBody(w http.ResponseWriter, out, r *http.Request) (*sent, 
 		}
 		out.Trailer[name] = nil
 	}
+	headers.DropHops(out.Trailer)
 	headers.DropDelivery(out.Trailer)
 	out.Body = body
 	return body, nil

@@ -42,12 +42,13 @@ func behind(t testing.TB, address string, env ...string) *front {
 	r.Update(f.Name(), []hearth.Replica{{ID: "one", Address: address, Accepting: true, Ready: true}})
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
-	g := gateway.New(gateway.Config{
+	g, err := gateway.New(gateway.Config{
 		Router:  r,
 		Log:     slog.New(slog.DiscardHandler),
 		Metrics: http.NotFoundHandler(),
 		Version: "v1",
 	})
+	require.NoError(t, err)
 	served := make(chan error, 1)
 	go func() { served <- g.Serve(l) }()
 	t.Cleanup(func() {

@@ -30,7 +30,8 @@ import (
 	"github.com/hearthfaas/hearth/internal/tracing"
 )
 
-// Config is what a Gateway works with, and its limits.
+// Config is what a Gateway works with, and its limits. Router and Metrics are required. Without the other parts,
+// a gateway only answers calls of functions, as tests need.
 type Config struct {
 	Registry *registry.Registry
 	Router   *router.Router
@@ -39,8 +40,8 @@ type Config struct {
 	Dispatch *dispatch.Dispatcher
 	Provider hearth.Provider
 	Secrets  *secrets.Vault
-	Logs     *logs.Dir // output of functions
-	Log      *slog.Logger
+	Logs     *logs.Dir    // output of functions
+	Log      *slog.Logger // defaults to nothing
 
 	Credentials Credentials
 	Version     string
@@ -110,8 +111,18 @@ type Gateway struct {
 	followers atomic.Int64       // of logs
 }
 
-// New makes a gateway. It serves nothing yet.
-func New(cfg Config) *Gateway {
+// New makes a gateway. It returns an error of code Invalid for a config that lacks something. It serves
+// nothing yet.
+func New(cfg Config) (*Gateway, error) {
+	switch {
+	case cfg.Router == nil:
+		return nil, hearth.Errorf(hearth.Invalid, "gateway: the router is missing")
+	case cfg.Metrics == nil:
+		return nil, hearth.Errorf(hearth.Invalid, "gateway: the handler of metrics is missing")
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
 	if cfg.Rate == nil {
 		cfg.Rate = func(hearth.Name) hearth.Rate { return hearth.Rate{} }
 	}
@@ -132,7 +143,7 @@ func New(cfg Config) *Gateway {
 	calls, cancel := context.WithCancel(context.Background())
 	g.abort = func() { g.aborted.Store(true); cancel() }
 	g.server, g.admin = g.serve(calls, g.routes()), g.serve(calls, g.adminRoutes())
-	return g
+	return g, nil
 }
 
 // serve returns an HTTP server with the gateway's limits. The end of calls ends its requests.

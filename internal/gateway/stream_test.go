@@ -352,3 +352,23 @@ func TestSlowWriterIsReadByteByByte(t *testing.T) {
 	l.say("0\r\n\r\n")
 	require.Equal(t, 200, l.head().StatusCode)
 }
+
+func TestHopByHopTrailersAreDropped(t *testing.T) {
+	t.Parallel()
+	got := make(chan http.Header, 1)
+	f := raw(t, func(c net.Conn, r *bufio.Reader) {
+		req, err := http.ReadRequest(r)
+		if err != nil {
+			return
+		}
+		_, _ = io.Copy(io.Discard, req.Body)
+		got <- req.Trailer
+		_, _ = io.WriteString(c, crlf("HTTP/1.1 200 OK\nTransfer-Encoding: chunked\nTrailer: Keep-Alive, Sum\n\n"+
+			"2\nok\n0\nKeep-Alive: 1\nSum: 1\nUpgrade: h2c\n\n"))
+	})
+	l := f.dial("POST /function/echo HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\n" +
+		"Trailer: Proxy-Authorization, Sum\n\n2\nok\n0\nProxy-Authorization: x\nSum: 2\n\n")
+	res, _ := l.answer()
+	require.Equal(t, http.Header{"Sum": {"1"}}, res.Trailer)
+	require.Equal(t, http.Header{"Sum": {"2"}}, <-got)
+}

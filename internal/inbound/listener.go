@@ -38,7 +38,7 @@ type Config struct {
 	Exempt func(netip.Addr) bool
 	// Plain means that connections are plain HTTP/1, not TLS, so that their framing can be followed.
 	Plain bool
-	// Log gets a message when connections are refused or cannot be accepted.
+	// Log gets a message when connections are refused or cannot be accepted. Required.
 	Log *slog.Logger
 }
 
