@@ -1,8 +1,6 @@
 package cli
 
 import (
-	"os"
-	"regexp"
 	"runtime/debug"
 	"testing"
 
@@ -27,13 +25,4 @@ func TestVersionHasTheCommitIfKnown(t *testing.T) {
 	}
 	require.Equal(t, "0.1.0 (ab12cd3)", Build{"0.1.0", "ab12cd3"}.String())
 	require.Equal(t, Build{Version, "ab12cd3"}, buildOf("", recorded))
-}
-
-func TestVersionIsTheNewestOfTheChangelog(t *testing.T) {
-	t.Parallel()
-	text, err := os.ReadFile("../CHANGELOG.md")
-	require.NoError(t, err)
-	newest := regexp.MustCompile(`(?m)^## \[?(\d+\.\d+\.\d+)`).FindSubmatch(text)
-	require.NotNil(t, newest, "CHANGELOG.md has no version")
-	require.Equal(t, string(newest[1]), Version)
 }

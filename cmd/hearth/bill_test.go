@@ -68,7 +68,7 @@ func TestBillCountsCallsOfEveryKind(t *testing.T) {
 	require.NoError(t, err)
 	require.Regexp(t, `FUNCTION +CALLS +BUSY +REPLICAS +GB-S +COLD +WAIT +USD\n`, text)
 	require.Regexp(t, `\n\d{4}-\d\d-\d\d\ncold \* +1 +`, text)
-	require.Regexp(t, `\nall of it\ntotal +5 `, text)
+	require.Regexp(t, `\nwhole period\ntotal +5 `, text)
 	require.Contains(t, text, "prices: AWS Lambda, x86, us-east-1")
 	require.Contains(t, text, "* has no memory limit and counts as 128 MB")
 	text, err = n.run("bill", "--namespace", "staging", "--csv")

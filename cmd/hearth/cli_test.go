@@ -340,8 +340,8 @@ func TestWebPageIsNotPrintedAsAnError(t *testing.T) {
 	t.Cleanup(func() { s.Close(); page.Close() })
 	_, err := run(t, "list", "--gateway", page.URL, "--state", t.TempDir())
 	require.EqualError(t, err,
-		page.URL+" answered 404 Not Found with a web page: is it a gateway? --gateway or OPENFAAS_URL names "+
-			"another")
+		page.URL+" answered 404 Not Found with a web page: "+
+			"it is probably not a gateway; name another with --gateway or OPENFAAS_URL")
 	_, err = run(t, "list", "--gateway", s.URL, "--state", t.TempDir())
 	require.EqualError(t, err, "404 page not found", "text is printed")
 }

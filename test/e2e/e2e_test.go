@@ -113,7 +113,7 @@ func TestWithoutRedisServer(t *testing.T) {
 	}
 	r := start(t, newState(t), []string{"PATH=" + tools}, "--on-ready", "bin/bakery open")
 	require.Contains(t, r.Output(),
-		"in memory: there is no redis-server in PATH, so queued work will not outlive this process")
+		"in memory: there is no redis-server in PATH, so queued calls end with this process")
 	status, text := r.post("/function/cashier?wait=30s", ada)
 	require.Equal(t, http.StatusOK, status, text)
 	status, _ = r.post("/async-function/cashier", ada)
