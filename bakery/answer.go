@@ -35,7 +35,7 @@ func Fail(err error) handler.Response {
 	case errors.Is(err, ErrBusy):
 		p = chain.Problem{Status: http.StatusTooManyRequests, Title: "Too busy", Detail: err.Error() + ": try again in a few seconds", RetryAfter: "5"}
 	case wire.IsUnavailable(err):
-		p = chain.Problem{Status: http.StatusServiceUnavailable, Title: "Redis is away", Detail: "the books cannot be reached: try again; with the same Idempotency-Key nothing is done twice (" + err.Error() + ")", Internal: "bakery", RetryAfter: "1"}
+		p = chain.Problem{Status: http.StatusServiceUnavailable, Title: "Redis is unavailable", Detail: "the books cannot be reached: try again; with the same Idempotency-Key nothing is done twice (" + err.Error() + ")", Internal: "bakery", RetryAfter: "1"}
 	}
 	return p.Response()
 }

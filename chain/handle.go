@@ -31,7 +31,7 @@ func (p *permanent) Unwrap() error { return p.error }
 //	403  the delivery token does not belong to the message
 //	422  a Permanent error, or the plan refused
 //	500  the step failed, also by a network error of its own, or the commit did
-//	503  Redis is away; with HeaderInternal, since the function had no chance
+//	503  Redis is unavailable; with HeaderInternal, since the function had no chance
 //
 // all errors as application/problem+json, and logs each. The 4xx are final: the dispatcher makes dead letters of them.
 //
@@ -102,7 +102,7 @@ func failure(err error) Problem {
 	case errors.Is(err, ErrForged):
 		return Problem{Status: http.StatusForbidden, Title: "Not yours to commit", Detail: err.Error()}
 	case errors.As(err, &redis) && (wire.IsUnavailable(redis) || wire.RefusesUser(redis)):
-		return Problem{Status: http.StatusServiceUnavailable, Title: "Redis is away", Detail: err.Error(), Internal: "chain"}
+		return Problem{Status: http.StatusServiceUnavailable, Title: "Redis is unavailable", Detail: err.Error(), Internal: "chain"}
 	}
 	return Problem{Status: http.StatusInternalServerError, Title: "The step failed", Detail: err.Error()}
 }

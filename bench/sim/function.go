@@ -30,7 +30,7 @@ type spec struct {
 
 // A result is what came of it. All but the calls are of the time that is counted.
 type result struct {
-	Came, Served uint64 // calls, ever
+	Arrived, Served uint64 // calls, ever
 
 	Calls    uint64        // counted
 	Cold     uint64        // of them, that came when no replica was ready
@@ -173,7 +173,7 @@ func (f *function) pass(to time.Duration) {
 }
 
 func (f *function) arrive(c call) {
-	f.res.Came++
+	f.res.Arrived++
 	f.came++
 	f.oracle.arrive(c)
 	if f.counts(c) {

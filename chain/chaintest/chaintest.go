@@ -169,8 +169,9 @@ func (s *server) database() int {
 // private is the redis-server of the test binary, started when it is first needed.
 var private = sync.OnceValues(func() (*server, error) { return start("--databases", fmt.Sprint(databases)) })
 
-// start starts a redis-server that ends with the test binary, or before by stop: its shell reads a pipe from us and ends
-// it when the pipe closes, which needs no help from the operating system.
+// start starts a redis-server that ends with the test binary, or before by stop: its shell reads a pipe and kills the server
+// when the pipe closes, which needs no help from the operating system. A server that writes its first append-only file would
+// ignore SIGTERM.
 func start(config ...string) (*server, error) {
 	path, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -181,7 +182,7 @@ func start(config ...string) (*server, error) {
 		return nil, err
 	}
 	s := &server{socket: filepath.Join(dir, "redis.sock")}
-	cmd := exec.Command("sh", append([]string{"-c", `"$@" & read -r _; kill $!; wait; rm -rf "$0"`, dir, path,
+	cmd := exec.Command("sh", append([]string{"-c", `"$@" & read -r _; kill -9 $!; wait; rm -rf "$0"`, dir, path,
 		"--port", "0", "--unixsocket", s.socket, "--save", "", "--dir", dir, "--logfile", filepath.Join(dir, "log")}, config...)...)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {

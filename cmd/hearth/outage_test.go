@@ -228,11 +228,11 @@ func TestRedisOutageRefusesQueuedCallsAndRecovers(t *testing.T) {
 
 			outage.begin(r) // during deliveries, calls and settling
 			n.answers("probe")
-			n.refused("probe", "Redis is away")
+			n.refused("probe", "Redis is unavailable")
 			n.answers("first")
-			n.refused("probe", "Redis is away", "Idempotency-Key", "k")
-			// the first callback of a function needs more commands
-			n.refused("second", "Redis is away", "X-Callback-Url", "http://192.0.2.1/")
+			n.refused("probe", "Redis is unavailable", "Idempotency-Key", "k")
+			// the first callback of a function is more work in Redis
+			n.refused("second", "Redis is unavailable", "X-Callback-Url", "http://192.0.2.1/")
 			n.answers("second")
 			n.answers("third")
 			outage.end(r)

@@ -26,35 +26,36 @@ import (
 	"github.com/hearthfaas/hearth/internal/tracing"
 )
 
-// DefaultCallbackBytes is how many bytes of an answer go into a callback by default: as many as AWS Lambda lets an answer have.
+// DefaultCallbackBytes is how many bytes of an answer go into a callback by default: AWS Lambda's limit for answers.
 const DefaultCallbackBytes = 6 << 20
 
 const (
-	maxRead    = 64 << 10 // bytes that are read of an answer that nobody is told
-	maxRest    = 6 << 20  // bytes that are read and thrown away, so that the connection can be used again
+	maxRead    = 64 << 10 // bytes of an answer without a callback that are read
+	maxRest    = 6 << 20  // bytes that are read and discarded, so that the connection can be used again
 	maxExcerpt = 1 << 10  // bytes of an answer that a dead letter keeps
 
-	headerTruncated = "X-Function-Truncated" // of a callback whose body is not all of the answer
+	headerTruncated = "X-Function-Truncated" // on a callback whose body is not the whole answer
 )
 
 // An answer is what a call returned.
 type answer struct {
 	outcome
-	attempt int // whose answer it is
+	attempt int // that got it
 	header  http.Header
 	body    []byte
 	took    time.Duration
 
-	cut    bool // there was more of the body
-	broken bool // it broke off, so what there is of it is no answer
+	cut    bool // the body is longer than the limit
+	broken bool // the answer broke off, so its beginning counts for nothing
 }
 
-// errCancelled is the cause of a call's end whose entry was taken from the queue.
+// errCancelled is why a call ends whose message was deleted from the queue.
 var errCancelled = errors.New("the call was cancelled")
 
-// deliver makes the call of one entry, and does with the entry what is decided. ctx is the call's. It tells answered, once, when
-// the call is over, and returns after how long the queue should be looked at again for it, or a negative duration.
-func (d *Dispatcher) deliver(calls, ctx context.Context, f hearth.Function, s Subscription, callback bool, h *held, answered func()) time.Duration {
+// deliver calls the function for one message, and carries out what is decided by the outcome. ctx is that of the call, calls
+// that of all calls. It calls answered, once, when the call is over. It returns after how long the queue should be looked at
+// again for the message; a negative duration is never.
+func (d *Dispatcher) deliver(calls, ctx context.Context, f hearth.Function, s Subscription, callback bool, h *inFlight, answered func()) time.Duration {
 	del := h.delivery()
 	policy := f.Retry
 	if callback {
@@ -63,7 +64,7 @@ func (d *Dispatcher) deliver(calls, ctx context.Context, f hearth.Function, s Su
 	var e wire.Entry
 	var got answer
 	var span *tracing.Span
-	err := error(hearth.Errorf(hearth.Invalid, "the entry is gone from its stream"))
+	err := error(hearth.Errorf(hearth.Invalid, "the message is gone from its stream"))
 	if del.Fields != nil {
 		e, err = wire.ParseEntry(del.Fields)
 	}
@@ -71,12 +72,12 @@ func (d *Dispatcher) deliver(calls, ctx context.Context, f hearth.Function, s Su
 		e.Header, err = d.headersOf(e, s, callback)
 	}
 	switch {
-	case err != nil: // it will not get better
+	case err != nil: // it will be the same next time
 		got.outcome = outcome{reached: true, malformed: true, status: http.StatusUnprocessableEntity, reason: err.Error()}
-	case del.Attempt > policy.Attempts: // one that ends hearth itself must not do so for ever
-		got.outcome = outcome{reached: true, internal: true, lapsed: true, reason: fmt.Sprintf("%d attempts were begun, and nobody told how the last one ended", del.Attempt-1)}
+	case del.Attempt > policy.Attempts: // a call that crashes the instance itself must not do so for ever
+		got.outcome = outcome{reached: true, internal: true, lapsed: true, reason: fmt.Sprintf("%d attempts were begun, and the outcome of the last one is unknown", del.Attempt-1)}
 		if s.LeaveAck {
-			got.status, got.reason = http.StatusGatewayTimeout, "the function was called, and did not commit in time"
+			got.status, got.reason = http.StatusGatewayTimeout, "the function was called and did not commit in time"
 		}
 	case callback:
 		ctx, span = d.cfg.Tracer.CallBack(ctx, messageOf(f.Name(), s, del, e), e.Callback)
@@ -84,7 +85,7 @@ func (d *Dispatcher) deliver(calls, ctx context.Context, f hearth.Function, s Su
 		got = d.callBack(ctx, e)
 	default:
 		ctx, span = d.cfg.Tracer.Deliver(ctx, messageOf(f.Name(), s, del, e))
-		e.Traceparent = span.Traceparent(e.Traceparent) // also of what follows from it: the callback
+		e.Traceparent = span.Traceparent(e.Traceparent) // for the callback, too
 		got = d.call(ctx, f, s, del, e)
 	}
 	answered()
@@ -92,10 +93,10 @@ func (d *Dispatcher) deliver(calls, ctx context.Context, f hearth.Function, s Su
 		got.attempt--
 	}
 	event := Delivered{Attempt: got.attempt, Callback: callback, Waited: waited(del, e)}
-	end := func(came, reason string) {
-		event.Came = came
-		d.failures.note(s.Subscription, del.ID, came, reason, got.attempt)
-		span.EndDelivered(came, got.status, reason)
+	end := func(result, reason string) {
+		event.Outcome = result
+		d.failures.record(s.Subscription, del.ID, result, reason, got.attempt)
+		span.EndDelivered(result, got.status, reason)
 	}
 	if context.Cause(ctx) == errCancelled {
 		end(Cancelled, "")
@@ -105,19 +106,19 @@ func (d *Dispatcher) deliver(calls, ctx context.Context, f hearth.Function, s Su
 	if got.header.Get(wire.HeaderSettled) == del.ID && s.Topic != "" && got.status == http.StatusOK {
 		end(Done, "")
 		d.cfg.Delivered(f.Name(), event)
-		return -1 // the function's commit has done it
+		return -1 // the function's commit has settled it
 	}
 	if s.LeaveAck && got.status == http.StatusAccepted {
 		end(Accepted, "")
 		return -1
 	}
 	v := decide(policy, got.attempt, time.Since(del.Since), got.outcome, spread{cmp.Or(policy.Backoff, d.cfg.Backoff), rand.Float64()})
-	end(cameTo[v.do], v.reason)
+	end(outcomeOf[v.do], v.reason)
 	if v.do == bury {
 		event.Reason = v.kind
 	}
-	defer d.cfg.Delivered(f.Name(), event)     // when Redis has it
-	if isStopping(calls) && v.do == giveBack { // we are stopping: leave it to whoever is next
+	defer d.cfg.Delivered(f.Name(), event) // when Redis has the outcome
+	if isStopping(calls) && v.do == giveBack {
 		d.persist(calls, "give back "+del.ID, func(ctx context.Context) error {
 			_, err := d.cfg.Queue.BreakOff(ctx, s.Subscription, h.delivery())
 			return err
@@ -127,7 +128,8 @@ func (d *Dispatcher) deliver(calls, ctx context.Context, f hearth.Function, s Su
 	return d.do(calls, v, f, s, h, e, got)
 }
 
-// headersOf returns the headers for a call or a callback of an entry. Anybody with write access to Redis may have added the entry.
+// headersOf returns the headers for the call or callback of a message. Anybody with write access to Redis may have added the
+// message.
 func (d *Dispatcher) headersOf(e wire.Entry, s Subscription, callback bool) (http.Header, error) {
 	h, err := headers.OfEntry(e.Header)
 	if err != nil || callback {
@@ -142,8 +144,8 @@ func (d *Dispatcher) headersOf(e wire.Entry, s Subscription, callback bool) (htt
 	return h, nil
 }
 
-// waited is for how long an entry lay on its stream before it was taken the first time. The id of an entry begins with the ms at which
-// Redis put it there; one that somebody has given another id did not wait, as far as anybody can tell.
+// waited returns how long a message was queued before its first delivery. Its id begins with the ms at which Redis added it;
+// of a message with an id of another kind nobody knows, and it returns 0.
 func waited(del redis.Delivery, e wire.Entry) time.Duration {
 	text, _, _ := strings.Cut(del.ID, "-")
 	ms, err := strconv.ParseInt(text, 10, 64)
@@ -161,14 +163,14 @@ func waited(del redis.Delivery, e wire.Entry) time.Duration {
 	return 0
 }
 
-// messageOf is an entry as its spans show it.
+// messageOf returns a message as its spans show it.
 func messageOf(n hearth.Name, s Subscription, del redis.Delivery, e wire.Entry) tracing.Message {
 	return tracing.Message{Function: n, Stream: s.Stream, Group: s.Group, ID: del.ID, CallID: e.CallID, Attempt: del.Attempt, Traceparent: e.Traceparent}
 }
 
-// do is what a verdict asks for.
-func (d *Dispatcher) do(calls context.Context, v verdict, f hearth.Function, s Subscription, h *held, e wire.Entry, got answer) time.Duration {
-	del := h.delivery() // after the call: its lease may have been taken anew meanwhile
+// do carries out a verdict. It returns what deliver does.
+func (d *Dispatcher) do(calls context.Context, v verdict, f hearth.Function, s Subscription, h *inFlight, e wire.Entry, got answer) time.Duration {
+	del := h.delivery() // now: this instance may have taken it anew during the call
 	var cb *redis.Callback
 	if e.Callback != "" && s.Topic == "" && s.Subscription == redis.CallsOf(f.Name()) && (v.do == settle || v.do == bury) {
 		cb = d.callbackOf(f.Name(), e, del.Attempt, f.Retry.Attempts, got)
@@ -196,7 +198,7 @@ func (d *Dispatcher) do(calls context.Context, v verdict, f hearth.Function, s S
 		})
 		return v.wait
 	case retry:
-		log.Debug("a call failed and is tried again", "reason", v.reason, "wait", v.wait)
+		log.Debug("call failed and is retried", "reason", v.reason, "wait", v.wait)
 		d.persist(calls, "give back "+del.ID, func(ctx context.Context) error {
 			_, err := d.cfg.Queue.Retry(ctx, s.Subscription, del, v.wait, failure)
 			return err
@@ -212,7 +214,7 @@ func (d *Dispatcher) do(calls context.Context, v verdict, f hearth.Function, s S
 		})
 	}
 	if cb != nil {
-		// Once more: the function may have been removed, and its queues with it.
+		// Again: the function may have been removed meanwhile, and its queues with it.
 		d.persist(calls, "keep the callback of "+del.ID, func(ctx context.Context) error {
 			return d.cfg.EnsureCallbacks(ctx, f.Name(), true)
 		})
@@ -259,7 +261,7 @@ func (d *Dispatcher) call(ctx context.Context, f hearth.Function, s Subscription
 	return d.read(ctx, res, err, began, limit)
 }
 
-// read reads an answer up to a limit, and tells whether the call reached the function.
+// read reads an answer up to a limit, and finds out whether the call reached the function.
 func (d *Dispatcher) read(ctx context.Context, res *http.Response, err error, began time.Time, limit int64) answer {
 	if err != nil {
 		code := hearth.CodeOf(err)
@@ -294,14 +296,14 @@ func (d *Dispatcher) read(ctx context.Context, res *http.Response, err error, be
 		a.detail = detailOf(res.Header, body)
 	}
 	if a.internal && (res.StatusCode == http.StatusTooManyRequests || res.StatusCode == http.StatusServiceUnavailable) {
-		a.reached = false // max_inflight, no replica, or Redis away
+		a.reached = false // max_inflight, no replica, or Redis is unavailable
 	}
 	return a
 }
 
-// callbackOf is the callback of a call that was answered, or given up. It has the answer as far as the limit goes. Of a call that was not
-// answered (the function crashed, took too long, or was never reached), and of an answer that broke off, it has no body, and only the
-// platform's own headers.
+// callbackOf returns the callback of a call that was answered or became a dead letter. It has the answer up to the limit. If
+// there is no answer (the function crashed, took too long or was never reached), or it broke off, the callback has no body
+// and only the platform's own headers.
 // See https://docs.openfaas.com/reference/async/#callback-request-headers.
 func (d *Dispatcher) callbackOf(n hearth.Name, e wire.Entry, attempt, most int, got answer) *redis.Callback {
 	header, body := maps.Clone(got.header), got.body
@@ -328,7 +330,7 @@ func (d *Dispatcher) callbackOf(n hearth.Name, e wire.Entry, attempt, most int, 
 	return &redis.Callback{Of: n, Entry: wire.Entry{Body: body, Header: header, CallID: e.CallID, Callback: e.Callback, Traceparent: e.Traceparent}}
 }
 
-// callBack makes a callback.
+// callBack calls the callback URL of a message.
 func (d *Dispatcher) callBack(ctx context.Context, e wire.Entry) answer {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.Callback, bytes.NewReader(e.Body))
 	if err != nil {
@@ -348,7 +350,7 @@ func (d *Dispatcher) callBack(ctx context.Context, e wire.Entry) answer {
 		if refused := (*egress.Refused)(nil); errors.As(err, &refused) {
 			return answer{outcome: outcome{reached: true, final: true, reason: refused.Error()}}
 		}
-		var u *url.Error // its own text has the URL, with what is secret in it
+		var u *url.Error // its text has the URL, which may hold a secret
 		reason := "the callback URL cannot be reached"
 		if errors.As(err, &u) {
 			reason += ": " + u.Err.Error()
@@ -358,7 +360,7 @@ func (d *Dispatcher) callBack(ctx context.Context, e wire.Entry) answer {
 	return d.read(ctx, res, nil, began, maxRead)
 }
 
-// detailOf is what a problem document says, RFC 9457, or "".
+// detailOf returns the detail of a problem document (RFC 9457), or "".
 func detailOf(header http.Header, body []byte) string {
 	var p chain.Problem
 	if !strings.HasPrefix(header.Get("Content-Type"), chain.ContentType) || json.Unmarshal(body, &p) != nil {
@@ -367,7 +369,7 @@ func detailOf(header http.Header, body []byte) string {
 	return excerpt([]byte(p.Detail))
 }
 
-// excerpt is the beginning of a body, for people.
+// excerpt returns the beginning of a body, for people.
 func excerpt(body []byte) string {
 	return string(bytes.ToValidUTF8(body[:min(len(body), maxExcerpt)], []byte("?")))
 }

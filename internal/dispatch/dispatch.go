@@ -19,32 +19,34 @@ import (
 
 // Config is what a dispatcher works with.
 type Config struct {
+	// Queue is the Redis that has the subscriptions. Required.
 	Queue *redis.Client
-	Log   *slog.Logger
-
-	// Instance names this process, and is the same in its next life: no two live ones may share it.
+	// Log gets what the dispatcher does. Required.
+	Log *slog.Logger
+	// Instance names this process in leases. It must be the same after a restart, and no other may have it. Required.
 	Instance string
 
 	// Connector is the value of X-Connector on deliveries. Defaults to "hearth".
 	Connector string
 
-	// EnsureCallbacks makes a function's subscription for callbacks, and its queue, when there is a first one to make; and
-	// again, when it was made, should the function have been removed in between.
+	// EnsureCallbacks creates a function's subscription for callbacks before the first callback is queued. It is called
+	// again afterwards, with again, in case the function was removed in between. Defaults to doing nothing.
 	EnsureCallbacks func(ctx context.Context, n hearth.Name, again bool) error
 
 	// Callbacks is the client that calls callback URLs. It must follow no redirects. Defaults to one that calls public
 	// addresses only.
 	Callbacks *http.Client
 
-	// CallbackBytes is how many bytes of an answer go into a callback. What is longer is cut, and the callback says so. Defaults to
-	// DefaultCallbackBytes.
+	// CallbackBytes is how many bytes of an answer go into a callback. A longer answer is cut, and the callback says so.
+	// Defaults to DefaultCallbackBytes.
 	CallbackBytes int64
 
-	// QueueLimit is how much one function's queue may hold, if its annotations say nothing else: while its callbacks have as many bytes,
-	// no more of its calls are made. Defaults to hearth.DefaultQueueLimit.
+	// QueueLimit is how much one function's queue may hold, unless its annotations say otherwise. While its callbacks
+	// have reached it, no more of its calls are made. Defaults to hearth.DefaultQueueLimit.
 	QueueLimit hearth.QueueLimit
 
-	// Backoff is how the waits before retries are spread, of functions that do not say so themselves. Defaults to equal, which keeps at least half of each.
+	// Backoff is how the waits before retries are spread, unless a function's annotations say otherwise. Defaults to
+	// equal, which keeps at least half of each wait.
 	Backoff hearth.Backoff
 
 	// Lease is for how long a delivery belongs to this instance unless the lease is renewed, which happens while the call
@@ -55,32 +57,32 @@ type Config struct {
 	// function's commit: nobody renews it then. Defaults to 15 s.
 	CommitWait time.Duration
 
-	// Delivered is told what each delivery came to, those of callbacks too. Defaults to nobody.
+	// Delivered gets the outcome of each delivery, callbacks included. Defaults to nobody.
 	Delivered func(n hearth.Name, d Delivered)
 
 	// Tracer makes the spans of deliveries. Defaults to none.
 	Tracer *tracing.Tracer
 
-	// SweepEvery is how often pending entries are looked for that nobody holds. Defaults to 1 min.
+	// SweepEvery is how often the dispatcher looks for pending messages that nobody holds. Defaults to 1 minute.
 	SweepEvery time.Duration
 }
 
-// A Target is what a function's calls are given to: a router, or another gateway.
+// A Target calls functions: a router, or another gateway.
 type Target interface {
-	// RoundTrip calls a function, as router.Router does. An error of code Unavailable or NotFound means that it was not
-	// called; any other that it may have been.
+	// RoundTrip calls a function, as router.Router does. An error of code Unavailable, Exhausted or NotFound means that
+	// the function was not called; after any other error it may have been.
 	RoundTrip(n hearth.Name, req *http.Request) (*http.Response, error)
 	// Room is how many calls the function may be given at once.
 	Room(n hearth.Name) int
 }
 
-// A Subscription is one stream that a function takes entries of.
+// A Subscription is one stream that a function gets messages of.
 type Subscription struct {
 	wire.Subscription
 	Topic string // "" for the function's own calls
 
-	// LeaveAck leaves it to the function's commit to settle a delivery: 202 from an asynchronous gateway is no success.
-	// The entry stays leased until then, and is delivered again when the lease runs out.
+	// LeaveAck leaves it to the function's commit to settle a message: 202 from an asynchronous gateway is no success.
+	// The message stays leased until then, and is delivered again when the lease runs out.
 	LeaveAck bool
 }
 
@@ -112,7 +114,7 @@ type Dispatcher struct {
 
 	mu    sync.Mutex
 	lanes map[hearth.Name]*lane
-	ended map[hearth.Name]*lane // that were deleted, and whose deliveries are not all settled
+	ended map[hearth.Name]*lane // deleted, with deliveries that are not settled yet
 
 	// gate is locked for reading while work begins, so that none begins once Stop waits for its end.
 	gate     sync.RWMutex
@@ -134,7 +136,7 @@ var errStopping = errors.New("the instance is stopping")
 // isStopping reports whether Stop waits no longer for a call, whose context this is.
 func isStopping(ctx context.Context) bool { return errors.Is(context.Cause(ctx), errStopping) }
 
-// New makes a dispatcher. It does nothing before Start. It returns an error if the configuration lacks something.
+// New makes a dispatcher, which does nothing before Start. It returns an error if the configuration lacks something.
 func New(cfg Config, target Target) (*Dispatcher, error) {
 	switch {
 	case cfg.Queue == nil || cfg.Log == nil || target == nil:
@@ -180,7 +182,7 @@ func New(cfg Config, target Target) (*Dispatcher, error) {
 	return d, nil
 }
 
-// Start begins to deliver, and returns at once. The end of ctx does not end it: Stop does. A second Start does nothing. It returns
+// Start begins to deliver, and returns at once. The end of ctx does not stop it: Stop does. A second Start does nothing. It returns
 // an error if the dispatcher was stopped before.
 func (d *Dispatcher) Start(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
@@ -248,13 +250,12 @@ func (d *Dispatcher) Stop(ctx context.Context) error {
 	return err
 }
 
-// Set makes a function's lane what its spec and subscriptions say, and begins to deliver. The subscriptions' groups must be
-// there.
+// Set gives a function's lane its spec and subscriptions, and begins to deliver. The consumer groups must exist.
 func (d *Dispatcher) Set(f hearth.Function, subs []Subscription) {
 	d.mu.Lock()
 	l := d.lanes[f.Name()]
 	if l == nil {
-		if l = d.ended[f.Name()]; l == nil { // else it is back, with what it still has: that must not be taken for lost
+		if l = d.ended[f.Name()]; l == nil { // else it is back, and still holds deliveries, which are not lost
 			l = &lane{d: d, name: f.Name(), queues: map[wire.Subscription]*queue{}}
 		}
 		delete(d.ended, f.Name())
@@ -268,8 +269,8 @@ func (d *Dispatcher) Set(f hearth.Function, subs []Subscription) {
 	l.kick()
 }
 
-// Delete takes no more for a function. Calls that were made go on to their end, and keep their leases until then. settled is closed when
-// the last of them is settled.
+// Delete takes nothing more for a function. Calls in flight go on, and keep their leases. settled is closed when the last of
+// them is settled.
 func (d *Dispatcher) Delete(n hearth.Name) (settled <-chan struct{}) {
 	d.mu.Lock()
 	l := d.lanes[n]
@@ -292,31 +293,31 @@ func (d *Dispatcher) Delete(n hearth.Name) (settled <-chan struct{}) {
 	return settled
 }
 
-// forget forgets a lane that was deleted and has nothing left.
+// forget drops a deleted lane once it holds nothing.
 func (d *Dispatcher) forget(l *lane) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.ended[l.name] == l && l.idle() {
+	if d.ended[l.name] == l && l.isIdle() {
 		delete(d.ended, l.name)
 	}
 }
 
-// Notify says that an entry was put on a subscription's stream. It spares the watcher's way round; without it the entry is
-// delivered a little later.
+// Notify tells the dispatcher that a subscription has a new message. It is a shortcut: without it the watcher finds the
+// message a little later.
 func (d *Dispatcher) Notify(n hearth.Name, s wire.Subscription) {
 	if l := d.lane(n); l != nil {
 		l.notify(s)
 	}
 }
 
-// RoomMade says that a function may have room for more calls.
+// RoomMade tells the dispatcher that a function may have room for more calls.
 func (d *Dispatcher) RoomMade(n hearth.Name) {
 	if l := d.lane(n); l != nil {
 		l.kick()
 	}
 }
 
-// Backlog are a function's queues that may have something for which it has no room now.
+// Backlog returns the queues of a function that may have messages for which it has no room now.
 func (d *Dispatcher) Backlog(n hearth.Name) []wire.Subscription {
 	if l := d.lane(n); l != nil {
 		return l.full()
@@ -324,8 +325,8 @@ func (d *Dispatcher) Backlog(n hearth.Name) []wire.Subscription {
 	return nil
 }
 
-// Cancelled says that entries of a function's own calls were taken from its queue: calls under way are broken off. Those that
-// another hearth makes, that one breaks off when it renews their leases.
+// Cancelled tells the dispatcher that calls were deleted from a function's queue, and breaks off those in flight. Another
+// instance breaks off its own when it renews their leases.
 func (d *Dispatcher) Cancelled(n hearth.Name, ids []string) {
 	d.mu.Lock()
 	l := d.lanes[n]
@@ -344,7 +345,7 @@ func (d *Dispatcher) lane(n hearth.Name) *lane {
 	return d.lanes[n]
 }
 
-// fired is told by the watcher that streams have new entries.
+// fired is called by a watcher when streams have new entries.
 func (d *Dispatcher) fired(subs []wire.Subscription) {
 	for _, s := range subs {
 		n, err := hearth.ParseName(s.Group)
@@ -354,14 +355,14 @@ func (d *Dispatcher) fired(subs []wire.Subscription) {
 	}
 }
 
-// LookAgain lets all lanes look: Redis was away, or another hearth has left work behind, and nobody knows what there is now.
+// LookAgain lets all lanes look at their queues: after Redis was unavailable, or another instance has left work behind.
 func (d *Dispatcher) LookAgain() {
 	for _, l := range d.all() {
 		l.notifyAll()
 	}
 }
 
-// sweep looks for pending entries that nobody holds, now and then.
+// sweep looks for pending messages that nobody holds, every SweepEvery.
 func (d *Dispatcher) sweep(taking, _ context.Context) {
 	tick := time.NewTicker(d.cfg.SweepEvery)
 	defer tick.Stop()
@@ -383,15 +384,15 @@ func (d *Dispatcher) all() []*lane {
 	return slices.Collect(maps.Values(d.lanes))
 }
 
-// leaving are the lanes that were deleted and still have calls.
-func (d *Dispatcher) leaving() []*lane {
+// draining returns the deleted lanes that still have calls.
+func (d *Dispatcher) draining() []*lane {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.Collect(maps.Values(d.ended))
 }
 
-// persist does something in Redis that must be done, again and again until it is, or the dispatcher must stop. calls is
-// the context of all calls.
+// persist writes an outcome to Redis, and repeats that until it succeeds or the dispatcher must stop. calls is the context
+// of all calls.
 func (d *Dispatcher) persist(calls context.Context, what string, do func(context.Context) error) {
 	wait := 20 * time.Millisecond
 	for {
@@ -403,7 +404,7 @@ func (d *Dispatcher) persist(calls context.Context, what string, do func(context
 		}
 		if hearth.CodeOf(err) != hearth.Unavailable || isStopping(calls) {
 			if !errors.Is(err, context.Canceled) {
-				d.cfg.Log.Error("could not "+what+"; its lease runs out, and it is delivered again", "error", err)
+				d.cfg.Log.Error("outcome lost; the message is delivered again", "step", what, "error", err)
 			}
 			return
 		}

@@ -8,7 +8,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
-// A Failure is an attempt that failed, of a message that is tried again.
+// A Failure is a failed attempt of a message that is retried.
 type Failure struct {
 	Message string    `json:"message"` // its id
 	Attempt int       `json:"attempt"`
@@ -16,35 +16,35 @@ type Failure struct {
 	Reason  string    `json:"reason"`
 }
 
-// failures are the last of each queue, as this instance saw them. The zero value has none.
+// failures keeps the last failure of each queue, as this instance saw it. The zero value is empty.
 type failures struct {
 	mu   sync.Mutex
 	last map[wire.Subscription]Failure
 }
 
-// note records the outcome of an attempt.
-func (f *failures) note(s wire.Subscription, id, came, reason string, attempt int) {
+// record records the outcome of an attempt.
+func (f *failures) record(s wire.Subscription, id, result, reason string, attempt int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	switch {
-	case came == Retried:
+	case result == Retried:
 		if f.last == nil {
 			f.last = map[wire.Subscription]Failure{}
 		}
 		f.last[s] = Failure{Message: id, Attempt: attempt, At: time.Now().UTC(), Reason: reason}
-	case came != Busy && f.last[s].Message == id: // it is not tried again
+	case result != Busy && f.last[s].Message == id: // it is not retried
 		delete(f.last, s)
 	}
 }
 
-// forget forgets a queue.
+// forget drops a queue's failure.
 func (f *failures) forget(s wire.Subscription) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	delete(f.last, s)
 }
 
-// LastFailureOf is the newest LastFailure of a function's queues.
+// LastFailureOf returns the newest LastFailure of a function's queues, or nil.
 func (d *Dispatcher) LastFailureOf(n hearth.Name) (last *Failure) {
 	d.failures.mu.Lock()
 	defer d.failures.mu.Unlock()
@@ -56,8 +56,8 @@ func (d *Dispatcher) LastFailureOf(n hearth.Name) (last *Failure) {
 	return last
 }
 
-// LastFailure is the last attempt of a queue that failed, while its message is tried again; nil if there is none. It knows the
-// attempts of this instance only.
+// LastFailure returns the last failed attempt of a queue whose message is still retried, or nil. It knows the attempts of
+// this instance only.
 func (d *Dispatcher) LastFailure(s wire.Subscription) *Failure {
 	d.failures.mu.Lock()
 	defer d.failures.mu.Unlock()

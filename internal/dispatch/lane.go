@@ -14,12 +14,12 @@ import (
 )
 
 const (
-	maxBatch     = 64 // entries that one Take takes
-	maxEnding    = 64 // calls of one function that were answered and are not settled yet, before no more is taken
-	callbackRoom = 8  // callbacks of one function that are made at once
+	maxBatch     = 64 // messages that one Take takes
+	maxEnding    = 64 // answered calls of one function that are not settled yet, before no more is taken
+	callbackRoom = 8  // callbacks of one function that are in flight at once
 )
 
-// A lane delivers to one function. It runs a goroutine only while there is something to take and room for it.
+// A lane delivers to one function. It has a goroutine only while there is something to take and room for it.
 type lane struct {
 	d    *Dispatcher
 	name hearth.Name
@@ -27,42 +27,42 @@ type lane struct {
 	mu        sync.Mutex
 	spec      hearth.Function
 	queues    map[wire.Subscription]*queue
-	turn      []*queue // in the order in which they are looked at
-	calls     int      // in flight, of the function
+	turn      []*queue // in the order of the next looks
+	calls     int      // in flight
 	ending    int      // calls that were answered, and are being settled
 	callbacks int      // in flight, or being settled
 	running   bool
-	held      map[*queue]map[string]*held // what is leased and not ended, by token
-	settled   []chan struct{}             // closed when nothing is held and nothing is taken
+	inFlight  map[*queue]map[string]*inFlight // by token
+	settled   []chan struct{}                 // closed when the lane is idle
 }
 
-// held is a delivery under way: its call runs, or its outcome is on the way to Redis.
-type held struct {
-	current  atomic.Pointer[redis.Delivery] // the newest: one whose lease ran out may have been taken anew
+// An inFlight is a delivery in flight: its call runs, or its outcome is on the way to Redis.
+type inFlight struct {
+	current  atomic.Pointer[redis.Delivery] // the newest, should this instance have taken it anew
 	breakOff context.CancelCauseFunc
 	settling bool // the call is over
 
 	until  time.Time // when the lease ends, as far as this instance knows
-	ranOut bool      // it has; it may be renewed yet
+	ranOut bool      // the lease ended; it may be renewed yet
 	lost   bool      // another holder has the delivery
 }
 
-func (h *held) delivery() redis.Delivery { return *h.current.Load() }
+func (h *inFlight) delivery() redis.Delivery { return *h.current.Load() }
 
 // A queue is one subscription of a lane.
 type queue struct {
 	Subscription
 	callbacks bool
 	ready     bool        // there may be something to take
-	timer     *time.Timer // until something else may be taken
-	timerAt   time.Time   // when that is
-	missing   bool        // its group was not there when it was looked at last
+	timer     *time.Timer // makes it ready
+	timerAt   time.Time
+	missing   bool // the group was missing at the last look
 	removed   bool
-	lost      bool // the answer of a take was lost, and what it leased with it; only the lane's goroutine looks at it
-	full      bool // nothing is taken, since its callbacks have reached their limit
+	takeLost  bool // the answer of a take was lost; only the lane's goroutine uses it
+	full      bool // nothing is taken, as callbacks have reached their limit; likewise
 }
 
-// set makes the lane's queues these, and returns those that are no more.
+// set gives the lane its queues, and returns those that it had and has no more.
 func (l *lane) set(f hearth.Function, subs []Subscription) (removed []wire.Subscription) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -101,7 +101,7 @@ func (l *lane) clear() (removed []wire.Subscription) {
 	return l.set(spec, nil)
 }
 
-// notify says that a queue has something to take.
+// notify tells the lane that a queue has something to take.
 func (l *lane) notify(s wire.Subscription) {
 	l.mu.Lock()
 	if q := l.queues[s]; q != nil {
@@ -120,7 +120,7 @@ func (l *lane) notifyAll() {
 	l.kick()
 }
 
-// kick makes the lane run, if it has reason to.
+// kick starts the lane's goroutine if there is something to take and room for it.
 func (l *lane) kick() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -132,7 +132,7 @@ func (l *lane) kick() {
 	}
 }
 
-// next is the queue whose turn it is, and how much may be taken of it. l.mu is held.
+// next returns the queue whose turn it is, and how much may be taken of it; nil if there is none. l.mu is held.
 func (l *lane) next() (*queue, int) {
 	room := -1
 	for i, q := range l.turn {
@@ -154,7 +154,7 @@ func (l *lane) next() (*queue, int) {
 	return nil, 0
 }
 
-// full are the queues of the function's calls and topics that may have something for which there is no room.
+// full returns the queues of calls and topics that may have messages for which there is no room.
 func (l *lane) full() (queues []wire.Subscription) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -176,13 +176,15 @@ func (l *lane) run(taking, calls context.Context) {
 		q, n := l.next()
 		if q == nil || taking.Err() != nil {
 			l.running = false
-			l.tellSettled()
+			l.closeSettled()
 			l.mu.Unlock()
 			l.d.forget(l)
 			return
 		}
-		q.ready = false // before looking: what comes later sets it again,
-		q.quiet()       // and what is given back later sets a timer, of which this look may not know
+		// Before the look: a message that comes later makes the queue ready again, and one that is given back later sets
+		// a timer, of which this look may not know.
+		q.ready = false
+		q.quiet()
 		by := redis.Holder{Instance: l.d.cfg.Instance, Lease: l.lease(q)}
 		sub := q.Subscription.Subscription
 		l.mu.Unlock()
@@ -199,7 +201,7 @@ func (l *lane) run(taking, calls context.Context) {
 			continue
 		}
 		l.watchCallbacks(q, b)
-		if b.Held {
+		if b.Blocked {
 			l.mu.Lock()
 			l.sooner(q, b.Next)
 			l.mu.Unlock()
@@ -225,7 +227,7 @@ func (l *lane) run(taking, calls context.Context) {
 	}
 }
 
-// take takes of a subscription; of the function's own calls only while its callbacks are within their limit.
+// take takes from a subscription; from the function's own calls only while callbacks are within their limit.
 func (l *lane) take(ctx context.Context, s wire.Subscription, n int, by redis.Holder) (redis.Batch, error) {
 	if s != redis.CallsOf(l.name) {
 		return l.d.cfg.Queue.Take(ctx, s, n, by)
@@ -236,20 +238,20 @@ func (l *lane) take(ctx context.Context, s wire.Subscription, n int, by redis.Ho
 	return l.d.cfg.Queue.TakeCalls(ctx, l.name, n, by, limit.Bytes)
 }
 
-// watchCallbacks says when callbacks hold up the function's calls, and when they were thrown away.
+// watchCallbacks logs when callbacks block the function's calls, and when some were dropped.
 func (l *lane) watchCallbacks(q *queue, b redis.Batch) {
 	log := l.d.cfg.Log.With("function", l.name.String())
 	if b.Dropped > 0 {
 		log.Warn("dropped dead callbacks to make room", "count", b.Dropped)
 	}
-	if b.Held && !q.full { // only the lane's own goroutine sets it
-		log.Warn("queued calls wait, as callbacks are at their limit")
+	if b.Blocked && !q.full {
+		log.Warn("queued calls wait, as callbacks have reached their limit")
 	}
-	q.full = b.Held
+	q.full = b.Blocked
 }
 
-// lease is for how long a delivery of a queue is leased. One that nobody renews outlasts the function's timeout, and the
-// wait for a replica before it. l.mu is held.
+// lease returns for how long deliveries of a queue are leased. A lease that nobody renews outlasts the function's timeout
+// and the wait for a replica before it. l.mu is held.
 func (l *lane) lease(q *queue) time.Duration {
 	if q.LeaveAck {
 		return 2*l.spec.Timeout + l.d.cfg.CommitWait
@@ -259,19 +261,19 @@ func (l *lane) lease(q *queue) time.Duration {
 
 // failed pauses a queue that could not be taken from.
 func (l *lane) failed(ctx context.Context, q *queue, err error) {
-	wait := time.Second // should the watcher miss that Redis is back
+	wait := time.Second // in case the watcher misses that Redis answers again
 	if errors.Is(err, redis.ErrNoGroup) {
 		wait = l.lost(ctx, q)
 	} else if hearth.CodeOf(err) != hearth.Unavailable && ctx.Err() == nil {
-		l.d.cfg.Log.Error("could not take from a queue", "function", l.name.String(), "error", err)
+		l.d.cfg.Log.Error("take from a queue failed", "function", l.name.String(), "error", err)
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	q.lost = q.lost || hearth.CodeOf(err) == hearth.Unavailable
+	q.takeLost = q.takeLost || hearth.CodeOf(err) == hearth.Unavailable
 	l.wakeIn(q, wait)
 }
 
-// quiet ends a queue's timer. The lane's lock is held.
+// quiet stops a queue's timer. The lane's lock is held.
 func (q *queue) quiet() {
 	if q.timer != nil {
 		q.timer.Stop()
@@ -279,26 +281,26 @@ func (q *queue) quiet() {
 	}
 }
 
-// wakeIn makes a queue ready after a while, and not before, unless something comes. l.mu is held.
+// wakeIn makes a queue ready after a while; never, if it is negative. A notification makes it ready earlier. l.mu is held.
 func (l *lane) wakeIn(q *queue, wait time.Duration) {
 	q.quiet()
 	if wait < 0 || q.removed {
 		return
 	}
-	wait += time.Millisecond // Redis's clock counts whole ones
+	wait += time.Millisecond // Redis's clock counts whole milliseconds
 	q.timerAt = time.Now().Add(wait)
 	sub := q.Subscription.Subscription
 	q.timer = time.AfterFunc(wait, func() { l.notify(sub) })
 }
 
-// sooner makes a queue ready after a while, unless it will be before, or the while is negative. l.mu is held.
+// sooner makes a queue ready after a while, unless it will be ready before, or the while is negative. l.mu is held.
 func (l *lane) sooner(q *queue, wait time.Duration) {
 	if wait >= 0 && (q.timer == nil || time.Now().Add(wait).Before(q.timerAt)) {
 		l.wakeIn(q, wait)
 	}
 }
 
-// begin delivers an entry, whose lease lasts until then. calls is the context of all calls. l.mu is held.
+// begin delivers a message, whose lease ends at until. calls is the context of all calls. l.mu is held.
 func (l *lane) begin(calls context.Context, q *queue, d redis.Delivery, until time.Time) {
 	if l.adopt(q, d, until) {
 		return
@@ -308,18 +310,18 @@ func (l *lane) begin(calls context.Context, q *queue, d redis.Delivery, until ti
 	} else {
 		l.calls++
 	}
-	if l.held == nil {
-		l.held = map[*queue]map[string]*held{}
+	if l.inFlight == nil {
+		l.inFlight = map[*queue]map[string]*inFlight{}
 	}
-	if l.held[q] == nil {
-		l.held[q] = map[string]*held{}
+	if l.inFlight[q] == nil {
+		l.inFlight[q] = map[string]*inFlight{}
 	}
 	ctx, breakOff := context.WithCancelCause(calls)
-	h := &held{breakOff: breakOff, until: until}
+	h := &inFlight{breakOff: breakOff, until: until}
 	h.current.Store(&d)
-	l.held[q][d.Token] = h
+	l.inFlight[q][d.Token] = h
 	spec, sub := l.spec, q.Subscription
-	answered := func() { // the function has room for the next one, while Redis is told of this one
+	answered := func() { // the function has room for the next call while this one is being settled
 		l.mu.Lock()
 		h.settling = true
 		if !q.callbacks {
@@ -340,25 +342,25 @@ func (l *lane) begin(calls context.Context, q *queue, d redis.Delivery, until ti
 		} else {
 			l.ending--
 		}
-		delete(l.held[q], h.delivery().Token)
-		if len(l.held[q]) == 0 {
-			delete(l.held, q)
+		delete(l.inFlight[q], h.delivery().Token)
+		if len(l.inFlight[q]) == 0 {
+			delete(l.inFlight, q)
 		}
 		l.sooner(q, again)
-		l.tellSettled()
+		l.closeSettled()
 		l.mu.Unlock()
 		l.kick()
 		l.d.forget(l)
 	})
 }
 
-// adopt hands a delivery to the call that runs for its entry already, and reports whether there is one: its lease ran out
-// while Redis did not answer, and this instance has taken it anew. l.mu is held.
+// adopt gives a delivery to the call that already runs for the same message, and reports whether there is one: the lease ran
+// out while Redis was unavailable, and this instance has taken the message anew. l.mu is held.
 func (l *lane) adopt(q *queue, d redis.Delivery, until time.Time) bool {
-	if d.Attempt == 1 { // nobody has had it before
+	if d.Attempt == 1 { // nobody had it before
 		return false
 	}
-	for other, deliveries := range l.held {
+	for other, deliveries := range l.inFlight {
 		if other.Subscription.Subscription != q.Subscription.Subscription {
 			continue
 		}
@@ -375,29 +377,29 @@ func (l *lane) adopt(q *queue, d redis.Delivery, until time.Time) bool {
 	return false
 }
 
-// nothing tells whether nothing is held, and nothing is being taken. l.mu is held.
-func (l *lane) nothing() bool { return !l.running && len(l.held) == 0 }
+// idle reports whether nothing is in flight and nothing is being taken. l.mu is held.
+func (l *lane) idle() bool { return !l.running && len(l.inFlight) == 0 }
 
-// idle is nothing, for who does not hold l.mu.
-func (l *lane) idle() bool {
+// isIdle is idle for callers that do not hold l.mu.
+func (l *lane) isIdle() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.nothing()
+	return l.idle()
 }
 
-// whenSettled is closed when the lane has nothing left.
+// whenSettled returns a channel that is closed when the lane is idle.
 func (l *lane) whenSettled() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	settled := make(chan struct{})
 	l.settled = append(l.settled, settled)
-	l.tellSettled()
+	l.closeSettled()
 	return settled
 }
 
-// tellSettled tells who waits for it that the lane has nothing left. l.mu is held.
-func (l *lane) tellSettled() {
-	if !l.nothing() {
+// closeSettled closes the channels of whenSettled if the lane is idle. l.mu is held.
+func (l *lane) closeSettled() {
+	if !l.idle() {
 		return
 	}
 	for _, settled := range l.settled {
@@ -406,11 +408,11 @@ func (l *lane) tellSettled() {
 	l.settled = nil
 }
 
-// breakOff ends calls under way whose entries are gone.
+// breakOff ends calls in flight whose messages were deleted.
 func (l *lane) breakOff(s wire.Subscription, ids []string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for q, deliveries := range l.held {
+	for q, deliveries := range l.inFlight {
 		if q.Subscription.Subscription != s {
 			continue
 		}
@@ -422,7 +424,7 @@ func (l *lane) breakOff(s wire.Subscription, ids []string) {
 	}
 }
 
-// sweep looks for entries that nobody holds.
+// sweep looks for pending messages that nobody holds.
 func (l *lane) sweep(ctx context.Context) {
 	l.mu.Lock()
 	subs := map[wire.Subscription]time.Duration{}
@@ -433,9 +435,9 @@ func (l *lane) sweep(ctx context.Context) {
 	for s, lease := range subs {
 		n, err := l.d.cfg.Queue.Sweep(ctx, s, lease)
 		if err == nil && n > 0 {
-			l.d.cfg.Log.Warn("found entries that were taken and that nobody held; they are delivered again when their new lease runs out",
+			l.d.cfg.Log.Warn("found pending messages that nobody held; they are delivered again when their new lease ends",
 				"queue", s.String(), "count", n)
 		}
-		l.notify(s) // also for what others have given back, or left: nothing tells of that
+		l.notify(s) // another instance may have given something back, which nothing tells of
 	}
 }

@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// A group that is not there is one of two things: its subscription was removed by another hearth, which is no news; or Redis has
-// lost it, which must be said.
+// A missing consumer group means one of two things: another instance has removed the subscription, which is no news; or
+// Redis has lost the group, which an operator must know.
 
 const (
-	lostAgain = time.Second      // before a queue whose group is missing is looked at once more: it may be on its way out
-	lostPause = 15 * time.Second // before a queue whose group is lost is
+	lostAgain = time.Second      // before the second look at a queue whose group is missing: it may be about to be removed
+	lostPause = 15 * time.Second // before the next look at a queue whose group is lost
 )
 
-// lost finds out which it is, and returns after how long to look again, or a negative duration.
+// lost finds out which it is. It returns after how long to look again; a negative duration is never.
 func (l *lane) lost(ctx context.Context, q *queue) time.Duration {
 	s := q.Subscription.Subscription
 	noted, err := l.d.cfg.Queue.Noted(ctx, s)
@@ -23,7 +23,7 @@ func (l *lane) lost(ctx context.Context, q *queue) time.Duration {
 	}
 	log := l.d.cfg.Log.With("function", l.name.String(), "queue", s.String())
 	if !noted {
-		log.Debug("a subscription was removed by another hearth")
+		log.Debug("another instance removed a subscription")
 		l.drop(q)
 		return -1
 	}
@@ -34,12 +34,12 @@ func (l *lane) lost(ctx context.Context, q *queue) time.Duration {
 	if !before { // whoever removes it may be between the group and the note
 		return lostAgain
 	}
-	log.Error("a consumer group is gone from Redis, so nothing of this queue can be delivered; deploy the function again to make it anew, " +
-		"but then what the group had done may be done again")
+	log.Error("consumer group lost, so nothing of this queue is delivered; deploy the function again to create it, " +
+		"but messages that it had settled may be delivered again")
 	return lostPause
 }
 
-// drop forgets a queue, until set brings it back.
+// drop removes a queue, until set brings it back.
 func (l *lane) drop(q *queue) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

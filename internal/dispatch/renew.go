@@ -16,8 +16,9 @@ import (
 // DefaultLease is for how long a delivery belongs to an instance unless it renews the lease.
 const DefaultLease = 30 * time.Second
 
-// A lease is renewed once a sixth of it has passed, by a timer that ticks as often: so when a third has passed at the
-// latest, and then four more times before it runs out, should Redis be slow. Most calls are over before the first time.
+// renewals is how often a timer ticks within a lease. Each tick renews the leases of which a sixth or more has passed: so
+// when a third has passed at the latest, with four more tries before it runs out if Redis is slow. Most calls are over
+// before their first renewal.
 const renewals = 6
 
 // renew renews the leases of all deliveries under way, until ctx ends.
@@ -40,29 +41,28 @@ func (d *Dispatcher) renew(ctx context.Context) {
 	}
 }
 
-// renewOnce renews the leases that a sixth of them or more has passed of: with one script for each subscription, all of
-// them sent together.
+// renewOnce renews the leases of which a sixth or more has passed: one script for each subscription, all sent together.
 func (d *Dispatcher) renewOnce(ctx context.Context, now time.Time) error {
 	var all []leases
-	for _, l := range append(d.all(), d.leaving()...) {
+	for _, l := range append(d.all(), d.draining()...) {
 		all = append(all, l.leasesToRenew(now)...)
 	}
 	return d.renewAll(ctx, now, all)
 }
 
-// leases are those of one queue that are to be renewed.
+// leases are leases of one queue.
 type leases struct {
 	lane *lane
 	of   wire.Subscription
 	long time.Duration
-	held []*held
+	held []*inFlight
 }
 
-// leasesToRenew are those of a lane that have not been renewed for a while. It also finds those that ran out.
+// leasesToRenew returns the leases of a lane that are due for renewal. It logs those that ran out.
 func (l *lane) leasesToRenew(now time.Time) (all []leases) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for q, deliveries := range l.held {
+	for q, deliveries := range l.inFlight {
 		long := l.lease(q)
 		some := leases{lane: l, of: q.Subscription.Subscription, long: long}
 		ranOut := 0
@@ -79,7 +79,7 @@ func (l *lane) leasesToRenew(now time.Time) (all []leases) {
 			}
 		}
 		if ranOut > 0 {
-			l.d.cfg.Log.Warn("leases ran out, as Redis did not answer; another instance may make the calls again",
+			l.d.cfg.Log.Warn("leases ran out while Redis was unavailable; another instance may repeat the calls",
 				"queue", some.of.String(), "count", ranOut)
 		}
 		if len(some.held) > 0 {
@@ -89,8 +89,8 @@ func (l *lane) leasesToRenew(now time.Time) (all []leases) {
 	return all
 }
 
-// renewAll renews leases. What is not under way any more is broken off; what another instance has taken is not: the call
-// may yet succeed, and then its success counts.
+// renewAll renews leases. It breaks off calls that were cancelled. It does not break off a call whose lease is lost: it may
+// yet succeed, and a late success counts.
 func (d *Dispatcher) renewAll(ctx context.Context, now time.Time, all []leases) error {
 	if len(all) == 0 {
 		return nil
@@ -111,7 +111,7 @@ func (d *Dispatcher) renewAll(ctx context.Context, now time.Time, all []leases) 
 	return err
 }
 
-// renewed notes what became of leases.
+// renewed records the results of a renewal.
 func (l *lane) renewed(s leases, asked []redis.Delivery, results []redis.Renewal, until time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -120,32 +120,32 @@ func (l *lane) renewed(s leases, asked []redis.Delivery, results []redis.Renewal
 		switch {
 		case results[i] == redis.Renewed:
 			h.until, h.ranOut = until, false
-		case h.settling || h.delivery().Token != asked[i].Token: // it was given back or taken anew meanwhile, by us
+		case h.settling || h.delivery().Token != asked[i].Token: // this instance gave it back or took it anew meanwhile
 		case results[i] == redis.Lost:
 			h.lost = true
 			lost++
-		case s.of == redis.CallsOf(l.name): // of a topic, the function itself has settled it, and is about to answer
+		case s.of == redis.CallsOf(l.name): // a message of a topic was settled by the function, which is about to answer
 			h.breakOff(errCancelled)
 		}
 	}
 	if lost > 0 {
-		l.d.cfg.Log.Warn("lost leases; another instance makes the calls again, and the first success counts",
+		l.d.cfg.Log.Warn("lost leases; another instance repeats the calls, and the first success counts",
 			"queue", s.of.String(), "count", lost)
 	}
 }
 
-// recover makes sure of what a lane holds after a take whose answer was lost: Redis may have been unavailable for so long
-// that leases ran out, and the next take must not take our own. It gives back what such a take leased. Where the ack is
-// left to the function, a lease that no call holds is nothing unusual, and runs out.
+// recover restores what a lane holds after a take whose answer was lost. Redis may have been unavailable for so long that
+// leases ran out, and the next take must not take our own: so it renews them. Then it gives back what the lost take leased,
+// unless the ack is left to the function: there a lease without a call is normal, and runs out.
 func (l *lane) recover(ctx context.Context, q *queue) error {
-	if !q.lost { // only the lane's own goroutine sets it
+	if !q.takeLost {
 		return nil
 	}
 	l.mu.Lock()
 	sub, lease := q.Subscription, l.lease(q)
 	mine := leases{lane: l, of: sub.Subscription, long: lease}
 	var tokens []string
-	for other, deliveries := range l.held { // a subscription that was removed and made again has two
+	for other, deliveries := range l.inFlight { // a subscription that was removed and made again has two
 		if other.Subscription.Subscription == sub.Subscription {
 			mine.held = slices.AppendSeq(mine.held, maps.Values(deliveries))
 			tokens = slices.AppendSeq(tokens, maps.Keys(deliveries))
@@ -158,37 +158,38 @@ func (l *lane) recover(ctx context.Context, q *queue) error {
 		}
 	}
 	if sub.LeaveAck {
-		q.lost = false
+		q.takeLost = false
 		return nil
 	}
 	n, err := l.d.cfg.Queue.Untake(ctx, sub.Subscription, l.d.cfg.Instance, tokens)
 	if err != nil {
 		return err
 	}
-	q.lost = false
+	q.takeLost = false
 	if n > 0 {
 		l.d.cfg.Log.Info("gave back deliveries that Redis had handed out without an answer", "queue", sub.String(), "count", n)
 	}
 	return nil
 }
 
-// A patience leaves leases that ran out to their holders for a moment, after Redis was unavailable for so long that no
-// holder could renew them. The zero value has none.
+// A patience is a pause in taking over leases that ran out, after Redis was unavailable for so long that healthy holders
+// could not renew them. The zero value has none left.
 type patience struct {
 	mu    sync.Mutex
 	until time.Time
 }
 
-// add begins the wait, if Redis was unavailable for more than a third of a lease: a shorter time leaves holders enough.
-func (p *patience) add(away, lease time.Duration) {
-	if away > lease/3 {
+// start begins the pause if Redis was unavailable for more than a third of a lease. A shorter outage leaves holders time
+// enough.
+func (p *patience) start(outage, lease time.Duration) {
+	if outage > lease/3 {
 		p.mu.Lock()
 		p.until = time.Now().Add(lease / 3)
 		p.mu.Unlock()
 	}
 }
 
-// left is for how long leases that ran out are left alone.
+// left returns how long the pause goes on.
 func (p *patience) left() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -11,19 +11,19 @@ import (
 // maxSettled is how many deliveries one script settles: it must not hold others up.
 const maxSettled = 128
 
-// A settler settles deliveries that were answered, several of a queue in one script: those that come while another script is
-// under way go with the next. One that comes alone does not wait.
+// A settler settles deliveries, several of a queue in one script: those that come while a script runs go with the next. One
+// that comes alone does not wait.
 type settler struct {
 	d *Dispatcher
 
 	mu      sync.Mutex
-	batches map[wire.Subscription]*batch // of queues that have some under way
+	batches map[wire.Subscription]*batch // the next batch of each queue that has a script running
 }
 
-// A batch is what goes with a queue's next script.
+// A batch is the deliveries that go with a queue's next script.
 type batch struct {
 	list []redis.Delivery
-	done chan struct{} // closed when it is settled, or its leases must run out
+	done chan struct{} // closed when they are settled, or the dispatcher stops
 }
 
 // settle settles a delivery, and returns when that is done.

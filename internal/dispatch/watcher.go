@@ -11,28 +11,36 @@ import (
 	"github.com/hearthfaas/hearth/internal/redis"
 )
 
-// watcher waits for new entries on the streams of all queues that have been emptied, over one connection. A queue that has
-// more than its lane can take is not watched: its lane looks by itself.
+// A watcher waits for new entries on the streams of all empty queues, over one connection. A queue that has more messages
+// than its lane can take is not watched: its lane looks by itself.
 type watcher struct {
-	conn  *redis.Watch
-	fired func([]wire.Subscription)
-	away  func(error) // Redis is
-	back  func()      // it was, and is back
-	idle  func()      // there was nothing to watch for a while
+	conn        *redis.Watch
+	fired       func([]wire.Subscription) // these have new entries
+	unavailable func(error)               // Redis does not answer
+	available   func()                    // it answers again
+	idle        func()                    // there was nothing to watch for a while
 
 	mu      sync.Mutex
-	watched map[wire.Subscription]string // where each group has read to, as far as is known
-	waiting map[string]string            // the streams that the running Wait knows, and from where
+	watched map[wire.Subscription]string // the id up to which each group has read, as far as is known
+	waiting map[string]string            // the streams that the running Wait knows, and the id it waits behind
 	poking  bool
-	ended   bool // it is to end
-	stopped bool // it has
+	ended   bool // run is to return
+	stopped bool // run has returned
 }
 
-func newWatcher(conn *redis.Watch, fired func([]wire.Subscription), away func(error), back, idle func()) *watcher {
-	return &watcher{conn: conn, fired: fired, away: away, back: back, idle: idle, watched: map[wire.Subscription]string{}}
+func newWatcher(conn *redis.Watch, fired func([]wire.Subscription), unavailable func(error),
+	available, idle func()) *watcher {
+	return &watcher{
+		conn:        conn,
+		fired:       fired,
+		unavailable: unavailable,
+		available:   available,
+		idle:        idle,
+		watched:     map[wire.Subscription]string{},
+	}
 }
 
-// add watches a queue whose group has read up to last: it is fired whenever an entry comes behind that.
+// add begins to watch a queue whose group has read up to last: it is fired whenever an entry comes behind that.
 func (w *watcher) add(s wire.Subscription, last string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -43,7 +51,7 @@ func (w *watcher) add(s wire.Subscription, last string) {
 	}
 }
 
-// remove watches a queue no longer. last tells that it was the last one of its stream.
+// remove stops watching a queue. It reports whether that was the last one of its stream.
 func (w *watcher) remove(s wire.Subscription) (last bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -56,22 +64,22 @@ func (w *watcher) remove(s wire.Subscription) (last bool) {
 	return true
 }
 
-// len is how many queues are watched.
+// len returns how many queues are watched.
 func (w *watcher) len() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return len(w.watched)
 }
 
-// all are the queues that are watched.
+// all returns the queues that are watched.
 func (w *watcher) all() []wire.Subscription {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return slices.Collect(maps.Keys(w.watched))
 }
 
-// poke interrupts the Wait that does not know all streams. An interruption that comes just before Wait blocks has no
-// effect, so it goes on until the loop has come round. w.mu is held.
+// poke interrupts a Wait that does not know all streams. An interruption just before Wait blocks has no effect, so it is
+// repeated until the loop has come round. w.mu is held.
 func (w *watcher) poke() {
 	w.waiting = nil
 	if w.poking {
@@ -93,7 +101,7 @@ func (w *watcher) poke() {
 	}()
 }
 
-// end ends run.
+// end lets run return.
 func (w *watcher) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -101,7 +109,7 @@ func (w *watcher) end() {
 	w.poke()
 }
 
-// goesOn reports whether run does.
+// goesOn reports whether run is to go on.
 func (w *watcher) goesOn(ctx context.Context) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -116,15 +124,15 @@ func (w *watcher) run(ctx context.Context) {
 		w.conn.Close()
 	}()
 	const shortest, longest = 50 * time.Millisecond, 2 * time.Second
-	away, wait := false, shortest
+	down, wait := false, shortest
 	for w.goesOn(ctx) {
 		positions := w.positions(ctx)
 		fired, err := w.conn.Wait(ctx, positions)
 		if err != nil {
-			if !away && ctx.Err() == nil {
-				w.away(err)
+			if !down && ctx.Err() == nil {
+				w.unavailable(err)
 			}
-			away = true
+			down = true
 			select {
 			case <-time.After(wait):
 			case <-ctx.Done():
@@ -132,9 +140,9 @@ func (w *watcher) run(ctx context.Context) {
 			wait = min(2*wait, longest)
 			continue
 		}
-		if away {
-			away, wait = false, shortest
-			w.back()
+		if down {
+			down, wait = false, shortest
+			w.available()
 		}
 		if subs := w.take(fired); len(subs) > 0 {
 			w.fired(subs)
@@ -145,7 +153,7 @@ func (w *watcher) run(ctx context.Context) {
 	}
 }
 
-// positions are the streams to wait for. A stream that several groups read is watched from where the slowest is.
+// positions returns the streams to wait for. A stream with several groups is watched from where the slowest has read to.
 func (w *watcher) positions(ctx context.Context) map[string]string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -161,7 +169,7 @@ func (w *watcher) positions(ctx context.Context) map[string]string {
 	return at
 }
 
-// take are the queues that new entries are for.
+// take returns the queues that have new entries, and moves their positions.
 func (w *watcher) take(fired map[string]string) []wire.Subscription {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -9,8 +9,8 @@ import (
 	"github.com/hearthfaas/hearth/chain/wire"
 )
 
-// watches are the watchers of a dispatcher. In a cluster there is one for each tag that has something to watch, since a connection
-// reaches only one slot. Else there is one that is always there, with the key "", and others for what is more than it can have.
+// watches are the watchers of a dispatcher. In a cluster there is one for each hash tag that has something to watch, since
+// a connection reaches only one slot. Otherwise there is a permanent one with the key "", and more when it is full.
 type watches struct {
 	d *Dispatcher
 
@@ -21,15 +21,15 @@ type watches struct {
 	ended bool
 }
 
-// maxStreams is how many streams a watcher has at most. Whenever it wakes it names all of them to Redis, which looks at each before it
-// does anything else: for 0.1 ms with a hundred, and 24 ms with ten thousand.
+// maxStreams is how many streams a watcher has at most. Whenever it wakes it names all of them to Redis, which looks at
+// each before it does anything else: 0.1 ms for a hundred, 24 ms for ten thousand.
 const maxStreams = 300
 
 func newWatches(d *Dispatcher) *watches {
 	return &watches{d: d, byKey: map[string]*watcher{}, keyOf: map[string]string{}, away: map[string]time.Time{}}
 }
 
-// begin begins to watch, if there is a watcher that is always there: it also notices that Redis is away.
+// begin starts the permanent watcher, if there is one: it also notices when Redis becomes unavailable.
 func (ws *watches) begin() {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
@@ -38,7 +38,7 @@ func (ws *watches) begin() {
 	}
 }
 
-// add watches a queue whose group has read up to last.
+// add begins to watch a queue whose group has read up to last.
 func (ws *watches) add(s wire.Subscription, last string) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
@@ -53,7 +53,7 @@ func (ws *watches) add(s wire.Subscription, last string) {
 	w.add(s, last)
 }
 
-// key is that of the watcher of a stream: the one that it has, or the first that has room. ws.mu is held.
+// key returns the key of a stream's watcher: the one that it has, or the first with room. ws.mu is held.
 func (ws *watches) key(stream string) string {
 	if tag := ws.d.cfg.Queue.WatchKey(stream); tag != "" {
 		return tag
@@ -69,15 +69,15 @@ func (ws *watches) key(stream string) string {
 	return key
 }
 
-// start begins to watch. ws.mu is held.
+// start starts a watcher. ws.mu is held.
 func (ws *watches) start(key string) *watcher {
-	w := newWatcher(ws.d.cfg.Queue.NewWatch(key), ws.d.fired, func(err error) { ws.wentAway(key, err) }, func() { ws.cameBack(key) }, func() { ws.retire(key) })
+	w := newWatcher(ws.d.cfg.Queue.NewWatch(key), ws.d.fired, func(err error) { ws.unavailable(key, err) }, func() { ws.available(key) }, func() { ws.retire(key) })
 	ws.byKey[key] = w
 	ws.d.spawn(func(taking, _ context.Context) { w.run(taking) })
 	return w
 }
 
-// remove watches a queue no longer. Its watcher lingers: it is likely to be added again.
+// remove stops watching a queue. Its watcher lingers, as the queue is likely to be added again.
 func (ws *watches) remove(s wire.Subscription) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
@@ -90,7 +90,7 @@ func (ws *watches) remove(s wire.Subscription) {
 	}
 }
 
-// retire ends a watcher that had nothing to watch for a while.
+// retire stops a watcher that had nothing to watch for a while.
 func (ws *watches) retire(key string) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
@@ -103,7 +103,7 @@ func (ws *watches) retire(key string) {
 	w.end()
 }
 
-// interrupt ends the watching: the dispatcher's context has ended.
+// interrupt stops all watchers.
 func (ws *watches) interrupt() {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
@@ -113,8 +113,8 @@ func (ws *watches) interrupt() {
 	}
 }
 
-// wentAway says that Redis is away, once; of a cluster some of it may be.
-func (ws *watches) wentAway(key string, err error) {
+// unavailable logs that Redis, or a part of a cluster, does not answer: once.
+func (ws *watches) unavailable(key string, err error) {
 	ws.mu.Lock()
 	defer ws.mu.Unlock()
 	if ws.byKey[key] == nil || !ws.away[key].IsZero() {
@@ -122,18 +122,18 @@ func (ws *watches) wentAway(key string, err error) {
 	}
 	ws.away[key] = time.Now()
 	if len(ws.away) == 1 {
-		ws.d.cfg.Log.Warn("Redis is away; calls that are queued wait until it is back", "error", err)
+		ws.d.cfg.Log.Warn("Redis is unavailable; queued calls wait", "error", err)
 	}
 }
 
-// cameBack lets lanes look which may have missed something.
-func (ws *watches) cameBack(key string) {
+// available lets those lanes look at their queues that may have missed something.
+func (ws *watches) available(key string) {
 	ws.mu.Lock()
 	if since, ok := ws.away[key]; ok {
-		ws.d.patience.add(time.Since(since), ws.d.cfg.Lease)
+		ws.d.patience.start(time.Since(since), ws.d.cfg.Lease)
 		delete(ws.away, key)
 		if len(ws.away) == 0 {
-			ws.d.cfg.Log.Info("Redis is back")
+			ws.d.cfg.Log.Info("Redis is available again")
 		}
 	}
 	w := ws.byKey[key]

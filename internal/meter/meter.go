@@ -139,7 +139,7 @@ func (m *Meter) Recorder(n hearth.Name) router.Recorder {
 // Delivered meters how long a queued call has waited, unless its function was
 // removed meanwhile. It is dispatch.Config's.
 func (m *Meter) Delivered(n hearth.Name, d dispatch.Delivered) {
-	if d.Attempt != 1 || d.Callback || d.Came == dispatch.Busy {
+	if d.Attempt != 1 || d.Callback || d.Outcome == dispatch.Busy {
 		return
 	}
 	m.mu.RLock()

@@ -30,11 +30,8 @@ func TestAFunctionIsMeteredByTheHour(t *testing.T) {
 		r.recorders[oven].Given(40 * time.Millisecond)
 		r.recorders[oven].Denied()
 		for _, d := range []dispatch.Delivered{
-			{Came: dispatch.Done, Attempt: 1, Waited: 30 * time.Millisecond},
-			{Came: dispatch.Retried, Attempt: 1, Waited: 10 * time.Millisecond},
-			{Came: dispatch.Done, Attempt: 2, Waited: time.Hour},
-			{Came: dispatch.Busy, Attempt: 1, Waited: time.Hour},
-			{Came: dispatch.Done, Attempt: 1, Waited: time.Hour, Callback: true},
+			{Outcome: dispatch.Done, Attempt: 1, Waited: 30 * time.Millisecond}, {Outcome: dispatch.Retried, Attempt: 1, Waited: 10 * time.Millisecond},
+			{Outcome: dispatch.Done, Attempt: 2, Waited: time.Hour}, {Outcome: dispatch.Busy, Attempt: 1, Waited: time.Hour}, {Outcome: dispatch.Done, Attempt: 1, Waited: time.Hour, Callback: true},
 		} {
 			r.Delivered(oven, d)
 		}
@@ -325,7 +322,7 @@ func TestACallCostsNoAllocation(t *testing.T) {
 	require.Zero(t, testing.AllocsPerRun(1000, func() {
 		f.Started()
 		f.Ended(http.StatusOK, time.Millisecond)
-		r.Delivered(oven, dispatch.Delivered{Came: dispatch.Done, Attempt: 1, Waited: time.Millisecond})
+		r.Delivered(oven, dispatch.Delivered{Outcome: dispatch.Done, Attempt: 1, Waited: time.Millisecond})
 		f.Held()
 		f.Given(time.Millisecond)
 	}))
@@ -350,7 +347,7 @@ func BenchmarkRecord(b *testing.B) {
 			f.Held()
 			f.Given(time.Millisecond)
 			f.Ended(http.StatusOK, time.Millisecond)
-			m.Delivered(oven, dispatch.Delivered{Came: dispatch.Done, Attempt: 1, Waited: time.Millisecond})
+			m.Delivered(oven, dispatch.Delivered{Outcome: dispatch.Done, Attempt: 1, Waited: time.Millisecond})
 		}
 	})
 }

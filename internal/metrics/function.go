@@ -73,22 +73,21 @@ func (f *function) count(d dispatch.Delivered) {
 	if f.removed {
 		return
 	}
-	if d.Came == dispatch.Buried {
+	if d.Outcome == dispatch.Buried {
 		f.dead[d.Reason].Inc()
 	}
 	if d.Callback {
-		// from the first on: most functions have none
-		f.m.callbacks.WithLabelValues(f.name.String(), d.Came).Inc()
+		f.m.callbacks.WithLabelValues(f.name.String(), d.Outcome).Inc() // from the first on: most functions have none
 		return
 	}
-	f.delivered[d.Came].Inc()
-	if d.Attempt == 1 && d.Came != dispatch.Busy {
+	f.delivered[d.Outcome].Inc()
+	if d.Attempt == 1 && d.Outcome != dispatch.Busy {
 		if f.queueWait == nil {
 			f.queueWait = f.m.queueWait.WithLabelValues(f.name.String())
 		}
 		f.queueWait.Observe(d.Waited.Seconds())
 	}
-	if d.Came != dispatch.Done && d.Came != dispatch.Buried {
+	if d.Outcome != dispatch.Done && d.Outcome != dispatch.Buried {
 		return
 	}
 	if f.attempts == nil {

@@ -30,13 +30,11 @@ func TestWhatHappensIsCountedByFunction(t *testing.T) {
 	r.Given(40 * time.Millisecond)
 	r.Ended(http.StatusOK, 200*time.Millisecond)
 	r.Ended(http.StatusInternalServerError, 20*time.Second)
-	for _, came := range []string{dispatch.Done, dispatch.Done, dispatch.Busy, dispatch.Retried,
-		dispatch.Buried} {
-		m.Delivered(oven, dispatch.Delivered{Came: came, Attempt: 2, Reason: dispatch.NotRetried})
+	for _, came := range []string{dispatch.Done, dispatch.Done, dispatch.Busy, dispatch.Retried, dispatch.Buried} {
+		m.Delivered(oven, dispatch.Delivered{Outcome: came, Attempt: 2, Reason: dispatch.NotRetried})
 	}
 	r.Denied()
-	m.Delivered(oven, dispatch.Delivered{Came: dispatch.Buried, Attempt: 1,
-		Reason: dispatch.Refused, Callback: true})
+	m.Delivered(oven, dispatch.Delivered{Outcome: dispatch.Buried, Attempt: 1, Reason: dispatch.Refused, Callback: true})
 	m.Served(http.MethodGet, "/system/functions", http.StatusOK, time.Millisecond)
 	m.Recorder(baker)
 	got := scrape(t, m)
@@ -96,8 +94,7 @@ func TestRemovedFunctionLeavesNothingAlsoWhenItsCallsEndLater(t *testing.T) {
 	old.Held()
 	old.Given(time.Second)
 	old.Ended(http.StatusOK, time.Second)
-	m.Delivered(oven, dispatch.Delivered{Came: dispatch.Done, Attempt: 1, Reason: dispatch.Exhausted,
-		Waited: time.Second})
+	m.Delivered(oven, dispatch.Delivered{Outcome: dispatch.Done, Attempt: 1, Reason: dispatch.Exhausted, Waited: time.Second})
 	require.EqualValues(t, 1, scrape(t, m)[`hearth_queue_wait_seconds_sum{function_name="oven.openfaas-fn"}`])
 	late := func() {
 		old.Started()
@@ -110,7 +107,7 @@ func TestRemovedFunctionLeavesNothingAlsoWhenItsCallsEndLater(t *testing.T) {
 	old.Removed(nil)
 	require.Equal(t, nothing, scrape(t, m))
 	late()
-	m.Delivered(oven, dispatch.Delivered{Came: dispatch.Buried, Attempt: 1, Reason: dispatch.Exhausted})
+	m.Delivered(oven, dispatch.Delivered{Outcome: dispatch.Buried, Attempt: 1, Reason: dispatch.Exhausted})
 	require.Equal(t, nothing, scrape(t, m))
 
 	m.Recorder(oven)
@@ -132,8 +129,7 @@ func TestNothingIsLostOrBroughtBackWhenAllHappensAtOnce(t *testing.T) {
 				r.Ended(200+i%5, time.Millisecond)
 				gone.Ended(200+i%5, time.Millisecond)
 				gone.Given(time.Millisecond)
-				m.Delivered(baker, dispatch.Delivered{Came: dispatch.Done, Attempt: 1,
-					Reason: dispatch.Exhausted})
+				m.Delivered(baker, dispatch.Delivered{Outcome: dispatch.Done, Attempt: 1, Reason: dispatch.Exhausted})
 			}
 		})
 	}
@@ -155,7 +151,7 @@ func TestConnectorCountsDeliveriesOnly(t *testing.T) {
 	m := metrics.New("v1")
 	m.Show(metrics.State{Queues: oneQueue})
 	ended := m.Deliveries(oven)
-	m.Delivered(oven, dispatch.Delivered{Came: dispatch.Buried, Attempt: 3, Reason: dispatch.Exhausted})
+	m.Delivered(oven, dispatch.Delivered{Outcome: dispatch.Buried, Attempt: 3, Reason: dispatch.Exhausted})
 	got := scrape(t, m)
 	require.EqualValues(t, 1, got[`hearth_deliveries_total{function_name="oven.openfaas-fn",`+
 		`outcome="buried"}`])

@@ -35,7 +35,7 @@ func (c *Client) Adopt(ctx context.Context, instance string, all bool) (done Ado
 	} {
 		found, err := c.rdb.HGetAll(ctx, kind.key).Result()
 		if err != nil {
-			return done, away("read the records", err)
+			return done, unavailable("read the records", err)
 		}
 		for field, text := range found {
 			object, err := c.records.Key.OpenJSON(kind.key, field, []byte(text))
@@ -65,7 +65,7 @@ func (c *Client) Adopt(ctx context.Context, instance string, all bool) (done Ado
 	if take {
 		args := append(append([]any{len(functions)}, functions...), namespaces...)
 		if err := adoptLua.Run(ctx, c.rdb, []string{keyFunctions, keyNamespaces}, args...).Err(); err != nil {
-			return done, away("sign the records", err)
+			return done, unavailable("sign the records", err)
 		}
 		done.Functions, done.Namespaces = len(functions)/3, len(namespaces)/3
 	}
@@ -82,7 +82,7 @@ func (c *Client) adoptUsage(ctx context.Context, instance string, everybody bool
 			continue
 		}
 		if err != nil {
-			return n, away("read what functions used", err)
+			return n, unavailable("read what functions used", err)
 		}
 		var args []any
 		for field, value := range found {
@@ -95,7 +95,7 @@ func (c *Client) adoptUsage(ctx context.Context, instance string, everybody bool
 		}
 		for some := range slices.Chunk(args, 3*maxUsage) {
 			if err := adoptLua.Run(ctx, c.rdb, []string{key, key}, append([]any{len(some)}, some...)...).Err(); err != nil {
-				return n, away("sign what functions used", err)
+				return n, unavailable("sign what functions used", err)
 			}
 			n += len(some) / 3
 		}

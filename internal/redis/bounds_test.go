@@ -71,7 +71,7 @@ func TestCallbacksCountAgainstTheLimitOfTheirFunction(t *testing.T) {
 		require.ErrorContains(t, err, "1 of them callbacks")
 		q.answered(6000)
 		b := takeCalls()
-		require.True(t, b.Held, "no call is made while callbacks have reached the limit")
+		require.True(t, b.Blocked, "no call is made while callbacks have reached the limit")
 		require.Empty(t, b.Deliveries)
 		require.Equal(t, time.Second, b.Next)
 		require.Len(t, q.take(1).Deliveries, 1, "but for who asks without a limit")
@@ -79,7 +79,7 @@ func TestCallbacksCountAgainstTheLimitOfTheirFunction(t *testing.T) {
 
 		q.buryCallback()
 		b = takeCalls()
-		require.False(t, b.Held)
+		require.False(t, b.Blocked)
 		require.Equal(t, 1, b.Dropped, "one that was given up makes room")
 		require.Len(t, b.Deliveries, 1)
 		q.expire()

@@ -21,7 +21,7 @@ func (c *Client) Cancel(ctx context.Context, n hearth.Name, callID, only string)
 	for from := "-"; from != ""; {
 		got, err := cancelLua.Run(ctx, c.rdb, keys, s.Group, callID, from, lookAtOnce, only).Slice()
 		if err != nil {
-			return cancelled, dead, away("look for the call in the queue of "+n.Function, err)
+			return cancelled, dead, unavailable("look for the call in the queue of "+n.Function, err)
 		}
 		from = got[0].(string)
 		cancelled = appendStrings(cancelled, got[1])
@@ -45,13 +45,13 @@ func (c *Client) Clear(ctx context.Context, s wire.Subscription, queued, delayed
 	}
 	newest, err := c.rdb.XRevRangeN(ctx, s.Stream, "+", "-", 1).Result()
 	if err != nil || len(newest) == 0 {
-		return done, away("look at "+s.Stream, err)
+		return done, unavailable("look at "+s.Stream, err)
 	}
 	flag := map[bool]string{true: "1"}
 	for from := "-"; from != ""; {
 		got, err := clearLua.Run(ctx, c.rdb, keys, s.Group, from, newest[0].ID, lookAtOnce, flag[queued], flag[delayed]).Slice()
 		if err != nil {
-			return done, away("clear "+s.Stream, err)
+			return done, unavailable("clear "+s.Stream, err)
 		}
 		from = got[0].(string)
 		done.Queued += int(got[1].(int64))

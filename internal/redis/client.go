@@ -21,30 +21,30 @@ type Client struct {
 	rdb  goredis.UniversalClient // repeats a command whose answer was lost
 	once scripts                 // never does
 
-	accepting sync.Map // WatchKey -> *together: calls that are being queued, as far as they go to one server
+	accepting sync.Map // WatchKey -> *together: sends the calls that are queued on one server
 	memory    sync.Map // address of a server of a cluster, or "" -> *memory
 
 	making sync.Mutex // room in memory
 	made   time.Time  // when that was tried last
 
-	records recordsOf // how they are known again
+	records recordsOf // signs and checks records
 
 	single   *goredis.Client        // once, if it is one server
 	cluster  *goredis.ClusterClient // rdb, if it is a cluster
-	embedded bool                   // it is the in-memory one, which knows less
+	embedded bool                   // it is the in-memory server, which lacks some commands
 }
 
-// scripts is what runs scripts, also several at once.
+// scripts runs scripts, one by one or in a pipeline.
 type scripts interface {
 	goredis.Scripter
 	Pipeline() goredis.Pipeliner
 }
 
-// poolSize is how many connections there are to one server, unless the URL says so.
+// poolSize is how many connections a client has to one server, unless the URL says otherwise.
 const poolSize = 64
 
-// Open connects, and checks that this Redis can keep what it is given. A server that is a node of a cluster stands for all of
-// the cluster; see wire.Open for what a URL may be.
+// Open connects, and checks that this Redis keeps what it is given. A server that is a node of a cluster stands for the whole
+// cluster; see wire.Open for the forms of a URL.
 //
 // It returns an error of code Unavailable if Redis cannot be reached, and Invalid if it is older than 7.0, or would evict
 // queued calls when it is full.
@@ -69,7 +69,7 @@ func Open(ctx context.Context, url string) (*Client, error) {
 			return nil, noAnswer(err)
 		case clustered && one.DB != 0:
 			_ = c.Close()
-			return nil, hearth.Errorf(hearth.Invalid, "the Redis URL names database %d, and this Redis is a cluster, which has but the database 0", one.DB)
+			return nil, hearth.Errorf(hearth.Invalid, "the Redis URL names database %d, and this Redis is a cluster, which only has database 0", one.DB)
 		case clustered:
 			_ = c.Close()
 			all = wire.Cluster(one)
@@ -89,12 +89,12 @@ func Open(ctx context.Context, url string) (*Client, error) {
 
 func noAnswer(err error) error {
 	if !wire.IsUnavailable(err) && !errors.Is(err, context.DeadlineExceeded) { // as for a wrong password
-		return &hearth.Error{Code: hearth.Invalid, Message: fmt.Sprintf("Redis refuses: %v", err), Err: err}
+		return &hearth.Error{Code: hearth.Invalid, Message: fmt.Sprintf("Redis refuses the connection: %v", err), Err: err}
 	}
 	return &hearth.Error{Code: hearth.Unavailable, Message: fmt.Sprintf("Redis does not answer: %v", err), Err: err}
 }
 
-// LogTo sends what go-redis has to say to a log. It speaks of each failed dial, which the errors of calls say too.
+// LogTo sends the messages of go-redis to a log, at debug level: it reports each failed dial, which errors of calls do, too.
 func LogTo(log *slog.Logger) { goredis.SetLogger(logging{log}) }
 
 type logging struct{ log *slog.Logger }
@@ -103,7 +103,7 @@ func (l logging) Printf(ctx context.Context, format string, v ...any) {
 	l.log.DebugContext(ctx, fmt.Sprintf(format, v...))
 }
 
-// Close ends the connections.
+// Close closes the connections.
 func (c *Client) Close() error {
 	err := c.rdb.Close()
 	if c.single != nil {
@@ -112,14 +112,14 @@ func (c *Client) Close() error {
 	return err
 }
 
-// Ping reports whether Redis answers.
-func (c *Client) Ping(ctx context.Context) error { return away("reach it", c.rdb.Ping(ctx).Err()) }
+// Ping returns an error if Redis does not answer.
+func (c *Client) Ping(ctx context.Context) error { return unavailable("reach it", c.rdb.Ping(ctx).Err()) }
 
 func (c *Client) check(ctx context.Context) error {
 	if c.cluster == nil {
 		return c.checkServer(ctx, c.rdb)
 	}
-	// The first question finds the nodes; one that is away does not keep the others from working.
+	// The first question finds the nodes. One that is unavailable does not keep the others from working.
 	if err := c.rdb.Ping(ctx).Err(); err != nil {
 		return noAnswer(err)
 	}
@@ -151,7 +151,7 @@ func (c *Client) checkServer(ctx context.Context, rdb goredis.UniversalClient) e
 	}
 	if p := policy["maxmemory-policy"]; p != "noeviction" {
 		return hearth.Errorf(hearth.Invalid,
-			"this Redis has maxmemory-policy %s, so it would throw queued calls away when it is full: set it to noeviction", p)
+			"this Redis has maxmemory-policy %s, so it would delete queued calls when it is full: set it to noeviction", p)
 	}
 	return nil
 }
@@ -165,13 +165,14 @@ func infoField(info, name string) string {
 	return ""
 }
 
-// away gives an error of Redis the code that callers act on.
-func away(what string, err error) error {
+// unavailable wraps an error of Redis, and gives it the code Unavailable if the same call may work later. what is what was
+// being done.
+func unavailable(what string, err error) error {
 	if err == nil {
 		return nil
 	}
 	if wire.IsUnavailable(err) || errors.Is(err, context.DeadlineExceeded) {
-		reason := "Redis is away"
+		reason := "Redis is unavailable"
 		if strings.HasPrefix(err.Error(), "OOM") {
 			reason = "Redis is full"
 		}

@@ -6,17 +6,17 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// onceInCluster runs scripts on a cluster, and never sends one again whose answer was lost: it may have run. A node that says that
-// the keys are another's has run nothing, so that one is asked instead.
+// onceInCluster runs scripts on a cluster, and never repeats one whose answer was lost: it may have run. A node that redirects
+// has run nothing, so the script goes to the other node.
 type onceInCluster struct{ cluster *goredis.ClusterClient }
 
-// sentOnce is a command that go-redis follows to the right node, and does not repeat otherwise.
+// sentOnce is a command that go-redis takes to the right node, and does not repeat otherwise.
 type sentOnce struct{ *goredis.Cmd }
 
 // NoRetry implements goredis.Cmder.
 func (sentOnce) NoRetry() bool { return true }
 
-// script is a command that runs one.
+// script returns a command that runs a script.
 func script(ctx context.Context, name, what string, keys []string, args []any) *goredis.Cmd {
 	list := make([]any, 0, 3+len(keys)+len(args))
 	list = append(list, name, what, len(keys))
@@ -34,7 +34,7 @@ func (c *onceInCluster) run(ctx context.Context, name, what string, keys []strin
 	return cmd
 }
 
-// Pipeline is one whose scripts are not repeated either.
+// Pipeline returns a pipeline whose scripts are not repeated either.
 func (c *onceInCluster) Pipeline() goredis.Pipeliner { return &pipeOnce{c.cluster.Pipeline()} }
 
 // pipeOnce is the pipeline of a onceInCluster.

@@ -127,7 +127,7 @@ func (r *real) run(w world, s step) (int, error) {
 		return len(b.Deliveries), err
 	case finish:
 		ended, err := r.c.Settle(ctx, sub, r.delivery(s), callback("settled", s))
-		if err != nil && strings.Contains(err.Error(), "the token is not known") {
+		if err != nil && strings.Contains(err.Error(), "never issued") {
 			return forged, nil
 		}
 		return yes(ended, err)

@@ -24,14 +24,14 @@ var ErrOtherSchedule = errors.New("the schedule is not the function's any more")
 func (c *Client) KeepSchedule(ctx context.Context, n hearth.Name, schedule string, created, since time.Time) (last time.Time, err error) {
 	ms, err := scheduleLua.Run(ctx, c.rdb, []string{keyCron(n)}, schedule, created.UnixMilli(), since.UnixMilli()).Int64()
 	if err != nil {
-		return time.Time{}, away("note the schedule of "+n.Function, err)
+		return time.Time{}, unavailable("note the schedule of "+n.Function, err)
 	}
 	return time.UnixMilli(ms).UTC(), nil
 }
 
 // ForgetSchedule removes what was noted about a function's schedule.
 func (c *Client) ForgetSchedule(ctx context.Context, n hearth.Name) error {
-	return away("forget the schedule of "+n.Function, c.rdb.Del(ctx, keyCron(n)).Err())
+	return unavailable("forget the schedule of "+n.Function, c.rdb.Del(ctx, keyCron(n)).Err())
 }
 
 // A Tick is the call for one time of a schedule.
@@ -56,7 +56,7 @@ func (c *Client) Tick(ctx context.Context, n hearth.Name, t Tick, limit hearth.Q
 	args := append([]any{t.Schedule, t.Time.UnixMilli(), t.CallID, limit.Length, limit.Bytes, calls.Group}, fields...)
 	got, err := tickLua.Run(ctx, c.rdb, []string{keyCron(n), calls.Stream, keyBytes(n)}, args...).Text()
 	if err != nil {
-		return false, away("queue a call of "+n.Function, err)
+		return false, unavailable("queue a call of "+n.Function, err)
 	}
 	switch got {
 	case "other":

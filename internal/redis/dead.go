@@ -54,7 +54,7 @@ func (c *Client) DeadIDs(ctx context.Context, s wire.Subscription, after, until 
 		last = strconv.FormatInt(until.UnixMilli(), 10)
 	}
 	ids, err := c.rdb.ZRangeArgs(ctx, goredis.ZRangeArgs{Key: s.Keys()[3], Start: first, Stop: last, ByScore: true}).Result()
-	return ids, away("list dead letters of "+s.Stream, err)
+	return ids, unavailable("list dead letters of "+s.Stream, err)
 }
 
 // DeadLettersOf are those with these ids. One that is dead no more is left out.
@@ -69,7 +69,7 @@ func (c *Client) DeadLettersOf(ctx context.Context, s wire.Subscription, ids []s
 		scores[i] = pipe.ZScore(ctx, s.Keys()[3], id)
 	}
 	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, goredis.Nil) {
-		return nil, away("read dead letters of "+s.Stream, err)
+		return nil, unavailable("read dead letters of "+s.Stream, err)
 	}
 	var still []goredis.Z
 	for i, score := range scores {
@@ -103,7 +103,7 @@ func (c *Client) letters(ctx context.Context, s wire.Subscription, ids []goredis
 	}
 	deliveries, failures := pipe.HMGet(ctx, keys[4], names...), pipe.HMGet(ctx, keys[5], names...)
 	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, away("read dead letters of "+s.Stream, err)
+		return nil, unavailable("read dead letters of "+s.Stream, err)
 	}
 	letters := make([]DeadLetter, len(ids))
 	for i, z := range ids {
@@ -156,14 +156,14 @@ func readEntry(found []goredis.XMessage) (wire.Entry, string) {
 // Redrive gives dead letters all their attempts again. It returns how many of these ids were dead.
 func (c *Client) Redrive(ctx context.Context, s wire.Subscription, ids []string) (int, error) {
 	n, err := redriveLua.Run(ctx, c.rdb, s.Keys(), anys(ids)...).Int()
-	return n, away("redrive dead letters of "+s.Stream, err)
+	return n, unavailable("redrive dead letters of "+s.Stream, err)
 }
 
 // Purge throws dead letters away, and frees their Idempotency-Keys. It returns how many of these ids were dead.
 func (c *Client) Purge(ctx context.Context, s wire.Subscription, ids []string) (int, error) {
 	keys, _ := counted(s)
 	n, err := purgeLua.Run(ctx, c.rdb, keys, append([]any{s.Group}, anys(ids)...)...).Int()
-	return n, away("purge dead letters of "+s.Stream, err)
+	return n, unavailable("purge dead letters of "+s.Stream, err)
 }
 
 func anys(list []string) []any {

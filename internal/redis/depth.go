@@ -31,7 +31,7 @@ func (c *Client) Depths(ctx context.Context, subs []wire.Subscription) ([]Depth,
 		}
 		ms, err := oldestLua.Run(ctx, c.rdb, s.Keys(), s.Group).Int64()
 		if err != nil {
-			return nil, away("measure "+s.Stream, err)
+			return nil, unavailable("measure "+s.Stream, err)
 		}
 		depths[i].Oldest = (time.Duration(ms) * time.Millisecond).Seconds()
 	}
@@ -65,7 +65,7 @@ func (c *Client) counts(ctx context.Context, subs []wire.Subscription) ([]Depth,
 		all[i] = counts{pipe.XLen(ctx, k[0]), pipe.ZCard(ctx, k[1]), pipe.ZCard(ctx, k[2]), pipe.ZCard(ctx, k[3]), pipe.HLen(ctx, k[4])}
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, away("measure queues", err)
+		return nil, unavailable("measure queues", err)
 	}
 	for i, n := range all {
 		d := Depth{Leased: int(n.leased.Val()), Due: int(n.due.Val()), Dead: int(n.dead.Val())}

@@ -104,7 +104,7 @@ func (c *Client) Enqueue(ctx context.Context, n hearth.Name, call Call, limit he
 	}
 	got, err := cmd.StringSlice()
 	if err != nil {
-		return QueuedCall{}, away("queue the call of "+n.Function, err)
+		return QueuedCall{}, unavailable("queue the call of "+n.Function, err)
 	}
 	switch got[0] {
 	case "queued":

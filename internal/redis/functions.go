@@ -13,7 +13,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// SaveFunction keeps a function's spec, and tells all hearths that the instance by has done so.
+// SaveFunction keeps a function's spec, and tells all instances that the instance by has done so.
 func (c *Client) SaveFunction(ctx context.Context, f hearth.Function, by string) error {
 	text, err := c.signFunction(f)
 	if err != nil {
@@ -27,20 +27,20 @@ func (c *Client) SaveFunction(ctx context.Context, f hearth.Function, by string)
 		c.saw(f.Name(), f.Generation)
 		c.Judge(KindFunction, f.Name().String(), nil)
 	}
-	return away("save function "+f.Service, err)
+	return unavailable("save function "+f.Service, err)
 }
 
-// SaveReplicas keeps how many replicas a function has, for the next start of a hearth; nobody is told. It does nothing if
+// SaveReplicas keeps how many replicas a function has, for the next start of an instance; nobody is told. It does nothing if
 // another spec was kept meanwhile.
 func (c *Client) SaveReplicas(ctx context.Context, f hearth.Function) error {
 	text, err := c.signFunction(f)
 	if err != nil {
 		return fmt.Errorf("save function %s: %w", f.Name(), err)
 	}
-	return away("save function "+f.Service, scaledLua.Run(ctx, c.rdb, []string{keyFunctions}, f.Name().String(), text, f.DeployedAt.Format(time.RFC3339Nano)).Err())
+	return unavailable("save function "+f.Service, scaledLua.Run(ctx, c.rdb, []string{keyFunctions}, f.Name().String(), text, f.DeployedAt.Format(time.RFC3339Nano)).Err())
 }
 
-// DeleteFunction forgets a function's spec, and tells all hearths that the instance by has done so. Its subscriptions are noted as left
+// DeleteFunction forgets a function's spec, and tells all instances that the instance by has done so. Its subscriptions are noted as left
 // until LeftBehind says otherwise, or it is saved again.
 func (c *Client) DeleteFunction(ctx context.Context, n hearth.Name, subs []wire.Subscription, by string) error {
 	err := c.change(ctx, tellLua, "delete", n.String(), by, streamsOf(subs)).Err()
@@ -48,7 +48,7 @@ func (c *Client) DeleteFunction(ctx context.Context, n hearth.Name, subs []wire.
 		c.RecordRemoved(n)
 		c.Judge(KindFunction, n.String(), nil)
 	}
-	return away("delete function "+n.Function, err)
+	return unavailable("delete function "+n.Function, err)
 }
 
 func streamsOf(subs []wire.Subscription) string {
@@ -62,16 +62,16 @@ func streamsOf(subs []wire.Subscription) string {
 // LeftBehind notes which subscriptions a removed function still has. Whoever calls it must have begun the function's change.
 func (c *Client) LeftBehind(ctx context.Context, n hearth.Name, subs []wire.Subscription) error {
 	if len(subs) == 0 {
-		return away("forget function "+n.Function, c.rdb.HDel(ctx, keyRemoved, n.String()).Err())
+		return unavailable("forget function "+n.Function, c.rdb.HDel(ctx, keyRemoved, n.String()).Err())
 	}
-	return away("note what "+n.Function+" has left", c.rdb.HSet(ctx, keyRemoved, n.String(), streamsOf(subs)).Err())
+	return unavailable("note what "+n.Function+" has left", c.rdb.HSet(ctx, keyRemoved, n.String(), streamsOf(subs)).Err())
 }
 
 // Removed are the functions that were removed and may have left subscriptions. What is no subscription of the function is left out.
 func (c *Client) Removed(ctx context.Context) (map[hearth.Name][]wire.Subscription, error) {
 	found, err := c.rdb.HGetAll(ctx, keyRemoved).Result()
 	if err != nil {
-		return nil, away("read what removed functions have left", err)
+		return nil, unavailable("read what removed functions have left", err)
 	}
 	all := map[hearth.Name][]wire.Subscription{}
 	for name, streams := range found {
@@ -89,14 +89,14 @@ func (c *Client) Removed(ctx context.Context) (map[hearth.Name][]wire.Subscripti
 	return all, nil
 }
 
-// Tell tells all hearths to look at a function again, or, without a name, at all of their queues. It returns the id of that.
+// Tell tells all instances to look at a function again, or, without a name, at all of their queues. It returns the id of that.
 func (c *Client) Tell(ctx context.Context, n hearth.Name, by string) (id string, err error) {
 	name := ""
 	if n != (hearth.Name{}) {
 		name = n.String()
 	}
 	id, err = c.change(ctx, tellLua, "tell", name, by, "").Text()
-	return id, away("tell the other hearths", err)
+	return id, unavailable("tell the other instances", err)
 }
 
 func (c *Client) change(ctx context.Context, script *wire.Lua, what, name, by string, spec any) *goredis.Cmd {
@@ -135,7 +135,7 @@ func (c *Client) look(ctx context.Context, name, callbacks string) (View, error)
 		got, err = look()
 	}
 	if err != nil {
-		return View{}, away("read the functions", err)
+		return View{}, unavailable("read the functions", err)
 	}
 	v := View{Last: got[0].(string), Epoch: got[1].(string), Functions: map[hearth.Name]hearth.Function{},
 		Unused: map[hearth.Name]bool{}, Outdated: map[hearth.Name]bool{}}
@@ -176,14 +176,14 @@ func texts(reply any) []string {
 // lost what was deployed.
 func (c *Client) Epoch(ctx context.Context) (string, error) {
 	epoch, err := c.rdb.Get(ctx, keyEpoch).Result()
-	if !errors.Is(err, goredis.Nil) { // where it is there nothing is written: a hearth must start while Redis is full, to empty it
-		return epoch, away("read the epoch", err)
+	if !errors.Is(err, goredis.Nil) { // where it is there nothing is written: an instance must start while Redis is full, to empty it
+		return epoch, unavailable("read the epoch", err)
 	}
 	if err := c.rdb.SetNX(ctx, keyEpoch, rand.Text(), 0).Err(); err != nil {
-		return "", away("name the epoch", err)
+		return "", unavailable("name the epoch", err)
 	}
 	epoch, err = c.rdb.Get(ctx, keyEpoch).Result()
-	return epoch, away("read the epoch", err)
+	return epoch, unavailable("read the epoch", err)
 }
 
 // A Change says that a function is another now, or is gone; or a secret. Without either it says that queues are to be looked at.
@@ -198,7 +198,7 @@ type Change struct {
 func (c *Client) Changes(ctx context.Context, after string) ([]Change, error) {
 	found, err := c.rdb.XRange(ctx, keyChanges, "("+after, "+").Result()
 	if err != nil {
-		return nil, away("read the changes", err)
+		return nil, unavailable("read the changes", err)
 	}
 	list := make([]Change, len(found))
 	for i, m := range found {
@@ -230,5 +230,5 @@ func (c *Client) Noted(ctx context.Context, s wire.Subscription) (bool, error) {
 	if errors.Is(err, goredis.Nil) {
 		return false, nil
 	}
-	return err == nil, away("look at "+s.Stream, err)
+	return err == nil, unavailable("look at "+s.Stream, err)
 }

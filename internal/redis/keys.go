@@ -66,10 +66,10 @@ func keyCron(n hearth.Name) string { return fnTag(n) + ":cron" }
 // keyUsage is a hash: what functions used on a day, by function and instance.
 func keyUsage(day time.Time) string { return keyUsageOf + day.UTC().Format(time.DateOnly) }
 
-// keyChanging is the lease of the hearth that changes a function.
+// keyChanging is the lease of the instance that changes a function.
 func keyChanging(n hearth.Name) string { return "{hearth}:changing:" + n.String() }
 
-// keyInstance is the lease of a hearth on its own name.
+// keyInstance is the lease of an instance on its name.
 func keyInstance(instance string) string { return "{hearth}:instance:" + instance }
 
 func subscriptionField(s wire.Subscription) string { return s.Stream + " " + s.Group }

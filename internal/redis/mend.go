@@ -29,11 +29,11 @@ func (c *Client) Mend(ctx context.Context) error {
 func (c *Client) putAside(ctx context.Context, key, want string) error {
 	is, err := c.rdb.Type(ctx, key).Result()
 	if err != nil || is == want || is == "none" {
-		return away("look at "+key, err)
+		return unavailable("look at "+key, err)
 	}
 	aside := asideOf(key)
 	if err := c.rdb.Rename(ctx, key, aside).Err(); err != nil {
-		return away("put "+key+" aside", err)
+		return unavailable("put "+key+" aside", err)
 	}
 	c.Judge(KindKey, aside, fmt.Errorf("it was in the place of %s, and is a %s: somebody other than Hearth has written it", key, is))
 	return nil

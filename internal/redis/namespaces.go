@@ -46,7 +46,7 @@ func (c *Client) Namespaces(ctx context.Context) ([]string, error) {
 		err = nil
 	}
 	if err != nil {
-		return nil, away("list the namespaces", err)
+		return nil, unavailable("list the namespaces", err)
 	}
 	var names []string
 	bad := map[string]error{}
@@ -68,7 +68,7 @@ func (c *Client) Namespace(ctx context.Context, name string) (ns types.FunctionN
 		return ns, false, nil
 	}
 	if err != nil {
-		return ns, false, away("read the namespace "+name, err)
+		return ns, false, unavailable("read the namespace "+name, err)
 	}
 	ns, err = c.readNamespace(name, text)
 	c.Judge(KindNamespace, name, err)
@@ -124,7 +124,7 @@ func (c *Client) namespace(ctx context.Context, script *wire.Lua, on goredis.Scr
 		unused, err = "", nil
 	}
 	if err != nil {
-		return false, 0, 0, away(what+" the namespace "+ns.Name, err)
+		return false, 0, 0, unavailable(what+" the namespace "+ns.Name, err)
 	}
 	if _, err := c.readNamespace(ns.Name, unused); err == nil {
 		unused = ""
@@ -132,7 +132,7 @@ func (c *Client) namespace(ctx context.Context, script *wire.Lua, on goredis.Scr
 	signed := c.records.Key.SignJSON(keyNamespaces, ns.Name, text)
 	got, err := script.Run(ctx, on, []string{keyNamespaces, keyFunctions, keySecrets}, what, ns.Name, signed, unused).Int64Slice()
 	if err != nil {
-		return false, 0, 0, away(what+" the namespace "+ns.Name, err)
+		return false, 0, 0, unavailable(what+" the namespace "+ns.Name, err)
 	}
 	if got[0] == 1 {
 		c.Judge(KindNamespace, ns.Name, nil)

@@ -17,12 +17,12 @@ import (
 //go:embed lua/*.lua
 var luaFiles embed.FS
 
-// lua reads a script that works on what is there, and puts before it what such scripts share.
+// lua reads a script that finishes work, so that a full Redis runs it, too. Before it come the helpers of such scripts.
 func lua(name string) *wire.Lua {
 	return wire.NewLua(wire.SettleLua+luaText("queue")+luaText(name), true)
 }
 
-// accepting is lua for a script that takes work on: a full Redis refuses it.
+// accepting is lua for a script that accepts work: a full Redis refuses it.
 func accepting(name string) *wire.Lua {
 	return wire.NewLua(wire.SettleLua+luaText("queue")+luaText(name), false)
 }
@@ -61,19 +61,19 @@ var (
 	adoptLua       = lua("adopt")
 )
 
-// ErrNoGroup: the subscription's consumer group is not there, though it was made.
-var ErrNoGroup = errors.New("the consumer group is lost")
+// ErrNoGroup is returned if the consumer group of a subscription does not exist.
+var ErrNoGroup = errors.New("the consumer group does not exist")
 
-// A Delivery is an entry that was taken, and the lease on it.
+// A Delivery is a message that was taken, and the lease on it.
 type Delivery struct {
 	ID      string
 	Attempt int
 	Since   time.Time // when it was first taken, by Redis's clock
 	Token   string
-	Fields  []string // of the entry; nil if the entry is gone
+	Fields  []string // of the stream entry; nil if the entry is gone
 }
 
-// size is how many bytes were counted when the entry was accepted, as queue.size in queue.lua has it.
+// size returns the bytes that were counted when the entry was accepted, as queue.size in queue.lua does.
 func (d Delivery) size() (n int) {
 	for _, text := range d.Fields {
 		n += len(text)
@@ -84,7 +84,7 @@ func (d Delivery) size() (n int) {
 	return n
 }
 
-// key is the hash of the call's Idempotency-Key, or "".
+// key returns the hash of the call's Idempotency-Key, or "".
 func (d Delivery) key() string {
 	for i := 0; i+1 < len(d.Fields); i += 2 {
 		if d.Fields[i] == fieldKey {
@@ -94,15 +94,15 @@ func (d Delivery) key() string {
 	return ""
 }
 
-// A Batch is what Take took.
+// A Batch is the result of Take.
 type Batch struct {
 	Deliveries []Delivery
-	Next       time.Duration // until something else may be taken without anything new coming; negative if nothing will
-	Drained    bool          // nothing waits now
+	Next       time.Duration // until a lease or a wait ends, so that something may be taken; negative if none will
+	Drained    bool          // nothing is queued now
 	Last       string        // the id up to which the group has read, if drained
 
-	Held    bool // nothing is taken before callbacks are delivered: they have reached their limit
-	Dropped int  // callbacks that were given up, and thrown away to make room
+	Blocked bool // nothing is taken before callbacks are delivered, which have reached their limit
+	Dropped int  // dead callbacks that were dropped to make room
 }
 
 // A Holder is whoever takes deliveries.
@@ -115,8 +115,8 @@ type Holder struct {
 	Patience time.Duration
 }
 
-// Take leases up to n entries of a subscription: those whose lease ran out, those whose time to retry has come, and new
-// ones. A lost answer leaves leases that nobody knows of, so this is never sent twice; Untake ends them.
+// Take leases up to n messages of a subscription: those whose lease ran out, those that are due, and new ones. A lost answer
+// leaves leases that nobody knows of, so the script is never sent twice; Untake ends them.
 //
 // It returns ErrNoGroup if the group is not there.
 func (c *Client) Take(ctx context.Context, s wire.Subscription, n int, by Holder) (Batch, error) {
@@ -124,7 +124,7 @@ func (c *Client) Take(ctx context.Context, s wire.Subscription, n int, by Holder
 	return c.take(ctx, s, keys, n, by, "")
 }
 
-// TakeCalls is Take for a function's own calls, as long as its callbacks have less than so many bytes.
+// TakeCalls is Take for a function's own calls. It takes nothing while the callbacks have callbackBytes or more.
 func (c *Client) TakeCalls(ctx context.Context, name hearth.Name, n int, by Holder, callbackBytes int64) (Batch, error) {
 	return c.take(ctx, CallsOf(name), withCallbacks(name), n, by, callbackBytes)
 }
@@ -136,10 +136,10 @@ func (c *Client) take(ctx context.Context, s wire.Subscription, keys []string, n
 		if strings.HasPrefix(err.Error(), "NOGROUP") || strings.Contains(err.Error(), "NOGROUP") {
 			return Batch{}, fmt.Errorf("%w: %s", ErrNoGroup, s)
 		}
-		return Batch{}, away("take from "+s.Stream, err)
+		return Batch{}, unavailable("take from "+s.Stream, err)
 	}
 	b := Batch{Next: time.Duration(got[1].(int64)) * time.Millisecond, Drained: got[2].(int64) == 1, Last: got[3].(string),
-		Held: got[2].(int64) == 2, Dropped: int(got[4].(int64))}
+		Blocked: got[2].(int64) == 2, Dropped: int(got[4].(int64))}
 	for _, item := range got[0].([]any) {
 		e := item.([]any)
 		d := Delivery{ID: e[0].(string), Attempt: int(e[1].(int64)), Since: time.UnixMilli(e[2].(int64)), Token: e[3].(string)}
@@ -153,14 +153,14 @@ func (c *Client) take(ctx context.Context, s wire.Subscription, keys []string, n
 	return b, nil
 }
 
-// A Callback is a call to make once another was answered. Its subscription, CallbacksOf, must have been made.
+// A Callback tells a URL the answer of a call. Its subscription, CallbacksOf, must exist.
 type Callback struct {
 	Of    hearth.Name
 	Entry wire.Entry
 }
 
-// counted are a subscription's keys, and those of what else is kept of it: its bytes, if it is of a function's own calls or of its
-// callbacks, and the Idempotency-Keys of calls. kind is how scripts tell them apart; "" is a topic, which has no limit.
+// counted returns a subscription's keys. For a function's own calls and callbacks, which are limited, they include the bytes,
+// and for calls the Idempotency-Keys. kind is "calls", "callbacks", or "" for a topic, which has no limit.
 func counted(s wire.Subscription) (keys []string, kind string) {
 	n, err := hearth.ParseName(s.Group)
 	if err != nil {
@@ -175,14 +175,14 @@ func counted(s wire.Subscription) (keys []string, kind string) {
 	return s.Keys(), ""
 }
 
-// withCallbacks are the keys of a function's own calls, and those of its callbacks.
+// withCallbacks returns the keys of a function's own calls, and those of its callbacks.
 func withCallbacks(n hearth.Name) []string {
 	keys, _ := counted(CallsOf(n))
 	callbacks, _ := counted(CallbacksOf(n))
 	return append(keys, callbacks...)
 }
 
-// withCallback adds a callback, if there is one, to the keys and args of a script that may queue it.
+// withCallback adds a callback, if there is one, to the keys and arguments of a script that queues it.
 func withCallback(cb *Callback, keys []string, args []any) ([]string, []any, error) {
 	if cb == nil {
 		return keys, args, nil
@@ -191,11 +191,11 @@ func withCallback(cb *Callback, keys []string, args []any) ([]string, []any, err
 	return append(keys, CallbacksOf(cb.Of).Stream, keyCallbackBytes(cb.Of)), append(args, fields...), err
 }
 
-// errForeignToken is one that was never issued for the entry.
-var errForeignToken = errors.New("the token is not known")
+// errForeignToken is returned for a token that was never issued for the message.
+var errForeignToken = errors.New("the token was never issued for it")
 
-// Settle ends a delivery that was answered, and queues its callback, if any, in the same step. done is false if it was
-// settled before; then no callback is queued.
+// Settle ends a delivery, and queues its callback, if any, in the same step. done is false if it was settled before; then no
+// callback is queued.
 func (c *Client) Settle(ctx context.Context, s wire.Subscription, d Delivery, cb *Callback) (done bool, err error) {
 	results, err := c.settle(ctx, s, []Delivery{d}, cb)
 	if err != nil {
@@ -207,8 +207,8 @@ func (c *Client) Settle(ctx context.Context, s wire.Subscription, d Delivery, cb
 	return results[0] == 1, nil
 }
 
-// SettleAll is Settle for several deliveries without callbacks, in one step. It returns an error if it could not be done for
-// one of them, and then has done it for the others.
+// SettleAll is Settle for several deliveries without callbacks, in one step. If one of them fails, it returns an error and has
+// settled the others.
 func (c *Client) SettleAll(ctx context.Context, s wire.Subscription, list []Delivery) error {
 	results, err := c.settle(ctx, s, list, nil)
 	for i, r := range results {
@@ -231,7 +231,7 @@ func (c *Client) settle(ctx context.Context, s wire.Subscription, list []Deliver
 		return nil, err
 	}
 	results, err := finishLua.Run(ctx, c.rdb, keys, args...).Int64Slice()
-	return results, away("settle "+list[0].ID+" of "+s.Stream, err)
+	return results, unavailable("settle "+list[0].ID+" of "+s.Stream, err)
 }
 
 // A Failure is one failed attempt.
@@ -244,7 +244,7 @@ type Failure struct {
 	Replica string    `json:"replica,omitempty"`
 }
 
-// Retry gives a delivery back, to be taken again after a while, and notes why. held is false if somebody else holds it now.
+// Retry gives a delivery back, to be taken again after a while, and notes why. held is false if the lease is lost.
 func (c *Client) Retry(ctx context.Context, s wire.Subscription, d Delivery, wait time.Duration, why Failure) (held bool, err error) {
 	line, err := json.Marshal(why)
 	if err != nil {
@@ -253,13 +253,13 @@ func (c *Client) Retry(ctx context.Context, s wire.Subscription, d Delivery, wai
 	return c.giveBack(ctx, s, d, wait, string(line))
 }
 
-// Busy gives a delivery back that never reached the function. It counts as no attempt.
+// Busy gives back a delivery that never reached the function. It counts as no attempt.
 func (c *Client) Busy(ctx context.Context, s wire.Subscription, d Delivery, wait time.Duration) (held bool, err error) {
 	return c.giveBack(ctx, s, d, wait, "busy")
 }
 
-// BreakOff gives a delivery back whose call is broken off, since hearth ends. It counts as no attempt, but the function may
-// still commit.
+// BreakOff gives back a delivery whose call is broken off, as this instance stops. It counts as no attempt, but the function
+// may still commit.
 func (c *Client) BreakOff(ctx context.Context, s wire.Subscription, d Delivery) (held bool, err error) {
 	return c.giveBack(ctx, s, d, 0, "broken")
 }
@@ -267,10 +267,11 @@ func (c *Client) BreakOff(ctx context.Context, s wire.Subscription, d Delivery) 
 func (c *Client) giveBack(ctx context.Context, s wire.Subscription, d Delivery, wait time.Duration, what string) (bool, error) {
 	keys, _ := counted(s)
 	n, err := deferLua.Run(ctx, c.rdb, keys, s.Group, d.ID, d.Token, wait.Milliseconds(), what).Int()
-	return n == 1, away("give back "+d.ID+" of "+s.Stream, err)
+	return n == 1, unavailable("give back "+d.ID+" of "+s.Stream, err)
 }
 
-// Bury gives a delivery up: it becomes a dead letter. The callback, if any, is told the last answer.
+// Bury makes a dead letter of a delivery, and queues its callback, if any, in the same step. held is false if the lease is
+// lost.
 func (c *Client) Bury(ctx context.Context, s wire.Subscription, d Delivery, why Failure, cb *Callback) (held bool, err error) {
 	line, err := json.Marshal(why)
 	if err != nil {
@@ -282,30 +283,30 @@ func (c *Client) Bury(ctx context.Context, s wire.Subscription, d Delivery, why 
 		return false, err
 	}
 	n, err := buryLua.Run(ctx, c.rdb, keys, args...).Int()
-	return n == 1, away("bury "+d.ID+" of "+s.Stream, err)
+	return n == 1, unavailable("bury "+d.ID+" of "+s.Stream, err)
 }
 
-// Untake gives back what an earlier Take leased whose answer was lost: all leases of an instance but those of the tokens that
-// it knows of. It counts as no attempt. There must be no Take of this instance under way.
+// Untake gives back what an earlier Take leased if its answer was lost: all leases of an instance except those with the given
+// tokens. It counts as no attempt. No Take of this instance may be in progress.
 func (c *Client) Untake(ctx context.Context, s wire.Subscription, instance string, tokens []string) (int, error) {
 	args := []any{instance}
 	for _, t := range tokens {
 		args = append(args, t)
 	}
 	n, err := untakeLua.Run(ctx, c.rdb, s.Keys(), args...).Int()
-	return n, away("give back what was taken of "+s.Stream, err)
+	return n, unavailable("give back deliveries of "+s.Stream, err)
 }
 
-// Reclaim ends all leases of an instance that is known to be dead: its own former life.
+// Reclaim ends all leases of an instance that is known to be dead: the caller's own previous run. It returns how many.
 func (c *Client) Reclaim(ctx context.Context, s wire.Subscription, instance string) (int, error) {
 	keys, _ := counted(s)
 	n, err := reclaimLua.Run(ctx, c.rdb, keys, instance).Int()
-	return n, away("reclaim leases of "+s.Stream, err)
+	return n, unavailable("reclaim leases of "+s.Stream, err)
 }
 
-// Sweep leases the entries that are pending and in none of the sets, and returns how many there were.
+// Sweep leases the messages that are pending and in none of the sets. It returns how many there were.
 func (c *Client) Sweep(ctx context.Context, s wire.Subscription, lease time.Duration) (int, error) {
 	keys, _ := counted(s)
 	n, err := sweepLua.Run(ctx, c.rdb, keys, s.Group, lease.Milliseconds()).Int()
-	return n, away("sweep "+s.Stream, err)
+	return n, unavailable("sweep "+s.Stream, err)
 }

@@ -175,7 +175,7 @@ func (c *Client) RemoveRecord(ctx context.Context, kind, name, by string) error 
 		err = c.rdb.Del(ctx, name).Err()
 	}
 	if err != nil {
-		return away("remove a record", err)
+		return unavailable("remove a record", err)
 	}
 	c.Judge(kind, name, nil)
 	return nil

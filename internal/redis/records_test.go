@@ -359,7 +359,7 @@ func TestAFullRedisIsTakenOverToo(t *testing.T) {
 	full.Fill(t)
 	c := reopened(t, full.Client, recordKey, filepath.Join(t.TempDir(), "x"))
 	done, err := c.Adopt(t.Context(), "me", false)
-	require.NoError(t, err, "a hearth must start while Redis is full, to empty it")
+	require.NoError(t, err, "an instance must start while Redis is full, to empty it")
 	require.Equal(t, 1, done.Functions)
 }
 

@@ -64,7 +64,7 @@ func (c *Client) Renew(ctx context.Context, all []Leases) (renewals [][]Renewal,
 		}
 		results, failure := p.cmd.Int64Slice()
 		if failure != nil {
-			err = errors.Join(err, away("renew leases of "+all[p.of].Of.Stream, failure))
+			err = errors.Join(err, unavailable("renew leases of "+all[p.of].Of.Stream, failure))
 			failed[p.of] = true
 		}
 		for _, r := range results {

@@ -17,7 +17,7 @@ var (
 func (c *Client) Secrets(ctx context.Context) (sealed map[string]string, epoch string, err error) {
 	got, err := secretsLua.Run(ctx, c.rdb, []string{keySecrets, keyEpoch}).Slice() // a transaction would be refused by a full Redis
 	if err != nil {
-		return nil, "", away("read the secrets", err)
+		return nil, "", unavailable("read the secrets", err)
 	}
 	flat := got[1].([]any)
 	sealed = make(map[string]string, len(flat)/2)
@@ -30,10 +30,10 @@ func (c *Client) Secrets(ctx context.Context) (sealed map[string]string, epoch s
 // SecretNames are the NAMESPACE/NAME of all secrets.
 func (c *Client) SecretNames(ctx context.Context) ([]string, error) {
 	names, err := c.rdb.HKeys(ctx, keySecrets).Result()
-	return names, away("list the secrets", err)
+	return names, unavailable("list the secrets", err)
 }
 
-// CreateSecret keeps a sealed secret, and tells all hearths that the instance by has done so. made is false if there is another one of
+// CreateSecret keeps a sealed secret, and tells all instances that the instance by has done so. made is false if there is another one of
 // that name.
 func (c *Client) CreateSecret(ctx context.Context, name, sealed, by string) (made bool, err error) {
 	return c.secret(ctx, secretLua, "create", name, by, sealed)
@@ -47,10 +47,10 @@ func (c *Client) UpdateSecret(ctx context.Context, name, sealed, by string) (fou
 // DeleteSecret forgets a secret. found is false if there is none of that name. It is sent once: repeated, it would find none.
 func (c *Client) DeleteSecret(ctx context.Context, name, by string) (found bool, err error) {
 	done, err := secretGoneLua.Run(ctx, c.once, []string{keySecrets, keyChanges}, "delete", name, by, "").Bool()
-	return done, away("delete the secret "+name, err)
+	return done, unavailable("delete the secret "+name, err)
 }
 
 func (c *Client) secret(ctx context.Context, script *wire.Lua, what, name, by, sealed string) (done bool, err error) {
 	done, err = script.Run(ctx, c.rdb, []string{keySecrets, keyChanges}, what, name, by, sealed).Bool()
-	return done, away(what+" the secret "+name, err)
+	return done, unavailable(what+" the secret "+name, err)
 }

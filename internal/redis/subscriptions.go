@@ -23,7 +23,7 @@ func (c *Client) Subscribe(ctx context.Context, s wire.Subscription) (lost bool,
 // SubscribeAll makes sure that subscriptions' groups are there: at the start of their streams, or where they were when they
 // were removed. It must come before the function starts. lost are those whose group was made before and was gone: they are
 // made anew, since a deployment asks for it, but messages that they had settled, and that wait for another group, are
-// delivered again. Say so loudly. Where all groups are there nothing is written, so a hearth can start while Redis is full, and
+// delivered again. Say so loudly. Where all groups are there nothing is written, so an instance can start while Redis is full, and
 // empty it.
 func (c *Client) SubscribeAll(ctx context.Context, subs []wire.Subscription) (lost []wire.Subscription, err error) {
 	if len(subs) == 0 {
@@ -36,7 +36,7 @@ func (c *Client) SubscribeAll(ctx context.Context, subs []wire.Subscription) (lo
 	pipe := c.rdb.Pipeline()
 	known, left := pipe.HMGet(ctx, keySubscriptions, fields...), pipe.HMGet(ctx, keyLeft, fields...)
 	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, away("subscribe", err)
+		return nil, unavailable("subscribe", err)
 	}
 	pipe = c.rdb.Pipeline()
 	groups := make([]*goredis.XInfoGroupsCmd, len(subs))
@@ -62,7 +62,7 @@ func (c *Client) SubscribeAll(ctx context.Context, subs []wire.Subscription) (lo
 		if cmd != nil {
 			switch err := cmd.Err(); {
 			case err != nil && !strings.HasPrefix(err.Error(), "BUSYGROUP"):
-				return nil, away("subscribe to "+subs[i].Stream, err)
+				return nil, unavailable("subscribe to "+subs[i].Stream, err)
 			case err == nil && known.Val()[i] != nil:
 				lost = append(lost, subs[i])
 			}
@@ -75,9 +75,9 @@ func (c *Client) SubscribeAll(ctx context.Context, subs []wire.Subscription) (lo
 		return lost, nil
 	}
 	if err := c.rdb.HSet(ctx, keySubscriptions, note...).Err(); err != nil {
-		return lost, away("subscribe", err)
+		return lost, unavailable("subscribe", err)
 	}
-	return lost, away("subscribe", c.rdb.HDel(ctx, keyLeft, fields...).Err())
+	return lost, unavailable("subscribe", c.rdb.HDel(ctx, keyLeft, fields...).Err())
 }
 
 // Unsubscribe removes a subscription, if it has settled all that is on its stream. done is false if not. With force it is
@@ -90,22 +90,22 @@ func (c *Client) Unsubscribe(ctx context.Context, s wire.Subscription, force boo
 	}
 	if last, err := c.Position(ctx, s); err == nil {
 		if err := c.rdb.HSet(ctx, keyLeft, subscriptionField(s), last).Err(); err != nil {
-			return false, away("unsubscribe from "+s.Stream, err)
+			return false, unavailable("unsubscribe from "+s.Stream, err)
 		}
 	}
 	keys, _ := counted(s)
 	n, err := unsubscribeLua.Run(ctx, c.rdb, keys, s.Group, all).Int()
 	if err != nil {
-		return false, away("unsubscribe from "+s.Stream, err)
+		return false, unavailable("unsubscribe from "+s.Stream, err)
 	}
 	if n == 0 {
 		return false, nil
 	}
 	if err := c.rdb.HDel(ctx, keySubscriptions, subscriptionField(s)).Err(); err != nil {
-		return true, away("unsubscribe from "+s.Stream, err)
+		return true, unavailable("unsubscribe from "+s.Stream, err)
 	}
 	if force || c.rdb.Exists(ctx, s.Stream).Val() == 0 { // then it begins anew
-		return true, away("unsubscribe from "+s.Stream, c.rdb.HDel(ctx, keyLeft, subscriptionField(s)).Err())
+		return true, unavailable("unsubscribe from "+s.Stream, c.rdb.HDel(ctx, keyLeft, subscriptionField(s)).Err())
 	}
 	return true, nil
 }
@@ -114,7 +114,7 @@ func (c *Client) Unsubscribe(ctx context.Context, s wire.Subscription, force boo
 func (c *Client) Subscriptions(ctx context.Context) ([]wire.Subscription, error) {
 	fields, err := c.rdb.HKeys(ctx, keySubscriptions).Result()
 	if err != nil {
-		return nil, away("list subscriptions", err)
+		return nil, unavailable("list subscriptions", err)
 	}
 	subs, bad := c.subscriptionsOf(fields)
 	c.judgeAll(KindSubscription, bad)

@@ -10,12 +10,12 @@ import (
 )
 
 const (
-	maxTogether = 64 // scripts that are sent at once: Redis answers none of them before it has run all that it has read
-	maxSenders  = 2  // batches under way: while one waits for the disk, the next is being read
+	maxTogether = 64 // scripts of one batch: Redis answers none before it has run all that it has read
+	maxSenders  = 2  // batches at once: while one waits for the disk, the next is being read
 )
 
-// A together sends scripts of several callers at once, over one connection: those that come while others are under way go
-// with the next. One that comes alone does not wait. Each runs, and succeeds or fails, by itself; none is ever sent twice.
+// A together sends scripts of several callers at once, over one connection: those that come while a batch is sent go with the
+// next. One that comes alone does not wait. Each succeeds or fails by itself, and none is ever sent twice.
 type together struct {
 	client scripts // one that never repeats
 
@@ -34,8 +34,8 @@ type job struct {
 	done chan struct{}
 }
 
-// together is that of a key's scripts. In a cluster there is one for each tag, so that a server which is away holds up no scripts
-// of another.
+// together returns the sender of a key's scripts. In a cluster there is one for each hash tag, so that a server which is
+// unavailable holds up no scripts of another.
 func (c *Client) together(key string) *together {
 	tag := c.WatchKey(key)
 	if t, ok := c.accepting.Load(tag); ok {
@@ -45,7 +45,7 @@ func (c *Client) together(key string) *together {
 	return t.(*together)
 }
 
-// run runs a script with others. It returns when Redis has answered, or ctx has ended: then the script may run yet.
+// run runs a script with others. It returns when Redis has answered, or ctx has ended: then the script may still run.
 func (t *together) run(ctx context.Context, lua *wire.Lua, keys []string, args []any) *goredis.Cmd {
 	j := &job{ctx: ctx, lua: lua, keys: keys, args: args, done: make(chan struct{})}
 	t.mu.Lock()
@@ -68,7 +68,7 @@ func (t *together) run(ctx context.Context, lua *wire.Lua, keys []string, args [
 	}
 }
 
-// send sends what waits until nothing does.
+// send sends waiting scripts until there are none.
 func (t *together) send() {
 	for {
 		t.mu.Lock()
@@ -92,7 +92,7 @@ func (t *together) sendAll(jobs []*job) {
 		close(j.done)
 		return
 	}
-	deadline := time.Time{} // of whoever waits longest; all of them have come within a moment
+	deadline := time.Time{} // the latest of all; the callers came within a moment
 	for _, j := range jobs {
 		if at, ok := j.ctx.Deadline(); ok && at.After(deadline) {
 			deadline = at
@@ -109,7 +109,7 @@ func (t *together) sendAll(jobs []*job) {
 	}
 	_, _ = pipe.Exec(ctx) // each has an error of its own
 	for _, j := range jobs {
-		if goredis.HasErrorPrefix(j.cmd.Err(), "NOSCRIPT") { // it did not run: Redis was started since
+		if goredis.HasErrorPrefix(j.cmd.Err(), "NOSCRIPT") { // it did not run, as Redis has restarted
 			j.cmd = j.lua.Run(ctx, t.client, j.keys, j.args...)
 		}
 		close(j.done)

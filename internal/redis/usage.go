@@ -15,7 +15,7 @@ var usageLua = wire.NewLua(luaText("usage"), false) // a full Redis refuses it
 // maxUsage is how many values one script keeps: it must not hold others up, and Lua passes on no more than some thousands.
 const maxUsage = 500
 
-// A Used is what one function used on a day, as one hearth has counted it.
+// A Used is what one function used on a day, as one instance has counted it.
 type Used struct {
 	Function string // or whatever else was metered under a name without spaces
 	Instance string
@@ -41,7 +41,7 @@ func (c *Client) KeepUsage(ctx context.Context, day time.Time, used []Used, forg
 			err = usageLua.Run(ctx, c.rdb, []string{key}, args...).Err()
 		}
 		if err != nil {
-			return away("keep what functions used", err)
+			return unavailable("keep what functions used", err)
 		}
 	}
 	return nil
@@ -55,7 +55,7 @@ func (c *Client) Usage(ctx context.Context, day time.Time) ([]Used, error) {
 		err = nil
 	}
 	if err != nil {
-		return nil, away("read what functions used", err)
+		return nil, unavailable("read what functions used", err)
 	}
 	used := make([]Used, 0, len(fields))
 	for field, value := range fields {

@@ -78,7 +78,7 @@ func OpenUsers(ctx context.Context, c *Client, own string, log *slog.Logger) (*U
 		return server.Do(ctx, "ACL", "DELUSER", probe).Err()
 	})
 	if wire.IsUnavailable(err) {
-		return nil, away("make a user", err)
+		return nil, unavailable("make a user", err)
 	}
 	if err != nil {
 		return nil, hearth.Errorf(hearth.Invalid, "it does not let us make users: %w", err)
@@ -253,7 +253,7 @@ func (s *Users) put(ctx context.Context, users ...string) error {
 		if err := s.c.eachServer(ctx, func(ctx context.Context, server *goredis.Client) error {
 			return server.Do(ctx, args...).Err()
 		}); err != nil {
-			return away("give a function its user", err)
+			return unavailable("give a function its user", err)
 		}
 		s.mu.Lock()
 		s.stale[user] = false
@@ -321,7 +321,7 @@ func (s *Users) runOnce(ctx context.Context) (n int, err error) {
 		}
 		return nil
 	}); err != nil {
-		return 0, away("look for the users of functions", err)
+		return 0, unavailable("look for the users of functions", err)
 	}
 	s.mu.Lock()
 	var missing, over []string
@@ -353,7 +353,7 @@ func (s *Users) runOnce(ctx context.Context) (n int, err error) {
 func (s *Users) remove(ctx context.Context, user string) error {
 	deployed, err := s.c.rdb.HExists(ctx, keyFunctions, strings.TrimPrefix(user, s.prefix())).Result()
 	if err != nil {
-		return away("look for a function", err)
+		return unavailable("look for a function", err)
 	}
 	s.mu.Lock()
 	since, still := s.gone[user]
@@ -369,7 +369,7 @@ func (s *Users) remove(ctx context.Context, user string) error {
 		s.mu.Lock()
 		s.gone[user] = since
 		s.mu.Unlock()
-		return away("remove a user", err)
+		return unavailable("remove a user", err)
 	}
 	return s.save(ctx)
 }

@@ -21,7 +21,7 @@ type Watch struct {
 	key    string // in a cluster, of the slot that is watched
 	block  time.Duration
 	conn   *goredis.Conn
-	at     *goredis.Client // a client of our own, of the node of the connection; nil if it is everybody's
+	at     *goredis.Client // the Watch's own client of the connection's node; nil if it uses the shared one
 	now    atomic.Pointer[blocked]
 }
 
@@ -31,7 +31,7 @@ type blocked struct {
 	rdb goredis.UniversalClient // of the same server
 }
 
-// WatchKey is what a stream's Watch is made for: streams of one WatchKey can have one Watch.
+// WatchKey returns which Watch a stream needs: streams of one WatchKey can share one.
 func (c *Client) WatchKey(stream string) string {
 	if c.cluster == nil {
 		return ""
@@ -39,8 +39,8 @@ func (c *Client) WatchKey(stream string) string {
 	return wire.Tag(stream)
 }
 
-// NewWatch makes one for the streams of a WatchKey; where all streams have the same, for some of them, by a key that the caller may
-// choose. It connects when it is first used.
+// NewWatch makes a Watch for the streams of a WatchKey. Where all streams have the same, the caller may split them by keys of
+// its own. It connects when it is first used.
 func (c *Client) NewWatch(key string) *Watch {
 	w := &Watch{client: c, key: key, block: 30 * time.Second}
 	if c.embedded {
@@ -49,15 +49,15 @@ func (c *Client) NewWatch(key string) *Watch {
 	return w
 }
 
-// Wait returns when a stream has an entry behind the position given for it: those streams, and the id of the first such
-// entry of each. It returns an empty map after half a minute, or when it is interrupted, or at once after it has connected.
+// Wait waits until a stream has an entry behind its position. It returns those streams with the id of the first such entry. It
+// returns an empty map after half a minute, when it is interrupted, and at once after it has connected.
 func (w *Watch) Wait(ctx context.Context, positions map[string]string) (map[string]string, error) {
 	if len(positions) == 0 {
 		positions = map[string]string{"{" + cmp.Or(w.key, "hearth") + "}:nothing": "0-0"}
 	}
 	block := w.block
 	if w.conn == nil {
-		block = time.Millisecond // to say that Redis is there, which may be what the caller waits for most
+		block = time.Millisecond // the caller may be waiting for Redis to answer again
 	}
 	if err := w.connect(ctx); err != nil {
 		return nil, err
@@ -72,7 +72,7 @@ func (w *Watch) Wait(ctx context.Context, positions map[string]string) (map[stri
 	}
 	if err != nil {
 		w.Close()
-		return nil, away("watch the queues", err)
+		return nil, unavailable("watch the queues", err)
 	}
 	fired := map[string]string{}
 	for _, s := range got {
@@ -91,13 +91,13 @@ func (w *Watch) connect(ctx context.Context) error {
 	if w.client.cluster != nil {
 		node, err := w.client.cluster.MasterForKey(ctx, "{"+w.key+"}")
 		if err != nil {
-			return away("watch the queues", err)
+			return unavailable("watch the queues", err)
 		}
 		opt := *node.Options()
-		opt.PoolSize, opt.MaxRetries = 2, -1 // one that blocks, and one that unblocks it
+		opt.PoolSize, opt.MaxRetries = 2, -1 // one connection that blocks, and one that unblocks it
 		w.at = goredis.NewClient(&opt)
 		single, control = w.at, w.at
-	} else if w.key != "" { // one of many: they would use up the connections of all the others
+	} else if w.key != "" { // one of many, which would use up the shared connections
 		opt := *single.Options()
 		opt.PoolSize = 1
 		w.at = goredis.NewClient(&opt)
@@ -109,14 +109,14 @@ func (w *Watch) connect(ctx context.Context) error {
 		id, err := conn.ClientID(ctx).Result()
 		if err != nil {
 			w.Close()
-			return away("watch the queues", err)
+			return unavailable("watch the queues", err)
 		}
 		w.now.Store(&blocked{id, control})
 	}
 	return nil
 }
 
-// Close ends the connection. Only the goroutine that Waits may call it.
+// Close closes the connection. Only the goroutine that Waits may call it.
 func (w *Watch) Close() {
 	w.now.Store(nil)
 	if w.conn != nil {
@@ -132,18 +132,18 @@ func (w *Watch) Close() {
 	}
 }
 
-// Interrupt makes a Wait return, if one blocks at this moment.
+// Interrupt makes a Wait return if one blocks at this moment.
 func (w *Watch) Interrupt(ctx context.Context) {
 	if b := w.now.Load(); b != nil {
 		_ = b.rdb.Do(ctx, "CLIENT", "UNBLOCK", b.id).Err()
 	}
 }
 
-// Position is where a group has read to.
+// Position returns the id up to which a group has read.
 func (c *Client) Position(ctx context.Context, s wire.Subscription) (string, error) {
 	groups, err := c.rdb.XInfoGroups(ctx, s.Stream).Result()
 	if err != nil {
-		return "", away("look at "+s.Stream, err)
+		return "", unavailable("look at "+s.Stream, err)
 	}
 	for _, g := range groups {
 		if g.Name == s.Group {
@@ -153,7 +153,7 @@ func (c *Client) Position(ctx context.Context, s wire.Subscription) (string, err
 	return "", fmt.Errorf("%w: %s", ErrNoGroup, s)
 }
 
-// NotAfter reports whether stream id a is b, or before it. Ids are two numbers of up to 64 bits, joined by a dash.
+// NotAfter reports whether stream id a is b or before b. An id is two numbers of up to 64 bits, joined by a dash.
 func NotAfter(a, b string) bool {
 	am, as := splitID(a)
 	bm, bs := splitID(b)

@@ -11,25 +11,25 @@ import (
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
-// An outcome is what one delivery came to.
+// An outcome is the result of one delivery.
 type outcome struct {
-	reached    bool   // the call reached the function, as far as anybody can tell
+	reached    bool   // the call reached the function, as far as is known
 	status     int    // of the answer; 0 if there was none
-	malformed  bool   // there was no delivery: it cannot be read
-	lapsed     bool   // there was no delivery: the attempts before were the last
-	final      bool   // there was no answer, and there never will be
+	malformed  bool   // no call was made: the message cannot be read
+	lapsed     bool   // no call was made: the attempts were used up before
+	final      bool   // there was no answer, and a retry would get none
 	internal   bool   // the platform made this answer, not the function
 	retryAfter string // the header
 	reason     string // for people: why there was no answer
-	detail     string // for people: what the answer says of itself
+	detail     string // for people: the detail of the answer
 }
 
-// A verdict is what becomes of an entry.
+// A verdict is what to do with a message.
 type verdict struct {
 	do     action
-	wait   time.Duration // before it is taken again
+	wait   time.Duration // before it is delivered again
 	reason string        // for the dead letter
-	kind   string        // of the reason, if it is buried: one of Reasons
+	kind   string        // the kind of reason, if it is buried: one of Reasons
 }
 
 type action int
@@ -43,60 +43,60 @@ const (
 
 func (a action) String() string { return [...]string{"settle", "give back", "retry", "bury"}[a] }
 
-// Delivered is what a delivery came to, as Config.Delivered is told.
+// Delivered is the outcome of a delivery, for Config.Delivered.
 type Delivered struct {
-	Came     string // Done, Busy, Retried, Buried or Cancelled
+	Outcome  string // Done, Busy, Retried, Buried or Cancelled
 	Reason   string // if Buried: one of Reasons
 	Attempt  int    // 1 on the first try
-	Callback bool   // it was not to the function, but of its answer
+	Callback bool   // it was a callback, not a call of the function
 
-	// Waited is, on the first attempt, for how long the call lay on its queue before it was taken: since it was queued, or since the time
-	// that it had to wait for. It is by Redis's clock alone.
+	// Waited is, on the first attempt, how long the call was queued; a delayed call counts from its time. It is measured
+	// by Redis's clock alone.
 	Waited time.Duration
 }
 
-// What a delivery came to.
+// Outcomes of a delivery.
 const (
-	Done    = "done"    // it is settled, by us or by the function's commit
-	Busy    = "busy"    // it did not reach the function, and comes again: no attempt
-	Retried = "retried" // it failed, and comes again
-	Buried  = "buried"  // it is a dead letter
+	Done    = "done"    // settled, by the dispatcher or by the function's commit
+	Busy    = "busy"    // it did not reach the function, and is delivered again: no attempt
+	Retried = "retried" // it failed, and is delivered again
+	Buried  = "buried"  // it became a dead letter
 
-	Accepted  = "accepted"  // another gateway queues it, and the function's commit will settle it; only spans say so
-	Cancelled = "cancelled" // somebody took it from the queue while it was under way
+	Accepted  = "accepted"  // another gateway has queued it, and the function's commit will settle it; only spans say so
+	Cancelled = "cancelled" // it was deleted from the queue while in flight
 )
 
-// Why a delivery is a dead letter: few, for they are labels of a metric. The dead letter itself has it in words.
+// Why a message is a dead letter. They are few, as they are labels of a metric; the dead letter says more.
 const (
-	Exhausted     = "attempts"      // its last attempt failed
+	Exhausted     = "attempts"      // the last attempt failed
 	NotRetried    = "not_retried"   // answered with a status that is not retried
 	Undeliverable = "undeliverable" // it did not reach the function for too long
-	Lapsed        = "lapsed"        // its attempts were begun, and nobody told how they ended
-	Malformed     = "malformed"     // its entry cannot be read
-	Refused       = "refused"       // a callback to where none may go
+	Lapsed        = "lapsed"        // the attempts were begun, and their outcome is unknown
+	Malformed     = "malformed"     // the message cannot be read
+	Refused       = "refused"       // a callback to an address that is not allowed
 )
 
-// Reasons are all of them.
+// Reasons are all reasons for dead letters.
 var Reasons = []string{Exhausted, NotRetried, Undeliverable, Lapsed, Malformed, Refused}
 
-var cameTo = [...]string{settle: Done, giveBack: Busy, retry: Retried, bury: Buried}
+var outcomeOf = [...]string{settle: Done, giveBack: Busy, retry: Retried, bury: Buried}
 
 const (
-	busyWait    = 50 * time.Millisecond // before a call that found no room is tried again; it grows with its age
+	busyWait    = 50 * time.Millisecond // before a call that found no room is delivered again; it grows with its age
 	longestBusy = 5 * time.Second
 )
 
-// A spread is how the waits before retries are spread, and where in its range this one falls: from 0 to 1.
+// A spread is how waits before retries are spread, and where in its range this wait falls: from 0 to 1.
 type spread struct {
 	backoff hearth.Backoff
 	at      float64
 }
 
-// decide says what becomes of an entry after its attempt-th delivery. age is since it was first taken.
+// decide decides what to do with a message after its attempt-th delivery. age is the time since it was first taken.
 //
-// Retries follow https://docs.openfaas.com/openfaas-pro/retries/: an answer that the platform made is always retried, others
-// if their status is in the policy's list; Retry-After is obeyed for 429 and 503, but is never under the minimum, nor over
-// the age up to which calls are kept.
+// Retries follow https://docs.openfaas.com/openfaas-pro/retries/. An answer of the platform itself is always retried; others
+// are if their status is in the policy's list. Retry-After is obeyed for 429 and 503, within the minimum wait and the
+// greatest age of a call.
 func decide(p hearth.RetryPolicy, attempt int, age time.Duration, o outcome, s spread) verdict {
 	if o.status >= 200 && o.status < 400 {
 		return verdict{do: settle}
@@ -133,7 +133,7 @@ func decide(p hearth.RetryPolicy, attempt int, age time.Duration, o outcome, s s
 	return verdict{do: retry, wait: wait, reason: what}
 }
 
-// kindOf is why an entry is buried, if it was not delivered this time, else another reason.
+// kindOf returns the kind of reason for a dead letter that was not delivered this time, and otherwise for any other.
 func kindOf(o outcome, otherwise string) string {
 	switch {
 	case o.malformed:
@@ -144,13 +144,13 @@ func kindOf(o outcome, otherwise string) string {
 	return otherwise
 }
 
-// backoff is exponential: the minimum after the first attempt, twice that after the second, up to the maximum.
+// backoff returns the wait after an attempt: the minimum after the first, twice that after the second, up to the maximum.
 func backoff(p hearth.RetryPolicy, attempt int) time.Duration {
 	wait := math.Ldexp(float64(p.MinWait), min(attempt-1, 62))
 	return time.Duration(min(wait, float64(p.MaxWait)))
 }
 
-// of is the part of a wait that is waited.
+// of returns the part of a wait that is waited.
 func (s spread) of(wait time.Duration) time.Duration {
 	switch s.backoff {
 	case hearth.BackoffFull:
