@@ -335,7 +335,7 @@ func TestACallByTheClockIsNoMessage(t *testing.T) {
 	require.Equal(t, "1-1", d.ID)
 	answer := call(t, adder, handler.Request{Header: h, Method: http.MethodPost})
 	require.Equal(t, http.StatusBadRequest, answer.StatusCode)
-	require.Contains(t, detailOf(answer), "The clock called, and this function only takes messages of the topic test.add")
+	require.Contains(t, detailOf(answer), "This is a scheduled invocation, and the function only takes messages of the topic test.add")
 }
 
 func TestRedisThatStandsStillIsAway(t *testing.T) {

@@ -15,9 +15,9 @@ import (
 
 // A Commit is what a step has decided to do. The zero Commit acknowledges the message and does nothing else.
 type Commit struct {
-	Script   *Script   // changes state and may hand on; Forward's if there is no state to change
+	Script   *Script   // changes state and may hand on; use Forward if there is no state to change
 	Args     any       // the script's args, as JSON
-	Messages []Message // handed on besides what the script emits; the script must declare their topics
+	Messages []Message // handed on besides those that the script emits; the script must declare their topics
 }
 
 // A Message is what one function hands on to the next.
@@ -26,44 +26,44 @@ type Message struct {
 	Body  any // as JSON
 }
 
-// A Refusal is the reason why a script's plan would not do what it was asked. Nothing was written.
+// A Refusal is the error of a commit whose plan refused. Nothing was written.
 type Refusal struct{ Reason string }
 
 func (r *Refusal) Error() string { return r.Reason }
 
-// Why a commit was not made. Nothing was written.
+// Errors of a commit that was not made. Nothing was written.
 var (
-	// ErrForged: the token is not one that was issued for this message.
+	// ErrForged is returned for a token that was never issued for the message.
 	ErrForged = errors.New("the delivery token does not belong to this message")
-	// ErrNotDelivered: the message was not delivered to the group, or the group does not exist.
-	ErrNotDelivered = errors.New("the message is not known to be delivered to this subscription")
+	// ErrNotDelivered is returned if the message was not delivered to the group, or the group does not exist.
+	ErrNotDelivered = errors.New("the message was not delivered to this subscription")
 )
 
 // Apply runs the commit of a call that brought no message, such as an order over HTTP, and returns the script's reply as
-// JSON. Such a call has nothing to acknowledge, so its script must be its own record of what was done.
+// JSON. Such a call has nothing to acknowledge, so its script must keep its own record of what was done.
 //
-// It returns a *Refusal if the plan refused, and Redis's error if Redis is away or full.
+// It returns a *Refusal if the plan refused, and Redis's error if Redis is unavailable or full.
 func (c Commit) Apply(ctx context.Context, rdb redis.Scripter) (json.RawMessage, error) {
 	from, _ := ctx.Value(callerKey{}).(wire.Delivery)
 	reply, _, err := c.run(ctx, rdb, from, nil)
 	return reply, err
 }
 
-// redisError is one of Redis, and not of the step: a step's own network errors are failures of the step.
+// A redisError is an error of Redis. A step's own network errors are failures of the step.
 type redisError struct{ error }
 
 func (e *redisError) Unwrap() error { return e.error }
 
 type callerKey struct{}
 
-// WithCaller lets Apply hand on the call id and the trace context of a call, so that what comes of it can be followed
+// WithCaller gives Apply the call id and trace context of a call, which messages carry on: so an order can be traced
 // through all functions.
 func WithCaller(ctx context.Context, h http.Header) context.Context {
 	return context.WithValue(ctx, callerKey{}, wire.Delivery{CallID: h.Get(wire.HeaderCallID), Traceparent: h.Get(wire.HeaderTraceparent)})
 }
 
-// Settle runs the commit of a message. done is true if the message was settled before: nothing was changed then, and reply
-// is empty. body is the message's body, which stands in for the token if the connector gave none.
+// Settle runs the commit of a message. done is true if the message was settled before: then nothing was changed, and reply
+// is empty. body is the message's body, whose digest replaces the token if the connector issued none.
 //
 // It returns a *Refusal if the plan refused, ErrForged, ErrNotDelivered, or Redis's error.
 func (c Commit) Settle(ctx context.Context, rdb redis.Scripter, d wire.Delivery, body []byte) (reply json.RawMessage, done bool, err error) {
@@ -121,7 +121,7 @@ func (c Commit) run(ctx context.Context, rdb redis.Scripter, d wire.Delivery, bo
 	return nil, false, fmt.Errorf("commit %s: unexpected answer %q", s.name, got)
 }
 
-// encode is the messages as the script takes them.
+// encode returns the messages as the script takes them.
 func (s *Script) encode(messages []Message) ([]byte, error) {
 	type encoded struct {
 		Topic string `json:"topic"`

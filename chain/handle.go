@@ -13,29 +13,29 @@ import (
 	handler "github.com/openfaas/templates-sdk/go-http"
 )
 
-// Permanent marks an error of a step that would come again however often the message is delivered, such as a message that
-// makes no sense: it is answered with 422, and the message becomes a dead letter at once.
+// Permanent marks an error of a step that a retry would not change, such as a message that makes no sense. It is answered
+// with 422, and the message becomes a dead letter at once.
 func Permanent(err error) error { return &permanent{err} }
 
 type permanent struct{ error }
 
 func (p *permanent) Unwrap() error { return p.error }
 
-// Handle makes an OpenFaaS handler of a step: a function that takes a message of a topic, given as JSON, and says what to
-// commit. An error of the step means that nothing happened; the message is delivered again, unless it is Permanent.
+// Handle makes an OpenFaaS handler of a step: a function that takes a message of a topic, decoded from JSON, and returns what
+// to commit. An error of the step means that nothing happened; the message is delivered again, unless it is Permanent.
 //
 // The handler answers
 //
-//	200  committed, with the script's reply; or done before
+//	200  committed, with the script's reply; or settled before
 //	400  the call brings no message of the topic, or its body is not JSON of the message's type
 //	403  the delivery token does not belong to the message
 //	422  a Permanent error, or the plan refused
 //	500  the step failed, also by a network error of its own, or the commit did
-//	503  Redis is unavailable; with HeaderInternal, since the function had no chance
+//	503  Redis is unavailable; with wire.HeaderInternal, as it is not the function's failure
 //
-// all errors as application/problem+json, and logs each. The 4xx are final: the dispatcher makes dead letters of them.
+// All errors are application/problem+json, and each is logged. A 4xx is final: the message becomes a dead letter.
 //
-// The topic is checked here, when the chain is declared: Handle panics if Stream does.
+// The topic is checked when the chain is declared: Handle panics if it is malformed.
 func Handle[M any](topic string, step func(context.Context, M) (Commit, error)) func(handler.Request) (handler.Response, error) {
 	if _, err := wire.Stream(topic); err != nil {
 		panic("chain: " + err.Error())
@@ -44,7 +44,7 @@ func Handle[M any](topic string, step func(context.Context, M) (Commit, error)) 
 		d, ok := wire.DeliveryOf(r.Header)
 		if !ok && d.Topic == wire.TopicCron {
 			return Problem{Status: http.StatusBadRequest, Title: "Not a message",
-				Detail: fmt.Sprintf("The clock called, and this function only takes messages of the topic %s. Let the handler answer calls with %s: %s before it comes to chain.Handle's, or take that topic from the function.",
+				Detail: fmt.Sprintf("This is a scheduled invocation, and the function only takes messages of the topic %s. Answer calls with %s: %s before chain.Handle, or remove that topic from the function.",
 					topic, wire.HeaderTopic, wire.TopicCron)}.Response(), nil
 		}
 		if !ok || d.Topic != topic {
@@ -81,13 +81,13 @@ func Handle[M any](topic string, step func(context.Context, M) (Commit, error)) 
 	}
 }
 
-// failed logs why a delivery failed, and makes the answer of it.
+// failed logs why a delivery failed, and returns the answer.
 func failed(d wire.Delivery, p Problem) handler.Response {
 	log.Printf("message %s of %s, attempt %d: %s: %s", d.ID, d.Topic, d.Attempt, p.Title, strconv.Quote(p.Detail))
 	return p.Response()
 }
 
-// failure is the answer to an error of a step or of its commit.
+// failure returns the answer to an error of a step or of its commit.
 func failure(err error) Problem {
 	var (
 		final   *permanent

@@ -11,15 +11,15 @@ import (
 // A Problem is an error answer in the form of RFC 9457, application/problem+json.
 type Problem struct {
 	Status int          `json:"status"`
-	Title  string       `json:"title"`            // what kind of problem, the same each time
+	Title  string       `json:"title"`            // the kind of problem, always the same
 	Detail string       `json:"detail,omitempty"` // what happened, to what, and what to do
 	Errors []FieldError `json:"errors,omitempty"` // what is wrong with the input, field by field
 
-	Internal   string `json:"-"` // the part of the platform that failed, for HeaderInternal; "" if it was the caller or the function
+	Internal   string `json:"-"` // the part of the platform that failed, for wire.HeaderInternal; else ""
 	RetryAfter string `json:"-"` // the header of that name
 }
 
-// A FieldError says which field of the input is wrong, and what would be right.
+// A FieldError is a field of the input that is wrong, and what would be right.
 type FieldError struct {
 	Field  string `json:"field"` // such as items[2].quantity
 	Detail string `json:"detail"`
@@ -28,7 +28,7 @@ type FieldError struct {
 // ContentType is the media type of a Problem.
 const ContentType = "application/problem+json"
 
-// Header are the headers of the answer.
+// Header returns the headers of the answer.
 func (p Problem) Header() http.Header {
 	h := http.Header{"Content-Type": {ContentType}}
 	if p.Internal != "" {
@@ -40,18 +40,18 @@ func (p Problem) Header() http.Header {
 	return h
 }
 
-// Body is the answer's body.
+// Body returns the body of the answer.
 func (p Problem) Body() []byte {
 	body, _ := json.Marshal(p) // strings and numbers always encode
 	return append(body, '\n')
 }
 
-// Response is the answer of a function.
+// Response returns the answer of a function.
 func (p Problem) Response() handler.Response {
 	return handler.Response{StatusCode: p.Status, Header: p.Header(), Body: p.Body()}
 }
 
-// Write is the answer of an HTTP server.
+// Write writes the answer of an HTTP server.
 func (p Problem) Write(w http.ResponseWriter) {
 	for name, values := range p.Header() {
 		w.Header()[name] = values

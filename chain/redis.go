@@ -12,14 +12,14 @@ import (
 
 type redisKey struct{}
 
-// WithRedis gives a call its Redis, instead of the one that REDIS_URL names. It is for tests.
+// WithRedis gives a call its Redis instead of the one that REDIS_URL names. It is for tests.
 func WithRedis(ctx context.Context, rdb redis.UniversalClient) context.Context {
 	return context.WithValue(ctx, redisKey{}, rdb)
 }
 
-// Redis is the Redis of a call: WithRedis's, or else the process's own, which is opened when it is first needed from the
-// environment variable REDIS_URL, so that a function starts without waiting for it. If it cannot be reached, wire.IsUnavailable tells so of
-// the error, and the next call tries again.
+// Redis returns the Redis of a call: that of WithRedis, or else the process's own. The latter is opened at first use from the
+// environment variable REDIS_URL, so a function starts without waiting for it. If it cannot be reached,
+// wire.IsUnavailable is true for the error, and the next call tries again.
 func Redis(ctx context.Context) (redis.UniversalClient, error) {
 	if rdb, ok := ctx.Value(redisKey{}).(redis.UniversalClient); ok {
 		return rdb, nil
@@ -31,12 +31,12 @@ func Redis(ctx context.Context) (redis.UniversalClient, error) {
 	if url == "" {
 		return nil, errors.New("REDIS_URL is not set: give the function the address of Redis, such as redis://redis:6379")
 	}
-	redis.SetLogger(silent{}) // it speaks of each failed dial, which the errors of calls say too
+	redis.SetLogger(silent{}) // it logs each failed dial, which errors of calls report, too
 	rdb, err := wire.Open(ctx, url)
 	if err != nil {
 		return nil, &redisError{err}
 	}
-	if !own.CompareAndSwap(nil, &rdb) { // another call was as quick
+	if !own.CompareAndSwap(nil, &rdb) { // another call was faster
 		_ = rdb.Close()
 	}
 	return *own.Load(), nil

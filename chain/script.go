@@ -18,12 +18,12 @@ var commitLua string
 
 // A Key is a Redis key that a script uses.
 type Key struct {
-	Name string // what the script calls it: keys.NAME
-	Key  string // the key itself; it carries the chain's tag, such as "{bakery}:fridge"
-	Type string // "hash", "list", "set", "string", "zset" or "stream"; another type in Redis is refused before anything is written
+	Name string // in the script: keys.NAME
+	Key  string // the key itself, with the chain's hash tag, such as "{bakery}:fridge"
+	Type string // "hash", "list", "set", "string", "zset" or "stream"; Redis must have no other at that key
 }
 
-// A Script is how a step changes shared state: a plan and an apply half, in Lua. See "Plan and apply".
+// A Script changes shared state: a plan and an apply half, in Lua. See "Plan and apply".
 type Script struct {
 	name  string
 	keys  []Key
@@ -36,7 +36,7 @@ type Script struct {
 
 // NewScript declares a script: a name for error messages, its Lua, the keys that it uses and the topics that it emits to.
 //
-// All keys and topics must carry one tag, so that they live in one slot of a Redis Cluster. NewScript panics if they do
+// All keys and topics must have one hash tag, so that they are in one slot of a Redis Cluster. NewScript panics if they do
 // not: a chain is declared when the program starts, and this is a mistake in the program.
 func NewScript(name, source string, keys []Key, emits ...string) *Script {
 	s := &Script{name: name, keys: keys, emits: emits}
@@ -60,7 +60,7 @@ func NewScript(name, source string, keys []Key, emits ...string) *Script {
 	return s
 }
 
-// Drains says that a script finishes work also when it brings no message, such as one that cancels: a full Redis runs it. It
+// Drains marks a script that finishes work although it brings no message, such as one that cancels: a full Redis runs it. It
 // returns the script.
 func (s *Script) Drains() *Script {
 	s.accepts = s.finishes
@@ -86,7 +86,7 @@ func (s *Script) mustShareTag(what, tag string) {
 	s.tag = tag
 }
 
-// redisKeys are KEYS of the script, after the subscription's own.
+// redisKeys returns KEYS of the script, without those of the subscription.
 func (s *Script) redisKeys() []string {
 	keys := make([]string, 0, len(s.keys)+len(s.emits))
 	for _, k := range s.keys {
@@ -101,7 +101,7 @@ func (s *Script) redisKeys() []string {
 
 func (s *Script) declares(topic string) bool { return slices.Contains(s.emits, topic) }
 
-// tagOf is the tag of a topic's stream, or "" if the topic is malformed.
+// tagOf returns the hash tag of a topic's stream, or "" if the topic is malformed.
 func tagOf(topic string) string {
 	stream, err := wire.Stream(topic)
 	if err != nil {

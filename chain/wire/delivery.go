@@ -8,7 +8,7 @@ import (
 // The headers of a delivery. A gateway strips all of DeliveryHeaders from calls that come from outside, so that a function
 // behind it can trust them; behind a gateway that does not, the token still protects every commit.
 const (
-	HeaderTopic        = "X-Topic"          // the topic; absent on a call of a function's own queue, but TopicCron if the clock made it
+	HeaderTopic        = "X-Topic"          // the topic; TopicCron on scheduled invocations; else absent on a function's own calls
 	HeaderSubscription = "X-Subscription"   // the consumer group
 	HeaderMessageID    = "X-Message-Id"     // the stream entry's id
 	HeaderToken        = "X-Delivery-Token" // random, one for each delivery
@@ -17,26 +17,26 @@ const (
 	HeaderCallID       = "X-Call-Id"        // OpenFaaS's id of the call; the same on each try
 	HeaderTraceparent  = "Traceparent"      // https://www.w3.org/TR/trace-context/
 
-	// HeaderScheduleTime is on calls that the clock makes: the time of the schedule that it is for, RFC 3339 and UTC. Each of them
-	// is called for once, so it is an idempotency key; it lies in the past if there was nobody to call when it came.
+	// HeaderScheduleTime is on scheduled invocations: the time of the tick, RFC 3339 and UTC. Each tick makes one
+	// invocation, so it is an idempotency key. It is in the past if no instance ran at that time.
 	HeaderScheduleTime = "X-Schedule-Time"
 
-	// HeaderSettled is on the answer of a step whose commit has settled its message: the message's id. It spares the
-	// dispatcher the settling; a wrong one only delays the next delivery, for the message is still pending then.
+	// HeaderSettled is on the answer of a step whose commit has settled its message: the message's id. It saves the
+	// dispatcher the settling. A wrong one only delays the next delivery, as the message is still pending then.
 	HeaderSettled = "X-Settled"
 
-	// HeaderInternal marks an error that the platform made and not the function; such an answer is always retried.
+	// HeaderInternal marks an error of the platform, not of the function. Such an answer is always retried.
 	HeaderInternal = "X-Openfaas-Internal"
 
-	// HeaderAnswer is on every answer of a function: the template's watchdog sets it. It tells the function's own 404 or 503
-	// from one that a gateway made because it did not reach the function.
+	// HeaderAnswer is on every answer of a function; the template's watchdog sets it. It distinguishes the function's own
+	// 404 or 503 from that of a gateway that did not reach the function.
 	HeaderAnswer = "X-Function-Answer"
 )
 
 // DeliveryHeaders are the headers that only a dispatcher may set.
 var DeliveryHeaders = []string{HeaderTopic, HeaderSubscription, HeaderMessageID, HeaderToken, HeaderAttempt, HeaderConnector, HeaderScheduleTime}
 
-// A Delivery says which message a call brings, and for whom.
+// A Delivery is the message that a call brings, and its subscription.
 type Delivery struct {
 	Topic       string // "" for a call of the function's own queue
 	Group       string

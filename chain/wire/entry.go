@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// The fields of a stream entry. Only FieldBody is required, so that a message can be made by hand:
+// The fields of a stream entry. Only FieldBody is required, so a message can be added by hand:
 //
 //	redis-cli XADD '{bakery}.dough' '*' body '{"tray":"t1","cookie":"brownie"}'
 const (
@@ -20,11 +20,11 @@ const (
 	FieldPath        = "path"         // after the function's name; "/" if absent
 	FieldQuery       = "query"        // raw query string
 	FieldHeader      = "header"       // a JSON object of lists of strings
-	FieldCallback    = "callback"     // the URL that is told the answer
+	FieldCallback    = "callback"     // the URL that gets the answer
 	FieldDeliverAt   = "deliver-at"   // not to be delivered before: ms since 1970, by Redis's clock
 )
 
-// An Entry is one invocation as it lies on a stream.
+// An Entry is one invocation on a stream.
 type Entry struct {
 	Body        []byte
 	ContentType string
@@ -38,7 +38,7 @@ type Entry struct {
 	DeliverAt   time.Time // to the millisecond; zero for at once
 }
 
-// Values are the entry's fields and values in turn, as XADD takes them. Empty fields are left out, the body never.
+// Values returns the entry's fields and values in turn, as XADD takes them. Empty fields are left out, except the body.
 func (e Entry) Values() ([]any, error) {
 	v := []any{FieldBody, e.Body}
 	for _, f := range [...]struct{ name, value string }{

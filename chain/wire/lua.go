@@ -9,13 +9,13 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// SettleLua is the Lua that settles a message, and documents the keys of a subscription. It is here, once, because both a
-// function's commit and the platform's dispatcher settle.
+// SettleLua is the Lua that settles a message; it documents the keys of a subscription. Both a function's commit and the
+// platform's scripts begin with it.
 //
 //go:embed lua/settle.lua
 var SettleLua string
 
-// Lua is a script that runs in Redis. It is sent once and then called by its digest.
+// A Lua is a script that runs in Redis. It is sent once and then called by its digest.
 type Lua struct {
 	flagged, plain *redis.Script
 }
@@ -23,10 +23,10 @@ type Lua struct {
 // unflagged remembers the servers that do not know script flags: the in-memory Redis of the tests.
 var unflagged sync.Map
 
-// NewLua makes a script of a source.
+// NewLua makes a script.
 //
-// A script that only finishes work (settles, leases, reschedules, buries) says drains: it runs also when Redis has used
-// up its maxmemory, or a full Redis could never be emptied. A script that accepts work does not, and is refused as a
+// A script that only finishes work (settles, leases, reschedules, buries) drains: it runs also when Redis has used up its
+// maxmemory, because otherwise a full Redis could never be emptied. A script that accepts work does not, and is refused as a
 // whole then, before it has written anything.
 // See "Script flags" in https://redis.io/docs/latest/develop/interact/programmability/lua-api/.
 func NewLua(source string, drains bool) *Lua {
@@ -37,8 +37,8 @@ func NewLua(source string, drains bool) *Lua {
 	return &Lua{flagged: redis.NewScript(flags + source), plain: redis.NewScript(source)}
 }
 
-// Run calls the script. Every script of this project is safe to repeat or is given a client that never repeats, since
-// go-redis sends a command again when its answer was lost.
+// Run calls the script. go-redis repeats a command whose answer was lost: so every script of this project is safe to repeat,
+// or is given a client that never repeats.
 func (l *Lua) Run(ctx context.Context, rdb redis.Scripter, keys []string, args ...any) *redis.Cmd {
 	if _, ok := unflagged.Load(rdb); ok {
 		return l.plain.Run(ctx, rdb, keys, args...)

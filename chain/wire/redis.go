@@ -16,8 +16,8 @@ import (
 )
 
 // Open makes a client for a URL: redis://[user:password@]host:port[/db], rediss:// for TLS, or unix://PATH. It asks the server
-// whether it is a node of a Redis Cluster, and is a client of the cluster then. More nodes, should that one be away, follow as
-// ?addr=host:port&addr=host:port, as go-redis has it; then it does not connect yet.
+// whether it is a node of a Redis Cluster; then it makes a client of the cluster. More nodes, in case that one is
+// unavailable, follow as ?addr=host:port&addr=host:port, as in go-redis; then it does not connect yet.
 func Open(ctx context.Context, url string) (redis.UniversalClient, error) {
 	one, all, err := ParseURL(url)
 	if err != nil {
@@ -36,13 +36,13 @@ func Open(ctx context.Context, url string) (redis.UniversalClient, error) {
 		return nil, err
 	}
 	if one.DB != 0 {
-		return nil, fmt.Errorf("REDIS_URL: it names the database %d, and a cluster has but the database 0", one.DB)
+		return nil, fmt.Errorf("REDIS_URL: it names database %d, and a cluster only has database 0", one.DB)
 	}
 	return NewCluster(Cluster(one)), nil
 }
 
-// ParseURL reads a URL as Open does, without asking the server: all are the options of a cluster if the URL says that it is one, one
-// those of a server, which may yet be of a cluster.
+// ParseURL reads a URL as Open does, without asking the server. It returns either all, the options of a cluster, if the URL
+// names several nodes; or one, those of a server, which may be a node of a cluster.
 func ParseURL(url string) (one *redis.Options, all *redis.ClusterOptions, err error) {
 	if u, err := neturl.Parse(url); err == nil && u.Query().Has("addr") {
 		all, err := redis.ParseClusterURL(url)
@@ -60,7 +60,7 @@ func ParseURL(url string) (one *redis.Options, all *redis.ClusterOptions, err er
 	return one, nil, nil
 }
 
-// InCluster asks a server whether it is a node of a cluster. One that does not tell is none.
+// InCluster asks a server whether it is a node of a cluster. A server that does not answer that is not.
 func InCluster(ctx context.Context, rdb *redis.Client) (bool, error) {
 	info, err := rdb.Info(ctx, "cluster").Result()
 	var reply redis.Error
@@ -70,13 +70,13 @@ func InCluster(ctx context.Context, rdb *redis.Client) (bool, error) {
 	return strings.Contains(info, "cluster_enabled:1"), err
 }
 
-// RefusesUser reports whether a server does not know the user, or its password. Behind Hearth a function's user is made again within
-// seconds when a Redis has lost it, so the same call may work later.
+// RefusesUser reports whether an error means that Redis does not know the user or its password. Hearth creates a function's
+// user again within seconds if a Redis has lost it, so the same call may work later.
 func RefusesUser(err error) bool {
 	return err != nil && (strings.Contains(err.Error(), "WRONGPASS") || strings.Contains(err.Error(), "NOAUTH"))
 }
 
-// Cluster are the options of a cluster of which one node is known.
+// Cluster returns the options of a cluster from those of one of its nodes.
 func Cluster(one *redis.Options) *redis.ClusterOptions {
 	return &redis.ClusterOptions{Addrs: []string{one.Addr}, ClientName: one.ClientName, OnConnect: one.OnConnect,
 		Protocol: one.Protocol, Username: one.Username, Password: one.Password, TLSConfig: one.TLSConfig,
@@ -87,8 +87,8 @@ func Cluster(one *redis.Options) *redis.ClusterOptions {
 		ContextTimeoutEnabled: true, DisableIdentity: true, DialerRetries: 1, MaintNotificationsConfig: noNotices()}
 }
 
-// NewCluster makes a client of a cluster that asks who has which slot whenever a node does not answer: go-redis alone asks when it is
-// redirected, and a dead node does not redirect.
+// NewCluster makes a client of a cluster. It asks again which node has which slot whenever a node does not answer: go-redis
+// alone asks only when it is redirected, and a dead node does not redirect.
 func NewCluster(opt *redis.ClusterOptions) *redis.ClusterClient {
 	c := redis.NewClusterClient(opt)
 	c.AddHook(asking{c})
@@ -122,8 +122,8 @@ func (a asking) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proces
 	}
 }
 
-// Tune sets what all of this project's clients share: deadlines of the caller's context hold, and a new connection costs
-// one round trip.
+// Tune sets the options that all of this project's clients share: the deadline of the caller's context holds, and a new
+// connection costs one round trip.
 func Tune(opt *redis.Options) {
 	opt.ContextTimeoutEnabled = true
 	opt.DisableIdentity = true
@@ -135,13 +135,13 @@ func noNotices() *maintnotifications.Config {
 	return &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 }
 
-// redact keeps a URL, which may hold a password, out of an error.
+// redact removes a URL, which may hold a password, from an error.
 func redact(err error, url string) error {
 	return errors.New(strings.ReplaceAll(err.Error(), url, "the URL"))
 }
 
-// IsUnavailable reports whether an error means that Redis cannot do anything now: it cannot be reached, it is loading, it is full,
-// or it is a replica. The same call may work later.
+// IsUnavailable reports whether an error means that Redis cannot do its work now: it cannot be reached, is loading, is full,
+// or is a replica. The same call may work later.
 func IsUnavailable(err error) bool {
 	var network *net.OpError
 	switch {

@@ -6,14 +6,14 @@ import (
 	"strings"
 )
 
-// TopicCron is the X-Topic of a call that the clock makes, which brings no message. It is OpenFaaS's name: a function has it in its
+// TopicCron is the X-Topic of a scheduled invocation, which brings no message. It is OpenFaaS's name: a function has it in its
 // annotation topic, beside the annotation schedule. See https://docs.openfaas.com/reference/cron/.
 const TopicCron = "cron-function"
 
 // topicName is two or more words joined by dots, so that a topic always has a tag and a name within it.
 var topicName = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+$`)
 
-// Stream is the key of the stream that holds the messages of a topic: topic "bakery.dough" is stream "{bakery}.dough".
+// Stream returns the key of the stream that holds the messages of a topic: topic "bakery.dough" is stream "{bakery}.dough".
 //
 // The braces are a Redis Cluster hash tag: all topics whose names begin with the same word live in one slot, which is what
 // lets one script take a message from one of them and hand on to another.
@@ -27,7 +27,7 @@ func Stream(topic string) (string, error) {
 	return "{" + tag + "}." + rest, nil
 }
 
-// Topic is the inverse of Stream. ok is false if the key is not the stream of a topic.
+// Topic returns the topic of a stream; it is the inverse of Stream. ok is false if the key is not the stream of a topic.
 func Topic(stream string) (topic string, ok bool) {
 	tag, rest, found := strings.Cut(strings.TrimPrefix(stream, "{"), "}.")
 	topic = tag + "." + rest
@@ -37,7 +37,7 @@ func Topic(stream string) (topic string, ok bool) {
 	return topic, true
 }
 
-// Tag is the Redis Cluster hash tag of a key, or "" if it has none.
+// Tag returns the Redis Cluster hash tag of a key, or "" if it has none.
 // See "Hash tags" in https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/.
 func Tag(key string) string {
 	_, rest, found := strings.Cut(key, "{")
@@ -51,17 +51,17 @@ func Tag(key string) string {
 	return tag
 }
 
-// A Subscription is one consumer group of one stream: who gets every message of it once.
+// A Subscription is a consumer group of a stream. It gets every message of the stream.
 type Subscription struct {
 	Stream string // the stream's key, such as "{bakery}.dough"
 	Group  string // the consumer group, such as "oven.openfaas-fn"
 }
 
-// String is the stream and the group, as people and logs read them.
+// String returns the stream and the group, for people and logs.
 func (s Subscription) String() string { return s.Stream + " for " + s.Group }
 
-// Keys are the stream and the five keys that keep the state of its pending messages, in the order that SettleLua
-// documents. All carry the stream's tag.
+// Keys returns the stream and the five keys with the state of its pending messages, in the order that SettleLua documents.
+// All have the stream's hash tag.
 func (s Subscription) Keys() []string {
 	p := s.Stream + ":" + s.Group + ":"
 	return []string{s.Stream, p + "leased", p + "due", p + "dead", p + "deliveries", p + "failures"}
