@@ -116,7 +116,8 @@ func numbers(list []any) map[string]int {
 	return n
 }
 
-// TakeAudit checks the bakery's invariants on one snapshot of its books. An error means that they could not be read.
+// TakeAudit checks the bakery's invariants on one snapshot of its books. An error means that they could not
+// be read.
 func TakeAudit(ctx context.Context) (Audit, error) {
 	b, err := snapshot(ctx)
 	if err != nil {
@@ -252,7 +253,8 @@ func (b books) unfilled() []string {
 	return found
 }
 
-// wrongIndexes compares the indexes with what the records say. It is lua/lib.lua's rule, written a second time on purpose.
+// wrongIndexes compares the indexes with what the records say. It is lua/lib.lua's rule, written a second
+// time on purpose.
 func (b books) wrongIndexes() []string {
 	want := map[string]map[string]float64{}
 	put := func(key, member string, score float64) {

@@ -23,22 +23,26 @@ type Config struct {
 	// exec_timeout; 30 s by default.
 	ExecTimeout time.Duration
 
-	// Patience is how long a tray may stay in one state before it is written off and asked for again. It should be generous
-	// beside a bake and its retries. TRAY_PATIENCE; 30 m by default, or four times the longest bake if that is more.
+	// Patience is how long a tray may stay in one state before it is written off and asked for again. It should
+	// be generous beside a bake and its retries. TRAY_PATIENCE; 30 m by default, or four times the longest bake
+	// if that is more.
 	Patience time.Duration
 
 	// Keep is how long ended orders and trays can still be looked up. BAKERY_KEEP; 24 h by default.
 	Keep time.Duration
 
-	// TrayLimit is how many trays may be on the way before orders are put off with 429. TRAY_LIMIT; 10,000 by default.
+	// TrayLimit is how many trays may be on the way before orders are put off with 429. TRAY_LIMIT; 10,000 by
+	// default.
 	TrayLimit int
 
-	// WaiterLimit is how many callers of one replica may wait for their order at once; the others get their answer
-	// without waiting. It is half of max_inflight, so that deliveries always find room; 512 if that is not set.
+	// WaiterLimit is how many callers of one replica may wait for their order at once; the others get their
+	// answer without waiting. It is half of max_inflight, so that deliveries always find room; 512 if that is
+	// not set.
 	WaiterLimit int
 }
 
-// ConfigFromEnv reads the configuration from the environment and checks it whole: the error lists all that is wrong.
+// ConfigFromEnv reads the configuration from the environment and checks it whole: the error lists all that is
+// wrong.
 func ConfigFromEnv() (*Config, error) {
 	var wrong []error
 	read := func(name string, fallback time.Duration) time.Duration {
@@ -137,8 +141,8 @@ func config(ctx context.Context) *Config {
 // MenuOf is the menu of a call.
 func MenuOf(ctx context.Context) *Menu { return config(ctx).Menu }
 
-// MustConfigure checks the configuration when a function starts, so that a wrong one is seen at once and not by a customer:
-// it ends the process, and says why.
+// MustConfigure checks the configuration when a function starts, so that a wrong one is seen at once and not
+// by a customer: it ends the process, and says why.
 func MustConfigure() {
 	if _, err := fromEnv(); err != nil {
 		fmt.Fprintf(os.Stderr, "the bakery cannot open:\n%v\n", err)

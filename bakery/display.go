@@ -157,8 +157,8 @@ func Look(ctx context.Context) (Floor, error) {
 	return f, nil
 }
 
-// Orders are the open orders, oldest first, at most limit of them. With ended, also those that ended and are still kept,
-// newest first, behind them.
+// Orders are the open orders, oldest first, at most limit of them. With ended, also those that ended and are
+// still kept, newest first, behind them.
 func Orders(ctx context.Context, limit int, ended bool) ([]Order, error) {
 	rdb, err := chain.Redis(ctx)
 	if err != nil {

@@ -1,6 +1,7 @@
 /*
-Package bakery is the domain of the cookie bakery: the menu, orders, the fridge, trays, the display, and the audit. The four
-functions are thin handlers over it. It knows Redis and chain, and nothing of the platform that calls the functions.
+Package bakery is the domain of the cookie bakery: the menu, orders, the fridge, trays, the display, and the
+audit. The four functions are thin handlers over it. It knows Redis and chain, and nothing of the platform
+that calls the functions.
 
 # An order
 
@@ -18,15 +19,16 @@ functions are thin handlers over it. It knows Redis and chain, and nothing of th
 	 │ └─ parked: the fridge is short; a restock wakes it, oldest first
 	 └──▶ withdrawn: it is not owed any more
 
-Every tray may become spoiled: when its deadline has passed, so that one that failed for good does not jam the bakery, or by
-the manager's hand.
+Every tray may become spoiled: when its deadline has passed, so that one that failed for good does not jam the
+bakery, or by the manager's hand.
 
 # Records and indexes
 
-Trays and orders are JSON records in hashes, moved to other hashes when they end, and forgotten a day later. The sorted
-sets beside them are indexes, whose members follow from the records (lua/lib.lua works them out in one place). What is on
-the way, what is missing and what the audit adds up are sums over these; there is no counter that could drift. The totals
-are of ended records only, and of what came in: they are written in the script that ends a record.
+Trays and orders are JSON records in hashes, moved to other hashes when they end, and forgotten a day later.
+The sorted sets beside them are indexes, whose members follow from the records (lua/lib.lua works them out in
+one place). What is on the way, what is missing and what the audit adds up are sums over these; there is no
+counter that could drift. The totals are of ended records only, and of what came in: they are written in the
+script that ends a record.
 
 # Invariants
 
@@ -40,7 +42,8 @@ Each holds after every script, and Audit checks all of them on one snapshot:
 
 # What is decided where
 
-A step decides by shared state only in its script, at the moment of its commit. The scripts move a tray only from the state
-they expect, so a redelivered message, a redriven one, or one that a stranger put on a topic changes nothing.
+A step decides by shared state only in its script, at the moment of its commit. The scripts move a tray only
+from the state they expect, so a redelivered message, a redriven one, or one that a stranger put on a topic
+changes nothing.
 */
 package bakery

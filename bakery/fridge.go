@@ -56,8 +56,8 @@ func LookIntoFridge(ctx context.Context) (Fridge, error) {
 	return f, nil
 }
 
-// ParseRestock reads what is put into the fridge, such as {"ingredients": {"flour": 50000}}, in grams. It returns an
-// *InputError that lists all that is wrong.
+// ParseRestock reads what is put into the fridge, such as {"ingredients": {"flour": 50000}}, in grams. It
+// returns an *InputError that lists all that is wrong.
 func ParseRestock(ctx context.Context, body []byte) (map[string]int, error) {
 	const example = `{"ingredients": {"flour": 50000, "butter": 20000}}`
 	var (
@@ -99,8 +99,8 @@ type Restocked struct {
 // ErrRestockConflict: the Idempotency-Key was used for other amounts.
 var ErrRestockConflict = errors.New("the Idempotency-Key was used for another restock")
 
-// Restock puts ingredients into the fridge, in grams, and wakes the parked trays that they suffice for. The same key does
-// it once; with other amounts it is ErrRestockConflict. Without a key every call does it.
+// Restock puts ingredients into the fridge, in grams, and wakes the parked trays that they suffice for. The
+// same key does it once; with other amounts it is ErrRestockConflict. Without a key every call does it.
 func Restock(ctx context.Context, amounts map[string]int, key string) (Restocked, error) {
 	if key == "" {
 		key = "random " + rand.Text()
@@ -133,8 +133,8 @@ func Restock(ctx context.Context, amounts map[string]int, key string) (Restocked
 	return reply.Restocked, nil
 }
 
-// IsManager reports whether a call carries the secret manager-key as its bearer token. It returns an error if this function
-// was not given the secret.
+// IsManager reports whether a call carries the secret manager-key as its bearer token. It returns an error if
+// this function was not given the secret.
 func IsManager(header http.Header) (bool, error) {
 	key, err := sdk.ReadSecret("manager-key")
 	if err != nil || key == "" {

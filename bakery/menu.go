@@ -98,7 +98,8 @@ func (m *Menu) Find(name string) (Recipe, bool) {
 	return b, ok
 }
 
-// Nearest are up to three names on the menu that somebody who wrote this name may have meant, the nearest first.
+// Nearest are up to three names on the menu that somebody who wrote this name may have meant, the nearest
+// first.
 func (m *Menu) Nearest(name string) []string {
 	type guess struct {
 		name     string
@@ -112,7 +113,8 @@ func (m *Menu) Nearest(name string) []string {
 	for _, b := range m.Bakes {
 		d := levenshtein.ComputeDistance(name, b.Name)
 		near := d <= max(2, len(b.Name)/3)
-		for word := range strings.SplitSeq(b.Name, "-") { // one word of two may be all that was written, and that wrongly
+		// one word of two may be all that was written, and that wrongly
+		for word := range strings.SplitSeq(b.Name, "-") {
 			if w := levenshtein.ComputeDistance(name, word); w <= max(1, len(word)/4) {
 				d, near = min(d, w+1), true
 			}

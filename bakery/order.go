@@ -35,8 +35,8 @@ type Order struct {
 	Items      []Item `json:"items"`
 	PriceCents int    `json:"price_cents"`
 
-	// ETASeconds is when it will be served, from now, as far as the bakery can tell. It is null if that depends on
-	// somebody who restocks the fridge, and absent when the order has ended.
+	// ETASeconds is when it will be served, from now, as far as the bakery can tell. It is null if that depends
+	// on somebody who restocks the fridge, and absent when the order has ended.
 	ETASeconds *ETA     `json:"eta_seconds,omitempty"`
 	Timeline   Timeline `json:"timeline"`
 	Trays      []Part   `json:"trays"` // the trays that its cookies came from
@@ -122,8 +122,9 @@ var (
 	ErrNoOrder  = errors.New("there is no such order")
 )
 
-// Place takes an order: what is on display is reserved, what is missing is asked for. If everything is on display it is
-// served at once. The same key places the same order, however often; with another content it is ErrConflict.
+// Place takes an order: what is on display is reserved, what is missing is asked for. If everything is on
+// display it is served at once. The same key places the same order, however often; with another content it is
+// ErrConflict.
 func Place(ctx context.Context, r OrderRequest, key Key) (Order, error) {
 	c := config(ctx)
 	rdb, err := chain.Redis(ctx)
@@ -174,8 +175,8 @@ func Place(ctx context.Context, r OrderRequest, key Key) (Order, error) {
 	return o, nil
 }
 
-// Find looks orders up by their ids, in the same order. An order that does not exist, or ended longer ago than the bakery
-// keeps them, is left out.
+// Find looks orders up by their ids, in the same order. An order that does not exist, or ended longer ago
+// than the bakery keeps them, is left out.
 func Find(ctx context.Context, ids ...string) ([]Order, error) {
 	rdb, err := chain.Redis(ctx)
 	if err != nil || len(ids) == 0 {
@@ -212,7 +213,8 @@ func Find(ctx context.Context, ids ...string) ([]Order, error) {
 	return progress(ctx, rdb, records, int(racks.Val()), parked.Val())
 }
 
-// tidy writes off trays that are late. Every script does, but where nothing happens none runs, and somebody may wait.
+// tidy writes off trays that are late. Every script does, but where nothing happens none runs, and somebody
+// may wait.
 func tidy(ctx context.Context) error {
 	var nothing struct{}
 	return apply(ctx, tidyScript, common(ctx), &nothing)
@@ -294,8 +296,9 @@ func slowest(trays []trayRecord, n int) stages {
 	return s
 }
 
-// eta estimates when an order will be served. What is still to bake for it, and the trays that are before it in the line,
-// are spread over as many racks as are in use now, and at least the four of one oven; the last tray takes its own time.
+// eta estimates when an order will be served. What is still to bake for it, and the trays that are before it
+// in the line, are spread over as many racks as are in use now, and at least the four of one oven; the last
+// tray takes its own time.
 func (c *Config) eta(r record, line, racks int) *ETA {
 	var work, longest time.Duration
 	own := 0
@@ -353,8 +356,8 @@ func HandedOver(ctx context.Context, r Ready) chain.Commit {
 	return chain.Commit{Script: serveScript, Args: orderArgs{args: common(ctx), Order: r.Order}}
 }
 
-// Cancel ends an order that is not filled yet; what was reserved for it goes to the next. It returns the order's state now,
-// and whether this call cancelled it. It returns ErrNoOrder if there is no such order.
+// Cancel ends an order that is not filled yet; what was reserved for it goes to the next. It returns the
+// order's state now, and whether this call cancelled it. It returns ErrNoOrder if there is no such order.
 func Cancel(ctx context.Context, id string) (state string, cancelled bool, err error) {
 	var reply struct {
 		State     string `json:"state"`
@@ -375,9 +378,9 @@ type Key struct {
 	CallID      string // else the gateway's X-Call-Id
 }
 
-// orderID derives an order's id from its key, so that a repeated call finds the order it placed. A salt that only the
-// bakery knows keeps ids from being guessed. A call id counts only together with what is ordered; without any key the id
-// is random.
+// orderID derives an order's id from its key, so that a repeated call finds the order it placed. A salt that
+// only the bakery knows keeps ids from being guessed. A call id counts only together with what is ordered;
+// without any key the id is random.
 func (k Key) orderID(ctx context.Context, rdb redis.UniversalClient, digest string) (string, error) {
 	seed := ""
 	switch {

@@ -22,8 +22,8 @@ func with(t *testing.T, b *bakerytest.Bakery, f *chaintest.Faults) context.Conte
 	return bakery.WithConfig(chain.WithRedis(t.Context(), f.Client(t, b.Redis)), b.Config)
 }
 
-// TestCrashPoints stops each of the four steps after each of its Redis commands, and lets each command fail, and then
-// delivers the message again: the bakery ends as if nothing had happened.
+// TestCrashPoints stops each of the four steps after each of its Redis commands, and lets each command fail,
+// and then delivers the message again: the bakery ends as if nothing had happened.
 func TestCrashPoints(t *testing.T) {
 	for step, topic := range inTurn {
 		t.Run(topic, func(t *testing.T) {
@@ -95,9 +95,9 @@ type delivery struct {
 	m     chaintest.Message
 }
 
-// TestAnyInterleaving runs random days of duplicate deliveries, late zombies, lost answers, redriven dead letters, deleted and
-// redeployed functions, cancellations, restocks and spoiled trays. The books balance after every event, and in the end
-// every order has exactly one end and no message is left.
+// TestAnyInterleaving runs random days of duplicate deliveries, late zombies, lost answers, redriven dead
+// letters, deleted and redeployed functions, cancellations, restocks and spoiled trays. The books balance
+// after every event, and in the end every order has exactly one end and no message is left.
 func TestAnyInterleaving(t *testing.T) {
 	for _, seed := range chaintest.Seeds(t, 8) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {

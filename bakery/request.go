@@ -167,7 +167,8 @@ func wholeNumber(raw []byte) (int, bool) {
 	return int(n), err == nil
 }
 
-// decodeObject reads one JSON object strictly. What is wrong with it is added to wrong, and example says what would be right.
+// decodeObject reads one JSON object strictly. What is wrong with it is added to wrong, and example says what
+// would be right.
 func decodeObject(data []byte, field, example string, into any, wrong *InputError) bool {
 	if trimmed := bytes.TrimSpace(data); len(trimmed) == 0 || trimmed[0] != '{' {
 		if len(trimmed) > 0 && json.Valid(trimmed) {
@@ -201,7 +202,8 @@ func decodeObject(data []byte, field, example string, into any, wrong *InputErro
 	return false
 }
 
-// exactNames refuses fields whose names differ from those of the struct in their case, which encoding/json lets pass.
+// exactNames refuses fields whose names differ from those of the struct in their case, which encoding/json
+// lets pass.
 func exactNames(data []byte, field, example string, into any, wrong *InputError) bool {
 	var fields map[string]json.RawMessage
 	_ = json.Unmarshal(data, &fields) // it was decoded before

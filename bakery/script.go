@@ -65,7 +65,8 @@ func scriptWith(prefix, name string, emits ...string) *chain.Script {
 	}, emits...)
 }
 
-// Every script may write off a tray that is late, and so ask for another; those that put pieces on display may fill orders.
+// Every script may write off a tray that is late, and so ask for another; those that put pieces on display
+// may fill orders.
 var (
 	placeScript   = script("place", TopicBake)
 	cancelScript  = script("cancel", TopicBake, TopicReady).Drains()

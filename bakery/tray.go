@@ -44,17 +44,17 @@ var thisOven = func() string {
 	return fmt.Sprintf("%s/%d", host, os.Getpid())
 }()
 
-// Mixed is the commit of the baker: the ingredients leave the fridge and the dough goes to the oven. If the fridge is short
-// the tray is parked; if it is not owed any more it is withdrawn; if its cookie is not on the menu any more, the orders
-// that wait for it are refused.
+// Mixed is the commit of the baker: the ingredients leave the fridge and the dough goes to the oven. If the
+// fridge is short the tray is parked; if it is not owed any more it is withdrawn; if its cookie is not on the
+// menu any more, the orders that wait for it are refused.
 func Mixed(ctx context.Context, a Asked) chain.Commit {
 	recipe, _ := config(ctx).Menu.Find(a.Cookie)
 	return chain.Commit{Script: mixScript, Args: trayArgs{args: common(ctx), Tray: a.Tray, Cookie: a.Cookie, Recipe: recipe.Ingredients}}
 }
 
-// Bake bakes a tray: it returns when the time of its recipe has passed since the tray first went into an oven, so a tray
-// that is delivered again bakes only the rest. A tray that needs no baking, such as one that was thrown away meanwhile, is
-// done at once. An error means that nothing was baked.
+// Bake bakes a tray: it returns when the time of its recipe has passed since the tray first went into an
+// oven, so a tray that is delivered again bakes only the rest. A tray that needs no baking, such as one that
+// was thrown away meanwhile, is done at once. An error means that nothing was baked.
 func Bake(ctx context.Context, d Dough) error {
 	recipe, ok := config(ctx).Menu.Find(d.Cookie)
 	if !ok {
@@ -92,7 +92,8 @@ func Baked(ctx context.Context, d Dough) chain.Commit {
 	return chain.Commit{Script: bakedScript, Args: trayArgs{args: common(ctx), Tray: d.Tray}}
 }
 
-// Displayed is the commit of the server: the tray is on display, and its pieces go to the orders that wait, oldest first.
+// Displayed is the commit of the server: the tray is on display, and its pieces go to the orders that wait,
+// oldest first.
 func Displayed(ctx context.Context, t Tray) chain.Commit {
 	return chain.Commit{Script: displayScript, Args: trayArgs{args: common(ctx), Tray: t.Tray}}
 }

@@ -12,8 +12,8 @@ import (
 // recheck is how often a waiter looks by itself, in case a notice got lost on the way.
 const recheck = time.Second
 
-// AwaitEnd waits until an order has ended, but not longer than the given time, which is cut to well below exec_timeout.
-// It returns the order as it is then. If too many are waiting already it returns at once.
+// AwaitEnd waits until an order has ended, but not longer than the given time, which is cut to well below
+// exec_timeout. It returns the order as it is then. If too many are waiting already it returns at once.
 func AwaitEnd(ctx context.Context, o Order, wait time.Duration) (Order, error) {
 	if limit := config(ctx).ExecTimeout; limit > 0 {
 		wait = min(wait, limit-limit/8)
@@ -58,8 +58,8 @@ func (o Order) hasEnded() bool {
 	return o.State == Served || o.State == Cancelled || o.State == Refused
 }
 
-// A room is where all callers of one replica wait: they share one subscription, so that they do not use up the connections
-// that deliveries need.
+// A room is where all callers of one replica wait: they share one subscription, so that they do not use up
+// the connections that deliveries need.
 type room struct {
 	rdb     redis.UniversalClient
 	mu      sync.Mutex
@@ -78,8 +78,8 @@ func roomOf(rdb redis.UniversalClient) *room {
 	return r.(*room)
 }
 
-// enter begins to wait for an order: the channel gets a value when it ends. ok is false if the room is full. The first to
-// enter begins to listen, and the last to leave ends it.
+// enter begins to wait for an order: the channel gets a value when it ends. ok is false if the room is full.
+// The first to enter begins to listen, and the last to leave ends it.
 func (r *room) enter(order string, limit int) (ended <-chan struct{}, leave func(), ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

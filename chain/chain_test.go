@@ -43,7 +43,8 @@ var adder = chain.Handle("test.add", func(_ context.Context, a add) (chain.Commi
 	return chain.Commit{Script: count, Args: a}, nil
 })
 
-// servers runs a test on a real Redis, and on the in-memory one, which functions are tested with where there is no other.
+// servers runs a test on a real Redis, and on the in-memory one, which functions are tested with where there
+// is no other.
 func servers(t *testing.T, test func(t *testing.T, rdb redis.UniversalClient)) {
 	t.Parallel()
 	t.Run("redis", func(t *testing.T) { t.Parallel(); test(t, chaintest.Redis(t)) })
@@ -257,7 +258,8 @@ func TestRedisAwayIsNotTheStepsFault(t *testing.T) {
 	require.NotEmpty(t, answer.Header.Get(wire.HeaderInternal))
 }
 
-// TestErrorsOfAStepAreLogged, on one line each: the answer goes to the dispatcher, and the operator reads the function's log.
+// TestErrorsOfAStepAreLogged, on one line each: the answer goes to the dispatcher, and the operator reads the
+// function's log.
 func TestErrorsOfAStepAreLogged(t *testing.T) { // not parallel: the log is the process's
 	var logged bytes.Buffer
 	log.SetOutput(&logged)
@@ -293,7 +295,8 @@ func TestNetworkErrorOfAStepIsAFailureOfTheStep(t *testing.T) {
 	require.Empty(t, answer.Header.Get(wire.HeaderInternal), "it is an attempt")
 }
 
-// TestRedisThatTakesConnectionsAndSaysNothingIsAway is what a stopped Redis looks like: its kernel still takes connections.
+// TestRedisThatTakesConnectionsAndSaysNothingIsAway is what a stopped Redis looks like: its kernel still
+// takes connections.
 func TestRedisThatTakesConnectionsAndSaysNothingIsAway(t *testing.T) {
 	t.Parallel()
 	silent, err := net.Listen("tcp", "127.0.0.1:0")

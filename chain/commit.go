@@ -39,8 +39,9 @@ var (
 	ErrNotDelivered = errors.New("the message was not delivered to this subscription")
 )
 
-// Apply runs the commit of a call that brought no message, such as an order over HTTP, and returns the script's reply as
-// JSON. Such a call has nothing to acknowledge, so its script must keep its own record of what was done.
+// Apply runs the commit of a call that brought no message, such as an order over HTTP, and returns the
+// script's reply as JSON. Such a call has nothing to acknowledge, so its script must keep its own record of
+// what was done.
 //
 // It returns a *Refusal if the plan refused, and Redis's error if Redis is unavailable or full.
 func (c Commit) Apply(ctx context.Context, rdb redis.Scripter) (json.RawMessage, error) {
@@ -56,14 +57,15 @@ func (e *redisError) Unwrap() error { return e.error }
 
 type callerKey struct{}
 
-// WithCaller gives Apply the call id and trace context of a call, which messages carry on: so an order can be traced
-// through all functions.
+// WithCaller gives Apply the call id and trace context of a call, which messages carry on: so an order can be
+// traced through all functions.
 func WithCaller(ctx context.Context, h http.Header) context.Context {
 	return context.WithValue(ctx, callerKey{}, wire.Delivery{CallID: h.Get(wire.HeaderCallID), Traceparent: h.Get(wire.HeaderTraceparent)})
 }
 
-// Settle runs the commit of a message. done is true if the message was settled before: then nothing was changed, and reply
-// is empty. body is the message's body, whose digest replaces the token if the connector issued none.
+// Settle runs the commit of a message. done is true if the message was settled before: then nothing was
+// changed, and reply is empty. body is the message's body, whose digest replaces the token if the connector
+// issued none.
 //
 // It returns a *Refusal if the plan refused, ErrForged, ErrNotDelivered, or Redis's error.
 func (c Commit) Settle(ctx context.Context, rdb redis.Scripter, d wire.Delivery, body []byte) (reply json.RawMessage, done bool, err error) {

@@ -13,9 +13,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A library lends books. Its desk takes requests from the topic library.requested; if the book is on the shelf, it is lent,
-// and the message goes on to library.lent, where another function prints the slip. If somebody else has the book, the
-// reader joins its queue, and nothing is handed on.
+// A library lends books. Its desk takes requests from the topic library.requested; if the book is on the
+// shelf, it is lent, and the message goes on to library.lent, where another function prints the slip. If
+// somebody else has the book, the reader joins its queue, and nothing is handed on.
 
 // Request is a message of library.requested.
 type Request struct {

@@ -13,16 +13,17 @@ import (
 	handler "github.com/openfaas/templates-sdk/go-http"
 )
 
-// Permanent marks an error of a step that a retry would not change, such as a message that makes no sense. It is answered
-// with 422, and the message becomes a dead letter at once.
+// Permanent marks an error of a step that a retry would not change, such as a message that makes no sense. It
+// is answered with 422, and the message becomes a dead letter at once.
 func Permanent(err error) error { return &permanent{err} }
 
 type permanent struct{ error }
 
 func (p *permanent) Unwrap() error { return p.error }
 
-// Handle makes an OpenFaaS handler of a step: a function that takes a message of a topic, decoded from JSON, and returns what
-// to commit. An error of the step means that nothing happened; the message is delivered again, unless it is Permanent.
+// Handle makes an OpenFaaS handler of a step: a function that takes a message of a topic, decoded from JSON,
+// and returns what to commit. An error of the step means that nothing happened; the message is delivered
+// again, unless it is Permanent.
 //
 // The handler answers
 //
@@ -33,7 +34,8 @@ func (p *permanent) Unwrap() error { return p.error }
 //	500  the step failed, also by a network error of its own, or the commit did
 //	503  Redis is unavailable; with wire.HeaderInternal, as it is not the function's failure
 //
-// All errors are application/problem+json, and each is logged. A 4xx is final: the message becomes a dead letter.
+// All errors are application/problem+json, and each is logged. A 4xx is final: the message becomes a dead
+// letter.
 //
 // The topic is checked when the chain is declared: Handle panics if it is malformed.
 func Handle[M any](topic string, step func(context.Context, M) (Commit, error)) func(handler.Request) (handler.Response, error) {

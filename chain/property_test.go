@@ -49,7 +49,8 @@ func adding(topic string, s *chain.Script) func(handler.Request) (handler.Respon
 	return chain.Handle(topic, func(_ context.Context, a add) (chain.Commit, error) { return chain.Commit{Script: s, Args: a}, nil })
 }
 
-// flow is one random run of the chain. Its subscriptions' dead and due sets are filled as a dispatcher fills them.
+// flow is one random run of the chain. Its subscriptions' dead and due sets are filled as a dispatcher fills
+// them.
 type flow struct {
 	t     *testing.T
 	rnd   *rand.Rand
@@ -80,7 +81,8 @@ func newFlow(t *testing.T, seed uint64, rdb redis.UniversalClient) *flow {
 	return f
 }
 
-// TestEffectsHappenOnce: whatever happens to deliveries, each message's effect is there exactly once in the end.
+// TestEffectsHappenOnce: whatever happens to deliveries, each message's effect is there exactly once in the
+// end.
 func TestEffectsHappenOnce(t *testing.T) {
 	for _, seed := range chaintest.Seeds(t, 20) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -236,7 +238,8 @@ func (f *flow) finish() {
 	}
 }
 
-// TestLostAnswerThatGoRedisSendsAgain cuts the connection behind the commit, below go-redis, which then sends it again.
+// TestLostAnswerThatGoRedisSendsAgain cuts the connection behind the commit, below go-redis, which then sends
+// it again.
 func TestLostAnswerThatGoRedisSendsAgain(t *testing.T) {
 	t.Parallel()
 	calm := chaintest.Redis(t)

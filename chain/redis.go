@@ -17,9 +17,9 @@ func WithRedis(ctx context.Context, rdb redis.UniversalClient) context.Context {
 	return context.WithValue(ctx, redisKey{}, rdb)
 }
 
-// Redis returns the Redis of a call: that of WithRedis, or else the process's own. The latter is opened at first use from the
-// environment variable REDIS_URL, so a function starts without waiting for it. If it cannot be reached,
-// wire.IsUnavailable is true for the error, and the next call tries again.
+// Redis returns the Redis of a call: that of WithRedis, or else the process's own. The latter is opened at
+// first use from the environment variable REDIS_URL, so a function starts without waiting for it. If it
+// cannot be reached, wire.IsUnavailable is true for the error, and the next call tries again.
 func Redis(ctx context.Context) (redis.UniversalClient, error) {
 	if rdb, ok := ctx.Value(redisKey{}).(redis.UniversalClient); ok {
 		return rdb, nil

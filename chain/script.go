@@ -34,10 +34,11 @@ type Script struct {
 	accepts  *wire.Lua // without a message: it takes on work, and is refused by a full Redis
 }
 
-// NewScript declares a script: a name for error messages, its Lua, the keys that it uses and the topics that it emits to.
+// NewScript declares a script: a name for error messages, its Lua, the keys that it uses and the topics that
+// it emits to.
 //
-// All keys and topics must have one hash tag, so that they are in one slot of a Redis Cluster. NewScript panics if they do
-// not: a chain is declared when the program starts, and this is a mistake in the program.
+// All keys and topics must have one hash tag, so that they are in one slot of a Redis Cluster. NewScript
+// panics if they do not: a chain is declared when the program starts, and this is a mistake in the program.
 func NewScript(name, source string, keys []Key, emits ...string) *Script {
 	s := &Script{name: name, keys: keys, emits: emits}
 	var names, types []string
@@ -60,8 +61,8 @@ func NewScript(name, source string, keys []Key, emits ...string) *Script {
 	return s
 }
 
-// Drains marks a script that finishes work although it brings no message, such as one that cancels: a full Redis runs it. It
-// returns the script.
+// Drains marks a script that finishes work although it brings no message, such as one that cancels: a full
+// Redis runs it. It returns the script.
 func (s *Script) Drains() *Script {
 	s.accepts = s.finishes
 	return s

@@ -1,5 +1,5 @@
-// Package bakerytest gives a test a bakery of its own: an empty Redis, the four subscriptions, and calls of a function's
-// handler as a gateway makes them. It knows no function: a test of one role needs no other.
+// Package bakerytest gives a test a bakery of its own: an empty Redis, the four subscriptions, and calls of a
+// function's handler as a gateway makes them. It knows no function: a test of one role needs no other.
 package bakerytest
 
 import (
@@ -67,7 +67,8 @@ func (b *Bakery) Stock(trays int) {
 	require.NoError(b.t, err)
 }
 
-// Call calls a handler over HTTP: a method, a query such as "view=menu", a body, and headers in turn with their values.
+// Call calls a handler over HTTP: a method, a query such as "view=menu", a body, and headers in turn with
+// their values.
 func (b *Bakery) Call(h Handle, method, query, body string, headers ...string) handler.Response {
 	b.t.Helper()
 	r := handler.Request{Method: method, QueryString: query, Body: []byte(body), Header: http.Header{}}

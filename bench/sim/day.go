@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// The recorded day is that of the bakery's oven: four trays at once, and twelve minutes for each, give or take two. It has 24 hours, in
-// most of which the shops are closed. Sped up 60 times, it leaves 24 minutes, in which a window of 30 s is half an hour of the bakery's: only
-// the idle time is sped up too.
+// The recorded day is that of the bakery's oven: four trays at once, and twelve minutes for each, give or
+// take two. It has 24 hours, in most of which the shops are closed. Sped up 60 times, it leaves 24 minutes,
+// in which a window of 30 s is half an hour of the bakery's: only the idle time is sped up too.
 const (
 	racks = 4
 	bake  = 12 * time.Minute

@@ -9,15 +9,17 @@ import (
 	"time"
 )
 
-// The fleet follows what Shahrad et al. have published of Azure Functions: "Serverless in the Wild", USENIX ATC 2020. There, 45% of all
-// applications are called at most once an hour, 81% at most once a minute, and 3% more than once a second. A lognormal distribution
-// of calls a second goes through all three: that is rateMu and rateSigma. Of their functions' mean run times they give the lognormal
-// distribution themselves, in seconds: runMu and runSigma. By day there are twice as many calls as in the quietest hour of the night (their
-// figure 4).
+// The fleet follows what Shahrad et al. have published of Azure Functions: "Serverless in the Wild", USENIX
+// ATC 2020. There, 45% of all applications are called at most once an hour, 81% at most once a minute, and 3%
+// more than once a second. A lognormal distribution of calls a second goes through all three: that is rateMu
+// and rateSigma. Of their functions' mean run times they give the lognormal distribution themselves, in
+// seconds: runMu and runSigma. By day there are twice as many calls as in the quietest hour of the night
+// (their figure 4).
 //
-// The rest is assumed here. The paper gives no sums: those that are called more than once a second, which have more than 99% of all calls, are
-// called as often as makes the sum total. How long their calls run decides how many replicas there are, so it is a parameter of each row, and
-// not drawn. A call runs for an exponential time around its function's mean, at most a minute on average, and calls come at random.
+// The rest is assumed here. The paper gives no sums: those that are called more than once a second, which
+// have more than 99% of all calls, are called as often as makes the sum total. How long their calls run
+// decides how many replicas there are, so it is a parameter of each row, and not drawn. A call runs for an
+// exponential time around its function's mean, at most a minute on average, and calls come at random.
 const (
 	functions = 10_000
 	total     = 100_000 // calls a second, on average of a day
@@ -94,7 +96,8 @@ type part struct {
 	took   time.Duration // that was looked at
 }
 
-// parts simulates the fleet: those that are called often for a while in each slice of the day, and of the others one in so many for a whole day.
+// parts simulates the fleet: those that are called often for a while in each slice of the day, and of the
+// others one in so many for a whole day.
 func (f fleetSpec) parts(o options) []part {
 	var jobs []func() part
 	for i, rate := range rates() {

@@ -197,7 +197,8 @@ func (f *function) arrive(c call) {
 
 func (f *function) counts(c call) bool { return c.at >= f.from && c.at < f.until }
 
-// idlest is the ready replica with the fewest calls, of these the oldest, as router picks it; nil if all are full.
+// idlest is the ready replica with the fewest calls, of these the oldest, as router picks it; nil if all are
+// full.
 func (f *function) idlest() *replica {
 	for i := range f.free {
 		if first, ok := f.free[i].first(); ok {

@@ -1,14 +1,14 @@
 /*
-Command sim puts functions before the autoscaler in virtual time, and tells what its decisions cost and how long calls waited. The
-autoscaler is the real one, windows, decision and all; calls, replicas, queues and the router are simulated. So a day takes seconds, and
-the same seed gives the same figures.
+Command sim puts functions before the autoscaler in virtual time, and tells what its decisions cost and how
+long calls waited. The autoscaler is the real one, windows, decision and all; calls, replicas, queues and the
+router are simulated. So a day takes seconds, and the same seed gives the same figures.
 
 	make sim
 	make sim ARGS='-only burst -seed 7'
 
-It has three parts: a recorded day of sales in many shops, a rush, and a fleet of 10,000 functions whose calls follow what was published
-of a large cloud. Each function is alone: what machines have is not simulated, so a replica is always as fast as another. Time goes on
-until all calls are served: what comes in goes out.
+It has three parts: a recorded day of sales in many shops, a rush, and a fleet of 10,000 functions whose calls
+follow what was published of a large cloud. Each function is alone: what machines have is not simulated, so a
+replica is always as fast as another. Time goes on until all calls are served: what comes in goes out.
 */
 package main
 
@@ -147,8 +147,8 @@ func millis(d time.Duration) string {
 
 func newRand(seed, stream uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, stream)) }
 
-// cold are the starts that the README has measured: of a process, of a frozen container, and of one that is made anew. That of a pod of
-// Kubernetes is assumed: Hearth has no provider for it.
+// cold are the starts that the README has measured: of a process, of a frozen container, and of one that is
+// made anew. That of a pod of Kubernetes is assumed: Hearth has no provider for it.
 func cold(kind string, rnd *rand.Rand) delay {
 	const ms = time.Millisecond
 	switch kind {

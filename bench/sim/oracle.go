@@ -2,12 +2,13 @@ package main
 
 import "time"
 
-// An oracle knows all calls, when they come and how long they run, and has the fewest replicas with which none ever waits: as many at
-// each moment as the calls that run then fill, if none has waited. Its replicas start in no time and end in no time, calls move between
-// them for free, and it has never less than the floor. So nothing that does not make calls wait can be cheaper.
+// An oracle knows all calls, when they come and how long they run, and has the fewest replicas with which
+// none ever waits: as many at each moment as the calls that run then fill, if none has waited. Its replicas
+// start in no time and end in no time, calls move between them for free, and it has never less than the
+// floor. So nothing that does not make calls wait can be cheaper.
 //
-// It decides as often as the autoscaler does: in each tick it has what the tick's busiest moment needs. One that may change its mind at
-// each call is told too, as Instant; no machine could follow it.
+// It decides as often as the autoscaler does: in each tick it has what the tick's busiest moment needs. One
+// that may change its mind at each call is told too, as Instant; no machine could follow it.
 type oracle struct {
 	concurrency, floor int
 	from, until        time.Duration

@@ -9,7 +9,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// erlangC is the mean wait for one of so many servers, with calls that come at random and run for a random time.
+// erlangC is the mean wait for one of so many servers, with calls that come at random and run for a random
+// time.
 func erlangC(rate float64, run time.Duration, servers int) time.Duration {
 	a := rate * run.Seconds()
 	term, sum := 1.0, 0.0
@@ -105,7 +106,8 @@ func TestNothingIsLostAndTheSameSeedGivesTheSame(t *testing.T) {
 	}
 }
 
-// TestDecisionsAreGood holds what the autoscaler is to come to, with its defaults: see docs/explanation/capacity.md.
+// TestDecisionsAreGood holds what the autoscaler is to come to, with its defaults: see
+// docs/explanation/capacity.md.
 func TestDecisionsAreGood(t *testing.T) {
 	t.Parallel()
 	usual := settings()[0]

@@ -1,7 +1,8 @@
 // Package chaintest gives a test its Redis, and delivers messages to a step as a gateway would.
 //
-// Redis takes REDIS_URL if it is set, else a private redis-server from PATH, else miniredis in memory, and says which in
-// the test's log. Each test has a database of its own. The package starts nothing that outlives the test binary.
+// Redis takes REDIS_URL if it is set, else a private redis-server from PATH, else miniredis in memory, and
+// says which in the test's log. Each test has a database of its own. The package starts nothing that outlives
+// the test binary.
 package chaintest
 
 import (
@@ -22,7 +23,8 @@ import (
 	"github.com/redis/go-redis/v9/logging"
 )
 
-// go-redis prints a line for each failed dial. A test that takes a Redis away would print hundreds, which say nothing more.
+// go-redis prints a line for each failed dial. A test that takes a Redis away would print hundreds, which say
+// nothing more.
 func init() { logging.Disable() }
 
 // databases is how many tests of one binary may have a Redis, one after the other or at once.
@@ -117,8 +119,9 @@ func client(t testing.TB, opt *redis.Options) *redis.Client {
 	return rdb
 }
 
-// external takes an empty database of a Redis that somebody else runs, and empties only that one. It is never the first. It is
-// nil if there is no other, or if Redis wants a password and the URL has none: so is Hearth's own, whose URL make up prints.
+// external takes an empty database of a Redis that somebody else runs, and empties only that one. It is never
+// the first. It is nil if there is no other, or if Redis wants a password and the URL has none: so is
+// Hearth's own, whose URL make up prints.
 func external(t testing.TB, url string) *redis.Client {
 	opt, err := redis.ParseURL(url)
 	if err != nil {
@@ -169,9 +172,9 @@ func (s *server) database() int {
 // private is the redis-server of the test binary, started when it is first needed.
 var private = sync.OnceValues(func() (*server, error) { return start("--databases", fmt.Sprint(databases)) })
 
-// start starts a redis-server that ends with the test binary, or before by stop: its shell reads a pipe and kills the server
-// when the pipe closes, which needs no help from the operating system. A server that writes its first append-only file would
-// ignore SIGTERM.
+// start starts a redis-server that ends with the test binary, or before by stop: its shell reads a pipe and
+// kills the server when the pipe closes, which needs no help from the operating system. A server that writes
+// its first append-only file would ignore SIGTERM.
 func start(config ...string) (*server, error) {
 	path, err := exec.LookPath("redis-server")
 	if err != nil {

@@ -8,7 +8,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The Redis of make up wants a password, which the REDIS_URL that it prints does not have: functions are given it by Hearth.
+// The Redis of make up wants a password, which the REDIS_URL that it prints does not have: functions are
+// given it by Hearth.
 func TestARedisThatWantsAPasswordIsNotUsed(t *testing.T) {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		t.Skip("needs a redis-server in PATH")

@@ -37,8 +37,8 @@ const (
 	allSlots = 16384
 )
 
-// Cluster is an empty cluster of three masters. The tests of one binary have it one after the other; so a test that has it in
-// parallel with others waits for them. It skips the test where there is no redis-server.
+// Cluster is an empty cluster of three masters. The tests of one binary have it one after the other; so a
+// test that has it in parallel with others waits for them. It skips the test where there is no redis-server.
 func Cluster(t testing.TB) *RedisCluster {
 	t.Helper()
 	shared.mu.Lock()
@@ -60,8 +60,8 @@ var shared struct {
 	err   error
 }
 
-// OwnCluster is a cluster that no other test has, so that its nodes may be ended. What they were told outlives them. Of each
-// master there are so many replicas.
+// OwnCluster is a cluster that no other test has, so that its nodes may be ended. What they were told
+// outlives them. Of each master there are so many replicas.
 func OwnCluster(t testing.TB, replicas int) *RedisCluster {
 	t.Helper()
 	nodes, err := startCluster(t.TempDir(), replicas, false)
@@ -112,8 +112,8 @@ func (c *RedisCluster) MasterOf(t testing.TB, key string) *Node {
 	return nil
 }
 
-// startCluster starts the nodes and lets them know each other. Without a directory they have one of their own, which goes with
-// them when the test binary ends.
+// startCluster starts the nodes and lets them know each other. Without a directory they have one of their
+// own, which goes with them when the test binary ends.
 func startCluster(dir string, replicas int, inMemory bool) (nodes []*Node, err error) {
 	path, err := exec.LookPath("redis-server")
 	if err != nil {

@@ -19,7 +19,8 @@ type Message struct {
 	Body []byte
 }
 
-// Subscribe makes a consumer group at the start of a topic's stream, as a gateway does before it starts a function.
+// Subscribe makes a consumer group at the start of a topic's stream, as a gateway does before it starts a
+// function.
 func Subscribe(t testing.TB, rdb redis.UniversalClient, topic, group string) wire.Subscription {
 	t.Helper()
 	stream, err := wire.Stream(topic)
@@ -46,7 +47,8 @@ func Put(t testing.TB, rdb redis.UniversalClient, topic, body string) string {
 	return id
 }
 
-// Take takes the next message that waits for a subscription, and issues a token for it. ok is false if none waits.
+// Take takes the next message that waits for a subscription, and issues a token for it. ok is false if none
+// waits.
 func Take(ctx context.Context, rdb redis.UniversalClient, s wire.Subscription) (m Message, ok bool, err error) {
 	got, err := rdb.XReadGroup(ctx, &redis.XReadGroupArgs{Group: s.Group, Consumer: "hearth", Streams: []string{s.Stream, ">"}, Count: 1, Block: -1}).Result()
 	if errors.Is(err, redis.Nil) {

@@ -12,7 +12,8 @@ import (
 // ErrCut is what a function sees of a Fault: a connection that was cut.
 var ErrCut = errors.New("the connection was cut")
 
-// Faults make commands fail, before Redis runs them or after. A pipeline is one command. The zero Faults only count.
+// Faults make commands fail, before Redis runs them or after. A pipeline is one command. The zero Faults only
+// count.
 type Faults struct {
 	Before func(n int) bool // the n-th command, from 0, is not sent
 	After  func(n int) bool // it is run, and its answer is lost

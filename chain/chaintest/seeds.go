@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// Seeds are the seeds of a property test's random runs: n of them, or as many as HEARTH_SEEDS says, or the one that
-// HEARTH_SEED names, which replays a run that failed.
+// Seeds are the seeds of a property test's random runs: n of them, or as many as HEARTH_SEEDS says, or the
+// one that HEARTH_SEED names, which replays a run that failed.
 func Seeds(t testing.TB, n int) []uint64 {
 	t.Helper()
 	if one, err := strconv.ParseUint(os.Getenv("HEARTH_SEED"), 10, 64); err == nil {

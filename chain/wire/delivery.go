@@ -5,10 +5,12 @@ import (
 	"strconv"
 )
 
-// The headers of a delivery. A gateway strips all of DeliveryHeaders from calls that come from outside, so that a function
-// behind it can trust them; behind a gateway that does not, the token still protects every commit.
+// The headers of a delivery. A gateway strips all of DeliveryHeaders from calls that come from outside, so
+// that a function behind it can trust them; behind a gateway that does not, the token still protects every
+// commit.
 const (
-	HeaderTopic        = "X-Topic"          // the topic; TopicCron on scheduled invocations; else absent on a function's own calls
+	// the topic; TopicCron on scheduled invocations; else absent on a function's own calls
+	HeaderTopic        = "X-Topic"
 	HeaderSubscription = "X-Subscription"   // the consumer group
 	HeaderMessageID    = "X-Message-Id"     // the stream entry's id
 	HeaderToken        = "X-Delivery-Token" // random, one for each delivery
@@ -17,19 +19,20 @@ const (
 	HeaderCallID       = "X-Call-Id"        // OpenFaaS's id of the call; the same on each try
 	HeaderTraceparent  = "Traceparent"      // https://www.w3.org/TR/trace-context/
 
-	// HeaderScheduleTime is on scheduled invocations: the time of the tick, RFC 3339 and UTC. Each tick makes one
-	// invocation, so it is an idempotency key. It is in the past if no instance ran at that time.
+	// HeaderScheduleTime is on scheduled invocations: the time of the tick, RFC 3339 and UTC. Each tick makes
+	// one invocation, so it is an idempotency key. It is in the past if no instance ran at that time.
 	HeaderScheduleTime = "X-Schedule-Time"
 
-	// HeaderSettled is on the answer of a step whose commit has settled its message: the message's id. It saves the
-	// dispatcher the settling. A wrong one only delays the next delivery, as the message is still pending then.
+	// HeaderSettled is on the answer of a step whose commit has settled its message: the message's id. It saves
+	// the dispatcher the settling. A wrong one only delays the next delivery, as the message is still pending
+	// then.
 	HeaderSettled = "X-Settled"
 
 	// HeaderInternal marks an error of the platform, not of the function. Such an answer is always retried.
 	HeaderInternal = "X-Openfaas-Internal"
 
-	// HeaderAnswer is on every answer of a function; the template's watchdog sets it. It distinguishes the function's own
-	// 404 or 503 from that of a gateway that did not reach the function.
+	// HeaderAnswer is on every answer of a function; the template's watchdog sets it. It distinguishes the
+	// function's own 404 or 503 from that of a gateway that did not reach the function.
 	HeaderAnswer = "X-Function-Answer"
 )
 

@@ -38,7 +38,8 @@ type Entry struct {
 	DeliverAt   time.Time // to the millisecond; zero for at once
 }
 
-// Values returns the entry's fields and values in turn, as XADD takes them. Empty fields are left out, except the body.
+// Values returns the entry's fields and values in turn, as XADD takes them. Empty fields are left out, except
+// the body.
 func (e Entry) Values() ([]any, error) {
 	v := []any{FieldBody, e.Body}
 	for _, f := range [...]struct{ name, value string }{
@@ -62,8 +63,9 @@ func (e Entry) Values() ([]any, error) {
 	return v, nil
 }
 
-// ParseEntry reads an entry from the fields and values of XRANGE's or XREADGROUP's reply. Unknown fields are ignored, so
-// that a producer may add its own. It returns an error that names the field that is missing or wrong.
+// ParseEntry reads an entry from the fields and values of XRANGE's or XREADGROUP's reply. Unknown fields are
+// ignored, so that a producer may add its own. It returns an error that names the field that is missing or
+// wrong.
 func ParseEntry(fields []string) (Entry, error) {
 	var e Entry
 	if len(fields)%2 != 0 {

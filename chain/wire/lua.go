@@ -9,8 +9,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// SettleLua is the Lua that settles a message; it documents the keys of a subscription. Both a function's commit and the
-// platform's scripts begin with it.
+// SettleLua is the Lua that settles a message; it documents the keys of a subscription. Both a function's
+// commit and the platform's scripts begin with it.
 //
 //go:embed lua/settle.lua
 var SettleLua string
@@ -25,10 +25,10 @@ var unflagged sync.Map
 
 // NewLua makes a script.
 //
-// A script that only finishes work (settles, leases, reschedules, buries) drains: it runs also when Redis has used up its
-// maxmemory, because otherwise a full Redis could never be emptied. A script that accepts work does not, and is refused as a
-// whole then, before it has written anything.
-// See "Script flags" in https://redis.io/docs/latest/develop/interact/programmability/lua-api/.
+// A script that only finishes work (settles, leases, reschedules, buries) drains: it runs also when Redis has
+// used up its maxmemory, because otherwise a full Redis could never be emptied. A script that accepts work
+// does not, and is refused as a whole then, before it has written anything. See "Script flags" in
+// https://redis.io/docs/latest/develop/interact/programmability/lua-api/.
 func NewLua(source string, drains bool) *Lua {
 	flags := "#!lua\n"
 	if drains {
@@ -37,8 +37,8 @@ func NewLua(source string, drains bool) *Lua {
 	return &Lua{flagged: redis.NewScript(flags + source), plain: redis.NewScript(source)}
 }
 
-// Run calls the script. go-redis repeats a command whose answer was lost: so every script of this project is safe to repeat,
-// or is given a client that never repeats.
+// Run calls the script. go-redis repeats a command whose answer was lost: so every script of this project is
+// safe to repeat, or is given a client that never repeats.
 func (l *Lua) Run(ctx context.Context, rdb redis.Scripter, keys []string, args ...any) *redis.Cmd {
 	if _, ok := unflagged.Load(rdb); ok {
 		return l.plain.Run(ctx, rdb, keys, args...)

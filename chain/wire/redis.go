@@ -15,9 +15,10 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// Open makes a client for a URL: redis://[user:password@]host:port[/db], rediss:// for TLS, or unix://PATH. It asks the server
-// whether it is a node of a Redis Cluster; then it makes a client of the cluster. More nodes, in case that one is
-// unavailable, follow as ?addr=host:port&addr=host:port, as in go-redis; then it does not connect yet.
+// Open makes a client for a URL: redis://[user:password@]host:port[/db], rediss:// for TLS, or unix://PATH.
+// It asks the server whether it is a node of a Redis Cluster; then it makes a client of the cluster. More
+// nodes, in case that one is unavailable, follow as ?addr=host:port&addr=host:port, as in go-redis; then it
+// does not connect yet.
 func Open(ctx context.Context, url string) (redis.UniversalClient, error) {
 	one, all, err := ParseURL(url)
 	if err != nil {
@@ -41,8 +42,8 @@ func Open(ctx context.Context, url string) (redis.UniversalClient, error) {
 	return NewCluster(Cluster(one)), nil
 }
 
-// ParseURL reads a URL as Open does, without asking the server. It returns either all, the options of a cluster, if the URL
-// names several nodes; or one, those of a server, which may be a node of a cluster.
+// ParseURL reads a URL as Open does, without asking the server. It returns either all, the options of a
+// cluster, if the URL names several nodes; or one, those of a server, which may be a node of a cluster.
 func ParseURL(url string) (one *redis.Options, all *redis.ClusterOptions, err error) {
 	if u, err := neturl.Parse(url); err == nil && u.Query().Has("addr") {
 		all, err := redis.ParseClusterURL(url)
@@ -70,8 +71,8 @@ func InCluster(ctx context.Context, rdb *redis.Client) (bool, error) {
 	return strings.Contains(info, "cluster_enabled:1"), err
 }
 
-// RefusesUser reports whether an error means that Redis does not know the user or its password. Hearth creates a function's
-// user again within seconds if a Redis has lost it, so the same call may work later.
+// RefusesUser reports whether an error means that Redis does not know the user or its password. Hearth
+// creates a function's user again within seconds if a Redis has lost it, so the same call may work later.
 func RefusesUser(err error) bool {
 	return err != nil && (strings.Contains(err.Error(), "WRONGPASS") || strings.Contains(err.Error(), "NOAUTH"))
 }
@@ -87,8 +88,8 @@ func Cluster(one *redis.Options) *redis.ClusterOptions {
 		ContextTimeoutEnabled: true, DisableIdentity: true, DialerRetries: 1, MaintNotificationsConfig: noNotices()}
 }
 
-// NewCluster makes a client of a cluster. It asks again which node has which slot whenever a node does not answer: go-redis
-// alone asks only when it is redirected, and a dead node does not redirect.
+// NewCluster makes a client of a cluster. It asks again which node has which slot whenever a node does not
+// answer: go-redis alone asks only when it is redirected, and a dead node does not redirect.
 func NewCluster(opt *redis.ClusterOptions) *redis.ClusterClient {
 	c := redis.NewClusterClient(opt)
 	c.AddHook(asking{c})
@@ -122,8 +123,8 @@ func (a asking) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proces
 	}
 }
 
-// Tune sets the options that all of this project's clients share: the deadline of the caller's context holds, and a new
-// connection costs one round trip.
+// Tune sets the options that all of this project's clients share: the deadline of the caller's context holds,
+// and a new connection costs one round trip.
 func Tune(opt *redis.Options) {
 	opt.ContextTimeoutEnabled = true
 	opt.DisableIdentity = true
@@ -140,14 +141,15 @@ func redact(err error, url string) error {
 	return errors.New(strings.ReplaceAll(err.Error(), url, "the URL"))
 }
 
-// IsUnavailable reports whether an error means that Redis cannot do its work now: it cannot be reached, is loading, is full,
-// or is a replica. The same call may work later.
+// IsUnavailable reports whether an error means that Redis cannot do its work now: it cannot be reached, is
+// loading, is full, or is a replica. The same call may work later.
 func IsUnavailable(err error) bool {
 	var network *net.OpError
 	switch {
 	case err == nil, errors.Is(err, context.Canceled):
 		return false
-	case errors.As(err, &network), errors.Is(err, os.ErrDeadlineExceeded): // go-redis strips a timeout down to the latter; or a dial that took too long
+	// go-redis strips a timeout down to the latter; or a dial that took too long
+	case errors.As(err, &network), errors.Is(err, os.ErrDeadlineExceeded):
 		return true
 	case errors.Is(err, context.DeadlineExceeded): // it is the caller who gave up
 		return false
@@ -157,7 +159,8 @@ func IsUnavailable(err error) bool {
 	}
 	var reply redis.Error
 	if !errors.As(err, &reply) {
-		return strings.HasSuffix(err.Error(), "redis: cluster has no nodes") // none that answers is known now; go-redis has no name for it
+		// none that answers is known now; go-redis has no name for it
+		return strings.HasSuffix(err.Error(), "redis: cluster has no nodes")
 	}
 	for _, prefix := range [...]string{"LOADING", "OOM", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "MISCONF", "NOREPLICAS",
 		"MOVED", "ASK"} { // the last two if a cluster's nodes do not agree yet

@@ -6,17 +6,19 @@ import (
 	"strings"
 )
 
-// TopicCron is the X-Topic of a scheduled invocation, which brings no message. It is OpenFaaS's name: a function has it in its
-// annotation topic, beside the annotation schedule. See https://docs.openfaas.com/reference/cron/.
+// TopicCron is the X-Topic of a scheduled invocation, which brings no message. It is OpenFaaS's name: a
+// function has it in its annotation topic, beside the annotation schedule. See
+// https://docs.openfaas.com/reference/cron/.
 const TopicCron = "cron-function"
 
 // topicName is two or more words joined by dots, so that a topic always has a tag and a name within it.
 var topicName = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+$`)
 
-// Stream returns the key of the stream that holds the messages of a topic: topic "bakery.dough" is stream "{bakery}.dough".
+// Stream returns the key of the stream that holds the messages of a topic: topic "bakery.dough" is stream
+// "{bakery}.dough".
 //
-// The braces are a Redis Cluster hash tag: all topics whose names begin with the same word live in one slot, which is what
-// lets one script take a message from one of them and hand on to another.
+// The braces are a Redis Cluster hash tag: all topics whose names begin with the same word live in one slot,
+// which is what lets one script take a message from one of them and hand on to another.
 //
 // It returns an error if the topic is not two or more words of letters, digits, "_" or "-", joined by dots.
 func Stream(topic string) (string, error) {
@@ -27,7 +29,8 @@ func Stream(topic string) (string, error) {
 	return "{" + tag + "}." + rest, nil
 }
 
-// Topic returns the topic of a stream; it is the inverse of Stream. ok is false if the key is not the stream of a topic.
+// Topic returns the topic of a stream; it is the inverse of Stream. ok is false if the key is not the stream
+// of a topic.
 func Topic(stream string) (topic string, ok bool) {
 	tag, rest, found := strings.Cut(strings.TrimPrefix(stream, "{"), "}.")
 	topic = tag + "." + rest
@@ -60,8 +63,8 @@ type Subscription struct {
 // String returns the stream and the group, for people and logs.
 func (s Subscription) String() string { return s.Stream + " for " + s.Group }
 
-// Keys returns the stream and the five keys with the state of its pending messages, in the order that SettleLua documents.
-// All have the stream's hash tag.
+// Keys returns the stream and the five keys with the state of its pending messages, in the order that
+// SettleLua documents. All have the stream's hash tag.
 func (s Subscription) Keys() []string {
 	p := s.Stream + ":" + s.Group + ":"
 	return []string{s.Stream, p + "leased", p + "due", p + "dead", p + "deliveries", p + "failures"}

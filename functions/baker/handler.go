@@ -1,5 +1,5 @@
-// Package function is the baker: it takes a tray's ingredients from the fridge, mixes, and fills an oven. It also keeps the
-// fridge.
+// Package function is the baker: it takes a tray's ingredients from the fridge, mixes, and fills an oven. It
+// also keeps the fridge.
 package function
 
 import (

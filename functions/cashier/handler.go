@@ -1,4 +1,5 @@
-// Package function is the cashier: it takes orders, tells how they are, and gives the cookies to the customer.
+// Package function is the cashier: it takes orders, tells how they are, and gives the cookies to the
+// customer.
 package function
 
 import (
@@ -71,7 +72,8 @@ func order(r handler.Request, query url.Values) (handler.Response, error) {
 	if err != nil {
 		return bakery.Fail(err), nil
 	}
-	if now, err := bakery.AwaitEnd(r.Context(), o, wait); err == nil { // else it is placed all the same, and that must be said
+	// else it is placed all the same, and that must be said
+	if now, err := bakery.AwaitEnd(r.Context(), o, wait); err == nil {
 		o = now
 	}
 	return state(o), nil

@@ -1,5 +1,5 @@
-// Package function is the oven: it bakes a tray of dough and hands it to the server. One replica is one oven; max_inflight is
-// the number of its racks.
+// Package function is the oven: it bakes a tray of dough and hands it to the server. One replica is one oven;
+// max_inflight is the number of its racks.
 package function
 
 import (

@@ -1,4 +1,5 @@
-// Package function is the server: it puts baked trays on display, and fills the orders that wait, oldest first.
+// Package function is the server: it puts baked trays on display, and fills the orders that wait, oldest
+// first.
 package function
 
 import (

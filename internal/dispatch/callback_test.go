@@ -107,8 +107,8 @@ func (c crashing) RoundTrip(hearth.Name, *http.Request) (*http.Response, error) 
 	return &http.Response{StatusCode: 200, Header: http.Header{"X-Own": {"1"}}, Body: io.NopCloser(brokenBody{strings.NewReader("half an ans")})}, nil
 }
 
-// TestCallbackAfterACrashHasNoBody: whether the function crashed before or within its answer, the callback says 502, that this is the
-// platform's word, and nothing of an answer.
+// TestCallbackAfterACrashHasNoBody: whether the function crashed before or within its answer, the callback
+// says 502, that this is the platform's word, and nothing of an answer.
 func TestCallbackAfterACrashHasNoBody(t *testing.T) {
 	t.Parallel()
 	for name, begins := range map[string]bool{"before its answer": false, "within its answer": true} {
@@ -132,7 +132,8 @@ func TestCallbackAfterACrashHasNoBody(t *testing.T) {
 	}
 }
 
-// TestHeadersOfAStrangersEntryCannotFrameOrForge: whoever may write to Redis chose their names, and in which case.
+// TestHeadersOfAStrangersEntryCannotFrameOrForge: whoever may write to Redis chose their names, and in which
+// case.
 func TestHeadersOfAStrangersEntryCannotFrameOrForge(t *testing.T) {
 	servers(t, func(t *testing.T, r *rig) {
 		r.subscribe("bakery.dough")
@@ -196,7 +197,7 @@ func TestCallsWaitWhileCallbacksHaveReachedTheirLimit(t *testing.T) {
 		r.enqueue(redis.Call{Entry: wire.Entry{Body: []byte("b"), Callback: server.URL}})
 	}
 	eventually(t, func() bool {
-		return strings.Contains(log.String(), "queued calls wait, as callbacks are at their limit")
+		return strings.Contains(log.String(), "queued calls wait, as callbacks have reached their limit")
 	})
 	made := len(r.fns.seen())
 	require.GreaterOrEqual(t, made, 4)

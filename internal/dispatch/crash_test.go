@@ -31,8 +31,8 @@ var disasters = map[string]disaster{
 	"its connections break and it goes on": {lease: 30 * time.Millisecond},
 }
 
-// TestCrashPoints cuts each story at each command of the dispatcher, before Redis has it and behind, until a story comes to its
-// end uncut. It is always the same end.
+// TestCrashPoints cuts each story at each command of the dispatcher, before Redis has it and behind, until a
+// story comes to its end uncut. It is always the same end.
 func TestCrashPoints(t *testing.T) {
 	t.Parallel()
 	if _, err := exec.LookPath("redis-server"); err != nil {
@@ -116,7 +116,8 @@ func (s *stage) play(t *testing.T, c cut) (hit bool) {
 func (s *stage) quiet() bool {
 	var subs []wire.Subscription
 	for _, n := range s.names() {
-		subs = append(subs, redis.CallsOf(n), redis.TopicOf(n, dough), redis.CallbacksOf(n)) // callbacks last: calls queue them
+		// callbacks last: calls queue them
+		subs = append(subs, redis.CallsOf(n), redis.TopicOf(n, dough), redis.CallbacksOf(n))
 	}
 	depths, err := s.queue.Depths(s.t.Context(), subs)
 	require.NoError(s.t, err)

@@ -26,7 +26,8 @@ import (
 	"github.com/hearthfaas/hearth/internal/tracing"
 )
 
-// DefaultCallbackBytes is how many bytes of an answer go into a callback by default: AWS Lambda's limit for answers.
+// DefaultCallbackBytes is how many bytes of an answer go into a callback by default: AWS Lambda's limit for
+// answers.
 const DefaultCallbackBytes = 6 << 20
 
 const (
@@ -52,9 +53,9 @@ type answer struct {
 // errCancelled is why a call ends whose message was deleted from the queue.
 var errCancelled = errors.New("the call was cancelled")
 
-// deliver calls the function for one message, and carries out what is decided by the outcome. ctx is that of the call, calls
-// that of all calls. It calls answered, once, when the call is over. It returns after how long the queue should be looked at
-// again for the message; a negative duration is never.
+// deliver calls the function for one message, and carries out what is decided by the outcome. ctx is that of
+// the call, calls that of all calls. It calls answered, once, when the call is over. It returns after how
+// long the queue should be looked at again for the message; a negative duration is never.
 func (d *Dispatcher) deliver(calls, ctx context.Context, f hearth.Function, s Subscription, callback bool, h *inFlight, answered func()) time.Duration {
 	del := h.delivery()
 	policy := f.Retry
@@ -128,8 +129,8 @@ func (d *Dispatcher) deliver(calls, ctx context.Context, f hearth.Function, s Su
 	return d.do(calls, v, f, s, h, e, got)
 }
 
-// headersOf returns the headers for the call or callback of a message. Anybody with write access to Redis may have added the
-// message.
+// headersOf returns the headers for the call or callback of a message. Anybody with write access to Redis may
+// have added the message.
 func (d *Dispatcher) headersOf(e wire.Entry, s Subscription, callback bool) (http.Header, error) {
 	h, err := headers.OfEntry(e.Header)
 	if err != nil || callback {
@@ -144,8 +145,8 @@ func (d *Dispatcher) headersOf(e wire.Entry, s Subscription, callback bool) (htt
 	return h, nil
 }
 
-// waited returns how long a message was queued before its first delivery. Its id begins with the ms at which Redis added it;
-// of a message with an id of another kind nobody knows, and it returns 0.
+// waited returns how long a message was queued before its first delivery. Its id begins with the ms at which
+// Redis added it; of a message with an id of another kind nobody knows, and it returns 0.
 func waited(del redis.Delivery, e wire.Entry) time.Duration {
 	text, _, _ := strings.Cut(del.ID, "-")
 	ms, err := strconv.ParseInt(text, 10, 64)
@@ -301,10 +302,10 @@ func (d *Dispatcher) read(ctx context.Context, res *http.Response, err error, be
 	return a
 }
 
-// callbackOf returns the callback of a call that was answered or became a dead letter. It has the answer up to the limit. If
-// there is no answer (the function crashed, took too long or was never reached), or it broke off, the callback has no body
-// and only the platform's own headers.
-// See https://docs.openfaas.com/reference/async/#callback-request-headers.
+// callbackOf returns the callback of a call that was answered or became a dead letter. It has the answer up
+// to the limit. If there is no answer (the function crashed, took too long or was never reached), or it broke
+// off, the callback has no body and only the platform's own headers. See
+// https://docs.openfaas.com/reference/async/#callback-request-headers.
 func (d *Dispatcher) callbackOf(n hearth.Name, e wire.Entry, attempt, most int, got answer) *redis.Callback {
 	header, body := maps.Clone(got.header), got.body
 	if header == nil || got.broken {

@@ -23,38 +23,40 @@ type Config struct {
 	Queue *redis.Client
 	// Log gets what the dispatcher does. Required.
 	Log *slog.Logger
-	// Instance names this process in leases. It must be the same after a restart, and no other may have it. Required.
+	// Instance names this process in leases. It must be the same after a restart, and no other may have it.
+	// Required.
 	Instance string
 
 	// Connector is the value of X-Connector on deliveries. Defaults to "hearth".
 	Connector string
 
-	// EnsureCallbacks creates a function's subscription for callbacks before the first callback is queued. It is called
-	// again afterwards, with again, in case the function was removed in between. Defaults to doing nothing.
+	// EnsureCallbacks creates a function's subscription for callbacks before the first callback is queued. It is
+	// called again afterwards, with again, in case the function was removed in between. Defaults to doing
+	// nothing.
 	EnsureCallbacks func(ctx context.Context, n hearth.Name, again bool) error
 
-	// Callbacks is the client that calls callback URLs. It must follow no redirects. Defaults to one that calls public
-	// addresses only.
+	// Callbacks is the client that calls callback URLs. It must follow no redirects. Defaults to one that calls
+	// public addresses only.
 	Callbacks *http.Client
 
-	// CallbackBytes is how many bytes of an answer go into a callback. A longer answer is cut, and the callback says so.
-	// Defaults to DefaultCallbackBytes.
+	// CallbackBytes is how many bytes of an answer go into a callback. A longer answer is cut, and the callback
+	// says so. Defaults to DefaultCallbackBytes.
 	CallbackBytes int64
 
-	// QueueLimit is how much one function's queue may hold, unless its annotations say otherwise. While its callbacks
-	// have reached it, no more of its calls are made. Defaults to hearth.DefaultQueueLimit.
+	// QueueLimit is how much one function's queue may hold, unless its annotations say otherwise. While its
+	// callbacks have reached it, no more of its calls are made. Defaults to hearth.DefaultQueueLimit.
 	QueueLimit hearth.QueueLimit
 
-	// Backoff is how the waits before retries are spread, unless a function's annotations say otherwise. Defaults to
-	// equal, which keeps at least half of each wait.
+	// Backoff is how the waits before retries are spread, unless a function's annotations say otherwise.
+	// Defaults to equal, which keeps at least half of each wait.
 	Backoff hearth.Backoff
 
-	// Lease is for how long a delivery belongs to this instance unless the lease is renewed, which happens while the call
-	// runs. When this instance dies, another one takes over after this time. Defaults to DefaultLease.
+	// Lease is for how long a delivery belongs to this instance unless the lease is renewed, which happens while
+	// the call runs. When this instance dies, another one takes over after this time. Defaults to DefaultLease.
 	Lease time.Duration
 
-	// CommitWait is by how much the lease outlasts twice the function's timeout if a subscription leaves the ack to the
-	// function's commit: nobody renews it then. Defaults to 15 s.
+	// CommitWait is by how much the lease outlasts twice the function's timeout if a subscription leaves the ack
+	// to the function's commit: nobody renews it then. Defaults to 15 s.
 	CommitWait time.Duration
 
 	// Delivered gets the outcome of each delivery, callbacks included. Defaults to nobody.
@@ -69,8 +71,8 @@ type Config struct {
 
 // A Target calls functions: a router, or another gateway.
 type Target interface {
-	// RoundTrip calls a function, as router.Router does. An error of code Unavailable, Exhausted or NotFound means that
-	// the function was not called; after any other error it may have been.
+	// RoundTrip calls a function, as router.Router does. An error of code Unavailable, Exhausted or NotFound
+	// means that the function was not called; after any other error it may have been.
 	RoundTrip(n hearth.Name, req *http.Request) (*http.Response, error)
 	// Room is how many calls the function may be given at once.
 	Room(n hearth.Name) int
@@ -81,8 +83,8 @@ type Subscription struct {
 	wire.Subscription
 	Topic string // "" for the function's own calls
 
-	// LeaveAck leaves it to the function's commit to settle a message: 202 from an asynchronous gateway is no success.
-	// The message stays leased until then, and is delivered again when the lease runs out.
+	// LeaveAck leaves it to the function's commit to settle a message: 202 from an asynchronous gateway is no
+	// success. The message stays leased until then, and is delivered again when the lease runs out.
 	LeaveAck bool
 }
 
@@ -126,8 +128,8 @@ type Dispatcher struct {
 	renewals sync.WaitGroup
 }
 
-// A task is work that a dispatcher does in a goroutine of its own. taking ends when the dispatcher is stopped: nothing more
-// is taken then. calls ends when Stop waits no longer for calls.
+// A task is work that a dispatcher does in a goroutine of its own. taking ends when the dispatcher is
+// stopped: nothing more is taken then. calls ends when Stop waits no longer for calls.
 type task func(taking, calls context.Context)
 
 // errStopping is the cause of the end of a task's contexts.
@@ -136,7 +138,8 @@ var errStopping = errors.New("the instance is stopping")
 // isStopping reports whether Stop waits no longer for a call, whose context this is.
 func isStopping(ctx context.Context) bool { return errors.Is(context.Cause(ctx), errStopping) }
 
-// New makes a dispatcher, which does nothing before Start. It returns an error if the configuration lacks something.
+// New makes a dispatcher, which does nothing before Start. It returns an error if the configuration lacks
+// something.
 func New(cfg Config, target Target) (*Dispatcher, error) {
 	switch {
 	case cfg.Queue == nil || cfg.Log == nil || target == nil:
@@ -182,8 +185,8 @@ func New(cfg Config, target Target) (*Dispatcher, error) {
 	return d, nil
 }
 
-// Start begins to deliver, and returns at once. The end of ctx does not stop it: Stop does. A second Start does nothing. It returns
-// an error if the dispatcher was stopped before.
+// Start begins to deliver, and returns at once. The end of ctx does not stop it: Stop does. A second Start
+// does nothing. It returns an error if the dispatcher was stopped before.
 func (d *Dispatcher) Start(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	taking, stopping := context.WithCancelCause(ctx)
@@ -222,8 +225,8 @@ func (d *Dispatcher) begin(t task) bool {
 	return true
 }
 
-// Stop takes nothing more, and waits for the calls that were made until ctx ends; what is not answered then is given back.
-// It is safe to call before Start, and twice. It returns ctx's error if calls were given back.
+// Stop takes nothing more, and waits for the calls that were made until ctx ends; what is not answered then
+// is given back. It is safe to call before Start, and twice. It returns ctx's error if calls were given back.
 func (d *Dispatcher) Stop(ctx context.Context) error {
 	d.gate.Lock()
 	d.stopped = true
@@ -250,7 +253,8 @@ func (d *Dispatcher) Stop(ctx context.Context) error {
 	return err
 }
 
-// Set gives a function's lane its spec and subscriptions, and begins to deliver. The consumer groups must exist.
+// Set gives a function's lane its spec and subscriptions, and begins to deliver. The consumer groups must
+// exist.
 func (d *Dispatcher) Set(f hearth.Function, subs []Subscription) {
 	d.mu.Lock()
 	l := d.lanes[f.Name()]
@@ -269,8 +273,8 @@ func (d *Dispatcher) Set(f hearth.Function, subs []Subscription) {
 	l.kick()
 }
 
-// Delete takes nothing more for a function. Calls in flight go on, and keep their leases. settled is closed when the last of
-// them is settled.
+// Delete takes nothing more for a function. Calls in flight go on, and keep their leases. settled is closed
+// when the last of them is settled.
 func (d *Dispatcher) Delete(n hearth.Name) (settled <-chan struct{}) {
 	d.mu.Lock()
 	l := d.lanes[n]
@@ -302,8 +306,8 @@ func (d *Dispatcher) forget(l *lane) {
 	}
 }
 
-// Notify tells the dispatcher that a subscription has a new message. It is a shortcut: without it the watcher finds the
-// message a little later.
+// Notify tells the dispatcher that a subscription has a new message. It is a shortcut: without it the watcher
+// finds the message a little later.
 func (d *Dispatcher) Notify(n hearth.Name, s wire.Subscription) {
 	if l := d.lane(n); l != nil {
 		l.notify(s)
@@ -325,8 +329,8 @@ func (d *Dispatcher) Backlog(n hearth.Name) []wire.Subscription {
 	return nil
 }
 
-// Cancelled tells the dispatcher that calls were deleted from a function's queue, and breaks off those in flight. Another
-// instance breaks off its own when it renews their leases.
+// Cancelled tells the dispatcher that calls were deleted from a function's queue, and breaks off those in
+// flight. Another instance breaks off its own when it renews their leases.
 func (d *Dispatcher) Cancelled(n hearth.Name, ids []string) {
 	d.mu.Lock()
 	l := d.lanes[n]
@@ -355,7 +359,8 @@ func (d *Dispatcher) fired(subs []wire.Subscription) {
 	}
 }
 
-// LookAgain lets all lanes look at their queues: after Redis was unavailable, or another instance has left work behind.
+// LookAgain lets all lanes look at their queues: after Redis was unavailable, or another instance has left
+// work behind.
 func (d *Dispatcher) LookAgain() {
 	for _, l := range d.all() {
 		l.notifyAll()
@@ -391,8 +396,8 @@ func (d *Dispatcher) draining() []*lane {
 	return slices.Collect(maps.Values(d.ended))
 }
 
-// persist writes an outcome to Redis, and repeats that until it succeeds or the dispatcher must stop. calls is the context
-// of all calls.
+// persist writes an outcome to Redis, and repeats that until it succeeds or the dispatcher must stop. calls
+// is the context of all calls.
 func (d *Dispatcher) persist(calls context.Context, what string, do func(context.Context) error) {
 	wait := 20 * time.Millisecond
 	for {

@@ -400,7 +400,8 @@ func TestStartAndStopFiftyTimes(t *testing.T) {
 	r.settled(redis.CallsOf(oven))
 }
 
-// TestDeletedFunctionKeepsItsCallsUntilTheyAreSettled: also when it is set again meanwhile; its calls are not taken for lost then.
+// TestDeletedFunctionKeepsItsCallsUntilTheyAreSettled: also when it is set again meanwhile; its calls are not
+// taken for lost then.
 func TestDeletedFunctionKeepsItsCallsUntilTheyAreSettled(t *testing.T) {
 	servers(t, func(t *testing.T, r *rig) {
 		release := make(chan struct{})

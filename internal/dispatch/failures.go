@@ -56,8 +56,8 @@ func (d *Dispatcher) LastFailureOf(n hearth.Name) (last *Failure) {
 	return last
 }
 
-// LastFailure returns the last failed attempt of a queue whose message is still retried, or nil. It knows the attempts of
-// this instance only.
+// LastFailure returns the last failed attempt of a queue whose message is still retried, or nil. It knows the
+// attempts of this instance only.
 func (d *Dispatcher) LastFailure(s wire.Subscription) *Failure {
 	d.failures.mu.Lock()
 	defer d.failures.mu.Unlock()

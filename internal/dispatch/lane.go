@@ -132,7 +132,8 @@ func (l *lane) kick() {
 	}
 }
 
-// next returns the queue whose turn it is, and how much may be taken of it; nil if there is none. l.mu is held.
+// next returns the queue whose turn it is, and how much may be taken of it; nil if there is none. l.mu is
+// held.
 func (l *lane) next() (*queue, int) {
 	room := -1
 	for i, q := range l.turn {
@@ -181,8 +182,8 @@ func (l *lane) run(taking, calls context.Context) {
 			l.d.forget(l)
 			return
 		}
-		// Before the look: a message that comes later makes the queue ready again, and one that is given back later sets
-		// a timer, of which this look may not know.
+		// Before the look: a message that comes later makes the queue ready again, and one that is given back later
+		// sets a timer, of which this look may not know.
 		q.ready = false
 		q.quiet()
 		by := redis.Holder{Instance: l.d.cfg.Instance, Lease: l.lease(q)}
@@ -250,8 +251,8 @@ func (l *lane) watchCallbacks(q *queue, b redis.Batch) {
 	q.full = b.Blocked
 }
 
-// lease returns for how long deliveries of a queue are leased. A lease that nobody renews outlasts the function's timeout
-// and the wait for a replica before it. l.mu is held.
+// lease returns for how long deliveries of a queue are leased. A lease that nobody renews outlasts the
+// function's timeout and the wait for a replica before it. l.mu is held.
 func (l *lane) lease(q *queue) time.Duration {
 	if q.LeaveAck {
 		return 2*l.spec.Timeout + l.d.cfg.CommitWait
@@ -281,7 +282,8 @@ func (q *queue) quiet() {
 	}
 }
 
-// wakeIn makes a queue ready after a while; never, if it is negative. A notification makes it ready earlier. l.mu is held.
+// wakeIn makes a queue ready after a while; never, if it is negative. A notification makes it ready earlier.
+// l.mu is held.
 func (l *lane) wakeIn(q *queue, wait time.Duration) {
 	q.quiet()
 	if wait < 0 || q.removed {
@@ -293,7 +295,8 @@ func (l *lane) wakeIn(q *queue, wait time.Duration) {
 	q.timer = time.AfterFunc(wait, func() { l.notify(sub) })
 }
 
-// sooner makes a queue ready after a while, unless it will be ready before, or the while is negative. l.mu is held.
+// sooner makes a queue ready after a while, unless it will be ready before, or the while is negative. l.mu is
+// held.
 func (l *lane) sooner(q *queue, wait time.Duration) {
 	if wait >= 0 && (q.timer == nil || time.Now().Add(wait).Before(q.timerAt)) {
 		l.wakeIn(q, wait)
@@ -354,8 +357,9 @@ func (l *lane) begin(calls context.Context, q *queue, d redis.Delivery, until ti
 	})
 }
 
-// adopt gives a delivery to the call that already runs for the same message, and reports whether there is one: the lease ran
-// out while Redis was unavailable, and this instance has taken the message anew. l.mu is held.
+// adopt gives a delivery to the call that already runs for the same message, and reports whether there is
+// one: the lease ran out while Redis was unavailable, and this instance has taken the message anew. l.mu is
+// held.
 func (l *lane) adopt(q *queue, d redis.Delivery, until time.Time) bool {
 	if d.Attempt == 1 { // nobody had it before
 		return false

@@ -9,6 +9,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	redis.LogTo(slog.New(slog.DiscardHandler)) // of each failed dial, of which a dispatcher that is cut off has many
+	// of each failed dial, of which a dispatcher that is cut off has many
+	redis.LogTo(slog.New(slog.DiscardHandler))
 	goleak.VerifyTestMain(m)
 }

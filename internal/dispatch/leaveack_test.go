@@ -12,7 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestMessageThatIsNeverCommittedIsBuried: an asynchronous gateway says 202 to all, so it is the leases that are counted.
+// TestMessageThatIsNeverCommittedIsBuried: an asynchronous gateway says 202 to all, so it is the leases that
+// are counted.
 func TestMessageThatIsNeverCommittedIsBuried(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, chaintest.Redis(t), func(c *dispatch.Config) { c.CommitWait = 15 * time.Millisecond })

@@ -6,11 +6,12 @@ import (
 	"time"
 )
 
-// A missing consumer group means one of two things: another instance has removed the subscription, which is no news; or
-// Redis has lost the group, which an operator must know.
+// A missing consumer group means one of two things: another instance has removed the subscription, which is
+// no news; or Redis has lost the group, which an operator must know.
 
 const (
-	lostAgain = time.Second      // before the second look at a queue whose group is missing: it may be about to be removed
+	// before the second look at a queue whose group is missing: it may be about to be removed
+	lostAgain = time.Second
 	lostPause = 15 * time.Second // before the next look at a queue whose group is lost
 )
 

@@ -16,9 +16,9 @@ import (
 // DefaultLease is for how long a delivery belongs to an instance unless it renews the lease.
 const DefaultLease = 30 * time.Second
 
-// renewals is how often a timer ticks within a lease. Each tick renews the leases of which a sixth or more has passed: so
-// when a third has passed at the latest, with four more tries before it runs out if Redis is slow. Most calls are over
-// before their first renewal.
+// renewals is how often a timer ticks within a lease. Each tick renews the leases of which a sixth or more
+// has passed: so when a third has passed at the latest, with four more tries before it runs out if Redis is
+// slow. Most calls are over before their first renewal.
 const renewals = 6
 
 // renew renews the leases of all deliveries under way, until ctx ends.
@@ -41,7 +41,8 @@ func (d *Dispatcher) renew(ctx context.Context) {
 	}
 }
 
-// renewOnce renews the leases of which a sixth or more has passed: one script for each subscription, all sent together.
+// renewOnce renews the leases of which a sixth or more has passed: one script for each subscription, all sent
+// together.
 func (d *Dispatcher) renewOnce(ctx context.Context, now time.Time) error {
 	var all []leases
 	for _, l := range append(d.all(), d.draining()...) {
@@ -89,8 +90,8 @@ func (l *lane) leasesToRenew(now time.Time) (all []leases) {
 	return all
 }
 
-// renewAll renews leases. It breaks off calls that were cancelled. It does not break off a call whose lease is lost: it may
-// yet succeed, and a late success counts.
+// renewAll renews leases. It breaks off calls that were cancelled. It does not break off a call whose lease
+// is lost: it may yet succeed, and a late success counts.
 func (d *Dispatcher) renewAll(ctx context.Context, now time.Time, all []leases) error {
 	if len(all) == 0 {
 		return nil
@@ -120,11 +121,13 @@ func (l *lane) renewed(s leases, asked []redis.Delivery, results []redis.Renewal
 		switch {
 		case results[i] == redis.Renewed:
 			h.until, h.ranOut = until, false
-		case h.settling || h.delivery().Token != asked[i].Token: // this instance gave it back or took it anew meanwhile
+		// this instance gave it back or took it anew meanwhile
+		case h.settling || h.delivery().Token != asked[i].Token:
 		case results[i] == redis.Lost:
 			h.lost = true
 			lost++
-		case s.of == redis.CallsOf(l.name): // a message of a topic was settled by the function, which is about to answer
+		// a message of a topic was settled by the function, which is about to answer
+		case s.of == redis.CallsOf(l.name):
 			h.breakOff(errCancelled)
 		}
 	}
@@ -134,9 +137,10 @@ func (l *lane) renewed(s leases, asked []redis.Delivery, results []redis.Renewal
 	}
 }
 
-// recover restores what a lane holds after a take whose answer was lost. Redis may have been unavailable for so long that
-// leases ran out, and the next take must not take our own: so it renews them. Then it gives back what the lost take leased,
-// unless the ack is left to the function: there a lease without a call is normal, and runs out.
+// recover restores what a lane holds after a take whose answer was lost. Redis may have been unavailable for
+// so long that leases ran out, and the next take must not take our own: so it renews them. Then it gives back
+// what the lost take leased, unless the ack is left to the function: there a lease without a call is normal,
+// and runs out.
 func (l *lane) recover(ctx context.Context, q *queue) error {
 	if !q.takeLost {
 		return nil
@@ -172,15 +176,15 @@ func (l *lane) recover(ctx context.Context, q *queue) error {
 	return nil
 }
 
-// A patience is a pause in taking over leases that ran out, after Redis was unavailable for so long that healthy holders
-// could not renew them. The zero value has none left.
+// A patience is a pause in taking over leases that ran out, after Redis was unavailable for so long that
+// healthy holders could not renew them. The zero value has none left.
 type patience struct {
 	mu    sync.Mutex
 	until time.Time
 }
 
-// start begins the pause if Redis was unavailable for more than a third of a lease. A shorter outage leaves holders time
-// enough.
+// start begins the pause if Redis was unavailable for more than a third of a lease. A shorter outage leaves
+// holders time enough.
 func (p *patience) start(outage, lease time.Duration) {
 	if outage > lease/3 {
 		p.mu.Lock()

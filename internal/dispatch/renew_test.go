@@ -112,8 +112,8 @@ func TestTakeoverOfADeadInstance(t *testing.T) {
 	eventually(t, func() bool { return raw.XLen(t.Context(), redis.CallsOf(oven).Stream).Val() == 0 })
 }
 
-// TestLapsedLeaseIsNotRunTwiceByItsHolder: Redis did not answer for longer than a lease, and then the holder takes its own
-// delivery: the call that runs goes on as that one.
+// TestLapsedLeaseIsNotRunTwiceByItsHolder: Redis did not answer for longer than a lease, and then the holder
+// takes its own delivery: the call that runs goes on as that one.
 func TestLapsedLeaseIsNotRunTwiceByItsHolder(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, chaintest.Redis(t), withLease(time.Hour)) // never renewed in this test
@@ -135,8 +135,8 @@ func TestLapsedLeaseIsNotRunTwiceByItsHolder(t *testing.T) {
 	require.Len(t, r.fns.seen(), 1)
 }
 
-// TestLostLeaseIsLogged: another instance has taken the delivery, and the holder learns so when it renews. Its call goes on,
-// as its success still counts.
+// TestLostLeaseIsLogged: another instance has taken the delivery, and the holder learns so when it renews.
+// Its call goes on, as its success still counts.
 func TestLostLeaseIsLogged(t *testing.T) {
 	t.Parallel()
 	var said lines

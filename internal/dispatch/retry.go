@@ -50,8 +50,8 @@ type Delivered struct {
 	Attempt  int    // 1 on the first try
 	Callback bool   // it was a callback, not a call of the function
 
-	// Waited is, on the first attempt, how long the call was queued; a delayed call counts from its time. It is measured
-	// by Redis's clock alone.
+	// Waited is, on the first attempt, how long the call was queued; a delayed call counts from its time. It is
+	// measured by Redis's clock alone.
 	Waited time.Duration
 }
 
@@ -62,7 +62,8 @@ const (
 	Retried = "retried" // it failed, and is delivered again
 	Buried  = "buried"  // it became a dead letter
 
-	Accepted  = "accepted"  // another gateway has queued it, and the function's commit will settle it; only spans say so
+	// another gateway has queued it, and the function's commit will settle it; only spans say so
+	Accepted  = "accepted"
 	Cancelled = "cancelled" // it was deleted from the queue while in flight
 )
 
@@ -82,7 +83,8 @@ var Reasons = []string{Exhausted, NotRetried, Undeliverable, Lapsed, Malformed, 
 var outcomeOf = [...]string{settle: Done, giveBack: Busy, retry: Retried, bury: Buried}
 
 const (
-	busyWait    = 50 * time.Millisecond // before a call that found no room is delivered again; it grows with its age
+	// before a call that found no room is delivered again; it grows with its age
+	busyWait    = 50 * time.Millisecond
 	longestBusy = 5 * time.Second
 )
 
@@ -92,11 +94,12 @@ type spread struct {
 	at      float64
 }
 
-// decide decides what to do with a message after its attempt-th delivery. age is the time since it was first taken.
+// decide decides what to do with a message after its attempt-th delivery. age is the time since it was first
+// taken.
 //
-// Retries follow https://docs.openfaas.com/openfaas-pro/retries/. An answer of the platform itself is always retried; others
-// are if their status is in the policy's list. Retry-After is obeyed for 429 and 503, within the minimum wait and the
-// greatest age of a call.
+// Retries follow https://docs.openfaas.com/openfaas-pro/retries/. An answer of the platform itself is always
+// retried; others are if their status is in the policy's list. Retry-After is obeyed for 429 and 503, within
+// the minimum wait and the greatest age of a call.
 func decide(p hearth.RetryPolicy, attempt int, age time.Duration, o outcome, s spread) verdict {
 	if o.status >= 200 && o.status < 400 {
 		return verdict{do: settle}
@@ -133,7 +136,8 @@ func decide(p hearth.RetryPolicy, attempt int, age time.Duration, o outcome, s s
 	return verdict{do: retry, wait: wait, reason: what}
 }
 
-// kindOf returns the kind of reason for a dead letter that was not delivered this time, and otherwise for any other.
+// kindOf returns the kind of reason for a dead letter that was not delivered this time, and otherwise for any
+// other.
 func kindOf(o outcome, otherwise string) string {
 	switch {
 	case o.malformed:
@@ -144,7 +148,8 @@ func kindOf(o outcome, otherwise string) string {
 	return otherwise
 }
 
-// backoff returns the wait after an attempt: the minimum after the first, twice that after the second, up to the maximum.
+// backoff returns the wait after an attempt: the minimum after the first, twice that after the second, up to
+// the maximum.
 func backoff(p hearth.RetryPolicy, attempt int) time.Duration {
 	wait := math.Ldexp(float64(p.MinWait), min(attempt-1, 62))
 	return time.Duration(min(wait, float64(p.MaxWait)))

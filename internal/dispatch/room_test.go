@@ -23,7 +23,8 @@ func TestCallsThatAreBeingSettledTakeNoRoomAndAreBounded(t *testing.T) {
 	release := sync.OnceFunc(func() { close(settle) })
 	defer release()
 	r := newRig(t, chaintest.Redis(t), func(c *dispatch.Config) {
-		c.EnsureCallbacks = func(context.Context, hearth.Name, bool) error { <-settle; return nil } // before a call with a callback is settled
+		// before a call with a callback is settled
+		c.EnsureCallbacks = func(context.Context, hearth.Name, bool) error { <-settle; return nil }
 	})
 	back := httptest.NewServer(http.NotFoundHandler())
 	defer back.Close()

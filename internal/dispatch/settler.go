@@ -11,8 +11,8 @@ import (
 // maxSettled is how many deliveries one script settles: it must not hold others up.
 const maxSettled = 128
 
-// A settler settles deliveries, several of a queue in one script: those that come while a script runs go with the next. One
-// that comes alone does not wait.
+// A settler settles deliveries, several of a queue in one script: those that come while a script runs go with
+// the next. One that comes alone does not wait.
 type settler struct {
 	d *Dispatcher
 

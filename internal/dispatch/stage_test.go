@@ -95,7 +95,8 @@ func (s *stage) subscriptions(n hearth.Name) []dispatch.Subscription {
 		{Subscription: redis.TopicOf(n, dough), Topic: dough, LeaveAck: s.story.leaveAck}}
 }
 
-// start starts a dispatcher, as hearth does: it ends the leases of its former life, and sees in Redis who has callbacks.
+// start starts a dispatcher, as hearth does: it ends the leases of its former life, and sees in Redis who has
+// callbacks.
 func (s *stage) start(queue *redis.Client, instance string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -155,7 +155,8 @@ var bake = chain.NewScript("bake", `emit('crash.baked', args)
 	return function() redis.call('HINCRBY', keys.baked, args, 1) end`,
 	[]chain.Key{{Name: "baked", Key: "{crash}:baked", Type: "hash"}}, "crash.baked")
 
-// commit has a function commit its message: over a connection of its own, for it is another process than the dispatcher.
+// commit has a function commit its message: over a connection of its own, for it is another process than the
+// dispatcher.
 func commit(s *stage, n hearth.Name, r *http.Request, body string) (int, http.Header, error) {
 	m := chaintest.Message{Body: []byte(body)}
 	m.Delivery, _ = wire.DeliveryOf(r.Header)

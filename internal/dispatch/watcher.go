@@ -11,8 +11,8 @@ import (
 	"github.com/hearthfaas/hearth/internal/redis"
 )
 
-// A watcher waits for new entries on the streams of all empty queues, over one connection. A queue that has more messages
-// than its lane can take is not watched: its lane looks by itself.
+// A watcher waits for new entries on the streams of all empty queues, over one connection. A queue that has
+// more messages than its lane can take is not watched: its lane looks by itself.
 type watcher struct {
 	conn        *redis.Watch
 	fired       func([]wire.Subscription) // these have new entries
@@ -40,7 +40,8 @@ func newWatcher(conn *redis.Watch, fired func([]wire.Subscription), unavailable 
 	}
 }
 
-// add begins to watch a queue whose group has read up to last: it is fired whenever an entry comes behind that.
+// add begins to watch a queue whose group has read up to last: it is fired whenever an entry comes behind
+// that.
 func (w *watcher) add(s wire.Subscription, last string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -78,8 +79,8 @@ func (w *watcher) all() []wire.Subscription {
 	return slices.Collect(maps.Keys(w.watched))
 }
 
-// poke interrupts a Wait that does not know all streams. An interruption just before Wait blocks has no effect, so it is
-// repeated until the loop has come round. w.mu is held.
+// poke interrupts a Wait that does not know all streams. An interruption just before Wait blocks has no
+// effect, so it is repeated until the loop has come round. w.mu is held.
 func (w *watcher) poke() {
 	w.waiting = nil
 	if w.poking {
@@ -153,7 +154,8 @@ func (w *watcher) run(ctx context.Context) {
 	}
 }
 
-// positions returns the streams to wait for. A stream with several groups is watched from where the slowest has read to.
+// positions returns the streams to wait for. A stream with several groups is watched from where the slowest
+// has read to.
 func (w *watcher) positions(ctx context.Context) map[string]string {
 	w.mu.Lock()
 	defer w.mu.Unlock()

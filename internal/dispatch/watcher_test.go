@@ -17,8 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestSlowGroupIsToldWhatCameWhileItLooked: an entry comes between its look and its being watched, and another group of the
-// stream has been told of it already.
+// TestSlowGroupIsToldWhatCameWhileItLooked: an entry comes between its look and its being watched, and
+// another group of the stream has been told of it already.
 func TestSlowGroupIsToldWhatCameWhileItLooked(t *testing.T) {
 	t.Parallel()
 	raw := chaintest.Redis(t)
@@ -56,7 +56,8 @@ func TestSlowGroupIsToldWhatCameWhileItLooked(t *testing.T) {
 	<-ended
 }
 
-// TestRedisIsBackWithoutAnythingNew: the watcher says so when it can connect again, not when the next entry comes.
+// TestRedisIsBackWithoutAnythingNew: the watcher says so when it can connect again, not when the next entry
+// comes.
 func TestRedisIsBackWithoutAnythingNew(t *testing.T) {
 	t.Parallel()
 	full := chaintest.Full(t)
@@ -80,7 +81,8 @@ func TestRedisIsBackWithoutAnythingNew(t *testing.T) {
 	<-ended
 }
 
-// TestNoWatcherHasTooManyStreams: what is more than one can have is watched by others, and is told all the same.
+// TestNoWatcherHasTooManyStreams: what is more than one can have is watched by others, and is told all the
+// same.
 func TestNoWatcherHasTooManyStreams(t *testing.T) {
 	t.Parallel()
 	raw := chaintest.Redis(t)

@@ -9,8 +9,9 @@ import (
 	"github.com/hearthfaas/hearth/chain/wire"
 )
 
-// watches are the watchers of a dispatcher. In a cluster there is one for each hash tag that has something to watch, since
-// a connection reaches only one slot. Otherwise there is a permanent one with the key "", and more when it is full.
+// watches are the watchers of a dispatcher. In a cluster there is one for each hash tag that has something to
+// watch, since a connection reaches only one slot. Otherwise there is a permanent one with the key "", and
+// more when it is full.
 type watches struct {
 	d *Dispatcher
 
@@ -21,8 +22,8 @@ type watches struct {
 	ended bool
 }
 
-// maxStreams is how many streams a watcher has at most. Whenever it wakes it names all of them to Redis, which looks at
-// each before it does anything else: 0.1 ms for a hundred, 24 ms for ten thousand.
+// maxStreams is how many streams a watcher has at most. Whenever it wakes it names all of them to Redis,
+// which looks at each before it does anything else: 0.1 ms for a hundred, 24 ms for ten thousand.
 const maxStreams = 300
 
 func newWatches(d *Dispatcher) *watches {

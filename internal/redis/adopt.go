@@ -14,11 +14,13 @@ import (
 // Adopted is what Adopt has taken over.
 type Adopted struct{ Functions, Namespaces, Usage int }
 
-// Adopt signs records that have no MAC, if they are such as an operator could have made: those that a version without MACs has left. It
-// must be called before any record is read. It does so once in the life of a state directory, and only if no instance with the same
-// key has signed any: after that, a record without a MAC is a stranger's. What the instance itself has metered is taken over in any case.
+// Adopt signs records that have no MAC, if they are such as an operator could have made: those that a version
+// without MACs has left. It must be called before any record is read. It does so once in the life of a state
+// directory, and only if no instance with the same key has signed any: after that, a record without a MAC is
+// a stranger's. What the instance itself has metered is taken over in any case.
 //
-// With all, records are also taken over that were signed with another key, that were changed, or that are older than what was seen.
+// With all, records are also taken over that were signed with another key, that were changed, or that are
+// older than what was seen.
 func (c *Client) Adopt(ctx context.Context, instance string, all bool) (done Adopted, err error) {
 	m := c.records.Memory
 	if m.Adopted() && !all {

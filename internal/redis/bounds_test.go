@@ -43,7 +43,8 @@ func (q queue) buryCallback() {
 	require.True(q.t, held)
 }
 
-// TestCallbacksCountAgainstTheLimitOfTheirFunction, and none is lost for it: no calls are accepted, or made, before there is room.
+// TestCallbacksCountAgainstTheLimitOfTheirFunction, and none is lost for it: no calls are accepted, or made,
+// before there is room.
 func TestCallbacksCountAgainstTheLimitOfTheirFunction(t *testing.T) {
 	servers(t, func(t *testing.T, q queue) {
 		to := redis.CallbacksOf(fn)
@@ -99,7 +100,8 @@ func TestCallbacksCountAgainstTheLimitOfTheirFunction(t *testing.T) {
 	})
 }
 
-// TestAllThatIsCountedIsUncounted: calls, callbacks, keys, and what is noted of failures, by each way that they end.
+// TestAllThatIsCountedIsUncounted: calls, callbacks, keys, and what is noted of failures, by each way that
+// they end.
 func TestAllThatIsCountedIsUncounted(t *testing.T) {
 	no := redis.Failure{Reason: strings.Repeat("no ", 100)}
 	for name, end := range map[string]func(q queue){
@@ -215,8 +217,8 @@ func (q queue) keepsWorking() {
 	require.NoError(q.t, err, "a function can be deployed")
 }
 
-// TestCallersCannotFillRedisWithCallsAndCallbacks: calls whose callbacks reach nobody. What is accepted is made, and when the callbacks are
-// given up, calls are accepted again, and nobody had to purge anything.
+// TestCallersCannotFillRedisWithCallsAndCallbacks: calls whose callbacks reach nobody. What is accepted is
+// made, and when the callbacks are given up, calls are accepted again, and nobody had to purge anything.
 func TestCallersCannotFillRedisWithCallsAndCallbacks(t *testing.T) {
 	t.Parallel()
 	q := small(t)

@@ -36,8 +36,8 @@ type Cleared struct {
 	Delayed int `json:"delayed"` // they waited for their time
 }
 
-// Clear deletes queued calls, delayed calls, or both from a function's own queue or its callbacks. It leaves dead
-// letters, calls in flight, and calls that are queued after it began.
+// Clear deletes queued calls, delayed calls, or both from a function's own queue or its callbacks. It leaves
+// dead letters, calls in flight, and calls that are queued after it began.
 func (c *Client) Clear(ctx context.Context, s wire.Subscription, queued, delayed bool) (done Cleared, err error) {
 	keys, kind := counted(s)
 	if kind == "" {

@@ -43,11 +43,11 @@ type scripts interface {
 // poolSize is how many connections a client has to one server, unless the URL says otherwise.
 const poolSize = 64
 
-// Open connects, and checks that this Redis keeps what it is given. A server that is a node of a cluster stands for the whole
-// cluster; see wire.Open for the forms of a URL.
+// Open connects, and checks that this Redis keeps what it is given. A server that is a node of a cluster
+// stands for the whole cluster; see wire.Open for the forms of a URL.
 //
-// It returns an error of code Unavailable if Redis cannot be reached, and Invalid if it is older than 7.0, or would evict
-// queued calls when it is full.
+// It returns an error of code Unavailable if Redis cannot be reached, and Invalid if it is older than 7.0, or
+// would evict queued calls when it is full.
 func Open(ctx context.Context, url string) (*Client, error) {
 	one, all, err := wire.ParseURL(url)
 	if err != nil {
@@ -94,7 +94,8 @@ func noAnswer(err error) error {
 	return &hearth.Error{Code: hearth.Unavailable, Message: fmt.Sprintf("Redis does not answer: %v", err), Err: err}
 }
 
-// LogTo sends the messages of go-redis to a log, at debug level: it reports each failed dial, which errors of calls do, too.
+// LogTo sends the messages of go-redis to a log, at debug level: it reports each failed dial, which errors of
+// calls do, too.
 func LogTo(log *slog.Logger) { goredis.SetLogger(logging{log}) }
 
 type logging struct{ log *slog.Logger }
@@ -113,7 +114,9 @@ func (c *Client) Close() error {
 }
 
 // Ping returns an error if Redis does not answer.
-func (c *Client) Ping(ctx context.Context) error { return unavailable("reach it", c.rdb.Ping(ctx).Err()) }
+func (c *Client) Ping(ctx context.Context) error {
+	return unavailable("reach it", c.rdb.Ping(ctx).Err())
+}
 
 func (c *Client) check(ctx context.Context) error {
 	if c.cluster == nil {
@@ -165,8 +168,8 @@ func infoField(info, name string) string {
 	return ""
 }
 
-// unavailable wraps an error of Redis, and gives it the code Unavailable if the same call may work later. what is what was
-// being done.
+// unavailable wraps an error of Redis, and gives it the code Unavailable if the same call may work later.
+// what is what was being done.
 func unavailable(what string, err error) error {
 	if err == nil {
 		return nil

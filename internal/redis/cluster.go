@@ -6,8 +6,8 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// onceInCluster runs scripts on a cluster, and never repeats one whose answer was lost: it may have run. A node that redirects
-// has run nothing, so the script goes to the other node.
+// onceInCluster runs scripts on a cluster, and never repeats one whose answer was lost: it may have run. A
+// node that redirects has run nothing, so the script goes to the other node.
 type onceInCluster struct{ cluster *goredis.ClusterClient }
 
 // sentOnce is a command that go-redis takes to the right node, and does not repeat otherwise.

@@ -17,7 +17,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestOnceInAClusterIsSentOnce: an answer that is lost is an error, and not a second call; a slot that has moved is neither.
+// TestOnceInAClusterIsSentOnce: an answer that is lost is an error, and not a second call; a slot that has
+// moved is neither.
 func TestOnceInAClusterIsSentOnce(t *testing.T) {
 	t.Parallel()
 	cluster := chaintest.OwnCluster(t, 0)

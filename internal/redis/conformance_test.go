@@ -192,7 +192,8 @@ func (r *real) run(w world, s step) (int, error) {
 			}
 			sum += n
 			for _, id := range r.raw.ZRangeArgs(ctx, goredis.ZRangeArgs{Key: r.sub(g).Keys()[1], Start: "0", Stop: "0", ByScore: true}).Val() {
-				r.raw.ZAddXX(ctx, r.sub(g).Keys()[1], goredis.Z{Score: 1, Member: id}) // as one that runs out: they are taken in the order of ids
+				// as one that runs out: they are taken in the order of ids
+				r.raw.ZAddXX(ctx, r.sub(g).Keys()[1], goredis.Z{Score: 1, Member: id})
 			}
 		}
 		return sum, nil
@@ -368,7 +369,8 @@ func newReal(t *testing.T) *real {
 	return &real{t: t, c: c, raw: raw}
 }
 
-// TestScriptsDoWhatTheModelDoes ties the model to the scripts: after each of many random steps, Redis and the model have the same.
+// TestScriptsDoWhatTheModelDoes ties the model to the scripts: after each of many random steps, Redis and the
+// model have the same.
 func TestScriptsDoWhatTheModelDoes(t *testing.T) {
 	t.Parallel()
 	for _, seed := range chaintest.Seeds(t, 10) {
@@ -402,8 +404,8 @@ func TestScriptsDoWhatTheModelDoes(t *testing.T) {
 	}
 }
 
-// TestScriptsHaveNoneOfTheFlaws goes, for each flaw, the shortest way to where it would show: there Redis does what the sound model
-// does, and not what the flawed one does.
+// TestScriptsHaveNoneOfTheFlaws goes, for each flaw, the shortest way to where it would show: there Redis
+// does what the sound model does, and not what the flawed one does.
 func TestScriptsHaveNoneOfTheFlaws(t *testing.T) {
 	t.Parallel()
 	for wrong := range flaws {

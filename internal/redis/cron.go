@@ -18,9 +18,10 @@ var (
 // ErrOtherSchedule: Redis knows the function with another schedule, or with none.
 var ErrOtherSchedule = errors.New("the schedule is not the function's any more")
 
-// KeepSchedule notes the schedule of a function that was created at a time, and returns the last of its times that is done with. If
-// the schedule is new, or the function is, that is since: it is not called for the past. If all is as it was noted before, since
-// does not count, and a time that nobody was there for still does.
+// KeepSchedule notes the schedule of a function that was created at a time, and returns the last of its times
+// that is done with. If the schedule is new, or the function is, that is since: it is not called for the
+// past. If all is as it was noted before, since does not count, and a time that nobody was there for still
+// does.
 func (c *Client) KeepSchedule(ctx context.Context, n hearth.Name, schedule string, created, since time.Time) (last time.Time, err error) {
 	ms, err := scheduleLua.Run(ctx, c.rdb, []string{keyCron(n)}, schedule, created.UnixMilli(), since.UnixMilli()).Int64()
 	if err != nil {
@@ -42,11 +43,11 @@ type Tick struct {
 	Time     time.Time
 }
 
-// Tick puts the call for one time of a schedule on the function's own queue, in one step with the note that it has. fired is false
-// if it was put by another one, or one for a later time was.
+// Tick puts the call for one time of a schedule on the function's own queue, in one step with the note that
+// it has. fired is false if it was put by another one, or one for a later time was.
 //
-// It returns ErrOtherSchedule, ErrNoGroup if the function has no queue, an error of code Exhausted if that has reached the limit, and
-// Unavailable if Redis is away or full; then it may be repeated.
+// It returns ErrOtherSchedule, ErrNoGroup if the function has no queue, an error of code Exhausted if that
+// has reached the limit, and Unavailable if Redis is away or full; then it may be repeated.
 func (c *Client) Tick(ctx context.Context, n hearth.Name, t Tick, limit hearth.QueueLimit) (fired bool, err error) {
 	fields, err := t.Values()
 	if err != nil {

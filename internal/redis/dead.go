@@ -12,8 +12,8 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// A DeadLetter is an entry that was given up. It is still pending: redriving it cannot double it, and a late success takes
-// it off the list.
+// A DeadLetter is an entry that was given up. It is still pending: redriving it cannot double it, and a late
+// success takes it off the list.
 type DeadLetter struct {
 	ID       string     `json:"id"` // of the entry in its stream
 	Queued   time.Time  `json:"queued"`
@@ -43,8 +43,9 @@ func (l DeadLetter) Status() int {
 	return l.Failures[len(l.Failures)-1].Status
 }
 
-// DeadIDs are the ids of the dead letters that were buried after one time and not after another, the oldest burial first. A zero
-// time is no bound; without the second, those that are buried from now on are not among them.
+// DeadIDs are the ids of the dead letters that were buried after one time and not after another, the oldest
+// burial first. A zero time is no bound; without the second, those that are buried from now on are not among
+// them.
 func (c *Client) DeadIDs(ctx context.Context, s wire.Subscription, after, until time.Time) ([]string, error) {
 	first, last := "-inf", "+inf"
 	if !after.IsZero() {
@@ -159,7 +160,8 @@ func (c *Client) Redrive(ctx context.Context, s wire.Subscription, ids []string)
 	return n, unavailable("redrive dead letters of "+s.Stream, err)
 }
 
-// Purge throws dead letters away, and frees their Idempotency-Keys. It returns how many of these ids were dead.
+// Purge throws dead letters away, and frees their Idempotency-Keys. It returns how many of these ids were
+// dead.
 func (c *Client) Purge(ctx context.Context, s wire.Subscription, ids []string) (int, error) {
 	keys, _ := counted(s)
 	n, err := purgeLua.Run(ctx, c.rdb, keys, append([]any{s.Group}, anys(ids)...)...).Int()

@@ -16,7 +16,8 @@ type Depth struct {
 	Delayed int `json:"delayed"` // waiting for their time
 	Dead    int `json:"dead"`
 
-	Oldest float64 `json:"oldest_seconds"` // for how long the first of those not yet taken has waited; 0 if there is none
+	// for how long the first of those not yet taken has waited; 0 if there is none
+	Oldest float64 `json:"oldest_seconds"`
 }
 
 // Depths are those of several subscriptions, in their order.
@@ -38,7 +39,8 @@ func (c *Client) Depths(ctx context.Context, subs []wire.Subscription) ([]Depth,
 	return depths, nil
 }
 
-// Waiting is how much of each of several subscriptions nobody has taken yet, in their order; with several groups, an upper bound.
+// Waiting is how much of each of several subscriptions nobody has taken yet, in their order; with several
+// groups, an upper bound.
 func (c *Client) Waiting(ctx context.Context, subs []wire.Subscription) ([]int, error) {
 	depths, err := c.counts(ctx, subs)
 	if err != nil {
@@ -70,7 +72,8 @@ func (c *Client) counts(ctx context.Context, subs []wire.Subscription) ([]Depth,
 	for i, n := range all {
 		d := Depth{Leased: int(n.leased.Val()), Due: int(n.due.Val()), Dead: int(n.dead.Val())}
 		d.Waiting = max(0, int(n.length.Val())-d.Leased-d.Due-d.Dead)
-		d.Delayed = min(d.Due, max(0, d.Leased+d.Due+d.Dead-int(n.delivered.Val()))) // what was never delivered is noted nowhere else
+		// what was never delivered is noted nowhere else
+		d.Delayed = min(d.Due, max(0, d.Leased+d.Due+d.Dead-int(n.delivered.Val())))
 		d.Due -= d.Delayed
 		depths[i] = d
 	}

@@ -8,7 +8,8 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// A Durability says whether Redis still has a write that it acknowledged when it has died, or its machine has.
+// A Durability says whether Redis still has a write that it acknowledged when it has died, or its machine
+// has.
 type Durability struct {
 	// Setting is the configuration of Redis in a few words, such as "appendfsync always".
 	Setting string `json:"durability"`
@@ -32,7 +33,8 @@ var (
 	inMemory  = Durability{Setting: "in memory", Risk: "all accepted calls", rank: 5}
 )
 
-// Durability asks Redis how it stores what it acknowledges. For a cluster, it returns the weakest answer of its masters.
+// Durability asks Redis how it stores what it acknowledges. For a cluster, it returns the weakest answer of
+// its masters.
 func (c *Client) Durability(ctx context.Context) Durability {
 	if c.embedded {
 		return inMemory

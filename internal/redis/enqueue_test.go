@@ -63,7 +63,8 @@ func TestEnqueueOncePerKey(t *testing.T) {
 	})
 }
 
-// TestOneCallIDForSeveralCalls: it is for correlation. Functions pass it on, so calls that have it in common are still different ones.
+// TestOneCallIDForSeveralCalls: it is for correlation. Functions pass it on, so calls that have it in common
+// are still different ones.
 func TestOneCallIDForSeveralCalls(t *testing.T) {
 	servers(t, func(t *testing.T, q queue) {
 		ids := map[string]bool{}
@@ -77,7 +78,8 @@ func TestOneCallIDForSeveralCalls(t *testing.T) {
 	})
 }
 
-// TestAKeyIsKnownAsLongAsItsCall: what a repeat is told, and whether it runs, after each thing that can become of a call.
+// TestAKeyIsKnownAsLongAsItsCall: what a repeat is told, and whether it runs, after each thing that can
+// become of a call.
 func TestAKeyIsKnownAsLongAsItsCall(t *testing.T) {
 	no := redis.Failure{Reason: "no"}
 	bury := func(q queue, d redis.Delivery) {
@@ -201,7 +203,8 @@ func TestKeysOfEndedCallsAreBounded(t *testing.T) {
 	})
 }
 
-// TestKeysWithoutCallsAreForgotten: of calls that a version before this one has settled, or that somebody has trimmed away.
+// TestKeysWithoutCallsAreForgotten: of calls that a version before this one has settled, or that somebody has
+// trimmed away.
 func TestKeysWithoutCallsAreForgotten(t *testing.T) {
 	servers(t, func(t *testing.T, q queue) {
 		q.ask(keyed("ended", "c", "x"))

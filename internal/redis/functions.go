@@ -30,8 +30,8 @@ func (c *Client) SaveFunction(ctx context.Context, f hearth.Function, by string)
 	return unavailable("save function "+f.Service, err)
 }
 
-// SaveReplicas keeps how many replicas a function has, for the next start of an instance; nobody is told. It does nothing if
-// another spec was kept meanwhile.
+// SaveReplicas keeps how many replicas a function has, for the next start of an instance; nobody is told. It
+// does nothing if another spec was kept meanwhile.
 func (c *Client) SaveReplicas(ctx context.Context, f hearth.Function) error {
 	text, err := c.signFunction(f)
 	if err != nil {
@@ -40,8 +40,8 @@ func (c *Client) SaveReplicas(ctx context.Context, f hearth.Function) error {
 	return unavailable("save function "+f.Service, scaledLua.Run(ctx, c.rdb, []string{keyFunctions}, f.Name().String(), text, f.DeployedAt.Format(time.RFC3339Nano)).Err())
 }
 
-// DeleteFunction forgets a function's spec, and tells all instances that the instance by has done so. Its subscriptions are noted as left
-// until LeftBehind says otherwise, or it is saved again.
+// DeleteFunction forgets a function's spec, and tells all instances that the instance by has done so. Its
+// subscriptions are noted as left until LeftBehind says otherwise, or it is saved again.
 func (c *Client) DeleteFunction(ctx context.Context, n hearth.Name, subs []wire.Subscription, by string) error {
 	err := c.change(ctx, tellLua, "delete", n.String(), by, streamsOf(subs)).Err()
 	if err == nil {
@@ -59,7 +59,8 @@ func streamsOf(subs []wire.Subscription) string {
 	return strings.Join(streams, " ")
 }
 
-// LeftBehind notes which subscriptions a removed function still has. Whoever calls it must have begun the function's change.
+// LeftBehind notes which subscriptions a removed function still has. Whoever calls it must have begun the
+// function's change.
 func (c *Client) LeftBehind(ctx context.Context, n hearth.Name, subs []wire.Subscription) error {
 	if len(subs) == 0 {
 		return unavailable("forget function "+n.Function, c.rdb.HDel(ctx, keyRemoved, n.String()).Err())
@@ -67,7 +68,8 @@ func (c *Client) LeftBehind(ctx context.Context, n hearth.Name, subs []wire.Subs
 	return unavailable("note what "+n.Function+" has left", c.rdb.HSet(ctx, keyRemoved, n.String(), streamsOf(subs)).Err())
 }
 
-// Removed are the functions that were removed and may have left subscriptions. What is no subscription of the function is left out.
+// Removed are the functions that were removed and may have left subscriptions. What is no subscription of the
+// function is left out.
 func (c *Client) Removed(ctx context.Context) (map[hearth.Name][]wire.Subscription, error) {
 	found, err := c.rdb.HGetAll(ctx, keyRemoved).Result()
 	if err != nil {
@@ -89,7 +91,8 @@ func (c *Client) Removed(ctx context.Context) (map[hearth.Name][]wire.Subscripti
 	return all, nil
 }
 
-// Tell tells all instances to look at a function again, or, without a name, at all of their queues. It returns the id of that.
+// Tell tells all instances to look at a function again, or, without a name, at all of their queues. It
+// returns the id of that.
 func (c *Client) Tell(ctx context.Context, n hearth.Name, by string) (id string, err error) {
 	name := ""
 	if n != (hearth.Name{}) {
@@ -110,8 +113,8 @@ type View struct {
 	Functions     map[hearth.Name]hearth.Function
 	Subscriptions []wire.Subscription
 
-	// Unused are functions that have a record which is not used: nobody can tell whether they are deployed. Of those in Outdated it is
-	// an authentic one, but older than one that was seen.
+	// Unused are functions that have a record which is not used: nobody can tell whether they are deployed. Of
+	// those in Outdated it is an authentic one, but older than one that was seen.
 	Unused, Outdated map[hearth.Name]bool
 }
 
@@ -172,11 +175,12 @@ func texts(reply any) []string {
 	return found
 }
 
-// Epoch names what Redis has in its memory, for as long as it has it: with another one, or none, a View is of a Redis that has
-// lost what was deployed.
+// Epoch names what Redis has in its memory, for as long as it has it: with another one, or none, a View is of
+// a Redis that has lost what was deployed.
 func (c *Client) Epoch(ctx context.Context) (string, error) {
 	epoch, err := c.rdb.Get(ctx, keyEpoch).Result()
-	if !errors.Is(err, goredis.Nil) { // where it is there nothing is written: an instance must start while Redis is full, to empty it
+	// where it is there nothing is written: an instance must start while Redis is full, to empty it
+	if !errors.Is(err, goredis.Nil) {
 		return epoch, unavailable("read the epoch", err)
 	}
 	if err := c.rdb.SetNX(ctx, keyEpoch, rand.Text(), 0).Err(); err != nil {
@@ -186,7 +190,8 @@ func (c *Client) Epoch(ctx context.Context) (string, error) {
 	return epoch, unavailable("read the epoch", err)
 }
 
-// A Change says that a function is another now, or is gone; or a secret. Without either it says that queues are to be looked at.
+// A Change says that a function is another now, or is gone; or a secret. Without either it says that queues
+// are to be looked at.
 type Change struct {
 	ID       string
 	Function hearth.Name
@@ -194,7 +199,8 @@ type Change struct {
 	By       string // the instance that changed it
 }
 
-// Changes are those behind an id, at most a thousand: older ones are forgotten, so what they say is a hint to look.
+// Changes are those behind an id, at most a thousand: older ones are forgotten, so what they say is a hint to
+// look.
 func (c *Client) Changes(ctx context.Context, after string) ([]Change, error) {
 	found, err := c.rdb.XRange(ctx, keyChanges, "("+after, "+").Result()
 	if err != nil {
@@ -215,7 +221,8 @@ func (c *Client) Changes(ctx context.Context, after string) ([]Change, error) {
 // WatchChanges makes a Watch for AwaitChanges.
 func (c *Client) WatchChanges() *Watch { return c.NewWatch(c.WatchKey(keyChanges)) }
 
-// AwaitChanges returns the changes behind an id when there are any; none after half a minute, or when w is interrupted.
+// AwaitChanges returns the changes behind an id when there are any; none after half a minute, or when w is
+// interrupted.
 func (w *Watch) AwaitChanges(ctx context.Context, after string) ([]Change, error) {
 	fired, err := w.Wait(ctx, map[string]string{keyChanges: after})
 	if err != nil || len(fired) == 0 {

@@ -13,16 +13,20 @@ const (
 	keyFunctions     = "{hearth}:functions"     // hash NAME.NAMESPACE -> the function as JSON
 	keySubscriptions = "{hearth}:subscriptions" // hash STREAM GROUP -> when it was made, ms
 	keyChanges       = "{hearth}:changes"       // stream of what was changed lately: function or secret, by
-	keyEpoch         = "{hearth}:epoch"         // random: another one, or none, is a Redis that has lost what it had
-	keyNamespaces    = "{hearth}:namespaces"    // hash NAMESPACE -> it as JSON
-	keySecrets       = "{hearth}:secrets"       // hash NAMESPACE/NAME -> the sealed value
-	keyRemoved       = "{hearth}:removed"       // hash NAME.NAMESPACE -> streams that a removed function may have groups of
-	keyLeft          = "{hearth}:left"          // hash STREAM GROUP -> the id up to which a group had read when it was removed
+	// random: another one, or none, is a Redis that has lost what it had
+	keyEpoch      = "{hearth}:epoch"
+	keyNamespaces = "{hearth}:namespaces" // hash NAMESPACE -> it as JSON
+	keySecrets    = "{hearth}:secrets"    // hash NAMESPACE/NAME -> the sealed value
+	// hash NAME.NAMESPACE -> streams that a removed function may have groups of
+	keyRemoved = "{hearth}:removed"
+	// hash STREAM GROUP -> the id up to which a group had read when it was removed
+	keyLeft = "{hearth}:left"
 )
 
 const keyUsageOf = "{hearth}:usage:"
 
-// groupOf is the consumer group of a function: the same for its calls and its topics, which are different streams.
+// groupOf is the consumer group of a function: the same for its calls and its topics, which are different
+// streams.
 func groupOf(n hearth.Name) string { return n.String() }
 
 func fnTag(n hearth.Name) string { return "{fn:" + n.String() + "}" }
@@ -43,14 +47,15 @@ func TopicOf(n hearth.Name, topic string) wire.Subscription {
 	return wire.Subscription{Stream: stream, Group: groupOf(n)}
 }
 
-// keyKeys is a hash: the calls of a function that came with an Idempotency-Key, by the hash of that. queue.lua says more.
+// keyKeys is a hash: the calls of a function that came with an Idempotency-Key, by the hash of that.
+// queue.lua says more.
 func keyKeys(n hearth.Name) string { return fnTag(n) + ".calls:keys" }
 
 // keyEnded is a sorted set: until when the keys of calls that have ended are remembered.
 func keyEnded(n hearth.Name) string { return fnTag(n) + ".calls:ended" }
 
-// keyOnce is where versions before this one kept the call that an Idempotency-Key was used for. It is read as long as it may be
-// there, which is a day, and never written.
+// keyOnce is where versions before this one kept the call that an Idempotency-Key was used for. It is read as
+// long as it may be there, which is a day, and never written.
 func keyOnce(n hearth.Name, digest string) string { return fnTag(n) + ":once:" + digest }
 
 // keyBytes is how many bytes a function's own calls have together, with what is noted of their failures.
@@ -59,8 +64,8 @@ func keyBytes(n hearth.Name) string { return fnTag(n) + ".calls:bytes" }
 // keyCallbackBytes is that of its callbacks.
 func keyCallbackBytes(n hearth.Name) string { return fnTag(n) + ".callbacks:bytes" }
 
-// keyCron is a hash: a function's schedule, when the function was created, since when the schedule counts, the last of its times
-// that is done with, and the id of the call for that. Times are in ms.
+// keyCron is a hash: a function's schedule, when the function was created, since when the schedule counts,
+// the last of its times that is done with, and the id of the call for that. Times are in ms.
 func keyCron(n hearth.Name) string { return fnTag(n) + ":cron" }
 
 // keyUsage is a hash: what functions used on a day, by function and instance.

@@ -92,7 +92,7 @@ func TestQueueIsBoundedInBytes(t *testing.T) {
 		require.NoError(t, enqueue())
 		forged := q.one()
 		forged.Token = "me:forged-and-long-enough"
-		require.ErrorContains(t, q.SettleAll(t.Context(), q.sub, []redis.Delivery{forged}), "token is not known")
+		require.ErrorContains(t, q.SettleAll(t.Context(), q.sub, []redis.Delivery{forged}), "never issued")
 		require.Equal(t, 1, q.depth().Leased)
 	})
 }

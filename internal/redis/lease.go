@@ -14,7 +14,8 @@ const (
 	instanceLease = 6 * time.Second  // on an instance's name, while it runs; it is renewed
 )
 
-// A lease is a key that belongs to one holder as long as it renews it. Deliveries have leases of another kind, see Renew.
+// A lease is a key that belongs to one holder as long as it renews it. Deliveries have leases of another
+// kind, see Renew.
 type lease struct {
 	c                       *Client
 	key, owner, token, note string
@@ -78,8 +79,8 @@ func (l *lease) release() {
 	_ = releaseLua.Run(ctx, l.c.rdb, []string{l.key}, l.owner, l.token).Err() // otherwise it runs out
 }
 
-// BeginChange lets one instance at a time change a function, and waits for the others. end must be called. An instance that
-// dies meanwhile holds up the others until its lease runs out, and itself not at all.
+// BeginChange lets one instance at a time change a function, and waits for the others. end must be called. An
+// instance that dies meanwhile holds up the others until its lease runs out, and itself not at all.
 func (c *Client) BeginChange(ctx context.Context, n hearth.Name, instance string) (end func(), err error) {
 	l := &lease{c: c, key: keyChanging(n), owner: instance, token: rand.Text(), note: "-", length: changeLease}
 	for wait := 10 * time.Millisecond; ; wait = min(2*wait, 250*time.Millisecond) {
@@ -99,10 +100,10 @@ func (c *Client) BeginChange(ctx context.Context, n hearth.Name, instance string
 	}
 }
 
-// ClaimInstance makes sure that no other instance has the same name. home says where the name is kept: a holder of the same
-// home is an earlier run, and is replaced at once. note tells people who it is. Another holder has the time of one lease to
-// show that it lives; waiting is called then. lost is called if another instance takes the name later, which it can when Redis
-// was unavailable for long.
+// ClaimInstance makes sure that no other instance has the same name. home says where the name is kept: a
+// holder of the same home is an earlier run, and is replaced at once. note tells people who it is. Another
+// holder has the time of one lease to show that it lives; waiting is called then. lost is called if another
+// instance takes the name later, which it can when Redis was unavailable for long.
 //
 // It returns an error of code Conflict if another instance has the name.
 func (c *Client) ClaimInstance(ctx context.Context, instance, home, note string, waiting func(), lost func(note string)) (release func(), err error) {

@@ -15,8 +15,8 @@ var shared = map[string]string{
 // asideOf is where a key goes that somebody has put in the place of one of the platform's.
 func asideOf(key string) string { return fmt.Sprintf("%s:aside:%d", key, time.Now().UnixNano()) }
 
-// Mend puts keys aside that have not the type which the platform wants there: nothing that anybody writes to Redis keeps an instance
-// from starting.
+// Mend puts keys aside that have not the type which the platform wants there: nothing that anybody writes to
+// Redis keeps an instance from starting.
 func (c *Client) Mend(ctx context.Context) error {
 	for key, kind := range shared {
 		if err := c.putAside(ctx, key, kind); err != nil {

@@ -39,7 +39,8 @@ func (c *Client) readNamespace(field, text string) (ns types.FunctionNamespace, 
 	return parseNamespace(field, object)
 }
 
-// Namespaces are the names of those that were made: neither the default one, nor those that only have functions.
+// Namespaces are the names of those that were made: neither the default one, nor those that only have
+// functions.
 func (c *Client) Namespaces(ctx context.Context) ([]string, error) {
 	found, err := c.rdb.HGetAll(ctx, keyNamespaces).Result()
 	if c.mended(ctx, err, "", "") {
@@ -75,7 +76,8 @@ func (c *Client) Namespace(ctx context.Context, name string) (ns types.FunctionN
 	return ns, err == nil, nil
 }
 
-// CreateNamespace makes a namespace. It returns an error of code Conflict if there is another one of that name.
+// CreateNamespace makes a namespace. It returns an error of code Conflict if there is another one of that
+// name.
 func (c *Client) CreateNamespace(ctx context.Context, ns types.FunctionNamespace) error {
 	done, _, _, err := c.namespace(ctx, namespaceLua, c.rdb, "create", ns)
 	if err == nil && !done {
@@ -84,7 +86,8 @@ func (c *Client) CreateNamespace(ctx context.Context, ns types.FunctionNamespace
 	return err
 }
 
-// UpdateNamespace gives a namespace other labels and annotations. It returns an error of code NotFound if there is none of that name.
+// UpdateNamespace gives a namespace other labels and annotations. It returns an error of code NotFound if
+// there is none of that name.
 func (c *Client) UpdateNamespace(ctx context.Context, ns types.FunctionNamespace) error {
 	done, _, _, err := c.namespace(ctx, namespaceLua, c.rdb, "update", ns)
 	if err == nil && !done {
@@ -93,8 +96,8 @@ func (c *Client) UpdateNamespace(ctx context.Context, ns types.FunctionNamespace
 	return err
 }
 
-// DeleteNamespace removes a namespace. It returns an error of code NotFound if there is none of that name, and Conflict if it has
-// functions or secrets. It is sent once: repeated, it would find none.
+// DeleteNamespace removes a namespace. It returns an error of code NotFound if there is none of that name,
+// and Conflict if it has functions or secrets. It is sent once: repeated, it would find none.
 func (c *Client) DeleteNamespace(ctx context.Context, name string) error {
 	done, functions, secrets, err := c.namespace(ctx, namespaceGoneLua, c.once, "delete", types.FunctionNamespace{Name: name})
 	switch {

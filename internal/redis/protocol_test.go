@@ -2,12 +2,13 @@ package redis_test
 
 import "slices"
 
-// The model of the delivery protocol: what the scripts do with one stream, in Go. TestProtocol searches all that can happen to
-// it, and TestScriptsDoWhatTheModelDoes compares it with the scripts in Redis.
+// The model of the delivery protocol: what the scripts do with one stream, in Go. TestProtocol searches all
+// that can happen to it, and TestScriptsDoWhatTheModelDoes compares it with the scripts in Redis.
 //
-// A step is one script, whole. Time is a step too: a lease runs out, or a wait ends, whenever it likes. A token that was issued
-// may be used for anything, at any time, any number of times, or never. That covers a worker that is late or runs twice, an answer
-// that got lost, a script that is sent again, and what a dispatcher had under way when it died.
+// A step is one script, whole. Time is a step too: a lease runs out, or a wait ends, whenever it likes. A
+// token that was issued may be used for anything, at any time, any number of times, or never. That covers a
+// worker that is late or runs twice, an answer that got lost, a script that is sent again, and what a
+// dispatcher had under way when it died.
 const (
 	maxMessages = 2
 	maxGroups   = 2
@@ -24,8 +25,8 @@ type world struct {
 	alive  [2]bool // dispatchers
 	copied bool    // the second message is a copy of the first: never, but by a flaw
 
-	// Of a function's own calls there is more: they have one group, are settled by the dispatcher alone, and may be cancelled. Some
-	// come with an Idempotency-Key, always the same.
+	// Of a function's own calls there is more: they have one group, are settled by the dispatcher alone, and may
+	// be cancelled. Some come with an Idempotency-Key, always the same.
 	own   bool
 	key   uint8 // the message that the key belongs to, counted from 1; 0 if it is free
 	ended bool  // and that has been answered
@@ -251,7 +252,8 @@ func (w *world) each(do func(g, m int, e *entry)) {
 	}
 }
 
-// takeable are the messages that a take of up to n takes, in this order, and those that it sets aside till their time.
+// takeable are the messages that a take of up to n takes, in this order, and those that it sets aside till
+// their time.
 func (g *group) takeable(w *world, n int) (taken, parked []int) {
 	for m := range g.entries {
 		if g.entries[m].lease == over {
@@ -467,7 +469,8 @@ func (p protocol) renew(e *entry, s step) int {
 	return renewed
 }
 
-// untake gives back a lease that its dispatcher does not know of, or not any more. It may be one of a former life.
+// untake gives back a lease that its dispatcher does not know of, or not any more. It may be one of a former
+// life.
 func (p protocol) untake(e *entry) int {
 	if e.lease != running { // one that has ended may be of a call that was made
 		return 0

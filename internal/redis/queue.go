@@ -17,7 +17,8 @@ import (
 //go:embed lua/*.lua
 var luaFiles embed.FS
 
-// lua reads a script that finishes work, so that a full Redis runs it, too. Before it come the helpers of such scripts.
+// lua reads a script that finishes work, so that a full Redis runs it, too. Before it come the helpers of
+// such scripts.
 func lua(name string) *wire.Lua {
 	return wire.NewLua(wire.SettleLua+luaText("queue")+luaText(name), true)
 }
@@ -97,9 +98,10 @@ func (d Delivery) key() string {
 // A Batch is the result of Take.
 type Batch struct {
 	Deliveries []Delivery
-	Next       time.Duration // until a lease or a wait ends, so that something may be taken; negative if none will
-	Drained    bool          // nothing is queued now
-	Last       string        // the id up to which the group has read, if drained
+	// until a lease or a wait ends, so that something may be taken; negative if none will
+	Next    time.Duration
+	Drained bool   // nothing is queued now
+	Last    string // the id up to which the group has read, if drained
 
 	Blocked bool // nothing is taken before callbacks are delivered, which have reached their limit
 	Dropped int  // dead callbacks that were dropped to make room
@@ -110,13 +112,14 @@ type Holder struct {
 	Instance string        // its name, which Reclaim and Untake ask for
 	Lease    time.Duration // for how long a delivery belongs to it, unless it renews the lease
 
-	// Patience is for how long leases that ran out are left to their holders. It is above 0 when Redis was unavailable
-	// for so long that healthy holders could not renew.
+	// Patience is for how long leases that ran out are left to their holders. It is above 0 when Redis was
+	// unavailable for so long that healthy holders could not renew.
 	Patience time.Duration
 }
 
-// Take leases up to n messages of a subscription: those whose lease ran out, those that are due, and new ones. A lost answer
-// leaves leases that nobody knows of, so the script is never sent twice; Untake ends them.
+// Take leases up to n messages of a subscription: those whose lease ran out, those that are due, and new
+// ones. A lost answer leaves leases that nobody knows of, so the script is never sent twice; Untake ends
+// them.
 //
 // It returns ErrNoGroup if the group is not there.
 func (c *Client) Take(ctx context.Context, s wire.Subscription, n int, by Holder) (Batch, error) {
@@ -124,7 +127,8 @@ func (c *Client) Take(ctx context.Context, s wire.Subscription, n int, by Holder
 	return c.take(ctx, s, keys, n, by, "")
 }
 
-// TakeCalls is Take for a function's own calls. It takes nothing while the callbacks have callbackBytes or more.
+// TakeCalls is Take for a function's own calls. It takes nothing while the callbacks have callbackBytes or
+// more.
 func (c *Client) TakeCalls(ctx context.Context, name hearth.Name, n int, by Holder, callbackBytes int64) (Batch, error) {
 	return c.take(ctx, CallsOf(name), withCallbacks(name), n, by, callbackBytes)
 }
@@ -159,8 +163,9 @@ type Callback struct {
 	Entry wire.Entry
 }
 
-// counted returns a subscription's keys. For a function's own calls and callbacks, which are limited, they include the bytes,
-// and for calls the Idempotency-Keys. kind is "calls", "callbacks", or "" for a topic, which has no limit.
+// counted returns a subscription's keys. For a function's own calls and callbacks, which are limited, they
+// include the bytes, and for calls the Idempotency-Keys. kind is "calls", "callbacks", or "" for a topic,
+// which has no limit.
 func counted(s wire.Subscription) (keys []string, kind string) {
 	n, err := hearth.ParseName(s.Group)
 	if err != nil {
@@ -194,8 +199,8 @@ func withCallback(cb *Callback, keys []string, args []any) ([]string, []any, err
 // errForeignToken is returned for a token that was never issued for the message.
 var errForeignToken = errors.New("the token was never issued for it")
 
-// Settle ends a delivery, and queues its callback, if any, in the same step. done is false if it was settled before; then no
-// callback is queued.
+// Settle ends a delivery, and queues its callback, if any, in the same step. done is false if it was settled
+// before; then no callback is queued.
 func (c *Client) Settle(ctx context.Context, s wire.Subscription, d Delivery, cb *Callback) (done bool, err error) {
 	results, err := c.settle(ctx, s, []Delivery{d}, cb)
 	if err != nil {
@@ -207,8 +212,8 @@ func (c *Client) Settle(ctx context.Context, s wire.Subscription, d Delivery, cb
 	return results[0] == 1, nil
 }
 
-// SettleAll is Settle for several deliveries without callbacks, in one step. If one of them fails, it returns an error and has
-// settled the others.
+// SettleAll is Settle for several deliveries without callbacks, in one step. If one of them fails, it returns
+// an error and has settled the others.
 func (c *Client) SettleAll(ctx context.Context, s wire.Subscription, list []Delivery) error {
 	results, err := c.settle(ctx, s, list, nil)
 	for i, r := range results {
@@ -244,7 +249,8 @@ type Failure struct {
 	Replica string    `json:"replica,omitempty"`
 }
 
-// Retry gives a delivery back, to be taken again after a while, and notes why. held is false if the lease is lost.
+// Retry gives a delivery back, to be taken again after a while, and notes why. held is false if the lease is
+// lost.
 func (c *Client) Retry(ctx context.Context, s wire.Subscription, d Delivery, wait time.Duration, why Failure) (held bool, err error) {
 	line, err := json.Marshal(why)
 	if err != nil {
@@ -258,8 +264,8 @@ func (c *Client) Busy(ctx context.Context, s wire.Subscription, d Delivery, wait
 	return c.giveBack(ctx, s, d, wait, "busy")
 }
 
-// BreakOff gives back a delivery whose call is broken off, as this instance stops. It counts as no attempt, but the function
-// may still commit.
+// BreakOff gives back a delivery whose call is broken off, as this instance stops. It counts as no attempt,
+// but the function may still commit.
 func (c *Client) BreakOff(ctx context.Context, s wire.Subscription, d Delivery) (held bool, err error) {
 	return c.giveBack(ctx, s, d, 0, "broken")
 }
@@ -270,8 +276,8 @@ func (c *Client) giveBack(ctx context.Context, s wire.Subscription, d Delivery, 
 	return n == 1, unavailable("give back "+d.ID+" of "+s.Stream, err)
 }
 
-// Bury makes a dead letter of a delivery, and queues its callback, if any, in the same step. held is false if the lease is
-// lost.
+// Bury makes a dead letter of a delivery, and queues its callback, if any, in the same step. held is false if
+// the lease is lost.
 func (c *Client) Bury(ctx context.Context, s wire.Subscription, d Delivery, why Failure, cb *Callback) (held bool, err error) {
 	line, err := json.Marshal(why)
 	if err != nil {
@@ -286,8 +292,8 @@ func (c *Client) Bury(ctx context.Context, s wire.Subscription, d Delivery, why 
 	return n == 1, unavailable("bury "+d.ID+" of "+s.Stream, err)
 }
 
-// Untake gives back what an earlier Take leased if its answer was lost: all leases of an instance except those with the given
-// tokens. It counts as no attempt. No Take of this instance may be in progress.
+// Untake gives back what an earlier Take leased if its answer was lost: all leases of an instance except
+// those with the given tokens. It counts as no attempt. No Take of this instance may be in progress.
 func (c *Client) Untake(ctx context.Context, s wire.Subscription, instance string, tokens []string) (int, error) {
 	args := []any{instance}
 	for _, t := range tokens {
@@ -297,7 +303,8 @@ func (c *Client) Untake(ctx context.Context, s wire.Subscription, instance strin
 	return n, unavailable("give back deliveries of "+s.Stream, err)
 }
 
-// Reclaim ends all leases of an instance that is known to be dead: the caller's own previous run. It returns how many.
+// Reclaim ends all leases of an instance that is known to be dead: the caller's own previous run. It returns
+// how many.
 func (c *Client) Reclaim(ctx context.Context, s wire.Subscription, instance string) (int, error) {
 	keys, _ := counted(s)
 	n, err := reclaimLua.Run(ctx, c.rdb, keys, instance).Int()

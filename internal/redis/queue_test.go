@@ -231,8 +231,8 @@ func TestEntryThatIsGoneIsStillDelivered(t *testing.T) {
 	})
 }
 
-// TestUntakeLosesNoLateSuccess: what a hearth does not know of may still be of a call that was made, by its former life, or whose end
-// it could not tell Redis.
+// TestUntakeLosesNoLateSuccess: what a hearth does not know of may still be of a call that was made, by its
+// former life, or whose end it could not tell Redis.
 func TestUntakeLosesNoLateSuccess(t *testing.T) {
 	for name, restart := range map[string]bool{"of a former life": true, "of this one": false} {
 		t.Run(name, func(t *testing.T) {

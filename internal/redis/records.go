@@ -18,7 +18,8 @@ import (
 	"github.com/hearthfaas/hearth/internal/record"
 )
 
-// Records is how a client knows records again that the platform has kept. See package record for what is signed, and why.
+// Records is how a client knows records again that the platform has kept. See package record for what is
+// signed, and why.
 type Records struct {
 	Key    record.Key
 	Memory *record.Memory // of what was seen; nil remembers nothing
@@ -58,8 +59,8 @@ type recordsOf struct {
 	bad map[string]BadRecord // by kind and name
 }
 
-// UseRecords says how records are signed. It must be called before any is read or written; a client that only works on queues needs
-// none.
+// UseRecords says how records are signed. It must be called before any is read or written; a client that only
+// works on queues needs none.
 func (c *Client) UseRecords(r Records) {
 	if r.Log == nil {
 		r.Log = slog.New(slog.DiscardHandler)
@@ -86,7 +87,8 @@ func (c *Client) Bad(kind, name string) (BadRecord, bool) {
 	return r, ok
 }
 
-// Judge notes that a record is not used, and why; or, without an error, that it is, or is gone. The log is told once.
+// Judge notes that a record is not used, and why; or, without an error, that it is, or is gone. The log is
+// told once.
 func (c *Client) Judge(kind, name string, why error) {
 	r := &c.records
 	r.mu.Lock()

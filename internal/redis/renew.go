@@ -29,9 +29,9 @@ const (
 	Renewed Renewal = 1
 )
 
-// Renew extends leases, also those that have run out, as long as nobody else has taken the delivery. It sends all scripts
-// at once, one for each subscription. It returns a list for each of them, in the same order: one Renewal for each
-// delivery, or nil if Redis did not answer for all of the subscription.
+// Renew extends leases, also those that have run out, as long as nobody else has taken the delivery. It sends
+// all scripts at once, one for each subscription. It returns a list for each of them, in the same order: one
+// Renewal for each delivery, or nil if Redis did not answer for all of the subscription.
 func (c *Client) Renew(ctx context.Context, all []Leases) (renewals [][]Renewal, err error) {
 	type part struct {
 		of   int // index in all

@@ -102,8 +102,8 @@ func TestRenewOfWhatIsNotHeld(t *testing.T) {
 	})
 }
 
-// TestKillBetweenRenewals: an instance that dies right after a renewal, or right before one, holds its deliveries until
-// the lease runs out; started again it takes them at once.
+// TestKillBetweenRenewals: an instance that dies right after a renewal, or right before one, holds its
+// deliveries until the lease runs out; started again it takes them at once.
 func TestKillBetweenRenewals(t *testing.T) {
 	for name, renews := range map[string]bool{"after one": true, "before one": false} {
 		t.Run(name, func(t *testing.T) {
@@ -151,8 +151,8 @@ func TestPatienceLeavesLapsedLeases(t *testing.T) {
 	})
 }
 
-// TestManyLeasesAreRenewedAtOnce: more than one script takes, of several subscriptions, also on a Redis that has
-// forgotten the script.
+// TestManyLeasesAreRenewedAtOnce: more than one script takes, of several subscriptions, also on a Redis that
+// has forgotten the script.
 func TestManyLeasesAreRenewedAtOnce(t *testing.T) {
 	servers(t, func(t *testing.T, q queue) {
 		var all []redis.Leases

@@ -95,7 +95,8 @@ var flaws = map[flaw][]rule{
 	purgeSpendsKey:     {toldTruly},
 }
 
-// A judge tells whether a step keeps a rule: from what was, by the step, with the script's answer, to what is.
+// A judge tells whether a step keeps a rule: from what was, by the step, with the script's answer, to what
+// is.
 type judge func(was *world, s step, answer int, is *world) bool
 
 var rules = map[rule]judge{

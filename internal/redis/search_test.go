@@ -145,8 +145,8 @@ func TestFlawsAreFound(t *testing.T) {
 	require.Len(t, broken, len(everyRule()), "each rule can be broken")
 }
 
-// TestTrustingOnlyTheNewestTokenIsSafeButWasteful: it would lose late successes, and have their calls made again. That is why
-// any token may settle.
+// TestTrustingOnlyTheNewestTokenIsSafeButWasteful: it would lose late successes, and have their calls made
+// again. That is why any token may settle.
 func TestTrustingOnlyTheNewestTokenIsSafeButWasteful(t *testing.T) {
 	t.Parallel()
 	others := slices.DeleteFunc(everyRule(), func(r rule) bool { return r == lateSuccess })

@@ -12,10 +12,12 @@ var (
 	secretsLua    = lua("secrets")
 )
 
-// Secrets are what is kept of all secrets: NAMESPACE/NAME to the sealed value. epoch is that of Redis's memory, "" if it has none: with
-// another one than before, a secret that is missing may be lost, and not deleted.
+// Secrets are what is kept of all secrets: NAMESPACE/NAME to the sealed value. epoch is that of Redis's
+// memory, "" if it has none: with another one than before, a secret that is missing may be lost, and not
+// deleted.
 func (c *Client) Secrets(ctx context.Context) (sealed map[string]string, epoch string, err error) {
-	got, err := secretsLua.Run(ctx, c.rdb, []string{keySecrets, keyEpoch}).Slice() // a transaction would be refused by a full Redis
+	// a transaction would be refused by a full Redis
+	got, err := secretsLua.Run(ctx, c.rdb, []string{keySecrets, keyEpoch}).Slice()
 	if err != nil {
 		return nil, "", unavailable("read the secrets", err)
 	}
@@ -33,8 +35,8 @@ func (c *Client) SecretNames(ctx context.Context) ([]string, error) {
 	return names, unavailable("list the secrets", err)
 }
 
-// CreateSecret keeps a sealed secret, and tells all instances that the instance by has done so. made is false if there is another one of
-// that name.
+// CreateSecret keeps a sealed secret, and tells all instances that the instance by has done so. made is false
+// if there is another one of that name.
 func (c *Client) CreateSecret(ctx context.Context, name, sealed, by string) (made bool, err error) {
 	return c.secret(ctx, secretLua, "create", name, by, sealed)
 }
@@ -44,7 +46,8 @@ func (c *Client) UpdateSecret(ctx context.Context, name, sealed, by string) (fou
 	return c.secret(ctx, secretLua, "update", name, by, sealed)
 }
 
-// DeleteSecret forgets a secret. found is false if there is none of that name. It is sent once: repeated, it would find none.
+// DeleteSecret forgets a secret. found is false if there is none of that name. It is sent once: repeated, it
+// would find none.
 func (c *Client) DeleteSecret(ctx context.Context, name, by string) (found bool, err error) {
 	done, err := secretGoneLua.Run(ctx, c.once, []string{keySecrets, keyChanges}, "delete", name, by, "").Bool()
 	return done, unavailable("delete the secret "+name, err)

@@ -137,7 +137,8 @@ func (b bounds) steps(w world) (all []step) {
 		}
 		for m := range w.added {
 			for _, s := range w.groups[g].entries[m].steps(step{group: g, message: m}) {
-				if !b.own || s.kind != commit && s.kind != digest && s.kind != forge { // chain commits messages of topics alone
+				// chain commits messages of topics alone
+				if !b.own || s.kind != commit && s.kind != digest && s.kind != forge {
 					all = append(all, s)
 				}
 			}

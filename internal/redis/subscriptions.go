@@ -20,11 +20,11 @@ func (c *Client) Subscribe(ctx context.Context, s wire.Subscription) (lost bool,
 	return len(all) > 0, err
 }
 
-// SubscribeAll makes sure that subscriptions' groups are there: at the start of their streams, or where they were when they
-// were removed. It must come before the function starts. lost are those whose group was made before and was gone: they are
-// made anew, since a deployment asks for it, but messages that they had settled, and that wait for another group, are
-// delivered again. Say so loudly. Where all groups are there nothing is written, so an instance can start while Redis is full, and
-// empty it.
+// SubscribeAll makes sure that subscriptions' groups are there: at the start of their streams, or where they
+// were when they were removed. It must come before the function starts. lost are those whose group was made
+// before and was gone: they are made anew, since a deployment asks for it, but messages that they had
+// settled, and that wait for another group, are delivered again. Say so loudly. Where all groups are there
+// nothing is written, so an instance can start while Redis is full, and empty it.
 func (c *Client) SubscribeAll(ctx context.Context, subs []wire.Subscription) (lost []wire.Subscription, err error) {
 	if len(subs) == 0 {
 		return nil, nil
@@ -80,9 +80,9 @@ func (c *Client) SubscribeAll(ctx context.Context, subs []wire.Subscription) (lo
 	return lost, unavailable("subscribe", c.rdb.HDel(ctx, keyLeft, fields...).Err())
 }
 
-// Unsubscribe removes a subscription, if it has settled all that is on its stream. done is false if not. With force it is
-// removed with all that it has. How far it had read is noted, in case it is made again while another group still has
-// messages that this one is done with.
+// Unsubscribe removes a subscription, if it has settled all that is on its stream. done is false if not. With
+// force it is removed with all that it has. How far it had read is noted, in case it is made again while
+// another group still has messages that this one is done with.
 func (c *Client) Unsubscribe(ctx context.Context, s wire.Subscription, force bool) (done bool, err error) {
 	all := "0"
 	if force {

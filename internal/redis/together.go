@@ -14,8 +14,9 @@ const (
 	maxSenders  = 2  // batches at once: while one waits for the disk, the next is being read
 )
 
-// A together sends scripts of several callers at once, over one connection: those that come while a batch is sent go with the
-// next. One that comes alone does not wait. Each succeeds or fails by itself, and none is ever sent twice.
+// A together sends scripts of several callers at once, over one connection: those that come while a batch is
+// sent go with the next. One that comes alone does not wait. Each succeeds or fails by itself, and none is
+// ever sent twice.
 type together struct {
 	client scripts // one that never repeats
 
@@ -34,8 +35,8 @@ type job struct {
 	done chan struct{}
 }
 
-// together returns the sender of a key's scripts. In a cluster there is one for each hash tag, so that a server which is
-// unavailable holds up no scripts of another.
+// together returns the sender of a key's scripts. In a cluster there is one for each hash tag, so that a
+// server which is unavailable holds up no scripts of another.
 func (c *Client) together(key string) *together {
 	tag := c.WatchKey(key)
 	if t, ok := c.accepting.Load(tag); ok {
@@ -45,7 +46,8 @@ func (c *Client) together(key string) *together {
 	return t.(*together)
 }
 
-// run runs a script with others. It returns when Redis has answered, or ctx has ended: then the script may still run.
+// run runs a script with others. It returns when Redis has answered, or ctx has ended: then the script may
+// still run.
 func (t *together) run(ctx context.Context, lua *wire.Lua, keys []string, args []any) *goredis.Cmd {
 	j := &job{ctx: ctx, lua: lua, keys: keys, args: args, done: make(chan struct{})}
 	t.mu.Lock()

@@ -14,7 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestCallsThatComeTogetherSucceedOrFailByThemselves: they are sent over one connection, but have nothing else in common.
+// TestCallsThatComeTogetherSucceedOrFailByThemselves: they are sent over one connection, but have nothing
+// else in common.
 func TestCallsThatComeTogetherSucceedOrFailByThemselves(t *testing.T) {
 	t.Parallel()
 	for name, server := range map[string]func(testing.TB) goredis.UniversalClient{

@@ -12,7 +12,8 @@ import (
 
 var usageLua = wire.NewLua(luaText("usage"), false) // a full Redis refuses it
 
-// maxUsage is how many values one script keeps: it must not hold others up, and Lua passes on no more than some thousands.
+// maxUsage is how many values one script keeps: it must not hold others up, and Lua passes on no more than
+// some thousands.
 const maxUsage = 500
 
 // A Used is what one function used on a day, as one instance has counted it.
@@ -22,8 +23,9 @@ type Used struct {
 	Value    []byte // only package meter reads it
 }
 
-// KeepUsage keeps what functions used on a day, in UTC, in place of what was kept of those before. The day is forgotten when nothing was
-// kept of it for so long. It may be repeated. If it returns an error, some of it may have been kept.
+// KeepUsage keeps what functions used on a day, in UTC, in place of what was kept of those before. The day is
+// forgotten when nothing was kept of it for so long. It may be repeated. If it returns an error, some of it
+// may have been kept.
 func (c *Client) KeepUsage(ctx context.Context, day time.Time, used []Used, forget time.Duration) error {
 	if c.records.Key.IsZero() {
 		return fmt.Errorf("keep what functions used: %w", errNoKey)

@@ -22,12 +22,13 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// Users gives each function a Redis user of its own, where Redis lets it (ACL). Such a user reaches the keys and channels of the tags
-// of its function's topics and no others, and no command that is about the server or other clients. Users live in Redis's memory only,
-// unless it has an ACL file; so they are made again when they are missing, and their passwords are derived from the secret-key.
+// Users gives each function a Redis user of its own, where Redis lets it (ACL). Such a user reaches the keys
+// and channels of the tags of its function's topics and no others, and no command that is about the server or
+// other clients. Users live in Redis's memory only, unless it has an ACL file; so they are made again when
+// they are missing, and their passwords are derived from the secret-key.
 //
-// Environment puts the user into the addresses of this Redis that a function finds in its environment. Users are removed some time
-// after their function, for its last calls and those on other instances.
+// Environment puts the user into the addresses of this Redis that a function finds in its environment. Users
+// are removed some time after their function, for its last calls and those on other instances.
 type Users struct {
 	c    *Client
 	own  *url.URL        // of the platform
@@ -47,7 +48,8 @@ const (
 	userOutlive = 10 * time.Minute // its function
 )
 
-// commands are what functions' users may do: with keys, messages and scripts; nothing with the server, other clients, or names of keys.
+// commands are what functions' users may do: with keys, messages and scripts; nothing with the server, other
+// clients, or names of keys.
 var commands = []string{
 	"-@all", "+@hash", "+@list", "+@set", "+@sortedset", "+@string", "+@stream", "+@bitmap", "+@hyperloglog", "+@geo",
 	"+@pubsub", "+@transaction", "+@connection", "+@scripting", "-@admin", "-@dangerous",
@@ -58,8 +60,8 @@ var commands = []string{
 	"+cluster|slots", "+cluster|shards", "+cluster|nodes", "+cluster|info", "+cluster|myid", "+cluster|keyslot",
 }
 
-// OpenUsers finds out whether this Redis lets us make users; own is the URL that the platform itself has. It returns an error of code
-// Invalid if not. Close must be called.
+// OpenUsers finds out whether this Redis lets us make users; own is the URL that the platform itself has. It
+// returns an error of code Invalid if not. Close must be called.
 func OpenUsers(ctx context.Context, c *Client, own string, log *slog.Logger) (*Users, error) {
 	u, err := url.Parse(own)
 	if err != nil {
@@ -95,7 +97,8 @@ func (s *Users) Close() {
 	<-s.done
 }
 
-// OpenToAll reports whether this Redis lets in everybody who reaches it, with all rights: then users keep nobody out.
+// OpenToAll reports whether this Redis lets in everybody who reaches it, with all rights: then users keep
+// nobody out.
 func (s *Users) OpenToAll(ctx context.Context) bool {
 	var found atomic.Bool
 	_ = s.c.eachServer(ctx, func(ctx context.Context, server *goredis.Client) error {
@@ -111,8 +114,8 @@ func (s *Users) OpenToAll(ctx context.Context) bool {
 	return found.Load()
 }
 
-// eachServer runs do for each server: for a cluster's replicas too, as any may become a master. Of a cluster, servers that are away are
-// left out.
+// eachServer runs do for each server: for a cluster's replicas too, as any may become a master. Of a cluster,
+// servers that are away are left out.
 func (c *Client) eachServer(ctx context.Context, do func(context.Context, *goredis.Client) error) error {
 	if c.cluster == nil {
 		return do(ctx, c.single)
@@ -125,7 +128,8 @@ func (c *Client) eachServer(ctx context.Context, do func(context.Context, *gored
 	})
 }
 
-// prefix is what users' names begin with. Hearths with another key have other users, so that several may share a Redis.
+// prefix is what users' names begin with. Hearths with another key have other users, so that several may
+// share a Redis.
 func (s *Users) prefix() string { return "hearth-" + s.c.records.Key.ID() + "." }
 
 func (s *Users) userOf(n hearth.Name) string { return s.prefix() + n.String() }
@@ -150,8 +154,8 @@ func addressesOf(u *url.URL) map[string]bool {
 	return found
 }
 
-// restricted is a value of a function's environment with its user, if it is an address of this Redis. One with a user that an operator
-// has made for it stays as it is.
+// restricted is a value of a function's environment with its user, if it is an address of this Redis. One
+// with a user that an operator has made for it stays as it is.
 func (s *Users) restricted(n hearth.Name, value string) (string, bool) {
 	u, err := url.Parse(value)
 	if err != nil || u.Scheme != "redis" && u.Scheme != "rediss" && u.Scheme != "unix" {
@@ -176,7 +180,8 @@ func (s *Users) Environment(f hearth.Function, env map[string]string) {
 	}
 }
 
-// PublicURL is the address of this Redis without the platform's password: what a stack file gives to functions.
+// PublicURL is the address of this Redis without the platform's password: what a stack file gives to
+// functions.
 func (s *Users) PublicURL() string {
 	u := *s.own
 	u.User = nil
@@ -205,7 +210,8 @@ func (s *Users) rules(f hearth.Function) []string {
 	return rules
 }
 
-// Grant gives a function that is to run its user, if it has an address of this Redis. If Redis is away, it is given later.
+// Grant gives a function that is to run its user, if it has an address of this Redis. If Redis is away, it is
+// given later.
 func (s *Users) Grant(ctx context.Context, f hearth.Function) error {
 	uses := false
 	for _, value := range f.EnvVars {
@@ -296,8 +302,8 @@ func (s *Users) run(ctx context.Context) {
 	}
 }
 
-// runOnce makes users again that are missing, as after a restart of Redis, and removes those that nobody needs. It returns how many it
-// has made.
+// runOnce makes users again that are missing, as after a restart of Redis, and removes those that nobody
+// needs. It returns how many it has made.
 func (s *Users) runOnce(ctx context.Context) (n int, err error) {
 	s.mu.Lock()
 	needed := len(s.wanted)+len(s.gone) > 0

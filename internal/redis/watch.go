@@ -14,8 +14,9 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// A Watch waits for entries on many streams over one connection, so a function that sleeps costs none. In a cluster the streams of one
-// Watch must have one tag, as one connection reaches only keys of one slot. One goroutine may Wait; any may Interrupt.
+// A Watch waits for entries on many streams over one connection, so a function that sleeps costs none. In a
+// cluster the streams of one Watch must have one tag, as one connection reaches only keys of one slot. One
+// goroutine may Wait; any may Interrupt.
 type Watch struct {
 	client *Client
 	key    string // in a cluster, of the slot that is watched
@@ -39,8 +40,8 @@ func (c *Client) WatchKey(stream string) string {
 	return wire.Tag(stream)
 }
 
-// NewWatch makes a Watch for the streams of a WatchKey. Where all streams have the same, the caller may split them by keys of
-// its own. It connects when it is first used.
+// NewWatch makes a Watch for the streams of a WatchKey. Where all streams have the same, the caller may split
+// them by keys of its own. It connects when it is first used.
 func (c *Client) NewWatch(key string) *Watch {
 	w := &Watch{client: c, key: key, block: 30 * time.Second}
 	if c.embedded {
@@ -49,8 +50,9 @@ func (c *Client) NewWatch(key string) *Watch {
 	return w
 }
 
-// Wait waits until a stream has an entry behind its position. It returns those streams with the id of the first such entry. It
-// returns an empty map after half a minute, when it is interrupted, and at once after it has connected.
+// Wait waits until a stream has an entry behind its position. It returns those streams with the id of the
+// first such entry. It returns an empty map after half a minute, when it is interrupted, and at once after it
+// has connected.
 func (w *Watch) Wait(ctx context.Context, positions map[string]string) (map[string]string, error) {
 	if len(positions) == 0 {
 		positions = map[string]string{"{" + cmp.Or(w.key, "hearth") + "}:nothing": "0-0"}
@@ -153,7 +155,8 @@ func (c *Client) Position(ctx context.Context, s wire.Subscription) (string, err
 	return "", fmt.Errorf("%w: %s", ErrNoGroup, s)
 }
 
-// NotAfter reports whether stream id a is b or before b. An id is two numbers of up to 64 bits, joined by a dash.
+// NotAfter reports whether stream id a is b or before b. An id is two numbers of up to 64 bits, joined by a
+// dash.
 func NotAfter(a, b string) bool {
 	am, as := splitID(a)
 	bm, bs := splitID(b)

@@ -12,13 +12,13 @@ import (
 	"strings"
 )
 
-// Repair makes the append-only file of a redis-server that does not run end with a whole command, or a whole transaction, and
-// returns how many bytes it took off: they are of a write that a death interrupted, and that nobody was told of. dir is where
-// the server keeps its data.
+// Repair makes the append-only file of a redis-server that does not run end with a whole command, or a whole
+// transaction, and returns how many bytes it took off: they are of a write that a death interrupted, and that
+// nobody was told of. dir is where the server keeps its data.
 //
-// Redis does this itself when it starts, but where it finds half a command within a transaction it takes off only that, and
-// leaves the transaction open. What it writes next then falls into it, and after one more restart the half of a script is done
-// that never was. See https://github.com/valkey-io/valkey/pull/4342.
+// Redis does this itself when it starts, but where it finds half a command within a transaction it takes off
+// only that, and leaves the transaction open. What it writes next then falls into it, and after one more
+// restart the half of a script is done that never was. See https://github.com/valkey-io/valkey/pull/4342.
 func Repair(dir string) (cut int64, err error) {
 	path, err := lastAppended(filepath.Join(dir, "appendonlydir"))
 	if err != nil || path == "" {
@@ -65,8 +65,8 @@ func lastAppended(dir string) (string, error) {
 	return last, nil
 }
 
-// wholeUpTo is how far a file has whole commands and transactions. It is all of it if what it ends with cannot be read as
-// commands: then it is for Redis to say what is wrong.
+// wholeUpTo is how far a file has whole commands and transactions. It is all of it if what it ends with
+// cannot be read as commands: then it is for Redis to say what is wrong.
 func wholeUpTo(f *os.File) (int64, error) {
 	in := &appended{in: bufio.NewReaderSize(f, 1<<20)}
 	whole, open := int64(0), false
@@ -93,8 +93,8 @@ func wholeUpTo(f *os.File) (int64, error) {
 	}
 }
 
-// appended reads commands as Redis writes them: *ARGUMENTS, then $LENGTH and the bytes of each; and comments, from # to the
-// end of the line.
+// appended reads commands as Redis writes them: *ARGUMENTS, then $LENGTH and the bytes of each; and comments,
+// from # to the end of the line.
 type appended struct {
 	in   *bufio.Reader
 	read int64 // bytes

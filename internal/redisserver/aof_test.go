@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestAScriptIsDoneWholeOrNotAtAllWhereverADeathInterruptedTheWrite cuts the append-only file in the middle of a script's writes.
-// Then Redis runs twice: in its second life it reads what the first one appended.
+// TestAScriptIsDoneWholeOrNotAtAllWhereverADeathInterruptedTheWrite cuts the append-only file in the middle
+// of a script's writes. Then Redis runs twice: in its second life it reads what the first one appended.
 func TestAScriptIsDoneWholeOrNotAtAllWhereverADeathInterruptedTheWrite(t *testing.T) {
 	t.Parallel()
 	const twice = `redis.call('INCR', KEYS[1]) redis.call('INCR', KEYS[2]) return 1`

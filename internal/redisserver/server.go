@@ -1,7 +1,7 @@
 /*
-Package redisserver runs the private Redis of one instance: it starts a redis-server from PATH on a Unix socket, repairs
-its append-only file before each start, and starts it again when it dies. Where there is no redis-server it starts an
-in-memory one, which outlives nothing.
+Package redisserver runs the private Redis of one instance: it starts a redis-server from PATH on a Unix
+socket, repairs its append-only file before each start, and starts it again when it dies. Where there is no
+redis-server it starts an in-memory one, which outlives nothing.
 
 # When a piece dies
 
@@ -70,7 +70,8 @@ var errNoServer = errors.New("no redis-server")
 
 var serverVersion = regexp.MustCompile(`v=(\d+)\.(\d+)\.(\d+)`)
 
-// Find is the redis-server of PATH. It returns an error of code NotFound if there is none, or it is older than 7.0.
+// Find is the redis-server of PATH. It returns an error of code NotFound if there is none, or it is older
+// than 7.0.
 func Find(ctx context.Context) (path, version string, err error) {
 	path, err = exec.LookPath("redis-server")
 	if err != nil {
@@ -88,9 +89,9 @@ func Find(ctx context.Context) (path, version string, err error) {
 	return path, version, nil
 }
 
-// Start starts a private redis-server, and starts it again if it dies. It ends with this process: on a kill -9 too, and
-// then by SIGTERM, so that it writes what it has. It inherits a lock on its directory, so that no second server ever appends
-// to the same file.
+// Start starts a private redis-server, and starts it again if it dies. It ends with this process: on a kill
+// -9 too, and then by SIGTERM, so that it writes what it has. It inherits a lock on its directory, so that no
+// second server ever appends to the same file.
 func Start(ctx context.Context, cfg Config) (*Server, error) {
 	path, version, err := Find(ctx)
 	if err != nil {
@@ -105,7 +106,8 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	s := &Server{URL: cfg.url(), Description: fmt.Sprintf("private redis-server %s, appendfsync %s", version, cfg.Fsync),
 		path: path, conf: filepath.Join(cfg.Dir, "redis.conf"), log: cfg.Log, lock: lock, ending: make(chan struct{}), ended: make(chan struct{})}
-	// Functions' users are made again when functions are; what a crash of the server needs is in the file by then.
+	// Functions' users are made again when functions are; what a crash of the server needs is in the file by
+	// then.
 	for path, text := range map[string]string{s.conf: cfg.conf(), cfg.users(): cfg.defaultUser()} {
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 			return nil, errors.Join(err, lock.Close())
@@ -146,7 +148,8 @@ func (s *Server) start() (exited chan struct{}, err error) {
 	return exited, nil
 }
 
-// maxServerLog is the size in bytes at which redis-server's log is rotated at a start; one older file is kept.
+// maxServerLog is the size in bytes at which redis-server's log is rotated at a start; one older file is
+// kept.
 const maxServerLog = 16 << 20
 
 func putAside(log string) {
@@ -227,7 +230,8 @@ func (cfg Config) url() string {
 	return (&url.URL{Scheme: "unix", User: url.UserPassword("", cfg.Password), Path: cfg.Socket}).String()
 }
 
-// lockDir takes the lock on a directory. A server that an earlier life left is on its way out: it is waited for.
+// lockDir takes the lock on a directory. A server that an earlier life left is on its way out: it is waited
+// for.
 func lockDir(ctx context.Context, dir string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
@@ -287,7 +291,8 @@ func (cfg Config) serves(ctx context.Context) bool {
 	}
 }
 
-// StartEmbedded starts an in-memory Redis in this process, on loopback and with a password. What it holds ends with it.
+// StartEmbedded starts an in-memory Redis in this process, on loopback and with a password. What it holds
+// ends with it.
 func StartEmbedded(password string) (*Server, error) {
 	m := miniredis.NewMiniRedis()
 	m.ClockTTL(true)

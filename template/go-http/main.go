@@ -1,6 +1,6 @@
-// Command handler is a function and its watchdog in one process: it serves HTTP and calls the function's Handle. It honours
-// the contract of OpenFaaS's of-watchdog, in mode inproc; docs/reference/configuration.md has the environment variables.
-// It uses the standard library only, and never starts another process.
+// Command handler is a function and its watchdog in one process: it serves HTTP and calls the function's
+// Handle. It honours the contract of OpenFaaS's of-watchdog, in mode inproc; docs/reference/configuration.md
+// has the environment variables. It uses the standard library only, and never starts another process.
 package main
 
 import (
@@ -48,8 +48,8 @@ type config struct {
 	maxHeaderSize int
 }
 
-// defaultDrainPause is long enough for a cluster to take a replica out of rotation, and short enough for every platform: Docker
-// kills a container 10 s after SIGTERM, and faasd and Kubernetes after 30 s.
+// defaultDrainPause is long enough for a cluster to take a replica out of rotation, and short enough for
+// every platform: Docker kills a container 10 s after SIGTERM, and faasd and Kubernetes after 30 s.
 const defaultDrainPause = 2 * time.Second
 
 func configFromEnv() config {
@@ -169,13 +169,15 @@ func (w *watchdog) run() error {
 	return server.Shutdown(ctx)
 }
 
-// outlived notes a call that goes on though its time and exec_grace are over. Nothing in Go can end it but the end of the process.
+// outlived notes a call that goes on though its time and exec_grace are over. Nothing in Go can end it but
+// the end of the process.
 func (w *watchdog) outlived() {
 	w.overdue.Add(1)
 	w.once.Do(func() { close(w.stuck) })
 }
 
-// replace ends this process, so that the platform starts another in its place. New calls are refused, and other calls may end.
+// replace ends this process, so that the platform starts another in its place. New calls are refused, and
+// other calls may end.
 func (w *watchdog) replace(server *http.Server) error {
 	w.accepting.Store(false)
 	_ = os.Remove(w.lock)
@@ -199,8 +201,8 @@ func (w *watchdog) isStuck() bool {
 	}
 }
 
-// listen takes the socket that the parent has opened, by systemd's protocol (LISTEN_FDS; sd_listen_fds(3)), so that calls
-// queue in the kernel while this process starts. Without one it listens on the port.
+// listen takes the socket that the parent has opened, by systemd's protocol (LISTEN_FDS; sd_listen_fds(3)),
+// so that calls queue in the kernel while this process starts. Without one it listens on the port.
 func (w *watchdog) listen() (net.Listener, error) {
 	if os.Getenv("LISTEN_FDS") == "" {
 		return net.Listen("tcp", fmt.Sprint(":", w.port))
@@ -238,7 +240,8 @@ type answer struct {
 
 func (w *watchdog) call(rw http.ResponseWriter, r *http.Request) {
 	began := time.Now()
-	if w.isStuck() { // Hearth gives the call to another replica; other gateways pass on a 503 that is not the function's answer
+	// Hearth gives the call to another replica; other gateways pass on a 503 that is not the function's answer
+	if w.isStuck() {
 		p := problem(http.StatusServiceUnavailable, "this replica is being replaced, since an earlier call did not end: try again")
 		for name, value := range map[string]string{"X-Hearth-Not-Taken": "1", "Connection": "close", "Retry-After": "1"} {
 			rw.Header().Set(name, value)
@@ -277,8 +280,8 @@ func (w *watchdog) call(rw http.ResponseWriter, r *http.Request) {
 // statusClientGone is nginx's, for the log and the metrics: the caller hung up.
 const statusClientGone = 499
 
-// handle calls the function, for as long as it may take. A call that takes longer is answered without it; it counts as in
-// flight until it has really ended.
+// handle calls the function, for as long as it may take. A call that takes longer is answered without it; it
+// counts as in flight until it has really ended.
 func (w *watchdog) handle(r *http.Request, body []byte) answer {
 	limit := w.execTimeout
 	if asked, err := time.ParseDuration(r.Header.Get("X-Timeout")); err == nil && asked > 0 && (limit == 0 || asked < limit) {
@@ -319,7 +322,8 @@ func (w *watchdog) handle(r *http.Request, body []byte) answer {
 	<-ctx.Done() // its time is over, or it has answered
 	select {
 	case a := <-done:
-		if a.err == nil || !errors.Is(ctx.Err(), context.DeadlineExceeded) { // else it gave up because its time was over
+		// else it gave up because its time was over
+		if a.err == nil || !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			return a
 		}
 	default:
