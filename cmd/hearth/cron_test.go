@@ -10,13 +10,14 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/openfaas/faas-provider/types"
 	"github.com/stretchr/testify/require"
 )
@@ -117,13 +118,15 @@ func TestMissedTickRunsOnceAfterARestart(t *testing.T) {
 	raw, state, probe := chaintest.Redis(t), t.TempDir(), newClocked(t)
 	n := startTestNode(t, raw, state)
 	n.deploy("probe", probe.spec("@yearly"))
-	n.end()
 	year := time.Now().UTC().Year()
+	name := hearth.Name{Function: "probe", Namespace: hearth.DefaultNamespace}
+	f, _ := n.registry.Function(name)
+	long := time.Date(year-3, 1, 1, 0, 0, 0, 0, time.UTC) // pretend that it was stopped for years
+	require.NoError(t, n.queue.ForgetSchedule(t.Context(), name))
+	_, err := n.queue.KeepSchedule(t.Context(), name, "@yearly", f.CreatedAt, long, redis.Cursor{})
+	require.NoError(t, err)
+	n.end()
 	for range 2 {
-		if len(probe.calls(t)) == 0 { // pretend that it was stopped for years
-			require.NoError(t, raw.HSet(t.Context(), cronKey, "last",
-				time.Date(year-3, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli()).Err())
-		}
 		n = startTestNode(t, raw, state)
 		d := types.FunctionDeployment{
 			Service:     "probe",
@@ -142,9 +145,9 @@ func TestMissedTickRunsOnceAfterARestart(t *testing.T) {
 		require.Contains(t, probe.calls(t), fmt.Sprintf("%d-01-01T00:00:00Z", year))
 		n.end()
 	}
-	last, err := strconv.ParseInt(raw.HGet(t.Context(), cronKey, "last").Val(), 10, 64)
-	require.NoError(t, err)
-	require.Equal(t, time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC).UnixMilli(), last)
+	var cursor redis.Cursor
+	require.NoError(t, json.Unmarshal([]byte(raw.Get(t.Context(), cronKey).Val()), &cursor))
+	require.Equal(t, time.Date(year, 1, 1, 0, 0, 0, 0, time.UTC), cursor.Done())
 }
 
 func TestTwoInstancesRunEachTickOnce(t *testing.T) {

@@ -56,10 +56,12 @@ type job struct {
 	name     hearth.Name
 	schedule schedule.Schedule
 	limit    hearth.QueueLimit
-	created  time.Time  // when the function was
-	since    time.Time  // when it was deployed with the schedule
-	kept     bool       // Redis knows the schedule
-	last     time.Time  // the last time that is done with
+	created  time.Time // when the function was
+	since    time.Time // when it was deployed with the schedule
+	kept     bool      // Redis knows the schedule
+	reread   bool      // the cursor in Redis is not the one that was kept
+	cursor   redis.Cursor
+	last     time.Time  // the last tick that is done
 	at       time.Time  // when to look at it
 	tick     redis.Tick // the one that is being tried
 	trouble  string     // why it cannot be queued: said once
@@ -96,7 +98,18 @@ func (s *Scheduler) Set(ctx context.Context, f hearth.Function) {
 	s.mu.Lock()
 	j := s.jobs[f.Name()]
 	if j == nil || j.schedule.String() != f.Schedule.String() || !j.created.Equal(f.CreatedAt) {
-		j = &job{name: f.Name(), schedule: f.Schedule, created: f.CreatedAt, since: f.DeployedAt, last: f.DeployedAt}
+		var known redis.Cursor
+		if j != nil {
+			known = j.cursor
+		}
+		j = &job{
+			name:     f.Name(),
+			schedule: f.Schedule,
+			created:  f.CreatedAt,
+			since:    f.DeployedAt,
+			cursor:   known,
+			last:     f.DeployedAt,
+		}
 		s.jobs[f.Name()] = j
 	} else if j.kept { // else Redis has yet to hear of the earlier deployment, and what was missed since
 		j.since = f.DeployedAt
@@ -223,7 +236,13 @@ func (s *Scheduler) look(ctx context.Context, j *job, now time.Time) error {
 	if !j.tick.Time.Equal(fire) { // else it is tried again, and known by its call id if it was queued
 		s.set(func() { j.tick = tick(j.schedule, fire) })
 	}
-	fired, err := s.cfg.Queue.Tick(ctx, j.name, j.tick, j.limit)
+	cursor, fired, err := s.cfg.Queue.Tick(ctx, j.name, j.cursor, j.tick, j.limit)
+	s.set(func() {
+		j.cursor = cursor
+		if errors.Is(err, redis.ErrOtherSchedule) || errors.Is(err, redis.ErrBadCursor) {
+			j.reread = true
+		}
+	})
 	if errors.Is(err, redis.ErrOtherSchedule) {
 		return s.failed(j, next, err)
 	}
@@ -253,14 +272,19 @@ func (s *Scheduler) set(change func()) {
 
 // keep notes a job's schedule in Redis, unless that is done.
 func (s *Scheduler) keep(ctx context.Context, j *job) error {
-	if j.kept {
+	if j.kept && !j.reread {
 		return nil
 	}
-	last, err := s.cfg.Queue.KeepSchedule(ctx, j.name, j.schedule.String(), j.created, j.since)
+	cursor, err := s.cfg.Queue.KeepSchedule(ctx, j.name, j.schedule.String(), j.created, j.since, j.cursor)
+	s.set(func() { j.cursor = cursor })
 	if err != nil {
 		return err
 	}
-	s.set(func() { j.kept, j.last = true, last })
+	last := cursor.Done()
+	s.set(func() { j.kept, j.reread, j.last = true, false, last })
+	if cursor.Schedule != j.schedule.String() { // another instance has a later one
+		return nil
+	}
 	s.cfg.Log.Info("scheduled", "function", j.name.String(), "schedule", j.schedule.String(), "next", j.schedule.Next(last).Format(time.RFC3339))
 	return nil
 }

@@ -11,8 +11,8 @@ instances on one Redis share, and it covers the place of the record, which is it
 	usage of a day         yes   an old value of a past day put back is not noticed; that of today is written again within a minute
 	secret                 AEAD  sealed by package secrets, bound to its name and to a version, which works as a generation does
 	queue entry            no    anybody may put a message on a topic: that is what a topic is for
-	queue state, cursors   no    scripts update them; who can change them could as well remove the entry that they are about
-	of schedules                 (when a schedule fires is in the spec)
+	cursor of a schedule   yes   an old one put back lets a tick run once more; one that is removed begins at the deployment
+	queue state            no    scripts update it; who can change it could as well remove the entry that it is about
 	subscription           no    checked: a stream that no function could have is not used
 	change, lease, epoch   no    hints: they make the platform look at records, or wait; they carry nothing that it acts on
 

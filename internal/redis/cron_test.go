@@ -2,6 +2,7 @@ package redis_test
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -18,19 +19,29 @@ var monday = time.Date(2024, 5, 6, 0, 0, 0, 0, time.UTC)
 
 func hour(n int) time.Time { return monday.Add(time.Duration(n) * time.Hour) }
 
-func (q queue) keep(schedule string, created, since time.Time) time.Time {
-	q.t.Helper()
-	last, err := q.KeepSchedule(q.t.Context(), fn, schedule, created, since)
-	require.NoError(q.t, err)
-	return last
+// clocked is a queue with the cursor of fn's schedule.
+type clocked struct {
+	queue
+	cursor redis.Cursor
 }
 
-func (q queue) tick(schedule string, when time.Time, id string) (bool, error) {
-	return q.Tick(q.t.Context(), fn, redis.Tick{Schedule: schedule, Time: when, Entry: wire.Entry{CallID: id}}, hearth.QueueLimit{Length: 3, Bytes: 1 << 10})
+func (q *clocked) keep(schedule string, created, since time.Time) time.Time {
+	q.t.Helper()
+	var err error
+	q.cursor, err = q.KeepSchedule(q.t.Context(), fn, schedule, created, since, q.cursor)
+	require.NoError(q.t, err)
+	return q.cursor.Done()
+}
+
+func (q *clocked) tick(schedule string, when time.Time, id string) (fired bool, err error) {
+	t := redis.Tick{Schedule: schedule, Time: when, Entry: wire.Entry{CallID: id}}
+	q.cursor, fired, err = q.Tick(q.t.Context(), fn, q.cursor, t, hearth.QueueLimit{Length: 3, Bytes: 1 << 10})
+	return fired, err
 }
 
 func TestATimeIsQueuedOnceAndNeverAnEarlierOne(t *testing.T) {
-	servers(t, func(t *testing.T, q queue) {
+	servers(t, func(t *testing.T, plain queue) {
+		q := &clocked{queue: plain}
 		fired := func(n int, id string) bool {
 			t.Helper()
 			fired, err := q.tick("@hourly", hour(n), id)
@@ -39,7 +50,9 @@ func TestATimeIsQueuedOnceAndNeverAnEarlierOne(t *testing.T) {
 		}
 		require.Equal(t, hour(0), q.keep("@hourly", hour(0), hour(0)))
 		require.False(t, fired(0, "a"), "the deployment's own time is past")
+		before := q.cursor
 		require.True(t, fired(1, "b"))
+		q.cursor = before
 		require.True(t, fired(1, "b"), "its answer was lost")
 		require.False(t, fired(1, "c"), "another hearth was first")
 		require.True(t, fired(3, "d"))
@@ -53,7 +66,8 @@ func TestATimeIsQueuedOnceAndNeverAnEarlierOne(t *testing.T) {
 }
 
 func TestWhereAScheduleBegins(t *testing.T) {
-	servers(t, func(t *testing.T, q queue) {
+	servers(t, func(t *testing.T, plain queue) {
+		q := &clocked{queue: plain}
 		require.Equal(t, hour(1), q.keep("@hourly", hour(1), hour(1)), "a new one: when it was deployed")
 		_, err := q.tick("@hourly", hour(2), "a")
 		require.NoError(t, err)
@@ -72,7 +86,8 @@ func TestWhereAScheduleBegins(t *testing.T) {
 }
 
 func TestATickThatFindsNoPlaceIsNotForgotten(t *testing.T) {
-	servers(t, func(t *testing.T, q queue) {
+	servers(t, func(t *testing.T, plain queue) {
+		q := &clocked{queue: plain}
 		q.keep("@hourly", hour(0), hour(0))
 		for i := range 3 {
 			q.enqueue(fmt.Sprint(i))
@@ -85,7 +100,8 @@ func TestATickThatFindsNoPlaceIsNotForgotten(t *testing.T) {
 		require.NoError(t, err)
 		require.True(t, fired)
 
-		_, err = q.Tick(t.Context(), fn, redis.Tick{Schedule: "@hourly", Time: hour(2)}, hearth.QueueLimit{Length: 100, Bytes: 10})
+		_, _, err = q.Tick(t.Context(), fn, q.cursor, redis.Tick{Schedule: "@hourly", Time: hour(2)},
+			hearth.QueueLimit{Length: 100, Bytes: 10})
 		require.Equal(t, hearth.Exhausted, hearth.CodeOf(err), "by its bytes")
 		for range 3 {
 			_, err = q.Settle(t.Context(), q.sub, q.one(), nil)
@@ -104,10 +120,11 @@ func TestATickThatFindsNoPlaceIsNotForgotten(t *testing.T) {
 func TestTwentyRaceForEachTimeAndOneFires(t *testing.T) {
 	t.Parallel()
 	raw := chaintest.Redis(t)
-	q := open(t, raw)
+	q := &clocked{queue: open(t, raw)}
 	other, err := redis.Open(t.Context(), chaintest.URL(raw))
 	require.NoError(t, err)
 	defer func() { _ = other.Close() }()
+	other.UseRecords(redis.Records{Key: recordKey})
 	q.keep("@hourly", hour(0), hour(0))
 	const times, racers = 50, 20
 	for n := 1; n <= times; n++ {
@@ -116,7 +133,8 @@ func TestTwentyRaceForEachTimeAndOneFires(t *testing.T) {
 		for r := range racers {
 			client := []*redis.Client{q.Client, other}[r%2]
 			all.Go(func() {
-				first, err := client.Tick(t.Context(), fn, redis.Tick{Schedule: "@hourly", Time: hour(n), Entry: wire.Entry{CallID: fmt.Sprint(r)}}, limit)
+				tick := redis.Tick{Schedule: "@hourly", Time: hour(n), Entry: wire.Entry{CallID: fmt.Sprint(r)}}
+				_, first, err := client.Tick(t.Context(), fn, q.cursor, tick, limit) // a cursor that is out of date
 				if err != nil {
 					t.Error(err)
 				}
@@ -134,7 +152,7 @@ func TestTwentyRaceForEachTimeAndOneFires(t *testing.T) {
 func TestAFullRedisRefusesTicksAndKeepsTheirTime(t *testing.T) {
 	t.Parallel()
 	full := chaintest.Full(t)
-	q := open(t, full.Client)
+	q := &clocked{queue: open(t, full.Client)}
 	q.keep("@hourly", hour(0), hour(0))
 	full.Fill(t)
 	_, err := q.tick("@hourly", hour(1), "a")
@@ -146,4 +164,55 @@ func TestAFullRedisRefusesTicksAndKeepsTheirTime(t *testing.T) {
 	fired, err := q.tick("@hourly", hour(1), "a")
 	require.NoError(t, err)
 	require.True(t, fired)
+}
+
+// TestForgedCursorIsReportedAndNotUsed: what somebody else writes there neither holds up a schedule nor repeats ticks.
+func TestForgedCursorIsReportedAndNotUsed(t *testing.T) {
+	const key = "{fn:oven.openfaas-fn}:cron"
+	ctx := t.Context()
+	for name, forge := range map[string]func(q *clocked){
+		"any text": func(q *clocked) { q.raw.Set(ctx, key, "x", 0) },
+		"without a MAC": func(q *clocked) {
+			q.raw.Set(ctx, key, `{"schedule":"@hourly","created":1,"since":1,"last":1}`, 0)
+		},
+		"changed": func(q *clocked) {
+			text := q.raw.Get(ctx, key).Val()
+			q.raw.Set(ctx, key, strings.Replace(text, "@hourly", "@weekly", 1), 0)
+		},
+		"of another function": func(q *clocked) {
+			other := hearth.Name{Function: "baker", Namespace: "openfaas-fn"}
+			_, err := q.KeepSchedule(ctx, other, "@hourly", hour(0), hour(0), redis.Cursor{})
+			require.NoError(q.t, err)
+			q.raw.Set(ctx, key, q.raw.Get(ctx, "{fn:baker.openfaas-fn}:cron").Val(), 0)
+		},
+		"of the version before": func(q *clocked) {
+			q.raw.Del(ctx, key)
+			q.raw.HSet(ctx, key, "schedule", "@hourly", "last", time.Now().UnixMilli())
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			servers(t, func(t *testing.T, plain queue) {
+				q := &clocked{queue: plain}
+				q.keep("@hourly", hour(0), hour(0))
+				forge(q)
+				_, err := q.tick("@hourly", hour(1), "a")
+				require.ErrorIs(t, err, redis.ErrBadCursor)
+				require.Zero(t, q.depth(), "nothing is queued by it")
+				_, bad := q.Bad(redis.KindSchedule, fn.String())
+				require.True(t, bad)
+
+				start := time.Now().Add(-time.Second)
+				restarted := &clocked{queue: plain}
+				for _, q := range []*clocked{restarted, q} {
+					require.WithinDuration(t, time.Now(), q.keep("@hourly", hour(0), hour(0)), time.Minute)
+					require.True(t, q.cursor.Done().After(start), "it goes on from now")
+				}
+				fired, err := q.tick("@hourly", time.Now().Add(time.Hour), "b")
+				require.NoError(t, err)
+				require.True(t, fired)
+				_, bad = q.Bad(redis.KindSchedule, fn.String())
+				require.False(t, bad)
+			})
+		})
+	}
 }

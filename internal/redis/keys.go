@@ -64,8 +64,7 @@ func keyBytes(n hearth.Name) string { return fnTag(n) + ".calls:bytes" }
 // keyCallbackBytes is that of its callbacks.
 func keyCallbackBytes(n hearth.Name) string { return fnTag(n) + ".callbacks:bytes" }
 
-// keyCron is a hash: a function's schedule, when the function was created, since when the schedule counts,
-// the last of its times that is done with, and the id of the call for that. Times are in ms.
+// keyCron is a string: the cursor of a function's schedule as JSON, with a MAC.
 func keyCron(n hearth.Name) string { return fnTag(n) + ":cron" }
 
 // keyUsage is a hash: what functions used on a day, by function and instance.

@@ -33,7 +33,8 @@ const (
 	KindSecret       = "secret"
 	KindUsage        = "usage" // named DAY FUNCTION INSTANCE
 	KindSubscription = "subscription"
-	KindKey          = "key" // a key of Redis that has not the type of what belongs there
+	KindSchedule     = "schedule" // a cursor
+	KindKey          = "key"      // a key of Redis that has not the type of what belongs there
 )
 
 // A BadRecord is one in Redis that is not used.
@@ -138,7 +139,7 @@ func fixOf(kind, name string, why error) string {
 		remove = fmt.Sprintf("remove it with \"hearth records remove %s %s\"", kind, name)
 	}
 	switch {
-	case errors.Is(why, record.ErrOtherKey):
+	case errors.Is(why, record.ErrOtherKey) && kind != KindSchedule:
 		return "give all instances on this Redis the same file secret-key; if it was lost, start once with --adopt-records, or " + remove
 	case kind == KindFunction:
 		return "deploy the function again, or " + remove
@@ -146,6 +147,8 @@ func fixOf(kind, name string, why error) string {
 		return "create the namespace again, or " + remove
 	case kind == KindSecret:
 		return "update the secret, or " + remove
+	case kind == KindSchedule:
+		return "nothing to do: the schedule goes on from now; find out who writes to Redis"
 	}
 	return remove
 }

@@ -3,6 +3,7 @@ package registry_test
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -400,10 +401,14 @@ func (i *instance) scaled(n hearth.Name) bool {
 // scheduled tells in which way a function's schedule is not what it should be; "" is none.
 func (i *instance) scheduled(n hearth.Name, want string) string {
 	here := slices.ContainsFunc(i.cron.States(), func(s cron.State) bool { return s.Name == n })
-	kept, err := i.w.raw.HGet(context.Background(), "{fn:"+n.String()+"}:cron", "schedule").Result()
-	switch {
-	case err != nil && !errors.Is(err, goredis.Nil):
+	text, err := i.w.raw.Get(context.Background(), "{fn:"+n.String()+"}:cron").Result()
+	if err != nil && !errors.Is(err, goredis.Nil) {
 		return err.Error()
+	}
+	var cursor redis.Cursor
+	_ = json.Unmarshal([]byte(text), &cursor)
+	kept := cursor.Schedule
+	switch {
 	case here != (want != ""):
 		return fmt.Sprintf("%s is scheduled here: %v, want %q", n, here, want)
 	case kept != want && (tidies || want != ""):

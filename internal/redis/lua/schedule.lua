@@ -1,20 +1,14 @@
--- schedule: keep what a function's schedule is, and from when on its ticks count. A function that was removed and
--- created again begins anew; an instance that comes late with an older schedule changes nothing.
+-- schedule: replace the cursor of a function's schedule, unless it is another one than the caller knows.
 --
 -- KEYS[1]  cron
--- ARGV[1]  the schedule
--- ARGV[2]  the ms at which the function was created
--- ARGV[3]  the ms after which its ticks count, if this is new
+-- ARGV[1]  the record that the caller knows; '' is none
+-- ARGV[2]  the record that takes its place
 --
--- Returns the ms of the last tick that is done.
-local was = redis.call('HMGET', KEYS[1], 'schedule', 'created', 'since', 'last')
--- What is there may be anybody's: a time that is none, or that is yet to come, is not done with.
-local function past(text)
-  local ms, time = tonumber(text or ''), redis.call('TIME')
-  return ms and ms <= time[1] * 1000 + 60000 and ms or 0
-end
-local since, last = tonumber(ARGV[3]), past(was[4])
-if last > 0 and (was[1] == ARGV[1] and was[2] == ARGV[2] or past(was[3]) > since) then return last end
-last = math.max(last, since)
-redis.call('HSET', KEYS[1], 'schedule', ARGV[1], 'created', ARGV[2], 'since', ARGV[3], 'last', last)
-return last
+-- Returns the record that is there now; '' is none. What is no string is returned as 'unreadable', and replaced by a
+-- caller that knows it as that.
+local kept = redis.pcall('GET', KEYS[1])
+if type(kept) == 'table' then kept = 'unreadable' end
+kept = kept or ''
+if kept ~= ARGV[1] or kept == ARGV[2] then return kept end
+redis.call('SET', KEYS[1], ARGV[2])
+return ARGV[2]
