@@ -122,7 +122,7 @@ func TestRevisionThatIsNeverReadyIsRolledBack(t *testing.T) {
 	var told struct{ Rollback *hearth.Rollback }
 	require.Equal(t, http.StatusOK, n.system(http.MethodGet, "/system/function/probe", nil, &told))
 	require.Nil(t, told.Rollback, "that is the past")
-	require.Contains(t, log.String(), "was rolled back")
+	require.Contains(t, log.String(), "rolled back function")
 	require.Empty(t, log.errors())
 }
 

@@ -293,7 +293,7 @@ func TestRedisThatLostItsDataIsRestored(t *testing.T) {
 	}
 	a.put("{shop}.opened")
 	eventually(t, func() bool { return a.raw.XLen(t.Context(), "{shop}.opened").Val() == 0 })
-	require.Contains(t, log.String(), "Redis has lost what it had")
+	require.Contains(t, log.String(), "Redis has lost its data")
 }
 
 func TestInstanceWithoutTheImageLeavesQueuedCallsToTheOther(t *testing.T) {

@@ -87,7 +87,9 @@ func (l *lane) set(f hearth.Function, subs []Subscription) (removed []wire.Subsc
 			q = &queue{ready: true, callbacks: s.Subscription == callbacks}
 			l.queues[s.Subscription] = q
 		}
-		q.Subscription = s
+		if q.Subscription != s { // the lane reads it while it delivers
+			q.Subscription = s
+		}
 		l.turn = append(l.turn, q)
 	}
 	return removed

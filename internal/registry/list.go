@@ -1,48 +1,80 @@
 package registry
 
 import (
+	"context"
 	"slices"
 	"strings"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
-// Functions are all of a namespace, by name.
-func (r *Registry) Functions(namespace string) []hearth.Function {
+// pick returns the functions of the records that are chosen.
+func (r *Registry) pick(chosen func(hearth.Name, *record) bool) []hearth.Function {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	list := []hearth.Function{}
-	for n, e := range r.functions {
-		if n.Namespace == namespace && !e.gone {
-			list = append(list, e.spec)
+	for n, rec := range r.records {
+		if chosen(n, rec) {
+			list = append(list, rec.function())
 		}
 	}
 	slices.SortFunc(list, func(a, b hearth.Function) int { return strings.Compare(a.Service, b.Service) })
 	return list
 }
 
+// Functions are all of a namespace, by name.
+func (r *Registry) Functions(namespace string) []hearth.Function {
+	return r.pick(func(n hearth.Name, rec *record) bool { return n.Namespace == namespace && rec.deployed() })
+}
+
 // All are the functions of all namespaces.
 func (r *Registry) All() []hearth.Function {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	list := make([]hearth.Function, 0, len(r.functions))
-	for _, e := range r.functions {
-		if !e.gone {
-			list = append(list, e.spec)
+	return r.pick(func(_ hearth.Name, rec *record) bool { return rec.deployed() })
+}
+
+// Draining are the functions of a namespace that were removed and still have calls or replicas here, by name,
+// but for those that were deployed again.
+func (r *Registry) Draining(namespace string) []hearth.Function {
+	return r.pick(func(n hearth.Name, rec *record) bool { return n.Namespace == namespace && rec.draining() })
+}
+
+// Namespaces are those that have functions.
+func (r *Registry) Namespaces() []string {
+	var list []string
+	for _, f := range r.All() {
+		if !slices.Contains(list, f.Namespace) {
+			list = append(list, f.Namespace)
 		}
 	}
 	return list
 }
 
-// Namespaces are those that have functions.
-func (r *Registry) Namespaces() []string {
+// Function is a deployed one.
+func (r *Registry) Function(n hearth.Name) (hearth.Function, bool) {
+	f, draining, ok := r.Spec(n)
+	if draining || !ok {
+		return hearth.Function{}, false
+	}
+	return f, true
+}
+
+// Spec is that of a function that is deployed, or else of one that was removed and still drains.
+func (r *Registry) Spec(n hearth.Name) (f hearth.Function, draining, ok bool) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	var list []string
-	for n := range r.functions {
-		if !slices.Contains(list, n.Namespace) {
-			list = append(list, n.Namespace)
-		}
+	rec := r.records[n]
+	if rec == nil || !rec.deployed() && !rec.draining() {
+		return f, false, false
 	}
-	return list
+	return rec.function(), rec.draining(), true
+}
+
+// draining reports whether a removed function still has calls or replicas here. Registry.mu is held.
+func (rec *record) draining() bool { return rec.state == Draining && rec.drain != nil }
+
+// Deployed tells whether Redis has a function: another instance may have removed it just now.
+func (r *Registry) Deployed(ctx context.Context, n hearth.Name) bool {
+	v, err := r.cfg.Queue.LookAt(ctx, n)
+	_, ok := v.Functions[n]
+	return ok || v.Unused[n] || err != nil
 }

@@ -2,58 +2,68 @@ package registry
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"time"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
-// RolloutFailed is told by the provider that the replicas of a function's new spec cannot get ready: it goes back to the one before.
+// RolloutFailed notes that the replicas of a function's new spec cannot get ready: it goes back to the one
+// before. The provider calls it.
 func (r *Registry) RolloutFailed(n hearth.Name, why string) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.stopped {
-		return
+	rec := r.records[n]
+	if rec != nil {
+		rec.failed = why
 	}
-	r.work.Go(func() {
-		ctx, cancel := context.WithTimeout(r.ctx, longest)
-		defer cancel()
-		if err := r.rollback(ctx, n, why); err != nil {
-			r.cfg.Log.Error("a new version cannot get ready, and could not be rolled back; the replicas of the one before go on", "function", n.String(), "reason", why, "error", err)
-		}
-	})
+	r.mu.Unlock()
+	if rec != nil {
+		r.queue.add(n)
+	}
 }
 
-// rollback goes back to the last spec whose replicas were ready, unless what is deployed is another by now. All hearths follow, but
-// not twice: where a spec that was rolled back to cannot get ready, since its image is another there, only the replicas go back.
-func (r *Registry) rollback(ctx context.Context, n hearth.Name, why string) error {
-	e, end, err := r.begin(ctx, n)
-	if err != nil {
-		return err
-	}
-	defer end()
-	if e.gone {
-		return nil
-	}
-	now, failed := time.Now().UTC(), e.spec
-	if failed.Rollback != nil {
-		_, _ = r.cfg.Provider.Rollback(n, failed.DeployedAt)
-		return nil
-	}
-	f, ok := r.cfg.Provider.Rollback(n, now)
-	if !ok {
-		return nil
-	}
-	f.Revision, _, _ = strings.Cut(f.Revision, "-")
-	f.Rollback = &hearth.Rollback{At: now.Truncate(time.Second), Image: failed.Image, Reason: why}
-	f.Generation = r.cfg.Queue.NextGeneration(n, failed.Generation)
-	if err := r.apply(ctx, e, f); err != nil {
-		return err
-	}
+// forgetFailure forgets that the replicas of a spec cannot get ready, before another one is set. The record's
+// turn is held.
+func (r *Registry) forgetFailure(rec *record) {
 	r.mu.Lock()
-	e.spec, e.broken = f, false
-	r.subscribers = nil
-	r.mu.Unlock()
-	r.cfg.Log.Warn("a new version could not get ready, and was rolled back", "function", n.String(), "image", failed.Image, "reason", why)
+	defer r.mu.Unlock()
+	rec.failed, rec.back = "", nil
+}
+
+// rollBack goes back to the last spec whose replicas were ready, if those of the present one cannot get
+// ready. All instances follow, but not twice: where a spec that was rolled back to cannot get ready, since
+// its image is another there, only the replicas go back. The change lease is held.
+func (r *Registry) rollBack(ctx context.Context, n hearth.Name, rec *record) error {
+	r.mu.RLock()
+	why := rec.failed
+	r.mu.RUnlock()
+	if why == "" || !rec.deployed() {
+		return nil
+	}
+	now, failed := time.Now().UTC(), rec.spec
+	if rec.back == nil {
+		at := now
+		if failed.Rollback != nil {
+			at = failed.DeployedAt
+		}
+		f, ok := r.cfg.Provider.Rollback(n, at)
+		if !ok || failed.Rollback != nil {
+			r.forgetFailure(rec)
+			return nil
+		}
+		f.Revision, _, _ = strings.Cut(f.Revision, "-")
+		f.Rollback = &hearth.Rollback{At: now.Truncate(time.Second), Image: failed.Image, Reason: why}
+		rec.back = &f // should the rest fail, it is repeated
+	}
+	next := rec.desired
+	next.state, next.spec = Deployed, *rec.back
+	next.spec.Generation = r.cfg.Queue.NextGeneration(n, failed.Generation)
+	next.left = without(union(next.left, rec.groups()), next.groups())
+	if err := r.change(ctx, n, rec, next); err != nil {
+		return fmt.Errorf("roll back, as %s: %w", why, err)
+	}
+	r.forgetFailure(rec)
+	r.cfg.Log.Warn("rolled back function", "function", n.String(), "image", failed.Image, "reason", why)
 	return nil
 }

@@ -8,32 +8,36 @@ import (
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
-// saveTimeout is how long a function that was scaled waits for Redis to know; no other change of it is made meanwhile.
+// saveTimeout is how long a function that was scaled waits for Redis to know; no other change of it is made
+// meanwhile.
 const saveTimeout = 3 * time.Second
 
-// Scale sets how many replicas a function has here, for an operator: for Config.KeepByHand nothing but a call that wakes it, or another
-// operator, changes that.
+// Scale sets how many replicas a function has here, for an operator: for Config.KeepByHand nothing but a call
+// that wakes it, or another operator, changes that.
 func (r *Registry) Scale(ctx context.Context, n hearth.Name, replicas int) error {
-	return r.scale(ctx, n, byHand, func(*entry) (int, error) { return replicas, nil })
+	return r.scale(ctx, n, byHand, func(*record) (int, error) { return replicas, nil })
 }
 
-// ScaleFrom is Scale for a decision that was made about a function as a change has left it, and goes as far as there may be replicas. It
-// returns an error of code Conflict if the function was changed since.
+// ScaleFrom is Scale for a decision that was made about a function as a change has left it, and goes as far
+// as there may be replicas. It returns an error of code Conflict if the function was changed since.
 func (r *Registry) ScaleFrom(ctx context.Context, n hearth.Name, change uint64, to int) error {
-	return r.scale(ctx, n, "", func(e *entry) (int, error) {
-		if e.changed != change {
+	return r.scale(ctx, n, "", func(rec *record) (int, error) {
+		if rec.told == nil || rec.told.Change != change {
 			return 0, hearth.Errorf(hearth.Conflict, "function %s was changed meanwhile", n.Function)
 		}
-		return r.upTo(e.spec, to), nil
+		return r.upTo(rec.function(), to), nil
 	})
 }
 
-// ScaleBy is Scale for who decides by rules. It returns an error of code Conflict as long as an operator's size is kept.
-func (r *Registry) ScaleBy(ctx context.Context, n hearth.Name, cause string, want func(hearth.Function) (replicas int)) error {
-	return r.scale(ctx, n, cause, func(e *entry) (int, error) {
-		replicas := r.upTo(e.spec, want(e.spec))
-		if replicas != e.spec.Replicas && r.keeps(e) {
-			return 0, hearth.Errorf(hearth.Conflict, "function %s was scaled to %d replicas by hand, which is kept for %v", n.Function, e.spec.Replicas, r.cfg.KeepByHand)
+// ScaleBy is Scale for who decides by rules. It returns an error of code Conflict as long as an operator's
+// size is kept.
+func (r *Registry) ScaleBy(ctx context.Context, n hearth.Name, cause string, want func(hearth.Function) int) error {
+	return r.scale(ctx, n, cause, func(rec *record) (int, error) {
+		f := rec.function()
+		replicas := r.upTo(f, want(f))
+		if replicas != f.Replicas && r.keeps(rec) {
+			return 0, hearth.Errorf(hearth.Conflict, "function %s was scaled to %d replicas by hand, which is kept for %v",
+				n.Function, f.Replicas, r.cfg.KeepByHand)
 		}
 		return replicas, nil
 	})
@@ -47,92 +51,74 @@ func (r *Registry) upTo(f hearth.Function, replicas int) int {
 	return replicas
 }
 
-// keeps tells whether an operator has set a function's size just now.
-func (r *Registry) keeps(e *entry) bool { return time.Since(e.byHand) < r.cfg.KeepByHand }
+// keeps reports whether an operator has set a function's size just now.
+func (r *Registry) keeps(rec *record) bool { return time.Since(rec.byHand) < r.cfg.KeepByHand }
 
 // byHand is the cause of what an operator does.
 const byHand = "by hand"
 
-// scale makes a function as large as is decided about it while nobody else changes it. cause is for the log; "" if the caller logs it.
-func (r *Registry) scale(ctx context.Context, n hearth.Name, cause string, decide func(*entry) (replicas int, err error)) error {
-	e := r.find(n)
-	if e == nil && r.followNow(ctx, n) == nil { // another hearth may have deployed it just now
-		e = r.find(n)
+// scale makes a function as large as is decided about it while nobody else changes it. It does not need
+// Redis: a function that is deployed here is woken while Redis is unavailable. cause is for the log; "" if
+// the caller logs it.
+func (r *Registry) scale(ctx context.Context, n hearth.Name, cause string, decide func(*record) (int, error)) error {
+	if _, ok := r.Function(n); !ok {
+		_ = r.sync(ctx, n) // another instance may have deployed it just now
 	}
-	if e == nil {
+	rec := r.find(n)
+	if rec == nil {
 		return hearth.NotFoundError(n)
 	}
-	e.change.Lock()
-	defer e.change.Unlock()
-	if e.gone {
+	rec.turn.Lock()
+	defer rec.turn.Unlock()
+	if !rec.deployed() {
 		return hearth.NotFoundError(n)
 	}
-	f := e.spec
-	replicas, err := decide(e)
+	f := rec.function()
+	replicas, err := decide(rec)
 	if err != nil || replicas == f.Replicas && cause != byHand {
 		return err
 	}
 	if replicas < 0 || replicas != r.limit(f, replicas) {
-		return hearth.Errorf(hearth.Invalid, "function %s cannot have %d replicas: want 0 to %d, by its label com.openfaas.scale.max and hearth's flags --max-replicas and --max-replicas-all",
-			n.Function, replicas, r.limit(f, max(replicas, 0)))
+		return hearth.Errorf(hearth.Invalid, "function %s cannot have %d replicas: want 0 to %d, by its label com.openfaas.scale.max "+
+			"and hearth's flags --max-replicas and --max-replicas-all", n.Function, replicas, r.limit(f, max(replicas, 0)))
 	}
-	f.Replicas = replicas
-	r.cfg.Router.Set(f)
-	if err := r.cfg.Provider.Apply(ctx, f); err != nil {
-		r.cfg.Router.Set(e.spec) // so that the next call wakes it, if it sleeps
+	d := rec.desired
+	d.state, d.spec.Replicas = Deployed, replicas
+	if err := r.observe(ctx, n, rec, d, cause == byHand); err != nil {
 		return err
 	}
-	wasBroken, from := e.broken, e.spec.Replicas
-	r.mu.Lock()
-	e.spec, e.broken = f, false
-	r.mu.Unlock()
 	switch {
 	case cause == byHand:
-		e.byHand = time.Now()
-	case from == 0: // a call has ended what an operator wanted, or its time is over
-		e.byHand = time.Time{}
+		rec.byHand = time.Now()
+	case f.Replicas == 0: // a call has ended what an operator wanted, or its time is over
+		rec.byHand = time.Time{}
 	}
-	if wasBroken {
-		r.cfg.Dispatch.Set(f, r.subscriptions(f, e.callbacks))
-	}
-	r.autoscale(e, f, cause == byHand)
 	if cause != "" {
-		r.cfg.Log.Info("scaled", "function", n.String(), "from", from, "to", replicas, "reason", cause)
+		r.cfg.Log.Info("scaled", "function", n.String(), "from", f.Replicas, "to", replicas, "reason", cause)
 	}
-	save, cancel := context.WithTimeout(ctx, saveTimeout)
-	defer cancel()
-	if err := r.cfg.Queue.SaveReplicas(save, f); err != nil {
-		// It runs as it should; only a restart would not know. With Redis away, sync calls must still be able to wake it.
-		r.cfg.Log.Warn("a function was scaled, but Redis does not know", "function", n.String(), "replicas", replicas, "error", err)
+	rec.resized = true
+	if err := r.saveSize(ctx, rec); err != nil {
+		r.queue.add(n) // it runs as it should, and only a restart would not know
 	}
 	r.cfg.Dispatch.RoomMade(n)
 	return nil
 }
 
-// autoscale tells the autoscaler what a function is now. e.change is held.
-func (r *Registry) autoscale(e *entry, f hearth.Function, byHand bool) {
-	e.changed = r.changes.Add(1)
-	switch {
-	case r.cfg.Autoscale == nil:
-	case byHand:
-		r.cfg.Autoscale.SetByHand(f, e.changed)
-	default:
-		r.cfg.Autoscale.Set(f, e.changed)
-	}
-}
-
-// Wake gives a function that sleeps a replica. One that has been given replicas by now keeps those. The router calls it.
+// Wake gives a function that is scaled to zero a replica. One that has been given replicas by now keeps
+// those. The router calls it.
 func (r *Registry) Wake(n hearth.Name) { r.wake(n, "a call", false) }
 
-// wake is Wake for a cause. One that is only likely to be called soon is left asleep if an operator has just made it so.
+// wake is Wake for a cause. One that is only likely to be called soon is left alone if an operator has just
+// scaled it to zero.
 func (r *Registry) wake(n hearth.Name, cause string, ahead bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
-	err := r.scale(ctx, n, cause, func(e *entry) (int, error) {
-		if e.spec.Replicas > 0 || ahead && r.keeps(e) {
-			return e.spec.Replicas, nil
+	err := r.scale(ctx, n, cause, func(rec *record) (int, error) {
+		f := rec.function()
+		if f.Replicas > 0 || ahead && r.keeps(rec) {
+			return f.Replicas, nil
 		}
-		return r.upTo(e.spec, max(1, r.limit(e.spec, e.spec.MinReplicas))), nil
+		return r.upTo(f, max(1, r.limit(f, f.MinReplicas))), nil
 	})
 	if err != nil && hearth.CodeOf(err) != hearth.NotFound {
 		r.cfg.Log.Error("could not wake a function", "function", n.String(), "cause", cause, "error", err)
@@ -140,8 +126,8 @@ func (r *Registry) wake(n hearth.Name, cause string, ahead bool) {
 	}
 }
 
-// WakeAhead gives those functions a replica that sleep, and subscribe to what a function emits: it has just been called, and they are
-// next. The router calls it.
+// WakeAhead gives those functions a replica that are scaled to zero, and subscribe to what a function emits:
+// it has just been called, and they are next. The router calls it.
 func (r *Registry) WakeAhead(n hearth.Name) {
 	f, ok := r.Function(n)
 	if !ok {
@@ -152,21 +138,22 @@ func (r *Registry) WakeAhead(n hearth.Name) {
 	}
 }
 
-// asleep are the functions that sleep, of those that subscribe to one of the topics.
+// asleep are the functions that are scaled to zero, of those that subscribe to one of the topics.
 func (r *Registry) asleep(topics []string) (names []hearth.Name) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.subscribers == nil {
 		r.subscribers = map[string][]hearth.Name{}
-		for n, e := range r.functions {
-			for _, topic := range e.spec.Topics {
+		for n, rec := range r.records {
+			for _, topic := range rec.spec.Topics {
 				r.subscribers[topic] = append(r.subscribers[topic], n)
 			}
 		}
 	}
 	for _, topic := range topics {
 		for _, n := range r.subscribers[topic] {
-			if e := r.functions[n]; e != nil && !e.gone && !e.broken && e.spec.Replicas == 0 && !slices.Contains(names, n) {
+			rec := r.records[n]
+			if rec != nil && rec.state == Deployed && rec.spec.Replicas == 0 && !slices.Contains(names, n) {
 				names = append(names, n)
 			}
 		}
@@ -174,7 +161,7 @@ func (r *Registry) asleep(topics []string) (names []hearth.Name) {
 	return names
 }
 
-// Updated is told by the provider what replicas a function has.
+// Updated lets the router and the dispatcher know what replicas a function has. The provider calls it.
 func (r *Registry) Updated(n hearth.Name, replicas []hearth.Replica) {
 	r.cfg.Router.Update(n, replicas)
 	r.cfg.Dispatch.RoomMade(n)

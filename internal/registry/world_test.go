@@ -313,10 +313,6 @@ func least(replicas string) func(*types.FunctionDeployment) {
 	return func(d *types.FunctionDeployment) { (*d.Labels)["com.openfaas.scale.min"] = replicas }
 }
 
-// tidies says that the registry also removes what a change has left that was not acknowledged: subscriptions
-// that nobody wants, and schedules.
-const tidies = false
-
 // agrees tells in which way an instance is not what Redis says; "" if it is in no way.
 func (i *instance) agrees() string {
 	ctx := context.Background()
@@ -411,7 +407,7 @@ func (i *instance) scheduled(n hearth.Name, want string) string {
 	switch {
 	case here != (want != ""):
 		return fmt.Sprintf("%s is scheduled here: %v, want %q", n, here, want)
-	case kept != want && (tidies || want != ""):
+	case kept != want:
 		return fmt.Sprintf("the schedule of %s in Redis is %q, want %q", n, kept, want)
 	}
 	return ""
@@ -435,7 +431,7 @@ func (i *instance) forgot(n hearth.Name, removed map[hearth.Name][]wire.Subscrip
 		return "a function drains"
 	}
 	for _, s := range removed[n] {
-		if tidies && !i.w.filled(s) {
+		if !i.w.filled(s) {
 			return fmt.Sprintf("%s has left %s, which is empty", n, s.Stream)
 		}
 	}
@@ -458,9 +454,6 @@ func (w *world) subscribed(v redis.View, wanted []wire.Subscription) string {
 		if !slices.ContainsFunc(groups, func(g goredis.XInfoGroup) bool { return g.Name == s.Group }) {
 			return fmt.Sprintf("there is no group %v", s)
 		}
-	}
-	if !tidies {
-		return ""
 	}
 	for _, s := range v.Subscriptions {
 		n, _ := hearth.ParseName(s.Group)

@@ -8,8 +8,8 @@ type Most struct {
 	All      int // of all functions together: --max-replicas-all
 }
 
-// limit is how many of the replicas that are asked for a function may have here. A function is never denied its first one, so that
-// it can be woken.
+// limit is how many of the replicas that are asked for a function may have here. A function is never denied
+// its first one, so that it can be woken.
 func (r *Registry) limit(f hearth.Function, replicas int) int {
 	replicas = min(replicas, f.MaxReplicas)
 	if r.cfg.Most.Function > 0 {
@@ -26,9 +26,9 @@ func (r *Registry) limit(f hearth.Function, replicas int) int {
 func (r *Registry) others(but hearth.Name, have func(hearth.Function) int) (sum int) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	for n, e := range r.functions {
-		if n != but && !e.gone {
-			sum += have(e.spec)
+	for n, rec := range r.records {
+		if n != but && rec.deployed() {
+			sum += have(rec.function())
 		}
 	}
 	return sum
@@ -38,14 +38,15 @@ func (r *Registry) others(but hearth.Name, have func(hearth.Function) int) (sum 
 func (r *Registry) fits(f hearth.Function) error {
 	least, most := f.MinReplicas, r.cfg.Most
 	if most.Function > 0 && least > most.Function {
-		return hearth.Errorf(hearth.Invalid, "function %s: com.openfaas.scale.min is %d, and hearth allows a function at most %d replicas (--max-replicas)", f.Service, least, most.Function)
+		return hearth.Errorf(hearth.Invalid, "function %s: com.openfaas.scale.min is %d, and hearth allows a function at most "+
+			"%d replicas (--max-replicas)", f.Service, least, most.Function)
 	}
 	if most.All == 0 || least == 0 {
 		return nil
 	}
 	if others := r.others(f.Name(), func(other hearth.Function) int { return other.MinReplicas }); others+least > most.All {
-		return hearth.Errorf(hearth.Invalid, "function %s: com.openfaas.scale.min is %d, the minimums of the other functions add up to %d, and hearth allows %d replicas in total (--max-replicas-all)",
-			f.Service, least, others, most.All)
+		return hearth.Errorf(hearth.Invalid, "function %s: com.openfaas.scale.min is %d, the minimums of the other functions add "+
+			"up to %d, and hearth allows %d replicas in total (--max-replicas-all)", f.Service, least, others, most.All)
 	}
 	return nil
 }
