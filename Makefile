@@ -92,6 +92,7 @@ test: go ## install missing tools, lint, and run all tests
 	@sh scripts/deps.sh chromium || echo "Chromium is missing: the browser test is skipped"
 	@$(MAKE) --no-print-directory lint
 	@$(RUN_TESTS) ./...
+	@cd bench && CGO_ENABLED=0 go test $(LEAN) -vet=off -count=1 ./sim
 
 # One package at a time: one of them restarts the engine. Modules are fetched
 # first: the engine has no network.
