@@ -15,15 +15,25 @@ import (
 
 // The four roles, as the functions have them: the domain alone must be enough to run a bakery.
 var roles = map[string]bakerytest.Handle{
-	bakery.TopicBake: chain.Handle(bakery.TopicBake, func(ctx context.Context, a bakery.Asked) (chain.Commit, error) { return bakery.Mixed(ctx, a), nil }),
-	bakery.TopicDough: chain.Handle(bakery.TopicDough, func(ctx context.Context, d bakery.Dough) (chain.Commit, error) {
-		if err := bakery.Bake(ctx, d); err != nil {
-			return chain.Commit{}, err
-		}
-		return bakery.Baked(ctx, d), nil
-	}),
-	bakery.TopicBaked: chain.Handle(bakery.TopicBaked, func(ctx context.Context, t bakery.Tray) (chain.Commit, error) { return bakery.Displayed(ctx, t), nil }),
-	bakery.TopicReady: chain.Handle(bakery.TopicReady, func(ctx context.Context, r bakery.Ready) (chain.Commit, error) { return bakery.HandedOver(ctx, r), nil }),
+	bakery.TopicBake: chain.Handle(bakery.TopicBake,
+		func(ctx context.Context, a bakery.Asked) (chain.Commit, error) { return bakery.Mixed(ctx, a), nil }),
+	bakery.TopicDough: chain.Handle(bakery.TopicDough,
+		func(ctx context.Context, d bakery.Dough) (chain.Commit, error) {
+			if err := bakery.Bake(ctx, d); err != nil {
+				return chain.Commit{}, err
+			}
+			return bakery.Baked(ctx, d), nil
+		}),
+	bakery.TopicBaked: chain.Handle(bakery.TopicBaked,
+		func(ctx context.Context, t bakery.Tray) (chain.Commit,
+			error) {
+			return bakery.Displayed(ctx, t), nil
+		}),
+	bakery.TopicReady: chain.Handle(bakery.TopicReady,
+		func(ctx context.Context, r bakery.Ready) (chain.Commit,
+			error) {
+			return bakery.HandedOver(ctx, r), nil
+		}),
 }
 
 var inTurn = []string{bakery.TopicBake, bakery.TopicDough, bakery.TopicBaked, bakery.TopicReady}
@@ -46,7 +56,8 @@ func work(t *testing.T, b *bakerytest.Bakery) {
 
 func order(t *testing.T, b *bakerytest.Bakery, key string, items ...bakery.Wanted) bakery.Order {
 	t.Helper()
-	o, err := bakery.Place(b.Context(), bakery.OrderRequest{Customer: "Ada", Items: items}, bakery.Key{Idempotency: key})
+	o, err := bakery.Place(b.Context(), bakery.OrderRequest{Customer: "Ada", Items: items},
+		bakery.Key{Idempotency: key})
 	require.NoError(t, err)
 	b.Balanced()
 	return o
@@ -69,10 +80,12 @@ func servers(t *testing.T, test func(t *testing.T, b *bakerytest.Bakery)) {
 func TestOrderGoesThroughAllFour(t *testing.T) {
 	servers(t, func(t *testing.T, b *bakerytest.Bakery) {
 		b.Stock(10)
-		o := order(t, b, "k", bakery.Wanted{Cookie: "chocolate-chip", Quantity: 30}, bakery.Wanted{Cookie: "brownie", Quantity: 2})
+		o := order(t, b, "k", bakery.Wanted{Cookie: "chocolate-chip", Quantity: 30},
+			bakery.Wanted{Cookie: "brownie", Quantity: 2})
 		require.Equal(t, bakery.Baking, o.State)
 		require.GreaterOrEqual(t, o.ETASeconds.Seconds, 1)
-		require.Len(t, b.Waiting(bakery.TopicBake), 3, "30 chocolate chip cookies are two trays, 2 brownies one")
+		require.Len(t, b.Waiting(bakery.TopicBake), 3,
+			"30 chocolate chip cookies are two trays, 2 brownies one")
 		work(t, b)
 
 		o = find(t, b, o.ID)
@@ -80,7 +93,8 @@ func TestOrderGoesThroughAllFour(t *testing.T) {
 		require.Nil(t, o.ETASeconds)
 		require.Equal(t, 30*120+2*220, o.PriceCents)
 		require.Len(t, o.Trays, 3)
-		times := []*time.Time{o.Timeline.Ordered, o.Timeline.Mixed, o.Timeline.InOven, o.Timeline.Baked, o.Timeline.OnDisplay, o.Timeline.Served}
+		times := []*time.Time{o.Timeline.Ordered, o.Timeline.Mixed, o.Timeline.InOven, o.Timeline.Baked,
+			o.Timeline.OnDisplay, o.Timeline.Served}
 		for i, at := range times {
 			require.NotNil(t, at, i)
 			require.True(t, i == 0 || !at.Before(*times[i-1]), "the timeline is in order")
@@ -140,7 +154,8 @@ func TestRepeatedOrderIsTheSameOrder(t *testing.T) {
 		b.Stock(10)
 		first := order(t, b, "k", bakery.Wanted{Cookie: "scone", Quantity: 2})
 		require.Equal(t, first.ID, order(t, b, "k", bakery.Wanted{Cookie: "scone", Quantity: 2}).ID)
-		_, err := bakery.Place(b.Context(), bakery.OrderRequest{Customer: "Ada", Items: []bakery.Wanted{{Cookie: "scone", Quantity: 3}}}, bakery.Key{Idempotency: "k"})
+		_, err := bakery.Place(b.Context(), bakery.OrderRequest{Customer: "Ada",
+			Items: []bakery.Wanted{{Cookie: "scone", Quantity: 3}}}, bakery.Key{Idempotency: "k"})
 		require.ErrorIs(t, err, bakery.ErrConflict)
 		work(t, b)
 		again := order(t, b, "k", bakery.Wanted{Cookie: "scone", Quantity: 2})
@@ -149,12 +164,14 @@ func TestRepeatedOrderIsTheSameOrder(t *testing.T) {
 		require.Equal(t, 1, b.Balanced().Orders.Placed)
 
 		byCall := func(id string, n int) string {
-			o, err := bakery.Place(b.Context(), bakery.OrderRequest{Customer: "Ada", Items: []bakery.Wanted{{Cookie: "scone", Quantity: n}}}, bakery.Key{CallID: id})
+			o, err := bakery.Place(b.Context(), bakery.OrderRequest{Customer: "Ada",
+				Items: []bakery.Wanted{{Cookie: "scone", Quantity: n}}}, bakery.Key{CallID: id})
 			require.NoError(t, err)
 			return o.ID
 		}
 		require.Equal(t, byCall("c1", 1), byCall("c1", 1))
-		require.NotEqual(t, byCall("c1", 1), byCall("c1", 2), "a call id counts only together with the content")
+		require.NotEqual(t, byCall("c1", 1), byCall("c1", 2),
+			"a call id counts only together with the content")
 		require.NotEqual(t, byCall("c1", 1), byCall("c2", 1))
 		require.NotEqual(t, byCall("", 1), byCall("", 1))
 	})
@@ -163,7 +180,8 @@ func TestRepeatedOrderIsTheSameOrder(t *testing.T) {
 func TestCancelGivesBackAndFillsTheNext(t *testing.T) {
 	servers(t, func(t *testing.T, b *bakerytest.Bakery) {
 		b.Stock(10)
-		first := order(t, b, "1", bakery.Wanted{Cookie: "scone", Quantity: 12}, bakery.Wanted{Cookie: "brownie", Quantity: 1})
+		first := order(t, b, "1", bakery.Wanted{Cookie: "scone", Quantity: 12},
+			bakery.Wanted{Cookie: "brownie", Quantity: 1})
 		next := order(t, b, "2", bakery.Wanted{Cookie: "scone", Quantity: 5})
 		for _, topic := range inTurn[:3] { // the first tray is of scones
 			_, ok := b.Deliver(topic, roles[topic])
@@ -175,7 +193,8 @@ func TestCancelGivesBackAndFillsTheNext(t *testing.T) {
 		require.True(t, cancelled)
 		require.Equal(t, bakery.Cancelled, state)
 		b.Balanced()
-		require.Equal(t, bakery.ReadyTo, find(t, b, next.ID).State, "what was reserved went to the next order in the same step")
+		require.Equal(t, bakery.ReadyTo, find(t, b, next.ID).State,
+			"what was reserved went to the next order in the same step")
 		work(t, b)
 		require.Equal(t, bakery.Served, find(t, b, next.ID).State)
 
@@ -286,9 +305,11 @@ func TestSpoilByHandInEveryState(t *testing.T) {
 func TestCookieThatLeftTheMenuRefusesItsOrders(t *testing.T) {
 	servers(t, func(t *testing.T, b *bakerytest.Bakery) {
 		b.Stock(10)
-		both := order(t, b, "1", bakery.Wanted{Cookie: "scone", Quantity: 2}, bakery.Wanted{Cookie: "brownie", Quantity: 2})
+		both := order(t, b, "1", bakery.Wanted{Cookie: "scone", Quantity: 2},
+			bakery.Wanted{Cookie: "brownie", Quantity: 2})
 		other := order(t, b, "2", bakery.Wanted{Cookie: "brownie", Quantity: 15})
-		menu, err := bakery.ParseMenu([]byte(`{"bakes":[{"name":"brownie","title":"B","tray":16,"minutes":1,"price_cents":1,"ingredients":{"flour":1}}]}`))
+		menu, err := bakery.ParseMenu([]byte(`{"bakes":[{"name":"brownie","title":"B","tray":16,` +
+			`"minutes":1,"price_cents":1,"ingredients":{"flour":1}}]}`))
 		require.NoError(t, err)
 		b.Config.Menu = menu
 		work(t, b)
@@ -305,8 +326,10 @@ func TestMessagesOfStrangersChangeNothing(t *testing.T) {
 		b.Stock(10)
 		o := order(t, b, "1", bakery.Wanted{Cookie: "scone", Quantity: 2})
 		for topic, body := range map[string]string{
-			bakery.TopicBake: `{"tray":"T77","cookie":"scone"}`, bakery.TopicDough: `{"tray":"T2","cookie":"scone"}`,
-			bakery.TopicBaked: `{"tray":"T2","cookie":"scone"}`, bakery.TopicReady: `{"order":"` + o.ID + `"}`,
+			bakery.TopicBake:  `{"tray":"T77","cookie":"scone"}`,
+			bakery.TopicDough: `{"tray":"T2","cookie":"scone"}`,
+			bakery.TopicBaked: `{"tray":"T2","cookie":"scone"}`,
+			bakery.TopicReady: `{"order":"` + o.ID + `"}`,
 		} {
 			b.Put(topic, body)
 			b.Put(topic, body)
@@ -326,7 +349,8 @@ func TestEndedRecordsAreForgotten(t *testing.T) {
 			order(t, b, string(rune('a'+i)), bakery.Wanted{Cookie: "scone", Quantity: 12})
 			work(t, b)
 		}
-		past := b.Redis.HLen(t.Context(), "{bakery}:orders:past").Val() + b.Redis.HLen(t.Context(), "{bakery}:trays:past").Val() +
+		past := b.Redis.HLen(t.Context(), "{bakery}:orders:past").Val() +
+			b.Redis.HLen(t.Context(), "{bakery}:trays:past").Val() +
 			b.Redis.HLen(t.Context(), "{bakery}:restocks").Val()
 		require.Less(t, past, int64(10))
 		require.Equal(t, 40, b.Balanced().Orders.Served, "the totals stay")
@@ -337,7 +361,8 @@ func TestTooManyTraysOnTheWayPutOrdersOff(t *testing.T) {
 	servers(t, func(t *testing.T, b *bakerytest.Bakery) {
 		b.Config.TrayLimit = 2
 		order(t, b, "1", bakery.Wanted{Cookie: "scone", Quantity: 24})
-		_, err := bakery.Place(b.Context(), bakery.OrderRequest{Customer: "Bob", Items: []bakery.Wanted{{Cookie: "scone", Quantity: 1}}}, bakery.Key{Idempotency: "2"})
+		_, err := bakery.Place(b.Context(), bakery.OrderRequest{Customer: "Bob",
+			Items: []bakery.Wanted{{Cookie: "scone", Quantity: 1}}}, bakery.Key{Idempotency: "2"})
 		require.ErrorIs(t, err, bakery.ErrBusy)
 		order(t, b, "1", bakery.Wanted{Cookie: "scone", Quantity: 24}) // a repeated order is still found
 	})
@@ -374,13 +399,19 @@ func TestWaitersShareOneSubscription(t *testing.T) {
 			served <- o
 		}()
 	}
-	require.Eventually(t, func() bool { return b.Redis.PubSubNumSub(t.Context(), "{bakery}:events").Val()["{bakery}:events"] == 1 },
+	require.Eventually(t, func() bool {
+		return b.Redis.PubSubNumSub(t.Context(),
+			"{bakery}:events").Val()["{bakery}:events"] == 1
+	},
 		5*time.Second, time.Millisecond)
 	work(t, b)
 	for range 10 {
 		require.Equal(t, bakery.Served, (<-served).State)
 	}
-	require.Eventually(t, func() bool { return b.Redis.PubSubNumSub(t.Context(), "{bakery}:events").Val()["{bakery}:events"] == 0 },
+	require.Eventually(t, func() bool {
+		return b.Redis.PubSubNumSub(t.Context(),
+			"{bakery}:events").Val()["{bakery}:events"] == 0
+	},
 		5*time.Second, time.Millisecond, "the last one out turns off the light")
 }
 
@@ -406,15 +437,24 @@ func TestWaitIsCutBelowTheTimeout(t *testing.T) {
 
 func TestAuditFindsEachDifference(t *testing.T) {
 	for name, spoil := range map[string]func(ctx context.Context, rdb redis.UniversalClient){
-		"flour that nobody brought": func(ctx context.Context, rdb redis.UniversalClient) { rdb.HIncrBy(ctx, "{bakery}:fridge", "flour", 1) },
-		"flour that went":           func(ctx context.Context, rdb redis.UniversalClient) { rdb.HIncrBy(ctx, "{bakery}:fridge", "flour", -1) },
+		"flour that nobody brought": func(ctx context.Context,
+			rdb redis.UniversalClient) {
+			rdb.HIncrBy(ctx, "{bakery}:fridge", "flour", 1)
+		},
+		"flour that went": func(ctx context.Context,
+			rdb redis.UniversalClient) {
+			rdb.HIncrBy(ctx, "{bakery}:fridge", "flour", -1)
+		},
 		"an order that went": func(ctx context.Context, rdb redis.UniversalClient) {
 			rdb.HDel(ctx, "{bakery}:orders", rdb.HKeys(ctx, "{bakery}:orders").Val()...)
 		},
 		"a tray that went": func(ctx context.Context, rdb redis.UniversalClient) {
 			rdb.HDel(ctx, "{bakery}:trays", rdb.HKeys(ctx, "{bakery}:trays").Val()...)
 		},
-		"an index that lacks": func(ctx context.Context, rdb redis.UniversalClient) { rdb.Del(ctx, "{bakery}:need") },
+		"an index that lacks": func(ctx context.Context,
+			rdb redis.UniversalClient) {
+			rdb.Del(ctx, "{bakery}:need")
+		},
 		"an index that has": func(ctx context.Context, rdb redis.UniversalClient) {
 			rdb.ZAdd(ctx, "{bakery}:shelf", redis.Z{Member: "scone|1|T9"})
 		},

@@ -29,7 +29,9 @@ func TestPlanThatFailsHasWrittenNothing(t *testing.T) {
 		name string
 		args string
 	}{
-		"place":   {"place", `{"id":"o2","digest":"d","customer":"Bob","price":1,"limit":100,"items":[{"cookie":"scone","quantity":40,"tray":12},{"cookie":"brownie","quantity":1,"tray":16}]`},
+		"place": {"place", `{"id":"o2","digest":"d","customer":"Bob","price":1,"limit":100,` +
+			`"items":[{"cookie":"scone","quantity":40,"tray":12},{"cookie":"brownie","quantity":1,` +
+			`"tray":16}]`},
 		"cancel":  {"cancel", `{"order":"o1"`},
 		"serve":   {"serve", `{"order":"o1"`},
 		"mix":     {"mix", `{"tray":"T3","cookie":"scone","recipe":{"flour":1}`},
@@ -46,15 +48,20 @@ func TestPlanThatFailsHasWrittenNothing(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			rdb := chaintest.Redis(t)
-			in := WithConfig(chain.WithRedis(t.Context(), rdb), &Config{Menu: menu, Speed: 1e6, Patience: time.Hour, Keep: time.Hour})
+			in := WithConfig(chain.WithRedis(t.Context(), rdb),
+				&Config{Menu: menu, Speed: 1e6, Patience: time.Hour, Keep: time.Hour})
 			_, err := Restock(in, map[string]int{"flour": 1000}, "")
 			require.NoError(t, err)
 			run := func(name, args, prefix string) error {
 				s := scriptWith(prefix, name, TopicBake, TopicDough, TopicBaked, TopicReady)
-				_, err := chain.Commit{Script: s, Args: rawJSON(fmt.Sprintf(`%s,"patience":%d,"keep":1000000}`, args, time.Hour.Milliseconds()))}.Apply(in, rdb)
+				_, err := chain.Commit{Script: s,
+					Args: rawJSON(fmt.Sprintf(`%s,"patience":%d,"keep":1000000}`, args,
+						time.Hour.Milliseconds()))}.Apply(in, rdb)
 				return err
 			}
-			require.NoError(t, run("place", `{"id":"o1","digest":"d","customer":"Ada","price":1,"limit":100,"items":[{"cookie":"scone","quantity":30,"tray":12}]`, ""))
+			require.NoError(t,
+				run("place", `{"id":"o1","digest":"d","customer":"Ada","price":1,"limit":100,`+
+					`"items":[{"cookie":"scone","quantity":30,"tray":12}]`, ""))
 			require.NoError(t, run("mix", `{"tray":"T2","cookie":"scone","recipe":{"flour":1}`, ""))
 
 			before := everything(t, rdb)

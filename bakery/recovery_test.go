@@ -29,7 +29,8 @@ func TestRestockWakesAllThatItSufficesFor(t *testing.T) {
 	t.Parallel()
 	b := bakerytest.New(t)
 	for _, key := range []string{"1", "2", "3", "4"} {
-		_, err := bakery.Place(b.Context(), bakery.OrderRequest{Customer: "Ada", Items: []bakery.Wanted{{Cookie: "bread", Quantity: 1000}}}, bakery.Key{Idempotency: key})
+		_, err := bakery.Place(b.Context(), bakery.OrderRequest{Customer: "Ada",
+			Items: []bakery.Wanted{{Cookie: "bread", Quantity: 1000}}}, bakery.Key{Idempotency: key})
 		require.NoError(t, err)
 	}
 	drain(t, b, bakery.TopicBake)
@@ -96,7 +97,8 @@ func TestCookieThatLeftTheMenuWhileItsTrayWasParked(t *testing.T) {
 		o := order(t, b, "1", bakery.Wanted{Cookie: "scone", Quantity: 2})
 		work(t, b)
 		require.Equal(t, 1, b.Balanced().Trays["parked"])
-		menu, err := bakery.ParseMenu([]byte(`{"bakes":[{"name":"brownie","title":"B","tray":16,"minutes":1,"price_cents":1,"ingredients":{"flour":1}}]}`))
+		menu, err := bakery.ParseMenu([]byte(`{"bakes":[{"name":"brownie","title":"B","tray":16,` +
+			`"minutes":1,"price_cents":1,"ingredients":{"flour":1}}]}`))
 		require.NoError(t, err)
 		b.Config.Menu = menu
 		b.Stock(1)
@@ -113,7 +115,10 @@ func TestLateTrayIsWrittenOffWhenItsCustomerLooks(t *testing.T) {
 		_, ok := b.Take(bakery.TopicBake)
 		require.True(t, ok, "and it is lost")
 		b.Config.Patience = time.Hour
-		require.Eventually(t, func() bool { return find(t, b, o.ID).State == bakery.Baking && b.Balanced().Trays["spoiled"] == 1 }, time.Minute, time.Millisecond)
+		require.Eventually(t, func() bool {
+			return find(t, b, o.ID).State == bakery.Baking &&
+				b.Balanced().Trays["spoiled"] == 1
+		}, time.Minute, time.Millisecond)
 		work(t, b)
 		require.Equal(t, bakery.Served, find(t, b, o.ID).State)
 	})
@@ -141,7 +146,8 @@ func TestMessageOfAnotherCookieIsRefused(t *testing.T) {
 			b.Put(bakery.TopicBake, body)
 			answer, ok := b.Deliver(bakery.TopicBake, roles[bakery.TopicBake])
 			require.True(t, ok)
-			require.Contains(t, bakerytest.Problem(t, http.StatusUnprocessableEntity, answer).Detail, "tray T2 is of scone")
+			require.Contains(t, bakerytest.Problem(t, http.StatusUnprocessableEntity, answer).Detail,
+				"tray T2 is of scone")
 		}
 		_, err := roles[bakery.TopicBake](mine.Request(b.Context()))
 		require.NoError(t, err)
@@ -169,7 +175,8 @@ func TestFullRedisDrains(t *testing.T) {
 	o := order(t, b, "1", bakery.Wanted{Cookie: "scone", Quantity: 12})
 	other := order(t, b, "2", bakery.Wanted{Cookie: "brownie", Quantity: 1})
 	full.Fill(t)
-	_, err := bakery.Place(b.Context(), bakery.OrderRequest{Customer: "Ada", Items: []bakery.Wanted{{Cookie: "scone", Quantity: 1}}}, bakery.Key{Idempotency: "3"})
+	_, err := bakery.Place(b.Context(), bakery.OrderRequest{Customer: "Ada",
+		Items: []bakery.Wanted{{Cookie: "scone", Quantity: 1}}}, bakery.Key{Idempotency: "3"})
 	require.ErrorContains(t, err, "OOM", "nothing new")
 	_, cancelled, err := bakery.Cancel(b.Context(), other.ID)
 	require.NoError(t, err)
@@ -194,10 +201,12 @@ func TestETAOfALargeOrderIsHonest(t *testing.T) {
 	t.Parallel()
 	b := bakerytest.New(t)
 	b.Config.Speed = 600
-	o, err := bakery.Place(b.Context(), bakery.OrderRequest{Customer: "Ada", Items: []bakery.Wanted{{Cookie: "chocolate-chip", Quantity: 24 * 40}}}, bakery.Key{})
+	o, err := bakery.Place(b.Context(), bakery.OrderRequest{Customer: "Ada",
+		Items: []bakery.Wanted{{Cookie: "chocolate-chip", Quantity: 24 * 40}}}, bakery.Key{})
 	require.NoError(t, err)
 	require.InDelta(t, 40*1.2/4, o.ETASeconds.Seconds, 2, "40 trays of 1.2 s, four at a time")
-	one, err := bakery.Place(b.Context(), bakery.OrderRequest{Customer: "Bob", Items: []bakery.Wanted{{Cookie: "chocolate-chip", Quantity: 1}}}, bakery.Key{})
+	one, err := bakery.Place(b.Context(), bakery.OrderRequest{Customer: "Bob",
+		Items: []bakery.Wanted{{Cookie: "chocolate-chip", Quantity: 1}}}, bakery.Key{})
 	require.NoError(t, err)
 	require.Greater(t, one.ETASeconds.Seconds, o.ETASeconds.Seconds, "it is behind those")
 }

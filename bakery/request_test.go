@@ -19,9 +19,12 @@ func builtIn(t testing.TB) *bakery.Menu {
 
 func TestParseOrder(t *testing.T) {
 	t.Parallel()
-	r, err := bakery.ParseOrder([]byte(`{"customer":" Ada ","items":[{"cookie":"scone","quantity":6},{"cookie":"brownie","quantity":1},{"cookie":"scone","quantity":2}]}`), builtIn(t))
+	r, err := bakery.ParseOrder([]byte(`{"customer":" Ada `+
+		`","items":[{"cookie":"scone","quantity":6},{"cookie":"brownie","quantity":1},{"cookie":"scone",`+
+		`"quantity":2}]}`), builtIn(t))
 	require.NoError(t, err)
-	require.Equal(t, bakery.OrderRequest{Customer: "Ada", Items: []bakery.Wanted{{Cookie: "brownie", Quantity: 1}, {Cookie: "scone", Quantity: 8}}}, r)
+	require.Equal(t, bakery.OrderRequest{Customer: "Ada",
+		Items: []bakery.Wanted{{Cookie: "brownie", Quantity: 1}, {Cookie: "scone", Quantity: 8}}}, r)
 	r, err = bakery.ParseOrder([]byte(`{"items":[{"cookie":"scone","quantity":1000}]}`), builtIn(t))
 	require.NoError(t, err)
 	require.Equal(t, "guest", r.Customer)
@@ -30,42 +33,63 @@ func TestParseOrder(t *testing.T) {
 func TestParseOrderSaysWhatIsWrong(t *testing.T) {
 	line := `{"cookie":"scone","quantity":1}`
 	tests := map[string]struct{ body, field, says string }{
-		"nothing":                   {``, "", "not JSON"},
-		"not JSON":                  {`cookies please`, "", "not JSON"},
-		"cut off":                   {`{"items":[`, "", "not JSON"},
-		"a list":                    {`[]`, "", "not a JSON object"},
-		"null":                      {`null`, "", "not a JSON object"},
-		"a number":                  {`7`, "", "not a JSON object"},
-		"two objects":               {`{"items":[` + line + `]}{}`, "", "behind the JSON object"},
-		"an unknown field":          {`{"items":[` + line + `],"tip":3}`, "tip", "not a field"},
-		"an unknown field in line":  {`{"items":[{"cookie":"scone","quantity":1,"icing":true}]}`, "items[0].icing", "not a field"},
-		"customer is a number":      {`{"customer":7,"items":[` + line + `]}`, "customer", "is a number, want a string"},
-		"customer is empty":         {`{"customer":"  ","items":[` + line + `]}`, "customer", "0 characters"},
-		"customer is long":          {`{"customer":"` + strings.Repeat("ä", 81) + `","items":[` + line + `]}`, "customer", "81 characters"},
-		"no items":                  {`{"customer":"Ada"}`, "items", "missing"},
-		"items null":                {`{"items":null}`, "items", "missing"},
-		"items is a string":         {`{"items":"scone"}`, "items", "is a string, want a list"},
-		"empty order":               {`{"items":[]}`, "items", "empty"},
-		"51 lines":                  {`{"items":[` + strings.Repeat(line+",", 50) + line + `]}`, "items", "51 lines, want at most 50"},
-		"a line that is no object":  {`{"items":["scone"]}`, "items[0]", "not a JSON object"},
-		"no cookie":                 {`{"items":[{"quantity":1}]}`, "items[0].cookie", "missing"},
-		"cookie is a list":          {`{"items":[{"cookie":[],"quantity":1}]}`, "items[0].cookie", "is a array, want a string"},
-		"unknown cookie":            {`{"items":[` + line + `,{"cookie":"chocolat-chip","quantity":1}]}`, "items[1].cookie", "did you mean chocolate-chip?"},
-		"cookie by its title":       {`{"items":[{"cookie":"Brownies","quantity":1}]}`, "items[0].cookie", "did you mean brownie?"},
-		"nothing like any":          {`{"items":[{"cookie":"xyzzyxyzzyxyzzy","quantity":1}]}`, "items[0].cookie", "see GET ?view=menu"},
-		"no quantity":               {`{"items":[{"cookie":"scone"}]}`, "items[0].quantity", "missing"},
-		"quantity 0":                {`{"items":[{"cookie":"scone","quantity":0}]}`, "items[0].quantity", "is 0, want a whole number from 1 to 1000"},
-		"quantity -1":               {`{"items":[{"cookie":"scone","quantity":-1}]}`, "items[0].quantity", "is -1"},
-		"quantity 1001":             {`{"items":[{"cookie":"scone","quantity":1001}]}`, "items[0].quantity", "is 1001"},
-		"quantity 1.5":              {`{"items":[{"cookie":"scone","quantity":1.5}]}`, "items[0].quantity", "is 1.5"},
-		"quantity 1e3":              {`{"items":[{"cookie":"scone","quantity":1e3}]}`, "items[0].quantity", "is 1e3"},
-		"quantity text":             {`{"items":[{"cookie":"scone","quantity":"6"}]}`, "items[0].quantity", `is "6"`},
-		"quantity null":             {`{"items":[{"cookie":"scone","quantity":null}]}`, "items[0].quantity", "want a whole number"},
-		"quantity beyond all":       {`{"items":[{"cookie":"scone","quantity":99999999999999999999999999999999999999999999999999}]}`, "items[0].quantity", "…, want"},
-		"more than 1000 in all":     {`{"items":[{"cookie":"scone","quantity":1000},{"cookie":"scone","quantity":1}]}`, "items", "has 1001 scone in all"},
-		"names in capitals":         {`{"ITEMS":[{"cookie":"scone","quantity":1}],"items":[{"cookie":"scone","quantity":1}]}`, "ITEMS", "is not a field"},
-		"control characters":        {`{"customer":"\u001b[2JAda","items":[{"cookie":"scone","quantity":1}]}`, "customer", "has control characters"},
-		"quantity is a nested list": {`{"items":[{"cookie":"scone","quantity":[[[1]]]}]}`, "items[0].quantity", "is [[[1]]]"},
+		"nothing":          {``, "", "not JSON"},
+		"not JSON":         {`cookies please`, "", "not JSON"},
+		"cut off":          {`{"items":[`, "", "not JSON"},
+		"a list":           {`[]`, "", "not a JSON object"},
+		"null":             {`null`, "", "not a JSON object"},
+		"a number":         {`7`, "", "not a JSON object"},
+		"two objects":      {`{"items":[` + line + `]}{}`, "", "behind the JSON object"},
+		"an unknown field": {`{"items":[` + line + `],"tip":3}`, "tip", "not a field"},
+		"an unknown field in line": {`{"items":[{"cookie":"scone","quantity":1,"icing":true}]}`,
+			"items[0].icing", "not a field"},
+		"customer is a number": {`{"customer":7,"items":[` + line + `]}`, "customer",
+			"is a number, want a string"},
+		"customer is empty": {`{"customer":"  ","items":[` + line + `]}`, "customer", "0 characters"},
+		"customer is long": {`{"customer":"` + strings.Repeat("ä", 81) + `","items":[` + line + `]}`,
+			"customer", "81 characters"},
+		"no items":          {`{"customer":"Ada"}`, "items", "missing"},
+		"items null":        {`{"items":null}`, "items", "missing"},
+		"items is a string": {`{"items":"scone"}`, "items", "is a string, want a list"},
+		"empty order":       {`{"items":[]}`, "items", "empty"},
+		"51 lines": {`{"items":[` + strings.Repeat(line+",", 50) + line + `]}`, "items",
+			"51 lines, want at most 50"},
+		"a line that is no object": {`{"items":["scone"]}`, "items[0]", "not a JSON object"},
+		"no cookie":                {`{"items":[{"quantity":1}]}`, "items[0].cookie", "missing"},
+		"cookie is a list": {`{"items":[{"cookie":[],"quantity":1}]}`, "items[0].cookie",
+			"is a array, want a string"},
+		"unknown cookie": {`{"items":[` + line + `,{"cookie":"chocolat-chip","quantity":1}]}`,
+			"items[1].cookie", "did you mean chocolate-chip?"},
+		"cookie by its title": {`{"items":[{"cookie":"Brownies","quantity":1}]}`, "items[0].cookie",
+			"did you mean brownie?"},
+		"nothing like any": {`{"items":[{"cookie":"xyzzyxyzzyxyzzy","quantity":1}]}`,
+			"items[0].cookie", "see GET ?view=menu"},
+		"no quantity": {`{"items":[{"cookie":"scone"}]}`, "items[0].quantity", "missing"},
+		"quantity 0": {`{"items":[{"cookie":"scone","quantity":0}]}`, "items[0].quantity",
+			"is 0, want a whole number from 1 to 1000"},
+		"quantity -1": {`{"items":[{"cookie":"scone","quantity":-1}]}`,
+			"items[0].quantity", "is -1"},
+		"quantity 1001": {`{"items":[{"cookie":"scone","quantity":1001}]}`,
+			"items[0].quantity", "is 1001"},
+		"quantity 1.5": {`{"items":[{"cookie":"scone","quantity":1.5}]}`,
+			"items[0].quantity", "is 1.5"},
+		"quantity 1e3": {`{"items":[{"cookie":"scone","quantity":1e3}]}`,
+			"items[0].quantity", "is 1e3"},
+		"quantity text": {`{"items":[{"cookie":"scone","quantity":"6"}]}`,
+			"items[0].quantity", `is "6"`},
+		"quantity null": {`{"items":[{"cookie":"scone","quantity":null}]}`, "items[0].quantity",
+			"want a whole number"},
+		"quantity beyond all": {`{"items":[{"cookie":"scone",` +
+			`"quantity":99999999999999999999999999999999999999999999999999}]}`,
+			"items[0].quantity", "…, want"},
+		"more than 1000 in all": {`{"items":[{"cookie":"scone","quantity":1000},{"cookie":"scone",` +
+			`"quantity":1}]}`, "items", "has 1001 scone in all"},
+		"names in capitals": {`{"ITEMS":[{"cookie":"scone","quantity":1}],"items":[{"cookie":"scone",` +
+			`"quantity":1}]}`, "ITEMS", "is not a field"},
+		"control characters": {`{"customer":"\u001b[2JAda","items":[{"cookie":"scone","quantity":1}]}`,
+			"customer", "has control characters"},
+		"quantity is a nested list": {`{"items":[{"cookie":"scone","quantity":[[[1]]]}]}`,
+			"items[0].quantity", "is [[[1]]]"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -77,14 +101,16 @@ func TestParseOrderSaysWhatIsWrong(t *testing.T) {
 			require.Contains(t, wrong.Fields[0].Detail, tt.says)
 		})
 	}
-	_, err := bakery.ParseOrder([]byte(`{"customer":"","items":[{"cookie":"x","quantity":0},{}]}`), builtIn(t))
+	_, err := bakery.ParseOrder([]byte(`{"customer":"","items":[{"cookie":"x","quantity":0},{}]}`),
+		builtIn(t))
 	var wrong *bakery.InputError
 	require.ErrorAs(t, err, &wrong)
 	require.Len(t, wrong.Fields, 5, "all that is wrong is said at once")
 }
 
 func FuzzParseOrder(f *testing.F) {
-	for _, seed := range []string{`{"customer":"Ada","items":[{"cookie":"scone","quantity":6}]}`, `{"items":[{"cookie":"scone","quantity":1e3}]}`, `[]`, `{"items":null}`, `{"items":[[]]}`} {
+	for _, seed := range []string{`{"customer":"Ada","items":[{"cookie":"scone","quantity":6}]}`,
+		`{"items":[{"cookie":"scone","quantity":1e3}]}`, `[]`, `{"items":null}`, `{"items":[[]]}`} {
 		f.Add(seed)
 	}
 	menu := builtIn(f)
@@ -146,7 +172,8 @@ func TestBuiltInMenu(t *testing.T) {
 func TestMenuIsCheckedWhole(t *testing.T) {
 	t.Parallel()
 	bad := func(change string) string {
-		good := map[string]any{"name": "scone", "title": "Scone", "tray": 12, "minutes": 14, "price_cents": 180, "ingredients": map[string]any{"flour": 1}}
+		good := map[string]any{"name": "scone", "title": "Scone", "tray": 12, "minutes": 14,
+			"price_cents": 180, "ingredients": map[string]any{"flour": 1}}
 		var with map[string]any
 		require.NoError(t, json.Unmarshal([]byte(change), &with))
 		for k, v := range with {
@@ -171,7 +198,8 @@ func TestMenuIsCheckedWhole(t *testing.T) {
 		_, err := bakery.ParseMenu([]byte(body))
 		require.ErrorContains(t, err, says, body)
 	}
-	_, err := bakery.ParseMenu([]byte(strings.Replace(bad(`{}`), "]", ","+strings.TrimPrefix(strings.TrimSuffix(bad(`{}`), "]}"), `{"bakes":[`)+"]", 1)))
+	_, err := bakery.ParseMenu([]byte(strings.Replace(bad(`{}`), "]",
+		","+strings.TrimPrefix(strings.TrimSuffix(bad(`{}`), "]}"), `{"bakes":[`)+"]", 1)))
 	require.ErrorContains(t, err, "twice")
 }
 

@@ -1,4 +1,5 @@
--- display: the server puts a tray on display and fills the orders that wait. Commit of bakery.baked. args: tray.
+-- display: the server puts a tray on display and fills the orders that wait.
+-- Commit of bakery.baked. args: tray.
 local t = fetch('trays', args.tray)
 if t and t.state == 'baked' then
   move(t, 'on_display')

@@ -1,11 +1,13 @@
 -- lib: the bakery's records and what follows from them. Stands before each of the bakery's scripts.
 --
--- A tray and an order are JSON records in hashes. The sorted sets are indexes: which members a record has in them is a
--- function of the record alone, worked out here once, so an index cannot say anything else than the records do.
--- A script changes records in memory while it plans; `apply`, at the end of this file, writes what changed.
+-- A tray and an order are JSON records in hashes. The sorted sets are indexes: which
+-- members a record has in them is a function of the record alone, worked out here once, so
+-- an index cannot say anything else than the records do. A script changes records in
+-- memory while it plans; `apply`, at the end of this file, writes what changed.
 --
--- Members of way, need, waiting and shelf begin "COOKIE|", with a number of fixed width behind it, and all have the score 0,
--- so that ZRANGEBYLEX finds the oldest of a cookie, and ZLEXCOUNT adds up a cookie's pieces in O(sizes x log n).
+-- Members of way, need, waiting and shelf begin "COOKIE|", with a number of fixed
+-- width behind it, and all have the score 0, so that ZRANGEBYLEX finds the oldest
+-- of a cookie, and ZLEXCOUNT adds up a cookie's pieces in O(sizes x log n).
 local coming = {asked = true, parked = true, mixed = true, in_oven = true, baked = true}
 local stages = {'mixed', 'in_oven', 'baked', 'on_display'}
 
@@ -36,8 +38,8 @@ end
 
 local members_of = {trays = members_of_tray, orders = members_of_order}
 
--- Records in memory: kind .. id -> {kind, record, members as they are in Redis, changed?}. The trays also by their cookie,
--- since an order for thousands of pieces makes many.
+-- Records in memory: kind .. id -> {kind, record, members as they are in Redis, changed?}. The trays also by
+-- their cookie, since an order for thousands of pieces makes many.
 local loaded, trays_of = {}, {}
 
 local function keep(kind, record, was)
@@ -77,7 +79,8 @@ local function next_seq()
   return seq
 end
 
--- pieces(index, cookie): the pieces of a cookie in `way` (on the way) or `need` (missing), with the changes of this script.
+-- pieces(index, cookie): the pieces of a cookie in `way` (on the way) or `need`
+-- (missing), with the changes of this script.
 local function pieces(index, cookie)
   local sum, from, to = 0, '[' .. cookie .. '|', '(' .. cookie .. '}' -- } is what follows | in ASCII
   while true do
@@ -139,7 +142,8 @@ local function end_if_empty(t)
   if t.left == 0 and t.reserved == 0 then end_tray(t, (t.handed > 0) and 'sold' or 'spoiled') end
 end
 
--- spoil(t): what is left of it cannot be sold. Whoever spoils one that was woken looks to what follows from it.
+-- spoil(t): what is left of it cannot be sold. Whoever spoils one that was woken
+-- looks to what follows from it.
 local function spoil(t)
   if t.state == 'on_display' then
     t.spoiled, t.left = (t.spoiled or 0) + t.left, 0
@@ -151,9 +155,9 @@ local function spoil(t)
   end
 end
 
--- wake(added): parked trays that the fridge, with what is added, suffices for go to the baker, oldest first. So do those whose
--- cookie is not on the menu, if that is given: the baker ends them. A tray that was woken and does not take its ingredients
--- must wake the next. Returns how many were woken.
+-- wake(added): parked trays that the fridge, with what is added, suffices for go to the baker, oldest first.
+-- So do those whose cookie is not on the menu, if that is given: the baker ends them. A tray that was woken
+-- and does not take its ingredients must wake the next. Returns how many were woken.
 local function wake(added, menu)
   local fridge, woken, offset = {}, 0, 0
   local function stock(ingredient)
@@ -182,8 +186,8 @@ local function wake(added, menu)
   end
 end
 
--- write_off(): spoil trays whose deadline has passed, and ask again for what they leave owed. A script calls it after it has
--- moved its own tray, which is late no more.
+-- write_off(): spoil trays whose deadline has passed, and ask again for what they leave owed. A script calls
+-- it after it has moved its own tray, which is late no more.
 local function write_off()
   local late, woken = {}, false
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', keys.deadlines, '-inf', now, 'LIMIT', 0, 8)) do
@@ -210,7 +214,8 @@ local function end_order(o, state)
   events[#events + 1] = o.id
 end
 
--- reserve(o, t): give an order as much of a tray on display as it lacks. Whoever calls looks to what follows from it.
+-- reserve(o, t): give an order as much of a tray on display as it lacks. Whoever
+-- calls looks to what follows from it.
 local function reserve(o, t)
   for _, line in ipairs(o.items) do
     local n = math.min(line.quantity - line.filled, t.left)
@@ -233,7 +238,8 @@ local function is_filled(o)
   return true
 end
 
--- fill(t): give the pieces of a tray on display to the orders that wait for them, oldest first. It may be in parts.
+-- fill(t): give the pieces of a tray on display to the orders that wait for
+-- them, oldest first. It may be in parts.
 local function fill(t)
   local offset = 0
   while t.left > 0 do

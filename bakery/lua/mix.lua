@@ -1,5 +1,5 @@
--- mix: the baker makes the dough of a tray. Commit of bakery.bake. args: tray, cookie, recipe {ingredient = grams}; without a
--- recipe the cookie is not on the menu any more.
+-- mix: the baker makes the dough of a tray. Commit of bakery.bake. args: tray, cookie, recipe {ingredient =
+-- grams}; without a recipe the cookie is not on the menu any more.
 local t = fetch('trays', args.tray)
 if t and t.cookie ~= args.cookie then return refuse('tray ' .. args.tray .. ' is of ' .. t.cookie) end
 local woken = t and t.woken

@@ -1,6 +1,6 @@
--- place: an order, over HTTP. args: id, digest, customer, price, items [{cookie, quantity, tray}], limit (of trays on the way).
--- Reply: {conflict = true} if the id is taken by another order; {busy = true} if too much is owed already, and nothing was
--- done; else {order, line, racks}.
+-- place: an order, over HTTP. args: id, digest, customer, price, items [{cookie, quantity, tray}], limit (of
+-- trays on the way). Reply: {conflict = true} if the id is taken by another order; {busy = true} if too much
+-- is owed already, and nothing was done; else {order, line, racks}.
 local raw = redis.call('HGET', keys.orders, args.id) or redis.call('HGET', keys.past_orders, args.id)
 local stats = {line = redis.call('ZCARD', keys.line), racks = redis.call('ZCARD', keys.racks)}
 if raw then

@@ -1,6 +1,6 @@
--- restock: put ingredients into the fridge and wake parked trays that they suffice for, oldest first.
--- args: key, digest, amounts {ingredient = grams}, menu {cookie = true}.
--- Reply: {conflict = true} if the key was used for other amounts; {repeated = true} if for these; else {woken = trays}.
+-- restock: put ingredients into the fridge and wake parked trays that they suffice for, oldest first. args:
+-- key, digest, amounts {ingredient = grams}, menu {cookie = true}. Reply: {conflict = true} if the key was
+-- used for other amounts; {repeated = true} if for these; else {woken = trays}.
 local used = redis.call('HGET', keys.restocks, args.key)
 if used then return function() end, {[used == args.digest and 'repeated' or 'conflict'] = true} end
 

@@ -1,5 +1,6 @@
--- spoil: the manager throws a tray away. args: tray. Reply: {state = what it is now, spoiled = true, pieces = how many of it
--- were thrown away}; only the state if there is nothing of it to throw away; nothing if there is no such tray.
+-- spoil: the manager throws a tray away. args: tray. Reply: {state = what it is
+-- now, spoiled = true, pieces = how many of it were thrown away}; only the state
+-- if there is nothing of it to throw away; nothing if there is no such tray.
 local t = fetch('trays', args.tray)
 if not t then
   local raw = redis.call('HGET', keys.past_trays, args.tray)

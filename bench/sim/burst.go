@@ -74,8 +74,19 @@ func runRush(k rush, s setting, seed uint64, seeds int) (r rushResult) {
 	}
 	for n := range uint64(seeds) {
 		rnd := newRand(seed+n, 3)
-		sp := s.apply(spec{concurrency: k.concurrency, begin: 1, queued: k.queued, start: cold(k.start, newRand(seed+n, 4)), labels: map[string]string{"max": "1000"}, from: calm / 2, until: until})
-		calls := poisson(rnd, k.rate*times, rate, func() time.Duration { return exponential(rnd, k.run) }, 0, until)
+		sp := s.apply(spec{
+			concurrency: k.concurrency,
+			begin:       1,
+			queued:      k.queued,
+			start:       cold(k.start, newRand(seed+n, 4)),
+			labels:      map[string]string{"max": "1000"},
+			from:        calm / 2,
+			until:       until,
+		})
+		calls := poisson(rnd, k.rate*times, rate, func() time.Duration {
+			return exponential(rnd,
+				k.run)
+		}, 0, until)
 		res := simulate(sp, calls, func(c call, began time.Duration) {
 			took := began + c.run - c.at
 			switch {
@@ -85,7 +96,8 @@ func runRush(k rush, s setting, seed uint64, seeds int) (r rushResult) {
 				r.calm.add(took)
 			}
 		})
-		r.replicas, r.oracle, r.starts, r.peak = r.replicas+res.Replicas, r.oracle+res.Oracle, r.starts+res.Starts, max(r.peak, res.Peak)
+		r.replicas, r.oracle, r.starts, r.peak = r.replicas+res.Replicas, r.oracle+res.Oracle,
+			r.starts+res.Starts, max(r.peak, res.Peak)
 	}
 	return r
 }
@@ -93,12 +105,17 @@ func runRush(k rush, s setting, seed uint64, seeds int) (r rushResult) {
 func burstTables(o options) (tables []table, err error) {
 	for _, k := range rushKinds() {
 		t := table{Title: "A rush: " + k.name + ", and ten times as many for a minute",
-			Notes: []string{fmt.Sprintf("p99 of each second's calls, from call to answer, of %d rushes; back is when it is under twice that of the calm, and stays so", rushSeeds)},
-			Head:  append(slices.Clone(settingColumns), "calm p99", "first s", "worst s", "last s", "back", "of oracle", "starts", "most replicas")}
+			Notes: []string{fmt.Sprintf("p99 of each second's calls, from call to answer, of %d rushes; "+
+				"back is when it is under twice that of the calm, and stays so", rushSeeds)},
+			Head: append(slices.Clone(settingColumns), "calm p99", "first s", "worst s", "last s", "back",
+				"of oracle", "starts", "most replicas")}
 		for _, s := range settings() {
 			r := runRush(k, s, o.seed, rushSeeds)
-			t.Rows = append(t.Rows, append(s.cells(), millis(r.calm.quantile(.99)), millis(r.seconds[0].quantile(.99)), millis(r.worst()), millis(r.seconds[len(r.seconds)-1].quantile(.99)),
-				seconds(r.back()), ratio(r.replicas, r.oracle), fmt.Sprint(r.starts/rushSeeds), fmt.Sprint(r.peak)))
+			t.Rows = append(t.Rows, append(s.cells(), millis(r.calm.quantile(.99)),
+				millis(r.seconds[0].quantile(.99)), millis(r.worst()),
+				millis(r.seconds[len(r.seconds)-1].quantile(.99)),
+				seconds(r.back()), ratio(r.replicas, r.oracle), fmt.Sprint(r.starts/rushSeeds),
+				fmt.Sprint(r.peak)))
 		}
 		tables = append(tables, t)
 	}

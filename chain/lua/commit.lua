@@ -1,4 +1,5 @@
--- commit: settle a message, change state and hand on, in one step. Follows settle.lua; plan() and its helpers come between.
+-- commit: settle a message, change state and hand on, in one step. Follows
+-- settle.lua; plan() and its helpers come between.
 --
 -- KEYS: the subscription's six keys if there is a message; then the script's keys in the order they were declared; then
 --       the streams of the topics it may emit to, likewise.

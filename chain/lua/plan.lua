@@ -1,4 +1,5 @@
--- plan: what a step's script sees. Follows the tables that Go writes: names, types and topics of the declared keys.
+-- plan: what a step's script sees. Follows the tables that Go writes: names,
+-- types and topics of the declared keys.
 local planning = true
 local offset = ARGV[1] ~= '' and 6 or 0
 local args = cjson.decode(ARGV[5])
@@ -13,8 +14,8 @@ local function encode(value)
   return text
 end
 
--- emit(topic, message): hand on a message to a declared topic. It is made in the plan, where a mistake does no harm, and
--- put on its stream after the apply half.
+-- emit(topic, message): hand on a message to a declared topic. It is made in the plan, where a mistake does
+-- no harm, and put on its stream after the apply half.
 local outbox = {}
 local function hand_on(topic, body)
   if not planning then error('emit in the apply half: decide in the plan what to hand on') end

@@ -10,7 +10,8 @@ import (
 
 func TestStreamNames(t *testing.T) {
 	t.Parallel()
-	for topic, stream := range map[string]string{"bakery.dough": "{bakery}.dough", "a.b.c": "{a}.b.c", "x-1.y_2": "{x-1}.y_2"} {
+	for topic, stream := range map[string]string{"bakery.dough": "{bakery}.dough", "a.b.c": "{a}.b.c",
+		"x-1.y_2": "{x-1}.y_2"} {
 		got, err := wire.Stream(topic)
 		require.NoError(t, err)
 		require.Equal(t, stream, got)
@@ -18,7 +19,8 @@ func TestStreamNames(t *testing.T) {
 		require.True(t, ok)
 		require.Equal(t, topic, back)
 	}
-	for _, topic := range []string{"", "bakery", ".dough", "bakery.", "a..b", "{a}.b", "a b.c", "a.b}", "ä.b"} {
+	for _, topic := range []string{"", "bakery", ".dough", "bakery.", "a..b", "{a}.b",
+		"a b.c", "a.b}", "ä.b"} {
 		_, err := wire.Stream(topic)
 		require.Error(t, err, topic)
 	}

@@ -13,7 +13,8 @@ import (
 
 func asked(t *testing.T, b *bakerytest.Bakery, scones int) {
 	t.Helper()
-	_, err := bakery.Place(b.Context(), bakery.OrderRequest{Customer: "Ada", Items: []bakery.Wanted{{Cookie: "scone", Quantity: scones}}}, bakery.Key{})
+	_, err := bakery.Place(b.Context(), bakery.OrderRequest{Customer: "Ada",
+		Items: []bakery.Wanted{{Cookie: "scone", Quantity: scones}}}, bakery.Key{})
 	require.NoError(t, err)
 }
 
@@ -39,7 +40,8 @@ func TestTakesFromTheFridgeAndHandsDoughToTheOven(t *testing.T) {
 	require.Len(t, waiting, 1)
 	require.JSONEq(t, `{"tray":"T2","cookie":"scone"}`, waiting[0])
 	scone, _ := b.Config.Menu.Find("scone")
-	require.Equal(t, before.Ingredients["flour"]-scone.Ingredients["flour"], fridgeOf(t, b).Ingredients["flour"])
+	require.Equal(t, before.Ingredients["flour"]-scone.Ingredients["flour"],
+		fridgeOf(t, b).Ingredients["flour"])
 	b.Balanced()
 }
 
@@ -77,13 +79,17 @@ func TestRestockIsForTheManagerAndOnce(t *testing.T) {
 
 	for body, field := range map[string]string{
 		`{`: "", `{"ingredients":{}}`: "ingredients", `{"ingredients":{"gold":1}}`: "ingredients.gold",
-		`{"ingredients":{"flour":0}}`: "ingredients.flour", `{"ingredients":{"flour":1.5}}`: "ingredients.flour",
-		`{"ingredients":{"flour":"1"}}`: "ingredients.flour", `{"flour":1}`: "flour", `{"ingredients":[]}`: "ingredients",
+		`{"ingredients":{"flour":0}}`:   "ingredients.flour",
+		`{"ingredients":{"flour":1.5}}`: "ingredients.flour",
+		`{"ingredients":{"flour":"1"}}`: "ingredients.flour", `{"flour":1}`: "flour",
+		`{"ingredients":[]}`: "ingredients",
 	} {
-		p := bakerytest.Problem(t, http.StatusBadRequest, b.Call(Handle, http.MethodPost, "view=fridge", body, manager[:2]...))
+		p := bakerytest.Problem(t, http.StatusBadRequest,
+			b.Call(Handle, http.MethodPost, "view=fridge", body, manager[:2]...))
 		require.Equal(t, field, p.Errors[0].Field, body)
 	}
-	require.Equal(t, http.StatusRequestEntityTooLarge, restock(strings.Repeat(" ", bakery.MaxBody+1), manager...))
+	require.Equal(t, http.StatusRequestEntityTooLarge,
+		restock(strings.Repeat(" ", bakery.MaxBody+1), manager...))
 	b.Balanced()
 }
 
@@ -95,15 +101,18 @@ func TestManagerThrowsATrayAway(t *testing.T) {
 	manager := []string{"Authorization", "Bearer " + bakerytest.ManagerKey}
 	require.Equal(t, http.StatusUnauthorized, b.Call(Handle, http.MethodDelete, "tray=T2", "").StatusCode)
 	require.Equal(t, http.StatusOK, b.Call(Handle, http.MethodDelete, "tray=T2", "", manager...).StatusCode)
-	require.Equal(t, http.StatusConflict, b.Call(Handle, http.MethodDelete, "tray=T2", "", manager...).StatusCode)
-	require.Equal(t, http.StatusNotFound, b.Call(Handle, http.MethodDelete, "tray=T99", "", manager...).StatusCode)
+	require.Equal(t, http.StatusConflict, b.Call(Handle, http.MethodDelete, "tray=T2", "",
+		manager...).StatusCode)
+	require.Equal(t, http.StatusNotFound, b.Call(Handle, http.MethodDelete, "tray=T99", "",
+		manager...).StatusCode)
 	require.Equal(t, 1, b.Balanced().Trays["asked"], "another is asked for")
 }
 
 func TestWithoutTheSecretNobodyIsTheManager(t *testing.T) {
 	t.Setenv("secret_mount_path", t.TempDir())
 	b := bakerytest.New(t)
-	p := bakerytest.Problem(t, http.StatusServiceUnavailable, b.Call(Handle, http.MethodPost, "view=fridge", `{}`, "Authorization", "Bearer "))
+	p := bakerytest.Problem(t, http.StatusServiceUnavailable,
+		b.Call(Handle, http.MethodPost, "view=fridge", `{}`, "Authorization", "Bearer "))
 	require.Contains(t, p.Detail, "manager-key")
 }
 

@@ -60,7 +60,8 @@ func TestOrderIsBakedAndServed(t *testing.T) {
 	require.JSONEq(t, `{"tray":"T2","cookie":"chocolate-chip"}`, waiting[0])
 
 	others(t, b)
-	require.Equal(t, bakery.ReadyTo, bakerytest.Order(t, b.Call(Handle, http.MethodGet, bakerytest.IDQuery(o), "")).State)
+	require.Equal(t, bakery.ReadyTo, bakerytest.Order(t,
+		b.Call(Handle, http.MethodGet, bakerytest.IDQuery(o), "")).State)
 	done, ok := b.Deliver(bakery.TopicReady, Handle)
 	require.True(t, ok)
 	require.Equal(t, http.StatusOK, done.StatusCode, string(done.Body))
@@ -101,10 +102,12 @@ func TestRepeatedKey(t *testing.T) {
 	t.Parallel()
 	b := bakerytest.New(t)
 	first := b.Call(Handle, http.MethodPost, "", ada, "Idempotency-Key", "k1")
-	again := b.Call(Handle, http.MethodPost, "", strings.ReplaceAll(ada, `,`, `, `), "Idempotency-Key", "k1", "X-Call-Id", "other")
+	again := b.Call(Handle, http.MethodPost, "", strings.ReplaceAll(ada, `,`, `, `), "Idempotency-Key", "k1",
+		"X-Call-Id", "other")
 	require.Equal(t, http.StatusAccepted, again.StatusCode)
 	require.Equal(t, bakerytest.Order(t, first).ID, bakerytest.Order(t, again).ID)
-	bakerytest.Problem(t, http.StatusConflict, b.Call(Handle, http.MethodPost, "", strings.Replace(ada, "6", "7", 1), "Idempotency-Key", "k1"))
+	bakerytest.Problem(t, http.StatusConflict, b.Call(Handle, http.MethodPost, "",
+		strings.Replace(ada, "6", "7", 1), "Idempotency-Key", "k1"))
 	require.Equal(t, 1, b.Balanced().Orders.Placed)
 }
 
@@ -116,7 +119,8 @@ func TestCancel(t *testing.T) {
 	answer := b.Call(Handle, http.MethodDelete, bakerytest.IDQuery(o), "")
 	require.Equal(t, http.StatusOK, answer.StatusCode, string(answer.Body))
 	require.Equal(t, bakery.Cancelled, bakerytest.Order(t, answer).State)
-	require.Equal(t, http.StatusOK, b.Call(Handle, http.MethodDelete, bakerytest.IDQuery(o), "").StatusCode, "twice is once")
+	require.Equal(t, http.StatusOK, b.Call(Handle, http.MethodDelete, bakerytest.IDQuery(o),
+		"").StatusCode, "twice is once")
 
 	o = bakerytest.Order(t, b.Call(Handle, http.MethodPost, "", ada))
 	others(t, b)
@@ -134,7 +138,8 @@ func TestLooksAtSeveralOrders(t *testing.T) {
 	var list struct{ Orders []bakery.Order }
 	require.NoError(t, json.Unmarshal(answer.Body, &list))
 	require.Len(t, list.Orders, 2)
-	bakerytest.Problem(t, http.StatusBadRequest, b.Call(Handle, http.MethodGet, "order="+strings.Repeat("a,", 100)+"a", ""))
+	bakerytest.Problem(t, http.StatusBadRequest, b.Call(Handle, http.MethodGet,
+		"order="+strings.Repeat("a,", 100)+"a", ""))
 	bakerytest.Problem(t, http.StatusNotFound, b.Call(Handle, http.MethodGet, "order=nothing", ""))
 }
 
@@ -150,14 +155,16 @@ func TestMenu(t *testing.T) {
 func TestBadInput(t *testing.T) {
 	t.Parallel()
 	b := bakerytest.New(t)
-	p := bakerytest.Problem(t, http.StatusBadRequest, b.Call(Handle, http.MethodPost, "", `{"items":[{"cookie":"choclate-chip","quantity":6.5}]}`))
+	p := bakerytest.Problem(t, http.StatusBadRequest,
+		b.Call(Handle, http.MethodPost, "", `{"items":[{"cookie":"choclate-chip","quantity":6.5}]}`))
 	require.Len(t, p.Errors, 2)
 	require.Equal(t, "items[0].cookie", p.Errors[0].Field)
 	for _, wait := range []string{"soon", "-1s", "30"} {
 		p = bakerytest.Problem(t, http.StatusBadRequest, b.Call(Handle, http.MethodPost, "wait="+wait, ada))
 		require.Equal(t, "?wait", p.Errors[0].Field)
 	}
-	bakerytest.Problem(t, http.StatusRequestEntityTooLarge, b.Call(Handle, http.MethodPost, "", ada+strings.Repeat(" ", bakery.MaxBody)))
+	bakerytest.Problem(t, http.StatusRequestEntityTooLarge,
+		b.Call(Handle, http.MethodPost, "", ada+strings.Repeat(" ", bakery.MaxBody)))
 	bakerytest.Problem(t, http.StatusNotFound, b.Call(Handle, http.MethodGet, "", ""))
 	bakerytest.Problem(t, http.StatusNotFound, b.Call(Handle, http.MethodPut, "order=x", ""))
 	bakerytest.Problem(t, http.StatusBadRequest, b.Call(Handle, http.MethodGet, "%zz", ""))
@@ -173,13 +180,15 @@ func TestManagersViews(t *testing.T) {
 	b.Call(Handle, http.MethodDelete, bakerytest.IDQuery(o), "")
 	manager := []string{"Authorization", "Bearer " + bakerytest.ManagerKey}
 	for query, want := range map[string]string{
-		"view=orders": `"state":"baking"`, "view=orders&ended=true": `"state":"cancelled"`, "view=floor": `"missing":{"chocolate-chip":6}`, "view=audit": `"balanced":true`,
+		"view=orders": `"state":"baking"`, "view=orders&ended=true": `"state":"cancelled"`,
+		"view=floor": `"missing":{"chocolate-chip":6}`, "view=audit": `"balanced":true`,
 	} {
 		require.Equal(t, http.StatusUnauthorized, b.Call(Handle, http.MethodGet, query, "").StatusCode)
 		answer := b.Call(Handle, http.MethodGet, query, "", manager...)
 		require.Equal(t, http.StatusOK, answer.StatusCode, string(answer.Body))
 		require.Contains(t, string(answer.Body), want)
 	}
-	bakerytest.Problem(t, http.StatusBadRequest, b.Call(Handle, http.MethodGet, "view=orders&limit=0", "", manager...))
+	bakerytest.Problem(t, http.StatusBadRequest, b.Call(Handle, http.MethodGet,
+		"view=orders&limit=0", "", manager...))
 	bakerytest.Problem(t, http.StatusNotFound, b.Call(Handle, http.MethodGet, "view=cellar", "", manager...))
 }

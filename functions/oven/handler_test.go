@@ -17,11 +17,13 @@ func dough(t *testing.T) *bakerytest.Bakery {
 	t.Helper()
 	b := bakerytest.New(t)
 	b.Stock(1)
-	_, err := bakery.Place(b.Context(), bakery.OrderRequest{Customer: "Ada", Items: []bakery.Wanted{{Cookie: "scone", Quantity: 1}}}, bakery.Key{})
+	_, err := bakery.Place(b.Context(), bakery.OrderRequest{Customer: "Ada",
+		Items: []bakery.Wanted{{Cookie: "scone", Quantity: 1}}}, bakery.Key{})
 	require.NoError(t, err)
 	m, ok := b.Take(bakery.TopicBake)
 	require.True(t, ok)
-	_, _, err = bakery.Mixed(b.Context(), bakery.Asked{Tray: "T2", Cookie: "scone"}).Settle(b.Context(), b.Redis, m.Delivery, m.Body)
+	_, _, err = bakery.Mixed(b.Context(), bakery.Asked{Tray: "T2", Cookie: "scone"}).Settle(b.Context(),
+		b.Redis, m.Delivery, m.Body)
 	require.NoError(t, err)
 	return b
 }
@@ -80,7 +82,8 @@ func TestSpoiledDoughIsNotBaked(t *testing.T) {
 func TestTakesNothingButDough(t *testing.T) {
 	t.Parallel()
 	b := bakerytest.New(t)
-	p := bakerytest.Problem(t, http.StatusBadRequest, b.Call(Handle, http.MethodPost, "", `{"tray":"T1","cookie":"scone"}`))
+	p := bakerytest.Problem(t, http.StatusBadRequest,
+		b.Call(Handle, http.MethodPost, "", `{"tray":"T1","cookie":"scone"}`))
 	require.Contains(t, p.Detail, bakery.TopicDough)
 	b.Put(bakery.TopicDough, `{"tray":"T1","cookie":"gold"}`)
 	answer, ok := b.Deliver(bakery.TopicDough, Handle)

@@ -15,11 +15,13 @@ func baked(t *testing.T, scones int) (*bakerytest.Bakery, bakery.Order) {
 	t.Helper()
 	b := bakerytest.New(t)
 	b.Stock(1)
-	o, err := bakery.Place(b.Context(), bakery.OrderRequest{Customer: "Ada", Items: []bakery.Wanted{{Cookie: "scone", Quantity: scones}}}, bakery.Key{})
+	o, err := bakery.Place(b.Context(), bakery.OrderRequest{Customer: "Ada",
+		Items: []bakery.Wanted{{Cookie: "scone", Quantity: scones}}}, bakery.Key{})
 	require.NoError(t, err)
 	m, ok := b.Take(bakery.TopicBake)
 	require.True(t, ok)
-	_, _, err = bakery.Mixed(b.Context(), bakery.Asked{Tray: "T2", Cookie: "scone"}).Settle(b.Context(), b.Redis, m.Delivery, m.Body)
+	_, _, err = bakery.Mixed(b.Context(), bakery.Asked{Tray: "T2", Cookie: "scone"}).Settle(b.Context(),
+		b.Redis, m.Delivery, m.Body)
 	require.NoError(t, err)
 	dough := bakery.Dough{Tray: "T2", Cookie: "scone"}
 	m, ok = b.Take(bakery.TopicDough)

@@ -75,7 +75,7 @@ func newRig(t *testing.T, replicas int, labels ...string) *rig {
 			error) {
 			return hearth.Usage{CPU: 1900}, nil
 		},
-		Scale: func(_ context.Context, n hearth.Name, change uint64, to int) error {
+		Scale: func(_ context.Context, _ hearth.Name, change uint64, to int) error {
 			if r.decided != nil {
 				r.decided()
 			}

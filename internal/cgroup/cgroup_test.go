@@ -115,7 +115,8 @@ func TestOwnGroupIsFound(t *testing.T) {
 		"version 1": {"33 32 0:28 / /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n34 32 " +
 			"0:29 / /sys/fs/cgroup/memory rw shared:9 - cgroup cgroup rw,memory\n",
 			"5:cpu,cpuacct:/\n4:memory:/user.slice/x\n",
-			map[string]string{"cpu": "/sys/fs/cgroup/cpu,cpuacct", "memory": "/sys/fs/cgroup/memory/user.slice/x"}},
+			map[string]string{"cpu": "/sys/fs/cgroup/cpu,cpuacct",
+				"memory": "/sys/fs/cgroup/memory/user.slice/x"}},
 		"both": {"33 32 0:28 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n31 32 0:27 / " +
 			"/sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n", "1:cpu:/a\n0::/b\n",
 			map[string]string{

@@ -329,7 +329,8 @@ func (c *Connector) subscriberOf(s types.FunctionStatus) (f subscriber, ok bool)
 	if err != nil {
 		if id := s.Name + "." + s.Namespace; c.invalid[id] != err.Error() {
 			c.invalid[id] = err.Error()
-			c.cfg.Log.Error("function gets no messages: its deployment is not valid", "function", id, "error", err)
+			c.cfg.Log.Error("function gets no messages: its deployment is not valid",
+				"function", id, "error", err)
 		}
 		return f, false
 	}

@@ -1,8 +1,10 @@
 /*
-Package cron calls functions by the clock: those with the annotation topic cron-function, at the times of their annotation schedule.
+Package cron calls functions by the clock: those with the annotation topic cron-function, at the times of
+their annotation schedule.
 
-A tick, the call for one time of a schedule, is an entry on the function's own queue. From then on it is like any queued call: it
-wakes the function, has retries and dead letters, and is counted. This package only puts it there.
+A tick, the call for one time of a schedule, is an entry on the function's own queue. From then on it is
+like any queued call: it wakes the function, has retries and dead letters, and is counted. This package only
+puts it there.
 
 # One function's life
 
@@ -10,7 +12,8 @@ wakes the function, has retries and dead letters, and is counted. This package o
 	                                 ▲     ├─ one has, or many: Tick, with the newest ─┐
 	                                 └─────┴──────────────────────────────────────────┘
 
-decide is pure. One goroutine with one timer serves all functions; a round looks at those whose time has come.
+decide is pure. One goroutine with one timer serves all functions; a round looks at those whose time has
+come.
 
 # Invariants
 
@@ -24,9 +27,11 @@ decide is pure. One goroutine with one timer serves all functions; a round looks
 
 # When a piece dies
 
-	this process      the next one finds in Redis what was fired last; a time that came meanwhile is fired late
+	this process      the next one finds in Redis what was fired last; a time that came meanwhile is fired
+	                  late
 	Redis             ticks are tried again, after growing pauses, until it is back
-	the clock         set back: nothing is fired until it has come to where it was. Set forward: what it passed counts as missed
+	the clock         set back: nothing is fired until it has come to where it was. Set forward: what it
+	                  passed counts as missed
 
 It does not read schedules, package hearth does; and it makes no calls, package dispatch does.
 */

@@ -50,8 +50,8 @@ type Delivered struct {
 	Attempt  int    // 1 on the first try
 	Callback bool   // it was a callback, not a call of the function
 
-	// Waited is, on the first attempt, how long the call was queued; a delayed call counts from its time. It is
-	// measured by Redis's clock alone.
+	// Waited is, on the first attempt, how long the call was queued; a delayed call counts from its
+	// time. It is measured by Redis's clock alone.
 	Waited time.Duration
 }
 
@@ -116,7 +116,8 @@ func decide(p hearth.RetryPolicy, attempt int, age time.Duration, o outcome, s s
 	}
 	if !o.reached {
 		if age > p.MaxAge {
-			return verdict{do: bury, kind: Undeliverable, reason: fmt.Sprintf("it could not be delivered for %v: %s", p.MaxAge, what)}
+			return verdict{do: bury, kind: Undeliverable,
+				reason: fmt.Sprintf("it could not be delivered for %v: %s", p.MaxAge, what)}
 		}
 		return verdict{do: giveBack, wait: min(max(busyWait, age/8), longestBusy)}
 	}
@@ -127,10 +128,12 @@ func decide(p hearth.RetryPolicy, attempt int, age time.Duration, o outcome, s s
 		return verdict{do: bury, kind: kindOf(o, NotRetried), reason: what + " (this is not retried)"}
 	}
 	if attempt >= p.Attempts {
-		return verdict{do: bury, kind: kindOf(o, Exhausted), reason: fmt.Sprintf("%s, at attempt %d of %d", what, attempt, p.Attempts)}
+		return verdict{do: bury, kind: kindOf(o, Exhausted),
+			reason: fmt.Sprintf("%s, at attempt %d of %d", what, attempt, p.Attempts)}
 	}
 	wait := s.of(backoff(p, attempt))
-	if after, ok := parseRetryAfter(o.retryAfter, time.Now()); ok && (o.status == http.StatusTooManyRequests || o.status == http.StatusServiceUnavailable) {
+	if after, ok := parseRetryAfter(o.retryAfter, time.Now()); ok &&
+		(o.status == http.StatusTooManyRequests || o.status == http.StatusServiceUnavailable) {
 		wait = min(max(after, p.MinWait), max(p.MaxAge, p.MinWait))
 	}
 	return verdict{do: retry, wait: wait, reason: what}

@@ -20,35 +20,61 @@ func TestDecide(t *testing.T) {
 		wait    time.Duration
 		reason  string
 	}{
-		"200":                             {1, 0, outcome{reached: true, status: 200}, settle, 0, ""},
-		"204":                             {1, 0, outcome{reached: true, status: 204}, settle, 0, ""},
-		"a redirect is an answer":         {1, 0, outcome{reached: true, status: 302}, settle, 0, ""},
-		"a late success is one":           {99, time.Hour, outcome{reached: true, status: 200}, settle, 0, ""},
-		"500 is tried again":              {1, 0, outcome{reached: true, status: 500}, retry, 10 * time.Second, "answered 500"},
-		"the wait doubles":                {3, 0, outcome{reached: true, status: 502}, retry, 40 * time.Second, ""},
-		"and has a limit":                 {9, 0, outcome{reached: true, status: 504}, retry, 120 * time.Second, ""},
-		"408":                             {1, 0, outcome{reached: true, status: 408}, retry, 10 * time.Second, ""},
-		"425":                             {1, 0, outcome{reached: true, status: 425}, retry, 10 * time.Second, ""},
-		"429 of the function":             {1, 0, outcome{reached: true, status: 429}, retry, 10 * time.Second, ""},
-		"503 of the function":             {1, 0, outcome{reached: true, status: 503}, retry, 10 * time.Second, ""},
-		"no attempts left":                {10, 0, outcome{reached: true, status: 500}, bury, 0, "at attempt 10 of 10"},
-		"400 is for ever":                 {1, 0, outcome{reached: true, status: 400}, bury, 0, "not retried"},
-		"404 of the function too":         {1, 0, outcome{reached: true, status: 404}, bury, 0, "not retried"},
-		"501 too":                         {1, 0, outcome{reached: true, status: 501}, bury, 0, "not retried"},
-		"Retry-After":                     {1, 0, outcome{reached: true, status: 429, retryAfter: "60"}, retry, time.Minute, ""},
-		"not below the minimum":           {1, 0, outcome{reached: true, status: 503, retryAfter: "1"}, retry, 10 * time.Second, ""},
-		"not past what is kept":           {1, 0, outcome{reached: true, status: 503, retryAfter: "31536000"}, retry, 24 * time.Hour, ""},
-		"only for 429 and 503":            {1, 0, outcome{reached: true, status: 500, retryAfter: "60"}, retry, 10 * time.Second, ""},
-		"what cannot be read":             {1, 0, outcome{reached: true, status: 429, retryAfter: "soon"}, retry, 10 * time.Second, ""},
-		"the platform's errors always":    {1, 0, outcome{reached: true, status: 400, internal: true}, retry, 10 * time.Second, ""},
-		"though not for ever":             {10, 0, outcome{reached: true, status: 400, internal: true}, bury, 0, ""},
-		"a connection that broke":         {1, 0, outcome{reached: true, internal: true, reason: "broke off"}, retry, 10 * time.Second, "broke off"},
-		"what can never be made":          {1, 0, outcome{reached: true, final: true, reason: "not allowed"}, bury, 0, "not allowed"},
-		"never reached: soon again":       {1, 0, outcome{reason: "no replica"}, giveBack, 50 * time.Millisecond, ""},
-		"never reached: later":            {1, 8 * time.Second, outcome{reason: "no replica"}, giveBack, time.Second, ""},
-		"never reached: not too late":     {1, time.Hour, outcome{reason: "no replica"}, giveBack, 5 * time.Second, ""},
-		"never reached counts no attempt": {99, 0, outcome{status: 429, internal: true}, giveBack, 50 * time.Millisecond, ""},
-		"never reached: bounded by age":   {1, 25 * time.Hour, outcome{reason: "no replica"}, bury, 0, "could not be delivered for 24h0m0s: no replica"},
+		"200":                     {1, 0, outcome{reached: true, status: 200}, settle, 0, ""},
+		"204":                     {1, 0, outcome{reached: true, status: 204}, settle, 0, ""},
+		"a redirect is an answer": {1, 0, outcome{reached: true, status: 302}, settle, 0, ""},
+		"a late success is one": {99, time.Hour,
+			outcome{reached: true, status: 200}, settle, 0, ""},
+		"500 is tried again": {1, 0, outcome{reached: true, status: 500}, retry,
+			10 * time.Second, "answered 500"},
+		"the wait doubles": {3, 0, outcome{reached: true, status: 502}, retry,
+			40 * time.Second, ""},
+		"and has a limit": {9, 0, outcome{reached: true, status: 504}, retry,
+			120 * time.Second, ""},
+		"408": {1, 0, outcome{reached: true, status: 408}, retry,
+			10 * time.Second, ""},
+		"425": {1, 0, outcome{reached: true, status: 425}, retry,
+			10 * time.Second, ""},
+		"429 of the function": {1, 0, outcome{reached: true, status: 429}, retry,
+			10 * time.Second, ""},
+		"503 of the function": {1, 0, outcome{reached: true, status: 503}, retry,
+			10 * time.Second, ""},
+		"no attempts left": {10, 0, outcome{reached: true, status: 500}, bury, 0,
+			"at attempt 10 of 10"},
+		"400 is for ever": {1, 0, outcome{reached: true, status: 400}, bury,
+			0, "not retried"},
+		"404 of the function too": {1, 0, outcome{reached: true, status: 404}, bury,
+			0, "not retried"},
+		"501 too": {1, 0, outcome{reached: true, status: 501}, bury,
+			0, "not retried"},
+		"Retry-After": {1, 0, outcome{reached: true, status: 429, retryAfter: "60"},
+			retry, time.Minute, ""},
+		"not below the minimum": {1, 0, outcome{reached: true, status: 503, retryAfter: "1"}, retry,
+			10 * time.Second, ""},
+		"not past what is kept": {1, 0, outcome{reached: true, status: 503, retryAfter: "31536000"},
+			retry, 24 * time.Hour, ""},
+		"only for 429 and 503": {1, 0, outcome{reached: true, status: 500, retryAfter: "60"},
+			retry, 10 * time.Second, ""},
+		"what cannot be read": {1, 0, outcome{reached: true, status: 429, retryAfter: "soon"},
+			retry, 10 * time.Second, ""},
+		"the platform's errors always": {1, 0, outcome{reached: true, status: 400, internal: true}, retry,
+			10 * time.Second, ""},
+		"though not for ever": {10, 0,
+			outcome{reached: true, status: 400, internal: true}, bury, 0, ""},
+		"a connection that broke": {1, 0, outcome{reached: true, internal: true, reason: "broke off"},
+			retry, 10 * time.Second, "broke off"},
+		"what can never be made": {1, 0, outcome{reached: true, final: true, reason: "not allowed"},
+			bury, 0, "not allowed"},
+		"never reached: soon again": {1, 0, outcome{reason: "no replica"}, giveBack,
+			50 * time.Millisecond, ""},
+		"never reached: later": {1, 8 * time.Second, outcome{reason: "no replica"},
+			giveBack, time.Second, ""},
+		"never reached: not too late": {1, time.Hour, outcome{reason: "no replica"}, giveBack,
+			5 * time.Second, ""},
+		"never reached counts no attempt": {99, 0, outcome{status: 429, internal: true}, giveBack,
+			50 * time.Millisecond, ""},
+		"never reached: bounded by age": {1, 25 * time.Hour, outcome{reason: "no replica"}, bury, 0,
+			"could not be delivered for 24h0m0s: no replica"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -79,7 +105,8 @@ func TestWaitsAreSpread(t *testing.T) {
 	}
 	_, err := hearth.ParseBackoff("linear")
 	require.ErrorContains(t, err, "want exponential, full or equal")
-	v := decide(hearth.RetryPolicy{Attempts: 5000, MaxWait: time.Hour, Codes: []int{500}}, 4000, 0, outcome{reached: true, status: 500}, spread{hearth.BackoffFull, 0.5})
+	v := decide(hearth.RetryPolicy{Attempts: 5000, MaxWait: time.Hour, Codes: []int{500}}, 4000, 0,
+		outcome{reached: true, status: 500}, spread{hearth.BackoffFull, 0.5})
 	require.Zero(t, v.wait, "the minimum is 0, however often it is doubled")
 }
 
@@ -101,11 +128,14 @@ func TestRetryAfterAsADate(t *testing.T) {
 func FuzzDecide(f *testing.F) {
 	f.Add(1, int64(0), true, 500, false, "3", 0.5)
 	f.Add(10, int64(1)<<50, false, 0, true, "", 0.0)
-	f.Fuzz(func(t *testing.T, attempt int, age int64, reached bool, status int, internal bool, after string, at float64) {
+	f.Fuzz(func(t *testing.T, attempt int, age int64, reached bool, status int, internal bool,
+		after string, at float64) {
 		if !(at >= 0 && at < 1) {
 			at = 0
 		}
-		v := decide(hearth.DefaultRetry, attempt, time.Duration(age), outcome{reached: reached, status: status, internal: internal, retryAfter: after}, spread{hearth.BackoffFull, at})
+		v := decide(hearth.DefaultRetry, attempt, time.Duration(age),
+			outcome{reached: reached, status: status, internal: internal, retryAfter: after},
+			spread{hearth.BackoffFull, at})
 		require.GreaterOrEqual(t, v.wait, time.Duration(0))
 		if v.do == bury {
 			require.NotEmpty(t, v.reason)

@@ -26,11 +26,12 @@ var oven = hearth.Name{Function: "oven", Namespace: "openfaas-fn"}
 // functions is a Target: what the functions answer, and what they were called with.
 type functions struct {
 	mu     sync.Mutex
-	answer func(n hearth.Name, r *http.Request, body string) (status int, header http.Header, text string, err error)
-	room   int
-	calls  []seen
-	now    int // calls in flight
-	most   int
+	answer func(n hearth.Name, r *http.Request, body string) (status int, header http.Header,
+		text string, err error)
+	room  int
+	calls []seen
+	now   int // calls in flight
+	most  int
 }
 
 type seen struct {
@@ -59,7 +60,8 @@ func (f *functions) RoundTrip(n hearth.Name, r *http.Request) (*http.Response, e
 	if header == nil {
 		header = http.Header{}
 	}
-	return &http.Response{StatusCode: status, Header: header, Body: io.NopCloser(strings.NewReader(text))}, nil
+	return &http.Response{StatusCode: status, Header: header,
+		Body: io.NopCloser(strings.NewReader(text))}, nil
 }
 
 func (f *functions) Room(hearth.Name) int { return f.room }
@@ -94,13 +96,15 @@ func newRig(t *testing.T, raw goredis.UniversalClient, change ...func(*dispatch.
 	r := &rig{t: t, queue: queue, raw: raw, fns: &functions{answer: always(200), room: 8}}
 	var allow egress.AllowList
 	require.NoError(t, allow.Set("127.0.0.1")) // where tests listen for callbacks
-	cfg := dispatch.Config{Queue: queue, Log: slog.New(slog.DiscardHandler), Instance: "me", Callbacks: egress.NewClient(egress.Config{Allow: allow})}
+	cfg := dispatch.Config{Queue: queue, Log: slog.New(slog.DiscardHandler), Instance: "me",
+		Callbacks: egress.NewClient(egress.Config{Allow: allow})}
 	for _, c := range change {
 		c(&cfg)
 	}
 	r.cfg, r.d = cfg, begin(t, cfg, r.fns)
 	t.Cleanup(func() { r.stop(); _ = queue.Close() })
-	annotations := map[string]string{"com.openfaas.retry.min_wait": "5ms", "com.openfaas.retry.max_wait": "20ms", "com.openfaas.retry.attempts": "3"}
+	annotations := map[string]string{"com.openfaas.retry.min_wait": "5ms",
+		"com.openfaas.retry.max_wait": "20ms", "com.openfaas.retry.attempts": "3"}
 	r.spec.Service, r.spec.Namespace, r.spec.Annotations = oven.Function, oven.Namespace, &annotations
 	r.spec = hearthtest.Parse(r.spec)
 	return r
@@ -124,7 +128,8 @@ func (r *rig) stop() {
 // subscribe makes the function's queues: its calls, its callbacks, and topics.
 func (r *rig) subscribe(topics ...string) []dispatch.Subscription {
 	r.t.Helper()
-	subs := []dispatch.Subscription{{Subscription: redis.CallsOf(oven)}, {Subscription: redis.CallbacksOf(oven)}}
+	subs := []dispatch.Subscription{{Subscription: redis.CallsOf(oven)},
+		{Subscription: redis.CallbacksOf(oven)}}
 	for _, topic := range topics {
 		subs = append(subs, dispatch.Subscription{Subscription: redis.TopicOf(oven, topic), Topic: topic})
 	}

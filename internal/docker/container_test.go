@@ -392,7 +392,8 @@ func TestOtherContainersAreNotTouched(t *testing.T) {
 	require.Empty(t, other.ask(before[0], ""))
 }
 
-// TestTwoInstancesShareANetwork: the one that made it takes it away when it ends, if nobody is on it just then.
+// TestTwoInstancesShareANetwork: the one that made it takes it away when it
+// ends, if nobody is on it just then.
 func TestTwoInstancesShareANetwork(t *testing.T) {
 	t.Parallel()
 	maker := watch(t)

@@ -23,10 +23,11 @@ import (
 // A PullPolicy says when an image is pulled from its registry, with OpenFaaS's names.
 type PullPolicy string
 
+// The policies. PullNever is for images that are built on this engine.
 const (
 	PullAlways       PullPolicy = "always"         // with each deployment
 	PullIfNotPresent PullPolicy = "if-not-present" // if the engine has no image of that name
-	PullNever        PullPolicy = "never"          // for images that are built on this engine
+	PullNever        PullPolicy = "never"          // fail if the engine has no image of that name
 )
 
 // pullLimit is how long a pull may take.

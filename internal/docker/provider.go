@@ -51,10 +51,10 @@ type Config struct {
 // Asleep is a kind of standby replica.
 type Asleep string
 
+// The kinds of standby replicas.
 const (
-	// A paused container: it thaws in milliseconds, and keeps the memory of its start.
-	Frozen   Asleep = "frozen"
-	Prepared Asleep = "prepared" // a container that is created and not started: it takes no memory
+	Frozen   Asleep = "frozen"   // a paused container: it thaws in milliseconds and keeps its memory
+	Prepared Asleep = "prepared" // a created container that is not started: it takes no memory
 	Nothing  Asleep = "nothing"  // none: the first call creates a container
 )
 

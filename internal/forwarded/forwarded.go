@@ -43,7 +43,8 @@ func (p *Proxies) Set(list string) error {
 			prefix, err = addr.Prefix(addr.BitLen())
 		}
 		if err != nil {
-			return fmt.Errorf("%q is neither an address nor a range, want one such as 127.0.0.1 or 10.0.0.0/8",
+			return fmt.Errorf("%q is neither an address nor a range, want one such as 127.0.0.1 or "+
+				"10.0.0.0/8",
 				text)
 		}
 		more = append(more, prefix.Masked())

@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestRequestsMustArriveInTime also where no call is made: one that says a length and sends nothing ends. What
-// has come takes its time.
+// TestRequestsMustArriveInTime also where no call is made: one that says a length and sends
+// nothing ends. What has come takes its time.
 func TestRequestsMustArriveInTime(t *testing.T) {
 	t.Parallel()
 	took := make(chan error, 1)

@@ -18,9 +18,13 @@ import (
 // FuzzDeployBody: a body is refused in a few words that a terminal can show, or it is a deployment that can
 // be kept and told again, word for word.
 func FuzzDeployBody(f *testing.F) {
-	f.Add([]byte(`{"service":"oven","image":"oven:1","envVars":{"exec_timeout":"1m"},"labels":{"com.openfaas.scale.min":"1","x":"\u0000"},"annotations":{"topic":"a.b"},"secrets":["key"]}`))
-	f.Add([]byte(`{"service":"oven","image":"oven:1","namespace":"dev","limits":{"memory":"64Mi","cpu":"0.5"},"requests":null,"constraints":["a=b"],"readOnlyRootFilesystem":true,"network":"x"}`))
-	f.Add([]byte(`{"service":"oven","image":"oven:1","annotations":{"topic":"cron-function","schedule":"*/5 * * * *"},"labels":null}`))
+	f.Add([]byte(`{"service":"oven","image":"oven:1","envVars":{"exec_timeout":"1m"},` +
+		`"labels":{"com.openfaas.scale.min":"1","x":"\u0000"},"annotations":{"topic":"a.b"},` +
+		`"secrets":["key"]}`))
+	f.Add([]byte(`{"service":"oven","image":"oven:1","namespace":"dev","limits":{"memory":"64Mi",` +
+		`"cpu":"0.5"},"requests":null,"constraints":["a=b"],"readOnlyRootFilesystem":true,"network":"x"}`))
+	f.Add([]byte(`{"service":"oven","image":"oven:1","annotations":{"topic":"cron-function",` +
+		`"schedule":"*/5 * * * *"},"labels":null}`))
 	f.Add([]byte(`{"service":1}`))
 	f.Add([]byte(`[]`))
 	f.Add([]byte(``))

@@ -30,8 +30,8 @@ import (
 	"github.com/hearthfaas/hearth/internal/tracing"
 )
 
-// Config is what a Gateway works with, and its limits. Router and Metrics are required. Without the other parts,
-// a gateway only answers calls of functions, as tests need.
+// Config is what a Gateway works with, and its limits. Router and Metrics are required. Without the other
+// parts, a gateway only answers calls of functions, as tests need.
 type Config struct {
 	Registry *registry.Registry
 	Router   *router.Router

@@ -363,8 +363,9 @@ func TestHopByHopTrailersAreDropped(t *testing.T) {
 		}
 		_, _ = io.Copy(io.Discard, req.Body)
 		got <- req.Trailer
-		_, _ = io.WriteString(c, crlf("HTTP/1.1 200 OK\nTransfer-Encoding: chunked\nTrailer: Keep-Alive, Sum\n\n"+
-			"2\nok\n0\nKeep-Alive: 1\nSum: 1\nUpgrade: h2c\n\n"))
+		_, _ = io.WriteString(c,
+			crlf("HTTP/1.1 200 OK\nTransfer-Encoding: chunked\nTrailer: Keep-Alive, Sum\n\n"+
+				"2\nok\n0\nKeep-Alive: 1\nSum: 1\nUpgrade: h2c\n\n"))
 	})
 	l := f.dial("POST /function/echo HTTP/1.1\nHost: h\nTransfer-Encoding: chunked\n" +
 		"Trailer: Proxy-Authorization, Sum\n\n2\nok\n0\nProxy-Authorization: x\nSum: 2\n\n")

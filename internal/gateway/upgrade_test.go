@@ -167,10 +167,12 @@ func TestAnUpgradeToHTTP2IsIgnored(t *testing.T) {
 		}
 	})
 	for header, want := range map[string]string{
-		"Connection: Upgrade, HTTP2-Settings\nUpgrade: h2c\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\n": "Upgrade=;Connection=;Http2-Settings=;",
+		"Connection: Upgrade, HTTP2-Settings\nUpgrade: h2c\n" +
+			"HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\n": "Upgrade=;Connection=;Http2-Settings=;",
 		"Connection: upgrade\nUpgrade: H2C , HTTP/2.0, TLS/1.2, h2-17\nHTTP2-Settings: " +
 			"AAMAAABkAARAAAAAAAIAAAAA\n": "Upgrade=;Connection=;Http2-Settings=;",
-		"Connection: Upgrade\nUpgrade: h2c, websocket\n": "Upgrade=websocket;Connection=Upgrade;Http2-Settings=;",
+		"Connection: Upgrade\nUpgrade: h2c, websocket\n": "Upgrade=websocket;Connection=Upgrade;" +
+			"Http2-Settings=;",
 	} {
 		res, text := f.dial("GET /function/echo HTTP/1.1\nHost: h\n" + header + "\n").answer()
 		require.Equal(t, http.StatusOK, res.StatusCode, header)

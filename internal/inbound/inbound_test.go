@@ -168,8 +168,8 @@ func TestMostIsWithinTheLimitOfFiles(t *testing.T) {
 		"each may need one for its replica too")
 }
 
-// TestAmbiguousRequestsEndTheConnection: which requests end their connection, as another reader may have read them in another
-// way.
+// TestAmbiguousRequestsEndTheConnection: which requests end their connection, as another
+// reader may have read them in another way.
 func TestAmbiguousRequestsEndTheConnection(t *testing.T) {
 	t.Parallel()
 	const chunks = "5\r\nhello\r\n0\r\n\r\n"

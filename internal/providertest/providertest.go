@@ -158,7 +158,7 @@ func ready(n int) func([]hearth.Replica) bool {
 func Call(ctx context.Context, r hearth.Replica, query, body string) (string, error) {
 	client := &http.Client{Timeout: patience,
 		Transport: &http.Transport{DisableKeepAlives: true,
-			DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
+			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				if path, ok := strings.CutPrefix(r.Address, "unix://"); ok {
 					return (&net.Dialer{}).DialContext(ctx, "unix", path)
 				}

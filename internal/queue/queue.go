@@ -148,7 +148,8 @@ func (a *Admin) Find(ctx context.Context, queue, function string) ([]Queue, erro
 	}
 	if len(list) == 0 && queue != "" {
 		return nil, hearth.Errorf(hearth.NotFound,
-			"there is no queue %.200q; a queue is called FUNCTION:TOPIC, FUNCTION:calls or FUNCTION:callbacks",
+			"there is no queue %.200q; a queue is called FUNCTION:TOPIC, FUNCTION:calls or "+
+				"FUNCTION:callbacks",
 			queue)
 	}
 	if len(list) == 0 && function != "" {

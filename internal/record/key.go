@@ -13,7 +13,8 @@ import (
 
 // What can be wrong with a record. The texts are for operators.
 var (
-	// ErrUnsigned is the error of a record without a MAC: of a version of Hearth before it had any, or by somebody else.
+	// ErrUnsigned is the error of a record without a MAC: of a version of Hearth
+	// before it had any, or by somebody else.
 	ErrUnsigned = errors.New("it is not signed")
 	// ErrOtherKey is the error of a record that was signed with another key.
 	ErrOtherKey = errors.New("it is signed with another secret-key")
@@ -35,7 +36,8 @@ type Key struct {
 
 // NewKey derives a key from the secret that instances share.
 func NewKey(secret []byte) Key {
-	k := Key{mac: derive(secret, "hearth: MAC of records"), users: derive(secret, "hearth: passwords of Redis users")}
+	k := Key{mac: derive(secret, "hearth: MAC of records"),
+		users: derive(secret, "hearth: passwords of Redis users")}
 	copy(k.id[:], derive(secret, "hearth: name of the key of records"))
 	return k
 }
@@ -54,7 +56,8 @@ func (k Key) ID() string { return hex.EncodeToString(k.id[:]) }
 // IsZero reports whether there is no key.
 func (k Key) IsZero() bool { return k.mac == nil }
 
-// Password is that of a user of Redis. It is the same each time, so that a user who was lost can be made again.
+// Password is that of a user of Redis. It is the same each time, so that a user
+// who was lost can be made again.
 func (k Key) Password(user string) string {
 	sum := hmac.New(sha256.New, k.users)
 	sum.Write([]byte(user))
@@ -71,8 +74,8 @@ func (k Key) sum(key, field string, content []byte) []byte {
 	return sum.Sum(nil)
 }
 
-// The form of a signed JSON record: the object's last member is the MAC. Versions without MACs read it too, as they ignore members
-// that they do not know.
+// The form of a signed JSON record: the object's last member is the MAC. Versions without MACs read it too,
+// as they ignore members that they do not know.
 const (
 	macMember  = `,"mac":"`
 	macEnd     = `"}`
@@ -114,7 +117,8 @@ func UnsignedJSON(text []byte) []byte {
 	return append(bytes.Clone(text[:cut]), '}')
 }
 
-// signedBytes is the first byte of a signed record that is no JSON. Nothing that was kept without a MAC begins so.
+// signedBytes is the first byte of a signed record that is no JSON. Nothing that
+// was kept without a MAC begins so.
 const signedBytes = 2
 
 // Sign signs a record of any bytes.

@@ -12,8 +12,8 @@ import (
 	"sync"
 )
 
-// A Memory is the lowest generation that a record may have, for each that was seen. It is a file of the state directory, which
-// functions in containers cannot reach; those that run as processes are trusted.
+// A Memory is the lowest generation that a record may have, for each that was seen. It is a file of the state
+// directory, which functions in containers cannot reach; those that run as processes are trusted.
 type Memory struct {
 	path string
 
@@ -26,7 +26,8 @@ type kept struct {
 	Least   map[string]int64 `json:"least"`   // kind and name -> the lowest generation that is believed
 }
 
-// most is how many records a memory has; then the oldest are forgotten, to be believed again if they are put back.
+// most is how many records a memory has; then the oldest are forgotten, to be
+// believed again if they are put back.
 const most = 20_000
 
 // OpenMemory reads a memory's file, if there is one.
@@ -37,7 +38,8 @@ func OpenMemory(path string) (*Memory, error) {
 		err = json.Unmarshal(text, &m.kept)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("read which records were seen: %s: %w; put back the file from a backup, or remove it", path, err)
+		return nil, fmt.Errorf("read which records were seen: %s: %w; put back the file from a backup, or "+
+			"remove it", path, err)
 	}
 	if m.kept.Least == nil {
 		m.kept.Least = map[string]int64{}
@@ -88,7 +90,8 @@ func (m *Memory) Forget(record string) error {
 	})
 }
 
-// change writes the file if do says that there is something to write. What one that fails did not write, the next change writes.
+// change writes the file if do says that there is something to write. What one that
+// fails did not write, the next change writes.
 func (m *Memory) change(do func() bool) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()

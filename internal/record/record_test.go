@@ -38,14 +38,16 @@ func TestARecordOpensOnlyWhereItWasSigned(t *testing.T) {
 				signed     []byte
 				want       error
 			}{
-				"another field":            {key, "functions", "baker", signed, record.ErrForged},
-				"another key of Redis":     {key, "namespaces", "oven", signed, record.ErrForged},
-				"a boundary that moved":    {key, "functionso", "ven", signed, record.ErrForged},
-				"another secret":           {other, "functions", "oven", signed, record.ErrOtherKey},
-				"no secret":                {record.Key{}, "functions", "oven", signed, record.ErrOtherKey},
-				"no signature":             {key, "functions", "oven", []byte(form.content), record.ErrUnsigned},
-				"nothing":                  {key, "functions", "oven", nil, record.ErrUnsigned},
-				"signed by another secret": {key, "functions", "oven", form.sign(other, "functions", "oven", []byte(form.content)), record.ErrOtherKey},
+				"another field":         {key, "functions", "baker", signed, record.ErrForged},
+				"another key of Redis":  {key, "namespaces", "oven", signed, record.ErrForged},
+				"a boundary that moved": {key, "functionso", "ven", signed, record.ErrForged},
+				"another secret":        {other, "functions", "oven", signed, record.ErrOtherKey},
+				"no secret":             {record.Key{}, "functions", "oven", signed, record.ErrOtherKey},
+				"no signature": {key, "functions", "oven", []byte(form.content),
+					record.ErrUnsigned},
+				"nothing": {key, "functions", "oven", nil, record.ErrUnsigned},
+				"signed by another secret": {key, "functions", "oven",
+					form.sign(other, "functions", "oven", []byte(form.content)), record.ErrOtherKey},
 			} {
 				_, err := form.open(c.k, c.key, c.field, c.signed)
 				require.ErrorIs(t, err, c.want, what)

@@ -21,7 +21,8 @@ func TestOldestIsTheFirstEntryThatWasNotTaken(t *testing.T) {
 		}
 		add := func(age time.Duration) {
 			id := fmt.Sprintf("%d-1", time.Now().Add(-age).UnixMilli())
-			require.NoError(t, q.raw.XAdd(t.Context(), &goredis.XAddArgs{Stream: q.sub.Stream, ID: id, Values: []string{"body", "x"}}).Err())
+			require.NoError(t, q.raw.XAdd(t.Context(),
+				&goredis.XAddArgs{Stream: q.sub.Stream, ID: id, Values: []string{"body", "x"}}).Err())
 		}
 		waiting := func() int {
 			n, err := q.Waiting(t.Context(), []wire.Subscription{redis.CallbacksOf(fn), q.sub})

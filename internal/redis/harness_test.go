@@ -54,7 +54,8 @@ func open(t *testing.T, raw goredis.UniversalClient) queue {
 
 func (q queue) enqueue(body string) {
 	q.t.Helper()
-	_, err := q.Enqueue(q.t.Context(), fn, redis.Call{Entry: wire.Entry{Body: []byte(body), CallID: "c-" + body}}, limit)
+	_, err := q.Enqueue(q.t.Context(), fn, redis.Call{Entry: wire.Entry{Body: []byte(body),
+		CallID: "c-" + body}}, limit)
 	require.NoError(q.t, err)
 }
 

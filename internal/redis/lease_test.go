@@ -17,7 +17,8 @@ func TestOneHearthAtATimeChangesAFunction(t *testing.T) {
 		defer cancel()
 		_, err = q.BeginChange(soon, fn, "two")
 		require.Equal(t, hearth.Unavailable, hearth.CodeOf(err), err)
-		other, err := q.BeginChange(t.Context(), hearth.Name{Function: "baker", Namespace: "openfaas-fn"}, "two")
+		other, err := q.BeginChange(t.Context(), hearth.Name{Function: "baker",
+			Namespace: "openfaas-fn"}, "two")
 		require.NoError(t, err)
 		other()
 
@@ -44,7 +45,8 @@ func TestTwoHearthsCannotHaveOneName(t *testing.T) {
 	servers(t, func(t *testing.T, q queue) {
 		claim := func(home string, lost func(string)) (func(), int, error) {
 			waited := 0
-			end, err := q.ClaimInstance(t.Context(), "abc", home, "process 1 in "+home, func() { waited++ }, lost)
+			end, err := q.ClaimInstance(t.Context(), "abc", home, "process 1 in "+home,
+				func() { waited++ }, lost)
 			return end, waited, err
 		}
 		end, waited, err := claim("home", nil)
@@ -62,12 +64,14 @@ func TestTwoHearthsCannotHaveOneName(t *testing.T) {
 		again()
 		require.Zero(t, q.raw.Exists(t.Context(), "{hearth}:instance:abc").Val())
 
-		require.NoError(t, q.raw.Set(t.Context(), "{hearth}:instance:abc", "elsewhere token died", 300*time.Millisecond).Err())
+		require.NoError(t, q.raw.Set(t.Context(), "{hearth}:instance:abc", "elsewhere token died",
+			300*time.Millisecond).Err())
 		lost := make(chan string, 1)
 		end, waited, err = claim("home", func(note string) { lost <- note })
 		require.NoError(t, err, "whoever does not renew is dead")
 		require.Equal(t, 1, waited)
-		require.NoError(t, q.raw.Set(t.Context(), "{hearth}:instance:abc", "elsewhere token process 7", time.Minute).Err())
+		require.NoError(t, q.raw.Set(t.Context(), "{hearth}:instance:abc", "elsewhere token process 7",
+			time.Minute).Err())
 		require.Equal(t, "process 7", <-lost)
 		end()
 		require.Equal(t, "elsewhere token process 7", q.raw.Get(t.Context(), "{hearth}:instance:abc").Val())

@@ -78,7 +78,8 @@ func TestWatchWakesForNewEntries(t *testing.T) {
 				}
 			}
 		}()
-		id := q.raw.XAdd(t.Context(), &goredis.XAddArgs{Stream: topic.Stream, Values: []string{"body", "x"}}).Val()
+		id := q.raw.XAdd(t.Context(), &goredis.XAddArgs{Stream: topic.Stream,
+			Values: []string{"body", "x"}}).Val()
 		require.Equal(t, map[string]string{topic.Stream: id}, <-fired)
 	})
 }
@@ -104,8 +105,10 @@ func TestWatchIsInterrupted(t *testing.T) {
 
 func TestFunctionSpecs(t *testing.T) {
 	servers(t, func(t *testing.T, q queue) {
-		f := hearth.Function{Replicas: 2, CreatedAt: time.Now().UTC().Truncate(time.Millisecond), DeployedAt: time.Now().UTC(), Revision: "r"}
-		f.Service, f.Namespace, f.Image, f.EnvVars = "oven", "openfaas-fn", "x/oven", map[string]string{"A": "b"}
+		f := hearth.Function{Replicas: 2, CreatedAt: time.Now().UTC().Truncate(time.Millisecond),
+			DeployedAt: time.Now().UTC(), Revision: "r"}
+		f.Service, f.Namespace, f.Image, f.EnvVars = "oven", "openfaas-fn", "x/oven",
+			map[string]string{"A": "b"}
 		f = hearthtest.Parse(f)
 		kept := func() (hearth.Function, bool) {
 			all, err := q.Look(t.Context())

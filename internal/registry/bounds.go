@@ -38,15 +38,19 @@ func (r *Registry) others(but hearth.Name, have func(hearth.Function) int) (sum 
 func (r *Registry) fits(f hearth.Function) error {
 	least, most := f.MinReplicas, r.cfg.Most
 	if most.Function > 0 && least > most.Function {
-		return hearth.Errorf(hearth.Invalid, "function %s: com.openfaas.scale.min is %d, and hearth allows a function at most "+
-			"%d replicas (--max-replicas)", f.Service, least, most.Function)
+		return hearth.Errorf(hearth.Invalid,
+			"function %s: com.openfaas.scale.min is %d, and hearth allows a function at most "+
+				"%d replicas (--max-replicas)", f.Service, least, most.Function)
 	}
 	if most.All == 0 || least == 0 {
 		return nil
 	}
-	if others := r.others(f.Name(), func(other hearth.Function) int { return other.MinReplicas }); others+least > most.All {
-		return hearth.Errorf(hearth.Invalid, "function %s: com.openfaas.scale.min is %d, the minimums of the other functions add "+
-			"up to %d, and hearth allows %d replicas in total (--max-replicas-all)", f.Service, least, others, most.All)
+	if others := r.others(f.Name(),
+		func(other hearth.Function) int { return other.MinReplicas }); others+least > most.All {
+		return hearth.Errorf(hearth.Invalid,
+			"function %s: com.openfaas.scale.min is %d, the minimums of the other functions add "+
+				"up to %d, and hearth allows %d replicas in total (--max-replicas-all)", f.Service,
+			least, others, most.All)
 	}
 	return nil
 }

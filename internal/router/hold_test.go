@@ -285,8 +285,8 @@ func TestFullReplicasAreNotLeftForOneThatRefuses(t *testing.T) {
 	calls.Wait()
 }
 
-// TestAbandonedCallStillFillsItsReplica: a caller leaves, the replica goes on, and refuses the next call, which is
-// made again when it can be.
+// TestAbandonedCallStillFillsItsReplica: a caller leaves, the replica goes on, and refuses the next
+// call, which is made again when it can be.
 func TestAbandonedCallStillFillsItsReplica(t *testing.T) {
 	tests := map[string]struct {
 		leave  bool

@@ -41,7 +41,8 @@ func TestEachEnvironmentVariableIsInTheReference(t *testing.T) {
 
 func requireNamed(t *testing.T, reference, name, by string) {
 	t.Helper()
-	require.True(t, strings.Contains(reference, "`"+name), "docs/reference lacks %s, which is in %s", name, by)
+	require.True(t, strings.Contains(reference, "`"+name),
+		"docs/reference lacks %s, which is in %s", name, by)
 }
 
 // TestEachMetricIsInTheReference compares docs/reference/metrics.md with the metrics that the code exports.

@@ -50,7 +50,8 @@ func TestArchitectureHasEachPackage(t *testing.T) {
 	text, _, _ = strings.Cut(text, "\n## ")
 	var named []string
 	for _, line := range prose(text) {
-		if first, _, ok := strings.Cut(strings.TrimPrefix(line, "|"), "|"); ok && strings.HasPrefix(line, "| `") {
+		if first, _, ok := strings.Cut(strings.TrimPrefix(line, "|"), "|"); ok &&
+			strings.HasPrefix(line, "| `") {
 			for _, found := range packageName.FindAllStringSubmatch(first, -1) {
 				named = append(named, found[1])
 			}

@@ -31,9 +31,9 @@ local function field(list, name)
   end
 end
 
--- settle.record(text): a delivery record "ATTEMPTS SINCE TOKEN TOKEN ...", or false if there is none.
--- Returns the attempts; the ms of the first delivery, as text, '0' if there was none; and the tokens, the newest
--- first, each with a space before it.
+-- settle.record(text): a delivery record "ATTEMPTS SINCE TOKEN TOKEN ...", or false
+-- if there is none. Returns the attempts; the ms of the first delivery, as text, '0'
+-- if there was none; and the tokens, the newest first, each with a space before it.
 function settle.record(text)
   local attempts, since, tokens = string.match(text or '', '^(%d+) (%d+)(.*)$')
   return tonumber(attempts or '0'), since or '0', tokens or ''
@@ -62,8 +62,8 @@ end
 -- settle.knows(deliveries, id, token): was this token ever issued for this message?
 function settle.knows(deliveries, id, token) return settle.among(redis.call('HGET', deliveries, id), token) end
 
--- settle.not_after(a, b): stream id a <= stream id b. Their parts are unsigned 64 bit numbers, more than a Lua
--- number holds, so they are compared as text. "5" is "5-0".
+-- settle.not_after(a, b): stream id a <= stream id b. Their parts are unsigned 64 bit numbers, more than a
+-- Lua number holds, so they are compared as text. "5" is "5-0".
 function settle.not_after(a, b)
   local am, as = string.match(a .. '-0', '^(%d+)-(%d+)')
   local bm, bs = string.match(b .. '-0', '^(%d+)-(%d+)')
@@ -98,8 +98,8 @@ function settle.forget(k, id)
   redis.call('HDEL', k[6], id)
 end
 
--- settle.drop(stream, group, id): delete an entry that this group has acknowledged, unless another group still
--- needs it.
+-- settle.drop(stream, group, id): delete an entry that this group has
+-- acknowledged, unless another group still needs it.
 function settle.drop(stream, group, id)
   for _, g in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
     local name = field(g, 'name')

@@ -1,5 +1,5 @@
--- acquire: take a lease, or renew it. An owner's later token replaces its earlier one. A value without an expiry, or
--- with one that no holder would give it, is nobody's lease.
+-- acquire: take a lease, or renew it. An owner's later token replaces its earlier one. A value without an
+-- expiry, or with one that no holder would give it, is nobody's lease.
 --
 -- KEYS[1]  the lease
 -- ARGV[1]  owner

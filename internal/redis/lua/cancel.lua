@@ -1,5 +1,5 @@
--- cancel: delete queued calls with a call id from a function's own calls, some entries at a time, and free their
--- Idempotency-Keys.
+-- cancel: delete queued calls with a call id from a function's own calls, some
+-- entries at a time, and free their Idempotency-Keys.
 --
 -- KEYS[1..6]  the subscription, see settle.lua
 -- KEYS[7]     its bytes

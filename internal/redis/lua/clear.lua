@@ -1,5 +1,5 @@
--- clear: delete what is not in flight from a function's own calls or callbacks, some entries at a time, and free
--- its Idempotency-Keys.
+-- clear: delete what is not in flight from a function's own calls or callbacks,
+-- some entries at a time, and free its Idempotency-Keys.
 --
 -- KEYS        as in purge.lua; KEYS[7] is always there
 -- ARGV[1]     group

@@ -1,5 +1,5 @@
--- enqueue: accept a call, once for each Idempotency-Key. Calls and callbacks have one limit. When it is reached,
--- dead callbacks make room, the oldest first.
+-- enqueue: accept a call, once for each Idempotency-Key. Calls and callbacks have one limit. When it is
+-- reached, dead callbacks make room, the oldest first.
 --
 -- KEYS[1..6]    the subscription of the calls, see settle.lua
 -- KEYS[7]       its bytes

@@ -8,9 +8,9 @@
 -- ARGV[3]  its record
 -- ARGV[4]  a record that is not used: a namespace with it counts as missing
 --
--- Returns {done, functions, secrets}: done is 0 if there is one to create, none to update or delete, or something in
--- one to delete, and then the others say how many. A create is done again if it is the same: its answer may have
--- been lost.
+-- Returns {done, functions, secrets}: done is 0 if there is one to create, none to
+-- update or delete, or something in one to delete, and then the others say how
+-- many. A create is done again if it is the same: its answer may have been lost.
 local kept = redis.call('HGET', KEYS[1], ARGV[2])
 if kept and kept == ARGV[4] and ARGV[1] ~= 'delete' then kept = false end
 if ARGV[1] == 'create' then

@@ -1,4 +1,5 @@
--- oldest: for how long the first message that the group has not read has been on the stream. It writes nothing.
+-- oldest: for how long the first message that the group has not read has been on
+-- the stream. It writes nothing.
 --
 -- KEYS[1..6]  the subscription, see settle.lua
 -- ARGV[1]     group

@@ -7,8 +7,8 @@
 -- ARGV[3]  the instance that does it
 -- ARGV[4]  the sealed value
 --
--- Returns 1; 0 if there is one to create, or none to update or delete, and nothing is done. A create or an update of
--- the same value is done again: its answer may have been lost.
+-- Returns 1; 0 if there is one to create, or none to update or delete, and nothing is done. A create or an
+-- update of the same value is done again: its answer may have been lost.
 local kept = redis.call('HGET', KEYS[1], ARGV[2])
 if ARGV[1] == 'create' and kept and kept ~= ARGV[4] then return 0 end
 if ARGV[1] ~= 'create' and not kept then return 0 end

@@ -1,4 +1,5 @@
--- sweep: lease pending messages that are in none of the three sets, and forget Idempotency-Keys without calls.
+-- sweep: lease pending messages that are in none of the three sets, and forget
+-- Idempotency-Keys without calls.
 --
 -- KEYS[1..6]  the subscription, see settle.lua
 -- KEYS[7]     its bytes, if they are counted

@@ -27,7 +27,8 @@ local now = settle.now()
 local group, room, lease = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local patience = tonumber(ARGV[8])
 local entries = {}
-local most_parked = 2000 -- entries with a time to come that one take sets aside, so that it does not take long
+-- entries with a time to come that one take sets aside, so that it does not take long
+local most_parked = 2000
 
 -- hold(list): lease entries {id, fields or false}, with one command of each kind for all of them.
 local function hold(list)

@@ -1,6 +1,6 @@
--- untake: give back what an instance leased and does not know of, since the answer of a take was lost. It was no
--- attempt. Its token stays: should a call have been made all the same, it may still commit. Leases that have
--- ended are left to the next take: a former life may have held them, and its attempts count.
+-- untake: give back what an instance leased and does not know of, since the answer of a take was lost. It was
+-- no attempt. Its token stays: should a call have been made all the same, it may still commit. Leases that
+-- have ended are left to the next take: a former life may have held them, and its attempts count.
 --
 -- KEYS[1..6]  the subscription, see settle.lua
 -- ARGV[1]     the instance

@@ -1,5 +1,5 @@
--- usage: keep what functions used on a day. Values are whole, so it is safe to repeat. A full Redis refuses it: what
--- is metered must not be what fills it.
+-- usage: keep what functions used on a day. Values are whole, so it is safe to repeat. A full Redis refuses
+-- it: what is metered must not be what fills it.
 --
 -- KEYS[1]    the day
 -- ARGV[1]    ms after which the day is forgotten

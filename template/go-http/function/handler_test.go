@@ -12,7 +12,8 @@ func TestHandle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := string(answer.Body), "Hello! You said: ping\n"; answer.StatusCode != http.StatusOK || got != want {
+	if got, want := string(answer.Body), "Hello! You said: ping\n"; answer.StatusCode != http.StatusOK ||
+		got != want {
 		t.Fatalf("answered %d with %q, want 200 with %q", answer.StatusCode, got, want)
 	}
 }
