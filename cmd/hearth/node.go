@@ -152,16 +152,24 @@ func (n *node) open(ctx context.Context) (err error) {
 	if n.tracer, err = tracing.Open(ctx, cfg.Log, versionText(), n.instance); err != nil {
 		return err
 	}
+	n.registry = registry.New(registry.Config{
+		Queue:       n.queue,
+		Log:         cfg.Log,
+		Instance:    n.instance,
+		Most:        cfg.Scaling.Most,
+		KeepByHand:  cfg.Scaling.Window,
+		SyncSecrets: n.secrets.Sync,
+	})
 	numbers := metrics.New(versionText())
 	n.meter = meter.New(meter.Config{Queue: n.queue, Log: cfg.Log, Instance: n.instance, Prices: cfg.Prices,
-		Load: func(name hearth.Name) (router.Load, bool) { return n.router.Load(name) },
+		Load: n.registry.Load,
 		Function: func(name hearth.Name) (hearth.Function, bool) {
 			f, _, ok := n.registry.Spec(name)
 			return f, ok
 		}})
 	n.router = router.New(router.Config{Recorder: router.Recorders(numbers.Recorder, n.meter.Recorder),
-		Wake:  func(name hearth.Name) { n.registry.Wake(name) },
-		Ahead: func(name hearth.Name) { n.registry.WakeAhead(name) }})
+		Wake:  n.registry.Wake,
+		Ahead: n.registry.WakeAhead})
 	n.dispatch, err = dispatch.New(dispatch.Config{
 		Queue:    n.queue,
 		Log:      cfg.Log,
@@ -176,9 +184,7 @@ func (n *node) open(ctx context.Context) (err error) {
 		CallbackBytes: cfg.Queue.callback(),
 		Callbacks: egress.NewClient(egress.Config{Allow: cfg.CallbackAllow,
 			Gateway: addrPortOf(cfg.Listener.Addr())}),
-		EnsureCallbacks: func(ctx context.Context, name hearth.Name, again bool) error {
-			return n.registry.EnsureCallbacks(ctx, name, again)
-		},
+		EnsureCallbacks: n.registry.EnsureCallbacks,
 	}, n.router)
 	if err != nil {
 		return err
@@ -192,29 +198,19 @@ func (n *node) open(ctx context.Context) (err error) {
 			Waiting: n.queue.Waiting,
 			Usage:   n.provider.Usage,
 			Log:     cfg.Log,
-			Scale: func(ctx context.Context, name hearth.Name, change uint64, to int) error {
-				return n.registry.ScaleFrom(ctx, name, change, to)
-			},
-			Stable: cfg.Scaling.Window,
-			Panic:  cfg.Scaling.PanicWindow,
-			Drain:  cfg.Scaling.DrainGoal,
+			Scale:   n.registry.ScaleFrom,
+			Stable:  cfg.Scaling.Window,
+			Panic:   cfg.Scaling.PanicWindow,
+			Drain:   cfg.Scaling.DrainGoal,
 		})
 	}
-	n.registry = registry.New(registry.Config{
-		Queue:       n.queue,
-		Provider:    n.provider,
-		Router:      n.router,
-		Dispatch:    n.dispatch,
-		Log:         cfg.Log,
-		Instance:    n.instance,
-		Cron:        n.cron,
-		Autoscale:   n.scaler,
-		Most:        cfg.Scaling.Most,
-		KeepByHand:  cfg.Scaling.Window,
-		SyncSecrets: n.secrets.Sync,
+	n.registry.Connect(registry.Parts{
+		Router:    n.router,
+		Provider:  n.provider,
+		Dispatch:  n.dispatch,
+		Cron:      n.cron,
+		Autoscale: n.scaler,
 	})
-	n.provider.Watch(n.registry.Updated)
-	n.provider.WatchRollouts(n.registry.RolloutFailed)
 	queues := queue.New(queue.Config{
 		Redis:       n.queue,
 		Deployed:    func(name hearth.Name) bool { _, ok := n.registry.Function(name); return ok },

@@ -57,7 +57,7 @@ func (r *Registry) fits(f hearth.Function) error {
 
 // Capabilities are what the provider can honour of a spec, within the bounds of this hearth.
 func (r *Registry) Capabilities() hearth.Capabilities {
-	c := r.cfg.Provider.Capabilities()
+	c := r.parts.Provider.Capabilities()
 	c.MaxReplicas = r.cfg.Most.Function
 	return c
 }

@@ -61,7 +61,7 @@ func (r *Registry) note(ctx context.Context, changes []redis.Change) error {
 		case c.Secret != "":
 			secrets = true
 		case c.Function == hearth.Name{}: // it left work behind, perhaps
-			r.cfg.Dispatch.LookAgain()
+			r.parts.Dispatch.LookAgain()
 		default:
 			r.queue.add(c.Function)
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/router"
 )
 
 // pick returns the functions of the records that are chosen.
@@ -68,6 +69,9 @@ func (r *Registry) Spec(n hearth.Name) (f hearth.Function, draining, ok bool) {
 	}
 	return rec.function(), rec.draining(), true
 }
+
+// Load returns what the calls of a function have used, as router.Router's Load does.
+func (r *Registry) Load(n hearth.Name) (router.Load, bool) { return r.parts.Router.Load(n) }
 
 // draining reports whether a removed function still has calls or replicas here. Registry.mu is held.
 func (rec *record) draining() bool { return rec.state == Draining && rec.drain != nil }

@@ -17,15 +17,8 @@ import (
 
 // Config is what the registry works with.
 type Config struct {
-	Queue    *redis.Client
-	Provider hearth.Provider
-	Router   *router.Router
-	Dispatch *dispatch.Dispatcher
-	Cron     *cron.Scheduler
-	Log      *slog.Logger
-
-	// Autoscale scales functions, by ScaleFrom. It is nil if nobody but operators does.
-	Autoscale *autoscale.Autoscaler
+	Queue *redis.Client
+	Log   *slog.Logger
 
 	// Instance names this instance, among those that share the Redis.
 	Instance string
@@ -40,9 +33,21 @@ type Config struct {
 	KeepByHand time.Duration
 }
 
+// Parts are what the registry keeps in step, and what calls it.
+type Parts struct {
+	Router   *router.Router
+	Provider hearth.Provider
+	Dispatch *dispatch.Dispatcher
+	Cron     *cron.Scheduler
+
+	// Autoscale scales functions, by ScaleFrom. It is nil if only operators do.
+	Autoscale *autoscale.Autoscaler
+}
+
 // Registry is the deployed functions.
 type Registry struct {
 	cfg       Config
+	parts     Parts
 	observers []Observer // in the order in which they are given a function
 	queue     *queue
 
@@ -63,7 +68,7 @@ type Registry struct {
 	subscribers map[string][]hearth.Name // of each topic; nil when a spec has changed since
 }
 
-// New makes a registry. The router's Wake must be the registry's Wake.
+// New makes a registry. It must be connected before it is used.
 func New(cfg Config) *Registry {
 	if cfg.KeepByHand == 0 {
 		cfg.KeepByHand = autoscale.DefaultStable
@@ -75,12 +80,20 @@ func New(cfg Config) *Registry {
 		stopping: make(chan struct{}),
 	}
 	r.queue = newQueue(r.sync, r.syncFailed)
-	r.observers = []Observer{routes{cfg.Router}, replicas{cfg.Provider}, lanes{cfg.Dispatch}}
-	if cfg.Autoscale != nil {
-		r.observers = append(r.observers, sizes{cfg.Autoscale})
-	}
-	r.observers = append(r.observers, schedules{cfg.Cron})
 	return r
+}
+
+// Connect gives the registry its parts. They are made after it, since they call it: the router's Wake is the
+// registry's. Call it once, before Start and before a part runs.
+func (r *Registry) Connect(p Parts) {
+	r.parts = p
+	r.observers = []Observer{routes{p.Router}, replicas{p.Provider}, lanes{p.Dispatch}}
+	if p.Autoscale != nil {
+		r.observers = append(r.observers, sizes{p.Autoscale})
+	}
+	r.observers = append(r.observers, schedules{p.Cron})
+	p.Provider.Watch(r.Updated)
+	p.Provider.WatchRollouts(r.RolloutFailed)
 }
 
 // syncFailed logs what keeps a name from being synced. It is tried again.

@@ -47,7 +47,7 @@ func (r *Registry) rollBack(ctx context.Context, n hearth.Name, rec *record) err
 		if failed.Rollback != nil {
 			at = failed.DeployedAt
 		}
-		f, ok := r.cfg.Provider.Rollback(n, at)
+		f, ok := r.parts.Provider.Rollback(n, at)
 		if !ok || failed.Rollback != nil {
 			r.forgetFailure(rec)
 			return nil

@@ -100,7 +100,7 @@ func (r *Registry) scale(ctx context.Context, n hearth.Name, cause string, decid
 	if err := r.saveSize(ctx, rec); err != nil {
 		r.queue.add(n) // it runs as it should, and only a restart would not know
 	}
-	r.cfg.Dispatch.RoomMade(n)
+	r.parts.Dispatch.RoomMade(n)
 	return nil
 }
 
@@ -122,7 +122,7 @@ func (r *Registry) wake(n hearth.Name, cause string, ahead bool) {
 	})
 	if err != nil && hearth.CodeOf(err) != hearth.NotFound {
 		r.cfg.Log.Error("could not wake a function", "function", n.String(), "cause", cause, "error", err)
-		r.cfg.Router.WakeFailed(n, err)
+		r.parts.Router.WakeFailed(n, err)
 	}
 }
 
@@ -163,6 +163,6 @@ func (r *Registry) asleep(topics []string) (names []hearth.Name) {
 
 // Updated lets the router and the dispatcher know what replicas a function has. The provider calls it.
 func (r *Registry) Updated(n hearth.Name, replicas []hearth.Replica) {
-	r.cfg.Router.Update(n, replicas)
-	r.cfg.Dispatch.RoomMade(n)
+	r.parts.Router.Update(n, replicas)
+	r.parts.Dispatch.RoomMade(n)
 }

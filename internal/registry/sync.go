@@ -258,9 +258,9 @@ func (r *Registry) deliverCallbacks(n hearth.Name, rec *record) {
 	left := !rec.deployed() && slices.Contains(rec.left, callbacks)
 	switch {
 	case left:
-		r.cfg.Dispatch.Set(hearth.Defaults(n), []dispatch.Subscription{{Subscription: callbacks}})
+		r.parts.Dispatch.Set(hearth.Defaults(n), []dispatch.Subscription{{Subscription: callbacks}})
 	case rec.lane && !rec.deployed():
-		r.cfg.Dispatch.Delete(n)
+		r.parts.Dispatch.Delete(n)
 	}
 	rec.lane = left
 }

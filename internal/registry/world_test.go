@@ -207,17 +207,17 @@ func (w *world) start(name string, what trouble, at point) (*instance, error) {
 	})
 	i.Registry = registry.New(registry.Config{
 		Queue:       i.queues[0],
-		Provider:    i.provider,
-		Router:      i.router,
-		Dispatch:    i.dispatch,
 		Log:         log,
 		Instance:    name,
 		SyncSecrets: func(context.Context) error { return nil },
-		Cron:        i.cron,
-		Autoscale:   i.scaler,
 	})
-	i.provider.Watch(i.Updated)
-	i.provider.WatchRollouts(i.RolloutFailed)
+	i.Connect(registry.Parts{
+		Router:    i.router,
+		Provider:  i.provider,
+		Dispatch:  i.dispatch,
+		Cron:      i.cron,
+		Autoscale: i.scaler,
+	})
 	require.NoError(w.t, i.dispatch.Start(context.Background()))
 	i.steps.arm(what, at)
 	return i, i.Start(w.t.Context())
