@@ -20,7 +20,8 @@ type Config struct {
 	Queue *redis.Client
 	Log   *slog.Logger
 
-	// Notify is told of each queue that a tick was put on, so that it is delivered at once. It is dispatch.Dispatcher's.
+	// Notify reports each queue that received a tick, so that it is delivered at once. It is
+	// dispatch.Dispatcher's.
 	Notify func(hearth.Name, wire.Subscription)
 
 	// QueueLimit is how much one function's queue may hold, if its annotations say nothing else. Defaults to
@@ -44,8 +45,8 @@ type Scheduler struct {
 	stop    context.CancelFunc
 	work    sync.WaitGroup
 
-	// writing is held while something about a job is written to Redis, so that one that is removed leaves nothing there. It is
-	// taken before mu. The jobs change only while both are held.
+	// writing is held while something about a job is written to Redis, so that a removed job leaves nothing
+	// there. It is taken before mu. The jobs change only while both are held.
 	writing sync.Mutex
 	mu      sync.Mutex
 	jobs    map[hearth.Name]*job
@@ -87,7 +88,8 @@ func (s *Scheduler) Stop() {
 	s.work.Wait()
 }
 
-// Set makes a function's schedule what its spec says, or none. It notes that in Redis before it returns, or, if Redis is away, later.
+// Set makes a function's schedule what its spec says, or none. It stores the schedule in Redis before it
+// returns, or later if Redis is unavailable.
 func (s *Scheduler) Set(ctx context.Context, f hearth.Function) {
 	if f.Schedule.IsZero() {
 		s.Delete(ctx, f.Name())
@@ -115,10 +117,12 @@ func (s *Scheduler) Set(ctx context.Context, f hearth.Function) {
 		j.since = f.DeployedAt
 	}
 	j.limit = f.Queue.Or(s.cfg.QueueLimit)
-	j.kept, j.at, j.trouble = false, time.Time{}, "" // it is noted again: Redis may have lost it, or have another one
+	// Stored again: Redis may have lost it, or have another one.
+	j.kept, j.at, j.trouble = false, time.Time{}, ""
 	s.mu.Unlock()
 	if err := s.keep(ctx, j); err != nil && hearth.CodeOf(err) != hearth.Unavailable {
-		s.cfg.Log.Error("could not note a schedule; it is tried again", "function", f.Name().String(), "error", err)
+		s.cfg.Log.Error("could not note a schedule; it is tried again",
+			"function", f.Name().String(), "error", err)
 	}
 	select {
 	case s.changed <- struct{}{}:
@@ -142,7 +146,8 @@ func (s *Scheduler) Delete(ctx context.Context, n hearth.Name) {
 	delete(s.jobs, n)
 	s.mu.Unlock()
 	if err := s.cfg.Queue.ForgetSchedule(ctx, n); err != nil && known {
-		s.cfg.Log.Warn("a removed schedule is still in Redis; it does nothing there", "function", n.String(), "error", err)
+		s.cfg.Log.Warn("a removed schedule is still in Redis; it does nothing there",
+			"function", n.String(), "error", err)
 	}
 }
 
@@ -191,8 +196,8 @@ func (s *Scheduler) run() {
 	}
 }
 
-// runOnce looks at each job whose time has come, and returns when to look again, which is soon if a job cannot be looked at; an error
-// means that none can.
+// runOnce looks at each job that is due, and returns when to look again. That is soon if looking at a job
+// failed. An error means that no job can be looked at.
 func (s *Scheduler) runOnce(ctx context.Context, now time.Time) (next time.Time, err error) {
 	s.mu.Lock()
 	var due []*job
@@ -255,7 +260,8 @@ func (s *Scheduler) look(ctx context.Context, j *job, now time.Time) error {
 	}
 	s.set(func() { j.fired++ })
 	s.cfg.Notify(j.name, redis.CallsOf(j.name))
-	log := s.cfg.Log.With("function", j.name.String(), "scheduled", fire.Format(time.RFC3339), "call_id", j.tick.CallID, "next", next.Format(time.RFC3339))
+	log := s.cfg.Log.With("function", j.name.String(), "scheduled", fire.Format(time.RFC3339),
+		"call_id", j.tick.CallID, "next", next.Format(time.RFC3339))
 	if after := now.Sub(fire); after >= late {
 		log = log.With("late", after.Round(time.Millisecond).String())
 	}
@@ -285,7 +291,9 @@ func (s *Scheduler) keep(ctx context.Context, j *job) error {
 	if cursor.Schedule != j.schedule.String() { // another instance has a later one
 		return nil
 	}
-	s.cfg.Log.Info("scheduled", "function", j.name.String(), "schedule", j.schedule.String(), "next", j.schedule.Next(last).Format(time.RFC3339))
+	s.cfg.Log.Info("scheduled",
+		"function", j.name.String(), "schedule", j.schedule.String(),
+		"next", j.schedule.Next(last).Format(time.RFC3339))
 	return nil
 }
 
@@ -301,7 +309,8 @@ func (s *Scheduler) failed(j *job, again time.Time, err error) error {
 	}
 	log := s.cfg.Log.With("function", j.name.String(), "schedule", j.schedule.String(), "error", err)
 	if errors.Is(err, redis.ErrOtherSchedule) {
-		log.Warn("another hearth has changed the function's schedule, or removed it: this one does not call it by the clock until it is deployed here too, or this hearth is started again")
+		log.Warn("another hearth has changed the function's schedule, or removed it: this one does not " +
+			"call it by the clock until it is deployed here too, or this hearth is started again")
 	} else {
 		log.Warn("a call by the clock cannot be queued, and is tried again until the next one is due")
 	}
@@ -310,6 +319,16 @@ func (s *Scheduler) failed(j *job, again time.Time, err error) error {
 
 // tick is the call for one time of a schedule. See https://docs.openfaas.com/reference/cron/.
 func tick(s schedule.Schedule, when time.Time) redis.Tick {
-	return redis.Tick{Schedule: s.String(), Time: when, Entry: wire.Entry{CallID: uuid.NewString(), Method: http.MethodPost,
-		Header: http.Header{wire.HeaderTopic: {wire.TopicCron}, wire.HeaderScheduleTime: {when.UTC().Format(time.RFC3339)}}}}
+	return redis.Tick{
+		Schedule: s.String(),
+		Time:     when,
+		Entry: wire.Entry{
+			CallID: uuid.NewString(),
+			Method: http.MethodPost,
+			Header: http.Header{
+				wire.HeaderTopic:        {wire.TopicCron},
+				wire.HeaderScheduleTime: {when.UTC().Format(time.RFC3339)},
+			},
+		},
+	}
 }

@@ -68,10 +68,15 @@ func newRig(t *testing.T, raw *goredis.Client) *rig {
 	_, err = client.Subscribe(t.Context(), redis.CallsOf(oven))
 	require.NoError(t, err)
 	r := &rig{t: t, raw: raw, log: &buffer{}}
-	r.Scheduler = New(Config{Queue: client, Log: slog.New(slog.NewTextHandler(r.log, nil)), QueueLimit: hearth.QueueLimit{Length: 5, Bytes: 1 << 20}, Notify: func(n hearth.Name, s wire.Subscription) {
-		require.Equal(t, redis.CallsOf(n), s)
-		r.notified++
-	}})
+	r.Scheduler = New(Config{
+		Queue:      client,
+		Log:        slog.New(slog.NewTextHandler(r.log, nil)),
+		QueueLimit: hearth.QueueLimit{Length: 5, Bytes: 1 << 20},
+		Notify: func(n hearth.Name, s wire.Subscription) {
+			require.Equal(t, redis.CallsOf(n), s)
+			r.notified++
+		},
+	})
 	t.Cleanup(r.Stop)
 	return r
 }
@@ -160,8 +165,9 @@ func TestMissedTimesAreFiredOnceAfterARestartThatDeploysAgain(t *testing.T) {
 
 	for name, set := range map[string]func(*rig){
 		"as it was": func(r *rig) { r.deploy("@hourly", 8.5, 8.5) },
-		"again":     func(r *rig) { r.deploy("@hourly", 8.5, 8.5); r.deploy("@hourly", 8.5, 12.4) }, // hearth up
-		"later":     func(r *rig) { r.deploy("@hourly", 8.5, 12.4) },                                // it died right after the spec was saved
+		// The instance starts.
+		"again": func(r *rig) { r.deploy("@hourly", 8.5, 8.5); r.deploy("@hourly", 8.5, 12.4) },
+		"later": func(r *rig) { r.deploy("@hourly", 8.5, 12.4) }, // it died right after the spec was saved
 	} {
 		require.NoError(t, r.cfg.Queue.ForgetSchedule(t.Context(), oven))
 		_, err := r.cfg.Queue.KeepSchedule(t.Context(), oven, "@hourly", hour(8.5), hour(9), redis.Cursor{})
@@ -196,7 +202,9 @@ func TestNothingIsFiredForThePast(t *testing.T) {
 			require.Zero(r.t, r.raw.Exists(r.t.Context(), "{fn:oven.openfaas-fn}:cron").Val())
 			r.deploy("@hourly", 5.75, 5.75)
 		},
-		"created anew, and the note of the one before was left": func(r *rig) { r.deploy("@hourly", 5.75, 5.75) },
+		"created anew, and the note of the one before was left": func(r *rig) {
+			r.deploy("@hourly", 5.75, 5.75)
+		},
 		"without a schedule for a while": func(r *rig) {
 			r.deploy("", 1, 4)
 			require.Zero(r.t, r.raw.Exists(r.t.Context(), "{fn:oven.openfaas-fn}:cron").Val())

@@ -1,10 +1,10 @@
 /*
-Package cron calls functions by the clock: those with the annotation topic cron-function, at the times of
-their annotation schedule.
+Package cron queues scheduled invocations: calls of the functions with the annotation topic cron-function, at
+the times of their annotation schedule.
 
 A tick, the call for one time of a schedule, is an entry on the function's own queue. From then on it is
 like any queued call: it wakes the function, has retries and dead letters, and is counted. This package only
-puts it there.
+queues it.
 
 # One function's life
 
@@ -17,22 +17,22 @@ come.
 
 # Invariants
 
-  - No time of a schedule is fired twice, by however many hearths: the note of the last one and the entry are one script (package
-    redis). A hearth that comes second says nothing.
-  - Times that nobody was there for are fired once, with the newest of them. They count from the last one that Redis knows of, or,
-    with a new function or a new schedule, from its deployment.
-  - A time that could not be queued, since Redis is away or full or the function's queue is full, is tried again until a later one has
-    come, and then that is.
-  - The timer never sleeps for more than a minute, since a clock may be set, and a machine that is suspended stops timers.
+  - No tick is queued twice, however many instances there are: one script writes both the cursor and the entry
+    (package redis). The instance that comes second does nothing.
+  - Ticks that were missed are queued once, as the newest of them. They count from the last one that Redis
+    knows. With a new function or a new schedule, they count from its deployment.
+  - A tick that could not be queued is tried again until the next one is due, which takes its place. Reasons
+    are that Redis is unavailable or full, or that the function's queue is full.
+  - The timer never sleeps for more than a minute: somebody may set the clock, and a suspended machine stops
+    timers.
 
 # When a piece dies
 
-	this process      the next one finds in Redis what was fired last; a time that came meanwhile is fired
-	                  late
-	Redis             ticks are tried again, after growing pauses, until it is back
-	the clock         set back: nothing is fired until it has come to where it was. Set forward: what it
-	                  passed counts as missed
+	this process      the next one finds the last tick in Redis; a tick that was due meanwhile is queued late
+	Redis             ticks are tried again, after growing pauses, until it is available again
+	the clock         set back: no tick until it has reached where it was. Set forward: the ticks that it
+	                  passed count as missed
 
-It does not read schedules, package hearth does; and it makes no calls, package dispatch does.
+The package does not parse schedules, package schedule does. It makes no calls, package dispatch does.
 */
 package cron

@@ -66,11 +66,20 @@ func TestCallbackBringsTheWholeAnswerOrSaysThatItDoesNot(t *testing.T) {
 	})
 	url, got := listen(t)
 	r.fns.answer = func(_ hearth.Name, _ *http.Request, body string) (int, http.Header, string, error) {
-		return http.StatusOK, http.Header{"X-Function-Truncated": {"a lie"}, "Transfer-Encoding": {"x"}, "Connection": {"X-Hop"}, "X-Hop": {"1"}}, body, nil
+		return http.StatusOK, http.Header{
+			"X-Function-Truncated": {"a lie"},
+			"Transfer-Encoding":    {"x"},
+			"Connection":           {"X-Hop"},
+			"X-Hop":                {"1"},
+		}, body, nil
 	}
 	r.subscribe()
 	for size, cut := range map[int]bool{0: false, 999: false, 1000: false, 1001: true, 5000: true} {
-		r.enqueue(redis.Call{Entry: wire.Entry{Body: []byte(strings.Repeat("x", size)), CallID: "long", Callback: url}})
+		r.enqueue(redis.Call{Entry: wire.Entry{
+			Body:     []byte(strings.Repeat("x", size)),
+			CallID:   "long",
+			Callback: url,
+		}})
 		cb := <-got
 		require.Len(t, cb.body, min(size, 1000))
 		require.Equal(t, "200", cb.header.Get("X-Function-Status"))
@@ -104,7 +113,11 @@ func (c crashing) RoundTrip(hearth.Name, *http.Request) (*http.Response, error) 
 	if !c.begins {
 		return nil, hearth.Errorf(hearth.BadGateway, "the replica broke off")
 	}
-	return &http.Response{StatusCode: 200, Header: http.Header{"X-Own": {"1"}}, Body: io.NopCloser(brokenBody{strings.NewReader("half an ans")})}, nil
+	return &http.Response{
+		StatusCode: 200,
+		Header:     http.Header{"X-Own": {"1"}},
+		Body:       io.NopCloser(brokenBody{strings.NewReader("half an ans")}),
+	}, nil
 }
 
 // TestCallbackAfterACrashHasNoBody: whether the function crashed before or within its answer, the callback
@@ -140,27 +153,40 @@ func TestHeadersOfAStrangersEntryCannotFrameOrForge(t *testing.T) {
 		put := func(stream string, h map[string][]string) {
 			text, err := json.Marshal(h)
 			require.NoError(t, err)
-			require.NoError(t, r.raw.XAdd(t.Context(), &goredis.XAddArgs{Stream: stream, Values: []any{"body", "{}", "header", text}}).Err())
+			require.NoError(t,
+				r.raw.XAdd(t.Context(),
+					&goredis.XAddArgs{Stream: stream, Values: []any{"body", "{}", "header", text}}).Err())
 		}
 		calls, topic := redis.CallsOf(oven), redis.TopicOf(oven, "bakery.dough")
 		put(calls.Stream, map[string][]string{
-			"transfer-encoding": {"chunked"}, "content-length": {"100"}, "connection": {"close"}, "host": {"other"}, "x-topic": {"bakery.dough"},
-			"x_topic": {"bakery.dough"}, "x-delivery-token": {"forged"}, "X-Message-Id": {"1-1"}, "x-own": {"mine"},
+			"transfer-encoding": {"chunked"},
+			"content-length":    {"100"},
+			"connection":        {"close"},
+			"host":              {"other"},
+			"x-topic":           {"bakery.dough"},
+			"x_topic":           {"bakery.dough"},
+			"x-delivery-token":  {"forged"},
+			"X-Message-Id":      {"1-1"},
+			"x-own":             {"mine"},
 		})
 		eventually(t, func() bool { return len(r.fns.seen()) == 1 })
 		h := r.fns.seen()[0].header
-		for _, name := range []string{"transfer-encoding", "Transfer-Encoding", "content-length", "connection", "Connection", "host", "x-topic", "X-Topic", "x_topic", "x-delivery-token"} {
+		for _, name := range []string{"transfer-encoding", "Transfer-Encoding", "content-length",
+			"connection", "Connection", "host", "x-topic", "X-Topic", "x_topic", "x-delivery-token"} {
 			require.NotContains(t, h, name)
 		}
 		require.Equal(t, "mine", h.Get("X-Own"))
 		require.NotEqual(t, "1-1", h.Get("X-Message-Id"))
 		require.NotEqual(t, "forged", h.Get("X-Delivery-Token"))
 
-		put(calls.Stream, map[string][]string{"x-topic": {"cron-function"}, "x-schedule-time": {"2026-11-05T18:30:00Z"}})
+		put(calls.Stream,
+			map[string][]string{"x-topic": {"cron-function"}, "x-schedule-time": {"2026-11-05T18:30:00Z"}})
 		eventually(t, func() bool { return len(r.fns.seen()) == 2 })
-		require.Equal(t, "cron-function", r.fns.seen()[1].header.Get("X-Topic"), "the clock's calls are such entries")
+		require.Equal(t, "cron-function", r.fns.seen()[1].header.Get("X-Topic"),
+			"the clock's calls are such entries")
 		require.Equal(t, "2026-11-05T18:30:00Z", r.fns.seen()[1].header.Get("X-Schedule-Time"))
-		put(topic.Stream, map[string][]string{"x-topic": {"cron-function"}, "x-schedule-time": {"2026-11-05T18:30:00Z"}})
+		put(topic.Stream,
+			map[string][]string{"x-topic": {"cron-function"}, "x-schedule-time": {"2026-11-05T18:30:00Z"}})
 		eventually(t, func() bool { return len(r.fns.seen()) == 3 })
 		require.Equal(t, "bakery.dough", r.fns.seen()[2].header.Get("X-Topic"))
 		require.Empty(t, r.fns.seen()[2].header.Get("X-Schedule-Time"))
@@ -185,7 +211,8 @@ func TestCallsWaitWhileCallbacksHaveReachedTheirLimit(t *testing.T) {
 	defer server.Close()
 	defer release()
 	r := newRig(t, chaintest.Redis(t), func(c *dispatch.Config) {
-		c.QueueLimit, c.Log = hearth.QueueLimit{Length: 1000, Bytes: 20_000}, slog.New(slog.NewTextHandler(&log, nil))
+		c.QueueLimit, c.Log = hearth.QueueLimit{Length: 1000, Bytes: 20_000},
+			slog.New(slog.NewTextHandler(&log, nil))
 	})
 	r.fns.room = 1
 	r.fns.answer = func(hearth.Name, *http.Request, string) (int, http.Header, string, error) {
@@ -203,6 +230,8 @@ func TestCallsWaitWhileCallbacksHaveReachedTheirLimit(t *testing.T) {
 	require.GreaterOrEqual(t, made, 4)
 	require.Less(t, made, calls)
 	release() // each is given up then, and thrown away when room is needed
-	eventually(t, func() bool { return len(r.fns.seen()) == calls && r.depth(redis.CallsOf(oven)) == redis.Depth{} })
+	eventually(t, func() bool {
+		return len(r.fns.seen()) == calls && r.depth(redis.CallsOf(oven)) == redis.Depth{}
+	})
 	require.Contains(t, log.String(), "dropped dead callbacks to make room")
 }

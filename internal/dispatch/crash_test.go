@@ -25,9 +25,10 @@ type disaster struct {
 
 // Leases that have to run out are short; those that nobody should wait for are long.
 var disasters = map[string]disaster{
-	"it dies and starts again":             {dies: true, next: "me", lease: time.Hour},
-	"it dies and another one starts":       {dies: true, next: "me-too", lease: 30 * time.Millisecond},
-	"it dies and a peer goes on":           {dies: true, peer: "me-too", lease: 30 * time.Millisecond, sweep: 20 * time.Millisecond},
+	"it dies and starts again":       {dies: true, next: "me", lease: time.Hour},
+	"it dies and another one starts": {dies: true, next: "me-too", lease: 30 * time.Millisecond},
+	"it dies and a peer goes on": {dies: true, peer: "me-too", lease: 30 * time.Millisecond,
+		sweep: 20 * time.Millisecond},
 	"its connections break and it goes on": {lease: 30 * time.Millisecond},
 }
 

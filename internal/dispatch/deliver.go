@@ -56,7 +56,10 @@ var errCancelled = errors.New("the call was cancelled")
 // deliver calls the function for one message, and carries out what is decided by the outcome. ctx is that of
 // the call, calls that of all calls. It calls answered, once, when the call is over. It returns after how
 // long the queue should be looked at again for the message; a negative duration is never.
-func (d *Dispatcher) deliver(calls, ctx context.Context, f hearth.Function, s Subscription, callback bool, h *inFlight, answered func()) time.Duration {
+func (d *Dispatcher) deliver(
+	calls, ctx context.Context, f hearth.Function, s Subscription, callback bool, h *inFlight,
+	answered func(),
+) time.Duration {
 	del := h.delivery()
 	policy := f.Retry
 	if callback {
@@ -74,11 +77,23 @@ func (d *Dispatcher) deliver(calls, ctx context.Context, f hearth.Function, s Su
 	}
 	switch {
 	case err != nil: // it will be the same next time
-		got.outcome = outcome{reached: true, malformed: true, status: http.StatusUnprocessableEntity, reason: err.Error()}
+		got.outcome = outcome{
+			reached:   true,
+			malformed: true,
+			status:    http.StatusUnprocessableEntity,
+			reason:    err.Error(),
+		}
 	case del.Attempt > policy.Attempts: // a call that crashes the instance itself must not do so for ever
-		got.outcome = outcome{reached: true, internal: true, lapsed: true, reason: fmt.Sprintf("%d attempts were begun, and the outcome of the last one is unknown", del.Attempt-1)}
+		got.outcome = outcome{
+			reached:  true,
+			internal: true,
+			lapsed:   true,
+			reason: fmt.Sprintf("%d attempts were begun, and the outcome of the last one is unknown",
+				del.Attempt-1),
+		}
 		if s.LeaveAck {
-			got.status, got.reason = http.StatusGatewayTimeout, "the function was called and did not commit in time"
+			got.status, got.reason = http.StatusGatewayTimeout,
+				"the function was called and did not commit in time"
 		}
 	case callback:
 		ctx, span = d.cfg.Tracer.CallBack(ctx, messageOf(f.Name(), s, del, e), e.Callback)
@@ -113,7 +128,8 @@ func (d *Dispatcher) deliver(calls, ctx context.Context, f hearth.Function, s Su
 		end(Accepted, "")
 		return -1
 	}
-	v := decide(policy, got.attempt, time.Since(del.Since), got.outcome, spread{cmp.Or(policy.Backoff, d.cfg.Backoff), rand.Float64()})
+	v := decide(policy, got.attempt, time.Since(del.Since), got.outcome,
+		spread{cmp.Or(policy.Backoff, d.cfg.Backoff), rand.Float64()})
 	end(outcomeOf[v.do], v.reason)
 	if v.do == bury {
 		event.Reason = v.kind
@@ -166,14 +182,26 @@ func waited(del redis.Delivery, e wire.Entry) time.Duration {
 
 // messageOf returns a message as its spans show it.
 func messageOf(n hearth.Name, s Subscription, del redis.Delivery, e wire.Entry) tracing.Message {
-	return tracing.Message{Function: n, Stream: s.Stream, Group: s.Group, ID: del.ID, CallID: e.CallID, Attempt: del.Attempt, Traceparent: e.Traceparent}
+	return tracing.Message{
+		Function:    n,
+		Stream:      s.Stream,
+		Group:       s.Group,
+		ID:          del.ID,
+		CallID:      e.CallID,
+		Attempt:     del.Attempt,
+		Traceparent: e.Traceparent,
+	}
 }
 
 // do carries out a verdict. It returns what deliver does.
-func (d *Dispatcher) do(calls context.Context, v verdict, f hearth.Function, s Subscription, h *inFlight, e wire.Entry, got answer) time.Duration {
+func (d *Dispatcher) do(
+	calls context.Context, v verdict, f hearth.Function, s Subscription, h *inFlight, e wire.Entry,
+	got answer,
+) time.Duration {
 	del := h.delivery() // now: this instance may have taken it anew during the call
 	var cb *redis.Callback
-	if e.Callback != "" && s.Topic == "" && s.Subscription == redis.CallsOf(f.Name()) && (v.do == settle || v.do == bury) {
+	if e.Callback != "" && s.Topic == "" && s.Subscription == redis.CallsOf(f.Name()) &&
+		(v.do == settle || v.do == bury) {
 		cb = d.callbackOf(f.Name(), e, del.Attempt, f.Retry.Attempts, got)
 		d.persist(calls, "queue the callback of "+del.ID, func(ctx context.Context) error {
 			return d.cfg.EnsureCallbacks(ctx, f.Name(), false)
@@ -181,7 +209,8 @@ func (d *Dispatcher) do(calls context.Context, v verdict, f hearth.Function, s S
 	}
 	failure := redis.Failure{At: time.Now().UTC(), Attempt: got.attempt, Reason: v.reason, Status: got.status,
 		Body: excerpt(got.body), Replica: got.header.Get(router.HeaderReplica)}
-	log := d.cfg.Log.With("function", f.Name().String(), "queue", s.queueName(f.Name()), "id", del.ID, "call_id", e.CallID, "attempt", del.Attempt)
+	log := d.cfg.Log.With("function", f.Name().String(), "queue", s.queueName(f.Name()),
+		"id", del.ID, "call_id", e.CallID, "attempt", del.Attempt)
 	switch v.do {
 	case settle:
 		if cb == nil {
@@ -225,7 +254,9 @@ func (d *Dispatcher) do(calls context.Context, v verdict, f hearth.Function, s S
 }
 
 // call calls the function.
-func (d *Dispatcher) call(ctx context.Context, f hearth.Function, s Subscription, del redis.Delivery, e wire.Entry) answer {
+func (d *Dispatcher) call(
+	ctx context.Context, f hearth.Function, s Subscription, del redis.Delivery, e wire.Entry,
+) answer {
 	path, method := e.Path, e.Method
 	if path == "" {
 		path = "/"
@@ -235,7 +266,11 @@ func (d *Dispatcher) call(ctx context.Context, f hearth.Function, s Subscription
 	}
 	req, err := http.NewRequestWithContext(ctx, method, "http://function/", bytes.NewReader(e.Body))
 	if err != nil {
-		return answer{outcome: outcome{reached: true, status: http.StatusUnprocessableEntity, reason: err.Error()}}
+		return answer{outcome: outcome{
+			reached: true,
+			status:  http.StatusUnprocessableEntity,
+			reason:  err.Error(),
+		}}
 	}
 	if p, err := url.PathUnescape(path); err == nil {
 		req.URL.Path, req.URL.RawPath = p, path
@@ -263,11 +298,17 @@ func (d *Dispatcher) call(ctx context.Context, f hearth.Function, s Subscription
 }
 
 // read reads an answer up to a limit, and finds out whether the call reached the function.
-func (d *Dispatcher) read(ctx context.Context, res *http.Response, err error, began time.Time, limit int64) answer {
+func (d *Dispatcher) read(
+	ctx context.Context, res *http.Response, err error, began time.Time, limit int64,
+) answer {
 	if err != nil {
 		code := hearth.CodeOf(err)
-		never := code == hearth.Unavailable || code == hearth.Exhausted || code == hearth.NotFound || errors.Is(err, context.Canceled) && isStopping(ctx)
-		a := answer{outcome: outcome{reached: !never, internal: true, reason: hearth.MessageOf(err)}, took: time.Since(began)}
+		never := code == hearth.Unavailable || code == hearth.Exhausted || code == hearth.NotFound ||
+			errors.Is(err, context.Canceled) && isStopping(ctx)
+		a := answer{
+			outcome: outcome{reached: !never, internal: true, reason: hearth.MessageOf(err)},
+			took:    time.Since(began),
+		}
 		switch code {
 		case hearth.Timeout:
 			a.status = http.StatusGatewayTimeout
@@ -287,16 +328,32 @@ func (d *Dispatcher) read(ctx context.Context, res *http.Response, err error, be
 		body = body[:limit]
 		_, err = io.Copy(io.Discard, io.LimitReader(res.Body, maxRest))
 	}
-	a := answer{header: res.Header, body: body, cut: cut, took: time.Since(began), outcome: outcome{reached: true, status: res.StatusCode,
-		internal: res.Header.Get(wire.HeaderInternal) != "", retryAfter: res.Header.Get("Retry-After")}}
+	a := answer{
+		header: res.Header,
+		body:   body,
+		cut:    cut,
+		took:   time.Since(began),
+		outcome: outcome{
+			reached:    true,
+			status:     res.StatusCode,
+			internal:   res.Header.Get(wire.HeaderInternal) != "",
+			retryAfter: res.Header.Get("Retry-After"),
+		},
+	}
 	if err != nil {
 		a.broken = true
-		a.outcome = outcome{reached: true, status: http.StatusBadGateway, internal: true, reason: fmt.Sprintf("the answer broke off: %v", err)}
+		a.outcome = outcome{
+			reached:  true,
+			status:   http.StatusBadGateway,
+			internal: true,
+			reason:   fmt.Sprintf("the answer broke off: %v", err),
+		}
 	}
 	if res.StatusCode >= http.StatusBadRequest {
 		a.detail = detailOf(res.Header, body)
 	}
-	if a.internal && (res.StatusCode == http.StatusTooManyRequests || res.StatusCode == http.StatusServiceUnavailable) {
+	if a.internal &&
+		(res.StatusCode == http.StatusTooManyRequests || res.StatusCode == http.StatusServiceUnavailable) {
 		a.reached = false // max_inflight, no replica, or Redis is unavailable
 	}
 	return a
@@ -312,12 +369,14 @@ func (d *Dispatcher) callbackOf(n hearth.Name, e wire.Entry, attempt, most int, 
 		header, body = http.Header{wire.HeaderInternal: {"proxy"}}, nil
 	}
 	headers.DropHops(header)
-	for _, name := range []string{"Content-Length", wire.HeaderSettled, wire.HeaderAnswer, router.HeaderReplica, headerTruncated} {
+	for _, name := range []string{"Content-Length", wire.HeaderSettled, wire.HeaderAnswer,
+		router.HeaderReplica, headerTruncated} {
 		header.Del(name)
 	}
 	if got.cut && !got.broken {
 		header.Set(headerTruncated, "true")
-		d.cfg.Log.Warn("cut the body of a callback", "function", n.String(), "call_id", e.CallID, "limit_bytes", d.cfg.CallbackBytes)
+		d.cfg.Log.Warn("cut the body of a callback",
+			"function", n.String(), "call_id", e.CallID, "limit_bytes", d.cfg.CallbackBytes)
 	}
 	header.Set(wire.HeaderCallID, e.CallID)
 	header.Set("X-Duration-Seconds", strconv.FormatFloat(got.took.Seconds(), 'f', 6, 64))
@@ -328,14 +387,24 @@ func (d *Dispatcher) callbackOf(n hearth.Name, e wire.Entry, attempt, most int, 
 	if start := e.Header.Get("X-Start-Time"); start != "" {
 		header.Set("X-Start-Time", start)
 	}
-	return &redis.Callback{Of: n, Entry: wire.Entry{Body: body, Header: header, CallID: e.CallID, Callback: e.Callback, Traceparent: e.Traceparent}}
+	return &redis.Callback{Of: n, Entry: wire.Entry{
+		Body:        body,
+		Header:      header,
+		CallID:      e.CallID,
+		Callback:    e.Callback,
+		Traceparent: e.Traceparent,
+	}}
 }
 
 // callBack calls the callback URL of a message.
 func (d *Dispatcher) callBack(ctx context.Context, e wire.Entry) answer {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.Callback, bytes.NewReader(e.Body))
 	if err != nil {
-		return answer{outcome: outcome{reached: true, status: http.StatusUnprocessableEntity, reason: "the callback URL cannot be called"}}
+		return answer{outcome: outcome{
+			reached: true,
+			status:  http.StatusUnprocessableEntity,
+			reason:  "the callback URL cannot be called",
+		}}
 	}
 	req.Header = e.Header
 	if e.Traceparent != "" {
@@ -356,7 +425,12 @@ func (d *Dispatcher) callBack(ctx context.Context, e wire.Entry) answer {
 		if errors.As(err, &u) {
 			reason += ": " + u.Err.Error()
 		}
-		return answer{outcome: outcome{reached: true, status: http.StatusBadGateway, internal: true, reason: reason}}
+		return answer{outcome: outcome{
+			reached:  true,
+			status:   http.StatusBadGateway,
+			internal: true,
+			reason:   reason,
+		}}
 	}
 	return d.read(ctx, res, nil, began, maxRead)
 }

@@ -30,17 +30,17 @@ type Config struct {
 	// Connector is the value of X-Connector on deliveries. Defaults to "hearth".
 	Connector string
 
-	// EnsureCallbacks creates a function's subscription for callbacks before the first callback is queued. It is
-	// called again afterwards, with again, in case the function was removed in between. Defaults to doing
+	// EnsureCallbacks creates a function's subscription for callbacks before the first callback is queued. It
+	// is called again afterwards, with again, in case the function was removed in between. Defaults to doing
 	// nothing.
 	EnsureCallbacks func(ctx context.Context, n hearth.Name, again bool) error
 
-	// Callbacks is the client that calls callback URLs. It must follow no redirects. Defaults to one that calls
-	// public addresses only.
+	// Callbacks is the client that calls callback URLs. It must follow no redirects. Defaults to one that
+	// calls public addresses only.
 	Callbacks *http.Client
 
-	// CallbackBytes is how many bytes of an answer go into a callback. A longer answer is cut, and the callback
-	// says so. Defaults to DefaultCallbackBytes.
+	// CallbackBytes is how many bytes of an answer go into a callback. A longer answer is cut, and the
+	// callback says so. Defaults to DefaultCallbackBytes.
 	CallbackBytes int64
 
 	// QueueLimit is how much one function's queue may hold, unless its annotations say otherwise. While its
@@ -51,12 +51,13 @@ type Config struct {
 	// Defaults to equal, which keeps at least half of each wait.
 	Backoff hearth.Backoff
 
-	// Lease is for how long a delivery belongs to this instance unless the lease is renewed, which happens while
-	// the call runs. When this instance dies, another one takes over after this time. Defaults to DefaultLease.
+	// Lease is for how long a delivery belongs to this instance unless the lease is renewed, which happens
+	// while the call runs. When this instance dies, another one takes over after this time. Defaults to
+	// DefaultLease.
 	Lease time.Duration
 
-	// CommitWait is by how much the lease outlasts twice the function's timeout if a subscription leaves the ack
-	// to the function's commit: nobody renews it then. Defaults to 15 s.
+	// CommitWait is by how much the lease outlasts twice the function's timeout if a subscription leaves the
+	// ack to the function's commit: nobody renews it then. Defaults to 15 s.
 	CommitWait time.Duration
 
 	// Delivered gets the outcome of each delivery, callbacks included. Defaults to nobody.
@@ -65,7 +66,8 @@ type Config struct {
 	// Tracer makes the spans of deliveries. Defaults to none.
 	Tracer *tracing.Tracer
 
-	// SweepEvery is how often the dispatcher looks for pending messages that nobody holds. Defaults to 1 minute.
+	// SweepEvery is how often the dispatcher looks for pending messages that nobody holds. Defaults to 1
+	// minute.
 	SweepEvery time.Duration
 }
 
@@ -88,8 +90,8 @@ type Subscription struct {
 	LeaveAck bool
 }
 
-// queueName is the name of the subscription's queue in the API and in hearth queues: FUNCTION:TOPIC, FUNCTION:calls or
-// FUNCTION:callbacks.
+// queueName is the name of the subscription's queue in the API and in hearth queues: FUNCTION:TOPIC,
+// FUNCTION:calls or FUNCTION:callbacks.
 func (s Subscription) queueName(n hearth.Name) string {
 	short := n.Function
 	if n.Namespace != hearth.DefaultNamespace {
@@ -147,7 +149,9 @@ func New(cfg Config, target Target) (*Dispatcher, error) {
 	case cfg.Instance == "":
 		return nil, errors.New("make a dispatcher: Instance is required")
 	case cfg.Lease < 0 || cfg.CommitWait < 0 || cfg.SweepEvery < 0 || cfg.CallbackBytes < 0:
-		return nil, errors.New("make a dispatcher: Lease, CommitWait, SweepEvery and CallbackBytes must not be negative")
+		return nil, errors.New(
+			"make a dispatcher: Lease, CommitWait, SweepEvery and CallbackBytes must not be negative",
+		)
 	}
 	if cfg.Connector == "" {
 		cfg.Connector = "hearth"
@@ -259,7 +263,8 @@ func (d *Dispatcher) Set(f hearth.Function, subs []Subscription) {
 	d.mu.Lock()
 	l := d.lanes[f.Name()]
 	if l == nil {
-		if l = d.ended[f.Name()]; l == nil { // else it is back, and still holds deliveries, which are not lost
+		// Otherwise it is back and still holds its deliveries: they are not lost.
+		if l = d.ended[f.Name()]; l == nil {
 			l = &lane{d: d, name: f.Name(), queues: map[wire.Subscription]*queue{}}
 		}
 		delete(d.ended, f.Name())

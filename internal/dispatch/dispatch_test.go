@@ -26,16 +26,32 @@ import (
 func TestQueuedCallIsMade(t *testing.T) {
 	servers(t, func(t *testing.T, r *rig) {
 		r.subscribe()
-		r.enqueue(redis.Call{Entry: wire.Entry{Body: []byte("b"), CallID: "call-1", Method: "POST", Path: "/a%2Fb/c", Query: "x=1&y", ContentType: "text/x",
-			Header: http.Header{"X-Own": {"1", "2"}}, Traceparent: "00-1-2-01"}})
+		r.enqueue(redis.Call{Entry: wire.Entry{
+			Body:        []byte("b"),
+			CallID:      "call-1",
+			Method:      "POST",
+			Path:        "/a%2Fb/c",
+			Query:       "x=1&y",
+			ContentType: "text/x",
+			Header:      http.Header{"X-Own": {"1", "2"}},
+			Traceparent: "00-1-2-01",
+		}})
 		r.settled(redis.CallsOf(oven))
 		calls := r.fns.seen()
 		require.Len(t, calls, 1)
 		c := calls[0]
-		require.Equal(t, []string{"oven", "POST", "/a%2Fb/c?x=1&y", "b"}, []string{c.function, c.method, c.target, c.body})
+		require.Equal(t, []string{"oven", "POST", "/a%2Fb/c?x=1&y", "b"},
+			[]string{c.function, c.method, c.target, c.body})
 		require.Equal(t, []string{"1", "2"}, c.header["X-Own"])
-		for name, want := range map[string]string{"Content-Type": "text/x", "X-Call-Id": "call-1", "Traceparent": "00-1-2-01", "X-Attempt": "1",
-			"X-Subscription": "oven.openfaas-fn", "X-Connector": "hearth", "X-Topic": ""} {
+		for name, want := range map[string]string{
+			"Content-Type":   "text/x",
+			"X-Call-Id":      "call-1",
+			"Traceparent":    "00-1-2-01",
+			"X-Attempt":      "1",
+			"X-Subscription": "oven.openfaas-fn",
+			"X-Connector":    "hearth",
+			"X-Topic":        "",
+		} {
 			require.Equal(t, want, c.header.Get(name), name)
 		}
 		require.NotEmpty(t, c.header.Get("X-Message-Id"))
@@ -46,7 +62,8 @@ func TestQueuedCallIsMade(t *testing.T) {
 func TestMessageOfATopicByHand(t *testing.T) {
 	servers(t, func(t *testing.T, r *rig) {
 		r.subscribe("bakery.dough")
-		id := r.raw.XAdd(t.Context(), &goredis.XAddArgs{Stream: "{bakery}.dough", Values: []string{"body", "{}"}}).Val()
+		id := r.raw.XAdd(t.Context(),
+			&goredis.XAddArgs{Stream: "{bakery}.dough", Values: []string{"body", "{}"}}).Val()
 		r.settled(redis.TopicOf(oven, "bakery.dough"))
 		c := r.fns.seen()[0]
 		require.Equal(t, []string{"POST", "/", "{}"}, []string{c.method, c.target, c.body})
@@ -64,14 +81,18 @@ func TestEachSubscriberGetsEachMessage(t *testing.T) {
 		for _, name := range []string{"one", "two", "three"} {
 			f := r.spec
 			f.Service = name
-			s := dispatch.Subscription{Subscription: redis.TopicOf(f.Name(), "news.today"), Topic: "news.today"}
+			s := dispatch.Subscription{
+				Subscription: redis.TopicOf(f.Name(), "news.today"),
+				Topic:        "news.today",
+			}
 			_, err := r.queue.Subscribe(t.Context(), s.Subscription)
 			require.NoError(t, err)
 			subs = append(subs, s.Subscription)
 			r.d.Set(f, []dispatch.Subscription{s})
 		}
 		for i := range 30 {
-			r.raw.XAdd(t.Context(), &goredis.XAddArgs{Stream: "{news}.today", Values: []string{"body", fmt.Sprint(i)}})
+			r.raw.XAdd(t.Context(),
+				&goredis.XAddArgs{Stream: "{news}.today", Values: []string{"body", fmt.Sprint(i)}})
 		}
 		for _, s := range subs {
 			eventually(t, func() bool {
@@ -134,7 +155,8 @@ func TestMalformedEntryIsBuriedWithItsReason(t *testing.T) {
 		r.subscribe("bakery.dough")
 		sub := redis.TopicOf(oven, "bakery.dough")
 		r.raw.XAdd(t.Context(), &goredis.XAddArgs{Stream: sub.Stream, Values: []string{"boddy", "{}"}})
-		r.raw.XAdd(t.Context(), &goredis.XAddArgs{Stream: sub.Stream, Values: []string{"body", "{}", "header", "x"}})
+		r.raw.XAdd(t.Context(),
+			&goredis.XAddArgs{Stream: sub.Stream, Values: []string{"body", "{}", "header", "x"}})
 		eventually(t, func() bool { return r.depth(sub).Dead == 2 })
 		require.Empty(t, r.fns.seen())
 		letters := r.letters(sub)
@@ -180,7 +202,8 @@ func TestNoMoreCallsThanThereIsRoom(t *testing.T) {
 		r.subscribe("a.b")
 		for i := range 100 {
 			r.enqueue(redis.Call{Entry: wire.Entry{Body: []byte(fmt.Sprint(i))}})
-			r.raw.XAdd(t.Context(), &goredis.XAddArgs{Stream: "{a}.b", Values: []string{"body", fmt.Sprint(i)}})
+			r.raw.XAdd(t.Context(),
+				&goredis.XAddArgs{Stream: "{a}.b", Values: []string{"body", fmt.Sprint(i)}})
 		}
 		r.settled(redis.CallsOf(oven))
 		r.settled(redis.TopicOf(oven, "a.b"))
@@ -208,7 +231,8 @@ func TestSlowFunctionHoldsUpNoOther(t *testing.T) {
 		r.d.Set(quick, []dispatch.Subscription{s})
 		for i := range 50 {
 			r.enqueue(redis.Call{Entry: wire.Entry{Body: []byte(fmt.Sprint(i))}})
-			_, err := r.queue.Enqueue(t.Context(), quick.Name(), redis.Call{Entry: wire.Entry{Body: []byte("q")}}, hearth.DefaultQueueLimit)
+			_, err := r.queue.Enqueue(t.Context(), quick.Name(),
+				redis.Call{Entry: wire.Entry{Body: []byte("q")}}, hearth.DefaultQueueLimit)
 			require.NoError(t, err)
 		}
 		r.settled(s.Subscription)
@@ -220,7 +244,9 @@ func TestFunctionsOwnCommitSparesTheSettling(t *testing.T) {
 	servers(t, func(t *testing.T, r *rig) {
 		sub := redis.TopicOf(oven, "bakery.dough")
 		ctx := chain.WithRedis(t.Context(), r.raw)
-		step := chain.Handle("bakery.dough", func(context.Context, any) (chain.Commit, error) { return chain.Commit{}, nil })
+		step := chain.Handle("bakery.dough", func(context.Context, any) (chain.Commit, error) {
+			return chain.Commit{}, nil
+		})
 		r.fns.answer = func(_ hearth.Name, req *http.Request, body string) (int, http.Header, string, error) {
 			m := chaintest.Message{Body: []byte(body)}
 			m.Delivery, _ = wire.DeliveryOf(req.Header)
@@ -245,7 +271,12 @@ func TestCallbackIsToldTheAnswer(t *testing.T) {
 			body, _ := io.ReadAll(req.Body)
 			mu.Lock()
 			defer mu.Unlock()
-			got = append(got, seen{header: req.Header.Clone(), target: req.URL.RequestURI(), method: req.Method, body: string(body)})
+			got = append(got, seen{
+				header: req.Header.Clone(),
+				target: req.URL.RequestURI(),
+				method: req.Method,
+				body:   string(body),
+			})
 			if fails--; fails >= 0 {
 				w.WriteHeader(http.StatusServiceUnavailable)
 				w.Header().Set("Retry-After", "0")
@@ -253,22 +284,39 @@ func TestCallbackIsToldTheAnswer(t *testing.T) {
 		}))
 		defer listener.Close()
 		r.fns.answer = func(hearth.Name, *http.Request, string) (int, http.Header, string, error) {
-			return 418, http.Header{"X-Kind": {"oolong"}, "Content-Type": {"text/tea"}}, "short and stout", nil
+			return 418, http.Header{
+				"X-Kind":       {"oolong"},
+				"Content-Type": {"text/tea"},
+			}, "short and stout", nil
 		}
 		r.subscribe()
-		r.enqueue(redis.Call{Entry: wire.Entry{Body: []byte("b"), CallID: "call-7", Callback: listener.URL + "/cb?x", Header: http.Header{"X-Start-Time": {"123"}}}})
+		r.enqueue(redis.Call{Entry: wire.Entry{
+			Body:     []byte("b"),
+			CallID:   "call-7",
+			Callback: listener.URL + "/cb?x",
+			Header:   http.Header{"X-Start-Time": {"123"}},
+		}})
 		eventually(t, func() bool { return r.depth(redis.CallbacksOf(oven)).Due == 1 })
 		mu.Lock()
 		require.Len(t, got, 1, "it was answered with 503, and is queued itself")
 		c := got[0]
 		mu.Unlock()
 		require.Equal(t, []string{"POST", "/cb?x", "short and stout"}, []string{c.method, c.target, c.body})
-		for name, want := range map[string]string{"X-Call-Id": "call-7", "X-Function-Status": "418", "X-Function-Name": "oven.openfaas-fn", "X-Start-Time": "123",
-			"X-Kind": "oolong", "Content-Type": "text/tea", "X-Retry": "1", "X-Retry-Max": "3"} {
+		for name, want := range map[string]string{
+			"X-Call-Id":         "call-7",
+			"X-Function-Status": "418",
+			"X-Function-Name":   "oven.openfaas-fn",
+			"X-Start-Time":      "123",
+			"X-Kind":            "oolong",
+			"Content-Type":      "text/tea",
+			"X-Retry":           "1",
+			"X-Retry-Max":       "3",
+		} {
 			require.Equal(t, want, c.header.Get(name), name)
 		}
 		require.Regexp(t, `^\d+\.\d{6}$`, c.header.Get("X-Duration-Seconds"))
-		require.Equal(t, 1, r.depth(redis.CallsOf(oven)).Dead, "418 is buried; its caller is told all the same")
+		require.Equal(t, 1, r.depth(redis.CallsOf(oven)).Dead,
+			"418 is buried; its caller is told all the same")
 	})
 }
 
@@ -288,11 +336,13 @@ func TestStopGivesBackWhatItCannotFinish(t *testing.T) {
 		_ = r.d.Stop(ctx)
 		require.Equal(t, redis.Depth{Due: 1}, r.depth(redis.CallsOf(oven)))
 		_ = r.d.Stop(ctx)
-		b, err := r.queue.Take(t.Context(), redis.CallsOf(oven), 1, redis.Holder{Instance: "next", Lease: time.Minute})
+		b, err := r.queue.Take(t.Context(), redis.CallsOf(oven), 1,
+			redis.Holder{Instance: "next", Lease: time.Minute})
 		require.NoError(t, err)
 		require.Equal(t, 1, b.Deliveries[0].Attempt, "shutting down is no attempt")
 		notes := r.raw.HVals(t.Context(), redis.CallsOf(oven).Keys()[4]).Val()
-		require.Len(t, strings.Fields(notes[0]), 4, "the call may still commit: its token is kept beside the new one")
+		require.Len(t, strings.Fields(notes[0]), 4,
+			"the call may still commit: its token is kept beside the new one")
 	})
 }
 
@@ -305,7 +355,8 @@ func TestRedisOutageIsSurvived(t *testing.T) {
 	r.settled(redis.CallsOf(oven))
 	require.NoError(t, full.Do(t.Context(), "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").Err())
 	for i := range 20 {
-		r.raw.XAdd(t.Context(), &goredis.XAddArgs{Stream: redis.CallsOf(oven).Stream, Values: []string{"body", fmt.Sprint(i)}})
+		r.raw.XAdd(t.Context(),
+			&goredis.XAddArgs{Stream: redis.CallsOf(oven).Stream, Values: []string{"body", fmt.Sprint(i)}})
 		full.Do(t.Context(), "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
 	}
 	eventually(t, func() bool { d := r.depth(redis.CallsOf(oven)); return d.Waiting == 0 && d.Leased == 0 })
@@ -313,14 +364,21 @@ func TestRedisOutageIsSurvived(t *testing.T) {
 
 func TestSweepDeliversWhatAStrangerTook(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, chaintest.Redis(t), func(c *dispatch.Config) { c.SweepEvery = 10 * time.Millisecond; c.Lease = 500 * time.Millisecond })
+	r := newRig(t, chaintest.Redis(t), func(c *dispatch.Config) {
+		c.SweepEvery = 10 * time.Millisecond
+		c.Lease = 500 * time.Millisecond
+	})
 	r.spec.EnvVars = map[string]string{"exec_timeout": "1ms"}
 	r.spec = hearthtest.Parse(r.spec)
 	sub := redis.CallsOf(oven)
 	_, err := r.queue.Subscribe(t.Context(), sub)
 	require.NoError(t, err)
 	r.enqueue(redis.Call{Entry: wire.Entry{Body: []byte("b")}})
-	_, err = r.raw.XReadGroup(t.Context(), &goredis.XReadGroupArgs{Group: sub.Group, Consumer: "stranger", Streams: []string{sub.Stream, ">"}}).Result()
+	_, err = r.raw.XReadGroup(t.Context(), &goredis.XReadGroupArgs{
+		Group:    sub.Group,
+		Consumer: "stranger",
+		Streams:  []string{sub.Stream, ">"},
+	}).Result()
 	require.NoError(t, err)
 	r.subscribe()
 	r.settled(sub)
@@ -341,7 +399,8 @@ func TestManySleepingQueuesCostOneConnection(t *testing.T) {
 		r.d.Set(f, []dispatch.Subscription{s})
 	}
 	last := hearth.Name{Function: fmt.Sprint("f", n-1), Namespace: "openfaas-fn"}
-	r.raw.XAdd(t.Context(), &goredis.XAddArgs{Stream: redis.CallsOf(last).Stream, Values: []string{"body", "b"}})
+	r.raw.XAdd(t.Context(),
+		&goredis.XAddArgs{Stream: redis.CallsOf(last).Stream, Values: []string{"body", "b"}})
 	r.settled(redis.CallsOf(last))
 	list := full.ClientList(t.Context()).Val()
 	blocked := 0
@@ -378,7 +437,8 @@ func TestStopBeforeStart(t *testing.T) {
 	queue, err := redis.Open(t.Context(), chaintest.URL(chaintest.Redis(t)))
 	require.NoError(t, err)
 	defer func() { _ = queue.Close() }()
-	d, err := dispatch.New(dispatch.Config{Queue: queue, Log: slog.New(slog.DiscardHandler), Instance: "me"}, &functions{})
+	d, err := dispatch.New(dispatch.Config{Queue: queue, Log: slog.New(slog.DiscardHandler), Instance: "me"},
+		&functions{})
 	require.NoError(t, err)
 	require.NoError(t, d.Stop(t.Context()))
 	require.Error(t, d.Start(t.Context()), "it was stopped")

@@ -43,9 +43,10 @@ watcher waits for up to 300 streams at once, or, in a cluster, one for each hash
 # When a piece dies
 
 	a replica      the call fails, and is decided on like any failure
-	Redis          taking pauses, and goes on when Redis answers again. Outcomes are written then; what Redis had leased
-	               without an answer is given back. After an outage longer than a third of a lease, leases that ran out
-	               are left to their holders for a moment, which renew them first
+	Redis          taking pauses, and goes on when Redis answers again. Outcomes are written then, and
+	               messages that Redis had leased without an answer are given back. After an outage longer
+	               than a third of a lease, leases that ran out are left to their holders for a moment, which
+	               renew them first
 	this process   its leases run out and another instance takes over; started again, it takes them at once
 
 The package does not order deliveries, and does not know what a message means.

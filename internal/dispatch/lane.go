@@ -184,8 +184,8 @@ func (l *lane) run(taking, calls context.Context) {
 			l.d.forget(l)
 			return
 		}
-		// Before the look: a message that comes later makes the queue ready again, and one that is given back later
-		// sets a timer, of which this look may not know.
+		// Before the look: a message that comes later makes the queue ready again. A message that is given
+		// back later sets a timer, which this look may not know.
 		q.ready = false
 		q.quiet()
 		by := redis.Holder{Instance: l.d.cfg.Instance, Lease: l.lease(q)}
@@ -441,7 +441,8 @@ func (l *lane) sweep(ctx context.Context) {
 	for s, lease := range subs {
 		n, err := l.d.cfg.Queue.Sweep(ctx, s, lease)
 		if err == nil && n > 0 {
-			l.d.cfg.Log.Warn("found pending messages that nobody held; they are delivered again when their new lease ends",
+			l.d.cfg.Log.Warn(
+				"found pending messages that nobody held; they are delivered again when their new lease ends",
 				"queue", s.String(), "count", n)
 		}
 		l.notify(s) // another instance may have given something back, which nothing tells of

@@ -20,11 +20,17 @@ func TestMessageThatIsNeverCommittedIsBuried(t *testing.T) {
 	r.fns.answer = always(202)
 	r.spec.EnvVars = map[string]string{"exec_timeout": "10ms"}
 	r.spec = hearthtest.Parse(r.spec)
-	sub := dispatch.Subscription{Subscription: redis.TopicOf(oven, "bakery.dough"), Topic: "bakery.dough", LeaveAck: true}
+	sub := dispatch.Subscription{
+		Subscription: redis.TopicOf(oven, "bakery.dough"),
+		Topic:        "bakery.dough",
+		LeaveAck:     true,
+	}
 	_, err := r.queue.Subscribe(t.Context(), sub.Subscription)
 	require.NoError(t, err)
 	r.d.Set(r.spec, []dispatch.Subscription{sub})
-	require.NoError(t, r.raw.XAdd(t.Context(), &goredis.XAddArgs{Stream: sub.Stream, Values: []string{"body", "poison"}}).Err())
+	require.NoError(t,
+		r.raw.XAdd(t.Context(),
+			&goredis.XAddArgs{Stream: sub.Stream, Values: []string{"body", "poison"}}).Err())
 	eventually(t, func() bool { return r.depth(sub.Subscription) == redis.Depth{Dead: 1} })
 	require.Len(t, r.fns.seen(), 3, "as often as its policy says")
 	letters := r.letters(sub.Subscription)

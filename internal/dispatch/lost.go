@@ -35,8 +35,8 @@ func (l *lane) lost(ctx context.Context, q *queue) time.Duration {
 	if !before { // whoever removes it may be between the group and the note
 		return lostAgain
 	}
-	log.Error("consumer group lost, so nothing of this queue is delivered; deploy the function again to create it, " +
-		"but messages that it had settled may be delivered again")
+	log.Error("consumer group lost, so nothing of this queue is delivered; " +
+		"deploy the function again to create it, but messages that it had settled may be delivered again")
 	return lostPause
 }
 

@@ -80,7 +80,8 @@ func (l *lane) leasesToRenew(now time.Time) (all []leases) {
 			}
 		}
 		if ranOut > 0 {
-			l.d.cfg.Log.Warn("leases ran out while Redis was unavailable; another instance may repeat the calls",
+			l.d.cfg.Log.Warn(
+				"leases ran out while Redis was unavailable; another instance may repeat the calls",
 				"queue", some.of.String(), "count", ranOut)
 		}
 		if len(some.held) > 0 {
@@ -171,7 +172,8 @@ func (l *lane) recover(ctx context.Context, q *queue) error {
 	}
 	q.takeLost = false
 	if n > 0 {
-		l.d.cfg.Log.Info("gave back deliveries that Redis had handed out without an answer", "queue", sub.String(), "count", n)
+		l.d.cfg.Log.Info("gave back deliveries that Redis had handed out without an answer",
+			"queue", sub.String(), "count", n)
 	}
 	return nil
 }

@@ -140,7 +140,9 @@ func TestLapsedLeaseIsNotRunTwiceByItsHolder(t *testing.T) {
 func TestLostLeaseIsLogged(t *testing.T) {
 	t.Parallel()
 	var said lines
-	r := newRig(t, chaintest.Redis(t), withLease(short), func(c *dispatch.Config) { c.Log = slog.New(slog.NewTextHandler(&said, nil)) })
+	r := newRig(t, chaintest.Redis(t), withLease(short), func(c *dispatch.Config) {
+		c.Log = slog.New(slog.NewTextHandler(&said, nil))
+	})
 	began, goOn := r.hold()
 	r.subscribe()
 	r.enqueue(redis.Call{Entry: wire.Entry{Body: []byte("x")}})

@@ -38,5 +38,7 @@ func TestCallsThatAreBeingSettledTakeNoRoomAndAreBounded(t *testing.T) {
 	require.Equal(t, 64, r.depth(redis.CallsOf(oven)).Leased)
 	require.Equal(t, 1, r.fns.most, "at once")
 	release()
-	eventually(t, func() bool { return len(r.fns.seen()) == 100 && r.depth(redis.CallsOf(oven)) == redis.Depth{} })
+	eventually(t, func() bool {
+		return len(r.fns.seen()) == 100 && r.depth(redis.CallsOf(oven)) == redis.Depth{}
+	})
 }

@@ -56,7 +56,9 @@ func (s *settler) run(calls context.Context, sub wire.Subscription) {
 		for len(b.list) > 0 {
 			n := min(len(b.list), maxSettled)
 			some := b.list[:n]
-			s.d.persist(calls, "settle "+some[0].ID, func(ctx context.Context) error { return s.d.cfg.Queue.SettleAll(ctx, sub, some) })
+			s.d.persist(calls, "settle "+some[0].ID, func(ctx context.Context) error {
+				return s.d.cfg.Queue.SettleAll(ctx, sub, some)
+			})
 			b.list = b.list[n:]
 		}
 		close(b.done)

@@ -55,7 +55,9 @@ func newStage(t *testing.T, story story, d disaster) *stage {
 	var err error
 	s.queue, err = redis.Open(t.Context(), chaintest.URL(s.raw))
 	require.NoError(t, err)
-	s.listener = httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { s.calledBack.Add(1) }))
+	s.listener = httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+		s.calledBack.Add(1)
+	}))
 	t.Cleanup(func() { s.listener.Close(); _ = s.queue.Close() })
 	return s
 }
@@ -66,10 +68,13 @@ func (s *stage) set(t *testing.T) {
 	s.t, s.late, s.dispatchers, s.in = t, nil, nil, nil
 	s.calledBack.Store(0)
 	s.count.Store(0)
-	s.fns = &functions{room: 2, answer: func(n hearth.Name, r *http.Request, body string) (int, http.Header, string, error) {
-		status, header, err := s.story.answer(s, n, r, body)
-		return status, header, "", err
-	}}
+	s.fns = &functions{
+		room: 2,
+		answer: func(n hearth.Name, r *http.Request, body string) (int, http.Header, string, error) {
+			status, header, err := s.story.answer(s, n, r, body)
+			return status, header, "", err
+		},
+	}
 	t.Cleanup(s.stop)
 	require.NoError(t, s.raw.FlushDB(t.Context()).Err())
 	var subs []wire.Subscription
@@ -102,8 +107,15 @@ func (s *stage) start(queue *redis.Client, instance string) {
 	defer s.mu.Unlock()
 	var allow egress.AllowList
 	assert.NoError(s.t, allow.Set("127.0.0.1"))
-	cfg := dispatch.Config{Queue: queue, Log: slog.New(slog.DiscardHandler), Instance: instance, Lease: s.disaster.lease, CommitWait: s.disaster.lease, SweepEvery: s.disaster.sweep,
-		Callbacks: egress.NewClient(egress.Config{Allow: allow})}
+	cfg := dispatch.Config{
+		Queue:      queue,
+		Log:        slog.New(slog.DiscardHandler),
+		Instance:   instance,
+		Lease:      s.disaster.lease,
+		CommitWait: s.disaster.lease,
+		SweepEvery: s.disaster.sweep,
+		Callbacks:  egress.NewClient(egress.Config{Allow: allow}),
+	}
 	var d *dispatch.Dispatcher
 	var has atomic.Bool // callbacks
 	cfg.EnsureCallbacks = func(ctx context.Context, n hearth.Name, _ bool) error {
@@ -112,7 +124,8 @@ func (s *stage) start(queue *redis.Client, instance string) {
 		}
 		_, err := queue.Subscribe(ctx, redis.CallbacksOf(n))
 		if err == nil {
-			d.Set(spec(n), append(s.subscriptions(n), dispatch.Subscription{Subscription: redis.CallbacksOf(n)}))
+			d.Set(spec(n),
+				append(s.subscriptions(n), dispatch.Subscription{Subscription: redis.CallbacksOf(n)}))
 			has.Store(true)
 		}
 		return err
@@ -141,9 +154,14 @@ func (s *stage) start(queue *redis.Client, instance string) {
 }
 
 func spec(n hearth.Name) hearth.Function {
-	annotations := map[string]string{"com.openfaas.retry.min_wait": "2ms", "com.openfaas.retry.max_wait": "4ms", "com.openfaas.retry.attempts": "50"}
+	annotations := map[string]string{
+		"com.openfaas.retry.min_wait": "2ms",
+		"com.openfaas.retry.max_wait": "4ms",
+		"com.openfaas.retry.attempts": "50",
+	}
 	var f hearth.Function
-	f.Service, f.Namespace, f.Annotations, f.EnvVars = n.Function, n.Namespace, &annotations, map[string]string{"exec_timeout": "1ms"}
+	f.Service, f.Namespace, f.Annotations, f.EnvVars = n.Function, n.Namespace, &annotations,
+		map[string]string{"exec_timeout": "1ms"}
 	return hearthtest.Parse(f)
 }
 

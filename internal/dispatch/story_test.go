@@ -33,7 +33,9 @@ type ending struct {
 }
 
 // An answerer is what functions answer.
-type answerer func(s *stage, n hearth.Name, r *http.Request, body string) (status int, header http.Header, err error)
+type answerer func(
+	s *stage, n hearth.Name, r *http.Request, body string,
+) (status int, header http.Header, err error)
 
 var stories = map[string]story{
 	"a call that fails, and then succeeds": {
@@ -85,7 +87,9 @@ var stories = map[string]story{
 	},
 	"a message whose function commits, and dies before it answers": {
 		begin: func(s *stage) { s.put("x") },
-		answer: firstTime(func(s *stage, n hearth.Name, r *http.Request, body string) (int, http.Header, error) {
+		answer: firstTime(func(
+			s *stage, n hearth.Name, r *http.Request, body string,
+		) (int, http.Header, error) {
 			_, _, _ = commit(s, n, r, body)
 			return 0, nil, io.ErrUnexpectedEOF
 		}, commit),
@@ -137,7 +141,9 @@ var stories = map[string]story{
 }
 
 func status(code int) answerer {
-	return func(*stage, hearth.Name, *http.Request, string) (int, http.Header, error) { return code, nil, nil }
+	return func(*stage, hearth.Name, *http.Request, string) (int, http.Header, error) {
+		return code, nil, nil
+	}
 }
 
 // firstTime answers the first attempt of an entry otherwise than the others.

@@ -22,7 +22,7 @@ type watcher struct {
 
 	mu      sync.Mutex
 	watched map[wire.Subscription]string // the id up to which each group has read, as far as is known
-	waiting map[string]string            // the streams that the running Wait knows, and the id it waits behind
+	waiting map[string]string            // the streams that the running Wait knows, and the id it waits after
 	poking  bool
 	ended   bool // run is to return
 	stopped bool // run has returned

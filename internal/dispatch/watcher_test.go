@@ -35,8 +35,10 @@ func TestSlowGroupIsToldWhatCameWhileItLooked(t *testing.T) {
 	ended := make(chan struct{})
 	go func() { defer close(ended); w.run(ctx) }()
 
-	quick, slow := wire.Subscription{Stream: "{news}.today", Group: "quick"}, wire.Subscription{Stream: "{news}.today", Group: "slow"}
-	id, err := raw.XAdd(t.Context(), &goredis.XAddArgs{Stream: quick.Stream, Values: []string{"body", "x"}}).Result()
+	quick, slow := wire.Subscription{Stream: "{news}.today", Group: "quick"},
+		wire.Subscription{Stream: "{news}.today", Group: "slow"}
+	id, err := raw.XAdd(t.Context(),
+		&goredis.XAddArgs{Stream: quick.Stream, Values: []string{"body", "x"}}).Result()
 	require.NoError(t, err)
 	w.add(quick, id)
 	require.Eventually(t, func() bool {
@@ -65,11 +67,19 @@ func TestRedisIsBackWithoutAnythingNew(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { _ = queue.Close() }()
 	back := make(chan struct{}, 1)
-	w := newWatcher(queue.NewWatch(""), func([]wire.Subscription) {}, func(error) {}, func() { back <- struct{}{} }, func() {})
+	w := newWatcher(
+		queue.NewWatch(""),
+		func([]wire.Subscription) {},
+		func(error) {},
+		func() { back <- struct{}{} },
+		func() {},
+	)
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { defer close(ended); w.run(ctx) }()
-	require.Eventually(t, func() bool { return strings.Contains(full.ClientList(t.Context()).Val(), "cmd=xread ") }, time.Minute, time.Millisecond)
+	require.Eventually(t, func() bool {
+		return strings.Contains(full.ClientList(t.Context()).Val(), "cmd=xread ")
+	}, time.Minute, time.Millisecond)
 	require.NoError(t, full.Do(t.Context(), "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes").Err())
 	select {
 	case <-back:
@@ -104,7 +114,8 @@ func TestNoWatcherHasTooManyStreams(t *testing.T) {
 		require.LessOrEqual(t, w.len(), maxStreams+1)
 	}
 	for _, i := range []int{0, maxStreams / 2, len(many) - 1} {
-		id, err := raw.XAdd(t.Context(), &goredis.XAddArgs{Stream: many[i].Stream, Values: []string{"body", "x"}}).Result()
+		id, err := raw.XAdd(t.Context(),
+			&goredis.XAddArgs{Stream: many[i].Stream, Values: []string{"body", "x"}}).Result()
 		require.NoError(t, err)
 		w := ws.byKey[ws.keyOf[many[i].Stream]]
 		require.Eventually(t, func() bool {

@@ -27,7 +27,12 @@ type watches struct {
 const maxStreams = 300
 
 func newWatches(d *Dispatcher) *watches {
-	return &watches{d: d, byKey: map[string]*watcher{}, keyOf: map[string]string{}, away: map[string]time.Time{}}
+	return &watches{
+		d:     d,
+		byKey: map[string]*watcher{},
+		keyOf: map[string]string{},
+		away:  map[string]time.Time{},
+	}
 }
 
 // begin starts the permanent watcher, if there is one: it also notices when Redis becomes unavailable.
@@ -72,7 +77,13 @@ func (ws *watches) key(stream string) string {
 
 // start starts a watcher. ws.mu is held.
 func (ws *watches) start(key string) *watcher {
-	w := newWatcher(ws.d.cfg.Queue.NewWatch(key), ws.d.fired, func(err error) { ws.unavailable(key, err) }, func() { ws.available(key) }, func() { ws.retire(key) })
+	w := newWatcher(
+		ws.d.cfg.Queue.NewWatch(key),
+		ws.d.fired,
+		func(err error) { ws.unavailable(key, err) },
+		func() { ws.available(key) },
+		func() { ws.retire(key) },
+	)
 	ws.byKey[key] = w
 	ws.d.spawn(func(taking, _ context.Context) { w.run(taking) })
 	return w

@@ -30,8 +30,11 @@ func TestAFunctionIsMeteredByTheHour(t *testing.T) {
 		r.recorders[oven].Given(40 * time.Millisecond)
 		r.recorders[oven].Denied()
 		for _, d := range []dispatch.Delivered{
-			{Outcome: dispatch.Done, Attempt: 1, Waited: 30 * time.Millisecond}, {Outcome: dispatch.Retried, Attempt: 1, Waited: 10 * time.Millisecond},
-			{Outcome: dispatch.Done, Attempt: 2, Waited: time.Hour}, {Outcome: dispatch.Busy, Attempt: 1, Waited: time.Hour}, {Outcome: dispatch.Done, Attempt: 1, Waited: time.Hour, Callback: true},
+			{Outcome: dispatch.Done, Attempt: 1, Waited: 30 * time.Millisecond},
+			{Outcome: dispatch.Retried, Attempt: 1, Waited: 10 * time.Millisecond},
+			{Outcome: dispatch.Done, Attempt: 2, Waited: time.Hour},
+			{Outcome: dispatch.Busy, Attempt: 1, Waited: time.Hour},
+			{Outcome: dispatch.Done, Attempt: 1, Waited: time.Hour, Callback: true},
 		} {
 			r.Delivered(oven, d)
 		}
@@ -347,7 +350,8 @@ func BenchmarkRecord(b *testing.B) {
 			f.Held()
 			f.Given(time.Millisecond)
 			f.Ended(http.StatusOK, time.Millisecond)
-			m.Delivered(oven, dispatch.Delivered{Outcome: dispatch.Done, Attempt: 1, Waited: time.Millisecond})
+			m.Delivered(oven,
+				dispatch.Delivered{Outcome: dispatch.Done, Attempt: 1, Waited: time.Millisecond})
 		}
 	})
 }

@@ -77,7 +77,8 @@ func (f *function) count(d dispatch.Delivered) {
 		f.dead[d.Reason].Inc()
 	}
 	if d.Callback {
-		f.m.callbacks.WithLabelValues(f.name.String(), d.Outcome).Inc() // from the first on: most functions have none
+		// Counted from the first callback on: most functions have none.
+		f.m.callbacks.WithLabelValues(f.name.String(), d.Outcome).Inc()
 		return
 	}
 	f.delivered[d.Outcome].Inc()

@@ -30,11 +30,13 @@ func TestWhatHappensIsCountedByFunction(t *testing.T) {
 	r.Given(40 * time.Millisecond)
 	r.Ended(http.StatusOK, 200*time.Millisecond)
 	r.Ended(http.StatusInternalServerError, 20*time.Second)
-	for _, came := range []string{dispatch.Done, dispatch.Done, dispatch.Busy, dispatch.Retried, dispatch.Buried} {
+	for _, came := range []string{dispatch.Done, dispatch.Done, dispatch.Busy, dispatch.Retried,
+		dispatch.Buried} {
 		m.Delivered(oven, dispatch.Delivered{Outcome: came, Attempt: 2, Reason: dispatch.NotRetried})
 	}
 	r.Denied()
-	m.Delivered(oven, dispatch.Delivered{Outcome: dispatch.Buried, Attempt: 1, Reason: dispatch.Refused, Callback: true})
+	m.Delivered(oven,
+		dispatch.Delivered{Outcome: dispatch.Buried, Attempt: 1, Reason: dispatch.Refused, Callback: true})
 	m.Served(http.MethodGet, "/system/functions", http.StatusOK, time.Millisecond)
 	m.Recorder(baker)
 	got := scrape(t, m)
@@ -94,7 +96,12 @@ func TestRemovedFunctionLeavesNothingAlsoWhenItsCallsEndLater(t *testing.T) {
 	old.Held()
 	old.Given(time.Second)
 	old.Ended(http.StatusOK, time.Second)
-	m.Delivered(oven, dispatch.Delivered{Outcome: dispatch.Done, Attempt: 1, Reason: dispatch.Exhausted, Waited: time.Second})
+	m.Delivered(oven, dispatch.Delivered{
+		Outcome: dispatch.Done,
+		Attempt: 1,
+		Reason:  dispatch.Exhausted,
+		Waited:  time.Second,
+	})
 	require.EqualValues(t, 1, scrape(t, m)[`hearth_queue_wait_seconds_sum{function_name="oven.openfaas-fn"}`])
 	late := func() {
 		old.Started()
@@ -129,7 +136,8 @@ func TestNothingIsLostOrBroughtBackWhenAllHappensAtOnce(t *testing.T) {
 				r.Ended(200+i%5, time.Millisecond)
 				gone.Ended(200+i%5, time.Millisecond)
 				gone.Given(time.Millisecond)
-				m.Delivered(baker, dispatch.Delivered{Outcome: dispatch.Done, Attempt: 1, Reason: dispatch.Exhausted})
+				m.Delivered(baker,
+					dispatch.Delivered{Outcome: dispatch.Done, Attempt: 1, Reason: dispatch.Exhausted})
 			}
 		})
 	}

@@ -96,7 +96,8 @@ func (c *Client) adoptUsage(ctx context.Context, instance string, everybody bool
 			args = append(args, field, value, c.records.Key.Sign(key, field, []byte(value)))
 		}
 		for some := range slices.Chunk(args, 3*maxUsage) {
-			if err := adoptLua.Run(ctx, c.rdb, []string{key, key}, append([]any{len(some)}, some...)...).Err(); err != nil {
+			if err := adoptLua.Run(ctx, c.rdb, []string{key, key},
+				append([]any{len(some)}, some...)...).Err(); err != nil {
 				return n, unavailable("sign what functions used", err)
 			}
 			n += len(some) / 3

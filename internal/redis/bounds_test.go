@@ -52,10 +52,12 @@ func TestCallbacksCountAgainstTheLimitOfTheirFunction(t *testing.T) {
 		require.NoError(t, err)
 		most := hearth.QueueLimit{Length: 5, Bytes: 10_000}
 		enqueue := func() (redis.QueuedCall, error) {
-			return q.Enqueue(t.Context(), fn, redis.Call{Entry: wire.Entry{Body: make([]byte, 100), CallID: "c"}}, most)
+			return q.Enqueue(t.Context(), fn,
+				redis.Call{Entry: wire.Entry{Body: make([]byte, 100), CallID: "c"}}, most)
 		}
 		takeCalls := func() redis.Batch {
-			b, err := q.TakeCalls(t.Context(), fn, 1, redis.Holder{Instance: "me", Lease: time.Minute}, most.Bytes)
+			b, err := q.TakeCalls(t.Context(), fn, 1, redis.Holder{Instance: "me", Lease: time.Minute},
+				most.Bytes)
 			require.NoError(t, err)
 			return b
 		}
@@ -114,7 +116,8 @@ func TestAllThatIsCountedIsUncounted(t *testing.T) {
 		},
 		"purged": func(q queue) {
 			d := q.one()
-			_, _ = q.Bury(q.t.Context(), q.sub, d, no, &redis.Callback{Of: fn, Entry: wire.Entry{Callback: "http://x/"}})
+			_, _ = q.Bury(q.t.Context(), q.sub, d, no,
+				&redis.Callback{Of: fn, Entry: wire.Entry{Callback: "http://x/"}})
 			_, err := q.Purge(q.t.Context(), q.sub, []string{d.ID})
 			require.NoError(q.t, err)
 		},
@@ -131,7 +134,11 @@ func TestAllThatIsCountedIsUncounted(t *testing.T) {
 				to := redis.CallbacksOf(fn)
 				_, err := q.Subscribe(t.Context(), to)
 				require.NoError(t, err)
-				stays := redis.Call{Entry: wire.Entry{Body: []byte("another, that stays"), CallID: "d", DeliverAt: time.Now().Add(time.Hour)}}
+				stays := redis.Call{Entry: wire.Entry{
+					Body:      []byte("another, that stays"),
+					CallID:    "d",
+					DeliverAt: time.Now().Add(time.Hour),
+				}}
 				q.ask(stays)
 				before := q.bytes()
 				q.ask(keyed("k", "c", "x"))
@@ -159,7 +166,8 @@ func TestAllThatIsCountedIsUncounted(t *testing.T) {
 func TestClear(t *testing.T) {
 	servers(t, func(t *testing.T, q queue) {
 		later := time.Now().Add(time.Hour)
-		dead, flying, retried := keyed("dead", "dead", "x"), keyed("flying", "flying", "x"), keyed("retried", "retried", "x")
+		dead, flying, retried := keyed("dead", "dead", "x"), keyed("flying", "flying", "x"),
+			keyed("retried", "retried", "x")
 		q.ask(dead)
 		_, err := q.Bury(t.Context(), q.sub, q.one(), redis.Failure{Reason: "no"}, nil)
 		require.NoError(t, err)
@@ -225,7 +233,12 @@ func TestCallersCannotFillRedisWithCallsAndCallbacks(t *testing.T) {
 	unlimited := hearth.QueueLimit{Length: 100_000, Bytes: 256 << 20}
 	accepted, refused := 0, 0
 	for range 100 { // of 90 KB each: more than this Redis has
-		_, err := q.Enqueue(t.Context(), fn, redis.Call{Entry: wire.Entry{Body: make([]byte, 90_000), CallID: "c", Callback: "http://192.0.2.1/"}}, unlimited)
+		_, err := q.Enqueue(t.Context(), fn,
+			redis.Call{Entry: wire.Entry{
+				Body:     make([]byte, 90_000),
+				CallID:   "c",
+				Callback: "http://192.0.2.1/",
+			}}, unlimited)
 		if err != nil {
 			require.Contains(t, []hearth.Code{hearth.Exhausted, hearth.Unavailable}, hearth.CodeOf(err), err)
 			refused++
@@ -241,7 +254,12 @@ func TestCallersCannotFillRedisWithCallsAndCallbacks(t *testing.T) {
 		q.buryCallback()
 	}
 	for range 100 {
-		_, err := q.Enqueue(t.Context(), fn, redis.Call{Entry: wire.Entry{Body: make([]byte, 90_000), CallID: "c", Callback: "http://192.0.2.1/"}}, unlimited)
+		_, err := q.Enqueue(t.Context(), fn,
+			redis.Call{Entry: wire.Entry{
+				Body:     make([]byte, 90_000),
+				CallID:   "c",
+				Callback: "http://192.0.2.1/",
+			}}, unlimited)
 		require.NoError(t, err)
 		q.answered(90_000)
 		q.buryCallback()
@@ -266,7 +284,8 @@ func TestCallersCannotFillRedisWithKeys(t *testing.T) {
 		stream, pipe := redis.CallsOf(n).Stream, q.raw.Pipeline()
 		for i := range 9_900 {
 			key := fmt.Sprintf("%032d", i)
-			pipe.HSet(ctx, stream+":keys", key, strings.Repeat("d", 32)+" 1795437512656-0 request "+strings.Repeat("c", 36))
+			pipe.HSet(ctx, stream+":keys", key, strings.Repeat("d", 32)+" 1795437512656-0 request "+
+				strings.Repeat("c", 36))
 			pipe.ZAdd(ctx, stream+":ended", goredis.Z{Score: float64(ended + i), Member: key})
 		}
 		_, _ = pipe.Exec(ctx) // until it is full
@@ -294,7 +313,9 @@ func TestAFullRedisStillKnowsItsCalls(t *testing.T) {
 	q := small(t)
 	first := q.ask(keyed("k", "c", "x"))
 	for i := 0; ; i++ {
-		_, err := q.Enqueue(t.Context(), fn, redis.Call{Entry: wire.Entry{Body: make([]byte, 50_000), CallID: "c"}}, hearth.QueueLimit{Length: 1000, Bytes: 1 << 30})
+		_, err := q.Enqueue(t.Context(), fn,
+			redis.Call{Entry: wire.Entry{Body: make([]byte, 50_000), CallID: "c"}},
+			hearth.QueueLimit{Length: 1000, Bytes: 1 << 30})
 		if err != nil {
 			break
 		}
@@ -304,7 +325,9 @@ func TestAFullRedisStillKnowsItsCalls(t *testing.T) {
 	_, err := q.Subscribe(t.Context(), redis.CallsOf(other))
 	require.NoError(t, err)
 	for i := 0; ; i++ { // one function may use half of it
-		_, err := q.Enqueue(t.Context(), other, redis.Call{Entry: wire.Entry{Body: make([]byte, 50_000), CallID: "c"}}, hearth.QueueLimit{Length: 1000, Bytes: 1 << 30})
+		_, err := q.Enqueue(t.Context(), other,
+			redis.Call{Entry: wire.Entry{Body: make([]byte, 50_000), CallID: "c"}},
+			hearth.QueueLimit{Length: 1000, Bytes: 1 << 30})
 		if hearth.CodeOf(err) == hearth.Unavailable {
 			require.ErrorContains(t, err, "Redis is full")
 			break

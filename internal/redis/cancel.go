@@ -15,7 +15,9 @@ const lookAtOnce = 1000
 // whose answers then count for nothing. It looks through the whole queue, unless it is told the id of the
 // only entry that is meant. It returns the entries' ids, and those of dead letters with that call id, which
 // it leaves alone.
-func (c *Client) Cancel(ctx context.Context, n hearth.Name, callID, only string) (cancelled, dead []string, err error) {
+func (c *Client) Cancel(
+	ctx context.Context, n hearth.Name, callID, only string,
+) (cancelled, dead []string, err error) {
 	s := CallsOf(n)
 	keys, _ := counted(s)
 	for from := "-"; from != ""; {
@@ -38,10 +40,13 @@ type Cleared struct {
 
 // Clear deletes queued calls, delayed calls, or both from a function's own queue or its callbacks. It leaves
 // dead letters, calls in flight, and calls that are queued after it began.
-func (c *Client) Clear(ctx context.Context, s wire.Subscription, queued, delayed bool) (done Cleared, err error) {
+func (c *Client) Clear(
+	ctx context.Context, s wire.Subscription, queued, delayed bool,
+) (done Cleared, err error) {
 	keys, kind := counted(s)
 	if kind == "" {
-		return done, hearth.Errorf(hearth.Invalid, "%s is a topic: its messages belong to the functions that publish them", s.Stream)
+		return done, hearth.Errorf(hearth.Invalid,
+			"%s is a topic: its messages belong to the functions that publish them", s.Stream)
 	}
 	newest, err := c.rdb.XRevRangeN(ctx, s.Stream, "+", "-", 1).Result()
 	if err != nil || len(newest) == 0 {
@@ -49,7 +54,8 @@ func (c *Client) Clear(ctx context.Context, s wire.Subscription, queued, delayed
 	}
 	flag := map[bool]string{true: "1"}
 	for from := "-"; from != ""; {
-		got, err := clearLua.Run(ctx, c.rdb, keys, s.Group, from, newest[0].ID, lookAtOnce, flag[queued], flag[delayed]).Slice()
+		got, err := clearLua.Run(ctx, c.rdb, keys, s.Group, from, newest[0].ID, lookAtOnce, flag[queued],
+			flag[delayed]).Slice()
 		if err != nil {
 			return done, unavailable("clear "+s.Stream, err)
 		}

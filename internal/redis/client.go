@@ -51,8 +51,9 @@ const poolSize = 64
 func Open(ctx context.Context, url string) (*Client, error) {
 	one, all, err := wire.ParseURL(url)
 	if err != nil {
-		return nil, hearth.Errorf(hearth.Invalid, "the Redis URL cannot be read: want redis://[user:password@]host:port[/db], rediss:// or unix://PATH; "+
-			"of a cluster's nodes, redis://host:port?addr=host:port")
+		return nil, hearth.Errorf(hearth.Invalid,
+			"the Redis URL cannot be read: want redis://[user:password@]host:port[/db], rediss:// "+
+				"or unix://PATH; of a cluster's nodes, redis://host:port?addr=host:port")
 	}
 	c := &Client{}
 	if all == nil {
@@ -69,7 +70,9 @@ func Open(ctx context.Context, url string) (*Client, error) {
 			return nil, noAnswer(err)
 		case clustered && one.DB != 0:
 			_ = c.Close()
-			return nil, hearth.Errorf(hearth.Invalid, "the Redis URL names database %d, and this Redis is a cluster, which only has database 0", one.DB)
+			return nil, hearth.Errorf(hearth.Invalid,
+				"the Redis URL names database %d, and this Redis is a cluster, which only has database 0",
+				one.DB)
 		case clustered:
 			_ = c.Close()
 			all = wire.Cluster(one)
@@ -89,9 +92,17 @@ func Open(ctx context.Context, url string) (*Client, error) {
 
 func noAnswer(err error) error {
 	if !wire.IsUnavailable(err) && !errors.Is(err, context.DeadlineExceeded) { // as for a wrong password
-		return &hearth.Error{Code: hearth.Invalid, Message: fmt.Sprintf("Redis refuses the connection: %v", err), Err: err}
+		return &hearth.Error{
+			Code:    hearth.Invalid,
+			Message: fmt.Sprintf("Redis refuses the connection: %v", err),
+			Err:     err,
+		}
 	}
-	return &hearth.Error{Code: hearth.Unavailable, Message: fmt.Sprintf("Redis does not answer: %v", err), Err: err}
+	return &hearth.Error{
+		Code:    hearth.Unavailable,
+		Message: fmt.Sprintf("Redis does not answer: %v", err),
+		Err:     err,
+	}
 }
 
 // LogTo sends the messages of go-redis to a log, at debug level: it reports each failed dial, which errors of
@@ -154,7 +165,8 @@ func (c *Client) checkServer(ctx context.Context, rdb goredis.UniversalClient) e
 	}
 	if p := policy["maxmemory-policy"]; p != "noeviction" {
 		return hearth.Errorf(hearth.Invalid,
-			"this Redis has maxmemory-policy %s, so it would delete queued calls when it is full: set it to noeviction", p)
+			"this Redis has maxmemory-policy %s, so it would delete queued calls when it is full: set it "+
+				"to noeviction", p)
 	}
 	return nil
 }

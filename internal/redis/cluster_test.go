@@ -38,7 +38,8 @@ func TestOnceInAClusterIsSentOnce(t *testing.T) {
 	require.NoError(t, err)
 	queued := func() int { return int(cluster.XLen(ctx, calls.Stream).Val()) }
 	enqueue := func() error {
-		_, err := c.Enqueue(ctx, n, Call{Entry: wire.Entry{Body: []byte("x"), CallID: "c"}}, hearth.QueueLimit{Length: 100, Bytes: 1 << 20})
+		_, err := c.Enqueue(ctx, n, Call{Entry: wire.Entry{Body: []byte("x"), CallID: "c"}},
+			hearth.QueueLimit{Length: 100, Bytes: 1 << 20})
 		return err
 	}
 	require.NoError(t, enqueue())
@@ -49,14 +50,16 @@ func TestOnceInAClusterIsSentOnce(t *testing.T) {
 
 	// With a key it is sent again, and known as what was sent before.
 	cuts.Store(1)
-	keyed, err := c.Enqueue(ctx, n, Call{Key: "k", Entry: wire.Entry{Body: []byte("x"), CallID: "c"}}, hearth.QueueLimit{Length: 100, Bytes: 1 << 20})
+	keyed, err := c.Enqueue(ctx, n, Call{Key: "k", Entry: wire.Entry{Body: []byte("x"), CallID: "c"}},
+		hearth.QueueLimit{Length: 100, Bytes: 1 << 20})
 	require.NoError(t, err)
 	require.Equal(t, Queued, keyed.State)
 	require.False(t, keyed.Before, "it is no repeat: the caller has asked once")
 	require.Equal(t, 3, queued())
 
 	cuts.Store(1)
-	require.NoError(t, rdb.XAdd(ctx, &goredis.XAddArgs{Stream: calls.Stream, Values: []string{"body", "x"}}).Err())
+	require.NoError(t,
+		rdb.XAdd(ctx, &goredis.XAddArgs{Stream: calls.Stream, Values: []string{"body", "x"}}).Err())
 	require.Equal(t, 5, queued(), "go-redis would send it again")
 
 	// Also when several go together.
@@ -67,7 +70,9 @@ func TestOnceInAClusterIsSentOnce(t *testing.T) {
 			cuts.Store(1)
 		}
 		callers.Go(func() {
-			_, _ = c.Enqueue(ctx, n, Call{Entry: wire.Entry{Body: []byte("x"), CallID: fmt.Sprint("together-", i)}}, hearth.QueueLimit{Length: 100, Bytes: 1 << 20})
+			_, _ = c.Enqueue(ctx, n,
+				Call{Entry: wire.Entry{Body: []byte("x"), CallID: fmt.Sprint("together-", i)}},
+				hearth.QueueLimit{Length: 100, Bytes: 1 << 20})
 		})
 	}
 	callers.Wait()

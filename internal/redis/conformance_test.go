@@ -37,7 +37,8 @@ var (
 	callbacks = hearth.Name{Function: "model", Namespace: "openfaas-fn"}
 	keysKey   = redis.CallsOf(callbacks).Stream + ":keys"
 	endedKey  = redis.CallsOf(callbacks).Stream + ":ended"
-	effect    = chain.NewScript("effect", `return function() redis.call('HINCRBY', keys.effects, args, 1) end`,
+	effect    = chain.NewScript("effect",
+		`return function() redis.call('HINCRBY', keys.effects, args, 1) end`,
 		[]chain.Key{{Name: "effects", Key: "{model}:effects", Type: "hash"}})
 )
 
@@ -76,7 +77,13 @@ func (r *real) queue(c redis.Call) (int, error) {
 	return count(c.Key != ""), nil
 }
 
-var told = map[redis.State]int{redis.Queued: queued, redis.InFlight: inFlight, redis.Delayed: delayed, redis.Dead: dead, redis.Finished: finished}
+var told = map[redis.State]int{
+	redis.Queued:   queued,
+	redis.InFlight: inFlight,
+	redis.Delayed:  delayed,
+	redis.Dead:     dead,
+	redis.Finished: finished,
+}
 
 // of names an entry.
 func of(g, m uint8) string { return fmt.Sprintf("%d %d", g, m) }
@@ -117,9 +124,11 @@ func (r *real) run(w world, s step) (int, error) {
 		if s.kind == addLater {
 			fields = append(fields, "deliver-at", fmt.Sprint(time.Now().Add(time.Hour).UnixMilli()))
 		}
-		return 0, r.raw.XAdd(ctx, &goredis.XAddArgs{Stream: keys[0], ID: r.idOf(w.added), Values: fields}).Err()
+		return 0, r.raw.XAdd(ctx,
+			&goredis.XAddArgs{Stream: keys[0], ID: r.idOf(w.added), Values: fields}).Err()
 	case take:
-		b, err := r.c.Take(ctx, sub, int(s.n), redis.Holder{Instance: instances[s.dispatcher], Lease: time.Hour})
+		b, err := r.c.Take(ctx, sub, int(s.n),
+			redis.Holder{Instance: instances[s.dispatcher], Lease: time.Hour})
 		for _, d := range b.Deliveries {
 			at := step{group: s.group, message: r.messageOf(d.ID)}
 			r.issued[at] = append(r.issued[at], d)
@@ -151,7 +160,8 @@ func (r *real) run(w world, s step) (int, error) {
 	case bury:
 		return yes(r.c.Bury(ctx, sub, r.delivery(s), why, callback("buried", s)))
 	case renew:
-		got, err := r.c.Renew(ctx, []redis.Leases{{Of: sub, Length: time.Hour, Deliveries: []redis.Delivery{r.delivery(s)}}})
+		got, err := r.c.Renew(ctx,
+			[]redis.Leases{{Of: sub, Length: time.Hour, Deliveries: []redis.Delivery{r.delivery(s)}}})
 		if err != nil {
 			return 0, err
 		}
@@ -178,7 +188,8 @@ func (r *real) run(w world, s step) (int, error) {
 		cancelled, _, err := r.c.Cancel(ctx, callbacks, "c", id)
 		return len(cancelled), err
 	case lapse:
-		return 0, r.raw.ZAddXX(ctx, endedKey, goredis.Z{Score: 1, Member: r.raw.ZRange(ctx, endedKey, 0, 0).Val()[0]}).Err()
+		return 0, r.raw.ZAddXX(ctx, endedKey,
+			goredis.Z{Score: 1, Member: r.raw.ZRange(ctx, endedKey, 0, 0).Val()[0]}).Err()
 	case expire: // not 0, which says that Reclaim ended it
 		return 0, r.raw.ZAddXX(ctx, keys[1], goredis.Z{Score: 1, Member: id}).Err()
 	case ripen:
@@ -191,7 +202,8 @@ func (r *real) run(w world, s step) (int, error) {
 				return 0, err
 			}
 			sum += n
-			for _, id := range r.raw.ZRangeArgs(ctx, goredis.ZRangeArgs{Key: r.sub(g).Keys()[1], Start: "0", Stop: "0", ByScore: true}).Val() {
+			for _, id := range r.raw.ZRangeArgs(ctx,
+				goredis.ZRangeArgs{Key: r.sub(g).Keys()[1], Start: "0", Stop: "0", ByScore: true}).Val() {
 				// as one that runs out: they are taken in the order of ids
 				r.raw.ZAddXX(ctx, r.sub(g).Keys()[1], goredis.Z{Score: 1, Member: id})
 			}
@@ -200,7 +212,12 @@ func (r *real) run(w world, s step) (int, error) {
 	case sweep:
 		return r.c.Sweep(ctx, sub, time.Hour)
 	case stranger:
-		return 0, r.raw.XReadGroup(ctx, &goredis.XReadGroupArgs{Group: sub.Group, Consumer: "stranger", Streams: []string{keys[0], ">"}, Count: 1}).Err()
+		return 0, r.raw.XReadGroup(ctx, &goredis.XReadGroupArgs{
+			Group:    sub.Group,
+			Consumer: "stranger",
+			Streams:  []string{keys[0], ">"},
+			Count:    1,
+		}).Err()
 	}
 	return 0, nil
 }
@@ -240,8 +257,11 @@ func (w world) sight() (lines []string) {
 			for t := range uint8(8) {
 				buried += count(e.buried&bit(t) != 0)
 			}
-			lines = append(lines, fmt.Sprintf("group %d: delivered %v, pending %v, lease %d, due %d, dead %v, attempts %d, tokens %v, failed %v, effects %d, buried %d",
-				g, w.groups[g].delivered(int(m)), e.pending, e.lease, e.due, e.dead, e.attempts, e.tokens, e.failed, e.effects, buried))
+			lines = append(lines,
+				fmt.Sprintf("group %d: delivered %v, pending %v, lease %d, due %d, dead %v, attempts %d, "+
+					"tokens %v, failed %v, effects %d, buried %d",
+					g, w.groups[g].delivered(int(m)), e.pending, e.lease, e.due, e.dead, e.attempts, e.tokens,
+					e.failed, e.effects, buried))
 		}
 	}
 	return append(lines, fmt.Sprintf("the key is of message %d, ended %v", w.key, w.ended))
@@ -250,7 +270,8 @@ func (w world) sight() (lines []string) {
 // look is the world as it is in Redis, of which the model's says how large it is.
 func (r *real) look(size world) world {
 	ctx, pipe := r.t.Context(), r.raw.Pipeline()
-	effects, called := pipe.HGetAll(ctx, "{model}:effects"), pipe.XRange(ctx, redis.CallbacksOf(callbacks).Stream, "-", "+")
+	effects, called := pipe.HGetAll(ctx, "{model}:effects"),
+		pipe.XRange(ctx, redis.CallbacksOf(callbacks).Stream, "-", "+")
 	on := pipe.XRange(ctx, r.sub(0).Stream, "-", "+")
 	groups := pipe.XInfoGroups(ctx, r.sub(0).Stream)
 	type notes struct {
@@ -261,9 +282,20 @@ func (r *real) look(size world) world {
 	var all [maxGroups]notes
 	for g := range size.used {
 		k := r.sub(g).Keys()
-		all[g] = notes{pipe.XPendingExt(ctx, &goredis.XPendingExtArgs{Stream: k[0], Group: r.sub(g).Group, Start: "-", End: "+", Count: 10}),
-			pipe.ZRangeWithScores(ctx, k[1], 0, -1), pipe.ZRangeWithScores(ctx, k[2], 0, -1), pipe.ZRangeWithScores(ctx, k[3], 0, -1),
-			pipe.HGetAll(ctx, k[4]), pipe.HGetAll(ctx, k[5])}
+		all[g] = notes{
+			pipe.XPendingExt(ctx, &goredis.XPendingExtArgs{
+				Stream: k[0],
+				Group:  r.sub(g).Group,
+				Start:  "-",
+				End:    "+",
+				Count:  10,
+			}),
+			pipe.ZRangeWithScores(ctx, k[1], 0, -1),
+			pipe.ZRangeWithScores(ctx, k[2], 0, -1),
+			pipe.ZRangeWithScores(ctx, k[3], 0, -1),
+			pipe.HGetAll(ctx, k[4]),
+			pipe.HGetAll(ctx, k[5]),
+		}
 	}
 	_, err := pipe.Exec(ctx)
 	require.NoError(r.t, err)
@@ -332,7 +364,9 @@ func (r *real) read(text string, at step, e *entry) {
 	require.NoError(r.t, err)
 	e.attempts = uint8(attempts)
 	for i, token := range words[2:] {
-		e.tokens[i] = 1 + uint8(slices.IndexFunc(r.issued[at], func(d redis.Delivery) bool { return d.Token == token }))
+		e.tokens[i] = 1 + uint8(slices.IndexFunc(r.issued[at], func(d redis.Delivery) bool {
+			return d.Token == token
+		}))
 	}
 }
 
@@ -377,7 +411,13 @@ func TestScriptsDoWhatTheModelDoes(t *testing.T) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 			r, rnd := newReal(t), mathrand.New(mathrand.NewPCG(seed, 1))
-			b := bounds{messages: maxMessages, groups: maxGroups, tokens: maxTokens, strangers: true, later: true}
+			b := bounds{
+				messages:  maxMessages,
+				groups:    maxGroups,
+				tokens:    maxTokens,
+				strangers: true,
+				later:     true,
+			}
 			if r.own = rnd.IntN(3) == 0; r.own {
 				b.groups, b.own = 1, true
 			}

@@ -11,22 +11,23 @@ import (
 	"github.com/hearthfaas/hearth/internal/hearth"
 )
 
-// Both scripts only compare and set: what is in a cursor is read and decided here, where its MAC can be checked. A
-// full Redis refuses both.
+// Both scripts only compare and set: this package reads and decides what is in a cursor, since it can check
+// the MAC. A full Redis refuses both.
 var (
 	scheduleLua = wire.NewLua(luaText("schedule"), false)
 	tickLua     = wire.NewLua(luaText("tick"), false)
 )
 
 var (
-	// ErrOtherSchedule is the error of a tick of a schedule that is not in Redis: the function has another, or none.
+	// ErrOtherSchedule is the error of a tick whose schedule is not in Redis: the function has another one or
+	// none.
 	ErrOtherSchedule = errors.New("the function has another schedule in Redis, or none")
 	// ErrBadCursor is the error of a tick whose cursor in Redis is not authentic. KeepSchedule replaces it.
 	ErrBadCursor = errors.New("the cursor of the schedule in Redis is not authentic")
 )
 
-// A Cursor is how far the ticks of a function's schedule have been queued. Its record in Redis has a MAC, so that
-// nobody else can hold up a schedule, or repeat its ticks.
+// A Cursor is how far the ticks of a function's schedule have been queued. Its record in Redis has a MAC, so
+// nobody else can hold up a schedule or repeat its ticks.
 type Cursor struct {
 	Schedule string `json:"schedule"`
 	Created  int64  `json:"created"`        // ms: when the function was created
@@ -40,8 +41,8 @@ type Cursor struct {
 // Done is the time of the last tick that is done.
 func (c Cursor) Done() time.Time { return time.UnixMilli(c.Last).UTC() }
 
-// covers reports whether the cursor stays when a schedule is deployed: it is the same schedule of the same function, or
-// an instance comes late with an older one.
+// covers reports whether the cursor stays when a schedule is deployed: the schedule and the function are the
+// same, or an instance comes late with an older one.
 func (c Cursor) covers(schedule string, created, since int64) bool {
 	return c.Last > 0 && (c.Schedule == schedule && c.Created == created || c.Since > since)
 }
@@ -85,12 +86,12 @@ const maxCursorTries = 20
 
 var errBusyCursor = hearth.Errorf(hearth.Unavailable, "the cursor of the schedule changes all the time")
 
-// KeepSchedule stores the schedule of a function that was created at a time, and returns its cursor. known is the
-// cursor as this instance saw it last.
+// KeepSchedule stores the schedule of a function that was created at a time, and returns its cursor. known is
+// the cursor as this instance saw it last.
 //
-// A new schedule, or that of a new function, begins at since: it does not run for the past. The cursor of a known
-// schedule stays where it is, so that a tick that was missed still runs. A cursor that is not authentic is replaced by
-// one that begins now.
+// A new schedule, or that of a new function, begins at since: it does not run for the past. The cursor of a
+// known schedule stays where it is, so that a tick that was missed still runs. A cursor that is not authentic
+// is replaced by one that begins now.
 func (c *Client) KeepSchedule(ctx context.Context, n hearth.Name, schedule string, created, since time.Time,
 	known Cursor) (Cursor, error) {
 	begin, what := since.UnixMilli(), "keep the schedule of "+n.Function
@@ -100,7 +101,12 @@ func (c *Client) KeepSchedule(ctx context.Context, n hearth.Name, schedule strin
 		}
 		next := known
 		if !known.covers(schedule, created.UnixMilli(), begin) {
-			next = Cursor{Schedule: schedule, Created: created.UnixMilli(), Since: begin, Last: max(known.Last, begin)}
+			next = Cursor{
+				Schedule: schedule,
+				Created:  created.UnixMilli(),
+				Since:    begin,
+				Last:     max(known.Last, begin),
+			}
 			if err := c.signCursor(n, &next); err != nil {
 				return known, fmt.Errorf("%s: %w", what, err)
 			}
@@ -130,13 +136,16 @@ type Tick struct {
 	Time     time.Time
 }
 
-// Tick queues the call for one tick of a schedule, and moves the cursor in the same step. cursor is as this instance
-// saw it last; after is as it is now. fired is false if another instance queued this tick, or a later one.
+// Tick queues the call for one tick of a schedule, and moves the cursor in the same step. cursor is as this
+// instance saw it last; after is as it is now. fired is false if another instance queued this tick, or a
+// later one.
 //
-// Tick returns ErrOtherSchedule, ErrBadCursor, ErrNoGroup if the function has no queue, an error of code Exhausted if
-// that is full, and Unavailable if Redis is unavailable or full. After the last two it may be repeated.
-func (c *Client) Tick(ctx context.Context, n hearth.Name, cursor Cursor, t Tick, limit hearth.QueueLimit) (after Cursor,
-	fired bool, err error) {
+// Tick returns ErrOtherSchedule, ErrBadCursor, ErrNoGroup if the function has no queue, an error of code
+// Exhausted if that is full, and Unavailable if Redis is unavailable or full. After the last two it may be
+// repeated.
+func (c *Client) Tick(
+	ctx context.Context, n hearth.Name, cursor Cursor, t Tick, limit hearth.QueueLimit,
+) (after Cursor, fired bool, err error) {
 	fields, err := t.Values()
 	if err != nil {
 		return cursor, false, err
@@ -170,7 +179,8 @@ func (c *Client) Tick(ctx context.Context, n hearth.Name, cursor Cursor, t Tick,
 			return cursor, false, fmt.Errorf("%w: %s", ErrNoGroup, calls)
 		case "full":
 			return cursor, false, hearth.Errorf(hearth.Exhausted,
-				"the queue of %s is full: it may have %d calls with %d bytes in total", n.Function, limit.Length, limit.Bytes)
+				"the queue of %s is full: it may have %d calls with %d bytes in total",
+				n.Function, limit.Length, limit.Bytes)
 		}
 		var ok bool
 		if cursor, ok = c.openCursor(n, got[1]); !ok {

@@ -35,7 +35,8 @@ func (q *clocked) keep(schedule string, created, since time.Time) time.Time {
 
 func (q *clocked) tick(schedule string, when time.Time, id string) (fired bool, err error) {
 	t := redis.Tick{Schedule: schedule, Time: when, Entry: wire.Entry{CallID: id}}
-	q.cursor, fired, err = q.Tick(q.t.Context(), fn, q.cursor, t, hearth.QueueLimit{Length: 3, Bytes: 1 << 10})
+	q.cursor, fired, err = q.Tick(q.t.Context(), fn, q.cursor, t,
+		hearth.QueueLimit{Length: 3, Bytes: 1 << 10})
 	return fired, err
 }
 
@@ -71,12 +72,15 @@ func TestWhereAScheduleBegins(t *testing.T) {
 		require.Equal(t, hour(1), q.keep("@hourly", hour(1), hour(1)), "a new one: when it was deployed")
 		_, err := q.tick("@hourly", hour(2), "a")
 		require.NoError(t, err)
-		require.Equal(t, hour(2), q.keep("@hourly", hour(1), hour(5)), "the same, deployed again: where it was")
+		require.Equal(t, hour(2), q.keep("@hourly", hour(1), hour(5)),
+			"the same, deployed again: where it was")
 		require.Equal(t, hour(6), q.keep("@daily", hour(1), hour(6)), "another: when that was deployed")
-		require.Equal(t, hour(6), q.keep("@hourly", hour(1), hour(5)), "a hearth that comes late with the old one changes nothing")
+		require.Equal(t, hour(6), q.keep("@hourly", hour(1), hour(5)),
+			"a hearth that comes late with the old one changes nothing")
 		_, err = q.tick("@hourly", hour(7), "b")
 		require.ErrorIs(t, err, redis.ErrOtherSchedule)
-		require.Equal(t, hour(9), q.keep("@daily", hour(9), hour(9)), "the same of a function that was created anew")
+		require.Equal(t, hour(9), q.keep("@daily", hour(9), hour(9)),
+			"the same of a function that was created anew")
 		require.NoError(t, q.ForgetSchedule(t.Context(), fn))
 		_, err = q.tick("@daily", hour(24), "c")
 		require.ErrorIs(t, err, redis.ErrOtherSchedule, "it was removed")
@@ -108,7 +112,8 @@ func TestATickThatFindsNoPlaceIsNotForgotten(t *testing.T) {
 			require.NoError(t, err)
 		}
 		q.empty()
-		require.Zero(t, q.raw.Exists(t.Context(), "{fn:oven.openfaas-fn}.calls:bytes").Val(), "what ticks had is given back")
+		require.Zero(t, q.raw.Exists(t.Context(), "{fn:oven.openfaas-fn}.calls:bytes").Val(),
+			"what ticks had is given back")
 
 		_, err = q.Unsubscribe(t.Context(), q.sub, true)
 		require.NoError(t, err)
@@ -133,8 +138,13 @@ func TestTwentyRaceForEachTimeAndOneFires(t *testing.T) {
 		for r := range racers {
 			client := []*redis.Client{q.Client, other}[r%2]
 			all.Go(func() {
-				tick := redis.Tick{Schedule: "@hourly", Time: hour(n), Entry: wire.Entry{CallID: fmt.Sprint(r)}}
-				_, first, err := client.Tick(t.Context(), fn, q.cursor, tick, limit) // a cursor that is out of date
+				tick := redis.Tick{
+					Schedule: "@hourly",
+					Time:     hour(n),
+					Entry:    wire.Entry{CallID: fmt.Sprint(r)},
+				}
+				// The cursor is out of date.
+				_, first, err := client.Tick(t.Context(), fn, q.cursor, tick, limit)
 				if err != nil {
 					t.Error(err)
 				}
@@ -166,7 +176,8 @@ func TestAFullRedisRefusesTicksAndKeepsTheirTime(t *testing.T) {
 	require.True(t, fired)
 }
 
-// TestForgedCursorIsReportedAndNotUsed: what somebody else writes there neither holds up a schedule nor repeats ticks.
+// TestForgedCursorIsReportedAndNotUsed: a cursor that somebody else wrote neither holds up a schedule nor
+// repeats ticks.
 func TestForgedCursorIsReportedAndNotUsed(t *testing.T) {
 	const key = "{fn:oven.openfaas-fn}:cron"
 	ctx := t.Context()

@@ -54,7 +54,8 @@ func (c *Client) DeadIDs(ctx context.Context, s wire.Subscription, after, until 
 	if !until.IsZero() {
 		last = strconv.FormatInt(until.UnixMilli(), 10)
 	}
-	ids, err := c.rdb.ZRangeArgs(ctx, goredis.ZRangeArgs{Key: s.Keys()[3], Start: first, Stop: last, ByScore: true}).Result()
+	ids, err := c.rdb.ZRangeArgs(ctx,
+		goredis.ZRangeArgs{Key: s.Keys()[3], Start: first, Stop: last, ByScore: true}).Result()
 	return ids, unavailable("list dead letters of "+s.Stream, err)
 }
 
@@ -82,7 +83,9 @@ func (c *Client) DeadLettersOf(ctx context.Context, s wire.Subscription, ids []s
 }
 
 // DeadLetter is one of them. ok is false if there is none with that id.
-func (c *Client) DeadLetter(ctx context.Context, s wire.Subscription, id string) (letter DeadLetter, ok bool, err error) {
+func (c *Client) DeadLetter(
+	ctx context.Context, s wire.Subscription, id string,
+) (letter DeadLetter, ok bool, err error) {
 	letters, err := c.DeadLettersOf(ctx, s, []string{id})
 	if err != nil || len(letters) == 0 {
 		return letter, false, err

@@ -64,7 +64,8 @@ func (c *Client) counts(ctx context.Context, subs []wire.Subscription) ([]Depth,
 	all := make([]counts, len(subs))
 	for i, s := range subs {
 		k := s.Keys()
-		all[i] = counts{pipe.XLen(ctx, k[0]), pipe.ZCard(ctx, k[1]), pipe.ZCard(ctx, k[2]), pipe.ZCard(ctx, k[3]), pipe.HLen(ctx, k[4])}
+		all[i] = counts{pipe.XLen(ctx, k[0]), pipe.ZCard(ctx, k[1]), pipe.ZCard(ctx, k[2]),
+			pipe.ZCard(ctx, k[3]), pipe.HLen(ctx, k[4])}
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, unavailable("measure queues", err)

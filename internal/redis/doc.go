@@ -45,12 +45,14 @@ holder is refused, and knows that the lease is lost.
 
 # When a piece dies
 
-	an instance    its leases run out, and another instance takes over; the same one, started again, ends its own at once
-	               (Reclaim)
-	Redis          it may have leased messages without an answer; they are given back when it answers again (Untake)
-	a stranger     a message that is pending and in none of the sets was taken by somebody else; Sweep leases it
-	a cluster      loses and regains a part of its keys. What is written together has one hash tag, so each queue is
-	               available or unavailable as a whole
+	an instance    its leases run out, and another instance takes over; the same one, started again, ends its
+	               own at once (Reclaim)
+	Redis          it may have leased messages without an answer; they are given back when it answers again
+	               (Untake)
+	a stranger     a message that is pending and in none of the sets was taken by somebody else; Sweep leases
+	               it
+	a cluster      loses and regains a part of its keys. Keys that are written together have one hash tag, so
+	               each queue is available or unavailable as a whole
 
 # What proves it
 

@@ -21,16 +21,29 @@ type Durability struct {
 
 var (
 	fsyncAlways = Durability{Setting: "appendfsync always"}
-	fsyncSecond = Durability{Setting: "appendfsync everysec", Risk: "accepted calls of the last second or two", rank: 1}
-	fsyncNever  = Durability{
+	fsyncSecond = Durability{
+		Setting: "appendfsync everysec",
+		Risk:    "accepted calls of the last second or two",
+		rank:    1,
+	}
+	fsyncNever = Durability{
 		Setting: "appendfsync no",
-		Risk:    "accepted calls that the operating system has not written to disk yet, often those of the last 30 seconds",
-		rank:    2,
+		Risk: "accepted calls that the operating system has not written to disk yet, often those of the " +
+			"last 30 seconds",
+		rank: 2,
 	}
 	unreached = Durability{Setting: "unknown", Risk: "unknown: Redis does not answer", rank: 3}
-	hidden    = Durability{Setting: "unknown", Risk: "unknown: this Redis does not show its configuration", rank: 3}
-	noLog     = Durability{Setting: "appendonly no", Risk: "all accepted calls since the last snapshot", rank: 4}
-	inMemory  = Durability{Setting: "in memory", Risk: "all accepted calls", rank: 5}
+	hidden    = Durability{
+		Setting: "unknown",
+		Risk:    "unknown: this Redis does not show its configuration",
+		rank:    3,
+	}
+	noLog = Durability{
+		Setting: "appendonly no",
+		Risk:    "all accepted calls since the last snapshot",
+		rank:    4,
+	}
+	inMemory = Durability{Setting: "in memory", Risk: "all accepted calls", rank: 5}
 )
 
 // Durability asks Redis how it stores what it acknowledges. For a cluster, it returns the weakest answer of

@@ -67,7 +67,9 @@ const (
 // limit, Unprocessable if the key was used for another call, and Unavailable if Redis is away or full; then
 // the call may have been queued only if the connection broke. A call without a key is never sent to Redis
 // twice, and one with a key is known there by the request that brings it.
-func (c *Client) Enqueue(ctx context.Context, n hearth.Name, call Call, limit hearth.QueueLimit) (QueuedCall, error) {
+func (c *Client) Enqueue(
+	ctx context.Context, n hearth.Name, call Call, limit hearth.QueueLimit,
+) (QueuedCall, error) {
 	fields, err := call.Values()
 	if err != nil {
 		return QueuedCall{}, err
@@ -85,14 +87,19 @@ func (c *Client) Enqueue(ctx context.Context, n hearth.Name, call Call, limit he
 	if most > 0 {
 		limit.Bytes = min(limit.Bytes, most)
 	}
-	full := &hearth.Error{Code: hearth.Unavailable, Message: "Redis is full: could not queue the call of " + n.Function}
+	full := &hearth.Error{
+		Code:    hearth.Unavailable,
+		Message: "Redis is full: could not queue the call of " + n.Function,
+	}
 	switch {
 	case !ok && key == "":
 		return QueuedCall{}, full
 	case !ok:
 		limit.Length = 0 // it is still told of a call that was queued before
 	}
-	args := append([]any{limit.Length, limit.Bytes, calls.Group, key, digest, rand.Text(), call.CallID, older}, fields...)
+	args := append([]any{
+		limit.Length, limit.Bytes, calls.Group, key, digest, rand.Text(), call.CallID, older,
+	}, fields...)
 	var cmd *goredis.Cmd
 	if c.embedded {
 		cmd = enqueueLua.Run(ctx, c.once, keys, args...)
@@ -119,14 +126,17 @@ func (c *Client) Enqueue(ctx context.Context, n hearth.Name, call Call, limit he
 	case "nogroup":
 		return QueuedCall{}, fmt.Errorf("%w: %s", ErrNoGroup, calls)
 	case "other":
-		return QueuedCall{}, hearth.Errorf(hearth.Unprocessable, "the Idempotency-Key was used for another call of %s: use another key", n.Function)
+		return QueuedCall{}, hearth.Errorf(hearth.Unprocessable,
+			"the Idempotency-Key was used for another call of %s: use another key", n.Function)
 	}
 	if !ok {
 		return QueuedCall{}, full
 	}
 	return QueuedCall{}, hearth.Errorf(hearth.Exhausted,
-		"the queue of %s is full: it has %s calls with %s bytes in total%s%s, and may have %d with %d: try again later",
-		n.Function, got[1], got[2], among(got[3], "dead letters"), among(got[4], "callbacks"), limit.Length, limit.Bytes)
+		"the queue of %s is full: it has %s calls with %s bytes in total%s%s, and may have %d with %d: "+
+			"try again later",
+		n.Function, got[1], got[2], among(got[3], "dead letters"), among(got[4], "callbacks"),
+		limit.Length, limit.Bytes)
 }
 
 // size returns the total size of fields and values.
@@ -151,8 +161,9 @@ func among(n, what string) string {
 
 // digests tell one call from another. The second is what versions before this one made of it.
 func (c Call) digests() (digest, older string) {
-	return hash(strings.Join([]string{c.Method, c.Path, c.Query, c.ContentType, c.Callback, string(c.Body)}, "\x00")),
-		hash(strings.Join([]string{c.Method, c.Path, c.Query, string(c.Body)}, "\x00"))
+	now := []string{c.Method, c.Path, c.Query, c.ContentType, c.Callback, string(c.Body)}
+	before := []string{c.Method, c.Path, c.Query, string(c.Body)}
+	return hash(strings.Join(now, "\x00")), hash(strings.Join(before, "\x00"))
 }
 
 func hash(s string) string {

@@ -31,7 +31,8 @@ func (q queue) ask(c redis.Call) redis.QueuedCall {
 // keys are how many keys are known, and of how many of them the call has ended.
 func (q queue) keys() [2]int64 {
 	tag := strings.TrimSuffix(q.sub.Stream, ".calls")
-	return [2]int64{q.raw.HLen(q.t.Context(), tag+".calls:keys").Val(), q.raw.ZCard(q.t.Context(), tag+".calls:ended").Val()}
+	return [2]int64{q.raw.HLen(q.t.Context(), tag+".calls:keys").Val(),
+		q.raw.ZCard(q.t.Context(), tag+".calls:ended").Val()}
 }
 
 func TestEnqueueOncePerKey(t *testing.T) {
@@ -39,7 +40,8 @@ func TestEnqueueOncePerKey(t *testing.T) {
 		first := q.ask(keyed("k", "c1", "x"))
 		require.Equal(t, redis.QueuedCall{CallID: "c1", ID: first.ID, State: redis.Queued}, first)
 		again := q.ask(keyed("k", "c2", "x"))
-		require.Equal(t, redis.QueuedCall{CallID: "c1", ID: first.ID, State: redis.Queued, Before: true}, again, "the same call, under its first call id")
+		require.Equal(t, redis.QueuedCall{CallID: "c1", ID: first.ID, State: redis.Queued, Before: true},
+			again, "the same call, under its first call id")
 		require.Equal(t, 1, q.depth().Waiting)
 
 		for what, change := range map[string]func(*redis.Call){
@@ -55,9 +57,11 @@ func TestEnqueueOncePerKey(t *testing.T) {
 			_, err := q.Enqueue(t.Context(), fn, other, limit)
 			require.Equal(t, hearth.Unprocessable, hearth.CodeOf(err), what)
 		}
-		_, err := q.Enqueue(t.Context(), fn, keyed("k", "c3", "x"), hearth.QueueLimit{Length: 1, Bytes: 1 << 20})
+		_, err := q.Enqueue(t.Context(), fn, keyed("k", "c3", "x"),
+			hearth.QueueLimit{Length: 1, Bytes: 1 << 20})
 		require.NoError(t, err, "a full queue still knows its calls")
-		_, err = q.Enqueue(t.Context(), fn, keyed("k2", "c4", "x"), hearth.QueueLimit{Length: 1, Bytes: 1 << 20})
+		_, err = q.Enqueue(t.Context(), fn, keyed("k2", "c4", "x"),
+			hearth.QueueLimit{Length: 1, Bytes: 1 << 20})
 		require.Equal(t, hearth.Exhausted, hearth.CodeOf(err))
 		require.Equal(t, [2]int64{1, 0}, q.keys(), "one that was refused is not remembered")
 	})
@@ -100,26 +104,39 @@ func TestAKeyIsKnownAsLongAsItsCall(t *testing.T) {
 		after func(q queue)
 		want  redis.State // "" if the key is free
 	}{
-		"nothing":                 {want: redis.Queued, after: func(queue) {}},
-		"its delay":               {want: redis.Delayed, at: time.Now().Add(time.Hour), after: func(queue) {}},
-		"being set aside":         {want: redis.Delayed, at: time.Now().Add(time.Hour), after: func(q queue) { q.take(1) }},
-		"being taken":             {want: redis.InFlight, after: func(q queue) { q.one() }},
-		"its lease":               {want: redis.InFlight, after: func(q queue) { q.one(); q.expire() }},
-		"a failed attempt":        {want: redis.Delayed, after: func(q queue) { _, _ = q.Retry(q.t.Context(), q.sub, q.one(), time.Hour, no) }},
-		"its last attempt":        {want: redis.Dead, after: func(q queue) { bury(q, q.one()) }},
-		"its answer":              {want: redis.Finished, after: func(q queue) { settle(q, q.one()) }},
-		"an answer, settled late": {want: redis.Finished, after: func(q queue) { d := q.one(); bury(q, d); settle(q, d) }},
-		"an answer, told twice":   {want: redis.Finished, after: func(q queue) { d := q.one(); settle(q, d); settle(q, d) }},
+		"nothing": {want: redis.Queued, after: func(queue) {}},
+		"its delay": {
+			want:  redis.Delayed,
+			at:    time.Now().Add(time.Hour),
+			after: func(queue) {},
+		},
+		"being set aside": {
+			want:  redis.Delayed,
+			at:    time.Now().Add(time.Hour),
+			after: func(q queue) { q.take(1) },
+		},
+		"being taken": {want: redis.InFlight, after: func(q queue) { q.one() }},
+		"its lease":   {want: redis.InFlight, after: func(q queue) { q.one(); q.expire() }},
+		"a failed attempt": {want: redis.Delayed,
+			after: func(q queue) { _, _ = q.Retry(q.t.Context(), q.sub, q.one(), time.Hour, no) }},
+		"its last attempt": {want: redis.Dead, after: func(q queue) { bury(q, q.one()) }},
+		"its answer":       {want: redis.Finished, after: func(q queue) { settle(q, q.one()) }},
+		"an answer, settled late": {want: redis.Finished,
+			after: func(q queue) { d := q.one(); bury(q, d); settle(q, d) }},
+		"an answer, told twice": {want: redis.Finished,
+			after: func(q queue) { d := q.one(); settle(q, d); settle(q, d) }},
 		"a day after its answer": {after: func(q queue) {
 			settle(q, q.one())
 			ended := strings.TrimSuffix(q.sub.Stream, ".calls") + ".calls:ended"
 			key := q.raw.ZRange(q.t.Context(), ended, 0, -1).Val()[0]
 			left := time.Until(time.UnixMilli(int64(q.raw.ZScore(q.t.Context(), ended, key).Val())))
 			require.InDelta(q.t, 24*time.Hour, left, float64(time.Minute))
-			q.raw.ZAdd(q.t.Context(), ended, goredis.Z{Score: float64(time.Now().UnixMilli() - 1), Member: key})
+			q.raw.ZAdd(q.t.Context(), ended,
+				goredis.Z{Score: float64(time.Now().UnixMilli() - 1), Member: key})
 		}},
-		"a cancel":                   {after: cancel},
-		"a cancel during its delay":  {at: time.Now().Add(time.Hour), after: func(q queue) { q.take(1); cancel(q) }},
+		"a cancel": {after: cancel},
+		"a cancel during its delay": {at: time.Now().Add(time.Hour),
+			after: func(q queue) { q.take(1); cancel(q) }},
 		"a cancel while it is going": {after: func(q queue) { d := q.one(); cancel(q); settle(q, d) }},
 		"a purge": {after: func(q queue) {
 			d := q.one()
@@ -128,7 +145,11 @@ func TestAKeyIsKnownAsLongAsItsCall(t *testing.T) {
 			require.NoError(q.t, err)
 			require.Equal(q.t, 1, n)
 		}},
-		"a redrive":       {want: redis.Delayed, after: func(q queue) { d := q.one(); bury(q, d); _, _ = q.Redrive(q.t.Context(), q.sub, []string{d.ID}) }},
+		"a redrive": {want: redis.Delayed, after: func(q queue) {
+			d := q.one()
+			bury(q, d)
+			_, _ = q.Redrive(q.t.Context(), q.sub, []string{d.ID})
+		}},
 		"an XDEL by hand": {after: func(q queue) { q.raw.XTrimMaxLen(q.t.Context(), q.sub.Stream, 0) }},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -139,10 +160,12 @@ func TestAKeyIsKnownAsLongAsItsCall(t *testing.T) {
 				tt.after(q)
 				again := q.ask(keyed("k", "another", "x"))
 				if tt.want != "" {
-					require.Equal(t, redis.QueuedCall{CallID: "c", ID: first.ID, State: tt.want, Before: true}, again)
+					require.Equal(t,
+						redis.QueuedCall{CallID: "c", ID: first.ID, State: tt.want, Before: true}, again)
 					return
 				}
-				require.Equal(t, redis.QueuedCall{CallID: "another", ID: again.ID, State: redis.Queued}, again)
+				require.Equal(t, redis.QueuedCall{CallID: "another", ID: again.ID, State: redis.Queued},
+					again)
 				require.NotEqual(t, first.ID, again.ID)
 				require.Equal(t, [2]int64{1, 0}, q.keys())
 				d := q.one()
@@ -161,12 +184,17 @@ func TestAnEntryOfAStrangerFreesNoKey(t *testing.T) {
 		first := q.ask(c)
 		key := q.raw.XRange(t.Context(), q.sub.Stream, "-", "+").Val()[0].Values["key"]
 		for range 2 {
-			require.NoError(t, q.raw.XAdd(t.Context(), &goredis.XAddArgs{Stream: q.sub.Stream, Values: []any{"body", "x", "call-id", "theirs", "key", key}}).Err())
+			require.NoError(t,
+				q.raw.XAdd(t.Context(), &goredis.XAddArgs{
+					Stream: q.sub.Stream,
+					Values: []any{"body", "x", "call-id", "theirs", "key", key},
+				}).Err())
 		}
 		cancelled, _, err := q.Cancel(t.Context(), fn, "theirs", "")
 		require.NoError(t, err)
 		require.Len(t, cancelled, 2)
-		require.Equal(t, redis.QueuedCall{CallID: "c", ID: first.ID, State: redis.Queued, Before: true}, q.ask(c))
+		require.Equal(t, redis.QueuedCall{CallID: "c", ID: first.ID, State: redis.Queued, Before: true},
+			q.ask(c))
 	})
 }
 
@@ -179,7 +207,8 @@ func TestKeysOfEndedCallsAreBounded(t *testing.T) {
 		later := float64(time.Now().Add(time.Hour).UnixMilli())
 		for i := range most { // as if that many had ended
 			pipe.HSet(t.Context(), tag+".calls:keys", fmt.Sprint("old ", i), "digest 1-1 request call")
-			pipe.ZAdd(t.Context(), tag+".calls:ended", goredis.Z{Score: later + float64(i), Member: fmt.Sprint("old ", i)})
+			pipe.ZAdd(t.Context(), tag+".calls:ended",
+				goredis.Z{Score: later + float64(i), Member: fmt.Sprint("old ", i)})
 		}
 		_, err := pipe.Exec(t.Context())
 		require.NoError(t, err)
@@ -191,7 +220,8 @@ func TestKeysOfEndedCallsAreBounded(t *testing.T) {
 			require.Equal(t, redis.Finished, q.ask(c).State)
 		}
 		require.Equal(t, [2]int64{most, most}, q.keys())
-		require.Equal(t, "old 3", q.raw.ZRange(t.Context(), tag+".calls:ended", 0, 0).Val()[0], "the oldest are forgotten")
+		require.Equal(t, "old 3", q.raw.ZRange(t.Context(), tag+".calls:ended", 0, 0).Val()[0],
+			"the oldest are forgotten")
 
 		for _, key := range q.raw.ZRange(t.Context(), tag+".calls:ended", 0, 49).Val() {
 			q.raw.ZAdd(t.Context(), tag+".calls:ended", goredis.Z{Score: 1, Member: key})
@@ -199,7 +229,8 @@ func TestKeysOfEndedCallsAreBounded(t *testing.T) {
 		for range 3 {
 			q.ask(keyed(fmt.Sprint("another ", time.Now().UnixNano()), "c", "x"))
 		}
-		require.Equal(t, [2]int64{most - 50 + 3, most - 50}, q.keys(), "a call with a key forgets some whose time is over")
+		require.Equal(t, [2]int64{most - 50 + 3, most - 50}, q.keys(),
+			"a call with a key forgets some whose time is over")
 	})
 }
 
@@ -231,8 +262,10 @@ func TestKeyOfTheVersionBeforeIsRead(t *testing.T) {
 			return hex.EncodeToString(sum[:16])
 		}
 		old := strings.TrimSuffix(q.sub.Stream, ".calls") + ":once:" + hash("key k")
-		require.NoError(t, q.raw.Set(t.Context(), old, hash("POST\x00\x00\x00x")+" c of old", time.Hour).Err())
-		require.Equal(t, redis.QueuedCall{CallID: "c of old", State: redis.Unknown, Before: true}, q.ask(keyed("k", "c", "x")))
+		require.NoError(t,
+			q.raw.Set(t.Context(), old, hash("POST\x00\x00\x00x")+" c of old", time.Hour).Err())
+		require.Equal(t, redis.QueuedCall{CallID: "c of old", State: redis.Unknown, Before: true},
+			q.ask(keyed("k", "c", "x")))
 		_, err := q.Enqueue(t.Context(), fn, keyed("k", "c", "y"), limit)
 		require.Equal(t, hearth.Unprocessable, hearth.CodeOf(err))
 		require.Zero(t, q.depth().Waiting)

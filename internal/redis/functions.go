@@ -37,12 +37,16 @@ func (c *Client) SaveReplicas(ctx context.Context, f hearth.Function) error {
 	if err != nil {
 		return fmt.Errorf("save function %s: %w", f.Name(), err)
 	}
-	return unavailable("save function "+f.Service, scaledLua.Run(ctx, c.rdb, []string{keyFunctions}, f.Name().String(), text, f.DeployedAt.Format(time.RFC3339Nano)).Err())
+	return unavailable("save function "+f.Service,
+		scaledLua.Run(ctx, c.rdb, []string{keyFunctions}, f.Name().String(), text,
+			f.DeployedAt.Format(time.RFC3339Nano)).Err())
 }
 
 // DeleteFunction forgets a function's spec, and tells all instances that the instance by has done so. Its
 // subscriptions are noted as left until LeftBehind says otherwise, or it is saved again.
-func (c *Client) DeleteFunction(ctx context.Context, n hearth.Name, subs []wire.Subscription, by string) error {
+func (c *Client) DeleteFunction(
+	ctx context.Context, n hearth.Name, subs []wire.Subscription, by string,
+) error {
 	err := c.change(ctx, tellLua, "delete", n.String(), by, streamsOf(subs)).Err()
 	if err == nil {
 		c.RecordRemoved(n)
@@ -65,7 +69,8 @@ func (c *Client) LeftBehind(ctx context.Context, n hearth.Name, subs []wire.Subs
 	if len(subs) == 0 {
 		return unavailable("forget function "+n.Function, c.rdb.HDel(ctx, keyRemoved, n.String()).Err())
 	}
-	return unavailable("note what "+n.Function+" has left", c.rdb.HSet(ctx, keyRemoved, n.String(), streamsOf(subs)).Err())
+	return unavailable("note what "+n.Function+" has left",
+		c.rdb.HSet(ctx, keyRemoved, n.String(), streamsOf(subs)).Err())
 }
 
 // Removed are the functions that were removed and may have left subscriptions. What is no subscription of the
@@ -113,8 +118,8 @@ type View struct {
 	Functions     map[hearth.Name]hearth.Function
 	Subscriptions []wire.Subscription
 
-	// Unused are functions that have a record which is not used: nobody can tell whether they are deployed. Of
-	// those in Outdated it is an authentic one, but older than one that was seen.
+	// Unused are functions whose record is not used: nobody can tell whether they are deployed. The record
+	// of those in Outdated is authentic, but older than one that was seen.
 	Unused, Outdated map[hearth.Name]bool
 }
 
@@ -131,7 +136,8 @@ func (c *Client) look(ctx context.Context, name, callbacks string) (View, error)
 		return View{}, fmt.Errorf("read the functions: %w", errNoKey)
 	}
 	look := func() ([]any, error) {
-		return lookLua.Run(ctx, c.rdb, []string{keyFunctions, keyChanges, keySubscriptions, keyEpoch}, name, callbacks).Slice()
+		keys := []string{keyFunctions, keyChanges, keySubscriptions, keyEpoch}
+		return lookLua.Run(ctx, c.rdb, keys, name, callbacks).Slice()
 	}
 	got, err := look()
 	if c.mended(ctx, err, "", "") {

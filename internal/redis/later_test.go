@@ -22,7 +22,11 @@ func (q queue) enqueueEntry(e wire.Entry) {
 func TestDelayedCallIsNotTakenBeforeItsTime(t *testing.T) {
 	servers(t, func(t *testing.T, q queue) {
 		for i := range 3 {
-			q.enqueueEntry(wire.Entry{Body: fmt.Append(nil, "later ", i), CallID: "l", DeliverAt: time.Now().Add(time.Hour)})
+			q.enqueueEntry(wire.Entry{
+				Body:      fmt.Append(nil, "later ", i),
+				CallID:    "l",
+				DeliverAt: time.Now().Add(time.Hour),
+			})
 		}
 		q.enqueue("now")
 		q.enqueueEntry(wire.Entry{Body: []byte("past"), CallID: "p", DeliverAt: time.Now().Add(-time.Hour)})
@@ -40,7 +44,8 @@ func TestDelayedCallIsNotTakenBeforeItsTime(t *testing.T) {
 		for _, d := range b.Deliveries {
 			if strings.HasPrefix(body(t, d), "later") {
 				require.Equal(t, 1, d.Attempt)
-				require.WithinDuration(t, time.Now(), d.Since, time.Minute, "its age begins with its first delivery")
+				require.WithinDuration(t, time.Now(), d.Since, time.Minute,
+					"its age begins with its first delivery")
 			}
 		}
 	})
@@ -49,9 +54,14 @@ func TestDelayedCallIsNotTakenBeforeItsTime(t *testing.T) {
 func TestTimeThatCannotBeReadIsNoDelay(t *testing.T) {
 	servers(t, func(t *testing.T, q queue) {
 		for _, at := range []string{"soon", "-5", "inf", "1e300", "99999999999999999999"} {
-			require.NoError(t, q.raw.XAdd(t.Context(), &goredis.XAddArgs{Stream: q.sub.Stream, Values: []string{"body", "x", "deliver-at", at}}).Err())
+			require.NoError(t,
+				q.raw.XAdd(t.Context(), &goredis.XAddArgs{
+					Stream: q.sub.Stream,
+					Values: []string{"body", "x", "deliver-at", at},
+				}).Err())
 			_, err := wire.ParseEntry(q.one().Fields)
-			require.ErrorContains(t, err, `field "deliver-at"`, "it is delivered, and its reader says what is wrong")
+			require.ErrorContains(t, err, `field "deliver-at"`,
+				"it is delivered, and its reader says what is wrong")
 		}
 	})
 }

@@ -33,7 +33,8 @@ type holder struct {
 // take takes the lease, or renews it. If somebody else has it, it returns who.
 func (l *lease) take(ctx context.Context) (*holder, error) {
 	acquire := func() ([]any, error) {
-		return acquireLua.Run(ctx, l.c.rdb, []string{l.key}, l.owner, l.token, l.note, l.length.Milliseconds()).Slice()
+		return acquireLua.Run(ctx, l.c.rdb, []string{l.key}, l.owner, l.token, l.note,
+			l.length.Milliseconds()).Slice()
 	}
 	got, err := acquire()
 	if l.c.mended(ctx, err, l.key, "string") {
@@ -82,7 +83,14 @@ func (l *lease) release() {
 // BeginChange lets one instance at a time change a function, and waits for the others. end must be called. An
 // instance that dies meanwhile holds up the others until its lease runs out, and itself not at all.
 func (c *Client) BeginChange(ctx context.Context, n hearth.Name, instance string) (end func(), err error) {
-	l := &lease{c: c, key: keyChanging(n), owner: instance, token: rand.Text(), note: "-", length: changeLease}
+	l := &lease{
+		c:      c,
+		key:    keyChanging(n),
+		owner:  instance,
+		token:  rand.Text(),
+		note:   "-",
+		length: changeLease,
+	}
 	for wait := 10 * time.Millisecond; ; wait = min(2*wait, 250*time.Millisecond) {
 		other, err := l.take(ctx)
 		if err != nil {
@@ -95,7 +103,8 @@ func (c *Client) BeginChange(ctx context.Context, n hearth.Name, instance string
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
-			return nil, hearth.Errorf(hearth.Unavailable, "function %s is being changed by another instance: try again", n.Function)
+			return nil, hearth.Errorf(hearth.Unavailable,
+				"function %s is being changed by another instance: try again", n.Function)
 		}
 	}
 }
@@ -106,8 +115,17 @@ func (c *Client) BeginChange(ctx context.Context, n hearth.Name, instance string
 // instance takes the name later, which it can when Redis was unavailable for long.
 //
 // It returns an error of code Conflict if another instance has the name.
-func (c *Client) ClaimInstance(ctx context.Context, instance, home, note string, waiting func(), lost func(note string)) (release func(), err error) {
-	l := &lease{c: c, key: keyInstance(instance), owner: home, token: rand.Text(), note: note, length: instanceLease}
+func (c *Client) ClaimInstance(
+	ctx context.Context, instance, home, note string, waiting func(), lost func(note string),
+) (release func(), err error) {
+	l := &lease{
+		c:      c,
+		key:    keyInstance(instance),
+		owner:  home,
+		token:  rand.Text(),
+		note:   note,
+		length: instanceLease,
+	}
 	var least time.Duration
 	for {
 		other, err := l.take(ctx)
@@ -118,8 +136,11 @@ func (c *Client) ClaimInstance(ctx context.Context, instance, home, note string,
 			l.renew(func(h holder) { lost(h.note) })
 			return l.release, nil
 		case least > 0 && other.left > least: // it was renewed
-			return nil, hearth.Errorf(hearth.Conflict, "another instance on this Redis has the same name, %s: %s. A state directory was copied with its file "+
-				"instance: stop that instance, or remove the file here, and this one gets a name of its own", instance, other.note)
+			return nil, hearth.Errorf(hearth.Conflict,
+				"another instance on this Redis has the same name, %s: %s. "+
+					"A state directory was copied with its file instance: stop that instance, or remove the "+
+					"file here, and this one gets a name of its own",
+				instance, other.note)
 		case least == 0:
 			waiting()
 		}

@@ -9,7 +9,14 @@ import (
 
 // shared are the keys that all instances read, and the types that they have.
 var shared = map[string]string{
-	keyFunctions: "hash", keySubscriptions: "hash", keyChanges: "stream", keyEpoch: "string", keyNamespaces: "hash", keySecrets: "hash", keyLeft: "hash", keyRemoved: "hash",
+	keyFunctions:     "hash",
+	keySubscriptions: "hash",
+	keyChanges:       "stream",
+	keyEpoch:         "string",
+	keyNamespaces:    "hash",
+	keySecrets:       "hash",
+	keyLeft:          "hash",
+	keyRemoved:       "hash",
 }
 
 // asideOf is where a key goes that somebody has put in the place of one of the platform's.
@@ -35,7 +42,8 @@ func (c *Client) putAside(ctx context.Context, key, want string) error {
 	if err := c.rdb.Rename(ctx, key, aside).Err(); err != nil {
 		return unavailable("put "+key+" aside", err)
 	}
-	c.Judge(KindKey, aside, fmt.Errorf("it was in the place of %s, and is a %s: somebody other than Hearth has written it", key, is))
+	c.Judge(KindKey, aside, fmt.Errorf(
+		"it was in the place of %s, and is a %s: somebody other than Hearth has written it", key, is))
 	return nil
 }
 

@@ -63,7 +63,9 @@ func (c *Client) Namespaces(ctx context.Context) ([]string, error) {
 }
 
 // Namespace is one that was made. ok is false if there is none of that name.
-func (c *Client) Namespace(ctx context.Context, name string) (ns types.FunctionNamespace, ok bool, err error) {
+func (c *Client) Namespace(
+	ctx context.Context, name string,
+) (ns types.FunctionNamespace, ok bool, err error) {
 	text, err := c.rdb.HGet(ctx, keyNamespaces, name).Result()
 	if errors.Is(err, goredis.Nil) {
 		return ns, false, nil
@@ -81,7 +83,8 @@ func (c *Client) Namespace(ctx context.Context, name string) (ns types.FunctionN
 func (c *Client) CreateNamespace(ctx context.Context, ns types.FunctionNamespace) error {
 	done, _, _, err := c.namespace(ctx, namespaceLua, c.rdb, "create", ns)
 	if err == nil && !done {
-		return hearth.Errorf(hearth.Conflict, "there is a namespace %s already: update it (faas-cli namespace update %s)", ns.Name, ns.Name)
+		return hearth.Errorf(hearth.Conflict,
+			"there is a namespace %s already: update it (faas-cli namespace update %s)", ns.Name, ns.Name)
 	}
 	return err
 }
@@ -99,22 +102,28 @@ func (c *Client) UpdateNamespace(ctx context.Context, ns types.FunctionNamespace
 // DeleteNamespace removes a namespace. It returns an error of code NotFound if there is none of that name,
 // and Conflict if it has functions or secrets. It is sent once: repeated, it would find none.
 func (c *Client) DeleteNamespace(ctx context.Context, name string) error {
-	done, functions, secrets, err := c.namespace(ctx, namespaceGoneLua, c.once, "delete", types.FunctionNamespace{Name: name})
+	done, functions, secrets, err := c.namespace(ctx, namespaceGoneLua, c.once, "delete",
+		types.FunctionNamespace{Name: name})
 	switch {
 	case err != nil || done:
 		return err
 	case functions+secrets > 0:
-		return hearth.Errorf(hearth.Conflict, "the namespace %s has functions (%d) or secrets (%d): remove them first", name, functions, secrets)
+		return hearth.Errorf(hearth.Conflict,
+			"the namespace %s has functions (%d) or secrets (%d): remove them first",
+			name, functions, secrets)
 	}
 	return NoNamespace(name)
 }
 
 // NoNamespace is the error of one that is not there.
 func NoNamespace(name string) error {
-	return hearth.Errorf(hearth.NotFound, "there is no namespace %s: make it first (faas-cli namespace create %s)", name, name)
+	return hearth.Errorf(hearth.NotFound,
+		"there is no namespace %s: make it first (faas-cli namespace create %s)", name, name)
 }
 
-func (c *Client) namespace(ctx context.Context, script *wire.Lua, on goredis.Scripter, what string, ns types.FunctionNamespace) (done bool, functions, secrets int64, err error) {
+func (c *Client) namespace(
+	ctx context.Context, script *wire.Lua, on goredis.Scripter, what string, ns types.FunctionNamespace,
+) (done bool, functions, secrets int64, err error) {
 	text, err := json.Marshal(ns)
 	if err == nil && c.records.Key.IsZero() {
 		err = errNoKey
@@ -133,7 +142,8 @@ func (c *Client) namespace(ctx context.Context, script *wire.Lua, on goredis.Scr
 		unused = ""
 	}
 	signed := c.records.Key.SignJSON(keyNamespaces, ns.Name, text)
-	got, err := script.Run(ctx, on, []string{keyNamespaces, keyFunctions, keySecrets}, what, ns.Name, signed, unused).Int64Slice()
+	keys := []string{keyNamespaces, keyFunctions, keySecrets}
+	got, err := script.Run(ctx, on, keys, what, ns.Name, signed, unused).Int64Slice()
 	if err != nil {
 		return false, 0, 0, unavailable(what+" the namespace "+ns.Name, err)
 	}

@@ -25,7 +25,7 @@ type world struct {
 	alive  [2]bool // dispatchers
 	copied bool    // the second message is a copy of the first: never, but by a flaw
 
-	// Of a function's own calls there is more: they have one group, are settled by the dispatcher alone, and may
+	// A function's own calls can do more: they have one group, are settled by the dispatcher alone, and may
 	// be cancelled. Some come with an Idempotency-Key, always the same.
 	own   bool
 	key   uint8 // the message that the key belongs to, counted from 1; 0 if it is free
@@ -373,7 +373,8 @@ func (p protocol) settle(w *world, s step) {
 	}
 	for other := range w.groups {
 		g := &w.groups[other]
-		if other < int(w.used) && other != int(s.group) && p.flaw != firstGroupDeletes && (!g.delivered(int(s.message)) || g.entries[s.message].pending) {
+		if other < int(w.used) && other != int(s.group) && p.flaw != firstGroupDeletes &&
+			(!g.delivered(int(s.message)) || g.entries[s.message].pending) {
 			return
 		}
 	}
@@ -412,7 +413,8 @@ func (p protocol) giveBack(e *entry, s step) int {
 }
 
 func (p protocol) bury(w *world, e *entry, s step) int {
-	if e.newest() != s.token && p.flaw != anybodyBuries || !e.pending || e.lease == absent && p.flaw != buriesWithoutLease {
+	if e.newest() != s.token && p.flaw != anybodyBuries || !e.pending ||
+		e.lease == absent && p.flaw != buriesWithoutLease {
 		return 0
 	}
 	e.lease, e.dead, e.failed = absent, true, true
@@ -447,7 +449,8 @@ func (p protocol) redrive(w *world, e *entry) int {
 func (p protocol) reclaim(w *world, dispatcher uint8) (n int) {
 	w.each(func(_, _ int, e *entry) {
 		// "me" is also how "me-too" begins.
-		if e.lease != absent && e.newest() != 0 && (e.owner(e.newest()) == dispatcher || p.flaw == reclaimsByPrefix && dispatcher == 0) {
+		if e.lease != absent && e.newest() != 0 &&
+			(e.owner(e.newest()) == dispatcher || p.flaw == reclaimsByPrefix && dispatcher == 0) {
 			e.lease, e.failed = over, true
 			n++
 		}
@@ -493,7 +496,8 @@ func (p protocol) sweep(g *group) (n int) {
 		return 0
 	}
 	for m := range g.entries {
-		if e := &g.entries[m]; e.pending && e.lease == absent && (e.due == absent || p.flaw == sweepsDue) && (!e.dead || p.flaw == sweepsDead) {
+		if e := &g.entries[m]; e.pending && e.lease == absent && (e.due == absent || p.flaw == sweepsDue) &&
+			(!e.dead || p.flaw == sweepsDead) {
 			e.lease = running
 			n++
 		}

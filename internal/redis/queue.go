@@ -129,24 +129,39 @@ func (c *Client) Take(ctx context.Context, s wire.Subscription, n int, by Holder
 
 // TakeCalls is Take for a function's own calls. It takes nothing while the callbacks have callbackBytes or
 // more.
-func (c *Client) TakeCalls(ctx context.Context, name hearth.Name, n int, by Holder, callbackBytes int64) (Batch, error) {
+func (c *Client) TakeCalls(
+	ctx context.Context, name hearth.Name, n int, by Holder, callbackBytes int64,
+) (Batch, error) {
 	return c.take(ctx, CallsOf(name), withCallbacks(name), n, by, callbackBytes)
 }
 
-func (c *Client) take(ctx context.Context, s wire.Subscription, keys []string, n int, by Holder, callbackBytes any) (Batch, error) {
-	got, err := takeLua.Run(ctx, c.once, keys, s.Group, consumer, n, by.Lease.Milliseconds(), by.Instance, rand.Text(),
-		callbackBytes, by.Patience.Milliseconds()).Slice()
+func (c *Client) take(
+	ctx context.Context, s wire.Subscription, keys []string, n int, by Holder, callbackBytes any,
+) (Batch, error) {
+	got, err := takeLua.Run(ctx, c.once, keys,
+		s.Group, consumer, n, by.Lease.Milliseconds(), by.Instance, rand.Text(), callbackBytes,
+		by.Patience.Milliseconds()).Slice()
 	if err != nil {
 		if strings.HasPrefix(err.Error(), "NOGROUP") || strings.Contains(err.Error(), "NOGROUP") {
 			return Batch{}, fmt.Errorf("%w: %s", ErrNoGroup, s)
 		}
 		return Batch{}, unavailable("take from "+s.Stream, err)
 	}
-	b := Batch{Next: time.Duration(got[1].(int64)) * time.Millisecond, Drained: got[2].(int64) == 1, Last: got[3].(string),
-		Blocked: got[2].(int64) == 2, Dropped: int(got[4].(int64))}
+	b := Batch{
+		Next:    time.Duration(got[1].(int64)) * time.Millisecond,
+		Drained: got[2].(int64) == 1,
+		Last:    got[3].(string),
+		Blocked: got[2].(int64) == 2,
+		Dropped: int(got[4].(int64)),
+	}
 	for _, item := range got[0].([]any) {
 		e := item.([]any)
-		d := Delivery{ID: e[0].(string), Attempt: int(e[1].(int64)), Since: time.UnixMilli(e[2].(int64)), Token: e[3].(string)}
+		d := Delivery{
+			ID:      e[0].(string),
+			Attempt: int(e[1].(int64)),
+			Since:   time.UnixMilli(e[2].(int64)),
+			Token:   e[3].(string),
+		}
 		if len(e) > 4 && e[4] != nil {
 			for _, f := range e[4].([]any) {
 				d.Fields = append(d.Fields, f.(string))
@@ -201,7 +216,9 @@ var errForeignToken = errors.New("the token was never issued for it")
 
 // Settle ends a delivery, and queues its callback, if any, in the same step. done is false if it was settled
 // before; then no callback is queued.
-func (c *Client) Settle(ctx context.Context, s wire.Subscription, d Delivery, cb *Callback) (done bool, err error) {
+func (c *Client) Settle(
+	ctx context.Context, s wire.Subscription, d Delivery, cb *Callback,
+) (done bool, err error) {
 	results, err := c.settle(ctx, s, []Delivery{d}, cb)
 	if err != nil {
 		return false, err
@@ -224,7 +241,9 @@ func (c *Client) SettleAll(ctx context.Context, s wire.Subscription, list []Deli
 	return err
 }
 
-func (c *Client) settle(ctx context.Context, s wire.Subscription, list []Delivery, cb *Callback) ([]int64, error) {
+func (c *Client) settle(
+	ctx context.Context, s wire.Subscription, list []Delivery, cb *Callback,
+) ([]int64, error) {
 	keys, kind := counted(s)
 	args := make([]any, 0, 3+4*len(list))
 	args = append(args, s.Group, kind, len(list))
@@ -251,7 +270,9 @@ type Failure struct {
 
 // Retry gives a delivery back, to be taken again after a while, and notes why. held is false if the lease is
 // lost.
-func (c *Client) Retry(ctx context.Context, s wire.Subscription, d Delivery, wait time.Duration, why Failure) (held bool, err error) {
+func (c *Client) Retry(
+	ctx context.Context, s wire.Subscription, d Delivery, wait time.Duration, why Failure,
+) (held bool, err error) {
 	line, err := json.Marshal(why)
 	if err != nil {
 		return false, err
@@ -260,7 +281,9 @@ func (c *Client) Retry(ctx context.Context, s wire.Subscription, d Delivery, wai
 }
 
 // Busy gives back a delivery that never reached the function. It counts as no attempt.
-func (c *Client) Busy(ctx context.Context, s wire.Subscription, d Delivery, wait time.Duration) (held bool, err error) {
+func (c *Client) Busy(
+	ctx context.Context, s wire.Subscription, d Delivery, wait time.Duration,
+) (held bool, err error) {
 	return c.giveBack(ctx, s, d, wait, "busy")
 }
 
@@ -270,7 +293,9 @@ func (c *Client) BreakOff(ctx context.Context, s wire.Subscription, d Delivery) 
 	return c.giveBack(ctx, s, d, 0, "broken")
 }
 
-func (c *Client) giveBack(ctx context.Context, s wire.Subscription, d Delivery, wait time.Duration, what string) (bool, error) {
+func (c *Client) giveBack(
+	ctx context.Context, s wire.Subscription, d Delivery, wait time.Duration, what string,
+) (bool, error) {
 	keys, _ := counted(s)
 	n, err := deferLua.Run(ctx, c.rdb, keys, s.Group, d.ID, d.Token, wait.Milliseconds(), what).Int()
 	return n == 1, unavailable("give back "+d.ID+" of "+s.Stream, err)
@@ -278,7 +303,9 @@ func (c *Client) giveBack(ctx context.Context, s wire.Subscription, d Delivery, 
 
 // Bury makes a dead letter of a delivery, and queues its callback, if any, in the same step. held is false if
 // the lease is lost.
-func (c *Client) Bury(ctx context.Context, s wire.Subscription, d Delivery, why Failure, cb *Callback) (held bool, err error) {
+func (c *Client) Bury(
+	ctx context.Context, s wire.Subscription, d Delivery, why Failure, cb *Callback,
+) (held bool, err error) {
 	line, err := json.Marshal(why)
 	if err != nil {
 		return false, err
@@ -294,7 +321,9 @@ func (c *Client) Bury(ctx context.Context, s wire.Subscription, d Delivery, why 
 
 // Untake gives back what an earlier Take leased if its answer was lost: all leases of an instance except
 // those with the given tokens. It counts as no attempt. No Take of this instance may be in progress.
-func (c *Client) Untake(ctx context.Context, s wire.Subscription, instance string, tokens []string) (int, error) {
+func (c *Client) Untake(
+	ctx context.Context, s wire.Subscription, instance string, tokens []string,
+) (int, error) {
 	args := []any{instance}
 	for _, t := range tokens {
 		args = append(args, t)

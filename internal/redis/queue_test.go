@@ -92,7 +92,8 @@ func TestRetryWaitsAndCounts(t *testing.T) {
 		require.Len(t, letters, 1)
 		require.Equal(t, 2, letters[0].Attempts)
 		require.Equal(t, "x", string(letters[0].Entry.Body))
-		require.Equal(t, []string{"one", "two"}, []string{letters[0].Failures[0].Reason, letters[0].Failures[1].Reason})
+		require.Equal(t, []string{"one", "two"},
+			[]string{letters[0].Failures[0].Reason, letters[0].Failures[1].Reason})
 		require.WithinDuration(t, time.Now(), letters[0].Queued, 5*time.Second)
 		require.WithinDuration(t, time.Now(), letters[0].Buried, 5*time.Second)
 	})
@@ -158,14 +159,18 @@ func TestCallbackIsQueuedWithTheEnd(t *testing.T) {
 		to := redis.CallbacksOf(fn)
 		_, err := q.Subscribe(t.Context(), to)
 		require.NoError(t, err)
-		cb := &redis.Callback{Of: fn, Entry: wire.Entry{Body: []byte("answer"), Callback: "http://x/", Header: http.Header{"A": {"b"}}}}
+		cb := &redis.Callback{
+			Of:    fn,
+			Entry: wire.Entry{Body: []byte("answer"), Callback: "http://x/", Header: http.Header{"A": {"b"}}},
+		}
 		q.enqueue("x")
 		d := q.one()
 		for range 2 {
 			_, err = q.Settle(t.Context(), q.sub, d, cb)
 			require.NoError(t, err)
 		}
-		require.EqualValues(t, 1, q.raw.XLen(t.Context(), to.Stream).Val(), "once, although it was settled twice")
+		require.EqualValues(t, 1, q.raw.XLen(t.Context(), to.Stream).Val(),
+			"once, although it was settled twice")
 		b, err := q.Take(t.Context(), to, 1, redis.Holder{Instance: "me", Lease: time.Minute})
 		require.NoError(t, err)
 		e, err := wire.ParseEntry(b.Deliveries[0].Fields)
@@ -200,7 +205,12 @@ func TestSweepFindsWhatNobodyHolds(t *testing.T) {
 		for i := range 150 {
 			q.enqueue(fmt.Sprint(i))
 		}
-		_, err := q.raw.XReadGroup(t.Context(), &goredis.XReadGroupArgs{Group: q.sub.Group, Consumer: "stranger", Streams: []string{q.sub.Stream, ">"}, Count: 149}).Result()
+		_, err := q.raw.XReadGroup(t.Context(), &goredis.XReadGroupArgs{
+			Group:    q.sub.Group,
+			Consumer: "stranger",
+			Streams:  []string{q.sub.Stream, ">"},
+			Count:    149,
+		}).Result()
 		require.NoError(t, err)
 		q.one()
 		n, err := q.Sweep(t.Context(), q.sub, time.Minute)

@@ -48,8 +48,9 @@ type BadRecord struct {
 }
 
 var (
-	errNoKey     = errors.New("this client has no key to sign records with")
-	errOutdated  = errors.New("it is older than one that was seen here before: somebody put it back, or Redis went back to an earlier state")
+	errNoKey    = errors.New("this client has no key to sign records with")
+	errOutdated = errors.New("it is older than one that was seen here before: somebody put it back, or " +
+		"Redis went back to an earlier state")
 	errElsewhere = errors.New("it is kept under another name than its own")
 )
 
@@ -99,7 +100,13 @@ func (c *Client) Judge(kind, name string, why error) {
 		delete(r.bad, id)
 		return
 	}
-	bad := BadRecord{Kind: kind, Name: name, Reason: hearth.MessageOf(why), Fix: fixOf(kind, name, why), OtherKey: errors.Is(why, record.ErrOtherKey)}
+	bad := BadRecord{
+		Kind:     kind,
+		Name:     name,
+		Reason:   hearth.MessageOf(why),
+		Fix:      fixOf(kind, name, why),
+		OtherKey: errors.Is(why, record.ErrOtherKey),
+	}
 	if !isOurs(why) {
 		bad.Reason = why.Error()
 	}
@@ -111,7 +118,8 @@ func (c *Client) Judge(kind, name string, why error) {
 	}
 	r.bad[id] = bad
 	if r.Log != nil {
-		r.Log.Error("a record in Redis is not used", "kind", kind, "name", name, "reason", bad.Reason, "fix", bad.Fix)
+		r.Log.Error("a record in Redis is not used",
+			"kind", kind, "name", name, "reason", bad.Reason, "fix", bad.Fix)
 	}
 }
 
@@ -140,7 +148,8 @@ func fixOf(kind, name string, why error) string {
 	}
 	switch {
 	case errors.Is(why, record.ErrOtherKey) && kind != KindSchedule:
-		return "give all instances on this Redis the same file secret-key; if it was lost, start once with --adopt-records, or " + remove
+		return "give all instances on this Redis the same file secret-key; if it was lost, start once with " +
+			"--adopt-records, or " + remove
 	case kind == KindFunction:
 		return "deploy the function again, or " + remove
 	case kind == KindNamespace:
@@ -155,13 +164,17 @@ func fixOf(kind, name string, why error) string {
 
 // recordName reports whether a name can be shown and typed as it is.
 func recordName(name string) bool {
-	return name != "" && !strings.ContainsFunc(name, func(r rune) bool { return r <= ' ' || r > '~' || strings.ContainsRune("\"'\\$`;&|<>(){}*?!#", r) })
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+		return r <= ' ' || r > '~' || strings.ContainsRune("\"'\\$`;&|<>(){}*?!#", r)
+	})
 }
 
-// RemoveRecord removes a record that is not used. It returns an error of code NotFound if there is no such one among BadRecords.
+// RemoveRecord removes a record that is not used. It returns an error of code NotFound if BadRecords has no
+// such record.
 func (c *Client) RemoveRecord(ctx context.Context, kind, name, by string) error {
 	if _, ok := c.Bad(kind, name); !ok {
-		return hearth.Errorf(hearth.NotFound, "there is no record of the kind %.20q and the name %.80q that is not used", kind, name)
+		return hearth.Errorf(hearth.NotFound,
+			"there is no record of the kind %.20q and the name %.80q that is not used", kind, name)
 	}
 	var err error
 	switch kind {
@@ -224,7 +237,8 @@ func parseFunction(field string, object []byte) (f hearth.Function, err error) {
 	return f, nil
 }
 
-// saw remembers the generation of a function's record. That the state directory cannot be written is no fault of the record.
+// saw remembers the generation of a function's record. If the state directory cannot be written, that is no
+// fault of the record.
 func (c *Client) saw(n hearth.Name, generation int64) {
 	if c.records.Memory == nil || generation == 0 {
 		return
@@ -234,8 +248,8 @@ func (c *Client) saw(n hearth.Name, generation int64) {
 	}
 }
 
-// NextGeneration is that of a function's next record: above all that were seen, and in the order of time, so that an instance which has
-// not seen the last ones does not fall behind them.
+// NextGeneration returns the generation of a function's next record. It is above all that were seen, and in
+// the order of time, so that an instance which has not seen the last ones does not fall behind them.
 func (c *Client) NextGeneration(n hearth.Name, after int64) int64 {
 	if m := c.records.Memory; m != nil {
 		after = max(after, m.Least(recordID(KindFunction, n.String())))

@@ -23,7 +23,13 @@ const (
 )
 
 func deployed(name string, change ...func(*hearth.Function)) hearth.Function {
-	f := hearth.Function{Replicas: 1, CreatedAt: time.Now().UTC(), DeployedAt: time.Now().UTC(), Revision: "r", Generation: time.Now().UnixNano()}
+	f := hearth.Function{
+		Replicas:   1,
+		CreatedAt:  time.Now().UTC(),
+		DeployedAt: time.Now().UTC(),
+		Revision:   "r",
+		Generation: time.Now().UnixNano(),
+	}
 	f.Service, f.Namespace, f.Image = name, "openfaas-fn", "x/"+name
 	for _, c := range change {
 		c(&f)
@@ -67,19 +73,35 @@ func TestAFunctionsRecordThatNobodyDeployedIsNotUsed(t *testing.T) {
 		require.NoError(t, err)
 		return string(recordKey.SignJSON(functionsKey, field, text))
 	}
-	unsigned, err := json.Marshal(deployed("thief", func(f *hearth.Function) { f.Namespace, f.Secrets = "..", []string{"basic-auth-password", "secret-key"} }))
+	unsigned, err := json.Marshal(deployed("thief", func(f *hearth.Function) {
+		f.Namespace, f.Secrets = "..", []string{"basic-auth-password", "secret-key"}
+	}))
 	require.NoError(t, err)
 	for field, c := range map[string]struct{ text, why string }{
-		"thief...":           {string(unsigned), "not signed"},
-		"no-json.ns":         {"what?", "not signed"},
-		"empty.ns":           {"", "not signed"},
-		"baker.openfaas-fn":  {kept, "does not fit"},
-		"../../x.ns":         {signed("../../x.ns", deployed("../../x")), "the function name"},
-		"up...":              {signed("up...", deployed("up", func(f *hearth.Function) { f.Namespace = ".." })), "the namespace"},
-		"path.openfaas-fn":   {signed("path.openfaas-fn", deployed("path", func(f *hearth.Function) { f.Secrets = []string{"../../secret-key"} })), "the secret name"},
-		"image.openfaas-fn":  {signed("image.openfaas-fn", deployed("image", func(f *hearth.Function) { f.Image = "" })), "image is missing"},
-		"other.openfaas-fn":  {signed("other.openfaas-fn", deployed("another")), "another name"},
-		"theirs.openfaas-fn": {string(record.NewKey([]byte("x")).SignJSON(functionsKey, "theirs.openfaas-fn", unsigned)), "another secret-key"},
+		"thief...":          {string(unsigned), "not signed"},
+		"no-json.ns":        {"what?", "not signed"},
+		"empty.ns":          {"", "not signed"},
+		"baker.openfaas-fn": {kept, "does not fit"},
+		"../../x.ns":        {signed("../../x.ns", deployed("../../x")), "the function name"},
+		"up...": {
+			signed("up...", deployed("up", func(f *hearth.Function) { f.Namespace = ".." })),
+			"the namespace",
+		},
+		"path.openfaas-fn": {
+			signed("path.openfaas-fn", deployed("path", func(f *hearth.Function) {
+				f.Secrets = []string{"../../secret-key"}
+			})),
+			"the secret name",
+		},
+		"image.openfaas-fn": {
+			signed("image.openfaas-fn", deployed("image", func(f *hearth.Function) { f.Image = "" })),
+			"image is missing",
+		},
+		"other.openfaas-fn": {signed("other.openfaas-fn", deployed("another")), "another name"},
+		"theirs.openfaas-fn": {
+			string(record.NewKey([]byte("x")).SignJSON(functionsKey, "theirs.openfaas-fn", unsigned)),
+			"another secret-key",
+		},
 		"topic.openfaas-fn": {signed("topic.openfaas-fn", deployed("topic", func(f *hearth.Function) {
 			f.Annotations = &map[string]string{"topic": "hearth.functions"}
 		})), "Hearth's own"},
@@ -97,7 +119,9 @@ func TestAFunctionsRecordThatNobodyDeployedIsNotUsed(t *testing.T) {
 		require.NoError(t, q.RemoveRecord(t.Context(), redis.KindFunction, field, "me"))
 		require.Empty(t, reasons(q.Client))
 		require.False(t, raw.HExists(t.Context(), functionsKey, field).Val())
-		require.Equal(t, hearth.NotFound, hearth.CodeOf(q.RemoveRecord(t.Context(), redis.KindFunction, "oven.openfaas-fn", "me")), "a good one stays")
+		require.Equal(t, hearth.NotFound,
+			hearth.CodeOf(q.RemoveRecord(t.Context(), redis.KindFunction, "oven.openfaas-fn", "me")),
+			"a good one stays")
 	}
 }
 
@@ -149,9 +173,16 @@ func signedJSON(t *testing.T, f hearth.Function) []byte {
 
 func TestAForgedNamespaceIsNone(t *testing.T) {
 	servers(t, func(t *testing.T, q queue) {
-		require.NoError(t, q.CreateNamespace(t.Context(), types.FunctionNamespace{Name: "shop", Labels: map[string]string{"a": "b"}}))
+		require.NoError(t,
+			q.CreateNamespace(t.Context(),
+				types.FunctionNamespace{Name: "shop", Labels: map[string]string{"a": "b"}}))
 		kept := q.raw.HGet(t.Context(), namespacesKey, "shop").Val()
-		for field, text := range map[string]string{"..": `{"name":".."}`, "forged": `{"name":"forged"}`, "moved": kept, "text": "x"} {
+		for field, text := range map[string]string{
+			"..":     `{"name":".."}`,
+			"forged": `{"name":"forged"}`,
+			"moved":  kept,
+			"text":   "x",
+		} {
 			require.NoError(t, q.raw.HSet(t.Context(), namespacesKey, field, text).Err())
 		}
 		names, err := q.Namespaces(t.Context())
@@ -161,8 +192,10 @@ func TestAForgedNamespaceIsNone(t *testing.T) {
 		_, ok, err := q.Namespace(t.Context(), "forged")
 		require.NoError(t, err)
 		require.False(t, ok)
-		require.Equal(t, hearth.NotFound, hearth.CodeOf(q.UpdateNamespace(t.Context(), types.FunctionNamespace{Name: "forged"})))
-		require.NoError(t, q.CreateNamespace(t.Context(), types.FunctionNamespace{Name: "forged"}), "an operator may make it all the same")
+		require.Equal(t, hearth.NotFound,
+			hearth.CodeOf(q.UpdateNamespace(t.Context(), types.FunctionNamespace{Name: "forged"})))
+		require.NoError(t, q.CreateNamespace(t.Context(), types.FunctionNamespace{Name: "forged"}),
+			"an operator may make it all the same")
 		_, ok, err = q.Namespace(t.Context(), "forged")
 		require.NoError(t, err)
 		require.True(t, ok)
@@ -178,11 +211,18 @@ func TestAForgedNamespaceIsNone(t *testing.T) {
 
 func TestForgedUsageIsNotCounted(t *testing.T) {
 	servers(t, func(t *testing.T, q queue) {
-		monday, tuesday := time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC), time.Date(2026, 3, 3, 0, 0, 0, 0, time.UTC)
-		require.NoError(t, q.KeepUsage(t.Context(), monday, []redis.Used{{Function: "oven.a", Instance: "me", Value: []byte("1")}}, time.Hour))
+		monday, tuesday := time.Date(2026, 3, 2, 0, 0, 0, 0, time.UTC),
+			time.Date(2026, 3, 3, 0, 0, 0, 0, time.UTC)
+		require.NoError(t,
+			q.KeepUsage(t.Context(), monday,
+				[]redis.Used{{Function: "oven.a", Instance: "me", Value: []byte("1")}}, time.Hour))
 		const key = "{hearth}:usage:2026-03-02"
 		kept := q.raw.HGet(t.Context(), key, "oven.a me").Val()
-		for field, text := range map[string]string{"oven.a you": kept, "baker.a me": "\x01forged", "nospace": "x"} {
+		for field, text := range map[string]string{
+			"oven.a you": kept,
+			"baker.a me": "\x01forged",
+			"nospace":    "x",
+		} {
 			require.NoError(t, q.raw.HSet(t.Context(), key, field, text).Err())
 		}
 		require.NoError(t, q.raw.HSet(t.Context(), "{hearth}:usage:2026-03-03", "oven.a me", kept).Err())
@@ -204,11 +244,13 @@ func TestASubscriptionThatNoFunctionCanHaveIsNotUsed(t *testing.T) {
 	t.Parallel()
 	raw := chaintest.Redis(t)
 	q := open(t, raw)
-	strange := []string{"{hearth}:functions oven.openfaas-fn", "{hearth}.x oven.openfaas-fn", "{shop}.opened ../x", "{fn:baker.a}.calls oven.openfaas-fn", "x", "", "{shop} a.b"}
+	strange := []string{"{hearth}:functions oven.openfaas-fn", "{hearth}.x oven.openfaas-fn",
+		"{shop}.opened ../x", "{fn:baker.a}.calls oven.openfaas-fn", "x", "", "{shop} a.b"}
 	for _, field := range strange {
 		require.NoError(t, raw.HSet(t.Context(), "{hearth}:subscriptions", field, 1).Err())
 	}
-	require.NoError(t, raw.HSet(t.Context(), "{hearth}:subscriptions", "{shop}.opened oven.openfaas-fn", 1).Err())
+	require.NoError(t,
+		raw.HSet(t.Context(), "{hearth}:subscriptions", "{shop}.opened oven.openfaas-fn", 1).Err())
 	want := []wire.Subscription{q.sub, {Stream: "{shop}.opened", Group: "oven.openfaas-fn"}}
 	subs, err := q.Subscriptions(t.Context())
 	require.NoError(t, err)
@@ -221,7 +263,8 @@ func TestASubscriptionThatNoFunctionCanHaveIsNotUsed(t *testing.T) {
 
 func TestAKeyOfTheWrongTypeIsPutAside(t *testing.T) {
 	servers(t, func(t *testing.T, q queue) {
-		for _, key := range []string{functionsKey, "{hearth}:subscriptions", "{hearth}:changes", "{hearth}:namespaces", "{hearth}:secrets", "{hearth}:left"} {
+		for _, key := range []string{functionsKey, "{hearth}:subscriptions", "{hearth}:changes",
+			"{hearth}:namespaces", "{hearth}:secrets", "{hearth}:left"} {
 			require.NoError(t, q.raw.Del(t.Context(), key).Err())
 			require.NoError(t, q.raw.Set(t.Context(), key, "x", 0).Err())
 		}
@@ -251,11 +294,16 @@ func TestALeaseThatNobodyHoldsKeepsNobodyOut(t *testing.T) {
 	raw := chaintest.Redis(t)
 	q := open(t, raw)
 	for what, forge := range map[string]func(key string) error{
-		"without an end":  func(key string) error { return raw.Set(t.Context(), key, "other token note", 0).Err() },
-		"for a year":      func(key string) error { return raw.Set(t.Context(), key, "other token note", 365*24*time.Hour).Err() },
+		"without an end": func(key string) error {
+			return raw.Set(t.Context(), key, "other token note", 0).Err()
+		},
+		"for a year": func(key string) error {
+			return raw.Set(t.Context(), key, "other token note", 365*24*time.Hour).Err()
+		},
 		"of another type": func(key string) error { return raw.LPush(t.Context(), key, "x").Err() },
 	} {
-		require.NoError(t, raw.Del(t.Context(), "{hearth}:instance:me", "{hearth}:changing:oven.openfaas-fn").Err())
+		require.NoError(t,
+			raw.Del(t.Context(), "{hearth}:instance:me", "{hearth}:changing:oven.openfaas-fn").Err())
 		require.NoError(t, forge("{hearth}:instance:me"), what)
 		require.NoError(t, forge("{hearth}:changing:oven.openfaas-fn"), what)
 		release, err := q.ClaimInstance(t.Context(), "me", "here", "note", func() {}, func(string) {})
@@ -277,10 +325,12 @@ func TestRecordsOfAVersionWithoutSignaturesAreTakenOverOnce(t *testing.T) {
 			require.NoError(t, err)
 			require.NoError(t, raw.HSet(t.Context(), functionsKey, name+".openfaas-fn", text).Err())
 		}
-		require.NoError(t, raw.HSet(t.Context(), functionsKey, "thief...", `{"service":"thief","namespace":".."}`).Err())
+		require.NoError(t,
+			raw.HSet(t.Context(), functionsKey, "thief...", `{"service":"thief","namespace":".."}`).Err())
 		require.NoError(t, raw.HSet(t.Context(), namespacesKey, "shop", `{"name":"shop"}`).Err())
 		day := "{hearth}:usage:" + time.Now().UTC().Format(time.DateOnly)
-		require.NoError(t, raw.HSet(t.Context(), day, "oven.openfaas-fn me", "\x011", "oven.openfaas-fn you", "\x012").Err())
+		require.NoError(t,
+			raw.HSet(t.Context(), day, "oven.openfaas-fn me", "\x011", "oven.openfaas-fn you", "\x012").Err())
 	}
 	usage := func(t *testing.T, c *redis.Client) int {
 		used, err := c.Usage(t.Context(), time.Now())
@@ -302,7 +352,9 @@ func TestRecordsOfAVersionWithoutSignaturesAreTakenOverOnce(t *testing.T) {
 			raw, state := chaintest.Redis(t), filepath.Join(t.TempDir(), "records.json")
 			before(t, raw)
 			if c.signed {
-				require.NoError(t, reopened(t, raw, recordKey, filepath.Join(t.TempDir(), "x")).SaveFunction(t.Context(), deployed("server"), "you"))
+				require.NoError(t,
+					reopened(t, raw, recordKey, filepath.Join(t.TempDir(), "x")).SaveFunction(t.Context(),
+						deployed("server"), "you"))
 			}
 			if !c.used {
 				m, err := record.OpenMemory(state)
@@ -333,7 +385,9 @@ func TestRecordsOfAVersionWithoutSignaturesAreTakenOverOnce(t *testing.T) {
 func TestRecordsOfALostKeyAreTakenOverIfAskedFor(t *testing.T) {
 	t.Parallel()
 	raw, state := chaintest.Redis(t), filepath.Join(t.TempDir(), "records.json")
-	require.NoError(t, reopened(t, raw, record.NewKey([]byte("lost")), filepath.Join(t.TempDir(), "x")).SaveFunction(t.Context(), deployed("oven"), "me"))
+	require.NoError(t,
+		reopened(t, raw, record.NewKey([]byte("lost")),
+			filepath.Join(t.TempDir(), "x")).SaveFunction(t.Context(), deployed("oven"), "me"))
 	c := reopened(t, raw, recordKey, state)
 	_, err := c.Adopt(t.Context(), "me", false)
 	require.NoError(t, err)

@@ -23,6 +23,7 @@ type Leases struct {
 // A Renewal is what became of one lease.
 type Renewal int
 
+// The outcomes of a renewal.
 const (
 	Lost    Renewal = -1 // another holder has taken the delivery, or it was given back
 	Gone    Renewal = 0  // the entry was settled or cancelled

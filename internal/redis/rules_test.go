@@ -9,22 +9,26 @@ import (
 type rule string
 
 const (
-	once          rule = "an effect happens at most once"
-	withItsAck    rule = "an effect happens if and only if its entry leaves the pending list, or it was purged"
-	inOneSet      rule = "a pending entry is in exactly one of leased, due and dead"
-	nothingStays  rule = "nothing is left of what is settled"
-	kept          rule = "an entry is on the stream until all groups are done with it"
-	newestOnly    rule = "only the newest holder gives back, buries or renews, and only what it holds"
-	holderKnows   rule = "a renewal is true: renewed means leased by this holder, lost that it is not, gone that nobody is to work on it"
-	notTaken      rule = "what is leased, or waits, or is dead, is not taken"
-	liveKeeps     rule = "nobody else ends the lease of a live dispatcher"
-	onlyDead      rule = "only dead letters are redriven or purged"
-	doneIsDone    rule = "done is said only of what is done"
-	lateSuccess   rule = "a late success is a success, also of a dead letter"
-	noForgery     rule = "nobody settles what was not delivered to them"
-	toldOnce      rule = "a delivery buries once, and so queues one callback"
-	oncePerKey    rule = "of the calls with one key, another runs only if the one before was taken back, or is forgotten"
-	toldTruly     rule = "a call with a known key is told what has become of the one before, which was not taken back"
+	once       rule = "an effect happens at most once"
+	withItsAck rule = "an effect happens if and only if its entry leaves the pending list, or it was " +
+		"purged"
+	inOneSet     rule = "a pending entry is in exactly one of leased, due and dead"
+	nothingStays rule = "nothing is left of what is settled"
+	kept         rule = "an entry is on the stream until all groups are done with it"
+	newestOnly   rule = "only the newest holder gives back, buries or renews, and only what it holds"
+	holderKnows  rule = "a renewal is true: renewed means leased by this holder, lost that it is not, " +
+		"gone that nobody is to work on it"
+	notTaken    rule = "what is leased, or waits, or is dead, is not taken"
+	liveKeeps   rule = "nobody else ends the lease of a live dispatcher"
+	onlyDead    rule = "only dead letters are redriven or purged"
+	doneIsDone  rule = "done is said only of what is done"
+	lateSuccess rule = "a late success is a success, also of a dead letter"
+	noForgery   rule = "nobody settles what was not delivered to them"
+	toldOnce    rule = "a delivery buries once, and so queues one callback"
+	oncePerKey  rule = "of the calls with one key, another runs only if the one before was taken back, " +
+		"or is forgotten"
+	toldTruly rule = "a call with a known key is told what has become of the one before, which was not " +
+		"taken back"
 	noneForgotten rule = "in the end each entry has had its effect, or is a dead letter"
 	allRedriven   rule = "dead letters that are redriven have their effect in the end, once"
 )
@@ -157,7 +161,8 @@ var rules = map[rule]judge{
 	},
 	liveKeeps: func(was *world, s step, _ int, is *world) bool {
 		return s.kind != restart || was.all(func(g, m int, e entry) bool {
-			return e.lease != running || is.groups[g].entries[m].lease == running || e.orphans&bit(e.issued) != 0
+			return e.lease != running || is.groups[g].entries[m].lease == running ||
+				e.orphans&bit(e.issued) != 0
 		})
 	},
 	onlyDead: func(was *world, s step, answer int, is *world) bool {
@@ -169,7 +174,8 @@ var rules = map[rule]judge{
 	},
 	lateSuccess: func(was *world, s step, answer int, _ *world) bool {
 		e := was.entry(s)
-		return s.kind != finish && s.kind != commit || !e.pending || e.unreached&bit(s.token) != 0 || answer == committed
+		return s.kind != finish && s.kind != commit || !e.pending || e.unreached&bit(s.token) != 0 ||
+			answer == committed
 	},
 	noForgery: func(was *world, s step, _ int, is *world) bool { return s.kind != forge || *was == *is },
 	toldOnce: func(was *world, s step, answer int, _ *world) bool {
@@ -202,7 +208,9 @@ var rules = map[rule]judge{
 var endings = map[rule]func(p protocol, w world) bool{
 	noneForgotten: func(p protocol, w world) bool {
 		w = p.fair(w)
-		return w.all(func(_, _ int, e entry) bool { return e.pending && e.dead || !e.pending && (e.effects == 1 || e.purged) })
+		return w.all(func(_, _ int, e entry) bool {
+			return e.pending && e.dead || !e.pending && (e.effects == 1 || e.purged)
+		})
 	},
 	allRedriven: func(p protocol, w world) bool {
 		w = p.fair(w)

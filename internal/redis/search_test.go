@@ -100,10 +100,15 @@ func TestProtocol(t *testing.T) {
 		{messages: 2, groups: 1, tokens: 1, own: true},
 	}
 	if len(chaintest.Seeds(t, 1)) >= 100 { // HEARTH_SEEDS: somebody has time, and memory
-		all = append(all, bounds{messages: 1, groups: 1, tokens: 5, strangers: true, later: true}, bounds{messages: 2, groups: 1, tokens: 2, strangers: true, later: true},
-			bounds{messages: 1, groups: 2, tokens: 2, strangers: true},
-			bounds{messages: 2, groups: 1, tokens: 2, own: true, later: true},
-			bounds{messages: 2, groups: 2, tokens: 1}, bounds{messages: 1, groups: 2, tokens: 3}, bounds{messages: 2, groups: 1, tokens: 3})
+		all = append(all, []bounds{
+			{messages: 1, groups: 1, tokens: 5, strangers: true, later: true},
+			{messages: 2, groups: 1, tokens: 2, strangers: true, later: true},
+			{messages: 1, groups: 2, tokens: 2, strangers: true},
+			{messages: 2, groups: 1, tokens: 2, own: true, later: true},
+			{messages: 2, groups: 2, tokens: 1},
+			{messages: 1, groups: 2, tokens: 3},
+			{messages: 2, groups: 1, tokens: 3},
+		}...)
 	}
 	for _, b := range all {
 		t.Run(b.String(), func(t *testing.T) {
@@ -111,7 +116,8 @@ func TestProtocol(t *testing.T) {
 			began := time.Now()
 			f := protocol{}.search(b, laws(everyRule()...)...)
 			require.Empty(t, f.broken, "\n%v", f)
-			t.Logf("%d states, %d steps, depth %d, in %v", f.states, f.steps, f.depth, time.Since(began).Round(time.Millisecond))
+			t.Logf("%d states, %d steps, depth %d, in %v", f.states, f.steps, f.depth,
+				time.Since(began).Round(time.Millisecond))
 		})
 	}
 }
@@ -121,7 +127,8 @@ func (wrong flaw) bounds() bounds {
 	if wrong == sweepsDue || wrong == sweepsDead || wrong == sweepsNothing {
 		return bounds{messages: 2, groups: 1, tokens: 1, strangers: true}
 	}
-	if wrong == answerFreesKey || wrong == buryingFreesKey || wrong == cancelSpendsKey || wrong == purgeSpendsKey {
+	if wrong == answerFreesKey || wrong == buryingFreesKey || wrong == cancelSpendsKey ||
+		wrong == purgeSpendsKey {
 		return bounds{messages: 2, groups: 1, tokens: 1, own: true}
 	}
 	return bounds{messages: 1, groups: 2, tokens: 2}

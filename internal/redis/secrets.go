@@ -49,11 +49,14 @@ func (c *Client) UpdateSecret(ctx context.Context, name, sealed, by string) (fou
 // DeleteSecret forgets a secret. found is false if there is none of that name. It is sent once: repeated, it
 // would find none.
 func (c *Client) DeleteSecret(ctx context.Context, name, by string) (found bool, err error) {
-	done, err := secretGoneLua.Run(ctx, c.once, []string{keySecrets, keyChanges}, "delete", name, by, "").Bool()
+	keys := []string{keySecrets, keyChanges}
+	done, err := secretGoneLua.Run(ctx, c.once, keys, "delete", name, by, "").Bool()
 	return done, unavailable("delete the secret "+name, err)
 }
 
-func (c *Client) secret(ctx context.Context, script *wire.Lua, what, name, by, sealed string) (done bool, err error) {
+func (c *Client) secret(
+	ctx context.Context, script *wire.Lua, what, name, by, sealed string,
+) (done bool, err error) {
 	done, err = script.Run(ctx, c.rdb, []string{keySecrets, keyChanges}, what, name, by, sealed).Bool()
 	return done, unavailable(what+" the secret "+name, err)
 }

@@ -37,9 +37,12 @@ const (
 )
 
 func (k kind) String() string {
-	return [...]string{"add", "add for later", "take", "finish", "commit", "commit by digest", "commit by a stranger", "retry", "busy", "break off", "bury", "renew",
-		"redrive", "purge", "lease runs out", "wait is over", "crash", "restart", "untake", "sweep", "stranger reads", "complete",
-		"call with the key", "cancel", "the key is forgotten"}[k]
+	return [...]string{
+		"add", "add for later", "take", "finish", "commit", "commit by digest", "commit by a stranger",
+		"retry", "busy", "break off", "bury", "renew", "redrive", "purge", "lease runs out", "wait is over",
+		"crash", "restart", "untake", "sweep", "stranger reads", "complete",
+		"call with the key", "cancel", "the key is forgotten",
+	}[k]
 }
 
 type step struct {
@@ -116,13 +119,16 @@ func (b bounds) steps(w world) (all []step) {
 			last := 0
 			for _, n := range []uint8{1, maxMessages} {
 				taken, parked := w.groups[g].takeable(&w, int(n))
-				if len(taken)+len(parked) > last && !slices.ContainsFunc(taken, func(m int) bool { return w.groups[g].entries[m].issued >= b.tokens }) {
+				if len(taken)+len(parked) > last && !slices.ContainsFunc(taken, func(m int) bool {
+					return w.groups[g].entries[m].issued >= b.tokens
+				}) {
 					all = append(all, step{kind: take, dispatcher: d, group: g, n: n})
 				}
 				last = len(taken) + len(parked)
 			}
 			for m := range w.added {
-				if e := w.groups[g].entries[m]; e.lease != absent && e.newest() != 0 && e.owner(e.newest()) == d {
+				if e := w.groups[g].entries[m]; e.lease != absent && e.newest() != 0 &&
+					e.owner(e.newest()) == d {
 					all = append(all, step{kind: untake, dispatcher: d, group: g, message: m})
 				}
 			}

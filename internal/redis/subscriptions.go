@@ -25,7 +25,9 @@ func (c *Client) Subscribe(ctx context.Context, s wire.Subscription) (lost bool,
 // before and was gone: they are made anew, since a deployment asks for it, but messages that they had
 // settled, and that wait for another group, are delivered again. Say so loudly. Where all groups are there
 // nothing is written, so an instance can start while Redis is full, and empty it.
-func (c *Client) SubscribeAll(ctx context.Context, subs []wire.Subscription) (lost []wire.Subscription, err error) {
+func (c *Client) SubscribeAll(
+	ctx context.Context, subs []wire.Subscription,
+) (lost []wire.Subscription, err error) {
 	if len(subs) == 0 {
 		return nil, nil
 	}
@@ -47,7 +49,9 @@ func (c *Client) SubscribeAll(ctx context.Context, subs []wire.Subscription) (lo
 	pipe = c.rdb.Pipeline()
 	made := make([]*goredis.StatusCmd, len(subs))
 	for i, s := range subs {
-		if slices.ContainsFunc(groups[i].Val(), func(g goredis.XInfoGroup) bool { return g.Name == s.Group }) {
+		if slices.ContainsFunc(groups[i].Val(), func(g goredis.XInfoGroup) bool {
+			return g.Name == s.Group
+		}) {
 			continue
 		}
 		start, ok := left.Val()[i].(string)
@@ -105,7 +109,8 @@ func (c *Client) Unsubscribe(ctx context.Context, s wire.Subscription, force boo
 		return true, unavailable("unsubscribe from "+s.Stream, err)
 	}
 	if force || c.rdb.Exists(ctx, s.Stream).Val() == 0 { // then it begins anew
-		return true, unavailable("unsubscribe from "+s.Stream, c.rdb.HDel(ctx, keyLeft, subscriptionField(s)).Err())
+		return true, unavailable("unsubscribe from "+s.Stream,
+			c.rdb.HDel(ctx, keyLeft, subscriptionField(s)).Err())
 	}
 	return true, nil
 }

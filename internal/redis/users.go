@@ -51,13 +51,16 @@ const (
 // commands are what functions' users may do: with keys, messages and scripts; nothing with the server, other
 // clients, or names of keys.
 var commands = []string{
-	"-@all", "+@hash", "+@list", "+@set", "+@sortedset", "+@string", "+@stream", "+@bitmap", "+@hyperloglog", "+@geo",
-	"+@pubsub", "+@transaction", "+@connection", "+@scripting", "-@admin", "-@dangerous",
-	"+del", "+unlink", "+exists", "+type", "+touch", "+rename", "+renamenx", "+copy", "+expire", "+pexpire", "+expireat", "+pexpireat",
-	"+expiretime", "+pexpiretime", "+ttl", "+pttl", "+persist", "+time", "+wait", "+info",
+	"-@all", "+@hash", "+@list", "+@set", "+@sortedset", "+@string", "+@stream",
+	"+@bitmap", "+@hyperloglog", "+@geo", "+@pubsub",
+	"+@transaction", "+@connection", "+@scripting", "-@admin", "-@dangerous",
+	"+del", "+unlink", "+exists", "+type", "+touch", "+rename", "+renamenx", "+copy",
+	"+expire", "+pexpire", "+expireat", "+pexpireat", "+expiretime", "+pexpiretime",
+	"+ttl", "+pttl", "+persist", "+time", "+wait", "+info",
 	"-pubsub", "-function", "-fcall", "-fcall_ro", "-script", "+script|load", "+script|exists",
 	"-client", "+client|id", "+client|setname", "+client|getname", "-select",
-	"+cluster|slots", "+cluster|shards", "+cluster|nodes", "+cluster|info", "+cluster|myid", "+cluster|keyslot",
+	"+cluster|slots", "+cluster|shards", "+cluster|nodes",
+	"+cluster|info", "+cluster|myid", "+cluster|keyslot",
 }
 
 // OpenUsers finds out whether this Redis lets us make users; own is the URL that the platform itself has. It
@@ -105,7 +108,8 @@ func (s *Users) OpenToAll(ctx context.Context) bool {
 		list, err := server.Do(ctx, "ACL", "LIST").StringSlice()
 		for _, user := range list {
 			words := strings.Fields(user)
-			if len(words) > 1 && words[1] == "default" && slices.Contains(words, "on") && slices.Contains(words, "nopass") {
+			if len(words) > 1 && words[1] == "default" && slices.Contains(words, "on") &&
+				slices.Contains(words, "nopass") {
 				found.Store(true)
 			}
 		}

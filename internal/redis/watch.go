@@ -68,7 +68,8 @@ func (w *Watch) Wait(ctx context.Context, positions map[string]string) (map[stri
 	for stream, id := range positions {
 		streams, ids = append(streams, stream), append(ids, id)
 	}
-	got, err := w.conn.XRead(ctx, &goredis.XReadArgs{Streams: append(streams, ids...), Count: 1, Block: block}).Result()
+	got, err := w.conn.XRead(ctx,
+		&goredis.XReadArgs{Streams: append(streams, ids...), Count: 1, Block: block}).Result()
 	if errors.Is(err, goredis.Nil) {
 		return nil, nil
 	}

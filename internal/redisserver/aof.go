@@ -58,7 +58,8 @@ func lastAppended(dir string) (string, error) {
 	}
 	last := ""
 	for line := range strings.Lines(string(manifest)) {
-		if words := strings.Fields(line); len(words) == 6 && words[5] == "i" && !strings.ContainsAny(words[1], `"/`) {
+		if words := strings.Fields(line); len(words) == 6 && words[5] == "i" &&
+			!strings.ContainsAny(words[1], `"/`) {
 			last = filepath.Join(dir, words[1])
 		}
 	}

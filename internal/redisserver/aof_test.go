@@ -23,7 +23,13 @@ func TestAScriptIsDoneWholeOrNotAtAllWhereverADeathInterruptedTheWrite(t *testin
 	life := func(do func(rdb *goredis.Client)) {
 		t.Helper()
 		socket := filepath.Join(dir, "s")
-		s, err := redisserver.Start(t.Context(), redisserver.Config{Dir: dir, Socket: socket, Fsync: "always", MaxMemory: "100mb", Log: slog.New(slog.DiscardHandler)})
+		s, err := redisserver.Start(t.Context(), redisserver.Config{
+			Dir:       dir,
+			Socket:    socket,
+			Fsync:     "always",
+			MaxMemory: "100mb",
+			Log:       slog.New(slog.DiscardHandler),
+		})
 		if hearth.CodeOf(err) == hearth.NotFound {
 			t.Skip("needs a redis-server in PATH")
 		}
@@ -36,7 +42,9 @@ func TestAScriptIsDoneWholeOrNotAtAllWhereverADeathInterruptedTheWrite(t *testin
 	both := func(rdb *goredis.Client) (string, string) {
 		return rdb.Get(t.Context(), "a").Val(), rdb.Get(t.Context(), "b").Val()
 	}
-	run := func(rdb *goredis.Client) { require.NoError(t, rdb.Eval(t.Context(), twice, []string{"a", "b"}).Err()) }
+	run := func(rdb *goredis.Client) {
+		require.NoError(t, rdb.Eval(t.Context(), twice, []string{"a", "b"}).Err())
+	}
 
 	life(run)
 	file := filepath.Join(dir, "appendonlydir", "appendonly.aof.1.incr.aof")
@@ -69,16 +77,19 @@ func TestRepairCutsOnlyWhatWasInterrupted(t *testing.T) {
 		exec  = "*1\r\n$4\r\nexec\r\n"
 	)
 	tests := map[string]struct{ file, want string }{
-		"nothing":                              {"", ""},
-		"whole commands":                       {set + set, set + set},
-		"a whole transaction":                  {set + multi + set + exec, set + multi + set + exec},
-		"half a command":                       {set + set[:20], set},
-		"a command without its last byte":      {set + set[:len(set)-1], set},
-		"half a command in a transaction":      {set + multi + set + set[:9], set},
-		"a transaction without its end":        {set + multi + set, set},
-		"half a beginning":                     {set + multi[:5], set},
-		"half a file of nothing else":          {set[:5], ""},
-		"comments":                             {"#TS:1\r\n" + set + "#TS:2\r\n", "#TS:1\r\n" + set + "#TS:2\r\n"},
+		"nothing":                         {"", ""},
+		"whole commands":                  {set + set, set + set},
+		"a whole transaction":             {set + multi + set + exec, set + multi + set + exec},
+		"half a command":                  {set + set[:20], set},
+		"a command without its last byte": {set + set[:len(set)-1], set},
+		"half a command in a transaction": {set + multi + set + set[:9], set},
+		"a transaction without its end":   {set + multi + set, set},
+		"half a beginning":                {set + multi[:5], set},
+		"half a file of nothing else":     {set[:5], ""},
+		"comments": {
+			"#TS:1\r\n" + set + "#TS:2\r\n",
+			"#TS:1\r\n" + set + "#TS:2\r\n",
+		},
 		"a comment in an open transaction":     {set + multi + "#TS:2\r\n", set},
 		"what is no command is Redis's to say": {set + "\x00\x00\x00\n" + set, set + "\x00\x00\x00\n" + set},
 	}
@@ -88,9 +99,13 @@ func TestRepairCutsOnlyWhatWasInterrupted(t *testing.T) {
 			dir := t.TempDir()
 			logs := filepath.Join(dir, "appendonlydir")
 			require.NoError(t, os.Mkdir(logs, 0o700))
-			require.NoError(t, os.WriteFile(filepath.Join(logs, "appendonly.aof.manifest"), []byte("file appendonly.aof.1.base.rdb seq 1 type b\n"+
-				"file appendonly.aof.1.incr.aof seq 1 type i\nfile appendonly.aof.2.incr.aof seq 2 type i\n"), 0o600))
-			first, last := filepath.Join(logs, "appendonly.aof.1.incr.aof"), filepath.Join(logs, "appendonly.aof.2.incr.aof")
+			manifest := "file appendonly.aof.1.base.rdb seq 1 type b\n" +
+				"file appendonly.aof.1.incr.aof seq 1 type i\n" +
+				"file appendonly.aof.2.incr.aof seq 2 type i\n"
+			path := filepath.Join(logs, "appendonly.aof.manifest")
+			require.NoError(t, os.WriteFile(path, []byte(manifest), 0o600))
+			first, last := filepath.Join(logs, "appendonly.aof.1.incr.aof"),
+				filepath.Join(logs, "appendonly.aof.2.incr.aof")
 			require.NoError(t, os.WriteFile(first, []byte(multi), 0o600))
 			require.NoError(t, os.WriteFile(last, []byte(tt.file), 0o600))
 			cut, err := redisserver.Repair(dir)

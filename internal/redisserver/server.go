@@ -75,16 +75,28 @@ var serverVersion = regexp.MustCompile(`v=(\d+)\.(\d+)\.(\d+)`)
 func Find(ctx context.Context) (path, version string, err error) {
 	path, err = exec.LookPath("redis-server")
 	if err != nil {
-		return "", "", &hearth.Error{Code: hearth.NotFound, Message: "there is no redis-server in PATH", Err: errNoServer}
+		return "", "", &hearth.Error{
+			Code:    hearth.NotFound,
+			Message: "there is no redis-server in PATH",
+			Err:     errNoServer,
+		}
 	}
 	out, err := exec.CommandContext(ctx, path, "--version").Output()
 	m := serverVersion.FindStringSubmatch(string(out))
 	if err != nil || m == nil {
-		return "", "", &hearth.Error{Code: hearth.NotFound, Message: path + " does not tell its version", Err: errNoServer}
+		return "", "", &hearth.Error{
+			Code:    hearth.NotFound,
+			Message: path + " does not tell its version",
+			Err:     errNoServer,
+		}
 	}
 	version = strings.TrimPrefix(m[0], "v=")
 	if major, _ := strconv.Atoi(m[1]); major < 7 {
-		return "", "", &hearth.Error{Code: hearth.NotFound, Message: fmt.Sprintf("%s is %s, and Hearth needs 7.0 or newer", path, version), Err: errNoServer}
+		return "", "", &hearth.Error{
+			Code:    hearth.NotFound,
+			Message: fmt.Sprintf("%s is %s, and Hearth needs 7.0 or newer", path, version),
+			Err:     errNoServer,
+		}
 	}
 	return path, version, nil
 }
@@ -104,8 +116,16 @@ func Start(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{URL: cfg.url(), Description: fmt.Sprintf("private redis-server %s, appendfsync %s", version, cfg.Fsync),
-		path: path, conf: filepath.Join(cfg.Dir, "redis.conf"), log: cfg.Log, lock: lock, ending: make(chan struct{}), ended: make(chan struct{})}
+	s := &Server{
+		URL:         cfg.url(),
+		Description: fmt.Sprintf("private redis-server %s, appendfsync %s", version, cfg.Fsync),
+		path:        path,
+		conf:        filepath.Join(cfg.Dir, "redis.conf"),
+		log:         cfg.Log,
+		lock:        lock,
+		ending:      make(chan struct{}),
+		ended:       make(chan struct{}),
+	}
 	// Functions' users are made again when functions are; what a crash of the server needs is in the file by
 	// then.
 	for path, text := range map[string]string{s.conf: cfg.conf(), cfg.users(): cfg.defaultUser()} {
@@ -132,7 +152,8 @@ func (s *Server) start() (exited chan struct{}, err error) {
 	if cut, err := Repair(filepath.Dir(s.conf)); err != nil {
 		return nil, fmt.Errorf("repair the append-only file: %w", err)
 	} else if cut > 0 {
-		s.log.Warn("redis-server died while it wrote; what it had not told anybody is taken off its file", "bytes", cut)
+		s.log.Warn("redis-server died while it wrote; what it had not told anybody is taken off its file",
+			"bytes", cut)
 	}
 	putAside(filepath.Join(filepath.Dir(s.conf), "redis.log"))
 	cmd := exec.Command(s.path, s.conf)
@@ -168,7 +189,8 @@ func (s *Server) supervise(exited chan struct{}) {
 			s.end(exited)
 			return
 		}
-		s.log.Error("redis-server died, and is started again", "log", filepath.Join(filepath.Dir(s.conf), "redis.log"))
+		s.log.Error("redis-server died, and is started again",
+			"log", filepath.Join(filepath.Dir(s.conf), "redis.log"))
 		for {
 			select {
 			case <-time.After(100 * time.Millisecond):
@@ -199,9 +221,11 @@ func (s *Server) end(exited chan struct{}) {
 // conf is its configuration. Values are quoted as Redis reads them.
 func (cfg Config) conf() string {
 	lines := [][2]string{
-		{"port", "0"}, {"unixsocket", cfg.Socket}, {"unixsocketperm", "700"}, {"dir", cfg.Dir}, {"daemonize", "no"},
-		{"logfile", filepath.Join(cfg.Dir, "redis.log")}, {"save", ""}, {"appendonly", "yes"}, {"appendfsync", cfg.Fsync},
-		{"maxmemory", cfg.MaxMemory}, {"maxmemory-policy", "noeviction"}, {"databases", "1"}, {"aclfile", cfg.users()},
+		{"port", "0"}, {"unixsocket", cfg.Socket}, {"unixsocketperm", "700"},
+		{"dir", cfg.Dir}, {"daemonize", "no"}, {"logfile", filepath.Join(cfg.Dir, "redis.log")},
+		{"save", ""}, {"appendonly", "yes"}, {"appendfsync", cfg.Fsync},
+		{"maxmemory", cfg.MaxMemory}, {"maxmemory-policy", "noeviction"},
+		{"databases", "1"}, {"aclfile", cfg.users()},
 	}
 	var b strings.Builder
 	b.WriteString("# Written by hearth at each start.\n")
@@ -244,7 +268,8 @@ func lockDir(ctx context.Context, dir string) (*os.File, error) {
 		}
 		if time.Now().After(deadline) || ctx.Err() != nil {
 			_ = f.Close()
-			return nil, hearth.Errorf(hearth.Conflict, "another redis-server uses %s: end it first (fuser %s shows it)", dir, f.Name())
+			return nil, hearth.Errorf(hearth.Conflict,
+				"another redis-server uses %s: end it first (fuser %s shows it)", dir, f.Name())
 		}
 		time.Sleep(20 * time.Millisecond)
 	}
@@ -255,7 +280,8 @@ func await(ctx context.Context, cfg Config, exited <-chan struct{}) error {
 	for !cfg.serves(ctx) {
 		select {
 		case <-exited:
-			return fmt.Errorf("redis-server ended at once; its log is %s", filepath.Join(cfg.Dir, "redis.log"))
+			return fmt.Errorf("redis-server ended at once; its log is %s",
+				filepath.Join(cfg.Dir, "redis.log"))
 		case <-ctx.Done():
 			return fmt.Errorf("redis-server did not get ready: %w", ctx.Err())
 		case <-time.After(2 * time.Millisecond):
@@ -274,7 +300,8 @@ func (cfg Config) serves(ctx context.Context) bool {
 	_ = conn.SetDeadline(time.Now().Add(time.Second))
 	commands := "*1\r\n$4\r\nPING\r\n"
 	if cfg.Password != "" {
-		commands = fmt.Sprintf("*2\r\n$4\r\nAUTH\r\n$%d\r\n%s\r\n", len(cfg.Password), cfg.Password) + commands
+		commands = fmt.Sprintf("*2\r\n$4\r\nAUTH\r\n$%d\r\n%s\r\n", len(cfg.Password), cfg.Password) +
+			commands
 	}
 	if _, err := io.WriteString(conn, commands); err != nil {
 		return false
@@ -300,7 +327,11 @@ func StartEmbedded(password string) (*Server, error) {
 	if err := m.StartAddr("127.0.0.1:0"); err != nil {
 		return nil, fmt.Errorf("start the in-memory Redis: %w", err)
 	}
-	return &Server{URL: fmt.Sprintf("redis://:%s@%s", password, m.Addr()), Description: "in memory", memory: m}, nil
+	return &Server{
+		URL:         fmt.Sprintf("redis://:%s@%s", password, m.Addr()),
+		Description: "in memory",
+		memory:      m,
+	}, nil
 }
 
 // SocketURL is the URL of a private server with this socket, without its password.

@@ -58,5 +58,6 @@ func (r *Registry) hasCallbacks(n hearth.Name) bool {
 	if rec == nil {
 		return false
 	}
-	return rec.deployed() && rec.callbacks || !rec.deployed() && slices.Contains(rec.left, redis.CallbacksOf(n))
+	return rec.deployed() && rec.callbacks ||
+		!rec.deployed() && slices.Contains(rec.left, redis.CallbacksOf(n))
 }

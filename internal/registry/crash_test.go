@@ -66,8 +66,10 @@ func ovenIsThere(w *world, i *instance) {
 
 var stories = map[string]story{
 	"deploy": {
-		change: func(_ *world, i, _ *instance) error { return i.deploy(oven, topic("shop.opened, shop.closed")) },
-		holds:  deployed(oven, "v1"),
+		change: func(_ *world, i, _ *instance) error {
+			return i.deploy(oven, topic("shop.opened, shop.closed"))
+		},
+		holds: deployed(oven, "v1"),
 	},
 	"deploy with a schedule": {
 		change: func(_ *world, i, _ *instance) error { return i.deploy(oven, schedule("0 0 1 1 *")) },

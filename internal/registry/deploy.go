@@ -16,8 +16,8 @@ import (
 
 // Deploy creates a function, or replaces it if update is set. It returns when that is under way.
 //
-// It returns an error of code NotFound if there is nothing to update, Conflict if the function exists and is to be
-// created, and Invalid if it cannot run here; then nothing is changed.
+// It returns an error of code NotFound if there is nothing to update, Conflict if the function exists and is
+// to be created, and Invalid if it cannot run here; then nothing is changed.
 func (r *Registry) Deploy(ctx context.Context, f hearth.Function, update bool) error {
 	if err := r.syncSecrets(ctx, f.Secrets); err != nil {
 		return err
@@ -65,8 +65,8 @@ func (r *Registry) Deploy(ctx context.Context, f hearth.Function, update bool) e
 	return nil
 }
 
-// change saves a spec, lets the observers know it, and removes the subscriptions that it does not want any more. The
-// change lease is held.
+// change saves a spec, passes it to the observers, and removes the subscriptions that it no longer wants.
+// The change lease is held.
 func (r *Registry) change(ctx context.Context, n hearth.Name, rec *record, next desired) error {
 	if err := r.saveSpec(ctx, n, next); err != nil {
 		return err

@@ -101,7 +101,8 @@ func (r *Registry) resync(ctx context.Context) error {
 		}
 		return nil
 	}
-	r.cfg.Log.Error("Redis has lost its data, and with it the queued calls; saving the functions that run here again")
+	r.cfg.Log.Error(
+		"Redis has lost its data, and with it the queued calls; saving the functions that run here again")
 	for _, n := range names {
 		if err := r.sync(ctx, n); err != nil && !errors.Is(err, errDegraded) {
 			return err
@@ -119,10 +120,13 @@ func (r *Registry) resync(ctx context.Context) error {
 
 // differing are the names of which something is not as Redis says. It notes the subscriptions that nobody
 // seems to want.
-func (r *Registry) differing(v redis.View, found map[hearth.Name][]wire.Subscription, lost bool) (names []hearth.Name) {
+func (r *Registry) differing(
+	v redis.View, found map[hearth.Name][]wire.Subscription, lost bool,
+) (names []hearth.Name) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, n := range slices.Concat(slices.Collect(maps.Keys(found)), slices.Collect(maps.Keys(v.Functions))) {
+	for _, n := range slices.Concat(slices.Collect(maps.Keys(found)),
+		slices.Collect(maps.Keys(v.Functions))) {
 		if r.records[n] == nil {
 			r.records[n] = &record{}
 		}

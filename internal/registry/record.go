@@ -32,7 +32,7 @@ type desired struct {
 	state     State
 	spec      hearth.Function     // as it was deployed last, with the replicas that it is to have here
 	callbacks bool                // it has a queue for callbacks: it has been called with a callback URL once
-	left      []wire.Subscription // to be removed: when they are empty, or at once if the function is deployed
+	left      []wire.Subscription // to remove: once empty, or at once if the function is deployed
 }
 
 // deployed reports whether there is a function.
@@ -91,7 +91,7 @@ type record struct {
 	lane    bool             // the dispatcher delivers the callbacks that a removed function has left
 	unsaved bool             // Redis does not have this state
 	anew    bool             // the observers are to be given all of it again
-	unsure  bool             // Redis has a record that is not used: nobody can tell whether there is a function
+	unsure  bool             // Redis has a record that is not used: the function may or may not exist
 	resized bool             // Redis does not have this number of replicas
 	byHand  time.Time        // when an operator has set the number; zero if a call has woken it since
 	back    *hearth.Function // the provider has rolled back to this spec, and nobody else knows yet
@@ -140,9 +140,11 @@ func (r *Registry) leave(n hearth.Name, rec *record) {
 	rec.turn.Unlock()
 }
 
-// lease begins a change of a function: until end, no other instance changes it, and what others have made of it
-// is followed. It waits so long for another instance to end its change.
-func (r *Registry) lease(ctx context.Context, n hearth.Name, rec *record, wait time.Duration) (end func(), err error) {
+// lease begins a change of a function, and follows what other instances have changed before. No other
+// instance changes it until end is called. wait is how long it waits for another instance to end its change.
+func (r *Registry) lease(
+	ctx context.Context, n hearth.Name, rec *record, wait time.Duration,
+) (end func(), err error) {
 	patient, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	end, err = r.cfg.Queue.BeginChange(patient, n, r.cfg.Instance)

@@ -31,12 +31,15 @@ func (r *Registry) ScaleFrom(ctx context.Context, n hearth.Name, change uint64, 
 
 // ScaleBy is Scale for who decides by rules. It returns an error of code Conflict as long as an operator's
 // size is kept.
-func (r *Registry) ScaleBy(ctx context.Context, n hearth.Name, cause string, want func(hearth.Function) int) error {
+func (r *Registry) ScaleBy(
+	ctx context.Context, n hearth.Name, cause string, want func(hearth.Function) int,
+) error {
 	return r.scale(ctx, n, cause, func(rec *record) (int, error) {
 		f := rec.function()
 		replicas := r.upTo(f, want(f))
 		if replicas != f.Replicas && r.keeps(rec) {
-			return 0, hearth.Errorf(hearth.Conflict, "function %s was scaled to %d replicas by hand, which is kept for %v",
+			return 0, hearth.Errorf(hearth.Conflict,
+				"function %s was scaled to %d replicas by hand, which is kept for %v",
 				n.Function, f.Replicas, r.cfg.KeepByHand)
 		}
 		return replicas, nil
@@ -60,7 +63,9 @@ const byHand = "by hand"
 // scale makes a function as large as is decided about it while nobody else changes it. It does not need
 // Redis: a function that is deployed here is woken while Redis is unavailable. cause is for the log; "" if
 // the caller logs it.
-func (r *Registry) scale(ctx context.Context, n hearth.Name, cause string, decide func(*record) (int, error)) error {
+func (r *Registry) scale(
+	ctx context.Context, n hearth.Name, cause string, decide func(*record) (int, error),
+) error {
 	if _, ok := r.Function(n); !ok {
 		_ = r.sync(ctx, n) // another instance may have deployed it just now
 	}
@@ -79,8 +84,10 @@ func (r *Registry) scale(ctx context.Context, n hearth.Name, cause string, decid
 		return err
 	}
 	if replicas < 0 || replicas != r.limit(f, replicas) {
-		return hearth.Errorf(hearth.Invalid, "function %s cannot have %d replicas: want 0 to %d, by its label com.openfaas.scale.max "+
-			"and hearth's flags --max-replicas and --max-replicas-all", n.Function, replicas, r.limit(f, max(replicas, 0)))
+		return hearth.Errorf(hearth.Invalid,
+			"function %s cannot have %d replicas: want 0 to %d, by its label com.openfaas.scale.max "+
+				"and hearth's flags --max-replicas and --max-replicas-all",
+			n.Function, replicas, r.limit(f, max(replicas, 0)))
 	}
 	d := rec.desired
 	d.state, d.spec.Replicas = Deployed, replicas

@@ -29,7 +29,11 @@ func (r *Registry) Start(ctx context.Context) error {
 	var groups []wire.Subscription
 	r.mu.Lock()
 	for n, f := range v.Functions {
-		d := desired{state: Deployed, spec: f, callbacks: slices.Contains(v.Subscriptions, redis.CallbacksOf(n))}
+		d := desired{
+			state:     Deployed,
+			spec:      f,
+			callbacks: slices.Contains(v.Subscriptions, redis.CallbacksOf(n)),
+		}
 		wanted[n], groups = d, append(groups, d.groups()...)
 		r.records[n] = &record{desired: d}
 	}
@@ -44,7 +48,8 @@ func (r *Registry) Start(ctx context.Context) error {
 		if err := r.syncSecrets(ctx, d.spec.Secrets); err != nil {
 			r.cfg.Log.Warn("could not fetch a function's secrets", "function", n.String(), "error", err)
 		}
-		d.spec.Replicas = r.limit(d.spec, d.spec.Replicas) // the bounds may be others than when it was deployed
+		// The bounds may have changed since it was deployed.
+		d.spec.Replicas = r.limit(d.spec, d.spec.Replicas)
 		rec := r.enter(n)
 		r.run(ctx, n, rec, d)
 		r.leave(n, rec)
@@ -67,7 +72,8 @@ func (r *Registry) subscribe(ctx context.Context, groups []wire.Subscription) er
 		if hearth.CodeOf(err) == hearth.Unavailable {
 			return err
 		} else if err != nil {
-			r.cfg.Log.Error("could not make a consumer group; its queue waits until the function is deployed again",
+			r.cfg.Log.Error(
+				"could not make a consumer group; its queue waits until the function is deployed again",
 				"queue", s.String(), "error", err)
 		}
 		r.warnLost(lost)
@@ -82,7 +88,8 @@ func (r *Registry) reclaim(ctx context.Context, subs []wire.Subscription) error 
 		if hearth.CodeOf(err) == hearth.Unavailable {
 			return err
 		} else if err != nil {
-			r.cfg.Log.Error("could not end the leases of the last run; calls are delivered again when they run out",
+			r.cfg.Log.Error(
+				"could not end the leases of the last run; calls are delivered again when they run out",
 				"queue", s.String(), "error", err)
 		}
 		if n > 0 {

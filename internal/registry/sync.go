@@ -14,7 +14,7 @@ import (
 
 const (
 	longest   = 10 * time.Minute       // one sync or change may take
-	leaseWait = 500 * time.Millisecond // a sync waits for another instance's change, as calls may wait for the sync
+	leaseWait = 500 * time.Millisecond // a sync waits for another instance's change; calls may wait for it
 )
 
 // errDegraded is the error of a sync that could not make a function run. It is tried again.
@@ -119,7 +119,9 @@ func (r *Registry) read(ctx context.Context, n hearth.Name, rec *record) (desire
 
 // another is what is wanted when another instance has deployed a spec. The replicas are our own: as many as
 // if it had been deployed here.
-func (r *Registry) another(ctx context.Context, rec *record, d desired, f hearth.Function, callbacks bool) desired {
+func (r *Registry) another(
+	ctx context.Context, rec *record, d desired, f hearth.Function, callbacks bool,
+) desired {
 	n := f.Name()
 	if err := r.syncSecrets(ctx, f.Secrets); err != nil {
 		r.cfg.Log.Warn("could not fetch a function's secrets", "function", n.String(), "error", err)

@@ -22,9 +22,11 @@ func (r *Registry) ownTopics(f hearth.Function) error {
 		}
 		for _, topic := range slices.Concat(rec.spec.Topics, rec.spec.Emits) {
 			if slices.Contains(topics, topic) {
-				return hearth.Errorf(hearth.Invalid, "function %s: the topic %s is used by %s in the namespace %s, and a topic "+
-					"belongs to one namespace: use another topic, or share this one with the annotation "+
-					"com.hearth.topics.from: %s", f.Service, topic, n.Function, n.Namespace, n.Namespace)
+				return hearth.Errorf(hearth.Invalid,
+					"function %s: the topic %s is used by %s in the namespace %s, and a topic "+
+						"belongs to one namespace: use another topic, or share this one with the annotation "+
+						"com.hearth.topics.from: %s",
+					f.Service, topic, n.Function, n.Namespace, n.Namespace)
 			}
 		}
 	}

@@ -486,7 +486,10 @@ func (w *world) works(i *instance) {
 		expected = append(expected, w.enqueue(f.Name()))
 		for _, t := range f.Topics {
 			id := w.id("message")
-			message := &goredis.XAddArgs{Stream: redis.TopicOf(f.Name(), t).Stream, Values: []string{"body", id}}
+			message := &goredis.XAddArgs{
+				Stream: redis.TopicOf(f.Name(), t).Stream,
+				Values: []string{"body", id},
+			}
 			require.NoError(w.t, w.raw.XAdd(context.Background(), message).Err())
 			expected = append(expected, id)
 		}

@@ -61,7 +61,8 @@ func (r *Registry) saveSpec(ctx context.Context, n hearth.Name, d desired) error
 
 func (r *Registry) warnLost(lost []wire.Subscription) {
 	for _, s := range lost {
-		r.cfg.Log.Error("consumer group was lost from Redis and is made again; messages may be delivered a second time",
+		r.cfg.Log.Error(
+			"consumer group was lost from Redis and is made again; messages may be delivered a second time",
 			"queue", s.String())
 	}
 }

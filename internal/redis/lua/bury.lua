@@ -10,7 +10,9 @@
 --
 -- Returns code.done; code.gone if it is not pending or not leased, or the token is not the newest.
 local id = ARGV[2]
-if settle.standing(KEYS[1], ARGV[1], id) ~= 'pending' or not settle.holds(KEYS[5], id, ARGV[3]) then return code.gone end
+if settle.standing(KEYS[1], ARGV[1], id) ~= 'pending' or not settle.holds(KEYS[5], id, ARGV[3]) then
+  return code.gone
+end
 if redis.call('ZREM', KEYS[2], id) == 0 then return code.gone end
 redis.call('ZADD', KEYS[4], settle.now(), id)
 queue.note(KEYS, ARGV[5] ~= '' and KEYS[7] or nil, id, ARGV[4])

@@ -6,7 +6,8 @@
 -- ARGV[1]  'save', 'delete', or 'tell' to do neither
 -- ARGV[2]  NAME.NAMESPACE; '' if it is not about one function
 -- ARGV[3]  the instance that does it
--- ARGV[4]  the spec to save, as JSON; or the streams of which a deleted function may have groups left, with spaces
+-- ARGV[4]  the spec to save, as JSON; or, for a delete, the streams on which the function may have left
+--          groups, separated by spaces
 --
 -- Returns the change's id. Repeated, it is one more change, which says the same.
 if ARGV[1] == 'save' then

@@ -31,7 +31,11 @@ if key ~= '' then
     local digest, id, request, call = string.match(was, '^(%S+) (%S+) (%S+) (.*)$')
     if request == ARGV[6] then return {'queued', id, '0'} end
     local ends, state = redis.call('ZSCORE', KEYS[9], key), nil
-    if not ends then state = queue.state(KEYS, id) elseif tonumber(ends) > settle.now() then state = 'finished' end
+    if not ends then
+      state = queue.state(KEYS, id)
+    elseif tonumber(ends) > settle.now() then
+      state = 'finished'
+    end
     if state then
       if digest ~= ARGV[5] then return {'other'} end
       return {'known', state, call, id}
@@ -51,12 +55,14 @@ local callbacks = {unpack(KEYS, 10, 15)}
 local most, most_bytes = tonumber(ARGV[1]), tonumber(ARGV[2])
 local bytes, made_room, length, waiting, held = redis.call('INCRBY', KEYS[7], size), 0, 0, 0, 0
 local function fits()
-  length, waiting, held = redis.call('XLEN', KEYS[1]), redis.call('XLEN', KEYS[10]), tonumber(redis.call('GET', KEYS[16]) or '0')
+  length, waiting = redis.call('XLEN', KEYS[1]), redis.call('XLEN', KEYS[10])
+  held = tonumber(redis.call('GET', KEYS[16]) or '0')
   return length + waiting < most and bytes + held <= most_bytes
 end
 local room = fits()
 if not room and waiting > 0 and most > 0 then
-  made_room = queue.drop_dead(callbacks, KEYS[16], ARGV[3], length + waiting + 1 - most, bytes + held - most_bytes)
+  made_room = queue.drop_dead(
+    callbacks, KEYS[16], ARGV[3], length + waiting + 1 - most, bytes + held - most_bytes)
   room = made_room > 0 and fits()
 end
 local id = room and redis.call('XADD', KEYS[1], 'NOMKSTREAM', '*', unpack(ARGV, 9))
@@ -72,4 +78,7 @@ if id then
 end
 if redis.call('DECRBY', KEYS[7], size) == 0 then redis.call('DEL', KEYS[7]) end
 if redis.pcall('XPENDING', KEYS[1], ARGV[3]).err then return {'nogroup'} end
-return {'full', tostring(length + waiting), string.format('%.0f', bytes - size + held), tostring(redis.call('ZCARD', KEYS[4])), tostring(waiting)}
+return {
+  'full', tostring(length + waiting), string.format('%.0f', bytes - size + held),
+  tostring(redis.call('ZCARD', KEYS[4])), tostring(waiting),
+}

@@ -55,5 +55,7 @@ if #pending > 0 then
   end
 end
 local at = own and 10 or 7
-if #ARGV > 3 + 4 * n and results[1] == code.done then queue.call_back(KEYS[at], KEYS[at + 1], {unpack(ARGV, 4 + 4 * n)}) end
+if #ARGV > 3 + 4 * n and results[1] == code.done then
+  queue.call_back(KEYS[at], KEYS[at + 1], {unpack(ARGV, 4 + 4 * n)})
+end
 return results

@@ -1,7 +1,8 @@
 -- queue: what the scripts of a function's own calls share. Follows settle.lua.
 --
 -- A call with an Idempotency-Key is known by two more keys of its function:
---   keys   hash KEY -> "DIGEST ID REQUEST CALL-ID": the call that the key was used for, its entry, and the request that queued it
+--   keys   hash KEY -> "DIGEST ID REQUEST CALL-ID": the call that the key was used for, its entry, and the
+--          request that queued it
 --   ended  zset KEY -> the ms until which a call that has ended is remembered
 -- A key that is not in ended belongs to a call that is on the stream. One whose entry is gone is free.
 local queue = {
@@ -92,7 +93,9 @@ function queue.drop_orphans(k)
     cursor = some[1]
     for i = 1, #some[2], 2 do
       local id = string.match(some[2][i + 1], '^%S+ (%S+)')
-      if not redis.call('ZSCORE', k[9], some[2][i]) and not (id and queue.state(k, id)) then redis.call('HDEL', k[8], some[2][i]) end
+      if not redis.call('ZSCORE', k[9], some[2][i]) and not (id and queue.state(k, id)) then
+        redis.call('HDEL', k[8], some[2][i])
+      end
     end
     if cursor == '0' then return end
   end

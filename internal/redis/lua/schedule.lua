@@ -4,8 +4,8 @@
 -- ARGV[1]  the record that the caller knows; '' is none
 -- ARGV[2]  the record that takes its place
 --
--- Returns the record that is there now; '' is none. What is no string is returned as 'unreadable', and replaced by a
--- caller that knows it as that.
+-- Returns the record that is there now; '' is none. A value that is no string is returned as 'unreadable'. A
+-- caller that passes 'unreadable' replaces it.
 local kept = redis.pcall('GET', KEYS[1])
 if type(kept) == 'table' then kept = 'unreadable' end
 kept = kept or ''

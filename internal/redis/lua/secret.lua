@@ -12,6 +12,10 @@
 local kept = redis.call('HGET', KEYS[1], ARGV[2])
 if ARGV[1] == 'create' and kept and kept ~= ARGV[4] then return 0 end
 if ARGV[1] ~= 'create' and not kept then return 0 end
-if ARGV[1] == 'delete' then redis.call('HDEL', KEYS[1], ARGV[2]) else redis.call('HSET', KEYS[1], ARGV[2], ARGV[4]) end
+if ARGV[1] == 'delete' then
+  redis.call('HDEL', KEYS[1], ARGV[2])
+else
+  redis.call('HSET', KEYS[1], ARGV[2], ARGV[4])
+end
 redis.call('XADD', KEYS[2], 'MAXLEN', 1000, '*', 'function', '', 'by', ARGV[3], 'secret', ARGV[2])
 return 1

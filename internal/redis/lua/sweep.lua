@@ -19,7 +19,8 @@ while true do
   local some = redis.call('XPENDING', KEYS[1], ARGV[1], from, '+', 100)
   for _, p in ipairs(some) do
     local id = p[1]
-    if not (redis.call('ZSCORE', KEYS[2], id) or redis.call('ZSCORE', KEYS[3], id) or redis.call('ZSCORE', KEYS[4], id)) then
+    if not (redis.call('ZSCORE', KEYS[2], id) or redis.call('ZSCORE', KEYS[3], id) or
+      redis.call('ZSCORE', KEYS[4], id)) then
       redis.call('ZADD', KEYS[2], ends, id)
       n = n + 1
     end

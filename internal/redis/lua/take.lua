@@ -11,10 +11,10 @@
 -- ARGV[4]       the lease, ms
 -- ARGV[5]       the instance
 -- ARGV[6]       a random seed for the tokens
--- ARGV[7]       the most bytes that callbacks may have; '' if there is no limit. When they have more, dead ones are
---               dropped, and else nothing is taken: each call that ends may leave one more
--- ARGV[8]       ms for which leases that ran out are left to their holders, which may not have been able to renew
---               them; 0 as a rule
+-- ARGV[7]       the most bytes that callbacks may have; '' if there is no limit. When they have more, dead
+--               ones are dropped. If that is not enough, nothing is taken, as each call may leave one more
+-- ARGV[8]       ms for which leases that ran out are left to their holders, which may have been unable to
+--               renew them; usually 0
 --
 -- Returns {entries, next, drained, last, dropped}
 --   entries  {id, attempt, since, token, fields, or false if the entry is gone} each

@@ -1,5 +1,5 @@
--- tick: queue the call for one tick of a schedule, and move the cursor of the schedule, unless that is another one
--- than the caller knows.
+-- tick: queue the call for one tick of a schedule, and move the cursor of the schedule, unless the cursor is
+-- another one than the caller knows.
 --
 -- KEYS[1]    cron
 -- KEYS[2]    the stream of the function's calls

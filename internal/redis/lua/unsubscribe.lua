@@ -11,7 +11,10 @@ local groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])
 for _, g in ipairs(groups.err and {} or groups) do
   if field(g, 'name') == ARGV[1] and ARGV[2] ~= '1' then
     local newest = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
-    if field(g, 'pending') > 0 or newest and not settle.not_after(newest[1], field(g, 'last-delivered-id')) then return 0 end
+    if field(g, 'pending') > 0 or
+      newest and not settle.not_after(newest[1], field(g, 'last-delivered-id')) then
+      return 0
+    end
   end
 end
 redis.pcall('XGROUP', 'DESTROY', KEYS[1], ARGV[1])
