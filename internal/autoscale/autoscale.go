@@ -60,11 +60,14 @@ type Autoscaler struct {
 	functions map[hearth.Name]*function
 }
 
-// function is one that is scaled.
+// function is one that is scaled. It has no copy of the spec: thousands of functions sleep.
 type function struct {
-	spec    hearth.Function
-	change  uint64 // that made it so
-	scaling hearth.Scaling
+	replicas    int
+	revision    string
+	concurrency int
+	warmTimes   hearth.WarmTimes
+	scaling     hearth.Scaling
+	change      uint64 // that made it so
 
 	byHand   bool      // an operator has set its size
 	byHandAt time.Time // when it was first looked at since; zero before that
@@ -131,16 +134,18 @@ func (a *Autoscaler) set(f hearth.Function, change uint64) *function {
 		fn = &function{}
 		a.functions[f.Name()] = fn
 	}
-	if fn.spec.Replicas == 0 || fn.spec.Revision != f.Revision {
+	if fn.replicas == 0 || fn.revision != f.Revision {
 		fn.busy = time.Time{}
 	}
-	if fn.spec.Replicas == 0 && f.Replicas > 0 { // a call has woken it, or its time has come
+	if fn.replicas == 0 && f.Replicas > 0 { // a call has woken it, or its time has come
 		fn.byHand = false
 	}
 	if f.Replicas == 0 { // it needs no memory while it sleeps
 		fn.samples, fn.wanted = nil, nil
 	}
-	fn.spec, fn.change, fn.scaling, fn.warm, fn.warmAt = f, change, f.Scaling, 0, time.Time{}
+	fn.replicas, fn.revision, fn.concurrency = f.Replicas, f.Revision, f.Concurrency
+	fn.scaling, fn.change = f.Scaling, change
+	fn.warmTimes, fn.warm, fn.warmAt = f.Warm, 0, time.Time{}
 	return fn
 }
 
@@ -189,10 +194,10 @@ func (a *Autoscaler) look(now time.Time) map[hearth.Name]router.Load {
 		if fn.byHand && fn.byHandAt.IsZero() {
 			fn.byHandAt = now
 		}
-		if len(fn.spec.Warm) > 0 && now.Sub(fn.warmAt) >= askWarm {
-			fn.warm, fn.warmAt = fn.spec.Warm.Replicas(now), now
+		if len(fn.warmTimes) > 0 && now.Sub(fn.warmAt) >= askWarm {
+			fn.warm, fn.warmAt = fn.warmTimes.Replicas(now), now
 		}
-		if fn.applying || fn.spec.Replicas == 0 && fn.warm == 0 {
+		if fn.applying || fn.replicas == 0 && fn.warm == 0 {
 			continue
 		}
 		if l, ok := a.cfg.Load(n); ok {
@@ -249,7 +254,7 @@ func (a *Autoscaler) decide(n hearth.Name, l router.Load, waiting int, now time.
 	}
 	fn.samples = fn.samples.add(sampleOf(l, fn.cpu, now), a.cfg.Stable)
 	s := Stats{
-		Present:     fn.spec.Replicas,
+		Present:     fn.replicas,
 		Failing:     l.Failing != "" && !l.Proven,
 		Warm:        fn.warm,
 		Stable:      fn.samples.averageOf(a.busyPart(fn, now), a.cfg.Stable),
@@ -258,7 +263,7 @@ func (a *Autoscaler) decide(n hearth.Name, l router.Load, waiting int, now time.
 		InFlight:    l.InFlight,
 		Ending:      l.Ending,
 		RunTime:     fn.samples.runTime(a.cfg.Stable),
-		Concurrency: fn.spec.Concurrency,
+		Concurrency: fn.concurrency,
 		Busy:        fn.busy,
 		Highest:     fn.wanted.highest(),
 	}

@@ -22,7 +22,7 @@ func (r *Registry) Scale(ctx context.Context, n hearth.Name, replicas int) error
 // as there may be replicas. It returns an error of code Conflict if the function was changed since.
 func (r *Registry) ScaleFrom(ctx context.Context, n hearth.Name, change uint64, to int) error {
 	return r.scale(ctx, n, "", func(rec *record) (int, error) {
-		if rec.told == nil || rec.told.Change != change {
+		if rec.told != change {
 			return 0, hearth.Errorf(hearth.Conflict, "function %s was changed meanwhile", n.Function)
 		}
 		return r.upTo(rec.function(), to), nil

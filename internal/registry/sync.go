@@ -170,7 +170,7 @@ func (r *Registry) observe(ctx context.Context, n hearth.Name, rec *record, d de
 		}
 	}
 	r.want(rec, d)
-	if !d.deployed() && rec.told != nil {
+	if !d.deployed() && rec.told != 0 {
 		r.delete(n, rec)
 	}
 	r.deliverCallbacks(n, rec)
@@ -184,10 +184,18 @@ func (r *Registry) set(ctx context.Context, n hearth.Name, rec *record, d desire
 		State:         d.state,
 		Subscriptions: d.subscriptions(),
 		ByHand:        byHand,
-		Before:        rec.told,
 	}
-	if rec.anew {
-		f.Before = nil
+	var before *Function // as the observers know it: nothing is wanted of a function that they were not given
+	if rec.told != 0 {
+		before = &Function{
+			Function:      rec.function(),
+			State:         rec.state,
+			Subscriptions: rec.subscriptions(),
+			Change:        rec.told,
+		}
+	}
+	if !rec.anew {
+		f.Before = before
 	}
 	if f.sameRun() && !byHand {
 		f.Change = f.Before.Change
@@ -200,18 +208,17 @@ func (r *Registry) set(ctx context.Context, n hearth.Name, rec *record, d desire
 			continue
 		}
 		for _, o := range r.observers[:i] {
-			if rec.told == nil {
+			if before == nil {
 				o.Delete(n)
 				continue
 			}
-			before := *rec.told
-			before.Before = &f
-			_ = o.Set(ctx, before)
+			restored := *before
+			restored.Before = &f
+			_ = o.Set(ctx, restored)
 		}
 		return err
 	}
-	f.Before = nil
-	rec.told, rec.anew = &f, false
+	rec.told, rec.anew = f.Change, false
 	return nil
 }
 
@@ -223,7 +230,7 @@ func (r *Registry) delete(n hearth.Name, rec *record) {
 			ending = append(ending, ended)
 		}
 	}
-	rec.told, rec.byHand, rec.resized = nil, time.Time{}, false
+	rec.told, rec.byHand, rec.resized = 0, time.Time{}, false
 	d := &drain{time.Now()}
 	r.mu.Lock()
 	defer r.mu.Unlock()
