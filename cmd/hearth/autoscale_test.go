@@ -58,14 +58,14 @@ func TestFunctionThatCannotStartIsNotScaledUp(t *testing.T) {
 		d.EnvVars["FAIL_START"] = "no oven gloves"
 		*d.Labels = map[string]string{"com.openfaas.scale.target": "1", "com.openfaas.scale.type": "capacity"}
 	})
-	for range 20 {
-		res, _ := n.do(http.MethodPost, "/async-function/broken", "")
-		require.Equal(t, http.StatusAccepted, res.StatusCode)
-	}
 	eventually(t, func() bool {
 		load, _ := n.router.Load(hearth.Name{Function: "broken", Namespace: hearth.DefaultNamespace})
 		return load.Failing != ""
 	})
+	for range 20 {
+		res, _ := n.do(http.MethodPost, "/async-function/broken", "")
+		require.Equal(t, http.StatusAccepted, res.StatusCode)
+	}
 	began := time.Now()
 	eventually(t, func() bool { return time.Since(began) > time.Second || n.replicas("broken") > 1 })
 	require.Equal(t, 1, n.replicas("broken"))

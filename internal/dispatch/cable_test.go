@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/hearthfaas/hearth/chain/chaintest"
 	"github.com/hearthfaas/hearth/internal/redis"
-	"github.com/hearthfaas/hearth/internal/redistest"
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 )
@@ -27,7 +27,7 @@ func (c cut) String() string {
 
 // A cable lies between a dispatcher and Redis, and is cut once.
 type cable struct {
-	*redistest.Wire
+	*chaintest.Wire
 	cut      cut
 	snap     chan struct{} // closed when the cable is cut
 	commands int           // there were so many
@@ -37,7 +37,7 @@ type cable struct {
 func cabled(t *testing.T, raw *goredis.Client, c cut) (*redis.Client, *cable) {
 	t.Helper()
 	w := &cable{cut: c, snap: make(chan struct{})}
-	w.Wire = redistest.New(t, raw, w.around)
+	w.Wire = chaintest.NewWire(t, raw, w.around)
 	queue, err := redis.Open(t.Context(), w.URL())
 	require.NoError(t, err)
 	t.Cleanup(func() {

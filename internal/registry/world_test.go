@@ -27,7 +27,6 @@ import (
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/record"
 	"github.com/hearthfaas/hearth/internal/redis"
-	"github.com/hearthfaas/hearth/internal/redistest"
 	"github.com/hearthfaas/hearth/internal/registry"
 	"github.com/hearthfaas/hearth/internal/router"
 	"github.com/openfaas/faas-provider/types"
@@ -155,7 +154,7 @@ type instance struct {
 	w        *world
 	name     string
 	steps    *steps
-	wires    [2]*redistest.Wire // of the registry, whose commands are steps, and of the dispatcher
+	wires    [2]*chaintest.Wire // of the registry, whose commands are steps, and of the dispatcher
 	queues   [2]*redis.Client
 	provider *provider
 	router   *router.Router
@@ -172,7 +171,7 @@ type instance struct {
 func (w *world) start(name string, what trouble, at point) (*instance, error) {
 	w.t.Helper()
 	i := &instance{w: w, name: name, steps: &steps{}, asked: map[hearth.Name]bool{}}
-	i.wires = [2]*redistest.Wire{redistest.New(w.t, w.raw, i.steps.take), redistest.New(w.t, w.raw, nil)}
+	i.wires = [2]*chaintest.Wire{chaintest.NewWire(w.t, w.raw, i.steps.take), chaintest.NewWire(w.t, w.raw, nil)}
 	i.steps.begin = func() { i.wires[0].Cut(); i.wires[1].Cut() }
 	for n, wire := range i.wires {
 		i.queues[n] = w.open(fmt.Sprint(name, n), wire.URL())

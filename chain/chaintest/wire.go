@@ -1,6 +1,4 @@
-// Package redistest puts a wire between a client and the Redis of a test. The test can cut the wire at any
-// command, so it can stop a component at each of its steps.
-package redistest
+package chaintest
 
 import (
 	"bufio"
@@ -18,7 +16,8 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// A Wire passes commands on to Redis, below go-redis, which sends some commands again when a connection
+// A Wire is put between a client and the Redis of a test, which can cut it at any command, and so stop a
+// component at each of its steps. It passes commands on to Redis, below go-redis, which sends some commands again when a connection
 // broke. It lets one counted command through at a time. Commands that only watch, or that make a connection,
 // do not count, but a cut hits them too.
 type Wire struct {
@@ -34,21 +33,21 @@ type Wire struct {
 	down  bool
 }
 
-// New makes a wire to a test's Redis. It calls around for each command that counts; around calls run, which
+// NewWire makes a wire to a test's Redis. It calls around for each command that counts; around calls run, which
 // gives the command to Redis and takes its answer. If around returns false, the connection breaks without an
 // answer. nil lets everything through.
-func New(t testing.TB, raw *goredis.Client, around func(run func()) (ok bool)) *Wire {
+func NewWire(t testing.TB, raw *goredis.Client, around func(run func()) (ok bool)) *Wire {
 	t.Helper()
 	if around == nil {
 		around = func(run func()) bool { run(); return true }
 	}
 	dir, err := os.MkdirTemp("", "wire-") // the path of a socket is short
 	if err != nil {
-		t.Fatalf("redistest: %v", err)
+		t.Fatalf("chaintest: %v", err)
 	}
 	w := &Wire{around: around, dir: dir, to: raw.Options(), conns: map[net.Conn]bool{}}
 	if w.from, err = net.Listen("unix", filepath.Join(dir, "s")); err != nil {
-		t.Fatalf("redistest: %v", err)
+		t.Fatalf("chaintest: %v", err)
 	}
 	w.work.Go(w.accept)
 	return w
