@@ -87,7 +87,7 @@ type record struct {
 	desired
 
 	// Under turn:
-	told    uint64           // the change that the observers were given last; 0 if they do not know the function
+	told    uint64           // the change that the observers know; 0 if they do not know the function
 	lane    bool             // the dispatcher delivers the callbacks that a removed function has left
 	unsaved bool             // Redis does not have this state
 	anew    bool             // the observers are to be given all of it again
