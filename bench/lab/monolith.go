@@ -62,7 +62,7 @@ func (l *lab) asMonolith(ctx context.Context, copies int, env ...string) (*house
 	}
 	door, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		server.Close()
+		_ = server.Close()
 		return nil, err
 	}
 	defer func() { _ = door.Close() }()
@@ -74,7 +74,7 @@ func (l *lab) asMonolith(ctx context.Context, copies int, env ...string) (*house
 		m.log, err = os.OpenFile(filepath.Join(state, "log"), os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	}
 	if err != nil {
-		server.Close()
+		_ = server.Close()
 		return nil, err
 	}
 
@@ -83,7 +83,7 @@ func (l *lab) asMonolith(ctx context.Context, copies int, env ...string) (*house
 		keyFile:  keyFile,
 		socket:   socket,
 		monolith: m,
-		stop:     func() { m.end(); server.Close() },
+		stop:     func() { m.end(); _ = server.Close() },
 	}
 	began := time.Now()
 	h.look = func(context.Context) (sample, error) {

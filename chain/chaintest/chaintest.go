@@ -114,6 +114,7 @@ func (f FullRedis) Fill(t testing.TB) {
 
 func client(t testing.TB, opt *redis.Options) *redis.Client {
 	wire.Tune(opt)
+	opt.ReadTimeout = time.Minute // a machine may be busy
 	rdb := redis.NewClient(opt)
 	t.Cleanup(func() { _ = rdb.Close() })
 	return rdb

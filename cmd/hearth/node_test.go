@@ -156,7 +156,7 @@ func TestBadDeploymentsAreRefusedAndChangeNothing(t *testing.T) {
 		"namespace": {Service: "probe", Image: probeImage, Namespace: "A"},
 		"annotation schedule": {Service: "probe", Image: probeImage,
 			Annotations: &map[string]string{"topic": "cron-function"}},
-		"is not valid: no time fits it": {Service: "probe", Image: probeImage,
+		"is not valid: no time matches it": {Service: "probe", Image: probeImage,
 			Annotations: &map[string]string{"topic": "cron-function", "schedule": "0 0 31 2 *"}},
 	} {
 		status, err := n.client.Deploy(t.Context(), d)
