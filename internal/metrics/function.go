@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -20,8 +21,8 @@ type function struct {
 	started    prometheus.Counter // this and the next two are nil if calls are not counted
 	coldStarts prometheus.Counter
 	coldFailed prometheus.Counter
-	delivered  map[string]prometheus.Counter // by outcome; never written to
-	dead       map[string]prometheus.Counter // by reason; likewise
+	delivered  []prometheus.Counter // in the order of outcomes
+	dead       []prometheus.Counter // in the order of dispatch.Reasons
 
 	mu      sync.RWMutex
 	removed bool                       // then calls that still end must not bring a series back
@@ -33,22 +34,23 @@ type function struct {
 	queueWait   prometheus.Observer
 }
 
+// outcomes are those of deliveries that are counted. A map of each function would cost it half a KB.
+var outcomes = []string{dispatch.Done, dispatch.Busy, dispatch.Retried, dispatch.Buried, dispatch.Cancelled}
+
 func newFunction(m *Metrics, n hearth.Name) *function {
 	label := n.String()
 	f := &function{
 		m:         m,
 		name:      n,
-		codes:     map[int]prometheus.Counter{},
-		delivered: map[string]prometheus.Counter{},
-		dead:      map[string]prometheus.Counter{},
+		delivered: make([]prometheus.Counter, len(outcomes)),
+		dead:      make([]prometheus.Counter, len(dispatch.Reasons)),
 	}
-	for _, came := range []string{dispatch.Done, dispatch.Busy, dispatch.Retried, dispatch.Buried,
-		dispatch.Cancelled} {
+	for i, outcome := range outcomes {
 		// at 0, so that increase() sees the first one
-		f.delivered[came] = m.deliveries.WithLabelValues(label, came)
+		f.delivered[i] = m.deliveries.WithLabelValues(label, outcome)
 	}
-	for _, reason := range dispatch.Reasons {
-		f.dead[reason] = m.deadLetters.WithLabelValues(label, reason)
+	for i, reason := range dispatch.Reasons {
+		f.dead[i] = m.deadLetters.WithLabelValues(label, reason)
 	}
 	return f
 }
@@ -74,14 +76,14 @@ func (f *function) count(d dispatch.Delivered) {
 		return
 	}
 	if d.Outcome == dispatch.Buried {
-		f.dead[d.Reason].Inc()
+		f.dead[slices.Index(dispatch.Reasons, d.Reason)].Inc()
 	}
 	if d.Callback {
 		// Counted from the first callback on: most functions have none.
 		f.m.callbacks.WithLabelValues(f.name.String(), d.Outcome).Inc()
 		return
 	}
-	f.delivered[d.Outcome].Inc()
+	f.delivered[slices.Index(outcomes, d.Outcome)].Inc()
 	if d.Attempt == 1 && d.Outcome != dispatch.Busy {
 		if f.queueWait == nil {
 			f.queueWait = f.m.queueWait.WithLabelValues(f.name.String())
@@ -131,6 +133,9 @@ func (f *function) first(status int) (count prometheus.Counter, seconds promethe
 	}
 	if f.seconds == nil {
 		f.seconds = f.m.seconds.WithLabelValues(f.name.String())
+	}
+	if f.codes == nil {
+		f.codes = map[int]prometheus.Counter{}
 	}
 	f.codes[status] = f.m.invocations.WithLabelValues(f.name.String(), strconv.Itoa(status))
 	return f.codes[status], f.seconds
