@@ -58,6 +58,7 @@ type stockGateway struct {
 	functions []types.FunctionStatus
 	broken    bool // it does not list them
 	listed    int  // how often all of them were
+	refused   int  // how often it did not list them
 	script    []answer
 	attempts  []string // X-Attempt of each call
 	paths     []string // of each call
@@ -78,6 +79,7 @@ func newStockGateway(t *testing.T, annotations map[string]string, script []answe
 		g.mu.Lock()
 		defer g.mu.Unlock()
 		if g.broken {
+			g.refused++
 			w.WriteHeader(http.StatusServiceUnavailable)
 			return
 		}
@@ -338,7 +340,7 @@ func TestKnownFunctionsAreServedWhileTheGatewayListsNone(t *testing.T) {
 	start(t, g, c)
 	eventually(t, func() bool { return c.Known(oven) })
 	g.change(func() { g.broken = true })
-	time.Sleep(100 * time.Millisecond) // it fails to list them, twice
+	eventually(t, func() bool { return read(g, &g.refused) > 1 })
 	chaintest.Put(t, raw, "bakery.dough", "{}")
 	eventually(t, func() bool { return g.calls() == "1" && depth(t, queue) == redis.Depth{} })
 	require.True(t, c.Known(oven))
