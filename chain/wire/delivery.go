@@ -73,6 +73,6 @@ func DeliveryOf(h http.Header) (d Delivery, ok bool) {
 		Token: h.Get(HeaderToken), CallID: h.Get(HeaderCallID), Traceparent: h.Get(HeaderTraceparent),
 	}
 	d.Attempt, _ = strconv.Atoi(h.Get(HeaderAttempt))
-	_, err := Stream(d.Topic) // that of a call by the clock has none
+	_, err := Stream(d.Topic) // that of a scheduled invocation has none
 	return d, err == nil && d.ID != ""
 }

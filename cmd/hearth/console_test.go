@@ -17,11 +17,11 @@ func TestLogAcceptsAnyAttribute(t *testing.T) {
 	var console bytes.Buffer
 	log, closeLog, err := openLog(state, slog.LevelInfo, &console, slog.LevelInfo)
 	require.NoError(t, err)
-	log.With("time", "noon", "level", 3, "msg", time.Second).Info("called by the clock", "time", 12)
+	log.With("time", "noon", "level", 3, "msg", time.Second).Info("queued scheduled invocation", "time", 12)
 	closeLog()
-	require.Regexp(t, `^time=\d\d:\d\d:\d\d level=INFO msg="called by the clock" time=noon .*time=12\n$`,
+	require.Regexp(t, `^time=\d\d:\d\d:\d\d level=INFO msg="queued scheduled invocation" time=noon .*time=12\n$`,
 		console.String())
 	text, err := os.ReadFile(filepath.Join(state, "logs", "hearth.log"))
 	require.NoError(t, err)
-	require.Contains(t, string(text), `msg="called by the clock" time=noon`)
+	require.Contains(t, string(text), `msg="queued scheduled invocation" time=noon`)
 }

@@ -165,7 +165,7 @@ func TestTwoInstancesRunEachTickOnce(t *testing.T) {
 	two.cron.Stop()
 	fired := one.cron.States()[0].Fired + two.cron.States()[0].Fired
 	eventually(t, func() bool { return len(probe.calls(t)) == fired })
-	require.Equal(t, fired, strings.Count(logs.String(), "called by the clock"),
+	require.Equal(t, fired, strings.Count(logs.String(), "queued scheduled invocation"),
 		"each is said once, by whoever was first")
 }
 

@@ -121,7 +121,7 @@ func (s *Scheduler) Set(ctx context.Context, f hearth.Function) {
 	j.kept, j.at, j.trouble = false, time.Time{}, ""
 	s.mu.Unlock()
 	if err := s.keep(ctx, j); err != nil && hearth.CodeOf(err) != hearth.Unavailable {
-		s.cfg.Log.Error("could not note a schedule; it is tried again",
+		s.cfg.Log.Error("could not save schedule; will retry",
 			"function", f.Name().String(), "error", err)
 	}
 	select {
@@ -130,7 +130,7 @@ func (s *Scheduler) Set(ctx context.Context, f hearth.Function) {
 	}
 }
 
-// Forget calls a function no more: another hearth has removed it.
+// Forget stops the schedule of a function that another instance has removed.
 func (s *Scheduler) Forget(n hearth.Name) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -146,7 +146,7 @@ func (s *Scheduler) Delete(ctx context.Context, n hearth.Name) {
 	delete(s.jobs, n)
 	s.mu.Unlock()
 	if err := s.cfg.Queue.ForgetSchedule(ctx, n); err != nil && known {
-		s.cfg.Log.Warn("a removed schedule is still in Redis; it does nothing there",
+		s.cfg.Log.Warn("could not remove schedule from Redis; it has no effect",
 			"function", n.String(), "error", err)
 	}
 }
@@ -154,8 +154,8 @@ func (s *Scheduler) Delete(ctx context.Context, n hearth.Name) {
 // A State is what there is to know about a function's schedule.
 type State struct {
 	Name  hearth.Name
-	Fired int       // ticks, by this hearth
-	Next  time.Time // the first time that is not done with: in the past while a tick cannot be queued
+	Fired int       // ticks that this instance queued
+	Next  time.Time // the next tick; in the past while it cannot be queued
 }
 
 // States are those of all functions that have a schedule.
@@ -182,7 +182,7 @@ func (s *Scheduler) run() {
 			pause = shortestPause
 		} else {
 			if pause == shortestPause {
-				s.cfg.Log.Warn("ticks cannot be queued, and are tried again", "error", err)
+				s.cfg.Log.Warn("could not queue ticks; will retry", "error", err)
 			}
 			next, pause = time.Now().Add(pause), min(2*pause, longestPause)
 		}
@@ -256,7 +256,7 @@ func (s *Scheduler) look(ctx context.Context, j *job, now time.Time) error {
 	}
 	s.set(func() { j.last, j.at, j.trouble = fire, next, "" })
 	if !fired {
-		return nil // another hearth was first
+		return nil // another instance was first
 	}
 	s.set(func() { j.fired++ })
 	s.cfg.Notify(j.name, redis.CallsOf(j.name))
@@ -265,7 +265,7 @@ func (s *Scheduler) look(ctx context.Context, j *job, now time.Time) error {
 	if after := now.Sub(fire); after >= late {
 		log = log.With("late", after.Round(time.Millisecond).String())
 	}
-	log.Info("called by the clock")
+	log.Info("queued scheduled invocation")
 	return nil
 }
 
@@ -297,10 +297,10 @@ func (s *Scheduler) keep(ctx context.Context, j *job) error {
 	return nil
 }
 
-// failed says once why a job's tick cannot be queued, and returns why.
+// failed logs once why a tick cannot be queued, and returns the reason.
 func (s *Scheduler) failed(j *job, again time.Time, err error) error {
 	if hearth.CodeOf(err) == hearth.Unavailable || errors.Is(err, context.Canceled) {
-		return err // it is nothing about this job
+		return err // not the fault of this job
 	}
 	said := j.trouble == err.Error()
 	s.set(func() { j.at, j.trouble = again, err.Error() })
@@ -309,10 +309,9 @@ func (s *Scheduler) failed(j *job, again time.Time, err error) error {
 	}
 	log := s.cfg.Log.With("function", j.name.String(), "schedule", j.schedule.String(), "error", err)
 	if errors.Is(err, redis.ErrOtherSchedule) {
-		log.Warn("another hearth has changed the function's schedule, or removed it: this one does not " +
-			"call it by the clock until it is deployed here too, or this hearth is started again")
+		log.Warn("schedule was changed or removed by another instance; paused here until the change is followed")
 	} else {
-		log.Warn("a call by the clock cannot be queued, and is tried again until the next one is due")
+		log.Warn("could not queue scheduled invocation; will retry until the next tick")
 	}
 	return err
 }

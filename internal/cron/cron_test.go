@@ -274,7 +274,7 @@ func TestTwoHearthsFireATimeOnceAndTheSecondIsSilent(t *testing.T) {
 	require.Equal(t, []float64{3, 4, 4.5, 5.5}, a.queued(), "the schedule that was deployed last counts")
 	lines := a.log.since()
 	require.Len(t, lines, 3)
-	require.Contains(t, lines[2], "another hearth has changed")
+	require.Contains(t, lines[2], "changed or removed by another instance")
 	a.deploy("@hourly", 0, 6.25)
 	a.round(7)
 	b.round(7.5)

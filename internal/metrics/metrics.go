@@ -66,7 +66,7 @@ func New(version string) *Metrics {
 		functions: map[hearth.Name]*function{},
 
 		started: counter("gateway_function_invocation_started",
-			"Calls of a function that came, by callers and from queues."),
+			"Calls of a function that started, from callers and from queues."),
 		invocations: counter("gateway_function_invocation_total",
 			"Calls of a function that ended, by HTTP status; 499 if the caller left before the answer.",
 			"code"),
@@ -76,25 +76,25 @@ func New(version string) *Metrics {
 			"Deliveries of queued calls and messages, by outcome: done, busy (not an attempt, comes "+
 				"again), retried, buried (a dead letter now).", "outcome"),
 		coldStarts: counter("hearth_cold_starts_total",
-			"Calls that came when no replica took calls, and were held until one did."),
+			"Calls that arrived when no replica took calls, and were held until one did."),
 		coldSeconds: histogram("hearth_cold_start_seconds",
 			"Time from a held call's arrival until a replica took it. What that replica then still needs "+
 				"to start is in gateway_functions_seconds.", coldSeconds),
 	}
 	m.coldFailed = counter("hearth_cold_start_failures_total",
-		"Held calls that got no replica: none came in time, or none can start.")
+		"Held calls that got no replica: none was ready in time, or none can start.")
 	m.attempts = histogram("hearth_delivery_attempts",
-		"Attempts that a queued call or message had taken when it was done, or buried.", attemptsMade)
+		"Attempts of a queued call or message until it succeeded or became a dead letter.", attemptsMade)
 	m.deadLetters = counter("hearth_dead_letters_total",
 		"Queued calls, messages and callbacks that became dead letters, by reason: attempts, not_retried, "+
 			"undeliverable, lapsed, malformed, refused.", "reason")
 	m.callbacks = counter("hearth_callbacks_total",
 		"Deliveries of callbacks, by outcome, as in hearth_deliveries_total.", "outcome")
 	m.queueWait = histogram("hearth_queue_wait_seconds",
-		"Time that queued calls and messages lay on their queue before they were taken the first time.",
+		"Time from queueing a call or message to taking it the first time.",
 		waitSeconds)
 	m.requests = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "http_requests_total",
-		Help: "Requests of the management API, by the pattern of their path."},
+		Help: "Requests of the management API, by path pattern."},
 		[]string{"method", "path", "status"})
 	m.requestSeconds = prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "http_request_duration_seconds",
@@ -102,7 +102,7 @@ func New(version string) *Metrics {
 		Buckets: callSeconds,
 	}, []string{"method", "path", "status"})
 	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "hearth_build_info",
-		Help: "1, of the version that runs.", ConstLabels: prometheus.Labels{"version": version}})
+		Help: "Always 1; the label is the version that runs.", ConstLabels: prometheus.Labels{"version": version}})
 	build.Set(1)
 	m.registry.MustRegister(collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), build,

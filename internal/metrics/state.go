@@ -22,10 +22,10 @@ type State struct {
 	Load func(hearth.Name) (l router.Load, ok bool)
 	// Queues are all subscriptions. It asks Redis.
 	Queues func(context.Context) ([]queue.Queue, error)
-	// Used is what a function used since it was deployed, or this hearth began. ok is false if there
+	// Used is what a function used since it was deployed, or this instance started. ok is false if there
 	// is no such function. Nil if nobody meters.
 	Used func(hearth.Name) (u meter.Usage, ok bool)
-	// Schedules are those of the functions that have one. Nil if nothing is called by the clock.
+	// Schedules are the schedules of all functions. Nil if there is no scheduler.
 	Schedules func() []cron.State
 
 	// Deadline is for how long Redis is waited for. It must be shorter than what
@@ -50,43 +50,43 @@ func counter(name, help string) *prometheus.Desc {
 }
 
 var (
-	desired = gauge("gateway_service_count", "Replicas that a function should have.", functionName)
-	ready   = gauge("gateway_service_ready_count", "Replicas of a function that are ready.", functionName)
-	minimum = gauge("gateway_service_min", "Replicas that a function begins with, and wakes to.",
-		functionName)
+	desired = gauge("gateway_service_count", "Desired replicas of a function.", functionName)
+	ready   = gauge("gateway_service_ready_count", "Ready replicas of a function.", functionName)
+	minimum = gauge("gateway_service_min",
+		"Replicas that a function starts with, also after scaling up from zero.", functionName)
 	target = gauge("gateway_service_target",
-		"Load that a function's replicas are scaled for: each of them, in the unit of the signal.",
+		"Load per replica that the autoscaler aims for, in the unit of the signal.",
 		functionName)
 	load = gauge("gateway_service_target_load",
-		"Load of one replica above which a function grows: its target, times the proportion. Without "+
+		"Load per replica above which a function grows: its target times the proportion. Without "+
 			"labels, the signal is work.", functionName, "scaling_type")
 	inflight = gauge("gateway_function_invocation_inflight",
-		"Calls of a function that are under way, or held until it has a replica.", functionName)
+		"Calls of a function in flight, or held until it has a replica.", functionName)
 
 	replicaSeconds = counter("hearth_replica_seconds_total",
-		"Seconds that the replicas of a function have lived, together, on this hearth: what it used.")
+		"Lifetime of the function's replicas on this instance, in seconds, summed over replicas.")
 	restarts = counter("hearth_replica_restarts_total",
-		"Times that a replica of a function ended by itself and was started again, on this hearth.")
+		"Replicas of the function that ended by themselves and were restarted by this instance.")
 
 	busySeconds = counter("hearth_usage_busy_seconds_total",
-		"Seconds that calls of a function were under way, together, on this hearth.")
+		"Duration of the function's calls on this instance, in seconds, summed over calls.")
 	gbSeconds = counter("hearth_usage_gb_seconds_total",
-		"The same times the function's limit of memory, in GB.")
+		"hearth_usage_busy_seconds_total times the function's memory limit, in GB.")
 	replicaGB = counter("hearth_usage_replica_gb_seconds_total",
-		"hearth_replica_seconds_total times the function's limit of memory, in GB.")
+		"hearth_replica_seconds_total times the function's memory limit, in GB.")
 
-	fired = counter("hearth_cron_fired_total", "Calls of a function that the clock made, by this hearth.")
-	next  = gauge("hearth_cron_next_timestamp_seconds",
-		"The first time of a function's schedule that is not done with; one in the past could not be "+
-			"queued yet.", functionName)
+	fired = counter("hearth_cron_fired_total",
+		"Scheduled invocations of the function that this instance queued.")
+	next = gauge("hearth_cron_next_timestamp_seconds",
+		"Next tick of the function's schedule. A tick in the past could not be queued yet.", functionName)
 
 	waiting = gauge("hearth_queue_depth",
-		"Queued calls or messages that were not taken yet; with several subscribers to a topic, an upper "+
-			"bound.", functionName, "queue")
+		"Messages that were not taken yet; with several subscribers to a topic, an upper bound.",
+		functionName, "queue")
 	deadLetters = gauge("hearth_queue_dead_letters", "Dead letters of a queue.", functionName, "queue")
 	oldest      = gauge("hearth_queue_oldest_seconds",
-		"For how long the first of those that were not taken yet has waited.", functionName, "queue")
-	redisUp = gauge("hearth_redis_up", "Whether Redis told of the queues in time for this scrape.")
+		"Age of the oldest message that was not taken yet.", functionName, "queue")
+	redisUp = gauge("hearth_redis_up", "Whether Redis reported the queues in time for this scrape.")
 )
 
 // stateCollector looks the state up.
