@@ -4,10 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"math/rand/v2"
 	"net/http"
@@ -16,9 +14,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/chain/wire"
-	"github.com/hearthfaas/hearth/internal/egress"
 	"github.com/hearthfaas/hearth/internal/headers"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
@@ -37,18 +33,6 @@ const (
 
 	headerTruncated = "X-Function-Truncated" // on a callback whose body is not the whole answer
 )
-
-// An answer is what a call returned.
-type answer struct {
-	outcome
-	attempt int // that got it
-	header  http.Header
-	body    []byte
-	took    time.Duration
-
-	cut    bool // the body is longer than the limit
-	broken bool // the answer broke off, so its beginning counts for nothing
-}
 
 // errCancelled is why a call ends whose message was deleted from the queue.
 var errCancelled = errors.New("the call was cancelled")
@@ -295,156 +279,4 @@ func (d *Dispatcher) call(
 		limit = d.cfg.CallbackBytes
 	}
 	return d.read(ctx, res, err, began, limit)
-}
-
-// read reads an answer up to a limit, and finds out whether the call reached the function.
-func (d *Dispatcher) read(
-	ctx context.Context, res *http.Response, err error, began time.Time, limit int64,
-) answer {
-	if err != nil {
-		code := hearth.CodeOf(err)
-		never := code == hearth.Unavailable || code == hearth.Exhausted || code == hearth.NotFound ||
-			errors.Is(err, context.Canceled) && isStopping(ctx)
-		a := answer{
-			outcome: outcome{reached: !never, internal: true, reason: hearth.MessageOf(err)},
-			took:    time.Since(began),
-		}
-		switch code {
-		case hearth.Timeout:
-			a.status = http.StatusGatewayTimeout
-		case hearth.NotFound:
-			a.status = http.StatusNotFound
-		case hearth.Unavailable, hearth.Exhausted:
-			a.status = code.Status()
-		default:
-			a.status = http.StatusBadGateway
-		}
-		return a
-	}
-	defer func() { _ = res.Body.Close() }()
-	body, err := io.ReadAll(io.LimitReader(res.Body, limit+1))
-	cut := int64(len(body)) > limit
-	if cut {
-		body = body[:limit]
-		_, err = io.Copy(io.Discard, io.LimitReader(res.Body, maxRest))
-	}
-	a := answer{
-		header: res.Header,
-		body:   body,
-		cut:    cut,
-		took:   time.Since(began),
-		outcome: outcome{
-			reached:    true,
-			status:     res.StatusCode,
-			internal:   res.Header.Get(wire.HeaderInternal) != "",
-			retryAfter: res.Header.Get("Retry-After"),
-		},
-	}
-	if err != nil {
-		a.broken = true
-		a.outcome = outcome{
-			reached:  true,
-			status:   http.StatusBadGateway,
-			internal: true,
-			reason:   fmt.Sprintf("the answer broke off: %v", err),
-		}
-	}
-	if res.StatusCode >= http.StatusBadRequest {
-		a.detail = detailOf(res.Header, body)
-	}
-	if a.internal &&
-		(res.StatusCode == http.StatusTooManyRequests || res.StatusCode == http.StatusServiceUnavailable) {
-		a.reached = false // max_inflight, no replica, or Redis is unavailable
-	}
-	return a
-}
-
-// callbackOf returns the callback of a call that was answered or became a dead letter. It has the answer up
-// to the limit. If there is no answer (the function crashed, took too long or was never reached), or it broke
-// off, the callback has no body and only the platform's own headers. See
-// https://docs.openfaas.com/reference/async/#callback-request-headers.
-func (d *Dispatcher) callbackOf(n hearth.Name, e wire.Entry, attempt, most int, got answer) *redis.Callback {
-	header, body := maps.Clone(got.header), got.body
-	if header == nil || got.broken {
-		header, body = http.Header{wire.HeaderInternal: {"proxy"}}, nil
-	}
-	headers.DropHops(header)
-	for _, name := range []string{"Content-Length", wire.HeaderSettled, wire.HeaderAnswer,
-		router.HeaderReplica, headerTruncated} {
-		header.Del(name)
-	}
-	if got.cut && !got.broken {
-		header.Set(headerTruncated, "true")
-		d.cfg.Log.Warn("cut the body of a callback",
-			"function", n.String(), "call_id", e.CallID, "limit_bytes", d.cfg.CallbackBytes)
-	}
-	header.Set(wire.HeaderCallID, e.CallID)
-	header.Set("X-Duration-Seconds", strconv.FormatFloat(got.took.Seconds(), 'f', 6, 64))
-	header.Set("X-Function-Status", strconv.Itoa(got.status))
-	header.Set("X-Function-Name", n.String())
-	header.Set("X-Retry", strconv.Itoa(attempt))
-	header.Set("X-Retry-Max", strconv.Itoa(most))
-	if start := e.Header.Get("X-Start-Time"); start != "" {
-		header.Set("X-Start-Time", start)
-	}
-	return &redis.Callback{Of: n, Entry: wire.Entry{
-		Body:        body,
-		Header:      header,
-		CallID:      e.CallID,
-		Callback:    e.Callback,
-		Traceparent: e.Traceparent,
-	}}
-}
-
-// callBack calls the callback URL of a message.
-func (d *Dispatcher) callBack(ctx context.Context, e wire.Entry) answer {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, e.Callback, bytes.NewReader(e.Body))
-	if err != nil {
-		return answer{outcome: outcome{
-			reached: true,
-			status:  http.StatusUnprocessableEntity,
-			reason:  "the callback URL cannot be called",
-		}}
-	}
-	req.Header = e.Header
-	if e.Traceparent != "" {
-		req.Header.Set(wire.HeaderTraceparent, e.Traceparent)
-	}
-	req.Header.Set("User-Agent", "hearth")
-	began := time.Now()
-	res, err := d.cfg.Callbacks.Do(req)
-	if err != nil {
-		if isStopping(ctx) {
-			return answer{outcome: outcome{reason: errStopping.Error()}}
-		}
-		if refused := (*egress.Refused)(nil); errors.As(err, &refused) {
-			return answer{outcome: outcome{reached: true, final: true, reason: refused.Error()}}
-		}
-		var u *url.Error // its text has the URL, which may hold a secret
-		reason := "the callback URL cannot be reached"
-		if errors.As(err, &u) {
-			reason += ": " + u.Err.Error()
-		}
-		return answer{outcome: outcome{
-			reached:  true,
-			status:   http.StatusBadGateway,
-			internal: true,
-			reason:   reason,
-		}}
-	}
-	return d.read(ctx, res, nil, began, maxRead)
-}
-
-// detailOf returns the detail of a problem document (RFC 9457), or "".
-func detailOf(header http.Header, body []byte) string {
-	var p chain.Problem
-	if !strings.HasPrefix(header.Get("Content-Type"), chain.ContentType) || json.Unmarshal(body, &p) != nil {
-		return ""
-	}
-	return excerpt([]byte(p.Detail))
-}
-
-// excerpt returns the beginning of a body, for people.
-func excerpt(body []byte) string {
-	return string(bytes.ToValidUTF8(body[:min(len(body), maxExcerpt)], []byte("?")))
 }
