@@ -18,24 +18,57 @@ func Answer(status int, value any) handler.Response {
 	if err != nil {
 		return Fail(err)
 	}
-	return handler.Response{StatusCode: status, Body: append(body, '\n'), Header: http.Header{"Content-Type": {"application/json"}}}
+	return handler.Response{
+		StatusCode: status,
+		Body:       append(body, '\n'),
+		Header:     http.Header{"Content-Type": {"application/json"}},
+	}
 }
 
 // Fail is the answer to an error.
 func Fail(err error) handler.Response {
 	var input *InputError
-	p := chain.Problem{Status: http.StatusInternalServerError, Title: "The bakery failed", Detail: err.Error()}
+	p := chain.Problem{
+		Status: http.StatusInternalServerError,
+		Title:  "The bakery failed",
+		Detail: err.Error(),
+	}
 	switch {
 	case errors.As(err, &input):
-		p = chain.Problem{Status: http.StatusBadRequest, Title: "Cannot be understood", Detail: input.Error(), Errors: input.Fields}
+		p = chain.Problem{
+			Status: http.StatusBadRequest,
+			Title:  "Cannot be understood",
+			Detail: input.Error(),
+			Errors: input.Fields,
+		}
 	case errors.Is(err, ErrNoOrder):
-		p = chain.Problem{Status: http.StatusNotFound, Title: "No such order", Detail: "there is no order with this id, or it ended long ago"}
+		p = chain.Problem{
+			Status: http.StatusNotFound,
+			Title:  "No such order",
+			Detail: "there is no order with this id, or it ended long ago",
+		}
 	case errors.Is(err, ErrConflict), errors.Is(err, ErrRestockConflict):
-		p = chain.Problem{Status: http.StatusConflict, Title: "Key used before", Detail: err.Error() + ": use another key"}
+		p = chain.Problem{
+			Status: http.StatusConflict,
+			Title:  "Key used before",
+			Detail: err.Error() + ": use another key",
+		}
 	case errors.Is(err, ErrBusy):
-		p = chain.Problem{Status: http.StatusTooManyRequests, Title: "Too busy", Detail: err.Error() + ": try again in a few seconds", RetryAfter: "5"}
+		p = chain.Problem{
+			Status:     http.StatusTooManyRequests,
+			Title:      "Too busy",
+			Detail:     err.Error() + ": try again in a few seconds",
+			RetryAfter: "5",
+		}
 	case wire.IsUnavailable(err):
-		p = chain.Problem{Status: http.StatusServiceUnavailable, Title: "Redis is unavailable", Detail: "the books cannot be reached: try again; with the same Idempotency-Key nothing is done twice (" + err.Error() + ")", Internal: "bakery", RetryAfter: "1"}
+		p = chain.Problem{
+			Status: http.StatusServiceUnavailable,
+			Title:  "Redis is unavailable",
+			Detail: "the books cannot be reached: try again; with the same Idempotency-Key nothing is " +
+				"done twice (" + err.Error() + ")",
+			Internal:   "bakery",
+			RetryAfter: "1",
+		}
 	}
 	return p.Response()
 }
@@ -59,10 +92,16 @@ func TooLarge(size int) handler.Response {
 }
 
 // ForManager answers a call that only the manager may make: it runs do if the call carries the manager-key.
-func ForManager(r handler.Request, do func(context.Context) (handler.Response, error)) (handler.Response, error) {
+func ForManager(
+	r handler.Request, do func(context.Context) (handler.Response, error),
+) (handler.Response, error) {
 	ok, err := IsManager(r.Header)
 	if err != nil {
-		return chain.Problem{Status: http.StatusServiceUnavailable, Title: "No manager", Detail: err.Error()}.Response(), nil
+		return chain.Problem{
+			Status: http.StatusServiceUnavailable,
+			Title:  "No manager",
+			Detail: err.Error(),
+		}.Response(), nil
 	}
 	if !ok {
 		p := chain.Problem{Status: http.StatusUnauthorized, Title: "For the manager only",

@@ -129,10 +129,16 @@ func TakeAudit(ctx context.Context) (Audit, error) {
 // audit is the check itself: pure.
 func (b books) audit() Audit {
 	a := Audit{Trays: map[string]int{}, Differences: []string{}}
-	differ := func(format string, args ...any) { a.Differences = append(a.Differences, fmt.Sprintf(format, args...)) }
+	differ := func(format string, args ...any) {
+		a.Differences = append(a.Differences, fmt.Sprintf(format, args...))
+	}
 
 	used := map[string]int{}
-	a.Pieces = PiecesSum{Mixed: b.totals["pieces_mixed"], Handed: b.totals["pieces_handed"], Spoiled: b.totals["pieces_spoiled"]}
+	a.Pieces = PiecesSum{
+		Mixed:   b.totals["pieces_mixed"],
+		Handed:  b.totals["pieces_handed"],
+		Spoiled: b.totals["pieces_spoiled"],
+	}
 	reservedOnTrays := 0
 	for _, t := range b.trays {
 		a.Trays[t.State]++
@@ -159,8 +165,13 @@ func (b books) audit() Audit {
 		a.Trays[state] += b.totals["trays_"+state]
 	}
 
-	a.Orders = OrdersSum{Placed: b.totals["orders_placed"], Open: len(b.orders), Served: b.totals["orders_served"],
-		Cancelled: b.totals["orders_cancelled"], Refused: b.totals["orders_refused"]}
+	a.Orders = OrdersSum{
+		Placed:    b.totals["orders_placed"],
+		Open:      len(b.orders),
+		Served:    b.totals["orders_served"],
+		Cancelled: b.totals["orders_cancelled"],
+		Refused:   b.totals["orders_refused"],
+	}
 	for _, o := range b.orders {
 		parts, filled := 0, 0
 		for _, item := range o.Items {
@@ -187,8 +198,9 @@ func (b books) audit() Audit {
 	if sum := p.Dough + p.InOven + p.Baked + p.OnDisplay + p.Reserved + p.Handed + p.Spoiled; sum != p.Mixed {
 		differ("%d pieces were mixed, %d are accounted for", p.Mixed, sum)
 	}
-	if sum := a.Orders.Open + a.Orders.Served + a.Orders.Cancelled + a.Orders.Refused; sum != a.Orders.Placed {
-		differ("%d orders were placed, %d are accounted for", a.Orders.Placed, sum)
+	o := a.Orders
+	if sum := o.Open + o.Served + o.Cancelled + o.Refused; sum != o.Placed {
+		differ("%d orders were placed, %d are accounted for", o.Placed, sum)
 	}
 
 	a.Ingredients = b.balances(used)
@@ -197,7 +209,8 @@ func (b books) audit() Audit {
 			differ("there are %d g of %s in the fridge", i.Fridge, i.Ingredient)
 		}
 		if i.Restocked != i.Fridge+i.Used {
-			differ("%s: %d g were restocked, %d g are in the fridge and %d g were used", i.Ingredient, i.Restocked, i.Fridge, i.Used)
+			differ("%s: %d g were restocked, %d g are in the fridge and %d g were used",
+				i.Ingredient, i.Restocked, i.Fridge, i.Used)
 		}
 	}
 	a.Differences = append(a.Differences, b.wrongIndexes()...)
@@ -246,7 +259,8 @@ func (b books) unfilled() []string {
 	for _, o := range b.orders {
 		for _, item := range o.Items {
 			if item.Filled < item.Quantity && onDisplay[item.Cookie] > 0 {
-				found = append(found, fmt.Sprintf("order %s lacks %d of %s, and %d are on display", o.ID, item.Quantity-item.Filled, item.Cookie, onDisplay[item.Cookie]))
+				found = append(found, fmt.Sprintf("order %s lacks %d of %s, and %d are on display",
+					o.ID, item.Quantity-item.Filled, item.Cookie, onDisplay[item.Cookie]))
 			}
 		}
 	}

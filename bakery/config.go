@@ -19,13 +19,13 @@ type Config struct {
 	// BAKE_SPEED; 600 by default.
 	Speed float64
 
-	// ExecTimeout is how long one call of a function may take, as the watchdog has it: no bake may take longer.
-	// exec_timeout; 30 s by default.
+	// ExecTimeout is the watchdog's time limit for one call. No bake may take longer. From exec_timeout; 30 s
+	// by default.
 	ExecTimeout time.Duration
 
-	// Patience is how long a tray may stay in one state before it is written off and asked for again. It should
-	// be generous beside a bake and its retries. TRAY_PATIENCE; 30 m by default, or four times the longest bake
-	// if that is more.
+	// Patience is how long a tray may stay in one state before it is written off and ordered again. It should
+	// leave ample time for a bake and its retries. From TRAY_PATIENCE; by default 30 m or four times the
+	// longest bake, whichever is more.
 	Patience time.Duration
 
 	// Keep is how long ended orders and trays can still be looked up. BAKERY_KEEP; 24 h by default.
@@ -80,14 +80,18 @@ func ConfigFromEnv() (*Config, error) {
 		return nil, err
 	}
 	if longest := menu.Longest(); c.BakeTime(longest) >= c.ExecTimeout && c.ExecTimeout > 0 {
-		return nil, fmt.Errorf("%s bakes %d minutes, which at BAKE_SPEED %g is %v: not under exec_timeout, %v. Raise one of them",
+		return nil, fmt.Errorf(
+			"%s bakes %d minutes, which at BAKE_SPEED %g is %v: not under exec_timeout, %v. "+
+				"Raise one of them",
 			longest.Name, longest.Minutes, c.Speed, c.BakeTime(longest), c.ExecTimeout)
 	}
 	if os.Getenv("TRAY_PATIENCE") == "" {
 		c.Patience = max(c.Patience, 4*c.BakeTime(menu.Longest()))
 	}
 	if longest := menu.Longest(); c.Patience < 2*c.BakeTime(longest) {
-		return nil, fmt.Errorf("TRAY_PATIENCE is %v, and %s bakes for %v: want at least twice that, or its trays are written off while they bake",
+		return nil, fmt.Errorf(
+			"TRAY_PATIENCE is %v, and %s bakes for %v: want at least twice that, "+
+				"or its trays are written off while they bake",
 			c.Patience, longest.Name, c.BakeTime(longest))
 	}
 	return c, nil

@@ -123,8 +123,15 @@ func Look(ctx context.Context) (Floor, error) {
 		return Floor{}, fmt.Errorf("look at the bakery: %w", err)
 	}
 	c := config(ctx)
-	f := Floor{Fridge: s.fridge, Now: s.now, Speed: c.Speed, Orders: map[string]int{Baking: 0, ReadyTo: 0}, Trays: map[string]int{}, Missing: map[string]int{},
-		Racks: []Rack{}}
+	f := Floor{
+		Fridge:  s.fridge,
+		Now:     s.now,
+		Speed:   c.Speed,
+		Orders:  map[string]int{Baking: 0, ReadyTo: 0},
+		Trays:   map[string]int{},
+		Missing: map[string]int{},
+		Racks:   []Rack{},
+	}
 	for _, state := range []string{Served, Cancelled, Refused} {
 		f.Orders[state] = s.totals["orders_"+state]
 	}
@@ -144,7 +151,8 @@ func Look(ctx context.Context) (Floor, error) {
 		f.Trays[t.State]++
 		if t.State == "in_oven" {
 			recipe, _ := c.Menu.Find(t.Cookie)
-			f.Racks = append(f.Racks, Rack{t.ID, t.Cookie, t.Oven, s.now - t.InOven, c.BakeTime(recipe).Milliseconds()})
+			f.Racks = append(f.Racks,
+				Rack{t.ID, t.Cookie, t.Oven, s.now - t.InOven, c.BakeTime(recipe).Milliseconds()})
 		}
 	}
 	ovens := map[string]bool{}
@@ -157,8 +165,8 @@ func Look(ctx context.Context) (Floor, error) {
 	return f, nil
 }
 
-// Orders are the open orders, oldest first, at most limit of them. With ended, also those that ended and are
-// still kept, newest first, behind them.
+// Orders returns up to limit open orders, oldest first. With ended, the rest of the limit is filled with
+// ended orders that are still kept, newest first.
 func Orders(ctx context.Context, limit int, ended bool) ([]Order, error) {
 	rdb, err := chain.Redis(ctx)
 	if err != nil {
@@ -172,7 +180,9 @@ func Orders(ctx context.Context, limit int, ended bool) ([]Order, error) {
 	if err != nil {
 		return nil, err
 	}
-	sort.Slice(open, func(i, j int) bool { return open[i].Timeline.Ordered.Before(*open[j].Timeline.Ordered) })
+	sort.Slice(open, func(i, j int) bool {
+		return open[i].Timeline.Ordered.Before(*open[j].Timeline.Ordered)
+	})
 	if len(open) >= limit || !ended {
 		return open[:min(limit, len(open))], nil
 	}

@@ -27,8 +27,8 @@ bakery, or by the manager's hand.
 Trays and orders are JSON records in hashes, moved to other hashes when they end, and forgotten a day later.
 The sorted sets beside them are indexes, whose members follow from the records (lua/lib.lua works them out in
 one place). What is on the way, what is missing and what the audit adds up are sums over these; there is no
-counter that could drift. The totals are of ended records only, and of what came in: they are written in the
-script that ends a record.
+counter that could drift. The totals count only ended records and restocked ingredients: the script that ends
+a record, or restocks, adds to them.
 
 # Invariants
 

@@ -37,7 +37,8 @@ func LookIntoFridge(ctx context.Context) (Fridge, error) {
 		return f, err
 	}
 	pipe := rdb.Pipeline()
-	fridge, totals, parked := pipe.HGetAll(ctx, keyFridge), pipe.HGetAll(ctx, keyTotals), pipe.ZCard(ctx, keyParked)
+	fridge, totals := pipe.HGetAll(ctx, keyFridge), pipe.HGetAll(ctx, keyTotals)
+	parked := pipe.ZCard(ctx, keyParked)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return f, fmt.Errorf("look into the fridge: %w", err)
 	}
@@ -82,7 +83,8 @@ func ParseRestock(ctx context.Context, body []byte) (map[string]int, error) {
 		}
 		n, ok := wholeNumber(in.Ingredients[name])
 		if !ok || n < 1 || n > maxGrams {
-			wrong.add(field, "is %s, want whole grams from 1 to %d", shorten(string(in.Ingredients[name])), maxGrams)
+			wrong.add(field, "is %s, want whole grams from 1 to %d",
+				shorten(string(in.Ingredients[name])), maxGrams)
 			continue
 		}
 		amounts[name] = n
@@ -96,7 +98,7 @@ type Restocked struct {
 	Woken    int  `json:"woken"`    // parked trays that go to the baker again
 }
 
-// ErrRestockConflict: the Idempotency-Key was used for other amounts.
+// ErrRestockConflict means that the Idempotency-Key was used for other amounts.
 var ErrRestockConflict = errors.New("the Idempotency-Key was used for another restock")
 
 // Restock puts ingredients into the fridge, in grams, and wakes the parked trays that they suffice for. The
@@ -138,7 +140,8 @@ func Restock(ctx context.Context, amounts map[string]int, key string) (Restocked
 func IsManager(header http.Header) (bool, error) {
 	key, err := sdk.ReadSecret("manager-key")
 	if err != nil || key == "" {
-		return false, errors.New("this function has no secret manager-key: create it, and name it under the function's secrets in stack.yml")
+		return false, errors.New("this function has no secret manager-key: create it, " +
+			"and name it under the function's secrets in stack.yml")
 	}
 	token, ok := strings.CutPrefix(header.Get("Authorization"), "Bearer ")
 	return ok && subtle.ConstantTimeCompare([]byte(token), []byte(key)) == 1, nil

@@ -58,7 +58,9 @@ func ParseMenu(data []byte) (*Menu, error) {
 		return nil, fmt.Errorf("menu: %w", err)
 	}
 	var wrong []error
-	complain := func(format string, args ...any) { wrong = append(wrong, fmt.Errorf("menu: "+format, args...)) }
+	complain := func(format string, args ...any) {
+		wrong = append(wrong, fmt.Errorf("menu: "+format, args...))
+	}
 	if len(m.Bakes) == 0 {
 		complain("no bakes")
 	}
@@ -84,7 +86,8 @@ func ParseMenu(data []byte) (*Menu, error) {
 		}
 		for name, grams := range b.Ingredients {
 			if !bakeName.MatchString(name) || grams < 1 {
-				complain("%s: ingredient %q of %d g: want a lower-case name and at least 1 g", b.Name, name, grams)
+				complain("%s: ingredient %q of %d g: want a lower-case name and at least 1 g",
+					b.Name, name, grams)
 			}
 		}
 		m.byName[b.Name] = b

@@ -35,8 +35,8 @@ type Order struct {
 	Items      []Item `json:"items"`
 	PriceCents int    `json:"price_cents"`
 
-	// ETASeconds is when it will be served, from now, as far as the bakery can tell. It is null if that depends
-	// on somebody who restocks the fridge, and absent when the order has ended.
+	// ETASeconds is the estimated time until the order is served. It is null while the order waits for
+	// somebody to restock the fridge, and absent once the order has ended.
 	ETASeconds *ETA     `json:"eta_seconds,omitempty"`
 	Timeline   Timeline `json:"timeline"`
 	Trays      []Part   `json:"trays"` // the trays that its cookies came from
@@ -221,7 +221,13 @@ func tidy(ctx context.Context) error {
 }
 
 // progress adds to open orders how far their trays are, and when they will be served.
-func progress(ctx context.Context, rdb redis.UniversalClient, records []record, racks int, parked []redis.Z) ([]Order, error) {
+func progress(
+	ctx context.Context,
+	rdb redis.UniversalClient,
+	records []record,
+	racks int,
+	parked []redis.Z,
+) ([]Order, error) {
 	pipe := rdb.Pipeline()
 	lines, trays := make([]*redis.IntCmd, len(records)), make([]*redis.SliceCmd, len(records))
 	var short *redis.SliceCmd
@@ -328,9 +334,23 @@ func (r record) view() Order {
 		t := time.UnixMilli(ms).UTC()
 		return &t
 	}
-	o := Order{ID: r.ID, Customer: r.Customer, State: r.State, Reason: r.Reason, Items: r.Items, PriceCents: r.Price, Trays: r.Trays,
-		Timeline: Timeline{Ordered: at(r.Ordered), Mixed: at(r.Mixed), InOven: at(r.InOven), Baked: at(r.Baked),
-			OnDisplay: at(r.OnDisplay), Served: at(r.Served)}}
+	o := Order{
+		ID:         r.ID,
+		Customer:   r.Customer,
+		State:      r.State,
+		Reason:     r.Reason,
+		Items:      r.Items,
+		PriceCents: r.Price,
+		Trays:      r.Trays,
+		Timeline: Timeline{
+			Ordered:   at(r.Ordered),
+			Mixed:     at(r.Mixed),
+			InOven:    at(r.InOven),
+			Baked:     at(r.Baked),
+			OnDisplay: at(r.OnDisplay),
+			Served:    at(r.Served),
+		},
+	}
 	if o.Trays == nil {
 		o.Trays = []Part{}
 	}
@@ -363,7 +383,8 @@ func Cancel(ctx context.Context, id string) (state string, cancelled bool, err e
 		State     string `json:"state"`
 		Cancelled bool   `json:"cancelled"`
 	}
-	if err := apply(ctx, cancelScript, orderArgs{common(ctx), id, "cancelled by the customer"}, &reply); err != nil {
+	args := orderArgs{common(ctx), id, "cancelled by the customer"}
+	if err := apply(ctx, cancelScript, args, &reply); err != nil {
 		return "", false, err
 	}
 	if reply.State == "" {
@@ -397,7 +418,8 @@ func (k Key) orderID(ctx context.Context, rdb redis.UniversalClient, digest stri
 	}
 	mac := hmac.New(sha256.New, []byte(salt))
 	mac.Write([]byte(seed))
-	return strings.ToLower(base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(mac.Sum(nil)[:15])), nil
+	id := base32.StdEncoding.WithPadding(base32.NoPadding).EncodeToString(mac.Sum(nil)[:15])
+	return strings.ToLower(id), nil
 }
 
 // digest tells the content of one order from another's.

@@ -175,12 +175,13 @@ func (d *day) event() {
 	case n < 55: // a lease ran out, or a dead letter was redriven: the same message once more
 		if len(d.calls) > 0 {
 			old := d.calls[d.rnd.IntN(len(d.calls))]
-			if m, err := chaintest.Retake(d.t.Context(), d.b.Redis, d.b.Subscription(old.topic), old.m.ID); err == nil {
+			sub := d.b.Subscription(old.topic)
+			if m, err := chaintest.Retake(d.t.Context(), d.b.Redis, sub, old.m.ID); err == nil {
 				d.note("deliver again %s %s", old.topic, m.Body)
 				d.calls = append(d.calls, delivery{old.topic, m})
 			}
 		}
-	case n < 85: // a replica does its work; it stays in the list now and then, as a zombie that will do it again
+	case n < 85: // a replica does its work; sometimes it stays in the list, as a zombie that will do it again
 		if len(d.calls) > 0 {
 			i := d.rnd.IntN(len(d.calls))
 			call := d.calls[i]
@@ -241,7 +242,13 @@ func (d *day) close() {
 	for range 3 {
 		for _, topic := range inTurn {
 			sub := d.b.Subscription(topic)
-			pending, err := d.b.Redis.XPendingExt(d.t.Context(), &redis.XPendingExtArgs{Stream: sub.Stream, Group: sub.Group, Start: "-", End: "+", Count: 10_000}).Result()
+			pending, err := d.b.Redis.XPendingExt(d.t.Context(), &redis.XPendingExtArgs{
+				Stream: sub.Stream,
+				Group:  sub.Group,
+				Start:  "-",
+				End:    "+",
+				Count:  10_000,
+			}).Result()
 			require.NoError(d.t, err)
 			for _, p := range pending {
 				m, err := chaintest.Retake(d.t.Context(), d.b.Redis, sub, p.ID)

@@ -76,7 +76,8 @@ func ParseOrder(body []byte, menu *Menu) (OrderRequest, error) {
 			Items    *[]json.RawMessage `json:"items"`
 		}
 	)
-	if !decodeObject(body, "", `{"customer": "Ada", "items": [{"cookie": "chocolate-chip", "quantity": 6}]}`, &order, &wrong) {
+	if !decodeObject(body, "", `{"customer": "Ada", "items": [{"cookie": "chocolate-chip", "quantity": 6}]}`,
+		&order, &wrong) {
 		return OrderRequest{}, wrong.orNil()
 	}
 	r := OrderRequest{Customer: "guest"}
@@ -106,7 +107,8 @@ func ParseOrder(body []byte, menu *Menu) (OrderRequest, error) {
 	}
 	for _, cookie := range slices.Sorted(maps.Keys(total)) {
 		if total[cookie] > MaxQuantity {
-			wrong.add("items", "has %d %s in all, want at most %d of one cookie", total[cookie], cookie, MaxQuantity)
+			wrong.add("items", "has %d %s in all, want at most %d of one cookie",
+				total[cookie], cookie, MaxQuantity)
 		}
 	}
 	for cookie, quantity := range total {
@@ -138,7 +140,8 @@ func parseLine(raw []byte, field string, menu *Menu, wrong *InputError) (Wanted,
 	if line.Quantity == nil {
 		wrong.add(field+".quantity", "is missing; want a whole number from 1 to %d", MaxQuantity)
 	} else if n, ok := wholeNumber(line.Quantity); !ok || n < 1 || n > MaxQuantity {
-		wrong.add(field+".quantity", "is %s, want a whole number from 1 to %d", shorten(string(line.Quantity)), MaxQuantity)
+		wrong.add(field+".quantity", "is %s, want a whole number from 1 to %d",
+			shorten(string(line.Quantity)), MaxQuantity)
 	} else {
 		w.Quantity = n
 	}
@@ -197,7 +200,8 @@ func decodeObject(data []byte, field, example string, into any, wrong *InputErro
 		name := strings.Trim(strings.TrimPrefix(err.Error(), "json: unknown field "), `"`)
 		wrong.add(at(name), "is not a field that is known here; want an object such as %s", example)
 	default:
-		wrong.add(field, "is not JSON (%s); want an object such as %s", strings.TrimPrefix(err.Error(), "json: "), example)
+		wrong.add(field, "is not JSON (%s); want an object such as %s",
+			strings.TrimPrefix(err.Error(), "json: "), example)
 	}
 	return false
 }
@@ -214,7 +218,8 @@ func exactNames(data []byte, field, example string, into any, wrong *InputError)
 	ok := true
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		if !known[name] {
-			wrong.add(strings.TrimPrefix(field+"."+name, "."), "is not a field that is known here; want an object such as %s", example)
+			wrong.add(strings.TrimPrefix(field+"."+name, "."),
+				"is not a field that is known here; want an object such as %s", example)
 			ok = false
 		}
 	}

@@ -55,18 +55,28 @@ func script(name string, emits ...string) *chain.Script { return scriptWith("", 
 // scriptWith puts Lua before the script, which is how the tests let it fail.
 func scriptWith(prefix, name string, emits ...string) *chain.Script {
 	return chain.NewScript(name, prefix+luaFile("lib")+luaFile(name), []chain.Key{
-		{Name: "fridge", Key: keyFridge, Type: "hash"}, {Name: "trays", Key: keyTrays, Type: "hash"}, {Name: "orders", Key: keyOrders, Type: "hash"},
-		{Name: "past_trays", Key: keyPastTrays, Type: "hash"}, {Name: "past_orders", Key: keyPastOrders, Type: "hash"},
-		{Name: "totals", Key: keyTotals, Type: "hash"}, {Name: "restocks", Key: keyRestocks, Type: "hash"},
-		{Name: "way", Key: keyWay, Type: "zset"}, {Name: "line", Key: keyLine, Type: "zset"}, {Name: "racks", Key: keyRacks, Type: "zset"},
-		{Name: "parked", Key: keyParked, Type: "zset"}, {Name: "deadlines", Key: keyDeadlines, Type: "zset"}, {Name: "shelf", Key: keyShelf, Type: "zset"},
-		{Name: "need", Key: keyNeed, Type: "zset"}, {Name: "waiting", Key: keyWaiting, Type: "zset"}, {Name: "ended", Key: keyEnded, Type: "zset"},
+		{Name: "fridge", Key: keyFridge, Type: "hash"},
+		{Name: "trays", Key: keyTrays, Type: "hash"},
+		{Name: "orders", Key: keyOrders, Type: "hash"},
+		{Name: "past_trays", Key: keyPastTrays, Type: "hash"},
+		{Name: "past_orders", Key: keyPastOrders, Type: "hash"},
+		{Name: "totals", Key: keyTotals, Type: "hash"},
+		{Name: "restocks", Key: keyRestocks, Type: "hash"},
+		{Name: "way", Key: keyWay, Type: "zset"},
+		{Name: "line", Key: keyLine, Type: "zset"},
+		{Name: "racks", Key: keyRacks, Type: "zset"},
+		{Name: "parked", Key: keyParked, Type: "zset"},
+		{Name: "deadlines", Key: keyDeadlines, Type: "zset"},
+		{Name: "shelf", Key: keyShelf, Type: "zset"},
+		{Name: "need", Key: keyNeed, Type: "zset"},
+		{Name: "waiting", Key: keyWaiting, Type: "zset"},
+		{Name: "ended", Key: keyEnded, Type: "zset"},
 		{Name: "events", Key: channelEnded, Type: "string"},
 	}, emits...)
 }
 
-// Every script may write off a tray that is late, and so ask for another; those that put pieces on display
-// may fill orders.
+// All scripts but bake may write off a late tray and order another one, hence TopicBake. Scripts that may put
+// pieces on display can complete orders, hence TopicReady.
 var (
 	placeScript   = script("place", TopicBake)
 	cancelScript  = script("cancel", TopicBake, TopicReady).Drains()

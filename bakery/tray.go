@@ -49,7 +49,10 @@ var thisOven = func() string {
 // menu any more, the orders that wait for it are refused.
 func Mixed(ctx context.Context, a Asked) chain.Commit {
 	recipe, _ := config(ctx).Menu.Find(a.Cookie)
-	return chain.Commit{Script: mixScript, Args: trayArgs{args: common(ctx), Tray: a.Tray, Cookie: a.Cookie, Recipe: recipe.Ingredients}}
+	return chain.Commit{
+		Script: mixScript,
+		Args:   trayArgs{args: common(ctx), Tray: a.Tray, Cookie: a.Cookie, Recipe: recipe.Ingredients},
+	}
 }
 
 // Bake bakes a tray: it returns when the time of its recipe has passed since the tray first went into an
@@ -67,7 +70,8 @@ func Bake(ctx context.Context, d Dough) error {
 		State string `json:"state"`
 		Since int64  `json:"since"` // ms
 	}
-	if err := apply(ctx, bakeScript, trayArgs{args: common(ctx), Tray: d.Tray, Cookie: d.Cookie, Oven: thisOven}, &in); err != nil {
+	args := trayArgs{args: common(ctx), Tray: d.Tray, Cookie: d.Cookie, Oven: thisOven}
+	if err := apply(ctx, bakeScript, args, &in); err != nil {
 		return err
 	}
 	if in.State != "in_oven" {

@@ -25,7 +25,12 @@ import (
 const ManagerKey = "the key of the manager"
 
 // Subscriptions are who takes which topic.
-var Subscriptions = map[string]string{bakery.TopicBake: "baker", bakery.TopicDough: "oven", bakery.TopicBaked: "server", bakery.TopicReady: "cashier"}
+var Subscriptions = map[string]string{
+	bakery.TopicBake:  "baker",
+	bakery.TopicDough: "oven",
+	bakery.TopicBaked: "server",
+	bakery.TopicReady: "cashier",
+}
 
 // Handle is a function's handler.
 type Handle func(handler.Request) (handler.Response, error)
@@ -48,8 +53,19 @@ func With(t testing.TB, rdb redis.UniversalClient) *Bakery {
 	for topic, group := range Subscriptions {
 		chaintest.Subscribe(t, rdb, topic, group)
 	}
-	return &Bakery{t: t, Redis: rdb, Config: &bakery.Config{Menu: menu, Speed: 1e6, ExecTimeout: 30 * time.Second,
-		Patience: time.Hour, Keep: 24 * time.Hour, TrayLimit: 10_000, WaiterLimit: 16}}
+	return &Bakery{
+		t:     t,
+		Redis: rdb,
+		Config: &bakery.Config{
+			Menu:        menu,
+			Speed:       1e6,
+			ExecTimeout: 30 * time.Second,
+			Patience:    time.Hour,
+			Keep:        24 * time.Hour,
+			TrayLimit:   10_000,
+			WaiterLimit: 16,
+		},
+	}
 }
 
 // Context is the context of a call: it says which bakery is meant.

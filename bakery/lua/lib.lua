@@ -19,7 +19,9 @@ local function members_of_tray(t)
   if t.state == 'in_oven' then m.racks = {[t.id] = t.in_oven} end
   if t.state == 'parked' then m.parked = {[t.id] = t.seq} end
   if coming[t.state] and t.state ~= 'parked' then m.deadlines = {[t.id] = t.deadline} end
-  if t.left and t.left > 0 then m.shelf = {[string.format('%s|%015d|%s', t.cookie, t.on_display, t.id)] = 0} end
+  if t.left and t.left > 0 then
+    m.shelf = {[string.format('%s|%015d|%s', t.cookie, t.on_display, t.id)] = 0}
+  end
   return m
 end
 
@@ -88,7 +90,8 @@ local function pieces(index, cookie)
     if not first then break end
     local amount = string.match(first, '^[^|]*|(%d+)|')
     local prefix = cookie .. '|' .. amount
-    sum = sum + tonumber(amount) * redis.call('ZLEXCOUNT', keys[index], '[' .. prefix .. '|', '(' .. prefix .. '}')
+    local trays = redis.call('ZLEXCOUNT', keys[index], '[' .. prefix .. '|', '(' .. prefix .. '}')
+    sum = sum + tonumber(amount) * trays
     from = '[' .. prefix .. '}'
   end
   local function add(members, sign)
@@ -112,7 +115,15 @@ local function ask(cookie, size)
   while owed > 0 do
     local n = next_seq()
     local id = 'T' .. n
-    create('trays', {id = id, seq = n, cookie = cookie, size = size, state = 'asked', asked = now, deadline = now + args.patience})
+    create('trays', {
+      id = id,
+      seq = n,
+      cookie = cookie,
+      size = size,
+      state = 'asked',
+      asked = now,
+      deadline = now + args.patience,
+    })
     emit('bakery.bake', {tray = id, cookie = cookie})
     ids[#ids + 1] = id
     owed = owed - size
@@ -162,7 +173,8 @@ local function wake(added, menu)
   local fridge, woken, offset = {}, 0, 0
   local function stock(ingredient)
     if not fridge[ingredient] then
-      fridge[ingredient] = tonumber(redis.call('HGET', keys.fridge, ingredient) or '0') + (added[ingredient] or 0)
+      local stored = redis.call('HGET', keys.fridge, ingredient) or '0'
+      fridge[ingredient] = tonumber(stored) + (added[ingredient] or 0)
     end
     return fridge[ingredient]
   end
@@ -172,9 +184,13 @@ local function wake(added, menu)
       local t = fetch('trays', id)
       local known = not menu or menu[t.cookie]
       local enough = t.state == 'parked'
-      for ingredient, grams in pairs(known and t.recipe or {}) do enough = enough and stock(ingredient) >= grams end
+      for ingredient, grams in pairs(known and t.recipe or {}) do
+        enough = enough and stock(ingredient) >= grams
+      end
       if enough then
-        for ingredient, grams in pairs(known and t.recipe or {}) do fridge[ingredient] = fridge[ingredient] - grams end
+        for ingredient, grams in pairs(known and t.recipe or {}) do
+          fridge[ingredient] = fridge[ingredient] - grams
+        end
         move(t, 'asked')
         t.woken = true
         emit('bakery.bake', {tray = t.id, cookie = t.cookie})
@@ -243,7 +259,8 @@ end
 local function fill(t)
   local offset = 0
   while t.left > 0 do
-    local batch = redis.call('ZRANGEBYLEX', keys.waiting, '[' .. t.cookie .. '|', '(' .. t.cookie .. '}', 'LIMIT', offset, 8)
+    local first, last = '[' .. t.cookie .. '|', '(' .. t.cookie .. '}'
+    local batch = redis.call('ZRANGEBYLEX', keys.waiting, first, last, 'LIMIT', offset, 8)
     if #batch == 0 then return end
     for _, member in ipairs(batch) do
       if t.left == 0 then return end
@@ -318,7 +335,9 @@ local function apply()
       end
       for index, members in pairs(is) do
         for member, score in pairs(members) do
-          if not (l.was[index] and l.was[index][member] == score) then redis.call('ZADD', keys[index], score, member) end
+          if not (l.was[index] and l.was[index][member] == score) then
+            redis.call('ZADD', keys[index], score, member)
+          end
         end
       end
     end

@@ -12,15 +12,26 @@ end
 
 if redis.call('ZCARD', keys.way) >= args.limit then return function() end, {busy = true} end
 write_off()
-local o = {id = args.id, digest = args.digest, seq = next_seq(), customer = args.customer, price = args.price, state = 'baking',
-  ordered = now, items = {}}
-for i, item in ipairs(args.items) do o.items[i] = {cookie = item.cookie, quantity = item.quantity, filled = 0} end
+local o = {
+  id = args.id,
+  digest = args.digest,
+  seq = next_seq(),
+  customer = args.customer,
+  price = args.price,
+  state = 'baking',
+  ordered = now,
+  items = {},
+}
+for i, item in ipairs(args.items) do
+  o.items[i] = {cookie = item.cookie, quantity = item.quantity, filled = 0}
+end
 create('orders', o)
 count('orders_placed', 1)
 for _, line in ipairs(o.items) do
   local offset = 0
   while line.filled < line.quantity do
-    local batch = redis.call('ZRANGEBYLEX', keys.shelf, '[' .. line.cookie .. '|', '(' .. line.cookie .. '}', 'LIMIT', offset, 8)
+    local first, last = '[' .. line.cookie .. '|', '(' .. line.cookie .. '}'
+    local batch = redis.call('ZRANGEBYLEX', keys.shelf, first, last, 'LIMIT', offset, 8)
     if #batch == 0 then break end
     for _, member in ipairs(batch) do reserve(o, fetch('trays', string.match(member, '|([^|]*)$'))) end
     offset = offset + #batch

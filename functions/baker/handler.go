@@ -15,8 +15,9 @@ import (
 
 func init() { bakery.MustConfigure() }
 
-const usage = "The baker takes messages of bakery.bake. GET ?view=fridge shows the fridge; POST ?view=fridge restocks it, and " +
-	"DELETE ?tray=ID throws a tray away, both with the manager-key as bearer token."
+const usage = "The baker takes messages of bakery.bake. GET ?view=fridge shows the fridge; " +
+	"POST ?view=fridge restocks it, and DELETE ?tray=ID throws a tray away, " +
+	"both with the manager-key as bearer token."
 
 var baker = chain.Handle(bakery.TopicBake, mix)
 
@@ -36,7 +37,9 @@ func Handle(r handler.Request) (handler.Response, error) {
 			return restock(ctx, r.Body, r.Header.Get("Idempotency-Key"))
 		})
 	case r.Method == http.MethodDelete && query.Has("tray"):
-		return bakery.ForManager(r, func(ctx context.Context) (handler.Response, error) { return spoil(ctx, query.Get("tray")) })
+		return bakery.ForManager(r, func(ctx context.Context) (handler.Response, error) {
+			return spoil(ctx, query.Get("tray"))
+		})
 	}
 	return bakery.NothingHere(usage), nil
 }
@@ -74,9 +77,17 @@ func spoil(ctx context.Context, tray string) (handler.Response, error) {
 	case err != nil:
 		return bakery.Fail(err), nil
 	case thrown.State == "":
-		return chain.Problem{Status: http.StatusNotFound, Title: "No such tray", Detail: "there is no tray " + tray}.Response(), nil
+		return chain.Problem{
+			Status: http.StatusNotFound,
+			Title:  "No such tray",
+			Detail: "there is no tray " + tray,
+		}.Response(), nil
 	case !thrown.Changed:
-		return chain.Problem{Status: http.StatusConflict, Title: "Too late", Detail: "tray " + tray + " is " + thrown.State + " already"}.Response(), nil
+		return chain.Problem{
+			Status: http.StatusConflict,
+			Title:  "Too late",
+			Detail: "tray " + tray + " is " + thrown.State + " already",
+		}.Response(), nil
 	}
 	return bakery.Answer(http.StatusOK, thrown), nil
 }

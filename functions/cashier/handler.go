@@ -6,6 +6,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,11 +20,14 @@ import (
 func init() { bakery.MustConfigure() }
 
 const (
-	usage = "POST an order; GET ?order=ID looks at it, DELETE ?order=ID cancels it; GET ?view=menu shows the menu. " +
-		"GET ?view=orders, ?view=floor and ?view=audit are for the manager. The cashier takes messages of bakery.ready."
+	usage = "POST an order; GET ?order=ID looks at it, DELETE ?order=ID cancels it; " +
+		"GET ?view=menu shows the menu. GET ?view=orders, ?view=floor and ?view=audit are for the manager. " +
+		"The cashier takes messages of bakery.ready."
 
 	maxIDs = 100 // orders that one call may look at
 )
+
+var managerViews = []string{"orders", "floor", "audit"}
 
 var cashier = chain.Handle(bakery.TopicReady, serve)
 
@@ -45,8 +49,10 @@ func Handle(r handler.Request) (handler.Response, error) {
 		return cancel(r.Context(), query.Get("order"))
 	case r.Method == http.MethodGet && query.Get("view") == "menu":
 		return bakery.Answer(http.StatusOK, bakery.MenuOf(r.Context())), nil
-	case r.Method == http.MethodGet && (query.Get("view") == "orders" || query.Get("view") == "floor" || query.Get("view") == "audit"):
-		return bakery.ForManager(r, func(ctx context.Context) (handler.Response, error) { return view(ctx, query) })
+	case r.Method == http.MethodGet && slices.Contains(managerViews, query.Get("view")):
+		return bakery.ForManager(r, func(ctx context.Context) (handler.Response, error) {
+			return view(ctx, query)
+		})
 	}
 	return bakery.NothingHere(usage), nil
 }
@@ -68,7 +74,8 @@ func order(r handler.Request, query url.Values) (handler.Response, error) {
 	if err != nil {
 		return bakery.Fail(err), nil
 	}
-	o, err := bakery.Place(chain.WithCaller(r.Context(), r.Header), request, bakery.Key{Idempotency: r.Header.Get("Idempotency-Key"), CallID: r.Header.Get(wire.HeaderCallID)})
+	o, err := bakery.Place(chain.WithCaller(r.Context(), r.Header), request,
+		bakery.Key{Idempotency: r.Header.Get("Idempotency-Key"), CallID: r.Header.Get(wire.HeaderCallID)})
 	if err != nil {
 		return bakery.Fail(err), nil
 	}
@@ -112,7 +119,11 @@ func cancel(ctx context.Context, id string) (handler.Response, error) {
 	case err != nil:
 		return bakery.Fail(err), nil
 	case !cancelled && state != bakery.Cancelled:
-		return chain.Problem{Status: http.StatusConflict, Title: "Too late", Detail: "the order is " + state + " already"}.Response(), nil
+		return chain.Problem{
+			Status: http.StatusConflict,
+			Title:  "Too late",
+			Detail: "the order is " + state + " already",
+		}.Response(), nil
 	}
 	found, err := bakery.Find(ctx, id)
 	if err != nil || len(found) == 0 {
