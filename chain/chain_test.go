@@ -53,7 +53,9 @@ func servers(t *testing.T, test func(t *testing.T, rdb redis.UniversalClient)) {
 }
 
 // pending puts a message on test.add and takes it.
-func pending(t *testing.T, rdb redis.UniversalClient, body string) (context.Context, wire.Subscription, chaintest.Message) {
+func pending(
+	t *testing.T, rdb redis.UniversalClient, body string,
+) (context.Context, wire.Subscription, chaintest.Message) {
 	t.Helper()
 	ctx := chain.WithRedis(t.Context(), rdb)
 	sub := chaintest.Subscribe(t, rdb, "test.add", "adder")
@@ -80,7 +82,9 @@ func detailOf(r handler.Response) string {
 	return p.Detail
 }
 
-func call(t *testing.T, h func(handler.Request) (handler.Response, error), r handler.Request) handler.Response {
+func call(
+	t *testing.T, h func(handler.Request) (handler.Response, error), r handler.Request,
+) handler.Response {
 	t.Helper()
 	answer, err := h(r)
 	require.NoError(t, err)
@@ -101,7 +105,12 @@ func TestCommitSettlesChangesAndHandsOnAtOnce(t *testing.T) {
 		require.Zero(t, rdb.HLen(ctx, sub.Keys()[4]).Val(), "and so are the notes about it")
 		next := rdb.XRange(ctx, "{test}.counted", "-", "+").Val()
 		require.Len(t, next, 1)
-		require.Equal(t, map[string]any{"body": `{"n":2}`, "content-type": "application/json", "call-id": "call-1", "traceparent": "00-aa-bb-01"}, next[0].Values)
+		require.Equal(t, map[string]any{
+			"body":         `{"n":2}`,
+			"content-type": "application/json",
+			"call-id":      "call-1",
+			"traceparent":  "00-aa-bb-01",
+		}, next[0].Values)
 	})
 }
 
@@ -110,7 +119,8 @@ func TestSecondDeliveryChangesNothing(t *testing.T) {
 		ctx, sub, m := pending(t, rdb, `{"by":2}`)
 		again, err := chaintest.Retake(ctx, rdb, sub, m.ID)
 		require.NoError(t, err)
-		require.Equal(t, http.StatusOK, call(t, adder, m.Request(ctx)).StatusCode, "the older token may commit too")
+		require.Equal(t, http.StatusOK, call(t, adder, m.Request(ctx)).StatusCode,
+			"the older token may commit too")
 		answer := call(t, adder, again.Request(ctx))
 		require.Equal(t, http.StatusOK, answer.StatusCode)
 		require.JSONEq(t, `{"done":"before"}`, string(answer.Body))
@@ -127,20 +137,42 @@ func TestWhatIsNotACommitOfThisMessage(t *testing.T) {
 		"a token of nobody": {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) {
 			m.Token = "0123456789abcdef0123456789abcdef"
 		}, http.StatusForbidden},
-		"a part of the token": {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) { m.Token = m.Token[:20] }, http.StatusForbidden},
-		"a short token":       {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) { m.Token = m.Token[:1] }, http.StatusForbidden},
+		"a part of the token": {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) {
+			m.Token = m.Token[:20]
+		}, http.StatusForbidden},
+		"a short token": {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) {
+			m.Token = m.Token[:1]
+		}, http.StatusForbidden},
 		"no token, another body": {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) {
 			m.Token, m.Body = "", []byte(`{"by":3}`)
 		}, http.StatusForbidden},
-		"an id yet to come":        {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) { m.ID = "99999999999999-0" }, http.StatusInternalServerError},
-		"another group":            {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) { m.Group = "stranger" }, http.StatusInternalServerError},
-		"another topic":            {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) { m.Topic = "test.other" }, http.StatusBadRequest},
-		"no topic":                 {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) { m.Topic = "" }, http.StatusBadRequest},
-		"no message id":            {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) { m.ID = "" }, http.StatusBadRequest},
-		"a body that is not JSON":  {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) { m.Body = []byte(`by=2`) }, http.StatusBadRequest},
-		"a step that fails":        {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) { m.Body = []byte(`{"by":13}`) }, http.StatusInternalServerError},
-		"a step that fails always": {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) { m.Body = []byte(`{"by":14}`) }, http.StatusUnprocessableEntity},
-		"a plan that refuses":      {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) { m.Body = []byte(`{"by":-1}`) }, http.StatusUnprocessableEntity},
+		"an id yet to come": {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) {
+			m.ID = "99999999999999-0"
+		}, http.StatusInternalServerError},
+		"another group": {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) {
+			m.Group = "stranger"
+		}, http.StatusInternalServerError},
+		"another topic": {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) {
+			m.Topic = "test.other"
+		}, http.StatusBadRequest},
+		"no topic": {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) {
+			m.Topic = ""
+		}, http.StatusBadRequest},
+		"no message id": {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) {
+			m.ID = ""
+		}, http.StatusBadRequest},
+		"a body that is not JSON": {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) {
+			m.Body = []byte(`by=2`)
+		}, http.StatusBadRequest},
+		"a step that fails": {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) {
+			m.Body = []byte(`{"by":13}`)
+		}, http.StatusInternalServerError},
+		"a step that fails always": {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) {
+			m.Body = []byte(`{"by":14}`)
+		}, http.StatusUnprocessableEntity},
+		"a plan that refuses": {func(_ *testing.T, _ redis.UniversalClient, m *chaintest.Message) {
+			m.Body = []byte(`{"by":-1}`)
+		}, http.StatusUnprocessableEntity},
 		"a key of another type": {func(t *testing.T, rdb redis.UniversalClient, _ *chaintest.Message) {
 			require.NoError(t, rdb.Set(t.Context(), "{test}:sums", "x", 0).Err())
 		}, http.StatusInternalServerError},
@@ -163,7 +195,8 @@ func TestWhatIsNotACommitOfThisMessage(t *testing.T) {
 				require.NoError(t, err)
 				require.EqualValues(t, 1, p.Count, "still pending: nothing was written")
 				rdb.Del(ctx, "{test}:sums", "{test}.counted")
-				require.Equal(t, http.StatusOK, call(t, adder, was.Request(ctx)).StatusCode, "and the real one still commits")
+				require.Equal(t, http.StatusOK, call(t, adder, was.Request(ctx)).StatusCode,
+					"and the real one still commits")
 				require.Equal(t, "2", sum(t, rdb))
 			})
 		})
@@ -211,7 +244,8 @@ func TestPlanCannotWrite(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			servers(t, func(t *testing.T, rdb redis.UniversalClient) {
-				s := chain.NewScript("t", lua, []chain.Key{{Name: "k", Key: "{test}:k", Type: "string"}}, "test.out")
+				s := chain.NewScript("t", lua, []chain.Key{{Name: "k", Key: "{test}:k", Type: "string"}},
+					"test.out")
 				_, err := chain.Commit{Script: s}.Apply(t.Context(), rdb)
 				require.Error(t, err)
 				require.Zero(t, rdb.DBSize(t.Context()).Val())
@@ -223,26 +257,39 @@ func TestPlanCannotWrite(t *testing.T) {
 func TestCommitOfMessagesAlone(t *testing.T) {
 	servers(t, func(t *testing.T, rdb redis.UniversalClient) {
 		forward := chain.Forward("test.a", "test.b")
-		_, err := chain.Commit{Script: forward, Messages: []chain.Message{{Topic: "test.a", Body: 1}, {Topic: "test.b", Body: "x"}}}.Apply(t.Context(), rdb)
+		_, err := chain.Commit{
+			Script:   forward,
+			Messages: []chain.Message{{Topic: "test.a", Body: 1}, {Topic: "test.b", Body: "x"}},
+		}.Apply(t.Context(), rdb)
 		require.NoError(t, err)
 		require.EqualValues(t, 1, rdb.XLen(t.Context(), "{test}.a").Val())
 		require.Equal(t, `"x"`, rdb.XRange(t.Context(), "{test}.b", "-", "+").Val()[0].Values["body"])
 
-		_, err = chain.Commit{Script: forward, Messages: []chain.Message{{Topic: "test.c", Body: 1}}}.Apply(t.Context(), rdb)
+		_, err = chain.Commit{
+			Script:   forward,
+			Messages: []chain.Message{{Topic: "test.c", Body: 1}},
+		}.Apply(t.Context(), rdb)
 		require.ErrorContains(t, err, "test.c, which it does not declare")
 	})
 }
 
 func TestDeclaringAcrossTagsPanics(t *testing.T) {
 	t.Parallel()
-	require.Panics(t, func() { chain.NewScript("s", "", []chain.Key{{Name: "a", Key: "{a}:x", Type: "hash"}}, "b.out") })
 	require.Panics(t, func() {
-		chain.NewScript("s", "", []chain.Key{{Name: "a", Key: "{a}:x", Type: "hash"}, {Name: "b", Key: "{b}:x", Type: "hash"}})
+		chain.NewScript("s", "", []chain.Key{{Name: "a", Key: "{a}:x", Type: "hash"}}, "b.out")
 	})
-	require.Panics(t, func() { chain.NewScript("s", "", []chain.Key{{Name: "a", Key: "untagged", Type: "hash"}}) })
+	require.Panics(t, func() {
+		chain.NewScript("s", "",
+			[]chain.Key{{Name: "a", Key: "{a}:x", Type: "hash"}, {Name: "b", Key: "{b}:x", Type: "hash"}})
+	})
+	require.Panics(t, func() {
+		chain.NewScript("s", "", []chain.Key{{Name: "a", Key: "untagged", Type: "hash"}})
+	})
 	require.Panics(t, func() { chain.Forward("untagged") })
 	require.Panics(t, func() {
-		chain.Handle("untagged", func(context.Context, int) (chain.Commit, error) { return chain.Commit{}, nil })
+		chain.Handle("untagged", func(context.Context, int) (chain.Commit, error) {
+			return chain.Commit{}, nil
+		})
 	})
 }
 
@@ -252,7 +299,10 @@ func TestRedisAwayIsNotTheStepsFault(t *testing.T) {
 	require.True(t, wire.IsUnavailable(err), err)
 	rdb := redis.NewClient(&redis.Options{Network: "unix", Addr: "/nowhere/redis.sock"})
 	defer func() { _ = rdb.Close() }()
-	m := chaintest.Message{Body: []byte(`{"by":1}`), Delivery: wire.Delivery{Topic: "test.add", Group: "g", ID: "1-1", Token: "t"}}
+	m := chaintest.Message{
+		Body:     []byte(`{"by":1}`),
+		Delivery: wire.Delivery{Topic: "test.add", Group: "g", ID: "1-1", Token: "t"},
+	}
 	answer := call(t, adder, m.Request(chain.WithRedis(t.Context(), rdb)))
 	require.Equal(t, http.StatusServiceUnavailable, answer.StatusCode)
 	require.NotEmpty(t, answer.Header.Get(wire.HeaderInternal))
@@ -302,7 +352,11 @@ func TestRedisThatTakesConnectionsAndSaysNothingIsAway(t *testing.T) {
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer func() { _ = silent.Close() }()
-	opt := &redis.Options{Addr: silent.Addr().String(), DialTimeout: 50 * time.Millisecond, ReadTimeout: 50 * time.Millisecond}
+	opt := &redis.Options{
+		Addr:        silent.Addr().String(),
+		DialTimeout: 50 * time.Millisecond,
+		ReadTimeout: 50 * time.Millisecond,
+	}
 	wire.Tune(opt)
 	rdb := redis.NewClient(opt)
 	defer func() { _ = rdb.Close() }()
@@ -338,7 +392,8 @@ func TestACallByTheClockIsNoMessage(t *testing.T) {
 	require.Equal(t, "1-1", d.ID)
 	answer := call(t, adder, handler.Request{Header: h, Method: http.MethodPost})
 	require.Equal(t, http.StatusBadRequest, answer.StatusCode)
-	require.Contains(t, detailOf(answer), "This is a scheduled invocation, and the function only takes messages of the topic test.add")
+	require.Contains(t, detailOf(answer),
+		"This is a scheduled invocation, and the function only takes messages of the topic test.add")
 }
 
 func TestRedisThatStandsStillIsAway(t *testing.T) {

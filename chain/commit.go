@@ -60,7 +60,8 @@ type callerKey struct{}
 // WithCaller gives Apply the call id and trace context of a call, which messages carry on: so an order can be
 // traced through all functions.
 func WithCaller(ctx context.Context, h http.Header) context.Context {
-	return context.WithValue(ctx, callerKey{}, wire.Delivery{CallID: h.Get(wire.HeaderCallID), Traceparent: h.Get(wire.HeaderTraceparent)})
+	return context.WithValue(ctx, callerKey{},
+		wire.Delivery{CallID: h.Get(wire.HeaderCallID), Traceparent: h.Get(wire.HeaderTraceparent)})
 }
 
 // Settle runs the commit of a message. done is true if the message was settled before: then nothing was
@@ -68,11 +69,15 @@ func WithCaller(ctx context.Context, h http.Header) context.Context {
 // issued none.
 //
 // It returns a *Refusal if the plan refused, ErrForged, ErrNotDelivered, or Redis's error.
-func (c Commit) Settle(ctx context.Context, rdb redis.Scripter, d wire.Delivery, body []byte) (reply json.RawMessage, done bool, err error) {
+func (c Commit) Settle(
+	ctx context.Context, rdb redis.Scripter, d wire.Delivery, body []byte,
+) (reply json.RawMessage, done bool, err error) {
 	return c.run(ctx, rdb, d, body)
 }
 
-func (c Commit) run(ctx context.Context, rdb redis.Scripter, d wire.Delivery, body []byte) (json.RawMessage, bool, error) {
+func (c Commit) run(
+	ctx context.Context, rdb redis.Scripter, d wire.Delivery, body []byte,
+) (json.RawMessage, bool, error) {
 	s := c.Script
 	if s == nil {
 		s = acknowledge
@@ -93,7 +98,9 @@ func (c Commit) run(ctx context.Context, rdb redis.Scripter, d wire.Delivery, bo
 			return nil, false, fmt.Errorf("commit %s: %w", s.name, err)
 		}
 		if tag := wire.Tag(stream); s.tag != "" && tag != s.tag {
-			return nil, false, fmt.Errorf("commit %s: the message is of topic %s, the script's keys have the tag {%s}", s.name, d.Topic, s.tag)
+			return nil, false, fmt.Errorf(
+				"commit %s: the message is of topic %s, the script's keys have the tag {%s}",
+				s.name, d.Topic, s.tag)
 		}
 		keys = append(wire.Subscription{Stream: stream, Group: d.Group}.Keys(), keys...)
 		lua = s.finishes
@@ -102,7 +109,8 @@ func (c Commit) run(ctx context.Context, rdb redis.Scripter, d wire.Delivery, bo
 			digest = hex.EncodeToString(sum[:])
 		}
 	}
-	got, err := lua.Run(ctx, rdb, keys, d.ID, d.Group, d.Token, digest, args, d.CallID, d.Traceparent, messages).StringSlice()
+	argv := []any{d.ID, d.Group, d.Token, digest, args, d.CallID, d.Traceparent, messages}
+	got, err := lua.Run(ctx, rdb, keys, argv...).StringSlice()
 	if err != nil {
 		return nil, false, fmt.Errorf("commit %s: %w", s.name, &redisError{err})
 	}
@@ -116,9 +124,11 @@ func (c Commit) run(ctx context.Context, rdb redis.Scripter, d wire.Delivery, bo
 	case "forged":
 		return nil, false, fmt.Errorf("commit %s of message %s: %w", s.name, d.ID, ErrForged)
 	case "undelivered", "nogroup":
-		return nil, false, fmt.Errorf("commit %s of message %s of %s for %s: %w", s.name, d.ID, d.Topic, d.Group, ErrNotDelivered)
+		return nil, false, fmt.Errorf("commit %s of message %s of %s for %s: %w",
+			s.name, d.ID, d.Topic, d.Group, ErrNotDelivered)
 	case "wrongtype":
-		return nil, false, fmt.Errorf("commit %s: the Redis key %s holds another type than the script declares", s.name, got[1])
+		return nil, false, fmt.Errorf(
+			"commit %s: the Redis key %s holds another type than the script declares", s.name, got[1])
 	}
 	return nil, false, fmt.Errorf("commit %s: unexpected answer %q", s.name, got)
 }

@@ -34,7 +34,9 @@ var lend = chain.NewScript("lend", `
 	local holder = redis.call('HGET', keys.loans, args.book)
 	if holder == args.reader then return refuse(args.reader .. ' has ' .. args.book .. ' already') end
 	if holder then
-		return function() redis.call('RPUSH', keys.queue, args.book .. ':' .. args.reader) end, {waits_for = holder}
+		return function()
+			redis.call('RPUSH', keys.queue, args.book .. ':' .. args.reader)
+		end, {waits_for = holder}
 	end
 	emit('library.lent', {book = args.book, reader = args.reader})
 	return function() redis.call('HSET', keys.loans, args.book, args.reader) end, {lent_at = now > 0}`,
@@ -70,7 +72,11 @@ func Example() {
 
 	rdb.XGroupCreateMkStream(ctx, "{library}.requested", "desk", "0")
 	rdb.XGroupCreateMkStream(ctx, "{library}.lent", "printer", "0")
-	for _, body := range []string{`{"book":"Momo","reader":"Ada"}`, `{"book":"Momo","reader":"Bob"}`, `{"reader":"Eve"}`} {
+	for _, body := range []string{
+		`{"book":"Momo","reader":"Ada"}`,
+		`{"book":"Momo","reader":"Bob"}`,
+		`{"reader":"Eve"}`,
+	} {
 		rdb.XAdd(ctx, &redis.XAddArgs{Stream: "{library}.requested", Values: []string{"body", body}})
 	}
 

@@ -38,21 +38,31 @@ func (p *permanent) Unwrap() error { return p.error }
 // letter.
 //
 // The topic is checked when the chain is declared: Handle panics if it is malformed.
-func Handle[M any](topic string, step func(context.Context, M) (Commit, error)) func(handler.Request) (handler.Response, error) {
+func Handle[M any](
+	topic string, step func(context.Context, M) (Commit, error),
+) func(handler.Request) (handler.Response, error) {
 	if _, err := wire.Stream(topic); err != nil {
 		panic("chain: " + err.Error())
 	}
 	return func(r handler.Request) (handler.Response, error) {
 		d, ok := wire.DeliveryOf(r.Header)
 		if !ok && d.Topic == wire.TopicCron {
-			return Problem{Status: http.StatusBadRequest, Title: "Not a message",
-				Detail: fmt.Sprintf("This is a scheduled invocation, and the function only takes messages of the topic %s. Answer calls with %s: %s before chain.Handle, or remove that topic from the function.",
-					topic, wire.HeaderTopic, wire.TopicCron)}.Response(), nil
+			return Problem{
+				Status: http.StatusBadRequest,
+				Title:  "Not a message",
+				Detail: fmt.Sprintf("This is a scheduled invocation, and the function only takes "+
+					"messages of the topic %s. Answer calls with %s: %s before chain.Handle, "+
+					"or remove that topic from the function.", topic, wire.HeaderTopic, wire.TopicCron),
+			}.Response(), nil
 		}
 		if !ok || d.Topic != topic {
-			return Problem{Status: http.StatusBadRequest, Title: "Not a message",
-				Detail: fmt.Sprintf("This function takes messages of the topic %s, delivered with the headers %s, %s and %s. Put one on its stream instead of calling the function.",
-					topic, wire.HeaderTopic, wire.HeaderSubscription, wire.HeaderMessageID)}.Response(), nil
+			return Problem{
+				Status: http.StatusBadRequest,
+				Title:  "Not a message",
+				Detail: fmt.Sprintf("This function takes messages of the topic %s, delivered with "+
+					"the headers %s, %s and %s. Put one on its stream instead of calling the function.",
+					topic, wire.HeaderTopic, wire.HeaderSubscription, wire.HeaderMessageID),
+			}.Response(), nil
 		}
 		var message M
 		if err := json.Unmarshal(r.Body, &message); err != nil {
@@ -85,7 +95,8 @@ func Handle[M any](topic string, step func(context.Context, M) (Commit, error)) 
 
 // failed logs why a delivery failed, and returns the answer.
 func failed(d wire.Delivery, p Problem) handler.Response {
-	log.Printf("message %s of %s, attempt %d: %s: %s", d.ID, d.Topic, d.Attempt, p.Title, strconv.Quote(p.Detail))
+	log.Printf("message %s of %s, attempt %d: %s: %s",
+		d.ID, d.Topic, d.Attempt, p.Title, strconv.Quote(p.Detail))
 	return p.Response()
 }
 
@@ -104,7 +115,12 @@ func failure(err error) Problem {
 	case errors.Is(err, ErrForged):
 		return Problem{Status: http.StatusForbidden, Title: "Not yours to commit", Detail: err.Error()}
 	case errors.As(err, &redis) && (wire.IsUnavailable(redis) || wire.RefusesUser(redis)):
-		return Problem{Status: http.StatusServiceUnavailable, Title: "Redis is unavailable", Detail: err.Error(), Internal: "chain"}
+		return Problem{
+			Status:   http.StatusServiceUnavailable,
+			Title:    "Redis is unavailable",
+			Detail:   err.Error(),
+			Internal: "chain",
+		}
 	}
 	return Problem{Status: http.StatusInternalServerError, Title: "The step failed", Detail: err.Error()}
 }

@@ -46,7 +46,9 @@ func sumScript(name string, emits ...string) *chain.Script {
 }
 
 func adding(topic string, s *chain.Script) func(handler.Request) (handler.Response, error) {
-	return chain.Handle(topic, func(_ context.Context, a add) (chain.Commit, error) { return chain.Commit{Script: s, Args: a}, nil })
+	return chain.Handle(topic, func(_ context.Context, a add) (chain.Commit, error) {
+		return chain.Commit{Script: s, Args: a}, nil
+	})
 }
 
 // flow is one random run of the chain. Its subscriptions' dead and due sets are filled as a dispatcher fills
@@ -193,7 +195,13 @@ func (f *flow) again(c call2, ok bool) {
 
 func (f *flow) pending(c call2) bool {
 	sub := f.subs[c.step]
-	p, err := f.rdb.XPendingExt(f.t.Context(), &redis.XPendingExtArgs{Stream: sub.Stream, Group: sub.Group, Start: c.m.ID, End: c.m.ID, Count: 1}).Result()
+	p, err := f.rdb.XPendingExt(f.t.Context(), &redis.XPendingExtArgs{
+		Stream: sub.Stream,
+		Group:  sub.Group,
+		Start:  c.m.ID,
+		End:    c.m.ID,
+		Count:  1,
+	}).Result()
 	require.NoError(f.t, err)
 	return len(p) > 0
 }
@@ -206,7 +214,13 @@ func (f *flow) finish() {
 		require.Equal(f.t, http.StatusOK, answer.StatusCode, string(answer.Body))
 	}
 	for step, sub := range f.subs {
-		pending, err := f.rdb.XPendingExt(f.t.Context(), &redis.XPendingExtArgs{Stream: sub.Stream, Group: sub.Group, Start: "-", End: "+", Count: 10_000}).Result()
+		pending, err := f.rdb.XPendingExt(f.t.Context(), &redis.XPendingExtArgs{
+			Stream: sub.Stream,
+			Group:  sub.Group,
+			Start:  "-",
+			End:    "+",
+			Count:  10_000,
+		}).Result()
 		require.NoError(f.t, err)
 		for _, p := range pending {
 			m, err := chaintest.Retake(f.t.Context(), f.rdb, sub, p.ID)
@@ -234,7 +248,8 @@ func (f *flow) finish() {
 	}
 	for _, sub := range f.subs {
 		require.Zero(f.t, f.rdb.XLen(f.t.Context(), sub.Stream).Val())
-		require.Zero(f.t, f.rdb.Exists(f.t.Context(), sub.Keys()[1:]...).Val(), "nothing is noted about settled messages, also not that they were dead")
+		require.Zero(f.t, f.rdb.Exists(f.t.Context(), sub.Keys()[1:]...).Val(),
+			"nothing is noted about settled messages, also not that they were dead")
 	}
 }
 
@@ -254,7 +269,8 @@ func TestLostAnswerThatGoRedisSendsAgain(t *testing.T) {
 	rdb := redis.NewClient(&opt)
 	defer func() { _ = rdb.Close() }()
 	ctx := chain.WithRedis(t.Context(), rdb)
-	require.Equal(t, http.StatusOK, call(t, adder, first.Request(ctx)).StatusCode, "now Redis knows the script")
+	require.Equal(t, http.StatusOK, call(t, adder, first.Request(ctx)).StatusCode,
+		"now Redis knows the script")
 	chaintest.Put(t, calm, "test.add", `{"by":2}`)
 	m, ok, err := chaintest.Take(t.Context(), calm, sub)
 	require.NoError(t, err)
@@ -262,7 +278,8 @@ func TestLostAnswerThatGoRedisSendsAgain(t *testing.T) {
 	cuts.Store(1)
 	answer := call(t, adder, m.Request(ctx))
 	require.Equal(t, http.StatusOK, answer.StatusCode, string(answer.Body))
-	require.JSONEq(t, `{"done":"before"}`, string(answer.Body), "the second sending found the first one's work")
+	require.JSONEq(t, `{"done":"before"}`, string(answer.Body),
+		"the second sending found the first one's work")
 	require.Equal(t, "3", sum(t, calm))
 	require.Zero(t, calm.XLen(t.Context(), sub.Stream).Val())
 }

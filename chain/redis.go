@@ -29,7 +29,8 @@ func Redis(ctx context.Context) (redis.UniversalClient, error) {
 	}
 	url := os.Getenv("REDIS_URL")
 	if url == "" {
-		return nil, errors.New("REDIS_URL is not set: give the function the address of Redis, such as redis://redis:6379")
+		return nil, errors.New(
+			"REDIS_URL is not set: give the function the address of Redis, such as redis://redis:6379")
 	}
 	redis.SetLogger(silent{}) // it logs each failed dial, which errors of calls report, too
 	rdb, err := wire.Open(ctx, url)

@@ -52,7 +52,9 @@ func NewScript(name, source string, keys []Key, emits ...string) *Script {
 	}
 	lua := strings.Join([]string{
 		wire.SettleLua,
-		"local names = " + luaList(names), "local types = " + luaList(types), "local topics = " + luaList(emits),
+		"local names = " + luaList(names),
+		"local types = " + luaList(types),
+		"local topics = " + luaList(emits),
 		planLua,
 		"local function plan()", source, "end",
 		commitLua,
@@ -81,8 +83,8 @@ func (s *Script) mustShareTag(what, tag string) {
 	case tag == "":
 		panic(fmt.Sprintf("chain: script %s: %s has no hash tag such as {bakery}", s.name, what))
 	case s.tag != "" && s.tag != tag:
-		panic(fmt.Sprintf("chain: script %s: %s has the tag {%s}, the others have {%s}: one script can only change keys of one tag",
-			s.name, what, tag, s.tag))
+		panic(fmt.Sprintf("chain: script %s: %s has the tag {%s}, the others have {%s}: "+
+			"one script can only change keys of one tag", s.name, what, tag, s.tag))
 	}
 	s.tag = tag
 }

@@ -38,7 +38,8 @@ func Redis(t testing.TB) *redis.Client {
 			t.Logf("chaintest: Redis of REDIS_URL")
 			return rdb
 		}
-		t.Logf("chaintest: the Redis of REDIS_URL wants a password or has only one database, as Hearth's own; it is not used")
+		t.Logf("chaintest: the Redis of REDIS_URL wants a password or has only one database, " +
+			"as Hearth's own; it is not used")
 	}
 	server, err := private()
 	if errors.Is(err, exec.ErrNotFound) {
@@ -105,7 +106,8 @@ func (f FullRedis) Fill(t testing.TB) {
 			if i == 10_000 {
 				t.Fatal("chaintest: Redis never got full")
 			}
-			if err := f.Set(t.Context(), fmt.Sprintf("{full}:%d:%d", size, i), strings.Repeat("x", size), 0).Err(); err != nil {
+			key, value := fmt.Sprintf("{full}:%d:%d", size, i), strings.Repeat("x", size)
+			if err := f.Set(t.Context(), key, value, 0).Err(); err != nil {
 				break
 			}
 		}
@@ -186,8 +188,11 @@ func start(config ...string) (*server, error) {
 		return nil, err
 	}
 	s := &server{socket: filepath.Join(dir, "redis.sock")}
-	cmd := exec.Command("sh", append([]string{"-c", `"$@" & read -r _; kill -9 $!; wait; rm -rf "$0"`, dir, path,
-		"--port", "0", "--unixsocket", s.socket, "--save", "", "--dir", dir, "--logfile", filepath.Join(dir, "log")}, config...)...)
+	cmd := exec.Command("sh", append([]string{
+		"-c", `"$@" & read -r _; kill -9 $!; wait; rm -rf "$0"`, dir, path,
+		"--port", "0", "--unixsocket", s.socket, "--save", "",
+		"--dir", dir, "--logfile", filepath.Join(dir, "log"),
+	}, config...)...)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return nil, err
@@ -198,7 +203,8 @@ func start(config ...string) (*server, error) {
 	s.stop = func() { _ = stdin.Close(); _ = cmd.Wait() }
 	rdb := redis.NewClient(&redis.Options{Network: "unix", Addr: s.socket})
 	defer func() { _ = rdb.Close() }()
-	for deadline := time.Now().Add(10 * time.Second); rdb.Ping(context.Background()).Err() != nil; time.Sleep(2 * time.Millisecond) {
+	deadline := time.Now().Add(10 * time.Second)
+	for ; rdb.Ping(context.Background()).Err() != nil; time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			s.stop()
 			return nil, fmt.Errorf("redis-server in %s does not answer", dir)

@@ -48,7 +48,8 @@ func Cluster(t testing.TB) *RedisCluster {
 	}
 	skipWithoutServer(t, shared.err)
 	c := connect(t, shared.nodes)
-	if err := c.ForEachMaster(t.Context(), func(ctx context.Context, node *redis.Client) error { return node.FlushAll(ctx).Err() }); err != nil {
+	empty := func(ctx context.Context, node *redis.Client) error { return node.FlushAll(ctx).Err() }
+	if err := c.ForEachMaster(t.Context(), empty); err != nil {
 		t.Fatalf("chaintest: empty the cluster: %v", err)
 	}
 	return c
@@ -149,9 +150,13 @@ func (n *Node) found(path string, inMemory bool) error {
 	}
 	n.Addr = fmt.Sprintf("127.0.0.1:%d", port)
 	// A slot whose node is away must not keep the others from working.
-	n.config = []string{path, "--port", fmt.Sprint(port), "--cluster-port", fmt.Sprint(n.bus), "--bind", "127.0.0.1", "--cluster-enabled", "yes",
-		"--cluster-config-file", filepath.Join(n.dir, "nodes.conf"), "--cluster-node-timeout", "1000", "--cluster-require-full-coverage", "no",
-		"--repl-diskless-sync-delay", "0", "--save", "", "--dir", n.dir, "--logfile", filepath.Join(n.dir, "log")}
+	n.config = []string{
+		path, "--port", fmt.Sprint(port), "--cluster-port", fmt.Sprint(n.bus), "--bind", "127.0.0.1",
+		"--cluster-enabled", "yes", "--cluster-config-file", filepath.Join(n.dir, "nodes.conf"),
+		"--cluster-node-timeout", "1000", "--cluster-require-full-coverage", "no",
+		"--repl-diskless-sync-delay", "0", "--save", "",
+		"--dir", n.dir, "--logfile", filepath.Join(n.dir, "log"),
+	}
 	if !inMemory {
 		n.config = append(n.config, "--appendonly", "yes")
 	}
@@ -181,7 +186,8 @@ func (n *Node) start(temporary bool) error {
 	if temporary {
 		after = `rm -rf "$0"`
 	}
-	cmd := exec.Command("sh", append([]string{"-c", `"$@" & read -r _; kill -9 $!; wait; ` + after, n.dir}, n.config...)...)
+	cmd := exec.Command("sh",
+		append([]string{"-c", `"$@" & read -r _; kill -9 $!; wait; ` + after, n.dir}, n.config...)...)
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		return err
@@ -190,7 +196,9 @@ func (n *Node) start(temporary bool) error {
 		return fmt.Errorf("start redis-server: %w", err)
 	}
 	n.end = sync.OnceFunc(func() { _ = stdin.Close(); _ = cmd.Wait() })
-	return n.until("it answers", 5*time.Second, func(rdb *redis.Client) bool { return rdb.Ping(context.Background()).Err() == nil })
+	return n.until("it answers", 5*time.Second, func(rdb *redis.Client) bool {
+		return rdb.Ping(context.Background()).Err() == nil
+	})
 }
 
 // Kill ends a node as kill -9 does.
@@ -227,7 +235,8 @@ func join(nodes []*Node) error {
 			return err
 		}
 		if i < masters {
-			if _, err := n.do("CLUSTER", "ADDSLOTSRANGE", i*allSlots/masters, (i+1)*allSlots/masters-1); err != nil {
+			first, last := i*allSlots/masters, (i+1)*allSlots/masters-1
+			if _, err := n.do("CLUSTER", "ADDSLOTSRANGE", first, last); err != nil {
 				return err
 			}
 		}
@@ -242,8 +251,10 @@ func join(nodes []*Node) error {
 		if err := n.until("all nodes know each other", 20*time.Second, func(rdb *redis.Client) bool {
 			info, _ := rdb.ClusterInfo(context.Background()).Result()
 			list, _ := rdb.ClusterNodes(context.Background()).Result()
-			return strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_slots_ok:16384") &&
-				strings.Count(list, "connected") == len(nodes) && !strings.Contains(list, "handshake") && !strings.Contains(list, "disconnected")
+			return strings.Contains(info, "cluster_state:ok") &&
+				strings.Contains(info, "cluster_slots_ok:16384") &&
+				strings.Count(list, "connected") == len(nodes) &&
+				!strings.Contains(list, "handshake") && !strings.Contains(list, "disconnected")
 		}); err != nil {
 			return err
 		}

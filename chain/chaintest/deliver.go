@@ -40,7 +40,8 @@ func Put(t testing.TB, rdb redis.UniversalClient, topic, body string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	id, err := rdb.XAdd(t.Context(), &redis.XAddArgs{Stream: stream, Values: []string{wire.FieldBody, body}}).Result()
+	entry := &redis.XAddArgs{Stream: stream, Values: []string{wire.FieldBody, body}}
+	id, err := rdb.XAdd(t.Context(), entry).Result()
 	if err != nil {
 		t.Fatalf("chaintest: put a message on %s: %v", topic, err)
 	}
@@ -49,8 +50,16 @@ func Put(t testing.TB, rdb redis.UniversalClient, topic, body string) string {
 
 // Take takes the next message that waits for a subscription, and issues a token for it. ok is false if none
 // waits.
-func Take(ctx context.Context, rdb redis.UniversalClient, s wire.Subscription) (m Message, ok bool, err error) {
-	got, err := rdb.XReadGroup(ctx, &redis.XReadGroupArgs{Group: s.Group, Consumer: "hearth", Streams: []string{s.Stream, ">"}, Count: 1, Block: -1}).Result()
+func Take(
+	ctx context.Context, rdb redis.UniversalClient, s wire.Subscription,
+) (m Message, ok bool, err error) {
+	got, err := rdb.XReadGroup(ctx, &redis.XReadGroupArgs{
+		Group:    s.Group,
+		Consumer: "hearth",
+		Streams:  []string{s.Stream, ">"},
+		Count:    1,
+		Block:    -1,
+	}).Result()
 	if errors.Is(err, redis.Nil) {
 		return m, false, nil
 	}
@@ -74,7 +83,16 @@ func Retake(ctx context.Context, rdb redis.UniversalClient, s wire.Subscription,
 	token := make([]byte, 16)
 	_, _ = rand.Read(token)
 	topic, _ := wire.Topic(s.Stream)
-	m := Message{Body: []byte(body), Delivery: wire.Delivery{Topic: topic, Group: s.Group, ID: id, Token: hex.EncodeToString(token), Attempt: 1}}
+	m := Message{
+		Body: []byte(body),
+		Delivery: wire.Delivery{
+			Topic:   topic,
+			Group:   s.Group,
+			ID:      id,
+			Token:   hex.EncodeToString(token),
+			Attempt: 1,
+		},
+	}
 	return m, issue.Run(ctx, rdb, s.Keys()[4:5], id, m.Token).Err()
 }
 

@@ -16,10 +16,10 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// A Wire is put between a client and the Redis of a test, which can cut it at any command, and so stop a
-// component at each of its steps. It passes commands on to Redis, below go-redis, which sends some commands again when a connection
-// broke. It lets one counted command through at a time. Commands that only watch, or that make a connection,
-// do not count, but a cut hits them too.
+// A Wire is a proxy between a client and the Redis of a test. The test can cut it at any command, and so stop
+// a component at each of its steps. It works below go-redis, which sends some commands again when a
+// connection breaks. It lets one counted command through at a time. Commands that only watch, or that make a
+// connection, do not count, but a cut hits them too.
 type Wire struct {
 	around func(run func()) (ok bool)
 	dir    string
@@ -33,9 +33,9 @@ type Wire struct {
 	down  bool
 }
 
-// NewWire makes a wire to a test's Redis. It calls around for each command that counts; around calls run, which
-// gives the command to Redis and takes its answer. If around returns false, the connection breaks without an
-// answer. nil lets everything through.
+// NewWire makes a wire to a test's Redis. It calls around for each command that counts. The function run,
+// which around calls, sends the command to Redis and reads the answer. If around returns false, the
+// connection breaks without an answer. A nil around lets everything through.
 func NewWire(t testing.TB, raw *goredis.Client, around func(run func()) (ok bool)) *Wire {
 	t.Helper()
 	if around == nil {

@@ -1,12 +1,13 @@
 -- commit: settle a message, change state and hand on, in one step. Follows
 -- settle.lua; plan() and its helpers come between.
 --
--- KEYS: the subscription's six keys if there is a message; then the script's keys in the order they were declared; then
---       the streams of the topics it may emit to, likewise.
--- ARGV: 1 message id, '' if there is none   2 group   3 token, '' if unknown   4 SHA-1 of the body, used without a token
---       5 args as JSON   6 call id   7 traceparent   8 messages to hand on, JSON [{topic, body}]
--- Returns {'committed', reply as JSON} | {'done'} not pending any more | {'refused', reason}
---       | {'nogroup'} | {'undelivered'} | {'forged'} | {'wrongtype', key}, and has written only in the first case.
+-- KEYS: the subscription's six keys if there is a message; then the script's keys in the order they were
+--       declared; then the streams of the topics it may emit to, likewise.
+-- ARGV: 1 message id, '' if there is none   2 group   3 token, '' if unknown
+--       4 SHA-1 of the body, used without a token   5 args as JSON   6 call id   7 traceparent
+--       8 messages to hand on, JSON [{topic, body}]
+-- Returns {'committed', reply as JSON} | {'done'} no longer pending | {'refused', reason}
+--       | {'nogroup'} | {'undelivered'} | {'forged'} | {'wrongtype', key}. Only the first case has written.
 local function committed_body(stream, id)
   local entry = redis.call('XRANGE', stream, id, id)[1]
   if not entry then return nil end

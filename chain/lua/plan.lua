@@ -28,12 +28,15 @@ local function emit(topic, message) hand_on(topic, encode(message)) end
 local function refuse(reason) return nil, reason end
 
 -- Until the plan has ended, redis.call lets only reads pass: a plan that fails has written nothing.
-local reads = {EXISTS = true, GET = true, GETRANGE = true, HEXISTS = true, HGET = true, HGETALL = true, HKEYS = true,
-  HLEN = true, HMGET = true, HSTRLEN = true, HVALS = true, LINDEX = true, LLEN = true, LRANGE = true, MGET = true,
-  PTTL = true, SCARD = true, SISMEMBER = true, SMEMBERS = true, SMISMEMBER = true, STRLEN = true, TIME = true, TTL = true,
-  TYPE = true, XINFO = true, XLEN = true, XPENDING = true, XRANGE = true, XREVRANGE = true, ZCARD = true, ZCOUNT = true,
-  ZLEXCOUNT = true, ZMSCORE = true, ZRANGE = true, ZRANGEBYLEX = true, ZRANGEBYSCORE = true, ZRANK = true,
-  ZREVRANGE = true, ZREVRANK = true, ZSCORE = true}
+local reads = {
+  EXISTS = true, GET = true, GETRANGE = true, HEXISTS = true, HGET = true, HGETALL = true, HKEYS = true,
+  HLEN = true, HMGET = true, HSTRLEN = true, HVALS = true, LINDEX = true, LLEN = true, LRANGE = true,
+  MGET = true, PTTL = true, SCARD = true, SISMEMBER = true, SMEMBERS = true, SMISMEMBER = true,
+  STRLEN = true, TIME = true, TTL = true, TYPE = true, XINFO = true, XLEN = true, XPENDING = true,
+  XRANGE = true, XREVRANGE = true, ZCARD = true, ZCOUNT = true, ZLEXCOUNT = true, ZMSCORE = true,
+  ZRANGE = true, ZRANGEBYLEX = true, ZRANGEBYSCORE = true, ZRANK = true, ZREVRANGE = true, ZREVRANK = true,
+  ZSCORE = true,
+}
 local raw = redis.call
 local redis = {sha1hex = redis.sha1hex, call = function(command, ...)
   if planning and not reads[string.upper(command)] then

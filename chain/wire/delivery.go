@@ -23,9 +23,9 @@ const (
 	// one invocation, so it is an idempotency key. It is in the past if no instance ran at that time.
 	HeaderScheduleTime = "X-Schedule-Time"
 
-	// HeaderSettled is on the answer of a step whose commit has settled its message: the message's id. It saves
-	// the dispatcher the settling. A wrong one only delays the next delivery, as the message is still pending
-	// then.
+	// HeaderSettled is set on the answer of a step whose commit has settled its message. Its value is the
+	// message's id. The dispatcher then need not settle the message. A wrong id only delays the next
+	// delivery, as the message is still pending.
 	HeaderSettled = "X-Settled"
 
 	// HeaderInternal marks an error of the platform, not of the function. Such an answer is always retried.
@@ -37,7 +37,15 @@ const (
 )
 
 // DeliveryHeaders are the headers that only a dispatcher may set.
-var DeliveryHeaders = []string{HeaderTopic, HeaderSubscription, HeaderMessageID, HeaderToken, HeaderAttempt, HeaderConnector, HeaderScheduleTime}
+var DeliveryHeaders = []string{
+	HeaderTopic,
+	HeaderSubscription,
+	HeaderMessageID,
+	HeaderToken,
+	HeaderAttempt,
+	HeaderConnector,
+	HeaderScheduleTime,
+}
 
 // A Delivery is the message that a call brings, and its subscription.
 type Delivery struct {

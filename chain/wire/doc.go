@@ -31,9 +31,9 @@ the record that the work was done: there is no table of ids that were seen.
 # When a piece dies
 
 	the function, before its commit    nothing happened; the message is delivered again
-	the function, after its commit     the effects stand; the next delivery is answered 200 and changes nothing
-	the dispatcher                     leases run out, and another dispatcher, or the same one restarted, delivers again
-	Redis, which restarts              what it had stored is the truth; commits whose answer was lost are repeated
+	the function, after its commit     the effects stand; the next delivery gets 200 and changes nothing
+	the dispatcher                     leases run out; this or another dispatcher delivers again
+	Redis, which restarts              its stored state is the truth; commits with a lost answer are repeated
 	a replica that was taken for dead  its late commit wins if it comes first, and changes nothing otherwise
 
 It does not deliver messages: internal/dispatch does.

@@ -93,12 +93,14 @@ func ParseEntry(fields []string) (Entry, error) {
 			e.Callback = value
 		case FieldHeader:
 			if err := json.Unmarshal([]byte(value), &e.Header); err != nil {
-				return e, fmt.Errorf("entry: field %q is not a JSON object of lists of strings: %w", FieldHeader, err)
+				return e, fmt.Errorf("entry: field %q is not a JSON object of lists of strings: %w",
+					FieldHeader, err)
 			}
 		case FieldDeliverAt:
 			ms, err := strconv.ParseInt(value, 10, 64)
 			if err != nil || ms < 0 || len(value) > 15 {
-				return e, fmt.Errorf("entry: field %q is %q, want milliseconds since 1970", FieldDeliverAt, value)
+				return e, fmt.Errorf("entry: field %q is %q, want milliseconds since 1970",
+					FieldDeliverAt, value)
 			}
 			e.DeliverAt = time.UnixMilli(ms).UTC()
 		}

@@ -50,7 +50,8 @@ func ParseURL(url string) (one *redis.Options, all *redis.ClusterOptions, err er
 		if err != nil {
 			return nil, nil, redact(err, url)
 		}
-		all.ContextTimeoutEnabled, all.DisableIdentity, all.DialerRetries, all.MaintNotificationsConfig = true, true, 1, noNotices()
+		all.ContextTimeoutEnabled, all.DisableIdentity = true, true
+		all.DialerRetries, all.MaintNotificationsConfig = 1, noNotices()
 		return nil, all, nil
 	}
 	one, err = redis.ParseURL(url)
@@ -74,18 +75,38 @@ func InCluster(ctx context.Context, rdb *redis.Client) (bool, error) {
 // RefusesUser reports whether an error means that Redis does not know the user or its password. Hearth
 // creates a function's user again within seconds if a Redis has lost it, so the same call may work later.
 func RefusesUser(err error) bool {
-	return err != nil && (strings.Contains(err.Error(), "WRONGPASS") || strings.Contains(err.Error(), "NOAUTH"))
+	return err != nil &&
+		(strings.Contains(err.Error(), "WRONGPASS") || strings.Contains(err.Error(), "NOAUTH"))
 }
 
 // Cluster returns the options of a cluster from those of one of its nodes.
 func Cluster(one *redis.Options) *redis.ClusterOptions {
-	return &redis.ClusterOptions{Addrs: []string{one.Addr}, ClientName: one.ClientName, OnConnect: one.OnConnect,
-		Protocol: one.Protocol, Username: one.Username, Password: one.Password, TLSConfig: one.TLSConfig,
-		MinRetryBackoff: one.MinRetryBackoff, MaxRetryBackoff: one.MaxRetryBackoff,
-		DialTimeout: one.DialTimeout, ReadTimeout: one.ReadTimeout, WriteTimeout: one.WriteTimeout,
-		PoolFIFO: one.PoolFIFO, PoolSize: one.PoolSize, PoolTimeout: one.PoolTimeout, MinIdleConns: one.MinIdleConns, MaxIdleConns: one.MaxIdleConns,
-		MaxActiveConns: one.MaxActiveConns, ConnMaxIdleTime: one.ConnMaxIdleTime, ConnMaxLifetime: one.ConnMaxLifetime,
-		ContextTimeoutEnabled: true, DisableIdentity: true, DialerRetries: 1, MaintNotificationsConfig: noNotices()}
+	return &redis.ClusterOptions{
+		Addrs:                    []string{one.Addr},
+		ClientName:               one.ClientName,
+		OnConnect:                one.OnConnect,
+		Protocol:                 one.Protocol,
+		Username:                 one.Username,
+		Password:                 one.Password,
+		TLSConfig:                one.TLSConfig,
+		MinRetryBackoff:          one.MinRetryBackoff,
+		MaxRetryBackoff:          one.MaxRetryBackoff,
+		DialTimeout:              one.DialTimeout,
+		ReadTimeout:              one.ReadTimeout,
+		WriteTimeout:             one.WriteTimeout,
+		PoolFIFO:                 one.PoolFIFO,
+		PoolSize:                 one.PoolSize,
+		PoolTimeout:              one.PoolTimeout,
+		MinIdleConns:             one.MinIdleConns,
+		MaxIdleConns:             one.MaxIdleConns,
+		MaxActiveConns:           one.MaxActiveConns,
+		ConnMaxIdleTime:          one.ConnMaxIdleTime,
+		ConnMaxLifetime:          one.ConnMaxLifetime,
+		ContextTimeoutEnabled:    true,
+		DisableIdentity:          true,
+		DialerRetries:            1,
+		MaintNotificationsConfig: noNotices(),
+	}
 }
 
 // NewCluster makes a client of a cluster. It asks again which node has which slot whenever a node does not
@@ -154,7 +175,8 @@ func IsUnavailable(err error) bool {
 	case errors.Is(err, context.DeadlineExceeded): // it is the caller who gave up
 		return false
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, redis.ErrClosed),
-		errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.EPIPE):
+		errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, syscall.ECONNREFUSED),
+		errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.EPIPE):
 		return true
 	}
 	var reply redis.Error
@@ -162,8 +184,10 @@ func IsUnavailable(err error) bool {
 		// none that answers is known now; go-redis has no name for it
 		return strings.HasSuffix(err.Error(), "redis: cluster has no nodes")
 	}
-	for _, prefix := range [...]string{"LOADING", "OOM", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "MISCONF", "NOREPLICAS",
-		"MOVED", "ASK"} { // the last two if a cluster's nodes do not agree yet
+	for _, prefix := range [...]string{
+		"LOADING", "OOM", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "MISCONF",
+		"NOREPLICAS", "MOVED", "ASK", // MOVED and ASK if a cluster's nodes do not agree yet
+	} {
 		if strings.HasPrefix(reply.Error(), prefix) {
 			return true
 		}

@@ -23,7 +23,8 @@ var topicName = regexp.MustCompile(`^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+$`)
 // It returns an error if the topic is not two or more words of letters, digits, "_" or "-", joined by dots.
 func Stream(topic string) (string, error) {
 	if !topicName.MatchString(topic) {
-		return "", fmt.Errorf("topic %q: want two or more words of letters, digits, _ or -, joined by dots, such as bakery.dough", topic)
+		return "", fmt.Errorf("topic %q: want two or more words of letters, digits, _ or -, "+
+			"joined by dots, such as bakery.dough", topic)
 	}
 	tag, rest, _ := strings.Cut(topic, ".")
 	return "{" + tag + "}." + rest, nil

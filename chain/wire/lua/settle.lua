@@ -52,7 +52,9 @@ function settle.issued_by(token, instance) return string.sub(token, 1, #instance
 function settle.is_newest(text, token) return #token >= 16 and settle.newest(text) == token end
 
 -- settle.holds(deliveries, id, token): is this token the newest of this message?
-function settle.holds(deliveries, id, token) return settle.is_newest(redis.call('HGET', deliveries, id), token) end
+function settle.holds(deliveries, id, token)
+  return settle.is_newest(redis.call('HGET', deliveries, id), token)
+end
 
 -- settle.among(text, token): is this token among those of a delivery record, which may be false?
 function settle.among(text, token)
@@ -60,7 +62,9 @@ function settle.among(text, token)
 end
 
 -- settle.knows(deliveries, id, token): was this token ever issued for this message?
-function settle.knows(deliveries, id, token) return settle.among(redis.call('HGET', deliveries, id), token) end
+function settle.knows(deliveries, id, token)
+  return settle.among(redis.call('HGET', deliveries, id), token)
+end
 
 -- settle.not_after(a, b): stream id a <= stream id b. Their parts are unsigned 64 bit numbers, more than a
 -- Lua number holds, so they are compared as text. "5" is "5-0".
