@@ -57,9 +57,11 @@ func Handle(r handler.Request) (handler.Response, error) {
 	case "error":
 		return handler.Response{Body: []byte("sorry")}, errors.New("it did not work")
 	case "teapot":
-		return handler.Response{StatusCode: http.StatusTeapot, Header: http.Header{"X-Kind": {"oolong", "green"}}}, nil
+		header := http.Header{"X-Kind": {"oolong", "green"}}
+		return handler.Response{StatusCode: http.StatusTeapot, Header: header}, nil
 	}
-	return handler.Response{Body: []byte(inner.Shout(strings.Join([]string{r.Method, r.Host, r.Header.Get("X-Call-Id"), string(r.Body)}, " ")))}, nil
+	words := []string{r.Method, r.Host, r.Header.Get("X-Call-Id"), string(r.Body)}
+	return handler.Response{Body: []byte(inner.Shout(strings.Join(words, " ")))}, nil
 }
 `
 

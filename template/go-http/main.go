@@ -54,12 +54,19 @@ const defaultDrainPause = 2 * time.Second
 
 func configFromEnv() config {
 	return config{
-		port: number("port", 8080), metricsPort: number("metrics_port", 0),
-		readTimeout: duration("read_timeout", 30*time.Second), writeTimeout: duration("write_timeout", 30*time.Second),
-		execTimeout: duration("exec_timeout", 30*time.Second), execGrace: duration("exec_grace", 10*time.Second),
-		maxInflight: int64(number("max_inflight", 0)), maxBody: int64(number("max_body_bytes", 16<<20)),
-		suppressLock: flag("suppress_lock", false), logCallID: flag("log_callid", true), logRequests: flag("log_requests", true),
-		drainPause: duration("healthcheck_interval", defaultDrainPause), maxHeaderSize: 1 << 20,
+		port:          number("port", 8080),
+		metricsPort:   number("metrics_port", 0),
+		readTimeout:   duration("read_timeout", 30*time.Second),
+		writeTimeout:  duration("write_timeout", 30*time.Second),
+		execTimeout:   duration("exec_timeout", 30*time.Second),
+		execGrace:     duration("exec_grace", 10*time.Second),
+		maxInflight:   int64(number("max_inflight", 0)),
+		maxBody:       int64(number("max_body_bytes", 16<<20)),
+		suppressLock:  flag("suppress_lock", false),
+		logCallID:     flag("log_callid", true),
+		logRequests:   flag("log_requests", true),
+		drainPause:    duration("healthcheck_interval", defaultDrainPause),
+		maxHeaderSize: 1 << 20,
 	}
 }
 
@@ -97,7 +104,12 @@ func flag(name string, fallback bool) bool {
 
 func main() {
 	log.SetPrefix("")
-	w := &watchdog{config: configFromEnv(), lock: filepath.Join(os.TempDir(), ".lock"), calls: map[series]*histogram{}, stuck: make(chan struct{})}
+	w := &watchdog{
+		config: configFromEnv(),
+		lock:   filepath.Join(os.TempDir(), ".lock"),
+		calls:  map[series]*histogram{},
+		stuck:  make(chan struct{}),
+	}
 	if err := w.run(); err != nil {
 		log.Fatalf("watchdog: %v", err)
 	}
@@ -134,14 +146,24 @@ func (w *watchdog) run() error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: w, ReadTimeout: w.readTimeout, MaxHeaderBytes: w.maxHeaderSize, IdleTimeout: 5 * time.Minute}
+	server := &http.Server{
+		Handler:        w,
+		ReadTimeout:    w.readTimeout,
+		MaxHeaderBytes: w.maxHeaderSize,
+		IdleTimeout:    5 * time.Minute,
+	}
 	if w.execTimeout > 0 && w.writeTimeout > 0 {
 		server.WriteTimeout = w.readTimeout + w.execTimeout + w.writeTimeout
 	}
 	failed := make(chan error, 2)
 	if w.metricsPort > 0 {
 		go func() {
-			failed <- (&http.Server{Addr: fmt.Sprint(":", w.metricsPort), Handler: w.metrics(), ReadHeaderTimeout: w.readTimeout}).ListenAndServe()
+			metrics := &http.Server{
+				Addr:              fmt.Sprint(":", w.metricsPort),
+				Handler:           w.metrics(),
+				ReadHeaderTimeout: w.readTimeout,
+			}
+			failed <- metrics.ListenAndServe()
 		}()
 	}
 	if !w.suppressLock {
@@ -163,7 +185,8 @@ func (w *watchdog) run() error {
 	}
 	w.accepting.Store(false)
 	_ = os.Remove(w.lock)
-	time.Sleep(w.drainPause) // requests are still served, while the platform takes this replica out of rotation
+	// Requests are still served while the platform takes this replica out of rotation.
+	time.Sleep(w.drainPause)
 	ctx, cancel := context.WithTimeout(context.Background(), w.writeTimeout)
 	defer cancel()
 	return server.Shutdown(ctx)
@@ -181,14 +204,18 @@ func (w *watchdog) outlived() {
 func (w *watchdog) replace(server *http.Server) error {
 	w.accepting.Store(false)
 	_ = os.Remove(w.lock)
-	log.Printf("a call still runs %v after its exec_timeout, %v: this process ends when its other calls have ended", w.execGrace, w.execTimeout)
-	for end := time.Now().Add(max(w.execTimeout, w.writeTimeout)); w.inflight.Load() > w.overdue.Load() && time.Now().Before(end); {
+	log.Printf(
+		"a call still runs %v after its exec_timeout, %v: this process ends when its other calls have ended",
+		w.execGrace, w.execTimeout)
+	end := time.Now().Add(max(w.execTimeout, w.writeTimeout))
+	for w.inflight.Load() > w.overdue.Load() && time.Now().Before(end) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second) // for the last answers to be sent
 	defer cancel()
 	_ = server.Shutdown(ctx)
-	return fmt.Errorf("a call did not end within %v after its exec_timeout, %v: this process ends, so that another takes its place", w.execGrace, w.execTimeout)
+	return fmt.Errorf("a call did not end within %v after its exec_timeout, %v: "+
+		"this process ends, so that another takes its place", w.execGrace, w.execTimeout)
 }
 
 // isStuck reports whether this process is about to be replaced.
@@ -240,12 +267,14 @@ type answer struct {
 
 func (w *watchdog) call(rw http.ResponseWriter, r *http.Request) {
 	began := time.Now()
-	// Hearth gives the call to another replica; other gateways pass on a 503 that is not the function's answer
+	// Hearth gives the call to another replica. Other gateways pass the 503 on, although it is not the
+	// function's own answer.
 	if w.isStuck() {
-		p := problem(http.StatusServiceUnavailable, "this replica is being replaced, since an earlier call did not end: try again")
-		for name, value := range map[string]string{"X-Hearth-Not-Taken": "1", "Connection": "close", "Retry-After": "1"} {
-			rw.Header().Set(name, value)
-		}
+		p := problem(http.StatusServiceUnavailable,
+			"this replica is being replaced, since an earlier call did not end: try again")
+		rw.Header().Set("X-Hearth-Not-Taken", "1")
+		rw.Header().Set("Connection", "close")
+		rw.Header().Set("Retry-After", "1")
 		rw.Header().Set("Content-Type", p.Header.Get("Content-Type"))
 		rw.WriteHeader(p.StatusCode)
 		_, _ = rw.Write(p.Body)
@@ -256,8 +285,10 @@ func (w *watchdog) call(rw http.ResponseWriter, r *http.Request) {
 		w.inflight.Add(-1)
 		rw.Header().Set("X-OpenFaaS-Internal", "faas-middleware")
 		rw.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		w.finish(rw, r, began, answer{Response: handler.Response{StatusCode: http.StatusTooManyRequests,
-			Body: []byte(fmt.Sprintf("Concurrent request limit exceeded. Max concurrent requests: %d\n", w.maxInflight))}})
+		text := fmt.Sprintf("Concurrent request limit exceeded. Max concurrent requests: %d\n", w.maxInflight)
+		w.finish(rw, r, began, answer{
+			Response: handler.Response{StatusCode: http.StatusTooManyRequests, Body: []byte(text)},
+		})
 		return
 	}
 	if r.Header.Get("X-Call-Id") == "" {
@@ -269,7 +300,8 @@ func (w *watchdog) call(rw http.ResponseWriter, r *http.Request) {
 		status := http.StatusBadRequest
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
-			status, err = http.StatusRequestEntityTooLarge, fmt.Errorf("the body is larger than %d bytes", tooLarge.Limit)
+			status = http.StatusRequestEntityTooLarge
+			err = fmt.Errorf("the body is larger than %d bytes", tooLarge.Limit)
 		}
 		w.finish(rw, r, began, answer{Response: problem(status, err.Error())})
 		return
@@ -284,7 +316,8 @@ const statusClientGone = 499
 // counts as in flight until it has really ended.
 func (w *watchdog) handle(r *http.Request, body []byte) answer {
 	limit := w.execTimeout
-	if asked, err := time.ParseDuration(r.Header.Get("X-Timeout")); err == nil && asked > 0 && (limit == 0 || asked < limit) {
+	asked, err := time.ParseDuration(r.Header.Get("X-Timeout"))
+	if err == nil && asked > 0 && (limit == 0 || asked < limit) {
 		limit = asked
 	}
 	var ctx context.Context
@@ -294,7 +327,13 @@ func (w *watchdog) handle(r *http.Request, body []byte) answer {
 	} else {
 		ctx, cancel = context.WithCancel(r.Context())
 	}
-	request := handler.Request{Body: body, Header: r.Header.Clone(), QueryString: r.URL.RawQuery, Method: r.Method, Host: r.Host}
+	request := handler.Request{
+		Body:        body,
+		Header:      r.Header.Clone(),
+		QueryString: r.URL.RawQuery,
+		Method:      r.Method,
+		Host:        r.Host,
+	}
 	request.WithContext(ctx)
 	done := make(chan answer, 1)
 	ended := func() {}
@@ -313,7 +352,8 @@ func (w *watchdog) handle(r *http.Request, body []byte) answer {
 		defer func() {
 			if p := recover(); p != nil {
 				log.Printf("the function panicked: %v\n%s", p, debug.Stack())
-				done <- answer{Response: problem(http.StatusInternalServerError, "the function panicked; its log says more"), err: errors.New("panic")}
+				p := problem(http.StatusInternalServerError, "the function panicked; its log says more")
+				done <- answer{Response: p, err: errors.New("panic")}
 			}
 		}()
 		response, err := function.Handle(request)
@@ -329,13 +369,20 @@ func (w *watchdog) handle(r *http.Request, body []byte) answer {
 	default:
 	}
 	if r.Context().Err() != nil { // nobody reads this answer but the log
-		return answer{Response: problem(statusClientGone, "the caller is gone"), err: errors.New("the caller hung up before it had answered")}
+		return answer{
+			Response: problem(statusClientGone, "the caller is gone"),
+			err:      errors.New("the caller hung up before it had answered"),
+		}
 	}
 	what := "its exec_timeout"
 	if limit < w.execTimeout || w.execTimeout == 0 {
 		what = "the caller's X-Timeout"
 	}
-	a := answer{Response: problem(http.StatusGatewayTimeout, fmt.Sprintf("the function took longer than %s, %v", what, limit)), err: ctx.Err()}
+	a := answer{
+		Response: problem(http.StatusGatewayTimeout,
+			fmt.Sprintf("the function took longer than %s, %v", what, limit)),
+		err: ctx.Err(),
+	}
 	a.Header.Set("X-OpenFaaS-Internal", "of-watchdog")
 	return a
 }
@@ -368,13 +415,23 @@ func (w *watchdog) finish(rw http.ResponseWriter, r *http.Request, began time.Ti
 		if w.logCallID {
 			callID = " [" + r.Header.Get("X-Call-Id") + "]"
 		}
-		log.Printf("%s %s - %d %s - ContentLength: %dB (%.4fs)%s", r.Method, r.URL.EscapedPath(), status, http.StatusText(status), len(a.Body), took.Seconds(), callID)
+		log.Printf("%s %s - %d %s - ContentLength: %dB (%.4fs)%s",
+			r.Method, r.URL.EscapedPath(), status, http.StatusText(status),
+			len(a.Body), took.Seconds(), callID)
 	}
 }
 
 func problem(status int, detail string) handler.Response {
-	body, _ := json.Marshal(map[string]any{"status": status, "title": http.StatusText(status), "detail": detail})
-	return handler.Response{StatusCode: status, Body: append(body, '\n'), Header: http.Header{"Content-Type": {"application/problem+json"}}}
+	body, _ := json.Marshal(map[string]any{
+		"status": status,
+		"title":  http.StatusText(status),
+		"detail": detail,
+	})
+	return handler.Response{
+		StatusCode: status,
+		Body:       append(body, '\n'),
+		Header:     http.Header{"Content-Type": {"application/problem+json"}},
+	}
 }
 
 // readBody reads the whole body into a buffer of its size.
@@ -444,15 +501,19 @@ func (w *watchdog) metrics() http.Handler {
 			labels, n := fmt.Sprintf(`code="%d",method="%s"`, s.code, strings.ToLower(s.method)), uint64(0)
 			for i, bound := range bounds {
 				n += h.buckets[i]
-				fmt.Fprintf(&seconds, "http_request_duration_seconds_bucket{%s,le=\"%g\"} %d\n", labels, bound, n)
+				fmt.Fprintf(&seconds, "http_request_duration_seconds_bucket{%s,le=\"%g\"} %d\n",
+					labels, bound, n)
 			}
 			n += h.buckets[len(bounds)]
-			fmt.Fprintf(&seconds, "http_request_duration_seconds_bucket{%s,le=\"+Inf\"} %d\nhttp_request_duration_seconds_sum{%s} %g\nhttp_request_duration_seconds_count{%s} %d\n",
-				labels, n, labels, h.sum, labels, n)
+			fmt.Fprintf(&seconds, "http_request_duration_seconds_bucket{%s,le=\"+Inf\"} %d\n", labels, n)
+			fmt.Fprintf(&seconds, "http_request_duration_seconds_sum{%s} %g\n", labels, h.sum)
+			fmt.Fprintf(&seconds, "http_request_duration_seconds_count{%s} %d\n", labels, n)
 			fmt.Fprintf(&totals, "http_requests_total{%s} %d\n", labels, n)
 		}
 		w.mu.Unlock()
-		fmt.Fprintf(rw, "# TYPE http_requests_total counter\n%s# TYPE http_request_duration_seconds histogram\n%s# TYPE http_requests_in_flight gauge\nhttp_requests_in_flight %d\n",
-			totals.String(), seconds.String(), w.inflight.Load())
+		fmt.Fprintf(rw, "# TYPE http_requests_total counter\n%s", totals.String())
+		fmt.Fprintf(rw, "# TYPE http_request_duration_seconds histogram\n%s", seconds.String())
+		fmt.Fprintln(rw, "# TYPE http_requests_in_flight gauge")
+		fmt.Fprintf(rw, "http_requests_in_flight %d\n", w.inflight.Load())
 	})
 }
