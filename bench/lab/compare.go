@@ -121,7 +121,8 @@ func (l *lab) fleet(name string, ovens int) way {
 }
 
 // scaled is a fleet that Hearth scales, and lets sleep after a quarter of an hour of the bakery's time. The
-// window is by the clock: a day that goes so fast needs a shorter one than the 30 seconds of a real one.
+// window is in real time: a day that is sped up this much needs a shorter window than the 30 seconds of a
+// real day.
 func (l *lab) scaled(name string, window time.Duration, labels map[string]string) way {
 	return way{name, kindScaled, true, func(ctx context.Context) (*house, error) {
 		return l.onHearth(ctx, l.scaling(labels), []string{"--scale-window", window.String()})

@@ -34,7 +34,13 @@ func exponential(rnd *rand.Rand, mean time.Duration) time.Duration {
 
 // poisson makes calls at a rate that changes, up to most a second: a call that would come at the highest rate
 // comes with the probability of the present one.
-func poisson(rnd *rand.Rand, most float64, rate func(at time.Duration) float64, run func() time.Duration, from, until time.Duration) func() (call, bool) {
+func poisson(
+	rnd *rand.Rand,
+	most float64,
+	rate func(at time.Duration) float64,
+	run func() time.Duration,
+	from, until time.Duration,
+) func() (call, bool) {
 	at := from
 	return func() (call, bool) {
 		for {
@@ -67,7 +73,13 @@ const spread = 10 * time.Minute
 // recorded is a day of a till's file as orders, each of them in each shop, sped up. The file is one that
 // bakery replay reads: CSV with the columns Date, Time, Transaction and Item. What cannot be read is skipped,
 // as there.
-func recorded(path, day string, shops int, speed float64, rnd *rand.Rand, run func() time.Duration) (calls []call, err error) {
+func recorded(
+	path, day string,
+	shops int,
+	speed float64,
+	rnd *rand.Rand,
+	run func() time.Duration,
+) (calls []call, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err

@@ -50,12 +50,28 @@ func dayTable(o options, speed float64, calls []call) table {
 	open := calls[len(calls)-1].at
 	peak, mean := fixed(usual.Most), fixed(int(math.Ceil(usual.Load.Seconds()/open.Seconds()/racks)))
 
-	t := table{Title: fmt.Sprintf("A recorded day: %s of %s in %d shops, %g times faster than the clock", o.day, o.file, o.shops, speed),
-		Notes: []string{fmt.Sprintf("%d trays within %v, %v each; the rest of %v is night", len(calls), open.Round(time.Second), time.Duration(float64(bake)/speed).Round(time.Millisecond), time.Duration(float64(night)/speed).Round(time.Second))},
-		Head:  append(slices.Clone(settingColumns), "replica-s", "of oracle", "of peak fleet", "most", "starts", "wait p50", "wait p99", "done p99", "of peak fleet")}
+	t := table{
+		Title: fmt.Sprintf("A recorded day: %s of %s in %d shops, %g times faster than the clock",
+			o.day, o.file, o.shops, speed),
+		Notes: []string{fmt.Sprintf("%d trays within %v, %v each; the rest of %v is night",
+			len(calls), open.Round(time.Second),
+			time.Duration(float64(bake)/speed).Round(time.Millisecond),
+			time.Duration(float64(night)/speed).Round(time.Second))},
+		Head: append(slices.Clone(settingColumns), "replica-s", "of oracle", "of peak fleet", "most",
+			"starts", "wait p50", "wait p99", "done p99", "of peak fleet"),
+	}
 	row := func(r result) []string {
-		return []string{fmt.Sprintf("%.0f", r.Replicas.Seconds()), ratio(r.Replicas, r.Oracle), ratio(r.Replicas, peak.Replicas), fmt.Sprint(r.Peak), fmt.Sprint(r.Starts),
-			millis(r.Wait.quantile(.5)), millis(r.Wait.quantile(.99)), millis(r.Response.quantile(.99)), ratio(r.Response.quantile(.99), peak.Response.quantile(.99))}
+		return []string{
+			fmt.Sprintf("%.0f", r.Replicas.Seconds()),
+			ratio(r.Replicas, r.Oracle),
+			ratio(r.Replicas, peak.Replicas),
+			fmt.Sprint(r.Peak),
+			fmt.Sprint(r.Starts),
+			millis(r.Wait.quantile(.5)),
+			millis(r.Wait.quantile(.99)),
+			millis(r.Response.quantile(.99)),
+			ratio(r.Response.quantile(.99), peak.Response.quantile(.99)),
+		}
 	}
 	for _, s := range settings() {
 		t.Rows = append(t.Rows, append(s.cells(), row(run(s.apply))...))
@@ -63,8 +79,10 @@ func dayTable(o options, speed float64, calls []call) table {
 	t.Rows = append(t.Rows,
 		append([]string{"fixed: the mean of the open hours", "", "", ""}, row(mean)...),
 		append([]string{"fixed: the peak", "", "", ""}, row(peak)...),
-		[]string{"oracle", "", "", "", fmt.Sprintf("%.0f", usual.Oracle.Seconds()), "1.00", ratio(usual.Oracle, peak.Replicas), fmt.Sprint(usual.Most)},
-		[]string{"... that decides at each call", "", "", "", fmt.Sprintf("%.0f", usual.Instant.Seconds()), ratio(usual.Instant, usual.Oracle)})
+		[]string{"oracle", "", "", "", fmt.Sprintf("%.0f", usual.Oracle.Seconds()), "1.00",
+			ratio(usual.Oracle, peak.Replicas), fmt.Sprint(usual.Most)},
+		[]string{"... that decides at each call", "", "", "", fmt.Sprintf("%.0f", usual.Instant.Seconds()),
+			ratio(usual.Instant, usual.Oracle)})
 	return t
 }
 

@@ -16,10 +16,10 @@ import (
 // seconds: runMu and runSigma. By day there are twice as many calls as in the quietest hour of the night
 // (their figure 4).
 //
-// The rest is assumed here. The paper gives no sums: those that are called more than once a second, which
-// have more than 99% of all calls, are called as often as makes the sum total. How long their calls run
-// decides how many replicas there are, so it is a parameter of each row, and not drawn. A call runs for an
-// exponential time around its function's mean, at most a minute on average, and calls come at random.
+// The rest is assumed here. The paper does not give the total number of calls, so the rates of functions with
+// more than one call a second, which get over 99% of all calls, are scaled to make the sum equal total. Their
+// run time decides how many replicas are needed, so it is a parameter of each row and not drawn. The run time
+// of a call is exponential around its function's mean, at most a minute on average. Calls arrive at random.
 const (
 	functions = 10_000
 	total     = 100_000 // calls a second, on average of a day
@@ -96,8 +96,8 @@ type part struct {
 	took   time.Duration // that was looked at
 }
 
-// parts simulates the fleet: those that are called often for a while in each slice of the day, and of the
-// others one in so many for a whole day.
+// parts simulates the fleet. Functions with many calls are simulated for a short while in each slice of the
+// day. Of the others, one in o.sample is simulated for a whole day.
 func (f fleetSpec) parts(o options) []part {
 	var jobs []func() part
 	for i, rate := range rates() {
@@ -116,16 +116,20 @@ func (f fleetSpec) parts(o options) []part {
 					now := rate * byDay(day/eighths*time.Duration(slice))
 					s.start, s.from, s.until = cold(f.start, r), warm, warm+looked
 					s.begin = max(1, int(now*f.run.Seconds()/float64(s.concurrency)/.9))
-					calls := poisson(r, now, nil, func() time.Duration { return exponential(r, f.run) }, 0, s.until)
+					run := func() time.Duration { return exponential(r, f.run) }
+					calls := poisson(r, now, nil, run, 0, s.until)
 					return part{simulate(s, calls, nil), uint64(day / eighths / looked), slice, looked}
 				})
 			}
 		case i%o.sample == o.sample/2:
 			jobs = append(jobs, func() part {
 				s, r := base, rnd(0)
-				mean := min(longest, time.Duration(math.Exp(runMu+runSigma*r.NormFloat64())*float64(time.Second)))
+				mean := min(longest,
+					time.Duration(math.Exp(runMu+runSigma*r.NormFloat64())*float64(time.Second)))
 				s.start, s.from, s.until = cold(f.start, r), time.Hour, time.Hour+day
-				calls := poisson(r, rate*4/3, func(at time.Duration) float64 { return rate * byDay(at-s.from) }, func() time.Duration { return exponential(r, mean) }, 0, s.until)
+				rateAt := func(at time.Duration) float64 { return rate * byDay(at-s.from) }
+				run := func() time.Duration { return exponential(r, mean) }
+				calls := poisson(r, rate*4/3, rateAt, run, 0, s.until)
 				return part{simulate(s, calls, nil), uint64(o.sample), -1, day}
 			})
 		}
@@ -149,11 +153,21 @@ func (f fleetSpec) parts(o options) []part {
 }
 
 func fleetTables(o options) ([]table, error) {
-	t := table{Title: fmt.Sprintf("A fleet of %d functions with %d calls a second on average, a third more by day and a third less by night", functions, total),
-		Notes: []string{fmt.Sprintf("%.0f%% are called at most once an hour, %.0f%% at most once a minute, %.1f%% more than once a second", shareUpTo(1.0/3600), shareUpTo(1.0/60), 100-shareUpTo(often)),
-			fmt.Sprintf("of those that are called rarely one in %d is simulated; the others for %v, %d times a day", o.sample, looked, eighths),
-			"cold: came when no replica was ready; mean and most replicas are of all functions together, the most of an eighth of the day"},
-		Head: []string{"fleet", "calls/s", "in flight", "replicas", "most", "of oracle", "awake", "woken/s", "starts/s", "cold", "of the rare", "wait p50", "p99", "p99.9", "p99 of the rare"}}
+	t := table{
+		Title: fmt.Sprintf("A fleet of %d functions with %d calls a second on average, "+
+			"a third more by day and a third less by night", functions, total),
+		Notes: []string{
+			fmt.Sprintf("%.0f%% are called at most once an hour, %.0f%% at most once a minute, "+
+				"%.1f%% more than once a second",
+				shareUpTo(1.0/3600), shareUpTo(1.0/60), 100-shareUpTo(often)),
+			fmt.Sprintf("of those that are called rarely one in %d is simulated; "+
+				"the others for %v, %d times a day", o.sample, looked, eighths),
+			"cold: came when no replica was ready; mean and most replicas are of all functions together, " +
+				"the most of an eighth of the day",
+		},
+		Head: []string{"fleet", "calls/s", "in flight", "replicas", "most", "of oracle", "awake", "woken/s",
+			"starts/s", "cold", "of the rare", "wait p50", "p99", "p99.9", "p99 of the rare"},
+	}
 	for _, f := range fleetSpecs() {
 		t.Rows = append(t.Rows, f.row(o))
 	}
@@ -180,7 +194,8 @@ func (f fleetSpec) row(o options) []string {
 		w := float64(p.weight)
 		all.merge(&p.Wait, p.weight)
 		calls, cold = calls+w*float64(p.Calls), cold+w*float64(p.Cold)
-		replicas, oracle, awake, load = replicas+w*p.Replicas.Seconds(), oracle+w*p.Oracle.Seconds(), awake+w*p.Awake.Seconds(), load+w*p.Load.Seconds()
+		replicas, oracle = replicas+w*p.Replicas.Seconds(), oracle+w*p.Oracle.Seconds()
+		awake, load = awake+w*p.Awake.Seconds(), load+w*p.Load.Seconds()
 		starts += w * float64(p.Starts)
 		if p.hour >= 0 {
 			byEighth[p.hour] += p.Replicas.Seconds() / p.took.Seconds()
@@ -197,7 +212,21 @@ func (f fleetSpec) row(o options) []string {
 	}
 	seconds := day.Seconds()
 	number := func(v float64) string { return fmt.Sprintf("%.0f", v) }
-	return []string{f.name, number(calls / seconds), number(load / seconds), number(replicas / seconds), number(most), fmt.Sprintf("%.2f", replicas/oracle),
-		fmt.Sprintf("%.1f%%", 100*awake/seconds/functions), fmt.Sprintf("%.2f", wakes/seconds), fmt.Sprintf("%.1f", starts/seconds), fmt.Sprintf("%.4f%%", 100*cold/calls), fmt.Sprintf("%.1f%%", 100*rareCold/rareCalls),
-		millis(all.quantile(.5)), millis(all.quantile(.99)), millis(all.quantile(.999)), millis(rare.quantile(.99))}
+	return []string{
+		f.name,
+		number(calls / seconds),
+		number(load / seconds),
+		number(replicas / seconds),
+		number(most),
+		fmt.Sprintf("%.2f", replicas/oracle),
+		fmt.Sprintf("%.1f%%", 100*awake/seconds/functions),
+		fmt.Sprintf("%.2f", wakes/seconds),
+		fmt.Sprintf("%.1f", starts/seconds),
+		fmt.Sprintf("%.4f%%", 100*cold/calls),
+		fmt.Sprintf("%.1f%%", 100*rareCold/rareCalls),
+		millis(all.quantile(.5)),
+		millis(all.quantile(.99)),
+		millis(all.quantile(.999)),
+		millis(rare.quantile(.99)),
+	}
 }

@@ -104,8 +104,16 @@ func simulate(s spec, next func() (call, bool), served func(c call, began time.D
 	}
 	f.deploy, f.deploy.Revision = deploy, "1"
 	f.oracle = oracle{concurrency: s.concurrency, floor: f.floor(), from: s.from, until: s.until}
-	f.scaler = autoscale.New(autoscale.Config{Load: f.observe, Backlog: f.backlog, Waiting: f.depths, Scale: f.scaleFrom, Log: slog.New(slog.DiscardHandler),
-		Tick: tick, Stable: s.stable, Panic: s.panics})
+	f.scaler = autoscale.New(autoscale.Config{
+		Load:    f.observe,
+		Backlog: f.backlog,
+		Waiting: f.depths,
+		Scale:   f.scaleFrom,
+		Log:     slog.New(slog.DiscardHandler),
+		Tick:    tick,
+		Stable:  s.stable,
+		Panic:   s.panics,
+	})
 	defer f.scaler.Stop()
 	f.start = delay{}
 	f.scale(s.begin)
@@ -293,7 +301,15 @@ func (f *function) scale(to int) {
 // What follows is what the autoscaler looks at, and does.
 
 func (f *function) observe(hearth.Name) (router.Load, bool) {
-	l := router.Load{Calls: f.came, InFlight: f.flying, Ending: f.ending, LoadTime: f.load, BusyTime: f.busy, Known: len(f.live), Available: f.ready}
+	l := router.Load{
+		Calls:     f.came,
+		InFlight:  f.flying,
+		Ending:    f.ending,
+		LoadTime:  f.load,
+		BusyTime:  f.busy,
+		Known:     len(f.live),
+		Available: f.ready,
+	}
 	if f.queued {
 		l.Calls -= uint64(f.waiting.len())
 	} else {

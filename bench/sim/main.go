@@ -7,8 +7,8 @@ router are simulated. So a day takes seconds, and the same seed gives the same f
 	make sim ARGS='-only burst -seed 7'
 
 It has three parts: a recorded day of sales in many shops, a rush, and a fleet of 10,000 functions whose calls
-follow what was published of a large cloud. Each function is alone: what machines have is not simulated, so a
-replica is always as fast as another. Time goes on until all calls are served: what comes in goes out.
+follow published figures of a large cloud. Functions do not share machines, and machine capacity is not
+simulated, so all replicas are equally fast. A simulation runs until every call has been served.
 */
 package main
 
@@ -45,10 +45,12 @@ func main() {
 	var only string
 	var asJSON bool
 	flag.Uint64Var(&o.seed, "seed", 1, "seed of all that is drawn")
-	flag.StringVar(&o.file, "file", "../cmd/bakery/testdata/made-up-days.csv", "the till's file of the recorded day")
+	flag.StringVar(&o.file, "file", "../cmd/bakery/testdata/made-up-days.csv",
+		"the till's file of the recorded day")
 	flag.StringVar(&o.day, "day", "2024-03-02", "its day")
 	flag.IntVar(&o.shops, "shops", 40, "shops that sell that day at once")
-	flag.IntVar(&o.sample, "sample", 100, "of the fleet's functions with few calls, one in so many is simulated, and stands for all")
+	flag.IntVar(&o.sample, "sample", 100,
+		"of the fleet's functions with few calls, one in so many is simulated, and stands for all")
 	flag.StringVar(&only, "only", "", "one part: day, burst or fleet")
 	flag.BoolVar(&asJSON, "json", false, "print JSON")
 	flag.Parse()

@@ -26,7 +26,8 @@ func erlangC(rate float64, run time.Duration, servers int) time.Duration {
 
 func TestErlangC(t *testing.T) {
 	t.Parallel()
-	require.InDelta(t, float64(time.Second), float64(erlangC(.5, time.Second, 1)), 1e3, "M/M/1 at half load: rho / (1 - rho)")
+	require.InDelta(t, float64(time.Second), float64(erlangC(.5, time.Second, 1)), 1e3,
+		"M/M/1 at half load: rho / (1 - rho)")
 	require.InDelta(t, 1.0/3, erlangC(1, time.Second, 2).Seconds(), 1e-6, "M/M/2 at half load")
 }
 
@@ -45,13 +46,21 @@ func TestFixedFleetWaitsAsErlangCSays(t *testing.T) {
 			rnd := rand.New(rand.NewPCG(7, 7))
 			const run = 100 * time.Millisecond
 			until := time.Duration(200_000 / test.rate * float64(time.Second))
-			res := simulate(spec{concurrency: test.concurrency, begin: test.replicas, fixed: true, from: time.Minute, until: until},
-				poisson(rnd, test.rate, nil, func() time.Duration { return exponential(rnd, run) }, 0, until), nil)
+			runs := func() time.Duration { return exponential(rnd, run) }
+			calls := poisson(rnd, test.rate, nil, runs, 0, until)
+			res := simulate(spec{
+				concurrency: test.concurrency,
+				begin:       test.replicas,
+				fixed:       true,
+				from:        time.Minute,
+				until:       until,
+			}, calls, nil)
 			want := erlangC(test.rate, run, test.replicas*test.concurrency)
 			require.InEpsilon(t, float64(want), float64(res.Wait.mean()), .05)
 			require.Equal(t, res.Arrived, res.Served)
 			require.Equal(t, time.Duration(test.replicas)*(until-time.Minute), res.Replicas)
-			require.InEpsilon(t, test.rate*run.Seconds()*(until-time.Minute).Seconds(), res.Load.Seconds(), .02, "Little's law")
+			require.InEpsilon(t, test.rate*run.Seconds()*(until-time.Minute).Seconds(), res.Load.Seconds(),
+				.02, "Little's law")
 			require.Zero(t, res.Starts)
 		})
 	}
@@ -60,14 +69,21 @@ func TestFixedFleetWaitsAsErlangCSays(t *testing.T) {
 func TestOracleIsTheFewestWithoutWaiting(t *testing.T) {
 	t.Parallel()
 	// Ticks of 250 ms: three calls at once, of which two fit on a replica; later one.
-	calls := []call{{0, 100 * time.Millisecond}, {0, 100 * time.Millisecond}, {50 * time.Millisecond, 300 * time.Millisecond}, {2 * time.Second, 10 * time.Millisecond}}
+	calls := []call{
+		{0, 100 * time.Millisecond},
+		{0, 100 * time.Millisecond},
+		{50 * time.Millisecond, 300 * time.Millisecond},
+		{2 * time.Second, 10 * time.Millisecond},
+	}
 	o := oracle{concurrency: 2, until: 3 * time.Second}
 	for _, c := range calls {
 		o.arrive(c)
 	}
 	ticks, instant, most, load := o.result()
-	require.Equal(t, 2*tick+tick+tick, ticks, "two in the first tick, one in the second, one in that of the last call")
-	require.Equal(t, 410*time.Millisecond, instant, "one up to 350 ms, another from 50 to 100 ms, one for the last call")
+	require.Equal(t, 2*tick+tick+tick, ticks,
+		"two in the first tick, one in the second, one in that of the last call")
+	require.Equal(t, 410*time.Millisecond, instant,
+		"one up to 350 ms, another from 50 to 100 ms, one for the last call")
 	require.Equal(t, 2, most)
 	require.Equal(t, 510*time.Millisecond, load)
 	o = oracle{concurrency: 2, floor: 1, from: time.Second, until: 3 * time.Second}
@@ -89,9 +105,15 @@ func TestNothingIsLostAndTheSameSeedGivesTheSame(t *testing.T) {
 			rate := func(at time.Duration) float64 {
 				return 40 * (1 - math.Cos(at.Seconds()/30)) * max(0, math.Sin(at.Seconds()/60))
 			}
-			s := spec{concurrency: 3, queued: queued, until: until, start: delay{500 * time.Millisecond, 2 * time.Second, rnd},
-				labels: map[string]string{"zero": "true", "zero-duration": "20s", "max": "50"}}
-			return simulate(s, poisson(rnd, 80, rate, func() time.Duration { return exponential(rnd, 200*time.Millisecond) }, 0, until), nil)
+			s := spec{
+				concurrency: 3,
+				queued:      queued,
+				until:       until,
+				start:       delay{500 * time.Millisecond, 2 * time.Second, rnd},
+				labels:      map[string]string{"zero": "true", "zero-duration": "20s", "max": "50"},
+			}
+			run := func() time.Duration { return exponential(rnd, 200*time.Millisecond) }
+			return simulate(s, poisson(rnd, 80, rate, run, 0, until), nil)
 		}
 		res := once()
 		require.Equal(t, res.Arrived, res.Served)
@@ -121,13 +143,19 @@ func TestDecisionsAreGood(t *testing.T) {
 	}
 	t.Run("a recorded day", func(t *testing.T) {
 		t.Parallel()
-		o := options{seed: 1, file: "../../cmd/bakery/testdata/made-up-days.csv", day: "2024-03-02", shops: 40}
+		o := options{
+			seed:  1,
+			file:  "../../cmd/bakery/testdata/made-up-days.csv",
+			day:   "2024-03-02",
+			shops: 40,
+		}
 		calls, err := dayCalls(o, 1)
 		require.NoError(t, err)
 		res := simulate(usual.apply(oven(newRand(1, 2), 1)), listed(calls), nil)
 		require.EqualValues(t, len(calls), res.Served)
 		require.LessOrEqual(t, res.Replicas.Seconds(), 1.3*res.Oracle.Seconds())
-		require.LessOrEqual(t, res.Replicas.Seconds(), .4*float64(res.Most)*night.Seconds(), "a fleet that is made for the peak")
+		require.LessOrEqual(t, res.Replicas.Seconds(), .4*float64(res.Most)*night.Seconds(),
+			"a fleet that is made for the peak")
 		require.LessOrEqual(t, res.Wait.quantile(.99), time.Second, "beside bakes of 12 minutes")
 		require.Greater(t, night-res.Awake, 19*time.Hour, "it sleeps at night")
 	})
