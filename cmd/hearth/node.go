@@ -6,9 +6,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
-	"net/netip"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"time"
 
@@ -30,7 +28,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/tracing"
 )
 
-// nodeConfig is what one hearth runs with.
+// nodeConfig is the configuration of an instance.
 type nodeConfig struct {
 	State    string // directory, absolute; its lock is held
 	Provider providerConfig
@@ -53,8 +51,7 @@ type nodeConfig struct {
 	CallbackAllow egress.AllowList // private addresses that callbacks may go to
 }
 
-// A node is one hearth: gateway, router, dispatcher, clock, registry and
-// provider, wired. Tests use this wiring too.
+// A node is one instance: its parts, connected. Tests use it too.
 type node struct {
 	cfg         nodeConfig
 	credentials gateway.Credentials
@@ -64,6 +61,7 @@ type node struct {
 	users    *redis.Users // of functions; nil if they have none
 	provider hearth.Provider
 	secrets  *secrets.Vault
+	logs     *logs.Dir // of functions
 	router   *router.Router
 	dispatch *dispatch.Dispatcher
 	cron     *cron.Scheduler
@@ -71,10 +69,10 @@ type node struct {
 	meter    *meter.Meter
 	registry *registry.Registry
 	gateway  *gateway.Gateway
-	release  func()          // the name of this hearth, which is claimed
+	release  func()          // gives up the instance's claim on its name
 	served   chan error      // what Serve returned
 	tracer   *tracing.Tracer // nil if nobody asked for traces
-	self     *http.Client    // for calls to this hearth itself
+	self     *http.Client    // for calls to this instance itself
 }
 
 // startNode opens Redis, brings back what was deployed, and serves.
@@ -93,15 +91,19 @@ func startNode(ctx context.Context, cfg nodeConfig) (*node, error) {
 	return n, nil
 }
 
-// apiListener returns the listener of the management API for programs.
-func (n *node) apiListener() net.Listener {
-	if n.cfg.Admin.Only {
-		return n.cfg.AdminListener
+// open opens what the instance works on, builds its parts, and starts them.
+func (n *node) open(ctx context.Context) error {
+	if err := n.openState(ctx); err != nil {
+		return err
 	}
-	return n.cfg.Listener
+	if err := n.build(); err != nil {
+		return err
+	}
+	return n.start(ctx)
 }
 
-func (n *node) open(ctx context.Context) (err error) {
+// openState opens the state directory, Redis, the provider and the tracer.
+func (n *node) openState(ctx context.Context) (err error) {
 	cfg := n.cfg
 	memory, err := openMemory(cfg.State)
 	if err != nil {
@@ -132,9 +134,9 @@ func (n *node) open(ctx context.Context) (err error) {
 	if n.users, err = openUsers(ctx, n.queue, cfg); err != nil {
 		return err
 	}
-	printed := &logs.Dir{Path: filepath.Join(cfg.State, "logs")}
+	n.logs = &logs.Dir{Path: filepath.Join(cfg.State, "logs")}
 	files := secrets.Files{Dir: filepath.Join(cfg.State, "secrets")}
-	if n.provider, err = cfg.Provider.open(ctx, cfg.State, n.instance, files, printed, cfg.Log,
+	if n.provider, err = cfg.Provider.open(ctx, cfg.State, n.instance, files, n.logs, cfg.Log,
 		n.users); err != nil {
 		return err
 	}
@@ -149,9 +151,13 @@ func (n *node) open(ctx context.Context) (err error) {
 	if receiver, ok := optional[hearth.SecretReceiver](n.provider); ok {
 		n.secrets.Changed = receiver.ReceiveSecret
 	}
-	if n.tracer, err = tracing.Open(ctx, cfg.Log, versionText(), n.instance); err != nil {
-		return err
-	}
+	n.tracer, err = tracing.Open(ctx, cfg.Log, versionText(), n.instance)
+	return err
+}
+
+// build makes the parts bottom-up. The registry comes first, as most of them call it.
+func (n *node) build() (err error) {
+	cfg := n.cfg
 	n.registry = registry.New(registry.Config{
 		Queue:       n.queue,
 		Log:         cfg.Log,
@@ -225,7 +231,7 @@ func (n *node) open(ctx context.Context) (err error) {
 		Dispatch:       n.dispatch,
 		Provider:       n.provider,
 		Secrets:        n.secrets,
-		Logs:           printed,
+		Logs:           n.logs,
 		Log:            cfg.Log,
 		Credentials:    n.credentials,
 		Origin:         cfg.Admin.origin(cfg.TLS),
@@ -257,6 +263,11 @@ func (n *node) open(ctx context.Context) (err error) {
 		Schedules: n.cron.States,
 	}
 	numbers.Show(state)
+	return nil
+}
+
+// start starts the parts, and the functions that are deployed.
+func (n *node) start(ctx context.Context) error {
 	if err := n.dispatch.Start(ctx); err != nil {
 		return err
 	}
@@ -300,7 +311,7 @@ func (n *node) redisForFunctions() string {
 	return n.users.PublicURL() // each gets its user when it starts
 }
 
-// openMemory opens what a state directory remembers of records. One that no hearth has used
+// openMemory opens what a state directory remembers of records. One that no instance has used
 // before has nothing to take over from a version that did not sign them; this is noted
 // before anything else makes it look used.
 func openMemory(state string) (*record.Memory, error) {
@@ -369,43 +380,4 @@ func (n *node) close(ctx context.Context) error {
 		err = errors.Join(err, n.queue.Close())
 	}
 	return err
-}
-
-// addrPortOf is a listener's address. One that is not of TCP has none.
-func addrPortOf(a net.Addr) netip.AddrPort {
-	tcp, ok := a.(*net.TCPAddr)
-	if !ok {
-		return netip.AddrPort{}
-	}
-	return tcp.AddrPort()
-}
-
-// url is where the gateway is.
-func (n *node) url() string { return urlOf(n.cfg.Listener.Addr(), n.cfg.TLS) }
-
-// apiURL returns the URL of the management API for programs.
-func (n *node) apiURL() string { return urlOf(n.apiListener().Addr(), n.cfg.TLS) }
-
-// adminURL returns the URL of the admin address, or "".
-func (n *node) adminURL() string {
-	if n.cfg.AdminListener == nil {
-		return ""
-	}
-	return urlOf(n.cfg.AdminListener.Addr(), n.cfg.TLS)
-}
-
-// urlOf returns the URL of an address as seen from this machine.
-func urlOf(a net.Addr, cert *certificate) string {
-	if cert != nil {
-		return "https://" + cert.host(a)
-	}
-	return "http://" + reachable(a)
-}
-
-// reachable is an address as somebody on this machine reaches it.
-func reachable(a net.Addr) string {
-	if tcp, ok := a.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
-		return net.JoinHostPort("127.0.0.1", strconv.Itoa(tcp.Port))
-	}
-	return a.String()
 }
