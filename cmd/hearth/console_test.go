@@ -19,7 +19,8 @@ func TestLogAcceptsAnyAttribute(t *testing.T) {
 	require.NoError(t, err)
 	log.With("time", "noon", "level", 3, "msg", time.Second).Info("queued scheduled invocation", "time", 12)
 	closeLog()
-	require.Regexp(t, `^time=\d\d:\d\d:\d\d level=INFO msg="queued scheduled invocation" time=noon .*time=12\n$`,
+	require.Regexp(t,
+		`^time=\d\d:\d\d:\d\d level=INFO msg="queued scheduled invocation" time=noon .*time=12\n$`,
 		console.String())
 	text, err := os.ReadFile(filepath.Join(state, "logs", "hearth.log"))
 	require.NoError(t, err)
