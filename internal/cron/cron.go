@@ -309,7 +309,7 @@ func (s *Scheduler) failed(j *job, again time.Time, err error) error {
 	}
 	log := s.cfg.Log.With("function", j.name.String(), "schedule", j.schedule.String(), "error", err)
 	if errors.Is(err, redis.ErrOtherSchedule) {
-		log.Warn("schedule was changed or removed by another instance; paused here until the change is followed")
+		log.Warn("schedule was changed or removed by another instance; paused here until it is followed")
 	} else {
 		log.Warn("could not queue scheduled invocation; will retry until the next tick")
 	}

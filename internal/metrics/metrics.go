@@ -101,8 +101,11 @@ func New(version string) *Metrics {
 		Help:    "Time to answer a request of the management API.",
 		Buckets: callSeconds,
 	}, []string{"method", "path", "status"})
-	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "hearth_build_info",
-		Help: "Always 1; the label is the version that runs.", ConstLabels: prometheus.Labels{"version": version}})
+	build := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name:        "hearth_build_info",
+		Help:        "Always 1; the label is the version that runs.",
+		ConstLabels: prometheus.Labels{"version": version},
+	})
 	build.Set(1)
 	m.registry.MustRegister(collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), build,
