@@ -239,7 +239,8 @@ func TestRedisUsersOnACluster(t *testing.T) {
 	require.NoError(t, connectTo(t, address).Ping(t.Context()).Err())
 }
 
-// Where there are no users of their own, functions can write anything, and a hearth must believe none of it.
+// TestForgedRecordsInRedisAreRejected: without Redis users of their own, functions can write anything, and
+// an instance must believe none of it.
 func TestForgedRecordsInRedisAreRejected(t *testing.T) {
 	t.Parallel()
 	raw, state, log := chaintest.Redis(t), t.TempDir(), &told{}

@@ -338,7 +338,7 @@ func adoptRecords(ctx context.Context, queue *redis.Client, instance string, cfg
 	return nil
 }
 
-// close takes no new calls and lets those under way end, until ctx does; then it ends all replicas.
+// close takes no new calls and lets those in flight end, until ctx does; then it ends all replicas.
 func (n *node) close(ctx context.Context) error {
 	if n.scaler != nil {
 		n.scaler.Stop()

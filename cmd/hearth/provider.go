@@ -111,7 +111,7 @@ func withUsers(p hearth.Provider, users *redis.Users, log *slog.Logger) hearth.P
 	return &granting{Provider: p, users: users, log: log, applied: map[hearth.Name]uint64{}}
 }
 
-// Apply implements hearth.Provider. While Redis is away functions must run all the
+// Apply implements hearth.Provider. While Redis is unavailable functions must run all the
 // same, so they get their users later then.
 func (g *granting) Apply(ctx context.Context, f hearth.Function) error {
 	g.mu.Lock()
@@ -123,7 +123,7 @@ func (g *granting) Apply(ctx context.Context, f hearth.Function) error {
 	return g.Provider.Apply(ctx, f)
 }
 
-// Remove implements hearth.Provider. Calls that are under way need Redis to their end.
+// Remove implements hearth.Provider. Calls in flight need Redis to their end.
 func (g *granting) Remove(n hearth.Name) (gone <-chan struct{}) {
 	g.mu.Lock()
 	applied := g.applied[n]

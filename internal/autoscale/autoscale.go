@@ -207,7 +207,7 @@ func (a *Autoscaler) look(now time.Time) map[hearth.Name]router.Load {
 	return looked
 }
 
-// waiting is how much waits in the queues of functions. With Redis away it is
+// waiting is how much waits in the queues of functions. With Redis unavailable it is
 // not known, and counts as nothing.
 func (a *Autoscaler) waiting(looked map[hearth.Name]router.Load) map[hearth.Name]int {
 	var queues []wire.Subscription

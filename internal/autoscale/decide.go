@@ -117,7 +117,7 @@ func want(s Stats, spec hearth.Scaling, g Goals) (replicas int, reason string) {
 		load, unit = func(Average) float64 {
 			return float64(s.Waiting +
 				s.InFlight)
-		}, "calls queued or under way"
+		}, "calls queued or in flight"
 	}
 	most := max(load(s.Stable), load(s.Panic))
 	replicas, reason = ceil(most/each), fmt.Sprintf("%.1f %s, %.1f for a replica", most, unit, each)

@@ -7,7 +7,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/router"
 )
 
-// A sample is what a function has done since it was deployed or this hearth began, up to one moment.
+// A sample is what a function has done since it was deployed or this instance began, up to one moment.
 type sample struct {
 	at       time.Time
 	calls    uint64        // that came
@@ -78,7 +78,7 @@ func (l samples) averageOf(part, window time.Duration) (a Average) {
 	return a
 }
 
-// runTime is how long a call takes on average: of those that were under way in the window, the part
+// runTime is how long a call takes on average: of those that were in flight in the window, the part
 // that lies in it. It is 0 if there were none.
 func (l samples) runTime(window time.Duration) time.Duration {
 	if len(l) == 0 {

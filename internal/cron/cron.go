@@ -31,7 +31,7 @@ type Config struct {
 
 const (
 	longestSleep  = time.Minute
-	shortestPause = 50 * time.Millisecond // after Redis was away
+	shortestPause = 50 * time.Millisecond // after Redis was unavailable
 	longestPause  = 5 * time.Second
 	tryAgain      = time.Second // a tick that a function's queue had no room for
 	late          = time.Second // from here on it is said how late a tick was

@@ -229,7 +229,7 @@ func TestCallsWaitWhileCallbacksHaveReachedTheirLimit(t *testing.T) {
 	made := len(r.fns.seen())
 	require.GreaterOrEqual(t, made, 4)
 	require.Less(t, made, calls)
-	release() // each is given up then, and thrown away when room is needed
+	release() // each is given up then, and dropped when room is needed
 	eventually(t, func() bool {
 		return len(r.fns.seen()) == calls && r.depth(redis.CallsOf(oven)) == redis.Depth{}
 	})

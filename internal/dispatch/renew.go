@@ -21,7 +21,7 @@ const DefaultLease = 30 * time.Second
 // slow. Most calls are over before their first renewal.
 const renewals = 6
 
-// renew renews the leases of all deliveries under way, until ctx ends.
+// renew renews the leases of all deliveries in flight, until ctx ends.
 func (d *Dispatcher) renew(ctx context.Context) {
 	every := d.cfg.Lease / renewals
 	tick := time.NewTicker(every)

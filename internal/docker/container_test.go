@@ -310,7 +310,7 @@ func TestInvalidSpecsAreRefused(t *testing.T) {
 }
 
 // TestImageDrainsAsStockPlatformsExpect runs a function's image as faasd does, which sets nothing: after
-// SIGTERM an idle one is gone within 5 s, and a call under way gets its answer.
+// SIGTERM an idle one is gone within 5 s, and a call in flight gets its answer.
 func TestImageDrainsAsStockPlatformsExpect(t *testing.T) {
 	t.Parallel()
 	api := engine(t)

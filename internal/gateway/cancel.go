@@ -70,5 +70,5 @@ func (g *Gateway) cancel(w http.ResponseWriter, r *http.Request) error {
 			"the call %q was given up, and is a dead letter: purge it with hearth dead", id)
 	}
 	return hearth.Errorf(hearth.NotFound,
-		"no call %q is queued or under way: it has ended, or there never was one", id)
+		"no call %q is queued or in flight: it has ended, or it never existed", id)
 }

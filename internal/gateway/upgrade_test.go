@@ -180,7 +180,7 @@ func TestAnUpgradeToHTTP2IsIgnored(t *testing.T) {
 	}
 }
 
-// idle waits until no call is under way.
+// idle waits until no call is in flight.
 func (f *front) idle() {
 	f.t.Helper()
 	require.Eventually(f.t, func() bool {

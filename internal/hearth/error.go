@@ -88,5 +88,5 @@ func MessageOf(err error) string {
 	if errors.As(err, &e) {
 		return e.Message
 	}
-	return "an internal error occurred; the log of hearth says more"
+	return "an internal error occurred; see the log of hearth"
 }

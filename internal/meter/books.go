@@ -26,7 +26,7 @@ type books struct {
 
 // A book is what was used on a day, by function.
 type book struct {
-	read    bool // what this hearth had kept of it is in it
+	read    bool // what this instance had kept of it is in it
 	records map[string]*record
 }
 
@@ -121,7 +121,7 @@ func (b *books) saveAll(ctx context.Context) error {
 	return nil
 }
 
-// read adds to a day what this hearth has kept of it in a former life, once. b.io is held.
+// read adds to a day what this instance has kept of it in an earlier run, once. b.io is held.
 func (b *books) read(ctx context.Context, day time.Time) error {
 	b.mu.Lock()
 	d := b.days[day]
@@ -180,7 +180,7 @@ func (b *books) changed(day time.Time) (list []redis.Used) {
 	return list
 }
 
-// unwritten marks all of a day as changed: a Redis that was away may have
+// unwritten marks all of a day as changed: a Redis that was unavailable may have
 // forgotten more than what it was given last.
 func (b *books) unwritten(day time.Time) {
 	b.mu.Lock()

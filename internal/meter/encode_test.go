@@ -113,7 +113,7 @@ func (m modelled) with(o modelled) modelled {
 	return sum
 }
 
-// TestWhatIsReadIsWhatWasUsed lets hearths use, write, end in order, and be killed, at random, with clocks
+// TestWhatIsReadIsWhatWasUsed lets instances use, write, end in order, and be killed, at random, with clocks
 // that go to and fro: what is read is what was used, but for what a killed one had not written.
 func TestWhatIsReadIsWhatWasUsed(t *testing.T) {
 	t.Parallel()
@@ -122,7 +122,7 @@ func TestWhatIsReadIsWhatWasUsed(t *testing.T) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		instances := []string{"one", "two"}
 		hearths := map[string]*rig{}
-		// what Redis has, and what only the hearth has
+		// what Redis has, and what only the instance has
 		written, fresh := map[string]modelled{}, map[string]modelled{}
 		for range 250 {
 			id := instances[r.IntN(2)]

@@ -16,7 +16,7 @@ type function struct {
 
 	mu      sync.Mutex
 	pending Usage              // what was told since the last look
-	since   Usage              // all, since it was deployed or this hearth began
+	since   Usage              // all, since it was deployed or this instance began
 	load    func() router.Load // since it was removed; nil before
 	drained bool
 

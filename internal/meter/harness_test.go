@@ -149,7 +149,7 @@ func (r *rig) report(q Query) Report {
 	return report
 }
 
-// kept is what Redis has of a day, over all hearths.
+// kept is what Redis has of a day, over all instances.
 func (r *rig) kept(day time.Time) map[string]Usage {
 	r.t.Helper()
 	list, err := r.cfg.Queue.Usage(context.Background(), day)

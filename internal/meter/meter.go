@@ -18,9 +18,9 @@ import (
 type Config struct {
 	Queue    *redis.Client
 	Log      *slog.Logger
-	Instance string // of this hearth, which no other one has
+	Instance string // of this instance, which no other one has
 
-	// Load is what a function has done, since it was deployed or this hearth began.
+	// Load is what a function has done, since it was deployed or this instance began.
 	// ok is false if there is no such function.
 	Load func(hearth.Name) (l router.Load, ok bool)
 	// Function is the spec of a function that is deployed, or was removed just now.
@@ -48,7 +48,7 @@ const (
 // Others is the name under which functions are summed up that are too many for a day.
 const Others = "*"
 
-// A Meter meters the functions of one hearth.
+// A Meter meters the functions of one instance.
 type Meter struct {
 	cfg Config
 
@@ -150,7 +150,7 @@ func (m *Meter) Delivered(n hearth.Name, d dispatch.Delivered) {
 	}
 }
 
-// Since is what a function used since it was deployed, or this hearth began; to the second.
+// Since is what a function used since it was deployed, or this instance began; to the second.
 // ok is false if there is no such function.
 func (m *Meter) Since(n hearth.Name) (u Usage, ok bool) {
 	m.mu.RLock()

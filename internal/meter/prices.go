@@ -19,7 +19,7 @@ type Prices struct {
 	AsOf     string `json:"as_of,omitempty" yaml:"as_of"`   // when they were looked up
 
 	MillionCalls float64 `json:"per_million_calls" yaml:"per_million_calls"`
-	GBSecond     float64 `json:"per_gb_second" yaml:"per_gb_second"` // of calls under way
+	GBSecond     float64 `json:"per_gb_second" yaml:"per_gb_second"` // of calls in flight
 	// of replicas that live, busy or not
 	ReplicaGBSecond float64 `json:"per_replica_gb_second" yaml:"per_replica_gb_second"`
 	ReplicaHour     float64 `json:"per_replica_hour" yaml:"per_replica_hour"`

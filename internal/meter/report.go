@@ -48,7 +48,7 @@ type Row struct {
 	Function string    `json:"function,omitempty"` // NAME.NAMESPACE, or Others
 
 	Calls          uint64  `json:"calls"`
-	BusySeconds    float64 `json:"busy_seconds"`    // that calls were under way, together
+	BusySeconds    float64 `json:"busy_seconds"`    // that calls were in flight, together
 	ReplicaSeconds float64 `json:"replica_seconds"` // that replicas lived, together
 	// BusySeconds times the limit of memory, of 2^30 bytes
 	GBSeconds        float64 `json:"gb_seconds"`
@@ -133,11 +133,11 @@ func (q Query) means(function string) bool {
 	return (q.Function == "" || q.Function == function) && (q.Namespace == "" || q.Namespace == namespace)
 }
 
-// Report is what functions used, on all hearths: on this one up to now, on
+// Report is what functions used, on all instances: on this one up to now, on
 // others as far as they have written it.
 //
 // It returns an error of code Invalid if the query makes no sense or would have too
-// many rows, and Unavailable if Redis is away.
+// many rows, and Unavailable if Redis is unavailable.
 func (m *Meter) Report(ctx context.Context, q Query) (Report, error) {
 	now := m.cfg.Now().UTC()
 	if err := q.check(now); err != nil {

@@ -9,7 +9,7 @@ type Usage struct {
 	Denied     uint64 // of these, that got none
 
 	// In ms.
-	Busy    uint64 // that calls were under way
+	Busy    uint64 // that calls were in flight
 	Replica uint64 // that replicas lived
 
 	// In MB-ms, of 2^20 bytes: the same times the limit of memory.
@@ -28,7 +28,7 @@ type Usage struct {
 // DefaultMemory is what a function without a limit of memory counts as, in MB: the least that AWS Lambda has.
 const DefaultMemory = 128
 
-// Add adds what another time or another hearth has.
+// Add adds what another time or another instance has.
 func (u *Usage) Add(o Usage) {
 	for i, field := range u.fields() {
 		if field == &u.LongestWait {

@@ -51,7 +51,7 @@ const (
 	maxScrapes   = 4               // at once: /metrics is public, and each asks Redis
 )
 
-// New makes the metrics of a hearth that knows no functions yet.
+// New makes the metrics of an instance that knows no functions yet.
 func New(version string) *Metrics {
 	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
 		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help},

@@ -11,7 +11,7 @@ import (
 // which it does nothing else. Of large ones it looks at fewer.
 const lookAtOnce = 1000
 
-// Cancel takes all calls with a call id out of a function's own queue: those that wait, and those under way,
+// Cancel takes all calls with a call id out of a function's own queue: those that wait, and those in flight,
 // whose answers then count for nothing. It looks through the whole queue, unless it is told the id of the
 // only entry that is meant. It returns the entries' ids, and those of dead letters with that call id, which
 // it leaves alone.

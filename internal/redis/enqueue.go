@@ -46,7 +46,7 @@ type QueuedCall struct {
 	State  State
 	Before bool // another request queued it, with the same Idempotency-Key
 
-	Dropped int // callbacks that were given up, and thrown away to make room
+	Dropped int // callbacks that were given up, and dropped to make room
 }
 
 const (
@@ -64,9 +64,9 @@ const (
 // were given up make room for calls. The last tenth of that memory is for other things than calls.
 //
 // It returns ErrNoGroup if the function has no queue, an error of code Exhausted if that has reached the
-// limit, Unprocessable if the key was used for another call, and Unavailable if Redis is away or full; then
-// the call may have been queued only if the connection broke. A call without a key is never sent to Redis
-// twice, and one with a key is known there by the request that brings it.
+// limit, Unprocessable if the key was used for another call, and Unavailable if Redis is full or does not
+// answer; then the call may have been queued only if the connection broke. A call without a key is never sent
+// to Redis twice, and one with a key is known there by the request that brings it.
 func (c *Client) Enqueue(
 	ctx context.Context, n hearth.Name, call Call, limit hearth.QueueLimit,
 ) (QueuedCall, error) {

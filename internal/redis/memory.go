@@ -60,7 +60,7 @@ func (m *memory) admit(size int64, measure func() (used, most int64, err error))
 
 // room reports whether Redis has room for a call of so many bytes, and how many bytes one function may have
 // at most: half of all. If there is no room, it is made: of each function, keys of calls that have ended are
-// forgotten, and callbacks that were given up are thrown away, the oldest first.
+// forgotten, and callbacks that were given up are dropped, the oldest first.
 func (c *Client) room(ctx context.Context, key string, size int64) (ok bool, most int64) {
 	if c.embedded {
 		return true, 0

@@ -241,7 +241,7 @@ func TestEntryThatIsGoneIsStillDelivered(t *testing.T) {
 	})
 }
 
-// TestUntakeLosesNoLateSuccess: what a hearth does not know of may still be of a call that was made, by its
+// TestUntakeLosesNoLateSuccess: what an instance does not know of may still be of a call that was made, by its
 // former life, or whose end it could not tell Redis.
 func TestUntakeLosesNoLateSuccess(t *testing.T) {
 	for name, restart := range map[string]bool{"of a former life": true, "of this one": false} {

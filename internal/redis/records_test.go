@@ -49,7 +49,7 @@ func reasons(c *redis.Client) map[string]string {
 	return found
 }
 
-// reopened is the client of a hearth with the same state directory, or a new one.
+// reopened is the client of an instance with the same state directory, or a new one.
 func reopened(t *testing.T, raw goredis.UniversalClient, key record.Key, memory string) *redis.Client {
 	t.Helper()
 	c, err := redis.Open(t.Context(), chaintest.URL(raw))

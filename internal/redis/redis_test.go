@@ -186,7 +186,7 @@ func TestFullRedisDrainsAndAcceptsNothing(t *testing.T) {
 	_, err := q.Enqueue(t.Context(), fn, redis.Call{Entry: wire.Entry{Body: []byte("x")}}, limit)
 	require.Equal(t, hearth.Unavailable, hearth.CodeOf(err), err)
 	require.ErrorContains(t, err, "full")
-	lost, err := q.Subscribe(t.Context(), q.sub) // as a hearth does that starts, and that must empty it
+	lost, err := q.Subscribe(t.Context(), q.sub) // as an instance does that starts, and that must empty it
 	require.NoError(t, err)
 	require.False(t, lost)
 	for i, d := range q.take(4).Deliveries {

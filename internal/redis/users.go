@@ -119,7 +119,7 @@ func (s *Users) OpenToAll(ctx context.Context) bool {
 }
 
 // eachServer runs do for each server: for a cluster's replicas too, as any may become a master. Of a cluster,
-// servers that are away are left out.
+// servers that do not answer are left out.
 func (c *Client) eachServer(ctx context.Context, do func(context.Context, *goredis.Client) error) error {
 	if c.cluster == nil {
 		return do(ctx, c.single)
@@ -214,8 +214,8 @@ func (s *Users) rules(f hearth.Function) []string {
 	return rules
 }
 
-// Grant gives a function that is to run its user, if it has an address of this Redis. If Redis is away, it is
-// given later.
+// Grant creates the Redis user of a function that is about to run, if the function has an address of this
+// Redis. If Redis is unavailable, the user is created later.
 func (s *Users) Grant(ctx context.Context, f hearth.Function) error {
 	uses := false
 	for _, value := range f.EnvVars {

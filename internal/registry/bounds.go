@@ -2,7 +2,7 @@ package registry
 
 import "github.com/hearthfaas/hearth/internal/hearth"
 
-// Most bounds the replicas of one hearth, whatever labels and operators ask for. 0 is no bound.
+// Most bounds the replicas of one instance, whatever labels and operators ask for. 0 is no bound.
 type Most struct {
 	Function int // of one function: --max-replicas
 	All      int // of all functions together: --max-replicas-all
@@ -55,7 +55,7 @@ func (r *Registry) fits(f hearth.Function) error {
 	return nil
 }
 
-// Capabilities are what the provider can honour of a spec, within the bounds of this hearth.
+// Capabilities are what the provider can honour of a spec, within the bounds of this instance.
 func (r *Registry) Capabilities() hearth.Capabilities {
 	c := r.parts.Provider.Capabilities()
 	c.MaxReplicas = r.cfg.Most.Function

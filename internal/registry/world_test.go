@@ -148,7 +148,7 @@ func later(e *wire.Entry) { e.DeliverAt = time.Now().Add(time.Hour) }
 // withCallback lets a call have its answer told.
 func (w *world) withCallback(e *wire.Entry) { e.Callback = w.site.URL + "/callback" }
 
-// instance is one hearth, as far as the registry is concerned.
+// instance is one instance, as far as the registry is concerned.
 type instance struct {
 	*registry.Registry
 	w        *world

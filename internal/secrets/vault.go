@@ -18,7 +18,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/redis"
 )
 
-// A Vault is the secrets of all hearths of one Redis, and keeps this one's files as they are there.
+// A Vault is the secrets of all instances of one Redis, and keeps this one's files as they are there.
 type Vault struct {
 	Files    Files
 	Key      Key

@@ -26,7 +26,7 @@ import (
 
 const ns = "openfaas-fn"
 
-// rig is the vault of one hearth.
+// rig is the vault of one instance.
 type rig struct {
 	*secrets.Vault
 	t       *testing.T
@@ -36,7 +36,7 @@ type rig struct {
 	changed []string
 }
 
-// newRig makes a vault on a Redis that has an epoch, as it has once a hearth has started.
+// newRig makes a vault on a Redis that has an epoch, as it has once an instance has started.
 func newRig(t *testing.T, raw goredis.UniversalClient, state string) *rig {
 	t.Helper()
 	queue, err := redis.Open(t.Context(), chaintest.URL(raw))

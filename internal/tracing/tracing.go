@@ -120,7 +120,7 @@ func (t *Tracer) Close() {
 	_ = t.provider.Shutdown(ctx) // quiet has told
 }
 
-// quiet says once that the collector is away, and once that it is back.
+// quiet says once that the collector does not answer, and once that it answers again.
 type quiet struct {
 	sdktrace.SpanExporter
 	log  *slog.Logger

@@ -172,7 +172,7 @@ func TestClosedClientKeepsNoConnections(t *testing.T) {
 	require.NoError(t, err)
 	client.Close()
 	<-gone
-	_, _, err = do(t, client, request(t, "GET", "/")) // a call under way when it closes goes on
+	_, _, err = do(t, client, request(t, "GET", "/")) // a call in flight when it closes goes on
 	require.NoError(t, err)
 	<-gone
 }
