@@ -30,10 +30,12 @@ type burstPlay struct {
 	Recovered bool
 }
 
-// burstSpeed makes half a second of a bake of chocolate chip cookies. With the 90 orders
-// or so before the rush that count, that is a baseline which a delay of another half
-// second would double: the aim can be missed.
-const burstSpeed = 1440
+// burstSpeed lets chocolate chip cookies bake in bakeSeconds instead of 12 minutes. A delay of another half
+// second in the rush would double the steady wait, so the aim can be missed.
+const (
+	burstSpeed  = 1440
+	bakeSeconds = 12 * 60. / burstSpeed
+)
 
 // tillSpeed is how fast the burst's file is played: its times are whole seconds, and so 1/60 s.
 const tillSpeed = 60

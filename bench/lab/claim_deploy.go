@@ -54,7 +54,7 @@ func (l *lab) claimDeploy(ctx context.Context) ([]line, error) {
 		{claimOne, "other roles that were restarted", "roles", float64(one[0].restarted),
 			float64(one[1].restarted), ""},
 		{claimFour, "from the edits until the first is live", "s", four[0].first.Seconds(),
-			four[1].first.Seconds(), "one program has one build at a time: its clients take turns"},
+			four[1].first.Seconds(), "a program has one build at a time, so its clients take turns"},
 		{claimFour, "from the edits until the last is live", "s", four[0].last.Seconds(),
 			four[1].last.Seconds(), ""},
 		{claimFour, "calls of customers that failed", "calls", float64(four[0].crowd.Failed),

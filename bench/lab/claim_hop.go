@@ -54,9 +54,8 @@ func (l *lab) claimHop(ctx context.Context) ([]line, error) {
 		"before the next", times, hops)
 	return []line{
 		{"what a hop costs", "a hand-over between roles", "ms", took[0], took[1], note},
-		{"what a hop costs", "the same, if what is under way is kept in memory", "ms", took[0], memory,
-			"the monolith calls the next step directly, reads no stream, and loses what is under way when " +
-				"it ends"},
+		{"what a hop costs", "the same, with messages in memory", "ms", took[0], memory,
+			"the monolith calls the next step directly, and loses unfinished orders when it ends"},
 	}, err
 }
 
@@ -151,7 +150,8 @@ func (l *lab) claimTests(ctx context.Context) ([]line, error) {
 		return nil, err
 	}
 	all, err := run(whole...)
-	return []line{{"test one role alone", "the oven's tests; all tests of the bakery", "s", one.Seconds(),
-		all.Seconds(), "what each team runs before it deploys; the monolith's could run the oven's alone, " +
-			"and deploys the rest with it"}}, err
+	const note = "what each team runs before it deploys; the monolith's team could run the oven's tests " +
+		"alone, but deploys the rest with it"
+	return []line{{"test one role alone", "the oven's tests; all tests of the bakery", "s",
+		one.Seconds(), all.Seconds(), note}}, err
 }

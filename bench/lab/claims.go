@@ -44,7 +44,7 @@ func ms(sorted []time.Duration, percent int) float64 {
 // quick bakes: a tray of chocolate chip cookies takes 0.3 s.
 const quickBakes = "BAKE_SPEED=2400"
 
-// claims measures what is said of functions, each beside the monolith.
+// claims tests the usual claims about functions, each against the monolith.
 func (l *lab) claims(ctx context.Context) ([]line, error) {
 	for _, role := range roles { // all can tell their version, and have the bug
 		if err := l.shop.edit(role, "1"); err != nil {
@@ -132,9 +132,9 @@ func (l *lab) claimBug(ctx context.Context) ([]line, error) {
 				fmt.Sprintf("%d of %d; %d of %d", hearth.Failed, hearth.Calls,
 					monolith.Failed, monolith.Calls)},
 			line{claim, "wait for an order, p50", "ms", hearth.P50, monolith.P50,
-				"of those that were served"},
+				"served orders only"},
 			line{claim, "wait for an order, p99", "ms", hearth.P99, monolith.P99,
-				"of those that were served"})
+				"served orders only"})
 		for _, r := range []crowdResult{hearth, monolith} {
 			for reason, n := range r.Reasons {
 				fmt.Fprintf(os.Stderr, "  %d failed: %s\n", n, reason)
@@ -209,10 +209,10 @@ func (l *lab) claimNight(ctx context.Context) ([]line, error) {
 	}
 	bake := 12 * 60 * 1000 / 2400.0
 	const claim = "the first order after a night at zero"
-	note := fmt.Sprintf("p50 of %d; %.0f ms of it are the bake", times, bake)
+	note := fmt.Sprintf("p50 of %d, including %.0f ms of baking", times, bake)
 	return []line{
-		{claim, "all roles awake", "ms", awake, alone, note},
-		{claim, "each role wakes when it is called", "ms", cold, alone, note},
-		{claim, "the next role is woken ahead", "ms", ahead, alone, note},
+		{claim, "all roles have a replica", "ms", awake, alone, note},
+		{claim, "each role starts when it is called", "ms", cold, alone, note},
+		{claim, "the next role is pre-warmed", "ms", ahead, alone, note},
 	}, nil
 }

@@ -103,9 +103,8 @@ func (l *lab) asMonolith(ctx context.Context, copies int, env ...string) (*house
 	return h, nil
 }
 
-// shared is a listener's socket, to be given to several processes. A File that knows that
-// its socket does not block would make it block each time that it is given to one, and then
-// those that have it already could not end.
+// shared returns a listener's socket for several processes. A File that knows its socket to be non-blocking
+// makes it blocking each time it is passed on, and then the processes that already have it could not stop.
 func shared(l *net.TCPListener) (*os.File, error) {
 	f, err := l.File()
 	if err != nil {

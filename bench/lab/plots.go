@@ -9,7 +9,7 @@ import (
 	"gonum.org/v1/plot/plotter"
 )
 
-// minutes are the bakery's own, of a time by the clock.
+// minutes converts real time to minutes of the bakery.
 func (l *lab) minutes(d time.Duration) float64 { return d.Minutes() * l.speed }
 
 // over is a series over the day.
