@@ -2,7 +2,9 @@ package providertest
 
 import (
 	"context"
+	"io"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
@@ -26,36 +28,72 @@ func (s *subject) replicasThatEnd() []hearth.Replica {
 	return s.ending[hearth.Name{Function: "probe", Namespace: "openfaas-fn"}]
 }
 
-// oneCallAtOnce lets a test see that a replica has a call: it refuses another one.
+// oneCallAtOnce lets a test see that a replica has a call: it refuses another one. A call may take as long as a
+// test waits.
 func oneCallAtOnce(f *hearth.Function) {
-	f.EnvVars["max_inflight"], f.EnvVars["write_timeout"] = "1", "20s"
+	f.EnvVars["max_inflight"] = "1"
+	f.EnvVars["read_timeout"], f.EnvVars["write_timeout"] = patience.String(), patience.String()
 }
 
-// keepBusy gives a replica of a function with oneCallAtOnce a call of three seconds, and returns when it has
-// it.
-func (s *subject) keepBusy(r hearth.Replica) (answered <-chan error) {
-	s.t.Helper()
-	done := make(chan error, 1)
+// An Open call is one that a replica has, and that lasts until the test ends it: its body is not complete.
+type Open struct {
+	body     *io.PipeWriter
+	answered chan error
+}
+
+// OpenCall starts a call of a replica. It may be refused: see RequireAnswered.
+func OpenCall(ctx context.Context, r hearth.Replica) *Open {
+	o := &Open{answered: make(chan error, 1)}
+	var body *io.PipeReader
+	body, o.body = io.Pipe()
 	go func() {
-		for { // the test call below may come first, so that this one is refused
-			_, err := Call(context.WithoutCancel(s.t.Context()), r, "sleep=3s", "")
-			if err == nil || !strings.Contains(err.Error(), "429") {
-				done <- err
-				return
-			}
-		}
+		_, err := call(ctx, r, "", body)
+		o.answered <- err
 	}()
+	return o
+}
+
+// End ends the call, which is then answered.
+func (o *Open) End() { _ = o.body.Close() }
+
+// RequireAnswered checks that the call has its answer by now.
+func (o *Open) RequireAnswered(t *testing.T) {
+	t.Helper()
+	select {
+	case err := <-o.answered:
+		require.NoError(t, err)
+	default:
+		t.Fatal("the replica is gone, and its call was not answered")
+	}
+}
+
+// keepBusy gives a replica of a function with oneCallAtOnce a call, and returns when it has it.
+func (s *subject) keepBusy(r hearth.Replica) *Open {
+	s.t.Helper()
+	ctx := context.WithoutCancel(s.t.Context())
+	open := OpenCall(ctx, r)
+	s.t.Cleanup(open.End)
 	require.Eventually(s.t, func() bool {
 		_, err := Call(s.t.Context(), r, "", "")
-		return err != nil && strings.Contains(err.Error(), "429")
+		if err != nil && strings.Contains(err.Error(), "429") {
+			return true
+		}
+		select {
+		case err := <-open.answered: // the call before this one came first, so that the open one was refused
+			require.ErrorContains(s.t, err, "429")
+			open = OpenCall(ctx, r)
+			s.t.Cleanup(open.End)
+		default:
+		}
+		return false
 	}, patience, time.Millisecond, "a replica that is busy refuses another call")
-	return done
+	return open
 }
 
 func tellsOfEnding(s *subject) {
 	s.apply(s.function(1, oneCallAtOnce))
 	r := s.await("one replica", ready(1))[0]
-	answered := s.keepBusy(r)
+	open := s.keepBusy(r)
 	s.apply(s.function(0, oneCallAtOnce))
 	list := s.replicasThatEnd()
 	require.Len(s.t, list, 1, "it is told of at once")
@@ -63,20 +101,18 @@ func tellsOfEnding(s *subject) {
 	require.False(s.t, list[0].Accepting)
 	require.False(s.t, list[0].Ready)
 	require.Empty(s.t, s.replicas())
-	s.awaitGone(s.Provider.Remove(s.function(0).Name()))
+	gone := s.Provider.Remove(s.function(0).Name())
+	require.NotEmpty(s.t, s.replicasThatEnd(), "it has its call")
+	open.End()
+	s.awaitGone(gone)
 	require.Empty(s.t, s.replicasThatEnd())
-	select {
-	case err := <-answered:
-		require.NoError(s.t, err)
-	default:
-		s.t.Fatal("the replica is gone, and its call was not answered")
-	}
+	open.RequireAnswered(s.t)
 }
 
 func appliesWhileDraining(s *subject) {
 	s.apply(s.function(1, oneCallAtOnce))
 	old := s.await("one replica", ready(1))[0]
-	answered := s.keepBusy(old)
+	open := s.keepBusy(old)
 	gone := s.Provider.Remove(s.function(1).Name())
 	require.Equal(s.t, old.ID, s.replicasThatEnd()[0].ID)
 	s.apply(s.function(1, oneCallAtOnce))
@@ -89,8 +125,9 @@ func appliesWhileDraining(s *subject) {
 		s.t.Fatal("the old replica is gone, though it has a call")
 	default:
 	}
+	open.End()
 	s.awaitGone(gone)
-	require.NoError(s.t, <-answered)
+	open.RequireAnswered(s.t)
 	require.True(s.t, ready(1)(s.replicas()), "the new one goes on")
 	require.NotEmpty(s.t, s.ask(r, "pid"))
 }

@@ -156,6 +156,10 @@ func ready(n int) func([]hearth.Replica) bool {
 
 // Call calls a replica with a query, and returns the answer.
 func Call(ctx context.Context, r hearth.Replica, query, body string) (string, error) {
+	return call(ctx, r, query, strings.NewReader(body))
+}
+
+func call(ctx context.Context, r hearth.Replica, query string, body io.Reader) (string, error) {
 	client := &http.Client{Timeout: patience,
 		Transport: &http.Transport{DisableKeepAlives: true,
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -168,8 +172,7 @@ func Call(ctx context.Context, r hearth.Replica, query, body string) (string, er
 				}
 				return (&net.Dialer{}).DialContext(ctx, "tcp", u.Host)
 			}}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://probe/?"+query,
-		strings.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://probe/?"+query, body)
 	if err != nil {
 		return "", err
 	}
@@ -381,22 +384,14 @@ func keepsOld(s *subject) {
 }
 
 func drains(s *subject) {
-	f := s.function(1)
+	f := s.function(1, oneCallAtOnce)
 	s.apply(f)
 	r := s.await("one replica", ready(1))[0]
-	answered := make(chan error, 1)
-	go func() {
-		_, err := Call(context.WithoutCancel(s.t.Context()), r, "sleep=700ms", "")
-		answered <- err
-	}()
-	time.Sleep(100 * time.Millisecond) // until the call has arrived, which cannot be seen from here
-	s.awaitGone(s.Provider.Remove(f.Name()))
-	select {
-	case err := <-answered:
-		require.NoError(s.t, err)
-	default:
-		s.t.Fatal("the replica is gone, and its call was not answered")
-	}
+	open := s.keepBusy(r)
+	gone := s.Provider.Remove(f.Name())
+	open.End()
+	s.awaitGone(gone)
+	open.RequireAnswered(s.t)
 	require.Empty(s.t, s.replicas())
 	_, err := Call(s.t.Context(), r, "", "")
 	require.Error(s.t, err)
