@@ -22,6 +22,9 @@ func TestNoticesAreOfWhatIsLinked(t *testing.T) {
 	for _, binary := range []string{"hearth", "bakery"} {
 		modules, err := notices.OfPackages(root, []string{"linux", "darwin"}, "./cmd/"+binary)
 		require.NoError(t, err)
+		if binary == "hearth" {
+			modules = append(modules, librariesOfTheConsole(t, root)...)
+		}
 		want, err := notices.Text(append(modules,
 			notices.Module{Name: "this program, github.com/hearthfaas/hearth", Dirs: []string{root}}))
 		require.NoError(t, err)
@@ -34,6 +37,22 @@ func TestNoticesAreOfWhatIsLinked(t *testing.T) {
 		require.True(t, string(want) == string(have),
 			"%s is not of the modules that are linked: run make notices", file)
 	}
+}
+
+// librariesOfTheConsole returns the npm packages that hearth embeds. Their folders are named NAME-VERSION.
+func librariesOfTheConsole(t *testing.T, root string) (list []notices.Module) {
+	dirs, err := filepath.Glob(filepath.Join(root, "internal", "console", "static", "vendor", "*-*"))
+	require.NoError(t, err)
+	require.NotEmpty(t, dirs)
+	for _, dir := range dirs {
+		base := filepath.Base(dir)
+		cut := strings.LastIndexByte(base, '-')
+		list = append(list, notices.Module{
+			Name: "npm package " + base[:cut] + " " + base[cut+1:],
+			Dirs: []string{dir},
+		})
+	}
+	return list
 }
 
 func TestNoticesOfABinaryAreItsModules(t *testing.T) {
