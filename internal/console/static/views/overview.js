@@ -1,0 +1,61 @@
+// The overview: the live map, and the ledger beside it.
+import { html } from '../lib.js'
+import { count, clock, isSet, plural } from '../format.js'
+import { functionKeys, ledger, loaded } from '../live.js'
+import { LiveMap } from '../map.js'
+import { Bar, Empty, Loading, Page } from '../parts.js'
+import { FunctionTable } from './functions.js'
+
+const mapLimit = 60
+
+function Ledger() {
+  const l = ledger.value
+  if (!l) return html`<section class="card ledger"><h2>Ledger</h2><${Loading} what="the ledger" /></section>`
+  const sound = l.lost === 0 && l.doubled === 0
+  const unknown = l.lost == null || l.doubled == null
+  const parts = [
+    { value: l.done || 0, tone: 'good', label: `${count(l.done)} done` },
+    { value: l.waiting || 0, tone: 'info', label: `${count(l.waiting)} waiting` },
+    { value: l.dead || 0, tone: 'warn', label: `${count(l.dead)} dead` },
+    { value: l.lost || 0, tone: 'bad', label: `${count(l.lost)} lost` },
+  ]
+  return html`<section class="card ledger" aria-labelledby="ledger-title">
+    <h2 id="ledger-title">Ledger</h2>
+    <p class=${'verdict ' + (unknown ? '' : sound ? 'good' : 'bad')}>${unknown ? 'Counting…'
+      : sound ? 'Nothing lost, nothing doubled' : 'The books do not balance'}</p>
+    <${Bar} parts=${parts} label=${`Of ${count(l.accepted)} accepted messages: ${parts.map(p => p.label).join(', ')}`} />
+    <dl class="books">
+      <div class="total"><dt>Accepted</dt><dd>${count(l.accepted)}</dd></div>
+      <div><dt><i class="key good"></i>Done</dt><dd>${count(l.done)}</dd></div>
+      <div><dt><i class="key info"></i>Waiting</dt><dd>${count(l.waiting)}</dd></div>
+      <div><dt><i class="key warn"></i><a href="#/dead-letters">Dead</a></dt><dd>${count(l.dead)}</dd></div>
+      <div class=${l.lost ? 'bad' : ''}><dt><i class="key bad"></i>Lost</dt><dd>${count(l.lost)}</dd></div>
+      <div class=${l.doubled ? 'bad' : ''}><dt>Doubled</dt><dd>${count(l.doubled)}</dd></div>
+    </dl>
+    <p class="quiet">Queued calls and messages${isSet(l.since) ? ` since ${clock(l.since)}` : ''}.</p>
+  </section>`
+}
+
+export default function Overview() {
+  const n = functionKeys.value.length
+  let content
+  if (!loaded.value) content = html`<${Loading} what="functions" />`
+  else if (n === 0) {
+    content = html`<${Empty} title="No functions are deployed">Deploy one with
+      <code>faas-cli deploy</code> or <code>hearth deploy</code>. It appears here at once.</${Empty}>`
+  } else if (n > mapLimit) {
+    content = html`<p class="quiet pad">${plural(n, 'function')} are too many for a map. The table has all of them.</p>
+      <${FunctionTable} />`
+  } else content = html`<${LiveMap} />`
+  return html`<${Page} title="Overview" sub=${html`<p class="sub">What every function does now.</p>`}>
+    <div class="overview">
+      <section class="card map-card" aria-label="Functions">${content}
+        ${loaded.value && n > 0 && n <= mapLimit && html`<p class="legend" aria-hidden="true">
+          <span><i class="ready"></i>ready</span><span><i class="busy"></i>busy</span>
+          <span><i class="starting"></i>starting</span><span><i class="standby"></i>standby</span>
+          <span><i class="moving"></i>messages on their way</span></p>`}
+      </section>
+      <${Ledger} />
+    </div>
+  </${Page}>`
+}
