@@ -22,7 +22,7 @@ up: go ## run the bakery on this machine
 	@sh scripts/redis.sh
 	@[ -x bin/hearth ] || echo "  build    hearth and bakery: the first time takes a minute or two"
 	@$(MAKE) --no-print-directory build
-	@exec bin/hearth up --admin-listen 127.0.0.1:8081 --callback-allow 127.0.0.1:9000,127.0.0.1:9001 \
+	@exec bin/hearth up --callback-allow 127.0.0.1:9000,127.0.0.1:9001 \
 		--on-ready 'bin/bakery open --manager-key-file \
 			"$${MANAGER_KEY_FILE:-$$HEARTH_SECRETS/openfaas-fn/manager-key}"' $(ARGS)
 

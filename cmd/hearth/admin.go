@@ -32,7 +32,7 @@ type adminConfig struct {
 
 func (c *adminConfig) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.Listen, "admin-listen", "",
-		"operator's address, such as 127.0.0.1:8081: the console at /ui/, the management API and metrics, "+
+		"operator's address, such as 127.0.0.1:8082: the management API and metrics, also for a browser, "+
 			"but no functions (default none)")
 	f.BoolVar(&c.Only, "admin-only-there", false,
 		"serve the management API and metrics only at the admin address; faas-cli then needs --gateway "+

@@ -121,7 +121,7 @@ func TestNoCommandPrintsWhatATerminalObeys(t *testing.T) {
 		{"secret", "list"},
 		{"invoke", "oven", "-X", "GET", "--include"}, {"invoke", "broken", "-X", "GET"},
 		{"scale", "oven", "2"}, {"delete", "oven"}, {"cancel", "oven"}, {"dead", "purge", "--all", "--yes"},
-		{"secret", "delete", "oven"},
+		{"secret", "delete", "oven"}, {"console"},
 	} {
 		t.Run(strings.Join(args, " "), func(t *testing.T) {
 			t.Parallel()

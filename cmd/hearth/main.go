@@ -20,7 +20,7 @@ func newRoot() *cobra.Command {
 		cli.Drains(newConnector()),
 		newDeploy(), newList(), newDescribe(), newInvoke(), newLogs(), newSecret(), newNamespace(),
 		newScale(), newDelete(), newQueues(), newRecords(), newBill(), newDead(), newCancel(),
-		newPassword(), newHealth(), newLicenses(), newVersion())
+		newPassword(), newConsoleCommand(), newHealth(), newLicenses(), newVersion())
 	selectSomething(root)
 	cli.Prepare(root)
 	return root

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/internal/autoscale"
+	web "github.com/hearthfaas/hearth/internal/console"
 	"github.com/hearthfaas/hearth/internal/cron"
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/egress"
@@ -37,14 +38,16 @@ type nodeConfig struct {
 	RedisPatience time.Duration
 	Listener      net.Listener
 	AdminListener net.Listener // nil: there is no admin address
-	Admin         adminConfig
-	TLS           *certificate // nil: plain HTTP
-	NoAuth        bool
-	Backoff       hearth.Backoff
-	Queue         queueLimits
-	Scaling       scalingConfig
-	Prices        meter.Prices
-	Log           *slog.Logger
+	// ConsoleListener is nil if there is no console.
+	ConsoleListener net.Listener
+	Admin           adminConfig
+	TLS             *certificate // nil: plain HTTP
+	NoAuth          bool
+	Backoff         hearth.Backoff
+	Queue           queueLimits
+	Scaling         scalingConfig
+	Prices          meter.Prices
+	Log             *slog.Logger
 
 	SharedRedis   bool             // functions get no Redis users of their own
 	AdoptRecords  bool             // sign what is in Redis, whoever has written it
@@ -69,6 +72,8 @@ type node struct {
 	meter    *meter.Meter
 	registry *registry.Registry
 	gateway  *gateway.Gateway
+	sessions *web.Sessions   // of the console
+	console  *web.Console    // nil if there is none
 	release  func()          // gives up the instance's claim on its name
 	served   chan error      // what Serve returned
 	tracer   *tracing.Tracer // nil if nobody asked for traces
@@ -77,7 +82,7 @@ type node struct {
 
 // startNode opens Redis, brings back what was deployed, and serves.
 func startNode(ctx context.Context, cfg nodeConfig) (*node, error) {
-	n := &node{cfg: cfg, self: http.DefaultClient, served: make(chan error, 2)}
+	n := &node{cfg: cfg, self: http.DefaultClient, served: make(chan error, 3)}
 	if err := n.open(ctx); err != nil {
 		return nil, errors.Join(err, n.close(ctx))
 	}
@@ -87,6 +92,9 @@ func startNode(ctx context.Context, cfg nodeConfig) (*node, error) {
 	go func() { n.served <- n.gateway.Serve(cfg.Listener) }()
 	if cfg.AdminListener != nil {
 		go func() { n.served <- n.gateway.ServeAdmin(cfg.AdminListener) }()
+	}
+	if n.console != nil {
+		go func() { n.served <- n.gateway.ServeConsole(cfg.ConsoleListener, n.console) }()
 	}
 	return n, nil
 }
@@ -236,6 +244,7 @@ func (n *node) build() (err error) {
 		Credentials:    n.credentials,
 		Origin:         cfg.Admin.origin(cfg.TLS),
 		Admin:          n.adminURL(),
+		Console:        n.consoleInfo(),
 		AdminOnly:      cfg.Admin.Only,
 		Proxies:        cfg.Admin.Proxies,
 		TLS:            cfg.TLS.serverConfig(),
@@ -255,6 +264,7 @@ func (n *node) build() (err error) {
 	if err != nil {
 		return err
 	}
+	n.openConsole()
 	state := metrics.State{
 		Functions: n.registry.All,
 		Load:      n.router.Load,
@@ -365,6 +375,9 @@ func (n *node) close(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
 		err = n.provider.Close(ctx)
+	}
+	if n.sessions != nil {
+		n.sessions.Close()
 	}
 	if n.meter != nil { // after the replicas have ended
 		n.meter.Stop()

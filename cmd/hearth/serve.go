@@ -26,10 +26,11 @@ import (
 // serveConfig holds the flags of hearth serve, which hearth up has too.
 type serveConfig struct {
 	providerConfig
-	State  string
-	Listen string
-	Admin  adminConfig
-	Redis  string
+	State   string
+	Listen  string
+	Admin   adminConfig
+	Console consoleConfig
+	Redis   string
 
 	RedisAuth string // directory
 
@@ -71,7 +72,7 @@ in services and containers; hearth up also builds and deploys a stack file.
 ` + redisHelp,
 		Example: `  hearth serve --state /var/lib/hearth
   REDIS_URL=redis://redis:6379 hearth serve --listen 0.0.0.0:8080
-  hearth serve --listen 0.0.0.0:8080 --admin-listen 127.0.0.1:8081 \
+  hearth serve --listen 0.0.0.0:8080 --admin-listen 127.0.0.1:8082 \
     --allowed-host functions.example.com
   hearth serve --listen :8443 --tls-cert /etc/hearth/fullchain.pem \
     --tls-key /etc/hearth/privkey.pem`,
@@ -87,6 +88,7 @@ in services and containers; hearth up also builds and deploys a stack file.
 			return serve(cmd.Context(), c, func(_ context.Context, n *node, out *console,
 				ready func()) error {
 				n.say(out)
+				n.sayConsole(out)
 				ready()
 				return nil
 			})
@@ -101,6 +103,7 @@ func (c *serveConfig) addFlags(f *pflag.FlagSet) {
 	f.StringVar(&c.State, "state", ".hearth", "state directory")
 	f.StringVar(&c.Listen, "listen", "127.0.0.1:8080", "address of the gateway")
 	c.Admin.addFlags(f)
+	c.Console.addFlags(f)
 	f.StringVar(&c.Redis, "redis", "", "URL of Redis (default $REDIS_URL, else a private Redis)")
 	f.StringVar(&c.RedisAuth, "redis-auth", os.Getenv("HEARTH_REDIS_AUTH"),
 		"directory in which to create the password of that Redis and a redis.conf for it, to share with a "+
@@ -148,7 +151,7 @@ func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n 
 	if err := c.Admin.fromEnvironment(); err != nil {
 		return err
 	}
-	c.Admin.own(c.Listen, c.Admin.Listen)
+	c.Admin.own(c.Listen, c.Admin.Listen, c.Console.Listen)
 	prices, err := c.prices()
 	if err != nil {
 		return err
@@ -183,6 +186,13 @@ func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n 
 		}
 		defer func() { _ = admin.Close() }()
 	}
+	console, err := c.Console.listen(out)
+	if err != nil {
+		return err
+	}
+	if console != nil {
+		defer func() { _ = console.Close() }()
+	}
 	var cert *certificate
 	if c.TLSCert != "" {
 		if cert, err = loadCertificate(c.TLSCert, c.TLSKey, log); err != nil {
@@ -212,6 +222,9 @@ func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n 
 		RedisPatience: redisPatience,
 		Listener:      listener,
 		AdminListener: admin,
+
+		ConsoleListener: console,
+
 		Admin:         c.Admin,
 		TLS:           cert,
 		NoAuth:        c.NoAuth,
@@ -294,6 +307,9 @@ func (c serveConfig) check() error {
 		return err
 	}
 	if err := c.Admin.check(c.NoAuth); err != nil {
+		return err
+	}
+	if err := c.Console.check(c.NoAuth); err != nil {
 		return err
 	}
 	if _, err := hearth.ParseBackoff(c.Backoff); err != nil {

@@ -113,7 +113,7 @@ func (n *node) bringUp(ctx context.Context, c upConfig, out *console, stack *bui
 		return err
 	}
 	n.say(out)
-	return nil
+	return n.sayLink(out)
 }
 
 // buildWhatCan builds the stack's functions. It drops those that fail, so that the others
@@ -140,7 +140,7 @@ func (c upConfig) buildWhatCan(ctx context.Context, stack *build.Stack, out *con
 func (n *node) say(out *console) {
 	out.step("gateway", 0, "%s", n.url())
 	if admin := n.adminURL(); admin != "" {
-		out.step("admin", 0, "%s/ui/", admin)
+		out.step("admin", 0, "%s", admin)
 	}
 	if !n.cfg.NoAuth {
 		out.step("login", 0, "faas-cli login --gateway %s --password-stdin < %s", n.apiURL(),

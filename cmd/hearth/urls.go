@@ -28,6 +28,14 @@ func (n *node) adminURL() string {
 	return urlOf(n.cfg.AdminListener.Addr(), n.cfg.TLS)
 }
 
+// consoleURL returns the URL of the console, or "".
+func (n *node) consoleURL() string {
+	if n.cfg.ConsoleListener == nil {
+		return ""
+	}
+	return urlOf(n.cfg.ConsoleListener.Addr(), n.cfg.TLS)
+}
+
 // urlOf returns the URL of an address as seen from this machine.
 func urlOf(a net.Addr, cert *certificate) string {
 	if cert != nil {

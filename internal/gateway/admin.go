@@ -6,21 +6,37 @@ import (
 	"net/http"
 	"net/textproto"
 	"strings"
+
+	"github.com/hearthfaas/hearth/internal/origin"
 )
 
-// adminRoutes returns the routes of the admin address: the management API and the page, for the operator's
-// programs and browser. It serves no functions, so what a browser keeps for this origin is the operator's
-// alone.
+// adminRoutes returns the routes of the admin address: the management API, for the operator's programs and
+// browser. It serves no functions, so what a browser keeps for this origin is the operator's alone.
 func (g *Gateway) adminRoutes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", g.healthz)
-	mux.Handle("GET /ui/{$}", g.guard.pages(plainErrors(g.cfg.Log, g.ui)))
+	mux.Handle("GET /ui/{$}", g.guard.asked(g.guard.origin.Page, plainErrors(g.cfg.Log, g.ui)))
 	mux.Handle("GET /{$}", g.guard.asked(g.guard.origin.Page, http.RedirectHandler("/ui/", http.StatusFound)))
 	mux.Handle("GET /metrics", g.guard.asked(g.guard.origin.Page, g.cfg.Metrics))
 	mux.HandleFunc("/function/", called)
 	g.management(mux, g.guard.pages)
-	cancel, others := g.guard.pages(g.problems(g.cancel)), g.counted(mux)
-	return isolated(attended(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return g.withoutFunctions(mux, g.guard.pages)
+}
+
+// Management returns the management API behind another guard than the gateway's own, for the console. A
+// request that the guard passes on has all rights.
+func (g *Gateway) Management(guard func(http.Handler) http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	all := func(next http.Handler) http.Handler { return next }
+	g.management(mux, all)
+	return guard(g.withoutFunctions(mux, all))
+}
+
+// withoutFunctions returns the handler of an address that serves no functions. It adds what the management
+// API has for queued calls, because a mux would clean their paths.
+func (g *Gateway) withoutFunctions(mux *http.ServeMux, protect func(http.Handler) http.Handler) http.Handler {
+	cancel, others := protect(g.problems(g.cancel)), g.counted(mux)
+	return origin.Isolate(attended(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch async := strings.HasPrefix(r.URL.Path, "/async-function/"); {
 		case async && r.Method == http.MethodDelete:
 			cancel.ServeHTTP(w, r)
@@ -34,37 +50,19 @@ func (g *Gateway) adminRoutes() http.Handler {
 
 // called tells callers of a function at the admin address where to call it.
 func called(w http.ResponseWriter, _ *http.Request) {
-	const text = "the admin address serves no functions; call them at the gateway's address"
+	const text = "this address serves no functions; call them at the gateway's address"
 	http.Error(w, text, http.StatusNotFound)
 }
 
 // elsewhere answers requests for what only the admin address serves.
 func (g *Gateway) elsewhere(w http.ResponseWriter, r *http.Request) {
 	text := "this is only at the admin address, and this instance has none: start it with --admin-listen " +
-		"127.0.0.1:8081"
+		"127.0.0.1:8082"
 	if g.cfg.Admin != "" {
 		text = fmt.Sprintf("this is only at the admin address: %s%s on the machine of this instance",
 			g.cfg.Admin, r.URL.Path)
 	}
 	http.Error(w, text, http.StatusNotFound)
-}
-
-// policy is a Content-Security-Policy that allows nothing.
-const policy = "default-src 'none'; frame-ancestors 'none'; form-action 'none'; base-uri 'none'; sandbox"
-
-// isolated keeps other pages from framing, opening, embedding or reading answers for the operator.
-func isolated(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Content-Security-Policy", policy)
-		h.Set("Cross-Origin-Opener-Policy", "same-origin")
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		h.Set("X-Frame-Options", "DENY")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "same-origin")
-		h.Set("Cache-Control", "no-store")
-		next.ServeHTTP(w, r)
-	})
 }
 
 // dropPassword removes the operator's password from a request to a function: the function's author must not

@@ -51,6 +51,8 @@ type Config struct {
 	// Admin is the URL of the admin address, which ServeAdmin serves, as seen from this machine. Defaults to
 	// none.
 	Admin string
+	// Console is the console of this instance. Defaults to none.
+	Console Console
 	// AdminOnly leaves the management API and the metrics to the admin address.
 	AdminOnly bool
 	// Proxies are trusted when they name their clients. Defaults to none.
@@ -99,6 +101,7 @@ type Gateway struct {
 	cfg      Config
 	server   *http.Server
 	admin    *http.Server
+	console  *http.Server
 	draining atomic.Bool
 	guard    *guard
 	rates    rates
@@ -143,6 +146,7 @@ func New(cfg Config) (*Gateway, error) {
 	calls, cancel := context.WithCancel(context.Background())
 	g.abort = func() { g.aborted.Store(true); cancel() }
 	g.server, g.admin = g.serve(calls, g.routes()), g.serve(calls, g.adminRoutes())
+	g.console = g.serve(calls, nil)
 	return g, nil
 }
 
@@ -177,6 +181,7 @@ func (g *Gateway) management(mux *http.ServeMux, protect func(http.Handler) http
 	system("DELETE /system/secrets", g.deleteSecret)
 	system("GET /system/logs", g.functionLogs)
 	system("POST /system/alert", g.alert)
+	system("POST /system/console/login", g.consoleLogin)
 	system("GET /system/info", g.info)
 	system("GET /system/namespaces", g.namespaces)
 	for _, path := range []string{"/system/namespace", "/system/namespaces"} {
@@ -198,7 +203,7 @@ func (g *Gateway) management(mux *http.ServeMux, protect func(http.Handler) http
 func (g *Gateway) routes() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", g.healthz)
-	mux.HandleFunc("GET /ui/{$}", g.elsewhere)
+	mux.Handle("GET /ui/{$}", plainErrors(g.cfg.Log, g.ui))
 	mux.Handle("GET /{$}", http.RedirectHandler("/ui/", http.StatusFound))
 	cancel := g.guard.programs(g.problems(g.cancel))
 	if g.cfg.AdminOnly {
@@ -209,20 +214,31 @@ func (g *Gateway) routes() http.Handler {
 		g.management(mux, g.guard.programs)
 		mux.Handle("GET /metrics", g.cfg.Metrics)
 	}
-	call, enqueue, others := g.traced("/function/", g.problems(g.call)),
-		g.traced("/async-function/", g.problems(g.enqueue)), isolated(attended(g.counted(mux)))
-	cancel = isolated(attended(cancel))
+	calls, others := g.Calls(), origin.Isolate(attended(g.counted(mux)))
+	cancel = origin.Isolate(attended(cancel))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		async := strings.HasPrefix(r.URL.Path, "/async-function/")
 		switch { // not by the mux, which would clean the function's part of the path
-		case strings.HasPrefix(r.URL.Path, "/function/"):
-			call.ServeHTTP(w, r)
-		case strings.HasPrefix(r.URL.Path, "/async-function/") && r.Method == http.MethodDelete:
+		case async && r.Method == http.MethodDelete:
 			cancel.ServeHTTP(w, r)
-		case strings.HasPrefix(r.URL.Path, "/async-function/"):
-			enqueue.ServeHTTP(w, r)
+		case async || strings.HasPrefix(r.URL.Path, "/function/"):
+			calls.ServeHTTP(w, r)
 		default:
 			others.ServeHTTP(w, r)
 		}
+	})
+}
+
+// Calls returns the handler of calls, sync and async, with the limits of the gateway's address.
+func (g *Gateway) Calls() http.Handler {
+	call := g.traced("/function/", g.problems(g.call))
+	enqueue := g.traced("/async-function/", g.problems(g.enqueue))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/async-function/") {
+			enqueue.ServeHTTP(w, r)
+			return
+		}
+		call.ServeHTTP(w, r)
 	})
 }
 
@@ -259,6 +275,12 @@ func (g *Gateway) ServeAdmin(l net.Listener) error {
 	return untilClosed(g.admin.Serve(g.limited(l, min(maxAdmin, max(inbound.Most()/4, 1)))))
 }
 
+// ServeConsole serves the console on a listener until Shutdown, with the limits of the admin address.
+func (g *Gateway) ServeConsole(l net.Listener, h http.Handler) error {
+	g.console.Handler = inbound.Serve(h)
+	return untilClosed(g.console.Serve(g.limited(l, min(maxAdmin, max(inbound.Most()/4, 1)))))
+}
+
 // limited limits the connections of a listener, and adds TLS if it is configured.
 func (g *Gateway) limited(l net.Listener, most int) net.Listener {
 	l = inbound.Listen(l, inbound.Config{Max: most, Plain: g.cfg.TLS == nil, Log: g.cfg.Log,
@@ -281,9 +303,10 @@ func (g *Gateway) Shutdown(ctx context.Context) {
 	g.draining.Store(true)
 	g.end()
 	defer g.abort()
-	admin := make(chan struct{})
-	go func() { defer close(admin); end(ctx, g.admin) }()
-	defer func() { <-admin }()
+	var operator sync.WaitGroup
+	operator.Go(func() { end(ctx, g.admin) })
+	operator.Go(func() { end(ctx, g.console) })
+	defer operator.Wait()
 	if g.server.Shutdown(ctx) == nil && g.socketsEnd(ctx) {
 		return
 	}

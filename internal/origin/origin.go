@@ -6,8 +6,9 @@ the request. Functions answer at the gateway's origin, so nothing there may acce
 
 	the gateway's address  answers programs on the management API, and no browser (Guard.Program)
 	the admin address      has no functions; it answers a browser, but only its own pages (Guard.Page)
+	the console's address  likewise; its page holds nothing before a login, so links may open it (Guard.Visit)
 
-Both refuse unknown host names: a stranger's page could otherwise give its own name our address (DNS
+All refuse unknown host names: a stranger's page could otherwise give its own name our address (DNS
 rebinding), and so have our origin.
 
 Browsers say where a request comes from in the headers of https://www.w3.org/TR/fetch-metadata/, over https
@@ -80,6 +81,16 @@ func (g *Guard) Page(r *http.Request) error {
 		}
 	}
 	return nil
+}
+
+// Visit is Page for a page that holds nothing of the operator's: a link on any page may open it as well, but
+// not in a frame.
+func (g *Guard) Visit(r *http.Request) error {
+	link := r.Header.Get("Sec-Fetch-Mode") == "navigate" && r.Header.Get("Sec-Fetch-Dest") == "document"
+	if link && r.Header["Origin"] == nil && !worker(r) {
+		return g.host(r)
+	}
+	return g.Page(r)
 }
 
 // Challenge reports whether a request may be told to show a password. A browser would ask its user for one,

@@ -82,6 +82,7 @@ func composeUp(t *testing.T) *composed {
 		gateway: "http://127.0.0.1:" + port,
 		metrics: "http://127.0.0.1:" + metrics,
 		env: append(os.Environ(), "HEARTH_PORT="+port, "HEARTH_ADMIN_PORT="+freePort(t),
+			"HEARTH_CONSOLE_PORT="+freePort(t),
 			"PROMETHEUS_PORT="+metrics, "DOCKER_SOCKET="+strings.TrimPrefix(os.Getenv("DOCKER_HOST"),
 				"unix://"),
 			"REDIS_IMAGE=hearth-test/redis", "PROMETHEUS_IMAGE=hearth-test/prometheus", "VERSION=test",
