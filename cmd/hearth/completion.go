@@ -98,3 +98,19 @@ func (c *client) completeSecret(cmd *cobra.Command, args []string, begun string)
 		return names, err
 	})
 }
+
+// completeQueues completes the first argument with the names of queues.
+func (c *client) completeQueues(cmd *cobra.Command, args []string, begun string) ([]string,
+	cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return completions(cmd, begun, func(ctx context.Context) ([]string, error) {
+		list, err := c.queues(ctx, "")
+		var names []string
+		for _, q := range list {
+			names = append(names, q.Name)
+		}
+		return names, err
+	})
+}

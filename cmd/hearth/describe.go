@@ -141,6 +141,7 @@ func describe(out io.Writer, d description) {
 	for _, q := range d.Queues {
 		line("queue", fmt.Sprintf("%s: %d queued (%d retrying), %d in flight, %d delayed, %d dead", q.Name,
 			q.Queued, q.Retrying, q.InFlight, q.Delayed, q.Dead))
+		line("", pausedText(q))
 		if q.LastError != nil {
 			line("", failureText(q.LastError))
 		}

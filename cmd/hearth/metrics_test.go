@@ -112,6 +112,7 @@ func TestMetricsCountEachCallOnce(t *testing.T) {
 		`hearth_queue_depth{queue="probe:calls"}`:           0,
 		`hearth_queue_dead_letters{queue="probe:calls"}`:    1,
 		`hearth_queue_oldest_seconds{queue="probe:calls"}`:  0,
+		`hearth_queue_paused{queue="probe:calls"}`:          0,
 		`hearth_replica_restarts_total`:                     0,
 		`hearth_cold_start_failures_total`:                  0,
 		`hearth_dead_letters_total{reason="not_retried"}`:   0,
@@ -141,6 +142,7 @@ func TestMetricsCountEachCallOnce(t *testing.T) {
 		`hearth_queue_depth{queue="cold:calls"}`:            0,
 		`hearth_queue_dead_letters{queue="cold:calls"}`:     0,
 		`hearth_queue_oldest_seconds{queue="cold:calls"}`:   0,
+		`hearth_queue_paused{queue="cold:calls"}`:           0,
 		`hearth_replica_restarts_total`:                     0,
 		`hearth_cold_start_failures_total`:                  0,
 		`hearth_dead_letters_total{reason="not_retried"}`:   0,
@@ -216,6 +218,7 @@ func TestMetricsOfARemovedFunctionEndButItsQueuesRemain(t *testing.T) {
 		letters: 1,
 		`hearth_queue_depth{function_name="messy.openfaas-fn",queue="messy:calls"}`:          0,
 		`hearth_queue_oldest_seconds{function_name="messy.openfaas-fn",queue="messy:calls"}`: 0,
+		`hearth_queue_paused{function_name="messy.openfaas-fn",queue="messy:calls"}`:         0,
 	}, about(s, "messy"))
 	n.system(http.MethodPost, "/system/dead-letters/purge",
 		map[string]any{"all": true, "function": "messy"}, nil)

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 
 	"github.com/hearthfaas/hearth/cli/terminal"
 	"github.com/hearthfaas/hearth/internal/dispatch"
@@ -28,7 +29,8 @@ func newQueues() *cobra.Command {
   IN FLIGHT  are being processed
   DELAYED    wait for the time given by X-Delay or X-Deliver-At
   DEAD       are dead letters (see hearth dead)
-  NOTE       the last failed attempt, while a message is retried`,
+  NOTE       since when the queue is paused, and the last failed attempt while a
+             message is retried`,
 		Example: "  hearth queues\n  hearth queues --json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -41,7 +43,7 @@ func newQueues() *cobra.Command {
 	}
 	c.flags(cmd)
 	c.redisFlag(cmd)
-	cmd.AddCommand(newQueuesPurge(c))
+	cmd.AddCommand(newQueuesPurge(c), newQueuesPause(c), newQueuesResume(c))
 	return cmd
 }
 
@@ -73,14 +75,18 @@ func failureText(f *dispatch.Failure) string {
 func showQueues(out io.Writer, list []queue.Queue) {
 	rows := [][]string{{"QUEUE", "QUEUED", "RETRYING", "IN FLIGHT", "DELAYED", "DEAD", "NOTE"}}
 	for _, q := range list {
-		note := ""
+		var notes []string
+		if q.Paused {
+			notes = append(notes, pausedText(q))
+		}
 		if !q.Deployed {
-			note = "function not deployed"
+			notes = append(notes, "function not deployed")
 		} else if q.LastError != nil {
-			note = oneLine(failureText(q.LastError))
+			notes = append(notes, oneLine(failureText(q.LastError)))
 		}
 		rows = append(rows, []string{q.Name, strconv.Itoa(q.Queued), strconv.Itoa(q.Retrying),
-			strconv.Itoa(q.InFlight), strconv.Itoa(q.Delayed), strconv.Itoa(q.Dead), note})
+			strconv.Itoa(q.InFlight), strconv.Itoa(q.Delayed), strconv.Itoa(q.Dead),
+			strings.Join(notes, "; ")})
 	}
 	terminal.Table{Rows: rows, Whole: []int{1, 2, 3, 4, 5}}.Print(out)
 }

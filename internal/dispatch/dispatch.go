@@ -242,6 +242,12 @@ func (d *Dispatcher) Backlog(n hearth.Name) []wire.Subscription {
 	return nil
 }
 
+// IsPaused reports whether a queue of a function was paused when the dispatcher last looked.
+func (d *Dispatcher) IsPaused(n hearth.Name, s wire.Subscription) bool {
+	l := d.lane(n)
+	return l != nil && l.isPaused(s)
+}
+
 // Cancelled tells the dispatcher that calls were deleted from a function's queue, and breaks off those in
 // flight. Another instance breaks off its own when it renews their leases.
 func (d *Dispatcher) Cancelled(n hearth.Name, ids []string) {

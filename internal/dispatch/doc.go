@@ -38,6 +38,8 @@ watcher waits for up to 300 streams at once, or, in a cluster, one for each hash
   - One instance never runs two calls for one message at the same time.
   - Calls in flight never exceed the function's room; answered calls that are not settled yet are bounded,
     too.
+  - A paused queue gives nothing to take. What is in flight ends as usual, and nothing starts a replica or
+    counts as load because of what is queued there.
   - Stop takes nothing more, and every call that it does not wait for is given back.
 
 # When a piece dies

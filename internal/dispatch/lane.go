@@ -15,6 +15,9 @@ const (
 	maxBatch     = 64 // messages that one Take takes
 	maxEnding    = 64 // answered calls of one function that are not settled yet, before no more is taken
 	callbackRoom = 8  // callbacks of one function that are in flight at once
+
+	// lookPaused is how often a lane looks whether a paused queue was resumed, should nobody have told it.
+	lookPaused = 5 * time.Second
 )
 
 // A lane delivers to one function. It has a goroutine only while there is something to take and room for it.
@@ -42,6 +45,7 @@ type queue struct {
 	timer     *time.Timer // makes it ready
 	timerAt   time.Time
 	missing   bool // the group was missing at the last look
+	paused    bool // at the last look
 	removed   bool
 	takeLost  bool // the answer of a take was lost; only the lane's goroutine uses it
 	full      bool // nothing is taken, as callbacks have reached their limit; likewise
@@ -157,6 +161,14 @@ func (l *lane) full() (queues []wire.Subscription) {
 	return queues
 }
 
+// isPaused reports whether a queue was paused when the lane last looked.
+func (l *lane) isPaused(s wire.Subscription) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	q := l.queues[s]
+	return q != nil && q.paused
+}
+
 // run takes and delivers until there is nothing to take, or no room.
 func (l *lane) run(taking, calls context.Context) {
 	for {
@@ -189,14 +201,19 @@ func (l *lane) run(taking, calls context.Context) {
 			continue
 		}
 		l.watchCallbacks(q, b)
-		if b.Blocked {
+		if b.Blocked || b.Paused {
+			if b.Paused {
+				b.Next = lookPaused
+			}
 			l.mu.Lock()
+			q.paused = b.Paused
 			l.sooner(q, b.Next)
 			l.mu.Unlock()
 			l.d.watch.remove(sub)
 			continue
 		}
 		l.mu.Lock()
+		q.paused = false
 		if !b.Drained {
 			q.ready = true
 		}

@@ -206,6 +206,18 @@ func (s *stage) enqueue(body string, callback bool) {
 	require.NoError(s.t, err)
 }
 
+// pause pauses the oven's own calls.
+func (s *stage) pause() {
+	_, err := s.queue.Pause(context.Background(), redis.CallsOf(oven))
+	assert.NoError(s.t, err)
+}
+
+func (s *stage) isPaused(sub wire.Subscription) bool {
+	d, err := s.queue.Depths(s.t.Context(), []wire.Subscription{sub})
+	require.NoError(s.t, err)
+	return d[0].Paused
+}
+
 // put puts a message on the topic.
 func (s *stage) put(body string) { chaintest.Put(s.t, s.raw, dough, strconv.Quote(body)) }
 

@@ -85,6 +85,49 @@ var stories = map[string]story{
 		},
 		ending: ending{called: []string{"x"}, callbacks: 2},
 	},
+	"a call that waits in a paused queue, which is resumed": {
+		long: true,
+		begin: func(s *stage) {
+			s.pause()
+			s.enqueue("x", false)
+		},
+		answer: func(s *stage, _ hearth.Name, _ *http.Request, _ string) (int, http.Header, error) {
+			if s.count.Load() == 0 {
+				return 404, nil, nil // it is paused: the dead letter shows it
+			}
+			return 200, nil, nil
+		},
+		then: func(s *stage) {
+			calls := redis.CallsOf(oven)
+			s.notify(calls)
+			s.count.Store(1)
+			require.NoError(s.t, s.queue.Resume(s.t.Context(), calls))
+			s.notify(calls)
+		},
+		ending: ending{called: []string{"x"}},
+	},
+	"calls whose queue is paused while they are in flight": {
+		begin: func(s *stage) {
+			s.enqueue("x", false)
+			s.enqueue("y", false)
+		},
+		answer: func(s *stage, _ hearth.Name, r *http.Request, body string) (int, http.Header, error) {
+			if body == "x" {
+				if s.count.Add(1) == 1 {
+					s.pause()
+				}
+				return firstTime(status(500), status(200))(s, oven, r, body)
+			}
+			return 200, nil, nil
+		},
+		then: func(s *stage) {
+			calls := redis.CallsOf(oven)
+			eventually(s.t, func() bool { return s.count.Load() > 0 && s.isPaused(calls) })
+			require.NoError(s.t, s.queue.Resume(s.t.Context(), calls))
+			s.notify(calls)
+		},
+		ending: ending{called: []string{"x", "y"}},
+	},
 	"a message whose function commits, and dies before it answers": {
 		begin: func(s *stage) { s.put("x") },
 		answer: firstTime(func(

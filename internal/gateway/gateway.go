@@ -251,6 +251,8 @@ func (g *Gateway) queueRoutes(handle func(pattern string, h func(http.ResponseWr
 	handle("POST /system/dead-letters/purge", g.purge)
 	handle("GET /system/queues", g.queues)
 	handle("POST /system/queues/purge", g.purgeQueue)
+	handle("POST /system/queues/pause", g.pauseQueue)
+	handle("POST /system/queues/resume", g.resumeQueue)
 }
 
 // QueueAPI returns the part of the management API for queues and dead letters, for a Redis without a gateway

@@ -1,9 +1,11 @@
 package gateway
 
 import (
+	"context"
 	"net/http"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/queue"
 )
 
 // queues lists queues: ?queue=, ?function=.
@@ -69,4 +71,45 @@ func (g *Gateway) purgeQueue(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return writeJSON(w, http.StatusOK, done)
+}
+
+// pauseQueue stops the deliveries of one queue: {"queue": "NAME:calls"}. It answers the queue.
+func (g *Gateway) pauseQueue(w http.ResponseWriter, r *http.Request) error {
+	return g.changeQueue(w, r, "paused queue", g.cfg.Queues.Pause)
+}
+
+// resumeQueue ends the pause of one queue: {"queue": "NAME:calls"}. It answers the queue.
+func (g *Gateway) resumeQueue(w http.ResponseWriter, r *http.Request) error {
+	return g.changeQueue(w, r, "resumed queue", g.cfg.Queues.Resume)
+}
+
+func (g *Gateway) changeQueue(w http.ResponseWriter, r *http.Request, done string,
+	change func(context.Context, queue.Queue) (queue.Queue, error)) error {
+	in, err := readInput(r)
+	if err != nil {
+		return err
+	}
+	name, err := in.value("queue", "", "queue")
+	if err != nil {
+		return err
+	}
+	function, err := in.queueOwner()
+	if err != nil {
+		return err
+	}
+	if name == "" {
+		return hearth.Errorf(hearth.Invalid, "say which queue, such as NAME:calls")
+	}
+	queues, err := g.cfg.Queues.Find(r.Context(), name, function)
+	if err != nil {
+		return err
+	}
+	q, err := change(r.Context(), queues[0])
+	if err != nil {
+		return err
+	}
+	if q.Paused != queues[0].Paused {
+		g.cfg.Log.Info(done, "queue", q.Name)
+	}
+	return writeJSON(w, http.StatusOK, q)
 }

@@ -200,6 +200,7 @@ func TestStateIsLookedUpAtEachScrape(t *testing.T) {
 		`hearth_queue_depth{function_name="oven.openfaas-fn",queue="oven:calls"}`:           7,
 		`hearth_queue_dead_letters{function_name="oven.openfaas-fn",queue="oven:calls"}`:    3,
 		`hearth_queue_oldest_seconds{function_name="oven.openfaas-fn",queue="oven:calls"}`:  1.5,
+		`hearth_queue_paused{function_name="oven.openfaas-fn",queue="oven:calls"}`:          0,
 		`hearth_usage_busy_seconds_total{function_name="oven.openfaas-fn"}`:                 4,
 		`hearth_usage_gb_seconds_total{function_name="oven.openfaas-fn"}`:                   2,
 		`hearth_usage_replica_gb_seconds_total{function_name="oven.openfaas-fn"}`:           45,

@@ -86,6 +86,8 @@ var (
 	deadLetters = gauge("hearth_queue_dead_letters", "Dead letters of a queue.", functionName, "queue")
 	oldest      = gauge("hearth_queue_oldest_seconds",
 		"Age of the oldest message that was not taken yet.", functionName, "queue")
+	paused = gauge("hearth_queue_paused",
+		"1 while a queue is paused, else 0. A paused queue delivers nothing.", functionName, "queue")
 	redisUp = gauge("hearth_redis_up", "Whether Redis reported the queues in time for this scrape.")
 )
 
@@ -94,7 +96,8 @@ type stateCollector struct{ s State }
 
 func (stateCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{desired, ready, minimum, target, load, inflight, replicaSeconds,
-		restarts, busySeconds, gbSeconds, replicaGB, fired, next, waiting, deadLetters, oldest, redisUp} {
+		restarts, busySeconds, gbSeconds, replicaGB, fired, next, waiting, deadLetters, oldest, paused,
+		redisUp} {
 		ch <- d
 	}
 }
@@ -130,6 +133,11 @@ func (c stateCollector) Collect(ch chan<- prometheus.Metric) {
 		show(waiting, float64(q.Waiting), q.Function, q.Name)
 		show(deadLetters, float64(q.Dead), q.Function, q.Name)
 		show(oldest, q.Oldest, q.Function, q.Name)
+		isPaused := 0.0
+		if q.Paused {
+			isPaused = 1
+		}
+		show(paused, isPaused, q.Function, q.Name)
 	}
 }
 

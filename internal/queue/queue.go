@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/dispatch"
@@ -24,6 +25,9 @@ type Queue struct {
 	Queued   int `json:"queued"`    // to be delivered, with those that wait for a retry
 	Retrying int `json:"retrying"`  // of the queued ones, those that wait for a retry
 	InFlight int `json:"in_flight"` // delivered and not settled
+
+	Paused   bool       `json:"paused"` // it accepts messages, and delivers none
+	PausedAt *time.Time `json:"paused_at,omitempty"`
 
 	// Depth has the other counts. Its fields waiting, leased and due are deprecated names of what the fields
 	// above say.
@@ -50,8 +54,8 @@ type Config struct {
 	// LastFailure returns the last failed attempt of a message that is retried, or nil. Defaults to nil for
 	// each queue.
 	LastFailure func(wire.Subscription) *dispatch.Failure
-	// Notify is called after messages of a queue were redriven. Defaults to nothing: then a dispatcher finds
-	// them when it next looks.
+	// Notify is called after messages of a queue were redriven, and after a queue was paused or resumed.
+	// Defaults to nothing: then a dispatcher finds out when it next looks.
 	Notify func(hearth.Name, wire.Subscription)
 }
 
@@ -89,7 +93,7 @@ func (a *Admin) List(ctx context.Context) ([]Queue, error) {
 			continue
 		}
 		d := depths[i]
-		list = append(list, Queue{
+		q := Queue{
 			Name:      name,
 			Function:  function.String(),
 			Deployed:  a.cfg.Deployed(function),
@@ -99,7 +103,11 @@ func (a *Admin) List(ctx context.Context) ([]Queue, error) {
 			Depth:     d,
 			LastError: a.cfg.LastFailure(s),
 			sub:       s,
-		})
+		}
+		if d.Paused {
+			q.Paused, q.PausedAt = true, &d.PausedAt
+		}
+		list = append(list, q)
 	}
 	slices.SortFunc(list, func(a, b Queue) int { return strings.Compare(a.Name, b.Name) })
 	return list, nil

@@ -143,6 +143,40 @@ func TestFindSelectsByNameAndFunction(t *testing.T) {
 	}
 }
 
+func TestQueuesArePausedAndResumed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	var notified []wire.Subscription
+	a := w.admin(func(c *queue.Config) {
+		c.Notify = func(_ hearth.Name, s wire.Subscription) { notified = append(notified, s) }
+	})
+	list, err := a.Find(t.Context(), "oven:calls", "")
+	require.NoError(t, err)
+	require.False(t, list[0].Paused)
+	q, err := a.Pause(t.Context(), list[0])
+	require.NoError(t, err)
+	require.True(t, q.Paused)
+	list, err = a.List(t.Context())
+	require.NoError(t, err)
+	for _, other := range list {
+		require.Equal(t, other.Name == q.Name, other.Paused, other.Name)
+		require.Equal(t, other.Paused, other.PausedAt != nil)
+	}
+	q, err = a.Resume(t.Context(), list[2])
+	require.NoError(t, err)
+	require.False(t, q.Paused)
+	require.Equal(t, []wire.Subscription{redis.CallsOf(oven), redis.CallsOf(oven)}, notified)
+	changes, err := w.Changes(t.Context(), "0")
+	require.NoError(t, err)
+	require.Len(t, changes, 2, "the other instances are told")
+
+	done, err := w.Unsubscribe(t.Context(), redis.CallsOf(oven), true)
+	require.NoError(t, err)
+	require.True(t, done)
+	_, err = a.Pause(t.Context(), q)
+	require.Equal(t, hearth.NotFound, hearth.CodeOf(err))
+}
+
 func TestDeadLettersAreSelected(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -211,6 +211,11 @@ func (r *real) run(w world, s step) (int, error) {
 		return sum, nil
 	case sweep:
 		return r.c.Sweep(ctx, sub, time.Hour)
+	case pause:
+		_, err := r.c.Pause(ctx, sub)
+		return 0, err
+	case resume:
+		return 0, r.c.Resume(ctx, sub)
 	case stranger:
 		return 0, r.raw.XReadGroup(ctx, &goredis.XReadGroupArgs{
 			Group:    sub.Group,
@@ -249,6 +254,9 @@ func (r *real) commit(d wire.Delivery, entry string) (int, error) {
 
 // sight is what there is to see of a world, one line for each message of each group.
 func (w world) sight() (lines []string) {
+	for g := range w.used {
+		lines = append(lines, fmt.Sprintf("group %d: paused %v", g, w.groups[g].paused))
+	}
 	for m := range w.added {
 		lines = append(lines, fmt.Sprintf("message %d: on the stream %v", m, w.on[m]))
 		for g := range w.used {
@@ -278,6 +286,7 @@ func (r *real) look(size world) world {
 		pending           *goredis.XPendingExtCmd
 		leased, due, dead *goredis.ZSliceCmd
 		tokens, failures  *goredis.MapStringStringCmd
+		paused            *goredis.IntCmd
 	}
 	var all [maxGroups]notes
 	for g := range size.used {
@@ -295,6 +304,7 @@ func (r *real) look(size world) world {
 			pipe.ZRangeWithScores(ctx, k[3], 0, -1),
 			pipe.HGetAll(ctx, k[4]),
 			pipe.HGetAll(ctx, k[5]),
+			pipe.Exists(ctx, k[0]+":"+r.sub(g).Group+":paused"),
 		}
 	}
 	_, err := pipe.Exec(ctx)
@@ -311,6 +321,7 @@ func (r *real) look(size world) world {
 	}
 	for g := range size.used {
 		group, n := &w.groups[g], all[g]
+		group.paused = n.paused.Val() > 0
 		for _, info := range groups.Val() {
 			if info.Name == r.sub(g).Group && info.LastDeliveredID != "0-0" {
 				group.read = r.messageOf(info.LastDeliveredID) + 1
@@ -417,6 +428,7 @@ func TestScriptsDoWhatTheModelDoes(t *testing.T) {
 				tokens:    maxTokens,
 				strangers: true,
 				later:     true,
+				pauses:    true,
 			}
 			if r.own = rnd.IntN(3) == 0; r.own {
 				b.groups, b.own = 1, true

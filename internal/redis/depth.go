@@ -16,6 +16,9 @@ type Depth struct {
 	Delayed int `json:"delayed"` // waiting for their time
 	Dead    int `json:"dead"`
 
+	Paused   bool      `json:"-"` // nothing is taken
+	PausedAt time.Time `json:"-"`
+
 	// for how long the first of those not yet taken has waited; 0 if there is none
 	Oldest float64 `json:"oldest_seconds"`
 }
@@ -39,8 +42,8 @@ func (c *Client) Depths(ctx context.Context, subs []wire.Subscription) ([]Depth,
 	return depths, nil
 }
 
-// Waiting is how much of each of several subscriptions nobody has taken yet, in their order; with several
-// groups, an upper bound.
+// Waiting is how much of each of several subscriptions is to be taken now, in their order: what nobody has
+// taken yet, and nothing of one that is paused. With several groups it is an upper bound.
 func (c *Client) Waiting(ctx context.Context, subs []wire.Subscription) ([]int, error) {
 	depths, err := c.counts(ctx, subs)
 	if err != nil {
@@ -48,7 +51,9 @@ func (c *Client) Waiting(ctx context.Context, subs []wire.Subscription) ([]int, 
 	}
 	waiting := make([]int, len(depths))
 	for i, d := range depths {
-		waiting[i] = d.Waiting
+		if !d.Paused {
+			waiting[i] = d.Waiting
+		}
 	}
 	return waiting, nil
 }
@@ -60,12 +65,15 @@ func (c *Client) counts(ctx context.Context, subs []wire.Subscription) ([]Depth,
 		return depths, nil
 	}
 	pipe := c.rdb.Pipeline()
-	type counts struct{ length, leased, due, dead, delivered *goredis.IntCmd }
+	type counts struct {
+		length, leased, due, dead, delivered *goredis.IntCmd
+		paused                               *goredis.StringCmd // "" without an error if it is not
+	}
 	all := make([]counts, len(subs))
 	for i, s := range subs {
 		k := s.Keys()
 		all[i] = counts{pipe.XLen(ctx, k[0]), pipe.ZCard(ctx, k[1]), pipe.ZCard(ctx, k[2]),
-			pipe.ZCard(ctx, k[3]), pipe.HLen(ctx, k[4])}
+			pipe.ZCard(ctx, k[3]), pipe.HLen(ctx, k[4]), pipe.GetRange(ctx, keyPaused(s), 0, -1)}
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, unavailable("measure queues", err)
@@ -76,6 +84,9 @@ func (c *Client) counts(ctx context.Context, subs []wire.Subscription) ([]Depth,
 		// what was never delivered is noted nowhere else
 		d.Delayed = min(d.Due, max(0, d.Leased+d.Due+d.Dead-int(n.delivered.Val())))
 		d.Due -= d.Delayed
+		if text := n.paused.Val(); text != "" {
+			d.Paused, d.PausedAt = true, pausedSince(text)
+		}
 		depths[i] = d
 	}
 	return depths, nil

@@ -22,6 +22,8 @@ it is settled, a message is pending in its group, and its id is in exactly one o
 	due     delayed; the score is when it may be taken again
 	dead    a dead letter; the score is when it was buried. It is no copy: it stays pending under its id
 
+Pause stops Take alone: what is in a state keeps it, or leaves it as usual, but nothing becomes leased.
+
 # Leases
 
 A delivery belongs to its holder until its lease ends. Renew extends leases, one script for each subscription.

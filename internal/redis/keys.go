@@ -64,6 +64,9 @@ func keyBytes(n hearth.Name) string { return fnTag(n) + ".calls:bytes" }
 // keyCallbackBytes is that of its callbacks.
 func keyCallbackBytes(n hearth.Name) string { return fnTag(n) + ".callbacks:bytes" }
 
+// keyPaused is a string: since when a subscription is paused, ms. While it is there, nothing is taken.
+func keyPaused(s wire.Subscription) string { return s.Stream + ":" + s.Group + ":paused" }
+
 // keyCron is a string: the cursor of a function's schedule as JSON, with a MAC.
 func keyCron(n hearth.Name) string { return fnTag(n) + ":cron" }
 

@@ -38,6 +38,7 @@ type world struct {
 
 type group struct {
 	read    uint8 // messages that it has been given
+	paused  bool
 	entries [maxMessages]entry
 }
 
@@ -176,6 +177,13 @@ func (p protocol) run(w world, s step) (world, int) {
 		return w, p.reclaim(&w, s.dispatcher)
 	case sweep:
 		return w, p.sweep(g)
+	case pause:
+		g.paused = true
+		if p.flaw == pauseSkips {
+			g.read = w.added
+		}
+	case resume:
+		g.paused = false
 	case stranger:
 		m := g.next(&w)
 		g.entries[m].pending, g.entries[m].stray = true, true
@@ -279,6 +287,9 @@ func (g *group) takeable(w *world, n int) (taken, parked []int) {
 }
 
 func (p protocol) take(w *world, g *group, s step) int {
+	if g.paused && p.flaw != takesPaused {
+		return 0
+	}
 	taken, parked := g.takeable(w, int(s.n))
 	for _, m := range parked {
 		g.read = max(g.read, uint8(m)+1)

@@ -39,6 +39,7 @@ func luaText(name string) string {
 var (
 	enqueueLua     = accepting("enqueue")
 	takeLua        = lua("take")
+	pauseLua       = lua("pause")
 	finishLua      = lua("finish")
 	deferLua       = lua("defer")
 	buryLua        = lua("bury")
@@ -103,6 +104,7 @@ type Batch struct {
 	Drained bool   // nothing is queued now
 	Last    string // the id up to which the group has read, if drained
 
+	Paused  bool // nothing is taken before Resume
 	Blocked bool // nothing is taken before callbacks are delivered, which have reached their limit
 	Dropped int  // dead callbacks that were dropped to make room
 }
@@ -121,7 +123,7 @@ type Holder struct {
 // ones. A lost answer leaves leases that nobody knows of, so the script is never sent twice; Untake ends
 // them.
 //
-// It returns ErrNoGroup if the group is not there.
+// It returns ErrNoGroup if the group is not there. It takes nothing of a subscription that is paused.
 func (c *Client) Take(ctx context.Context, s wire.Subscription, n int, by Holder) (Batch, error) {
 	keys, _ := counted(s)
 	return c.take(ctx, s, keys, n, by, "")
@@ -138,7 +140,7 @@ func (c *Client) TakeCalls(
 func (c *Client) take(
 	ctx context.Context, s wire.Subscription, keys []string, n int, by Holder, callbackBytes any,
 ) (Batch, error) {
-	got, err := takeLua.Run(ctx, c.once, keys,
+	got, err := takeLua.Run(ctx, c.once, append(keys, keyPaused(s)),
 		s.Group, consumer, n, by.Lease.Milliseconds(), by.Instance, rand.Text(), callbackBytes,
 		by.Patience.Milliseconds()).Slice()
 	if err != nil {
@@ -152,6 +154,7 @@ func (c *Client) take(
 		Drained: got[2].(int64) == 1,
 		Last:    got[3].(string),
 		Blocked: got[2].(int64) == 2,
+		Paused:  got[2].(int64) == 3,
 		Dropped: int(got[4].(int64)),
 	}
 	for _, item := range got[0].([]any) {

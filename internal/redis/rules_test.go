@@ -29,8 +29,10 @@ const (
 		"or is forgotten"
 	toldTruly rule = "a call with a known key is told what has become of the one before, which was not " +
 		"taken back"
-	noneForgotten rule = "in the end each entry has had its effect, or is a dead letter"
-	allRedriven   rule = "dead letters that are redriven have their effect in the end, once"
+	pausedDelivers rule = "a paused queue delivers nothing"
+	pausingKeeps   rule = "pausing and resuming change nothing else, so nothing is lost"
+	noneForgotten  rule = "in the end each entry has had its effect, or is a dead letter"
+	allRedriven    rule = "dead letters that are redriven have their effect in the end, once"
 )
 
 // A flaw is a mistake that the scripts might have.
@@ -65,6 +67,8 @@ const (
 	buryingFreesKey    flaw = "burying frees the key"
 	cancelSpendsKey    flaw = "a cancelled call spends its key"
 	purgeSpendsKey     flaw = "a purged call spends its key"
+	takesPaused        flaw = "take does not ask whether it is paused"
+	pauseSkips         flaw = "pausing leaves out what is queued"
 )
 
 // flaws are the rules that each of them breaks: the search must find a trace for each.
@@ -97,6 +101,8 @@ var flaws = map[flaw][]rule{
 	buryingFreesKey:    {oncePerKey},
 	cancelSpendsKey:    {toldTruly},
 	purgeSpendsKey:     {toldTruly},
+	takesPaused:        {pausedDelivers},
+	pauseSkips:         {pausingKeeps, noneForgotten},
 }
 
 // A judge tells whether a step keeps a rule: from what was, by the step, with the script's answer, to what
@@ -180,6 +186,20 @@ var rules = map[rule]judge{
 	noForgery: func(was *world, s step, _ int, is *world) bool { return s.kind != forge || *was == *is },
 	toldOnce: func(was *world, s step, answer int, _ *world) bool {
 		return s.kind != bury || answer == 0 || was.entry(s).buried&bit(s.token) == 0
+	},
+	pausedDelivers: func(was *world, s step, _ int, is *world) bool {
+		return is.all(func(g, m int, e entry) bool {
+			b := was.groups[g].entries[m]
+			return !was.groups[g].paused || e.issued == b.issued && (e.lease == b.lease || s.kind != take)
+		})
+	},
+	pausingKeeps: func(was *world, s step, _ int, is *world) bool {
+		if s.kind != pause && s.kind != resume {
+			return true
+		}
+		other := *is
+		other.groups[s.group].paused = was.groups[s.group].paused
+		return other == *was
 	},
 	oncePerKey: func(was *world, s step, answer int, _ *world) bool {
 		return s.kind != ask || answer != accepted || was.all(func(_, m int, e entry) bool {
@@ -266,7 +286,8 @@ func (w *world) waits(m int) bool {
 	return false
 }
 
-// fair is what comes of a world in which no dispatcher dies any more, and each call succeeds.
+// fair is what comes of a world in which no dispatcher dies any more, queues are resumed, and each call
+// succeeds.
 func (p protocol) fair(w world) world {
 	do := func(s step) { w, _ = p.run(w, s) }
 	for w.added < maxMessages {
@@ -280,6 +301,7 @@ func (p protocol) fair(w world) world {
 	for was := (world{}); was != w; {
 		was = w
 		for g := range w.used {
+			do(step{kind: resume, group: g})
 			do(step{kind: sweep, group: g})
 			for m := range w.added {
 				switch e := w.groups[g].entries[m]; {

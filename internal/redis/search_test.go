@@ -98,6 +98,8 @@ func TestProtocol(t *testing.T) {
 		{messages: 2, groups: 1, tokens: 2},
 		{messages: 1, groups: 2, tokens: 2},
 		{messages: 2, groups: 1, tokens: 1, own: true},
+		{messages: 1, groups: 1, tokens: 3, pauses: true, later: true},
+		{messages: 1, groups: 2, tokens: 1, pauses: true},
 	}
 	if len(chaintest.Seeds(t, 1)) >= 100 { // HEARTH_SEEDS: somebody has time, and memory
 		all = append(all, []bounds{
@@ -108,6 +110,7 @@ func TestProtocol(t *testing.T) {
 			{messages: 2, groups: 2, tokens: 1},
 			{messages: 1, groups: 2, tokens: 3},
 			{messages: 2, groups: 1, tokens: 3},
+			{messages: 2, groups: 1, tokens: 2, pauses: true},
 		}...)
 	}
 	for _, b := range all {
@@ -130,6 +133,9 @@ func (wrong flaw) bounds() bounds {
 	if wrong == answerFreesKey || wrong == buryingFreesKey || wrong == cancelSpendsKey ||
 		wrong == purgeSpendsKey {
 		return bounds{messages: 2, groups: 1, tokens: 1, own: true}
+	}
+	if wrong == takesPaused || wrong == pauseSkips {
+		return bounds{messages: 1, groups: 1, tokens: 2, pauses: true}
 	}
 	return bounds{messages: 1, groups: 2, tokens: 2}
 }

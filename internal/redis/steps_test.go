@@ -34,6 +34,8 @@ const (
 	ask      // a caller queues a call with the key
 	cancel   // somebody takes a call back
 	lapse    // the key of a call that was answered is forgotten
+	pause    // an operator pauses the subscription
+	resume
 )
 
 func (k kind) String() string {
@@ -42,6 +44,7 @@ func (k kind) String() string {
 		"retry", "busy", "break off", "bury", "renew", "redrive", "purge", "lease runs out", "wait is over",
 		"crash", "restart", "untake", "sweep", "stranger reads", "complete",
 		"call with the key", "cancel", "the key is forgotten",
+		"pause", "resume",
 	}[k]
 }
 
@@ -62,7 +65,7 @@ func (s step) String() string {
 		return fmt.Sprintf("%v of dispatcher %d", s.kind, s.dispatcher)
 	case take:
 		return fmt.Sprintf("take up to %d of group %d by dispatcher %d", s.n, s.group, s.dispatcher)
-	case sweep, stranger:
+	case sweep, stranger, pause, resume:
 		return fmt.Sprintf("%v of group %d", s.kind, s.group)
 	}
 	text := fmt.Sprintf("%v message %d of group %d", s.kind, s.message, s.group)
@@ -77,6 +80,7 @@ type bounds struct {
 	messages, groups, tokens uint8
 	strangers, later         bool
 	own                      bool // a function's own calls, which have one group
+	pauses                   bool
 }
 
 func (b bounds) String() string {
@@ -89,6 +93,9 @@ func (b bounds) String() string {
 	}
 	if b.own {
 		text += ", keys"
+	}
+	if b.pauses {
+		text += ", pauses"
 	}
 	return text
 }
@@ -137,6 +144,12 @@ func (b bounds) steps(w world) (all []step) {
 	for g := range b.groups {
 		if w.groups[g].read > 0 {
 			all = append(all, step{kind: sweep, group: g})
+		}
+		if b.pauses && !w.groups[g].paused {
+			all = append(all, step{kind: pause, group: g})
+		}
+		if w.groups[g].paused {
+			all = append(all, step{kind: resume, group: g})
 		}
 		if b.strangers && w.groups[g].next(&w) >= 0 {
 			all = append(all, step{kind: stranger, group: g})

@@ -85,8 +85,8 @@ func (c *Client) SubscribeAll(
 }
 
 // Unsubscribe removes a subscription, if it has settled all that is on its stream. done is false if not. With
-// force it is removed with all that it has. How far it had read is noted, in case it is made again while
-// another group still has messages that this one is done with.
+// force it is removed with all that it has. Its pause goes with it. How far it had read is noted, in case it
+// is made again while another group still has messages that this one is done with.
 func (c *Client) Unsubscribe(ctx context.Context, s wire.Subscription, force bool) (done bool, err error) {
 	all := "0"
 	if force {
@@ -98,7 +98,7 @@ func (c *Client) Unsubscribe(ctx context.Context, s wire.Subscription, force boo
 		}
 	}
 	keys, _ := counted(s)
-	n, err := unsubscribeLua.Run(ctx, c.rdb, keys, s.Group, all).Int()
+	n, err := unsubscribeLua.Run(ctx, c.rdb, append(keys, keyPaused(s)), s.Group, all).Int()
 	if err != nil {
 		return false, unavailable("unsubscribe from "+s.Stream, err)
 	}

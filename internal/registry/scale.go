@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/redis"
 )
 
 // saveTimeout is how long a function that was scaled waits for Redis to know; no other change of it is made
@@ -145,7 +146,8 @@ func (r *Registry) WakeAhead(n hearth.Name) {
 	}
 }
 
-// asleep are the functions that are scaled to zero, of those that subscribe to one of the topics.
+// asleep are the functions that are scaled to zero, of those that subscribe to one of the topics and have not
+// paused that.
 func (r *Registry) asleep(topics []string) (names []hearth.Name) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -160,7 +162,8 @@ func (r *Registry) asleep(topics []string) (names []hearth.Name) {
 	for _, topic := range topics {
 		for _, n := range r.subscribers[topic] {
 			rec := r.records[n]
-			if rec != nil && rec.state == Deployed && rec.spec.Replicas == 0 && !slices.Contains(names, n) {
+			if rec != nil && rec.state == Deployed && rec.spec.Replicas == 0 && !slices.Contains(names, n) &&
+				!r.parts.Dispatch.IsPaused(n, redis.TopicOf(n, topic)) {
 				names = append(names, n)
 			}
 		}

@@ -5,6 +5,7 @@
 -- KEYS[8..9]    of a function's own calls: their Idempotency-Keys, and those of ended calls
 -- KEYS[10..15]  of a function's own calls: the subscription of their callbacks
 -- KEYS[16]      the bytes of the callbacks
+-- KEYS[last]    the pause; while it is there, nothing is taken
 -- ARGV[1]       group
 -- ARGV[2]       consumer
 -- ARGV[3]       how many
@@ -19,13 +20,15 @@
 -- Returns {entries, next, drained, last, dropped}
 --   entries  {id, attempt, since, token, fields, or false if the entry is gone} each
 --   next     ms until something else may be taken; -1 if nothing will
---   drained  1 if nothing is queued now; 2 if nothing is taken, as there are too many callbacks; else 0
+--   drained  1 if nothing is queued now; 2 if nothing is taken, as there are too many callbacks; 3 if
+--            nothing is taken, as it is paused; else 0
 --   last     the id up to which the group has read, if drained
 --   dropped  dead callbacks that were dropped
 -- Errors NOGROUP if there is no such group.
 local now = settle.now()
 local group, room, lease = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local patience = tonumber(ARGV[8])
+local bytes = #KEYS > 7 and KEYS[7] or nil
 local entries = {}
 -- entries with a time to come that one take sets aside, so that it does not take long
 local most_parked = 2000
@@ -50,6 +53,7 @@ local function hold(list)
 end
 
 redis.call('XPENDING', KEYS[1], group) -- an error if there is no such group
+if redis.call('EXISTS', KEYS[#KEYS]) == 1 then return {{}, -1, 3, '0-0', 0} end
 
 local made_room = 0
 if ARGV[7] ~= '' then
@@ -69,7 +73,7 @@ for _, set in ipairs({KEYS[2], KEYS[3]}) do
       local ended = tonumber(redis.call('ZSCORE', set, id))
       redis.call('ZREM', set, id)
       if set == KEYS[2] and ended > 0 then
-        queue.lapsed(KEYS, KEYS[7], id, ended, 'its lease ran out before an outcome was known')
+        queue.lapsed(KEYS, bytes, id, ended, 'its lease ran out before an outcome was known')
       end
       local entry = redis.call('XRANGE', KEYS[1], id, id)[1]
       again[#again + 1] = {id, entry and entry[2]}
