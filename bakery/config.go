@@ -145,6 +145,18 @@ func config(ctx context.Context) *Config {
 // MenuOf is the menu of a call.
 func MenuOf(ctx context.Context) *Menu { return config(ctx).Menu }
 
+// Posted is the menu as customers see it.
+type Posted struct {
+	Bakes []Recipe `json:"bakes"`
+	Speed float64  `json:"speed"` // BAKE_SPEED: how much faster than the clock the bakery runs
+}
+
+// PostedMenu is the menu of a call, as customers see it.
+func PostedMenu(ctx context.Context) Posted {
+	c := config(ctx)
+	return Posted{Bakes: c.Menu.Bakes, Speed: c.Speed}
+}
+
 // MustConfigure checks the configuration when a function starts, so that a wrong one is seen at once and not
 // by a customer: it ends the process, and says why.
 func MustConfigure() {

@@ -69,6 +69,7 @@ func shelvesOf(trays []trayRecord) []Shelf {
 type Floor struct {
 	Orders  map[string]int `json:"orders"` // by state; those that ended, since the bakery first opened
 	Trays   map[string]int `json:"trays"`  // likewise
+	Coming  []Coming       `json:"coming"` // trays before and after the ovens, oldest first, at most maxComing
 	Racks   []Rack         `json:"racks"`  // what is in the ovens, the longest there first
 	Ovens   int            `json:"ovens"`  // that have something in a rack
 	Fridge  map[string]int `json:"fridge"` // grams by ingredient
@@ -95,6 +96,8 @@ type trayRecord struct {
 	Size   int    `json:"size"`
 	State  string `json:"state"`
 	Oven   string `json:"oven"` // that it is or was in
+	Asked  int64  `json:"asked"`
+	Parked int64  `json:"parked"`
 	stages
 	Deadline int64          `json:"deadline"`
 	Used     map[string]int `json:"used"` // grams, once it is mixed
@@ -131,6 +134,7 @@ func Look(ctx context.Context) (Floor, error) {
 		Trays:   map[string]int{},
 		Missing: map[string]int{},
 		Racks:   []Rack{},
+		Coming:  []Coming{},
 	}
 	for _, state := range []string{Served, Cancelled, Refused} {
 		f.Orders[state] = s.totals["orders_"+state]
@@ -153,6 +157,8 @@ func Look(ctx context.Context) (Floor, error) {
 			recipe, _ := c.Menu.Find(t.Cookie)
 			f.Racks = append(f.Racks,
 				Rack{t.ID, t.Cookie, t.Oven, s.now - t.InOven, c.BakeTime(recipe).Milliseconds()})
+		} else if t.isComing() && len(f.Coming) < maxComing {
+			f.Coming = append(f.Coming, c.coming(t, s.now))
 		}
 	}
 	ovens := map[string]bool{}

@@ -40,6 +40,9 @@ type Order struct {
 	ETASeconds *ETA     `json:"eta_seconds,omitempty"`
 	Timeline   Timeline `json:"timeline"`
 	Trays      []Part   `json:"trays"` // the trays that its cookies came from
+
+	// WaitsFor are the trays that are expected to fill what the order lacks. Only Track sets it.
+	WaitsFor []Coming `json:"waits_for,omitempty"`
 }
 
 // ETA is a number of seconds, or unknown.
@@ -182,20 +185,36 @@ func Find(ctx context.Context, ids ...string) ([]Order, error) {
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
+	found, err := find(ctx, rdb, ids)
+	if err != nil {
+		return nil, err
+	}
+	return found.progress(ctx, rdb)
+}
+
+// found are the records of orders, and what else their progress depends on.
+type found struct {
+	records []record
+	racks   int       // trays in an oven
+	parked  []redis.Z // trays that wait for ingredients, the first ones
+	now     int64     // Redis's clock, ms
+}
+
+func find(ctx context.Context, rdb redis.UniversalClient, ids []string) (found, error) {
 	pipe := rdb.Pipeline()
 	open, past := pipe.HMGet(ctx, keyOrders, ids...), pipe.HMGet(ctx, keyPastOrders, ids...)
 	racks := pipe.ZCard(ctx, keyRacks)
 	parked := pipe.ZRangeWithScores(ctx, keyParked, 0, 99)
 	due, clock := pipe.ZRangeWithScores(ctx, keyDeadlines, 0, 0), pipe.Time(ctx)
 	if _, err := pipe.Exec(ctx); err != nil {
-		return nil, fmt.Errorf("find orders: %w", err)
+		return found{}, fmt.Errorf("find orders: %w", err)
 	}
 	if late := due.Val(); len(late) > 0 && int64(late[0].Score) <= clock.Val().UnixMilli() {
 		if err := tidy(ctx); err != nil {
-			return nil, err
+			return found{}, err
 		}
 	}
-	var records []record
+	f := found{racks: int(racks.Val()), parked: parked.Val(), now: clock.Val().UnixMilli()}
 	for i := range ids {
 		text, ok := open.Val()[i].(string)
 		if !ok {
@@ -206,11 +225,11 @@ func Find(ctx context.Context, ids ...string) ([]Order, error) {
 		}
 		var r record
 		if err := json.Unmarshal([]byte(text), &r); err != nil {
-			return nil, fmt.Errorf("read order %s: %w", ids[i], err)
+			return found{}, fmt.Errorf("read order %s: %w", ids[i], err)
 		}
-		records = append(records, r)
+		f.records = append(f.records, r)
 	}
-	return progress(ctx, rdb, records, int(racks.Val()), parked.Val())
+	return f, nil
 }
 
 // tidy writes off trays that are late. Every script does, but where nothing happens none runs, and somebody
@@ -221,13 +240,8 @@ func tidy(ctx context.Context) error {
 }
 
 // progress adds to open orders how far their trays are, and when they will be served.
-func progress(
-	ctx context.Context,
-	rdb redis.UniversalClient,
-	records []record,
-	racks int,
-	parked []redis.Z,
-) ([]Order, error) {
+func (f found) progress(ctx context.Context, rdb redis.UniversalClient) ([]Order, error) {
+	records, racks, parked := f.records, f.racks, f.parked
 	pipe := rdb.Pipeline()
 	lines, trays := make([]*redis.IntCmd, len(records)), make([]*redis.SliceCmd, len(records))
 	var short *redis.SliceCmd

@@ -20,7 +20,8 @@ import (
 func init() { bakery.MustConfigure() }
 
 const (
-	usage = "POST an order; GET ?order=ID looks at it, DELETE ?order=ID cancels it; " +
+	usage = "POST an order; GET ?order=ID looks at it (&trays=true: with the trays that it waits for), " +
+		"DELETE ?order=ID cancels it; " +
 		"GET ?view=menu shows the menu. GET ?view=orders, ?view=floor and ?view=audit are for the manager. " +
 		"The cashier takes messages of bakery.ready."
 
@@ -48,7 +49,7 @@ func Handle(r handler.Request) (handler.Response, error) {
 	case r.Method == http.MethodDelete && query.Has("order"):
 		return cancel(r.Context(), query.Get("order"))
 	case r.Method == http.MethodGet && query.Get("view") == "menu":
-		return bakery.Answer(http.StatusOK, bakery.MenuOf(r.Context())), nil
+		return bakery.Answer(http.StatusOK, bakery.PostedMenu(r.Context())), nil
 	case r.Method == http.MethodGet && slices.Contains(managerViews, query.Get("view")):
 		return bakery.ForManager(r, func(ctx context.Context) (handler.Response, error) {
 			return view(ctx, query)
@@ -96,7 +97,11 @@ func look(ctx context.Context, query url.Values) (handler.Response, error) {
 	if bad != nil {
 		return *bad, nil
 	}
-	found, err := bakery.Find(ctx, ids...)
+	find := bakery.Find
+	if query.Get("trays") == "true" {
+		find = bakery.Track
+	}
+	found, err := find(ctx, ids...)
 	if err != nil {
 		return bakery.Fail(err), nil
 	}
@@ -109,6 +114,11 @@ func look(ctx context.Context, query url.Values) (handler.Response, error) {
 	o, err := bakery.AwaitEnd(ctx, found[0], wait)
 	if err != nil {
 		return bakery.Fail(err), nil
+	}
+	if wait > 0 && query.Get("trays") == "true" { // they moved on meanwhile
+		if found, err = bakery.Track(ctx, o.ID); err == nil && len(found) > 0 {
+			o = found[0]
+		}
 	}
 	return bakery.Answer(http.StatusOK, o), nil
 }

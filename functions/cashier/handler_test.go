@@ -143,13 +143,32 @@ func TestLooksAtSeveralOrders(t *testing.T) {
 	bakerytest.Problem(t, http.StatusNotFound, b.Call(Handle, http.MethodGet, "order=nothing", ""))
 }
 
+func TestTraysOfAnOrderOnRequest(t *testing.T) {
+	t.Parallel()
+	b := bakerytest.New(t)
+	b.Stock(2)
+	o := bakerytest.Order(t, b.Call(Handle, http.MethodPost, "", ada))
+	seen := bakerytest.Order(t, b.Call(Handle, http.MethodGet, bakerytest.IDQuery(o), ""))
+	require.Empty(t, seen.WaitsFor)
+	for _, more := range []string{"&trays=true", "&trays=true&wait=1ms"} {
+		seen = bakerytest.Order(t, b.Call(Handle, http.MethodGet, bakerytest.IDQuery(o)+more, ""))
+		require.Len(t, seen.WaitsFor, 1, more)
+		require.Equal(t, "asked", seen.WaitsFor[0].State)
+	}
+	others(t, b)
+	seen = bakerytest.Order(t, b.Call(Handle, http.MethodGet, bakerytest.IDQuery(o)+"&trays=true", ""))
+	require.Equal(t, bakery.ReadyTo, seen.State)
+	require.Empty(t, seen.WaitsFor)
+}
+
 func TestMenu(t *testing.T) {
 	t.Parallel()
 	b := bakerytest.New(t)
 	answer := b.Call(Handle, http.MethodGet, "view=menu", "")
-	var menu bakery.Menu
+	var menu bakery.Posted
 	require.NoError(t, json.Unmarshal(answer.Body, &menu))
 	require.GreaterOrEqual(t, len(menu.Bakes), 12)
+	require.InDelta(t, b.Config.Speed, menu.Speed, 0)
 }
 
 func TestBadInput(t *testing.T) {
