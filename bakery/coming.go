@@ -142,9 +142,9 @@ func (r record) lacks() []Item {
 	return slices.DeleteFunc(slices.Clone(r.Items), func(i Item) bool { return i.Filled >= i.Quantity })
 }
 
-// expectedTrays chooses from members of the index `way`, all of one cookie, the trays that will fill an order.
-// Orders are filled oldest first, so those are the last trays that were asked for when the order was placed,
-// the last of which has the sequence number upto; then later ones, which replace trays that failed.
+// expectedTrays chooses from members of the index `way`, all of one cookie, the trays that fill an order.
+// Orders are filled oldest first, so those are the last trays that were asked for when the order was placed:
+// those up to the sequence number upto. Then come later ones, which replace trays that failed.
 func expectedTrays(members []string, upto int64, missing int) []string {
 	type tray struct {
 		id   string

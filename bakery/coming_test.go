@@ -39,7 +39,7 @@ func TestTrackFollowsTheTraysOfAnOrder(t *testing.T) {
 		require.Equal(t, []string{"T2 asked", "T3 asked"}, trays)
 		bob := order(t, b, "2", bakery.Wanted{Cookie: "chocolate-chip", Quantity: 6})
 		o, trays := track(t, b, bob.ID)
-		require.Equal(t, []string{"T3 asked"}, trays, "it gets what that tray has left, and no tray was asked for")
+		require.Equal(t, []string{"T3 asked"}, trays, "it gets what that tray has left")
 		require.Nil(t, o.Timeline.Mixed)
 
 		deliver(t, b, bakery.TopicBake)

@@ -69,7 +69,7 @@ func shelvesOf(trays []trayRecord) []Shelf {
 type Floor struct {
 	Orders  map[string]int `json:"orders"` // by state; those that ended, since the bakery first opened
 	Trays   map[string]int `json:"trays"`  // likewise
-	Coming  []Coming       `json:"coming"` // trays before and after the ovens, oldest first, at most maxComing
+	Coming  []Coming       `json:"coming"` // trays before and after the ovens, oldest first, at most 60
 	Racks   []Rack         `json:"racks"`  // what is in the ovens, the longest there first
 	Ovens   int            `json:"ovens"`  // that have something in a rack
 	Fridge  map[string]int `json:"fridge"` // grams by ingredient

@@ -1,7 +1,7 @@
 /*
 Package bakery is the domain of the cookie bakery: the menu, orders, the fridge, trays, the display, and the
-audit. The four functions are thin handlers over it. It knows Redis and chain, and nothing of the platform
-that calls the functions.
+audit. The four functions of the chain are thin handlers over it. It knows Redis and chain, and nothing of the
+platform that calls the functions.
 
 # An order
 

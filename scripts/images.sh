@@ -28,7 +28,7 @@ for arch in $archs; do
 	GOOS=linux GOARCH=$arch TAG=$version-$arch bin/hearth build --provider docker
 done
 case " $archs " in *" $native "*)
-	for name in hearth cashier baker oven server; do
+	for name in hearth cashier baker oven server storefront; do
 		for tag in "$version" latest; do
 			docker tag "$prefix/$name:$version-$native" "$prefix/$name:$tag"
 		done

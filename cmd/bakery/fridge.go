@@ -223,6 +223,10 @@ func newOpen(c *counter) *cobra.Command {
 						opened.Stocked)
 				}
 				_, _ = fmt.Fprintf(out, `
+Open the shop in a browser, and the floor for the manager:
+  %[1]s/function/storefront
+  %[1]s/function/storefront?view=floor
+
 Order cookies:
   curl -d '{"customer":"Ada","items":[{"cookie":"chocolate-chip","quantity":6}]}' \
     '%[1]s/function/cashier?wait=30s'
@@ -230,7 +234,7 @@ Order cookies:
 Show the menu:
   curl '%[1]s/function/cashier?view=menu'
 
-The functions cashier, baker, oven and server are at %[1]s/function/NAME.
+The functions cashier, baker, oven, server and storefront are at %[1]s/function/NAME.
 
 `, opened.Gateway)
 			})

@@ -98,7 +98,7 @@ func composeUp(t *testing.T) *composed {
 		if t.Failed() {
 			t.Log(c.compose("exec", "-T", "hearth", "/hearth", "queues") +
 				c.compose("exec", "-T", "hearth", "/hearth", "dead", "list") + c.run("docker", "ps", "-a"))
-			for _, name := range []string{"cashier", "baker", "oven", "server"} {
+			for _, name := range []string{"cashier", "baker", "oven", "server", "storefront"} {
 				for id := range c.functions(name) {
 					t.Log(name, c.run("sh", "-c", "docker logs --tail 20 "+id+" 2>&1"))
 				}
