@@ -14,7 +14,7 @@ function options(width, height, series, write) {
     width, height, legend: { show: false }, padding: [8, 8, 0, 0],
     cursor: { drag: { x: false, y: false }, points: { size: 6 } },
     scales: { y: { range: (_, min, max) => [0, Math.max(max || 0, 0.001) * 1.1] } },
-    axes: [{ ...axis, values: (_, values) => values.map(t => clock(t * 1000).slice(-8, -3)) }, { ...axis, size: 58, values: (_, values) => values.map(write) }],
+    axes: [{ ...axis, size: 28, values: (_, values) => values.map(t => clock(t * 1000).slice(-8, -3)) }, { ...axis, size: 58, values: (_, values) => values.map(write) }],
     series: [{}, ...series.map(s => ({
       label: s.label, stroke: colour(s.colour), fill: s.fill ? colour(s.fill) : undefined, width: 1.75,
       points: { show: false }, dash: s.dash,

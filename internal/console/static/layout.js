@@ -52,7 +52,7 @@ function columnsOf(functions, edges) {
   return column
 }
 
-const size = { w: 182, h: 88, gapY: 34, pad: 12 }
+const size = { w: 182, h: 102, gapY: 34, pad: 12 }
 
 export function layoutOf(functions, width) {
   const edges = edgesOf(functions)

@@ -161,7 +161,7 @@ function HopDetails({ hop, text, reload }) {
 export function Attempts({ list }) {
   if (!list?.length) return html`<p class="quiet">No attempt has failed or is recorded.</p>`
   return html`<${Table} label="Attempts" rows=${list} keyOf=${a => a.attempt + a.at} columns=${[
-    { head: 'Attempt', num: true, cell: a => a.attempt },
+    { head: 'Attempt', cell: a => a.attempt },
     { head: 'When', cell: a => html`<${Ago} at=${a.at} />` },
     { head: 'Status', num: true, cell: a => html`<${Status} value=${a.status} />` },
     { head: 'Reason', cell: a => html`${a.reason || '–'}${a.body && html`<pre class="excerpt">${a.body}</pre>`}` },

@@ -1,9 +1,10 @@
 // The overview: the live map, and the ledger beside it.
-import { html } from '../lib.js'
-import { count, clock, isSet, plural } from '../format.js'
-import { functionKeys, ledger, loaded } from '../live.js'
-import { LiveMap } from '../map.js'
+import { computed, html } from '../lib.js'
+import { count, clock, isSet, plural, shown } from '../format.js'
+import { functionKeys, functionOf, ledger, loaded, queueNames, queueOf } from '../live.js'
+import { LiveMap, stateOf } from '../map.js'
 import { Bar, Empty, Loading, Page } from '../parts.js'
+import { to } from '../route.js'
 import { FunctionTable } from './functions.js'
 
 const mapLimit = 60
@@ -36,6 +37,48 @@ function Ledger() {
   </section>`
 }
 
+// troubles are what an operator may have to act on, the worst first.
+const troubles = computed(() => {
+  const list = []
+  for (const key of functionKeys.value) {
+    const f = functionOf(key).value
+    if (!f) continue
+    const [state, tone] = stateOf(f)
+    if (tone === 'bad') {
+      list.push({ tone, word: state, rank: 0, href: to(['function', key]), name: shown(key),
+        text: `${plural(f.queued || 0, 'call')} wait for it.` })
+    }
+  }
+  for (const name of queueNames.value) {
+    const q = queueOf(name).value
+    if (!q) continue
+    if (q.dead > 0) {
+      list.push({ tone: 'bad', word: 'dead', rank: 1, href: to(['dead-letters'], { queue: name }), name,
+        text: `${plural(q.dead, 'dead letter')}: redrive or purge.` })
+    }
+    if (q.paused) {
+      list.push({ tone: 'warn', word: 'paused', rank: 2, href: to(['queues'], { queue: name }), name,
+        text: `${plural(q.queued || 0, 'message')} wait until you resume it.` })
+    } else if (q.last_error && q.retrying > 0) {
+      list.push({ tone: 'warn', word: 'retrying', rank: 3, href: to(['queues'], { queue: name }), name,
+        text: `${plural(q.retrying, 'message')} wait for a retry: ${q.last_error.reason}` })
+    }
+  }
+  return list.sort((a, b) => a.rank - b.rank)
+})
+
+const mostTroubles = 8
+
+function Attention() {
+  const list = troubles.value
+  return html`<section class="card" aria-labelledby="attention-title"><h2 id="attention-title">Needs attention</h2>
+    ${list.length === 0 ? html`<p class="quiet">Nothing. All functions can be called, and no message has failed for good.</p>`
+      : html`<ul class="attention">${list.slice(0, mostTroubles).map(t => html`<li key=${t.word + t.name}>
+        <span class=${'state ' + t.tone}>${t.word}</span><span><a href=${t.href}>${t.name}</a> ${t.text}</span></li>`)}</ul>`}
+    ${list.length > mostTroubles && html`<p class="quiet">And ${list.length - mostTroubles} more.</p>`}
+  </section>`
+}
+
 export default function Overview() {
   const n = functionKeys.value.length
   let content
@@ -49,12 +92,13 @@ export default function Overview() {
   } else content = html`<${LiveMap} />`
   return html`<${Page} title="Overview" sub=${html`<p class="sub">What every function does now.</p>`}>
     <div class="overview">
-      <section class="card map-card" aria-label="Functions">${content}
+      <div class="left"><section class="card map-card" aria-label="Functions">${content}
         ${loaded.value && n > 0 && n <= mapLimit && html`<p class="legend" aria-hidden="true">
           <span><i class="ready"></i>ready</span><span><i class="busy"></i>busy</span>
           <span><i class="starting"></i>starting</span><span><i class="standby"></i>standby</span>
           <span><i class="moving"></i>messages on their way</span></p>`}
       </section>
+      ${loaded.value && n > 0 && html`<${Attention} />`}</div>
       <${Ledger} />
     </div>
   </${Page}>`

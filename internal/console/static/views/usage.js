@@ -45,8 +45,8 @@ function Bill({ daily, total, from, days }) {
       ${list.map((d, i) => {
         const rows = parts.get(d).sort((a, b) => named.indexOf(b.function) - named.indexOf(a.function))
         return html`<div class="day" key=${d}><span class="day-sum">${days <= 7 && sum(rows) > 0 ? money(sum(rows)) : ''}</span>
-          <div class="day-bar" style=${{ height: sum(rows) / top * 100 + '%' }}>${rows.filter(r => r.cost.total > 0).map(r => html`<i class=${colourOf(r.function)}
-            style=${{ flexGrow: r.cost.total }} title=${`${shown(r.function || 'others')}: ${money(r.cost.total, currency)}, ${compact(r.calls)} calls`}></i>`)}</div>
+          <div class="day-bar" style=${{ height: sum(rows) / top * 80 + '%' }}>${rows.filter(r => r.cost.total > 0).map(r => html`<i class=${colourOf(r.function)}
+            style=${{ flexGrow: r.cost.total / sum(rows) * 100 }} title=${`${shown(r.function || 'others')}: ${money(r.cost.total, currency)}, ${compact(r.calls)} calls`}></i>`)}</div>
           <span class="day-name">${days <= 7 || i % 5 === 0 ? d.slice(5) : ''}</span></div>`
       })}</div>
     <p class="legend">${named.map((n, i) => html`<span><i class=${'key c-' + i}></i>${shown(n)}</span>`)}${
