@@ -36,7 +36,7 @@ function View() {
   useEffect(() => {
     if (!load || loadedViews.has(name)) return
     load().then(module => loadedViews.set(name, module.default), err => {
-      loadedViews.set(name, () => html`<div class="note bad" role="alert"><p>This view did not load: ${err.message}
+      loadedViews.set(name, () => html`<div class="note bad" role="alert"><p>This view did not load: ${err.message}${' '}
         Reload the page.</p></div>`)
     }).then(() => setCount(n => n + 1))
   }, [name])
@@ -73,13 +73,13 @@ function LiveButton() {
 // Trouble says what the page cannot reach. It lies over the page's end, so that nothing moves when it comes.
 function Trouble() {
   if (link.value === 'unreachable') {
-    return html`<div class="trouble" role="alert"><strong>The instance does not answer.</strong> ${
-      problem.value} What you see is of <${Ago} at=${seen} />. The page tries again by itself.</div>`
+    return html`<div class="trouble" role="alert"><strong>There are no live updates.</strong> ${problem.value}
+      ${seen && html`<span> What you see is of <${Ago} at=${seen} />.</span>`} The page tries again by itself.</div>`
   }
   if (redis.value && redis.value.available === false) {
     return html`<div class="trouble" role="alert"><strong>Redis is unavailable${
-      redis.value.since ? ` since ${clock(redis.value.since)}` : ''}.</strong> Accepted calls are kept. Sync calls
-      still run; new queued calls get 503 until Redis answers.</div>`
+      redis.value.since ? ` since ${clock(redis.value.since)}` : ''}.</strong> Accepted calls are kept.${' '}
+      Sync calls still run; new queued calls get 503 until Redis answers.</div>`
   }
   return null
 }
@@ -93,8 +93,8 @@ function Frame() {
   const skip = e => { e.preventDefault(); main.current.focus(); main.current.scrollIntoView() }
   const version = instances.value[0]?.version || s.version
   return html`<${Fragment}>
-    <a class="skip" href="#/" onClick=${skip}>Skip to the content</a>
     <header class="top">
+      <a class="skip" href="#/" onClick=${skip}>Skip to the content</a>
       <a class="brand" href="#/"><img src="/static/hearth.svg" alt="" width="28" height="28" />Hearth</a>
       <${LiveButton} />
       <div class="who"><span class="role" title=${`The session ends ${clock(s.expires)}`}>${s.role}</span>

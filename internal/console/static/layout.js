@@ -84,18 +84,19 @@ function columns(chained, edges, width) {
   const list = groups(chained, edges)
   const out = { nodes: [], edges: [], width, height: 0, callers: null }
   if (!list.length) return out
-  const callersW = 76
-  const w = width > 1150 ? 210 : size.w
-  const fits = (width - 2 * size.pad - callersW - list.length * w) / list.length
-  const gap = Math.max(88, Math.min(150, fits))
-  const tallest = Math.max(...list.map(c => c.length)) * (size.h + size.gapY) - size.gapY
+  const callersW = 68
+  const share = (width - 2 * size.pad - callersW) / list.length
+  const gap = Math.max(82, Math.min(150, share * 0.36))
+  const w = Math.max(148, Math.min(210, share - gap))
+  const h = w < 190 ? 118 : size.h
+  const tallest = Math.max(...list.map(c => c.length)) * (h + size.gapY) - size.gapY
   const place = new Map()
   list.forEach((column, i) => {
-    const height = column.length * (size.h + size.gapY) - size.gapY
+    const height = column.length * (h + size.gapY) - size.gapY
     column.forEach((f, j) => {
       const node = {
-        key: f.key, w, h: size.h, column: i, x: size.pad + callersW + gap + i * (w + gap),
-        y: size.pad + 8 + (tallest - height) / 2 + j * (size.h + size.gapY),
+        key: f.key, w, h, column: i, x: size.pad + callersW + gap + i * (w + gap),
+        y: size.pad + 8 + (tallest - height) / 2 + j * (h + size.gapY),
       }
       place.set(f.key, node)
       out.nodes.push(node)

@@ -54,21 +54,22 @@ function Node({ id, at, edges }) {
   const f = functionOf(id).value
   if (!f) return null
   const [state, tone] = stateOf(f)
+  const narrow = at.w < 190
   const zero = tone === 'quiet' && !f.queued
   const emits = edges.filter(e => e.from === id && e.to !== id).map(e => `${e.topic} to ${shown(e.to)}`)
-  const label = `${shown(id)}: ${state}; ${replicasText(f)}; ${f.in_flight || 0} in flight; ${f.queued || 0} queued; ${
-    f.dead || 0} dead${emits.length ? '; emits ' + emits.join(', ') : ''}`
-  return html`<a class=${'node ' + tone} href=${to(['function', id])} aria-label=${label}
+  return html`<a class=${'node ' + tone} href=${to(['function', id])}
       style=${{ left: at.x + 'px', top: at.y + 'px', width: at.w + 'px', height: at.h + 'px' }}>
     <span class="node-name" title=${shown(id)}>${shown(id)}</span>
-    <span class="node-state"><em class=${tone}>${state}</em><${Replicas} f=${f} max=${8} /></span>
+    <span class="node-state"><em class=${tone}>${state}</em><${Replicas} f=${f} max=${narrow ? 4 : 8} />
+      <span class="visually-hidden">, ${replicasText(f)}</span></span>
     ${zero ? html`<span class="node-zero">costs nothing until called</span>`
       : html`<span class="node-numbers">
         <span><b>${compact(f.in_flight || 0)}</b> in flight</span>
         <span class=${f.queued ? 'some' : ''}><b>${compact(f.queued || 0)}</b> queued</span>
         ${f.dead > 0 && html`<span class="bad-text"><b>${compact(f.dead)}</b> dead</span>`}
-        ${f.oldest_ms > 1000 && html`<span class="quiet">oldest ${duration(f.oldest_ms)}</span>`}
+        ${f.oldest_ms > 1000 && !(narrow && f.dead) && html`<span class="quiet">oldest ${duration(f.oldest_ms)}</span>`}
       </span>`}
+    ${emits.length > 0 && html`<span class="visually-hidden">emits ${emits.join(', ')}</span>`}
   </a>`
 }
 
@@ -104,9 +105,8 @@ function send(layer, path, n) {
     frames.push({ transform: `translate(${p.x}px, ${p.y}px)`, opacity: i === 0 || i === 16 ? 0 : 1 })
   }
   for (let i = 0; i < dots; i++) {
-    const dot = document.createElementNS('http://www.w3.org/2000/svg', 'circle')
-    dot.setAttribute('r', '4')
-    dot.setAttribute('class', 'dot')
+    const dot = document.createElement('i') // not in the SVG: a browser moves HTML elements at less cost
+    dot.className = 'dot'
     layer.append(dot)
     const run = dot.animate(frames, { duration: 1100, delay: i * 1000 / dots, fill: 'both', easing: 'ease-in-out' })
     run.onfinish = run.oncancel = () => dot.remove()
@@ -145,9 +145,9 @@ export function LiveMap() {
           orient="auto-start-reverse"><path d="M0 0 8 4 0 8z" class="arrow" /></marker></defs>
         ${layout.edges.map(e => html`<path key=${e.id} class="edge" d=${e.d} marker-end="url(#arrow)"
           ref=${el => el ? paths.current.set(e.id, el) : paths.current.delete(e.id)} />`)}
-        <g ref=${dots}></g>
         ${layout.edges.map(e => e.label && html`<${EdgeLabel} key=${'l' + e.id} edge=${e} />`)}
       </svg>
+      <div class="dots" ref=${dots} aria-hidden="true"></div>
       ${layout.callers && html`<div class="node callers" style=${{ left: layout.callers.x + 'px',
         top: layout.callers.y + 'px', width: layout.callers.w + 'px', height: layout.callers.h + 'px' }}>Callers</div>`}
       ${layout.nodes.map(n => html`<${Node} key=${n.key} id=${n.key} at=${n} edges=${layout.edges} />`)}

@@ -2,7 +2,7 @@
 import { html, signal, useEffect, useRef, useState } from './lib.js'
 import { isOperator, session } from './api.js'
 import { clock, duration, isSet } from './format.js'
-import { now, refreshing } from './live.js'
+import { link, now, problem, refreshing } from './live.js'
 
 // useLoad loads data for a view: {data, error, loading, reload}. While it loads again, the old data stays, so
 // that nothing jumps. every is the time between two loads in ms, or 0 for once.
@@ -59,6 +59,10 @@ export const Empty = ({ title, children }) => html`<div class="empty"><p class="
   ${children && html`<p>${children}</p>`}</div>`
 
 export const Loading = ({ what }) => html`<div class="loading" role="status">Loading ${what}…</div>`
+
+// Waiting stands for live data that has not come yet, or says why it does not come.
+export const Waiting = ({ what }) => link.value === 'unreachable'
+  ? html`<${Problem} error=${{ message: problem.value }} />` : html`<${Loading} what=${what} />`
 
 // Loaded shows what useLoad has: the data, an error, or that it loads.
 export function Loaded({ from, what, children }) {

@@ -12,7 +12,7 @@ export default function DeadLetter({ path }) {
   const letter = useLoad(abort => get(`/system/dead-letters/${encodeURIComponent(queue)}/${encodeURIComponent(id)}`, {}, abort), [queue, id])
   return html`<${Page} title="Dead letter" sub=${html`<p class="sub"><code>${id}</code> of <a href=${to(['dead-letters'], { queue })}>${queue}</a></p>`}>
     <${ViewerNote} />
-    ${letter.error?.status === 404 ? html`<${Empty} title="This dead letter is gone">It was redriven or purged.
+    ${letter.error?.status === 404 ? html`<${Empty} title="This dead letter is gone">It was redriven or purged.${' '}
       <a href="#/dead-letters">All dead letters</a></${Empty}>`
       : html`<${Loaded} from=${letter} what="the dead letter">${l => html`<${Letter} l=${l} queue=${queue} id=${id} />`}</${Loaded}>`}
   </${Page}>`

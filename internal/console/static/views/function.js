@@ -27,7 +27,7 @@ export default function FunctionView({ path }) {
   return html`<${Page} title=${shown(id)} sub=${sub}
       actions=${!gone && html`<${Actions} id=${id} live=${live} reload=${status.reload} />`}>
     <${ViewerNote} />
-    ${gone && !status.data ? html`<${Empty} title=${`There is no function ${shown(id)}`}>It was removed, or never deployed.
+    ${gone && !status.data ? html`<${Empty} title=${`There is no function ${shown(id)}`}>It was removed, or never deployed.${' '}
       <a href="#/functions">All functions</a></${Empty}>` : html`
     <${Warnings} status=${status.data} />
     <nav class="tabs" aria-label="Parts of this page"><ul>${Object.entries(tabs).map(([part, label]) => html`<li>

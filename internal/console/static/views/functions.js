@@ -3,7 +3,7 @@ import { html, useState } from '../lib.js'
 import { compact, duration, plural, rate, shown } from '../format.js'
 import { functionKeys, functionOf, loaded, rateOf } from '../live.js'
 import { Replicas, replicasText, stateOf } from '../map.js'
-import { Empty, Loading, Page } from '../parts.js'
+import { Empty, Page, Waiting } from '../parts.js'
 import { to } from '../route.js'
 
 const perPage = 50
@@ -29,7 +29,7 @@ const Rate = ({ id }) => rate(rateOf('function ' + id).value.in)
 export function FunctionTable() {
   const [filter, setFilter] = useState('')
   const [page, setPage] = useState(0)
-  if (!loaded.value) return html`<${Loading} what="functions" />`
+  if (!loaded.value) return html`<${Waiting} what="functions" />`
   const all = functionKeys.value.filter(key => key.includes(filter.trim().toLowerCase()))
   const last = Math.max(0, Math.ceil(all.length / perPage) - 1)
   const at = Math.min(page, last)

@@ -3,7 +3,7 @@ import { html } from '../lib.js'
 import { get } from '../api.js'
 import { clock, duration } from '../format.js'
 import { instances, loaded, redis } from '../live.js'
-import { Details, Empty, Loaded, Loading, Page, Table, useLoad } from '../parts.js'
+import { Details, Empty, Loaded, Page, Table, useLoad, Waiting } from '../parts.js'
 
 export default function Instances() {
   const info = useLoad(abort => get('/system/info', {}, abort), [], 10000)
@@ -11,7 +11,7 @@ export default function Instances() {
   const r = redis.value || {}
   return html`<${Page} title="Instances" sub=${html`<p class="sub">The processes of Hearth that share one Redis.</p>`}>
     <section class="card"><h2>Instances</h2>
-      ${!loaded.value ? html`<${Loading} what="instances" />` : !instances.value.length ? html`<${Empty} title="No instance has reported yet" />`
+      ${!loaded.value ? html`<${Waiting} what="instances" />` : !instances.value.length ? html`<${Empty} title="No instance has reported yet" />`
         : html`<${Table} label="Instances" rows=${instances.value} keyOf=${i => i.name} columns=${[
           { head: 'Instance', cell: i => html`<code>${i.name}</code>` }, { head: 'Version', cell: i => i.version },
           { head: 'Up for', num: true, cell: i => duration((i.uptime_s || 0) * 1000) },

@@ -95,6 +95,7 @@ function Hops({ journey, chosen, reload }) {
       <div><dt>Started</dt><dd><${At} at=${new Date(from).toISOString()} ms /></dd></div>
       ${journey.trace_id && html`<div><dt>Trace</dt><dd><code>${journey.trace_id}</code></dd></div>`}</dl>
     ${still.filter(r => r.hop.why).map(r => html`<p class="note info" key=${r.hop.id}><strong>${shown(keyOf(r.hop))}:</strong> ${r.hop.why}</p>`)}
+    <h2 class="visually-hidden">Hops</h2>
     <p class="legend" aria-hidden="true">${phases.map(([, label, tone]) => html`<span><i class=${'phase ' + tone}></i>${label}</span>`)}</p>
     <div class="waterfall" role="list">
       ${rows.map(({ hop, depth }, i) => html`<${Hop} key=${hop.id || hop.span || i} hop=${hop} depth=${depth} span=${spans[i]}

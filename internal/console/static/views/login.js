@@ -31,7 +31,7 @@ export function Login() {
         <button type="submit" class="primary" disabled=${busy}>Log in</button>
       </form>
       <p id="login-says" class="login-says" role="status">${ended.value}</p>
-      <p class="quiet">For somebody who should only look: <code>hearth console --role viewer</code></p>
+      <p class="quiet">For somebody who should only look: <code>hearth console --viewer</code></p>
     </div>
   </main>`
 }

@@ -3,7 +3,7 @@ import { computed, html } from '../lib.js'
 import { count, clock, isSet, plural, shown } from '../format.js'
 import { functionKeys, functionOf, ledger, loaded, queueNames, queueOf } from '../live.js'
 import { LiveMap, stateOf } from '../map.js'
-import { Bar, Empty, Loading, Page } from '../parts.js'
+import { Bar, Empty, Page, Waiting } from '../parts.js'
 import { to } from '../route.js'
 import { FunctionTable } from './functions.js'
 
@@ -11,7 +11,7 @@ const mapLimit = 60
 
 function Ledger() {
   const l = ledger.value
-  if (!l) return html`<section class="card ledger"><h2>Ledger</h2><${Loading} what="the ledger" /></section>`
+  if (!l) return html`<section class="card ledger"><h2>Ledger</h2><${Waiting} what="the ledger" /></section>`
   const sound = l.lost === 0 && l.doubled === 0
   const unknown = l.lost == null || l.doubled == null
   const parts = [
@@ -82,9 +82,9 @@ function Attention() {
 export default function Overview() {
   const n = functionKeys.value.length
   let content
-  if (!loaded.value) content = html`<${Loading} what="functions" />`
+  if (!loaded.value) content = html`<${Waiting} what="functions" />`
   else if (n === 0) {
-    content = html`<${Empty} title="No functions are deployed">Deploy one with
+    content = html`<${Empty} title="No functions are deployed">Deploy one with${' '}
       <code>faas-cli deploy</code> or <code>hearth deploy</code>. It appears here at once.</${Empty}>`
   } else if (n > mapLimit) {
     content = html`<p class="quiet pad">${plural(n, 'function')} are too many for a map. The table has all of them.</p>

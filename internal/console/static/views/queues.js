@@ -3,7 +3,7 @@ import { html, useState } from '../lib.js'
 import { post } from '../api.js'
 import { compact, count, duration, plural, rate, shown } from '../format.js'
 import { loaded, queueNames, queueOf, rateOf, redis } from '../live.js'
-import { Act, Ago, ask, Empty, Loading, Page, State, ViewerNote } from '../parts.js'
+import { Act, Ago, ask, Empty, Page, State, ViewerNote, Waiting } from '../parts.js'
 import { to } from '../route.js'
 
 const perPage = 50
@@ -52,7 +52,7 @@ export default function Queues({ query }) {
   const last = Math.max(0, Math.ceil(all.length / perPage) - 1)
   const at = Math.min(page, last)
   let content
-  if (!loaded.value) content = html`<${Loading} what="queues" />`
+  if (!loaded.value) content = html`<${Waiting} what="queues" />`
   else if (!queueNames.value.length) {
     content = html`<${Empty} title=${redis.value?.available === false ? 'Queue depths unavailable' : 'No queues'}>${
       redis.value?.available === false ? 'Redis does not answer.' : 'A queue exists once a call is queued or a topic is subscribed to.'}</${Empty}>`

@@ -27,7 +27,7 @@ export default function Schedules() {
   return html`<${Page} title="Schedules" sub=${html`<p class="sub">Functions that run by cron.</p>`}>
     <${ViewerNote} />
     <section class="card"><${Loaded} from=${schedules} what="schedules">${list => !list.length
-      ? html`<${Empty} title="No function has a schedule">Give one the annotations <code>topic: cron-function</code> and
+      ? html`<${Empty} title="No function has a schedule">Give one the annotations <code>topic: cron-function</code> and${' '}
         <code>schedule: "*/5 * * * *"</code>.</${Empty}>`
       : html`<${Table} label="Schedules" columns=${columns} rows=${list} keyOf=${s => keyOf(s) + s.schedule} />`}</${Loaded}></section>
   </${Page}>`
