@@ -230,6 +230,11 @@ func TestStockGatewayWithTheConnector(t *testing.T) {
 				require.Zero(t, code, out)
 			}
 			b.auditBalances()
+			page, err := http.Get(gateway.url + "/function/storefront")
+			require.NoError(t, err)
+			require.NoError(t, page.Body.Close())
+			require.Equal(t, http.StatusOK, page.StatusCode)
+			require.Contains(t, page.Header.Get("Content-Security-Policy"), "default-src 'none'")
 			serving := regexp.MustCompile(`msg="serving metrics" url=(\S+)`)
 			metrics := serving.FindStringSubmatch(connector.Output())
 			require.NotNil(t, metrics, connector.Output())

@@ -2,7 +2,7 @@
 
 const svgTags = new Set(["svg", "use"]);
 
-// h makes an element. An attribute that is true has no value; one that is false, null or undefined is left out.
+// h makes an element. An attribute that is true has no value; false, null and undefined leave it out.
 export function h(tag, attributes = {}, ...children) {
   const element = svgTags.has(tag)
     ? document.createElementNS("http://www.w3.org/2000/svg", tag)

@@ -44,7 +44,7 @@ export function summary(order, menu) {
   return order.items.map((i) => `${i.quantity} × ${menu?.get(i.cookie)?.title ?? i.cookie}`).join(", ");
 }
 
-// orderCard draws an order. age is how long ago the cashier told of it, in milliseconds: bakes go on meanwhile.
+// orderCard draws an order. age is how long ago the cashier told of it, in ms: bakes go on meanwhile.
 export function orderCard(order, age, menu, cancelling) {
   const stage = stageOf(order);
   const ended = stage.step < 0;

@@ -1,5 +1,5 @@
-// A rush: a recorded day of a till, replayed by this page through the cashier's public API. It is bounded, can
-// be stopped, and counts what it really sent.
+// A rush: a day of a till, replayed by this page through the cashier's public API. It is bounded, can be
+// stopped, and counts what it really sent.
 const {h, count, duration} = await import(new URL("?asset=dom.js", import.meta.url));
 const {call, Trouble, newKey, sleep} = await import(new URL("?asset=api.js", import.meta.url));
 
