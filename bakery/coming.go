@@ -53,8 +53,8 @@ func (c *Config) coming(t trayRecord, now int64) Coming {
 	}
 }
 
-// Track is Find, and adds to each open order the trays that are expected to fill it. That is an estimate: a
-// tray that is thrown away, or overtaken, leaves its place to another.
+// Track is Find, and adds to each open order the trays that are expected to fill it; its timeline is theirs,
+// too. That is an estimate: a tray that is thrown away, or overtaken, leaves its place to another.
 func Track(ctx context.Context, ids ...string) ([]Order, error) {
 	rdb, err := chain.Redis(ctx)
 	if err != nil || len(ids) == 0 {
@@ -79,12 +79,28 @@ func Track(ctx context.Context, ids ...string) ([]Order, error) {
 				orders[i].WaitsFor = append(orders[i].WaitsFor, config(ctx).coming(t, f.now))
 			}
 		}
-		if r.State == Baking && len(r.Asked) == 0 && len(r.Trays) == 0 { // trays that others asked for
-			r.stages = slowest(trays, max(1, len(trays)))
+		if len(trays) > 0 {
+			r.stages = slowest(trays, len(trays)).orLater(r.stages)
 			orders[i].Timeline = r.view().Timeline
 		}
 	}
 	return orders, nil
+}
+
+// orLater moves each stage that was reached to when other stages were reached, if that is later.
+func (s stages) orLater(other stages) stages {
+	later := func(at, than int64) int64 {
+		if at == 0 {
+			return 0
+		}
+		return max(at, than)
+	}
+	return stages{
+		Mixed:     later(s.Mixed, other.Mixed),
+		InOven:    later(s.InOven, other.InOven),
+		Baked:     later(s.Baked, other.Baked),
+		OnDisplay: later(s.OnDisplay, other.OnDisplay),
+	}
 }
 
 // expect returns, by order, the trays that are expected to fill what it lacks.

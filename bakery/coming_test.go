@@ -110,3 +110,19 @@ func TestFloorListsTraysOutsideTheOvens(t *testing.T) {
 	require.Equal(t, "T2", floor.Coming[0].Tray, "oldest first")
 	require.Equal(t, map[string]int{"mixed": 1, "asked": 8}, states)
 }
+
+func TestTrackTellsTheStageOfTheSlowestTray(t *testing.T) {
+	t.Parallel()
+	b := bakerytest.New(t)
+	b.Stock(10)
+	order(t, b, "1", bakery.Wanted{Cookie: "scone", Quantity: 1})
+	work(t, b)
+	o := order(t, b, "2", bakery.Wanted{Cookie: "scone", Quantity: 1}, bakery.Wanted{Cookie: "cake", Quantity: 1})
+	seen, trays := track(t, b, o.ID)
+	require.Equal(t, []string{"T4 asked"}, trays, "the scone is from the display")
+	require.Nil(t, seen.Timeline.Mixed)
+	deliver(t, b, bakery.TopicBake)
+	seen, _ = track(t, b, o.ID)
+	require.False(t, seen.Timeline.Mixed.Before(*seen.Timeline.Ordered))
+	require.Nil(t, seen.Timeline.InOven)
+}

@@ -16,10 +16,15 @@ export function h(tag, attributes = {}, ...children) {
 }
 
 // show makes the children of an element the given ones. Elements that are there already are changed and not
-// replaced, so that focus, selection and scroll positions stay. data-key tells siblings apart.
+// replaced, so that focus, selection and scroll positions stay. data-key tells siblings apart. If the element
+// with the focus is gone, the parent gets it.
 export function show(parent, ...children) {
-  const next = h("div", {}, ...children);
-  update(parent, next);
+  const focused = document.activeElement;
+  update(parent, h("div", {}, ...children));
+  if (focused && !focused.isConnected) {
+    parent.tabIndex = -1;
+    parent.focus({preventScroll: true});
+  }
 }
 
 function update(from, to) {
@@ -76,22 +81,20 @@ export function picture(cookie, className = "picture") {
   );
 }
 
-// act calls the handler that an event's nearest data-do names, and keeps the focus on that control if it was
-// drawn anew.
+// act calls the handler that an event's nearest data-do names. If the control was drawn anew, or in another
+// form, the focus goes there.
 export function act(root, type, handlers) {
   root.addEventListener(type, (event) => {
     const target = event.target.closest?.("[data-do]");
     const handler = target && handlers[target.dataset.do];
     if (!handler || target.disabled) return;
     event.preventDefault();
-    const {do: name, cookie, on} = target.dataset;
+    const {cookie} = target.dataset;
+    const home = target.closest("[id]");
+    const focused = target === document.activeElement;
     handler(target.dataset, target);
-    if (target.isConnected || (!cookie && !on)) return;
-    const selector = [`[data-do="${name}"]`, cookie && `[data-cookie="${CSS.escape(cookie)}"]`];
-    const place =
-      document.querySelector(selector.filter(Boolean).join("")) ??
-      document.querySelector(`[data-do="add"][data-cookie="${CSS.escape(cookie ?? "")}"]`);
-    place?.focus();
+    if (!focused || target.isConnected || !cookie) return;
+    home.querySelector(`[data-do="add"][data-cookie="${CSS.escape(cookie)}"]`)?.focus();
   });
 }
 

@@ -147,8 +147,8 @@ function drawCounts() {
     h(
       "p",
       {class: "hint"},
-      `${clock(now)} by the bakery's clock, which bakes ${speed.toLocaleString("en")} times ` +
-        "faster than real time.",
+      `It is ${clock(now)} at the bakery, which bakes `,
+      speed === 1 ? "in real time." : `${speed.toLocaleString("en")} times faster than real time.`,
     ),
   );
 }

@@ -98,6 +98,8 @@ export function open(page) {
   act(page, "change", {quantity: handlers.quantity, customer: handlers.customer});
   act(page, "submit", {place: handlers.place});
   document.addEventListener("visibilitychange", () => document.hidden || shopPoll.wake());
+  // The link to the basket is of no use beside the basket.
+  new IntersectionObserver(([basket]) => (parts.dock.hidden = basket.isIntersecting)).observe(parts.basket);
   addEventListener("pageshow", (event) => event.persisted && shopPoll.wake());
   attach(state, parts);
   draw();
