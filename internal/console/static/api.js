@@ -129,7 +129,8 @@ export async function* lines(path, params, abort) {
   }
 }
 
-// events yields {event, data} of server-sent events. EventSource cannot send the bearer token.
+// events yields {event, data} of server-sent events, with 'open' and 'comment' as signs of life. EventSource
+// cannot send the bearer token.
 export async function* events(path, abort) {
   const response = await request('GET', path, { abort, accept: 'text/event-stream' })
   yield { event: 'open' }
@@ -144,7 +145,7 @@ export async function* events(path, abort) {
         if (line.startsWith('event:')) event = line.slice(6).trim()
         else if (line.startsWith('data:')) data.push(line.slice(5).replace(/^ /, ''))
       }
-      if (data.length) yield { event, data: JSON.parse(data.join('\n')) }
+      yield data.length ? { event, data: JSON.parse(data.join('\n')) } : { event: 'comment' }
     }
   }
 }

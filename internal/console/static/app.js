@@ -36,12 +36,14 @@ function View() {
   useEffect(() => {
     if (!load || loadedViews.has(name)) return
     load().then(module => loadedViews.set(name, module.default), err => {
-      loadedViews.set(name, () => html`<div class="note bad" role="alert"><p>This view did not load: ${err.message}${' '}
+      loadedViews.set(name, () => html`<div class="note bad"
+        role="alert"><p>This view did not load: ${err.message}${' '}
         Reload the page.</p></div>`)
     }).then(() => setCount(n => n + 1))
   }, [name])
   if (!load) {
-    return html`<div class="page"><h1>There is no such page</h1><p><a href="#/">Go to the overview</a></p></div>`
+    return html`<div class="page"><h1>There is no such page</h1><p><a
+      href="#/">Go to the overview</a></p></div>`
   }
   return View ? html`<${View} key=${name + '/' + (route.value.path[1] || '')} ...${route.value} />`
     : html`<div class="page"></div>`
@@ -57,16 +59,20 @@ function Nav() {
   const dead = ledger.value?.dead
   return html`<nav aria-label="Views" ref=${nav}><ul>${Object.entries(views).map(([name, [label]]) => html`<li>
     <a href=${to(name ? [name] : [])} aria-current=${name === here ? 'page' : null}>${label}${
-      name === 'dead-letters' && dead > 0 && html`<span class="count">${dead}<span class="visually-hidden"> dead</span></span>`
-    }${name === 'functions' && loaded.value && html`<span class="count quiet">${functionKeys.value.length}</span>`}</a>
+      name === 'dead-letters' && dead > 0 && html`<span class="count">${dead}<span
+        class="visually-hidden"> dead</span></span>`
+    }${name === 'functions' && loaded.value && html`<span
+      class="count quiet">${functionKeys.value.length}</span>`}</a>
   </li>`)}</ul></nav>`
 }
 
 const linkText = { connecting: 'Connecting', live: 'Live', paused: 'Paused', unreachable: 'Reconnecting' }
 
 function LiveButton() {
-  return html`<div class="live"><span class=${'live-state ' + link.value} role="status">${linkText[link.value]}</span>
-    <button type="button" class="small" aria-pressed=${paused.value} onClick=${() => { paused.value = !paused.value }}>${
+  return html`<div class="live"><span class=${'live-state ' + link.value}
+    role="status">${linkText[link.value]}</span>
+    <button type="button" class="small" aria-pressed=${paused.value}
+      onClick=${() => { paused.value = !paused.value }}>${
       paused.value ? 'Resume updates' : 'Pause updates'}</button></div>`
 }
 
@@ -74,7 +80,8 @@ function LiveButton() {
 function Trouble() {
   if (link.value === 'unreachable') {
     return html`<div class="trouble" role="alert"><strong>There are no live updates.</strong> ${problem.value}
-      ${seen && html`<span> What you see is of <${Ago} at=${seen} />.</span>`} The page tries again by itself.</div>`
+      ${seen && html`<span> What you see is of <${Ago}
+        at=${seen} />.</span>`} The page tries again by itself.</div>`
   }
   if (redis.value && redis.value.available === false) {
     return html`<div class="trouble" role="alert"><strong>Redis is unavailable${

@@ -40,17 +40,23 @@ export function Invoke({ name, namespace }) {
   return html`<div class="two"><section class="card"><h2>Invoke</h2>
     <form class="invoke" ref=${form} onSubmit=${e => e.preventDefault()}>
       <fieldset class="choice"><legend>How</legend>
-        <label class="inline"><input type="radio" name="how" value="sync" checked=${!queued} onChange=${() => setQueued(false)} /> Now, and wait</label>
-        <label class="inline"><input type="radio" name="how" value="async" checked=${queued} onChange=${() => setQueued(true)} /> Queue it</label>
+        <label class="inline"><input type="radio" name="how" value="sync" checked=${!queued}
+          onChange=${() => setQueued(false)} /> Now, and wait</label>
+        <label class="inline"><input type="radio" name="how" value="async" checked=${queued}
+          onChange=${() => setQueued(true)} /> Queue it</label>
       </fieldset>
       <div class="row">
-        <label class="narrow">Method <select name="method" disabled=${queued}>${methods.map(m => html`<option>${m}</option>`)}</select></label>
+        <label class="narrow">Method <select name="method"
+          disabled=${queued}>${methods.map(m => html`<option>${m}</option>`)}</select></label>
         <label>Path <input name="path" placeholder="/" autocomplete="off" spellcheck=${false} /></label>
-        <label>Query <input name="query" placeholder="a=1&b=2" autocomplete="off" spellcheck=${false} /></label>
+        <label>Query <input name="query" placeholder="a=1&b=2" autocomplete="off"
+          spellcheck=${false} /></label>
       </div>
-      <label>Headers, one in a line <textarea name="headers" rows="2" spellcheck=${false} placeholder="Content-Type: application/json"></textarea></label>
+      <label>Headers, one in a line <textarea name="headers" rows="2" spellcheck=${false}
+        placeholder="Content-Type: application/json"></textarea></label>
       <label>Body <textarea name="body" rows="8" spellcheck=${false}></textarea></label>
-      <${Act} primary submit label=${queued ? 'Queue call' : 'Call'} onClick=${e => { e.preventDefault(); return send() }} />
+      <${Act} primary submit label=${queued ? 'Queue call' : 'Call'}
+        onClick=${e => { e.preventDefault(); return send() }} />
       ${!isOperator() && html`<p class="quiet">A viewer cannot call functions.</p>`}
     </form></section>
     <section class="card" aria-live="polite"><h2>Answer</h2>
@@ -65,10 +71,13 @@ function Answer({ answer }) {
   const call = header('x-call-id')
   const decoded = answer.base64 ? textOf(answer.body) : { ok: true, text: answer.body || '' }
   return html`<p class="answer-line"><strong>Status <${Status} value=${answer.status} /></strong>
-      <span class="quiet">${duration(answer.took_ms)}</span> ${call && html`<a href=${to(['call', call])}>See this call</a>`}</p>
-    <details><summary>Headers</summary><ul class="pairs">${Object.entries(answer.headers || {}).map(([n, values]) =>
+      <span class="quiet">${duration(answer.took_ms)}</span> ${call && html`<a
+        href=${to(['call', call])}>See this call</a>`}</p>
+    <details><summary>Headers</summary><ul
+      class="pairs">${Object.entries(answer.headers || {}).map(([n, values]) =>
       html`<li><code>${n}</code> <span>${values.join(', ')}</span></li>`)}</ul></details>
-    ${decoded.ok ? html`<pre class="body" tabindex="0" aria-label="Body of the answer">${pretty(decoded.text) || '(empty)'}</pre>`
+    ${decoded.ok ? html`<pre class="body" tabindex="0"
+      aria-label="Body of the answer">${pretty(decoded.text) || '(empty)'}</pre>`
       : html`<p class="quiet">${decoded.size} bytes that are not text.</p>`}`
 }
 

@@ -134,19 +134,30 @@ const sleep = (ms, abort) => new Promise(done => {
   abort.addEventListener('abort', () => { clearTimeout(timer); done() }, { once: true })
 })
 
+// silence is how long a connection may say nothing. The instance sends a comment every 20 s.
+const silence = 50000
+
 async function follow(abort) {
   for (let wait = 500; !abort.aborted;) {
+    const connection = new AbortController()
+    const end = () => connection.abort()
+    abort.addEventListener('abort', end)
+    let watchdog = setTimeout(end, silence)
     try {
-      for await (const { event, data } of events('/system/events', abort)) {
+      for await (const { event, data } of events('/system/events', connection.signal)) {
+        clearTimeout(watchdog)
+        watchdog = setTimeout(end, silence)
         link.value = 'live'
         problem.value = ''
         wait = 500
         if (event === 'snapshot') apply(data)
       }
     } catch (err) {
-      if (abort.aborted || err.name === 'AbortError' || err.status === 401) return
-      problem.value = err.message
+      if (abort.aborted || err.status === 401) return
+      problem.value = err.name === 'AbortError' ? 'The instance is silent.' : err.message
     }
+    clearTimeout(watchdog)
+    abort.removeEventListener('abort', end)
     if (abort.aborted) return
     link.value = 'unreachable'
     previous = null

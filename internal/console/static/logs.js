@@ -57,7 +57,8 @@ export function Logs({ name, namespace }) {
         : `${match.length} of the last ${all.current.length} lines`}</p>
     </div>
     ${error && html`<${Problem} error=${error} retry=${() => setAttempt(n => n + 1)} />`}
-    <div class="log-lines" ref=${frame} tabindex="0" role="log" aria-live="off" aria-label="Log lines" onScroll=${e => {
+    <div class="log-lines" ref=${frame} tabindex="0" role="log" aria-live="off" aria-label="Log lines"
+      onScroll=${e => {
       const t = e.target
       atEnd.current = t.scrollHeight - t.scrollTop - t.clientHeight < 30
     }}>${match.length === 0 ? html`<p class="quiet">${all.current.length ? 'No line matches.'

@@ -67,7 +67,8 @@ function Node({ id, at, edges }) {
         <span><b>${compact(f.in_flight || 0)}</b> in flight</span>
         <span class=${f.queued ? 'some' : ''}><b>${compact(f.queued || 0)}</b> queued</span>
         ${f.dead > 0 && html`<span class="bad-text"><b>${compact(f.dead)}</b> dead</span>`}
-        ${f.oldest_ms > 1000 && !(narrow && f.dead) && html`<span class="quiet">oldest ${duration(f.oldest_ms)}</span>`}
+        ${f.oldest_ms > 1000 && !(narrow && f.dead) && html`<span
+          class="quiet">oldest ${duration(f.oldest_ms)}</span>`}
       </span>`}
     ${emits.length > 0 && html`<span class="visually-hidden">emits ${emits.join(', ')}</span>`}
   </a>`
@@ -90,7 +91,8 @@ function EdgeLabel({ edge }) {
     ? Math.max(0, topic - edge.topics.reduce((sum, t) => sum + rateOf('queue ' + queueName(edge.to, t)).value.out, 0))
     : topic
   return html`<text class="edge-label" x=${edge.label.x} y=${edge.label.y}><tspan x=${edge.label.x}>${
-    edge.name}</tspan><tspan class="edge-rate" x=${edge.label.x} dy="13">${value > 0 ? rate(value) : ' '}</tspan></text>`
+    edge.name}</tspan><tspan class="edge-rate" x=${edge.label.x}
+      dy="13">${value > 0 ? rate(value) : ' '}</tspan></text>`
 }
 
 const most = 6 // dots of one edge in one second
@@ -138,7 +140,8 @@ export function LiveMap() {
       if (n >= 0.5 && path) send(dots.current, path, n)
     }
   }), [text, width.value])
-  return html`<div class="map" ref=${frame}><div class="map-scroll" tabindex="0" role="region" aria-label="Live map">
+  return html`<div class="map" ref=${frame}><div class="map-scroll" tabindex="0" role="region"
+    aria-label="Live map">
     <div class="map-area" style=${{ width: layout.width + 'px', height: layout.height + 'px' }}>
       <svg width=${layout.width} height=${layout.height} aria-hidden="true" focusable="false">
         <defs><marker id="arrow" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" markerHeight="7"

@@ -74,7 +74,8 @@ export function Loaded({ from, what, children }) {
   return html`<${Loading} what=${what} />`
 }
 
-export const Stat = ({ label, value, tone, title }) => html`<div class=${'stat ' + (tone || '')} title=${title}>
+export const Stat = ({ label, value, tone, title }) => html`<div class=${'stat ' + (tone || '')}
+  title=${title}>
   <dt>${label}</dt><dd>${value}</dd></div>`
 
 const tones = {
@@ -115,7 +116,8 @@ export function Table({ label, columns, rows, keyOf, row: Row }) {
     <table><thead><tr>${columns.map(c => html`<th scope="col" class=${c.num ? 'num' : ''}>${
       c.hidden ? html`<span class="visually-hidden">${c.head}</span>` : c.head}</th>`)}</tr></thead>
     <tbody>${rows.map(r => Row ? html`<${Row} key=${keyOf(r)} item=${r} />`
-      : html`<tr key=${keyOf(r)}>${columns.map(c => html`<td class=${c.num ? 'num' : ''}>${c.cell(r)}</td>`)}</tr>`)}
+      : html`<tr key=${keyOf(r)}>${columns.map(c => html`<td
+        class=${c.num ? 'num' : ''}>${c.cell(r)}</td>`)}</tr>`)}
     </tbody></table></div>`
 }
 
@@ -216,7 +218,8 @@ export function Filters({ fields, values, onApply, extra }) {
       ${f.options
         ? html`<select name=${f.name} onChange=${apply}>${f.options.map(([value, label]) => html`<option
             value=${value} selected=${(values[f.name] || '') === value}>${label}</option>`)}</select>`
-        : html`<input name=${f.name} type=${f.type || 'text'} placeholder=${f.placeholder} inputmode=${f.inputmode}
+        : html`<input name=${f.name} type=${f.type || 'text'} placeholder=${f.placeholder}
+          inputmode=${f.inputmode}
             autocomplete="off" spellcheck=${false} step=${f.type === 'datetime-local' ? 1 : null}
             value=${f.type === 'datetime-local' ? local(values[f.name]) : values[f.name] || ''} />`}
     </label>`)}
@@ -236,7 +239,8 @@ function local(at) {
 export function Bar({ parts, label }) {
   const total = parts.reduce((sum, p) => sum + p.value, 0)
   return html`<div class="bar" role="img" aria-label=${label}>${total > 0 && parts.map(p => p.value > 0
-    && html`<span class=${p.tone} style=${{ width: p.value / total * 100 + '%' }} title=${p.label}></span>`)}</div>`
+    && html`<span class=${p.tone} style=${{ width: p.value / total * 100 + '%' }}
+      title=${p.label}></span>`)}</div>`
 }
 
 export const Details = ({ rows }) => html`<dl class="details">${rows.filter(Boolean).map(([name, value]) =>

@@ -29,10 +29,12 @@ const fields = () => [
 export const callLink = c => c.trace_id ? to(['journey', c.trace_id], { call: c.id || c.call_id }) : to(['call', c.call_id || c.id])
 
 export const columns = [
-  { head: 'Call', cell: c => html`<a class="call-id" href=${callLink(c)}><code>${c.call_id || c.id}</code></a>` },
+  { head: 'Call', cell: c => html`<a class="call-id"
+    href=${callLink(c)}><code>${c.call_id || c.id}</code></a>` },
   { head: 'Function', cell: c => shown(keyOf(c)) },
   { head: 'Kind', cell: c => html`${c.kind}${c.topic && html` <span class="quiet">${c.topic}</span>`}` },
-  { head: 'State', cell: c => html`<${State} value=${c.state} />${c.why && html`<div class="why">${c.why}</div>`}` },
+  { head: 'State', cell: c => html`<${State} value=${c.state} />${c.why && html`<div
+    class="why">${c.why}</div>`}` },
   { head: 'Status', num: true, cell: c => html`<${Status} value=${c.status} />` },
   { head: 'When', cell: c => html`<${Ago} at=${c.queued_at || c.started_at} />` },
   { head: 'Waited', num: true, cell: c => duration(c.queue_wait_ms) },
@@ -46,17 +48,20 @@ export default function Calls({ query }) {
   const params = { ...filters, cursor, limit: perPage }
   if (filters.function) params.function = fullName(filters.function)
   const calls = useLoad(abort => get('/system/calls', params, abort), [text], cursor ? 0 : 3000)
-  return html`<${Page} title="Calls" sub=${html`<p class="sub">Waiting calls, and finished ones as long as the record keeps them.</p>`}>
+  return html`<${Page} title="Calls" sub=${html`<p
+    class="sub">Waiting calls, and finished ones as long as the record keeps them.</p>`}>
     <section class="card">
       <${Filters} fields=${fields()} values=${filters} onApply=${setQuery} />
       <${Loaded} from=${calls} what="calls">${data => data.calls.length === 0
         ? html`<${Empty} title=${Object.keys(filters).length ? 'No call matches' : 'No calls yet'}>${Object.keys(filters).length
           ? 'The record keeps finished calls for a limited time: by default 24 hours, or the last 100,000.'
           : 'Call a function, and it appears here.'}</${Empty}>`
-        : html`<${Table} label="Calls" columns=${columns} rows=${data.calls} keyOf=${c => c.id || c.call_id} />
+        : html`<${Table} label="Calls" columns=${columns} rows=${data.calls}
+          keyOf=${c => c.id || c.call_id} />
           <div class="pager"><span>${count(data.calls.length)} calls on this page</span>
             ${cursor && html`<a class="button small" href=${to(['calls'], filters)}>Newest</a>`}
-            ${data.next && html`<a class="button small" href=${to(['calls'], { ...filters, cursor: data.next })}>Older</a>`}</div>`}
+            ${data.next && html`<a class="button small"
+              href=${to(['calls'], { ...filters, cursor: data.next })}>Older</a>`}</div>`}
       </${Loaded}>
     </section>
   </${Page}>`

@@ -73,9 +73,11 @@ export default function Dead({ query }) {
     return now
   })
   const columns = [
-    { head: 'Choose', hidden: true, cell: l => html`<input type="checkbox" checked=${chosen.has(idOf(l))} onChange=${() => toggle(l)}
+    { head: 'Choose', hidden: true, cell: l => html`<input type="checkbox" checked=${chosen.has(idOf(l))}
+      onChange=${() => toggle(l)}
       aria-label=${`Choose ${l.id} of ${l.queue}`} />` },
-    { head: 'Message', cell: l => html`<a href=${to(['dead-letter', l.queue, l.id])}><code>${l.id}</code></a>` },
+    { head: 'Message', cell: l => html`<a
+      href=${to(['dead-letter', l.queue, l.id])}><code>${l.id}</code></a>` },
     { head: 'Queue', cell: l => l.queue },
     { head: 'Dead since', cell: l => html`<${Ago} at=${l.dead_since || l.buried} />` },
     { head: 'Attempts', num: true, cell: l => l.attempts },
@@ -84,7 +86,8 @@ export default function Dead({ query }) {
   ]
   const filtered = Object.values(query).some(Boolean)
   const n = chosen.size
-  return html`<${Page} title="Dead letters" sub=${html`<p class="sub">Messages that failed permanently, kept until you redrive or purge them.</p>`}>
+  return html`<${Page} title="Dead letters" sub=${html`<p
+    class="sub">Messages that failed permanently, kept until you redrive or purge them.</p>`}>
     <${ViewerNote} />
     <section class="card">
       <${Filters} fields=${fields()} values=${query} onApply=${q => { setChosen(new Set()); setQuery(q) }} />
@@ -92,10 +95,14 @@ export default function Dead({ query }) {
         ? html`<${Empty} title=${filtered ? 'No dead letter matches' : 'No dead letters'}>${filtered ? '' : 'Nothing has failed permanently.'}</${Empty}>`
         : html`<div class="bulk">
             <span class="quiet">${list.length === limit ? `The oldest ${limit}` : plural(list.length, 'dead letter')}${n ? `, ${n} chosen` : ''}</span>
-            <${Act} small label=${`Redrive chosen (${n})`} disabled=${!n} reason="Choose dead letters first." onClick=${() => act('redrive', 'redriven')} />
-            <${Act} small danger label=${`Purge chosen (${n})`} disabled=${!n} reason="Choose dead letters first." onClick=${() => act('purge', 'purged')} />
-            <${Act} small label=${filtered ? 'Redrive all that match' : 'Redrive all'} onClick=${() => act('redrive', 'redriven', true)} />
-            <${Act} small danger label=${filtered ? 'Purge all that match' : 'Purge all'} onClick=${() => act('purge', 'purged', true)} />
+            <${Act} small label=${`Redrive chosen (${n})`} disabled=${!n} reason="Choose dead letters first."
+              onClick=${() => act('redrive', 'redriven')} />
+            <${Act} small danger label=${`Purge chosen (${n})`} disabled=${!n}
+              reason="Choose dead letters first." onClick=${() => act('purge', 'purged')} />
+            <${Act} small label=${filtered ? 'Redrive all that match' : 'Redrive all'}
+              onClick=${() => act('redrive', 'redriven', true)} />
+            <${Act} small danger label=${filtered ? 'Purge all that match' : 'Purge all'}
+              onClick=${() => act('purge', 'purged', true)} />
           </div>
           <${Table} label="Dead letters" columns=${columns} rows=${list} keyOf=${idOf} />`}
       </${Loaded}>

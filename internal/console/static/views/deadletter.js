@@ -10,11 +10,14 @@ import { Attempts } from './journey.js'
 export default function DeadLetter({ path }) {
   const [, queue, id] = path
   const letter = useLoad(abort => get(`/system/dead-letters/${encodeURIComponent(queue)}/${encodeURIComponent(id)}`, {}, abort), [queue, id])
-  return html`<${Page} title="Dead letter" sub=${html`<p class="sub"><code>${id}</code> of <a href=${to(['dead-letters'], { queue })}>${queue}</a></p>`}>
+  return html`<${Page} title="Dead letter" sub=${html`<p class="sub"><code>${id}</code> of <a
+    href=${to(['dead-letters'], { queue })}>${queue}</a></p>`}>
     <${ViewerNote} />
-    ${letter.error?.status === 404 ? html`<${Empty} title="This dead letter is gone">It was redriven or purged.${' '}
+    ${letter.error?.status === 404 ? html`<${Empty}
+      title="This dead letter is gone">It was redriven or purged.${' '}
       <a href="#/dead-letters">All dead letters</a></${Empty}>`
-      : html`<${Loaded} from=${letter} what="the dead letter">${l => html`<${Letter} l=${l} queue=${queue} id=${id} />`}</${Loaded}>`}
+      : html`<${Loaded} from=${letter} what="the dead letter">${l => html`<${Letter} l=${l} queue=${queue}
+        id=${id} />`}</${Loaded}>`}
   </${Page}>`
 }
 
@@ -39,25 +42,30 @@ function Letter({ l, queue, id }) {
     go(['dead-letters'])
     return 'Purged.'
   }
-  return html`<section class="card"><h2>Why it is dead</h2><p class="reason">${l.bad || l.unreadable || l.reason}</p>
+  return html`<section class="card"><h2>Why it is dead</h2><p
+    class="reason">${l.bad || l.unreadable || l.reason}</p>
       <${Attempts} list=${l.failures} />
     </section>
     <div class="two">
       <section class="card"><h2>Body</h2>
         ${body.ok ? html`<form onSubmit=${e => e.preventDefault()}>
-          <label>${changed ? 'Edited body' : 'Body'} <textarea name="body" rows="12" spellcheck=${false} value=${text}
+          <label>${changed ? 'Edited body' : 'Body'} <textarea name="body" rows="12" spellcheck=${false}
+            value=${text}
             onInput=${e => setText(e.target.value)}></textarea></label>
           <div class="actions left">
-            <${Act} primary submit label=${changed ? 'Redrive with this body' : 'Redrive'} onClick=${e => { e.preventDefault(); return redrive() }} />
+            <${Act} primary submit label=${changed ? 'Redrive with this body' : 'Redrive'}
+              onClick=${e => { e.preventDefault(); return redrive() }} />
             <button type="button" onClick=${() => setText(pretty(text))}>Indent JSON</button>
             <button type="button" disabled=${!changed} onClick=${() => setText(body.text)}>Undo</button>
             <${Act} danger label="Purge" onClick=${purge} /></div>
         </form>` : html`<p>The body has ${body.size} bytes that are not text. It can be redriven as it is.</p>
-          <div class="actions left"><${Act} primary label="Redrive" onClick=${redrive} /><${Act} danger label="Purge" onClick=${purge} /></div>`}
+          <div class="actions left"><${Act} primary label="Redrive" onClick=${redrive} /><${Act} danger
+            label="Purge" onClick=${purge} /></div>`}
       </section>
       <section class="card"><h2>Call</h2>
         <${Details} rows=${[
-          ['Call id', l.call_id ? html`<a href=${to(['call', l.call_id])}><code>${l.call_id}</code></a>` : 'none'],
+          ['Call id', l.call_id ? html`<a
+            href=${to(['call', l.call_id])}><code>${l.call_id}</code></a>` : 'none'],
           ['Request', `${l.method || 'POST'} ${l.path || '/'}${l.query ? '?' + l.query : ''}`],
           ['Content type', l.content_type], ['Queued', html`<${At} at=${l.queued} />`],
           ['Dead since', html`<${At} at=${l.dead_since || l.buried} />`], ['Attempts', l.attempts],

@@ -22,18 +22,22 @@ export default function FunctionView({ path }) {
   const gone = status.error?.status === 404
   const [state, tone] = live ? stateOf(live) : ['', '']
   const sub = html`<p class="sub">${live && html`<span class=${'state ' + tone}>${state}</span>`}
-    ${live && !live.replicas && !live.queued && html`<span class="quiet">Scaled to zero: costs nothing until it is called.</span>`}
+    ${live && !live.replicas && !live.queued && html`<span
+      class="quiet">Scaled to zero: costs nothing until it is called.</span>`}
     ${namespace !== 'openfaas-fn' && html`<span class="quiet">Namespace ${namespace}</span>`}</p>`
   return html`<${Page} title=${shown(id)} sub=${sub}
       actions=${!gone && html`<${Actions} id=${id} live=${live} reload=${status.reload} />`}>
     <${ViewerNote} />
-    ${gone && !status.data ? html`<${Empty} title=${`There is no function ${shown(id)}`}>It was removed, or never deployed.${' '}
+    ${gone && !status.data ? html`<${Empty}
+      title=${`There is no function ${shown(id)}`}>It was removed, or never deployed.${' '}
       <a href="#/functions">All functions</a></${Empty}>` : html`
     <${Warnings} status=${status.data} />
     <nav class="tabs" aria-label="Parts of this page"><ul>${Object.entries(tabs).map(([part, label]) => html`<li>
-      <a href=${to(['function', id, ...(part ? [part] : [])])} aria-current=${part === tab ? 'page' : null}>${label}</a></li>`)}</ul></nav>
+      <a href=${to(['function', id, ...(part ? [part] : [])])}
+        aria-current=${part === tab ? 'page' : null}>${label}</a></li>`)}</ul></nav>
     ${tab === '' && html`<${Now} id=${id} live=${live} status=${status.data} />`}
-    ${tab === 'logs' && html`<section class="card"><h2>Logs</h2><${Logs} name=${name} namespace=${namespace} /></section>`}
+    ${tab === 'logs' && html`<section class="card"><h2>Logs</h2><${Logs} name=${name}
+      namespace=${namespace} /></section>`}
     ${tab === 'invoke' && html`<${Invoke} name=${name} namespace=${namespace} />`}
     ${tab === 'spec' && html`<section class="card"><h2>Spec</h2><${Loaded} from=${status} what="the spec">${
       s => html`<${Spec} s=${s} />`}</${Loaded}></section>`}
@@ -43,7 +47,8 @@ export default function FunctionView({ path }) {
 
 function Warnings({ status }) {
   if (!status) return null
-  return html`${status.failing && html`<div class="note bad"><p><strong>It cannot start:</strong> ${status.failing}</p></div>`}
+  return html`${status.failing && html`<div
+    class="note bad"><p><strong>It cannot start:</strong> ${status.failing}</p></div>`}
     ${status.rollback && html`<div class="note warn"><p><strong>Rolled back</strong> from ${status.rollback.image}: ${
       status.rollback.reason} (<${Ago} at=${status.rollback.at} />)</p></div>`}
     ${status.terminating && html`<div class="note warn"><p>It was removed. Its last replicas finish their calls.</p></div>`}`
@@ -72,7 +77,8 @@ function Actions({ id, live, reload }) {
 function ScaleForm({ id, live, onDone }) {
   const [name, namespace] = split(id)
   return html`<form class="scale" onSubmit=${e => e.preventDefault()}>
-    <label class="inline">Replicas <input type="number" name="replicas" min="0" max="1000" value=${live?.replicas ?? 0}
+    <label class="inline">Replicas <input type="number" name="replicas" min="0" max="1000"
+      value=${live?.replicas ?? 0}
       key=${live?.replicas} /></label>
     <${Act} label="Scale" submit onClick=${async e => {
       e.preventDefault()
@@ -88,8 +94,10 @@ function Now({ id, live, status }) {
   return html`<${Red} id=${id} />
     <div class="two">
       <section class="card"><h2>Replicas</h2>
-        ${live ? html`<p class="big-replicas"><${Replicas} f=${live} max=${40} /></p><p>${replicasText(live)}${
-          status?.draining ? `, ${status.draining} draining` : ''}</p>` : loaded.value && html`<p class="quiet">Not deployed.</p>`}
+        ${live ? html`<p class="big-replicas"><${Replicas} f=${live}
+          max=${40} /></p><p>${replicasText(live)}${
+          status?.draining ? `, ${status.draining} draining` : ''}</p>` : loaded.value && html`<p
+            class="quiet">Not deployed.</p>`}
         <${Details} rows=${[
           ['Wanted', live && count(live.replicas)],
           ['Calls in flight', live && count(live.in_flight || 0)],
@@ -97,24 +105,21 @@ function Now({ id, live, status }) {
           ['Memory', status?.usage && bytes(status.usage.totalMemoryBytes)],
           ['CPU', status?.usage && `${(status.usage.cpu || 0).toFixed(0)} millicores`],
           ['Restarts', status && count(status.restarts || 0)],
-          status?.last_exit && ['Last exit', html`${status.last_exit.reason} (<${Ago} at=${status.last_exit.at} />)`],
+          status?.last_exit && ['Last exit', html`${status.last_exit.reason} (<${Ago}
+            at=${status.last_exit.at} />)`],
         ]} />
-        ${status?.replica_list?.length > 0 && html`<${Table} label="Replicas" keyOf=${r => r.name} rows=${status.replica_list} columns=${[
-          { head: 'Replica', cell: r => html`<code>${r.name}</code>` },
-          { head: 'State', cell: r => r.state },
-          { head: 'Started', cell: r => html`<${Ago} at=${r.started_at} />` },
-          { head: 'Memory', num: true, cell: r => bytes(r.memory_bytes) },
-        ]} />`}
       </section>
       <section class="card"><h2>Queues</h2>
-        ${queues.length === 0 ? html`<p class="quiet">Nothing was queued for it yet.</p>` : html`<${Table} label="Queues"
+        ${queues.length === 0 ? html`<p class="quiet">Nothing was queued for it yet.</p>` : html`<${Table}
+          label="Queues"
           keyOf=${q => q.queue} rows=${queues} columns=${[
             { head: 'Queue', cell: q => html`<a href=${to(['queues'], { queue: q.queue })}>${q.queue}</a>` },
             { head: 'Queued', num: true, cell: q => compact(q.queued) },
             { head: 'In flight', num: true, cell: q => compact(q.in_flight) },
             { head: 'Dead', num: true, cell: q => compact(q.dead) },
           ]} />`}
-        ${status?.last_error && html`<div class="note warn"><p><strong>Last failed attempt:</strong> ${status.last_error.reason}${' '}
+        ${status?.last_error && html`<div
+          class="note warn"><p><strong>Last failed attempt:</strong> ${status.last_error.reason}${' '}
           (attempt ${status.last_error.attempt}, <${Ago} at=${status.last_error.at} />)</p></div>`}
         <p><a href=${to(['calls'], { function: id })}>Calls of ${shown(id)}</a> · <a
           href=${to(['dead-letters'], { function: id })}>Dead letters</a></p>
@@ -132,7 +137,8 @@ function Red({ id }) {
       <div class="switch" role="group" aria-label="Time span">${Object.entries(spans).map(([value, label]) => html`<button
         type="button" class="small" aria-pressed=${value === span} onClick=${() => setQuery({ span: value })}>${label}</button>`)}</div>
     </header>
-    <div class="charts-space"><${Loaded} from=${history} what="the charts">${h => html`<${Charts} points=${h.points || []} />`}</${Loaded}></div>
+    <div class="charts-space"><${Loaded} from=${history} what="the charts">${h => html`<${Charts}
+      points=${h.points || []} />`}</${Loaded}></div>
   </section>`
 }
 
@@ -174,13 +180,16 @@ function History({ id }) {
   return html`<${Loaded} from=${history} what="the history">${h => {
     const current = h.revisions?.find(r => r.current) || h.revisions?.[0]
     return html`<section class="card"><h2>Revisions</h2>
-      ${!h.revisions?.length ? html`<p class="quiet">No revision is known.</p>` : html`<${Table} label="Revisions"
+      ${!h.revisions?.length ? html`<p class="quiet">No revision is known.</p>` : html`<${Table}
+        label="Revisions"
         keyOf=${r => r.revision} rows=${h.revisions} columns=${[
-          { head: 'Revision', cell: r => html`<code>${r.revision}</code> ${r === current && html`<span class="state good">current</span>`}` },
+          { head: 'Revision', cell: r => html`<code>${r.revision}</code> ${r === current && html`<span
+            class="state good">current</span>`}` },
           { head: 'Deployed', cell: r => html`<${Ago} at=${r.deployed_at} />` },
           { head: 'Commit', cell: r => r.sha ? html`<code>${r.sha.slice(0, 12)}</code>` : '–' },
           { head: 'Image', cell: r => html`<code>${r.image}</code>` },
-          { head: 'Action', hidden: true, cell: r => r !== current && html`<${Act} small label="Roll back to this" onClick=${async () => {
+          { head: 'Action', hidden: true, cell: r => r !== current && html`<${Act} small
+            label="Roll back to this" onClick=${async () => {
             if (!await ask({ title: `Roll ${shown(id)} back?`, action: 'Roll back',
               text: `Replicas of revision ${r.revision} start, then those of the current one finish their calls and stop.` })) return
             await post(`/system/functions/${encodeURIComponent(id)}/rollback`, { namespace: split(id)[1], revision: r.revision })

@@ -9,9 +9,11 @@ export default function Instances() {
   const info = useLoad(abort => get('/system/info', {}, abort), [], 10000)
   const records = useLoad(abort => get('/system/records', {}, abort), [], 60000)
   const r = redis.value || {}
-  return html`<${Page} title="Instances" sub=${html`<p class="sub">The processes of Hearth that share one Redis.</p>`}>
+  return html`<${Page} title="Instances" sub=${html`<p
+    class="sub">The processes of Hearth that share one Redis.</p>`}>
     <section class="card"><h2>Instances</h2>
-      ${!loaded.value ? html`<${Waiting} what="instances" />` : !instances.value.length ? html`<${Empty} title="No instance has reported yet" />`
+      ${!loaded.value ? html`<${Waiting} what="instances" />` : !instances.value.length ? html`<${Empty}
+        title="No instance has reported yet" />`
         : html`<${Table} label="Instances" rows=${instances.value} keyOf=${i => i.name} columns=${[
           { head: 'Instance', cell: i => html`<code>${i.name}</code>` }, { head: 'Version', cell: i => i.version },
           { head: 'Up for', num: true, cell: i => duration((i.uptime_s || 0) * 1000) },

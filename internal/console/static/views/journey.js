@@ -34,7 +34,8 @@ export default function Journey({ path, query }) {
     <${ViewerNote} />
     ${journey.error?.status === 404 && !journey.data
       ? html`<${Empty} title="This call is not in the record">${journey.error.message}</${Empty}>`
-      : html`<${Loaded} from=${journey} what="the journey">${j => html`<${Hops} journey=${j} chosen=${query.call} reload=${journey.reload} />`}</${Loaded}>`}
+      : html`<${Loaded} from=${journey} what="the journey">${j => html`<${Hops} journey=${j}
+        chosen=${query.call} reload=${journey.reload} />`}</${Loaded}>`}
   </${Page}>`
 }
 
@@ -94,11 +95,14 @@ function Hops({ journey, chosen, reload }) {
         : still.length ? 'still on its way' : 'finished'}</dd></div>
       <div><dt>Started</dt><dd><${At} at=${new Date(from).toISOString()} ms /></dd></div>
       ${journey.trace_id && html`<div><dt>Trace</dt><dd><code>${journey.trace_id}</code></dd></div>`}</dl>
-    ${still.filter(r => r.hop.why).map(r => html`<p class="note info" key=${r.hop.id}><strong>${shown(keyOf(r.hop))}:</strong> ${r.hop.why}</p>`)}
+    ${still.filter(r => r.hop.why).map(r => html`<p class="note info"
+      key=${r.hop.id}><strong>${shown(keyOf(r.hop))}:</strong> ${r.hop.why}</p>`)}
     <h2 class="visually-hidden">Hops</h2>
-    <p class="legend" aria-hidden="true">${phases.map(([, label, tone]) => html`<span><i class=${'phase ' + tone}></i>${label}</span>`)}</p>
+    <p class="legend" aria-hidden="true">${phases.map(([, label, tone]) => html`<span><i
+      class=${'phase ' + tone}></i>${label}</span>`)}</p>
     <div class="waterfall" role="list">
-      ${rows.map(({ hop, depth }, i) => html`<${Hop} key=${hop.id || hop.span || i} hop=${hop} depth=${depth} span=${spans[i]}
+      ${rows.map(({ hop, depth }, i) => html`<${Hop} key=${hop.id || hop.span || i} hop=${hop} depth=${depth}
+        span=${spans[i]}
         from=${from} total=${total} open=${open === (hop.id || hop.span)} reload=${reload}
         toggle=${() => setOpen(open === (hop.id || hop.span) ? '' : hop.id || hop.span)} />`)}
     </div>
@@ -115,7 +119,8 @@ function Hop({ hop, depth, span, from, total, open, toggle, reload }) {
       <span class="hop-state"><${State} value=${hop.state} /></span>
       <span class="track" title=${text}><span class="visually-hidden">${text}</span>
         <span class="hop-bar" style=${{ left: (span.start - from) / total * 100 + '%', width: Math.max(took / total * 100, 0.4) + '%' }}>
-          ${span.parts.map(s => html`<i class=${'phase ' + s.tone} style=${{ width: s.ms / took * 100 + '%' }}></i>`)}</span></span>
+          ${span.parts.map(s => html`<i class=${'phase ' + s.tone}
+            style=${{ width: s.ms / took * 100 + '%' }}></i>`)}</span></span>
       <span class="hop-took">${duration(took)}</span>
     </button>
     ${open && html`<${HopDetails} hop=${hop} reload=${reload} text=${text} />`}
@@ -132,17 +137,21 @@ function HopDetails({ hop, text, reload }) {
       throw err
     }
   }, [hop.id, hop.state, hop.attempt])
-  const body = hop.body != null && textOf(hop.body)
+  const bodies = hop.bodies || {}
   return html`<div class="hop-details">
     <${Details} rows=${[
-      ['Phases', text || 'none yet'], ['Call id', html`<a href=${to(['call', hop.call_id])}><code>${hop.call_id}</code></a>`],
+      ['Phases', text || 'none yet'], ['Call id', html`<a
+        href=${to(['call', hop.call_id])}><code>${hop.call_id}</code></a>`],
       ['Request', `${hop.method || 'POST'} ${hop.path || '/'}`], hop.queue && ['Queue', hop.queue],
       ['Status', html`<${Status} value=${hop.status} />`], hop.reason && ['Reason', hop.reason],
       hop.replica && ['Replica', html`<code>${hop.replica}</code>`], hop.why && ['Why it waits', hop.why],
-      ['Queued', html`<${At} at=${hop.queued_at} ms />`], ['Started', html`<${At} at=${hop.started_at} ms />`],
+      ['Queued', html`<${At} at=${hop.queued_at} ms />`], ['Started', html`<${At}
+        at=${hop.started_at} ms />`],
       ['Ended', html`<${At} at=${hop.ended_at} ms />`],
     ]} />
-    ${body && html`<h3>Body</h3><pre class="body" tabindex="0" aria-label="Body">${body.ok ? pretty(body.text) : `${body.size} bytes that are not text`}</pre>`}
+    ${bodies.request && html`<h3>Body</h3><${Body} label="Body of the call" base64=${bodies.request} />`}
+    ${bodies.too_large && html`<p class="quiet">The body is larger than what the record keeps.</p>`}
+    ${bodies.answer && html`<h3>Answer</h3><${Body} label="Body of the answer" base64=${bodies.answer} />`}
     <h3>Attempts</h3>
     <${Loaded} from=${attempts} what="attempts">${list => html`<${Attempts} list=${list} />`}</${Loaded}>
     <h3>Log lines</h3>
@@ -155,8 +164,15 @@ function HopDetails({ hop, text, reload }) {
         reload()
         return 'The call is cancelled.'
       }} /></div>`}
-    ${hop.state === 'dead' && hop.queue && html`<p><a href=${to(['dead-letters'], { queue: hop.queue })}>Dead letters of ${hop.queue}</a></p>`}
+    ${hop.state === 'dead' && hop.queue && html`<p><a
+      href=${to(['dead-letters'], { queue: hop.queue })}>Dead letters of ${hop.queue}</a></p>`}
   </div>`
+}
+
+function Body({ base64, label }) {
+  const body = textOf(base64)
+  return html`<pre class="body" tabindex="0" aria-label=${label}>${
+    body.ok ? pretty(body.text) : `${body.size} bytes that are not text`}</pre>`
 }
 
 export function Attempts({ list }) {
@@ -165,7 +181,8 @@ export function Attempts({ list }) {
     { head: 'Attempt', cell: a => a.attempt },
     { head: 'When', cell: a => html`<${Ago} at=${a.at} />` },
     { head: 'Status', num: true, cell: a => html`<${Status} value=${a.status} />` },
-    { head: 'Reason', cell: a => html`${a.reason || '–'}${a.body && html`<pre class="excerpt">${a.body}</pre>`}` },
+    { head: 'Reason', cell: a => html`${a.reason || '–'}${a.body && html`<pre
+      class="excerpt">${a.body}</pre>`}` },
     { head: 'Replica', cell: a => a.replica ? html`<code>${a.replica}</code>` : '–' },
   ]} />`
 }
@@ -191,6 +208,7 @@ function CallLogs({ hop }) {
   return html`<${Loaded} from=${logs} what="log lines">${list => list.length === 0
     ? html`<p class="quiet">No line was printed while it ran, or the log no longer has it.</p>`
     : html`<p class="quiet">What ${hop.replica ? 'the replica' : 'the function'} printed while the call ran. Other calls may have printed some of it.</p>
-      <div class="log-lines short" tabindex="0" role="log" aria-live="off" aria-label="Log lines of this call">${
+      <div class="log-lines short" tabindex="0" role="log" aria-live="off"
+        aria-label="Log lines of this call">${
         list.map((l, i) => html`<${LogLine} key=${i} line=${l} found=${l.own} />`)}</div>`}</${Loaded}>`
 }

@@ -22,7 +22,7 @@ function Ledger() {
   ]
   return html`<section class="card ledger" aria-labelledby="ledger-title">
     <h2 id="ledger-title">Ledger</h2>
-    <p class=${'verdict ' + (unknown ? '' : sound ? 'good' : 'bad')}>${unknown ? 'Counting…'
+    <p class=${'verdict ' + (unknown ? '' : sound ? 'good' : 'bad')}>${unknown ? 'Lost and doubled are unknown: ended calls are not recorded'
       : sound ? 'Nothing lost, nothing doubled' : 'The books do not balance'}</p>
     <${Bar} parts=${parts} label=${`Of ${count(l.accepted)} accepted messages: ${parts.map(p => p.label).join(', ')}`} />
     <dl class="books">
@@ -71,10 +71,12 @@ const mostTroubles = 8
 
 function Attention() {
   const list = troubles.value
-  return html`<section class="card" aria-labelledby="attention-title"><h2 id="attention-title">Needs attention</h2>
+  return html`<section class="card" aria-labelledby="attention-title"><h2
+    id="attention-title">Needs attention</h2>
     ${list.length === 0 ? html`<p class="quiet">Nothing. All functions can be called, and no message has failed for good.</p>`
       : html`<ul class="attention">${list.slice(0, mostTroubles).map(t => html`<li key=${t.word + t.name}>
-        <span class=${'state ' + t.tone}>${t.word}</span><span><a href=${t.href}>${t.name}</a> ${t.text}</span></li>`)}</ul>`}
+        <span class=${'state ' + t.tone}>${t.word}</span><span><a
+          href=${t.href}>${t.name}</a> ${t.text}</span></li>`)}</ul>`}
     ${list.length > mostTroubles && html`<p class="quiet">And ${list.length - mostTroubles} more.</p>`}
   </section>`
 }

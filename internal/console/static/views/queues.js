@@ -32,12 +32,16 @@ function Row({ id }) {
   return html`<tr>
     <th scope="row">${q.queue}${!q.deployed && html`<div class="why">its function is not deployed</div>`}${
       q.last_error && html`<div class="why">last error: ${q.last_error.reason}</div>`}</th>
-    <td>${q.paused ? html`<${State} value="paused" />${q.paused_at && html`<div class="why"><${Ago} at=${q.paused_at} /></div>`}`
+    <td>${q.paused ? html`<${State} value="paused" />${q.paused_at && html`<div class="why"><${Ago}
+      at=${q.paused_at} /></div>`}`
       : html`<span class="quiet">delivering</span>`}</td>
-    <td class="num">${count(q.queued)}${q.retrying > 0 && html`<div class="why">${compact(q.retrying)} retry</div>`}</td>
+    <td class="num">${count(q.queued)}${q.retrying > 0 && html`<div
+      class="why">${compact(q.retrying)} retry</div>`}</td>
     <td class="num">${count(q.in_flight)}</td><td class="num">${count(q.delayed)}</td>
-    <td class="num">${q.dead > 0 ? html`<a class="bad-text" href=${to(['dead-letters'], { queue: q.queue })}>${count(q.dead)}</a>` : '0'}</td>
-    <td class="num"><${RateOf} name=${id} side="in" /></td><td class="num"><${RateOf} name=${id} side="out" /></td>
+    <td class="num">${q.dead > 0 ? html`<a class="bad-text"
+      href=${to(['dead-letters'], { queue: q.queue })}>${count(q.dead)}</a>` : '0'}</td>
+    <td class="num"><${RateOf} name=${id} side="in" /></td><td class="num"><${RateOf} name=${id}
+      side="out" /></td>
     <td class="num">${q.oldest_seconds > 0 ? duration(q.oldest_seconds * 1000) : '–'}</td>
     <td class="row-actions"><${Act} small label=${q.paused ? 'Resume' : 'Pause'} onClick=${() => pause(q)} />
       <${Act} small danger label="Purge" disabled=${n === 0 || !q.queue.endsWith(':calls')}
@@ -60,19 +64,26 @@ export default function Queues({ query }) {
   else {
     content = html`<div class="scroll" tabindex="0" role="region" aria-label="Queues"><table><thead><tr>
       <th scope="col">Queue</th><th scope="col">State</th><th scope="col" class="num">Queued</th>
-      <th scope="col" class="num">In flight</th><th scope="col" class="num">Delayed</th><th scope="col" class="num">Dead</th>
-      <th scope="col" class="num">In</th><th scope="col" class="num">Out</th><th scope="col" class="num">Oldest</th>
+      <th scope="col" class="num">In flight</th><th scope="col" class="num">Delayed</th><th scope="col"
+        class="num">Dead</th>
+      <th scope="col" class="num">In</th><th scope="col" class="num">Out</th><th scope="col"
+        class="num">Oldest</th>
       <th scope="col"><span class="visually-hidden">Actions</span></th></tr></thead>
-      <tbody>${all.slice(at * perPage, (at + 1) * perPage).map(name => html`<${Row} key=${name} id=${name} />`)}</tbody></table></div>`
+      <tbody>${all.slice(at * perPage, (at + 1) * perPage).map(name => html`<${Row} key=${name}
+        id=${name} />`)}</tbody></table></div>`
   }
-  return html`<${Page} title="Queues" sub=${html`<p class="sub">Messages that wait for a function, and how fast they come and go.</p>`}>
+  return html`<${Page} title="Queues" sub=${html`<p
+    class="sub">Messages that wait for a function, and how fast they come and go.</p>`}>
     <${ViewerNote} />
-    <section class="card"><div class="filters"><label>Name contains <input type="search" value=${filter} autocomplete="off"
+    <section class="card"><div class="filters"><label>Name contains <input type="search" value=${filter}
+      autocomplete="off"
       spellcheck=${false} onInput=${e => { setFilter(e.target.value); setPage(0) }} /></label></div>
     ${content}
     ${last > 0 && html`<div class="pager"><span>${plural(all.length, 'queue')}, page ${at + 1} of ${last + 1}</span>
-      <button type="button" class="small" disabled=${at === 0} onClick=${() => setPage(at - 1)}>Previous</button>
-      <button type="button" class="small" disabled=${at === last} onClick=${() => setPage(at + 1)}>Next</button></div>`}
+      <button type="button" class="small" disabled=${at === 0}
+        onClick=${() => setPage(at - 1)}>Previous</button>
+      <button type="button" class="small" disabled=${at === last}
+        onClick=${() => setPage(at + 1)}>Next</button></div>`}
     </section>
   </${Page}>`
 }

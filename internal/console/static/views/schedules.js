@@ -15,10 +15,14 @@ export default function Schedules() {
   const columns = [
     { head: 'Function', cell: s => html`<a href=${to(['function', keyOf(s)])}>${shown(keyOf(s))}</a>` },
     { head: 'Schedule', cell: s => html`<code>${s.schedule}</code>` },
-    { head: 'State', cell: s => s.paused ? html`<${State} value="paused" />` : html`<span class="quiet">on</span>` },
-    { head: 'Next runs', cell: s => s.paused ? html`<span class="quiet">none while paused</span>` : !s.next?.length ? '–'
-      : html`<${Until} at=${s.next[0]} /><div class="why">${s.next.slice(0, 3).map(t => clock(t)).join(' · ')}</div>` },
-    { head: 'Last run', cell: s => s.last?.at ? html`<${Ago} at=${s.last.at} /> ${s.last.state && html`<${State} value=${s.last.state} />`}` : 'never' },
+    { head: 'State', cell: s => s.paused ? html`<${State} value="paused" />` : html`<span
+      class="quiet">on</span>` },
+    { head: 'Next runs', cell: s => s.paused ? html`<span
+      class="quiet">none while paused</span>` : !s.next?.length ? '–'
+      : html`<${Until} at=${s.next[0]} /><div
+        class="why">${s.next.slice(0, 3).map(t => clock(t)).join(' · ')}</div>` },
+    { head: 'Last run', cell: s => s.last?.at ? html`<${Ago}
+      at=${s.last.at} /> ${s.last.state && html`<${State} value=${s.last.state} />`}` : 'never' },
     { head: 'Actions', hidden: true, cell: s => html`<div class="row-actions">
       <${Act} small label="Run now" onClick=${change('run', s, `${shown(keyOf(s))} was queued.`)} />
       <${Act} small label=${s.paused ? 'Resume' : 'Pause'} onClick=${change(s.paused ? 'resume' : 'pause', s,
@@ -29,6 +33,7 @@ export default function Schedules() {
     <section class="card"><${Loaded} from=${schedules} what="schedules">${list => !list.length
       ? html`<${Empty} title="No function has a schedule">Give one the annotations <code>topic: cron-function</code> and${' '}
         <code>schedule: "*/5 * * * *"</code>.</${Empty}>`
-      : html`<${Table} label="Schedules" columns=${columns} rows=${list} keyOf=${s => keyOf(s) + s.schedule} />`}</${Loaded}></section>
+      : html`<${Table} label="Schedules" columns=${columns} rows=${list}
+        keyOf=${s => keyOf(s) + s.schedule} />`}</${Loaded}></section>
   </${Page}>`
 }

@@ -18,7 +18,8 @@ export default function Usage({ query }) {
     const [daily, total] = await Promise.all([get('/system/usage', { from, by: 'day' }, abort), get('/system/usage', { from, by: 'total' }, abort)])
     return { daily, total }
   }, [from], 60000)
-  return html`<${Page} title="Usage" sub=${html`<p class="sub">What functions used, and what it would cost.</p>`}>
+  return html`<${Page} title="Usage" sub=${html`<p
+    class="sub">What functions used, and what it would cost.</p>`}>
     <section class="card"><header class="card-head"><h2>Cost by day</h2>
       <div class="switch" role="group" aria-label="Time span">${Object.entries(ranges).map(([n, label]) => html`<button type="button"
         class="small" aria-pressed=${Number(n) === days} onClick=${() => setQuery({ days: n })}>${label}</button>`)}</div></header>
@@ -44,7 +45,8 @@ function Bill({ daily, total, from, days }) {
     <div class="days" role="img" aria-label=${'Cost by day: ' + list.map(d => `${d} ${money(sum(parts.get(d)), currency)}`).join(', ')}>
       ${list.map((d, i) => {
         const rows = parts.get(d).sort((a, b) => named.indexOf(b.function) - named.indexOf(a.function))
-        return html`<div class="day" key=${d}><span class="day-sum">${days <= 7 && sum(rows) > 0 ? money(sum(rows)) : ''}</span>
+        return html`<div class="day" key=${d}><span
+          class="day-sum">${days <= 7 && sum(rows) > 0 ? money(sum(rows)) : ''}</span>
           <div class="day-bar" style=${{ height: sum(rows) / top * 80 + '%' }}>${rows.filter(r => r.cost.total > 0).map(r => html`<i class=${colourOf(r.function)}
             style=${{ flexGrow: r.cost.total / sum(rows) * 100 }} title=${`${shown(r.function || 'others')}: ${money(r.cost.total, currency)}, ${compact(r.calls)} calls`}></i>`)}</div>
           <span class="day-name">${days <= 7 || i % 5 === 0 ? d.slice(5) : ''}</span></div>`
