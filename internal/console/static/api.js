@@ -95,7 +95,8 @@ async function json(response) {
   }
 }
 
-export const get = async (path, params, abort) => json(await request('GET', withQuery(path, params), { abort }))
+export const get = async (path, params, abort) => json(await request('GET', withQuery(path, params),
+  { abort }))
 export const post = async (path, body) => json(await request('POST', path, { body }))
 export const remove = async (path, body) => json(await request('DELETE', path, { body }))
 

@@ -57,7 +57,8 @@ function Nav() {
     nav.current.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' })
   }, [here])
   const dead = ledger.value?.dead
-  return html`<nav aria-label="Views" ref=${nav}><ul>${Object.entries(views).map(([name, [label]]) => html`<li>
+  return html`<nav aria-label="Views" ref=${nav}><ul>${Object.entries(views).map(([name,
+    [label]]) => html`<li>
     <a href=${to(name ? [name] : [])} aria-current=${name === here ? 'page' : null}>${label}${
       name === 'dead-letters' && dead > 0 && html`<span class="count">${dead}<span
         class="visually-hidden"> dead</span></span>`
@@ -118,7 +119,8 @@ function Frame() {
 const Toasts = () => html`<div class="toasts" role="status" aria-live="polite">${toasts.value.map(t => html`<p
   key=${t.id} class=${t.tone}>${t.text}</p>`)}</div>`
 
-const App = () => html`<${Fragment}>${session.value ? html`<${Frame} />` : html`<${Login} />`}<${Toasts} /></${Fragment}>`
+const App = () => html`<${Fragment}>${session.value ? html`<${Frame} />` : html`<${Login} />`}<${Toasts} />
+  </${Fragment}>`
 
 // useLink takes the one-time token out of the address, so that it is not in the history.
 async function useLink() {

@@ -8,13 +8,15 @@ let library = null
 const colour = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim()
 
 function options(width, height, series, write) {
-  const axis = { stroke: colour('--quiet'), grid: { stroke: colour('--line'), width: 1 }, ticks: { show: false },
+  const axis = { stroke: colour('--quiet'), grid: { stroke: colour('--line'), width: 1 },
+    ticks: { show: false },
     font: '11px system-ui, sans-serif' }
   return {
     width, height, legend: { show: false }, padding: [8, 8, 0, 0],
     cursor: { drag: { x: false, y: false }, points: { size: 6 } },
     scales: { y: { range: (_, min, max) => [0, Math.max(max || 0, 0.001) * 1.1] } },
-    axes: [{ ...axis, size: 28, values: (_, values) => values.map(t => clock(t * 1000).slice(-8, -3)) }, { ...axis, size: 58, values: (_, values) => values.map(write) }],
+    axes: [{ ...axis, size: 28, values: (_, values) => values.map(t => clock(t * 1000).slice(-8, -3)) },
+      { ...axis, size: 58, values: (_, values) => values.map(write) }],
     series: [{}, ...series.map(s => ({
       label: s.label, stroke: colour(s.colour), fill: s.fill ? colour(s.fill) : undefined, width: 1.75,
       points: { show: false }, dash: s.dash,
@@ -22,17 +24,19 @@ function options(width, height, series, write) {
   }
 }
 
-// A Chart shows series over time: {label, colour, values}. Its legend has the values under the pointer, or the
-// last ones.
+// A Chart shows series over time: {label, colour, values}. Its legend has the values under the pointer,
+// or the last ones.
 export function Chart({ title, times, series, write, height = 170 }) {
   const box = useRef()
   const plot = useRef()
   const legend = useRef()
   const latest = i => series.map(s => s.values[i])
+  const writeOr = value => value == null ? '–' : write(value)
+  const lasts = latest(times.length - 1).map(writeOr)
   const tell = i => {
     if (!legend.current) return
     const values = latest(i ?? times.length - 1)
-    legend.current.querySelectorAll('b').forEach((b, n) => { b.textContent = values[n] == null ? '–' : write(values[n]) })
+    legend.current.querySelectorAll('b').forEach((b, n) => { b.textContent = writeOr(values[n]) })
   }
   const data = useRef()
   data.current = { times, series, tell }
@@ -72,8 +76,10 @@ export function Chart({ title, times, series, write, height = 170 }) {
   }, [times, series])
   return html`<figure class="chart">
     <figcaption>${title}<span class="chart-legend" ref=${legend}>${series.map((s, i) => html`<span><i
-      class=${'key c' + s.colour.replace('--', '-')}></i>${s.label} <b>${write(latest(times.length - 1)[i] ?? 0)}</b></span>`)}</span></figcaption>
+      class=${'key c' + s.colour.replace('--', '-')}></i>${s.label} <b>${lasts[i]}</b></span>`)}</span>
+    </figcaption>
     <div class="chart-box" ref=${box} role="img" aria-label=${`${title}, now: ${series.map((s, i) =>
-      `${s.label} ${write(latest(times.length - 1)[i] ?? 0)}`).join(', ')}`} style=${{ height: height + 'px' }}></div>
+      `${s.label} ${lasts[i]}`).join(', ')}`}
+      style=${{ height: height + 'px' }}></div>
   </figure>`
 }

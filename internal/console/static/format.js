@@ -65,7 +65,8 @@ export const keyOf = f => `${f.name ?? f.function}.${f.namespace || defaultNames
 export const fullName = name => name.includes('.') ? name : `${name}.${defaultNamespace}`
 
 // shown leaves the default namespace out.
-export const shown = key => key.endsWith('.' + defaultNamespace) ? key.slice(0, -defaultNamespace.length - 1) : key
+export const shown = key => key.endsWith('.' + defaultNamespace) ? key.slice(0, -defaultNamespace.length - 1)
+  : key
 
 // split is the reverse of keyOf.
 export function split(key) {

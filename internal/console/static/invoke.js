@@ -30,7 +30,8 @@ export function Invoke({ name, namespace }) {
     try {
       setAnswer(await post('/invoke', {
         function: name, namespace, async: queued, method: queued ? 'POST' : data.method, path: data.path,
-        query: data.query.replace(/^\?/, ''), headers: headersOf(data.headers), body: data.body, base64: false,
+        query: data.query.replace(/^\?/, ''), headers: headersOf(data.headers), body: data.body,
+          base64: false,
       }))
     } catch (err) {
       setAnswer(null)
@@ -67,7 +68,8 @@ export function Invoke({ name, namespace }) {
 }
 
 function Answer({ answer }) {
-  const header = wanted => Object.entries(answer.headers || {}).find(([n]) => n.toLowerCase() === wanted)?.[1]?.[0]
+  const header = wanted => Object.entries(answer.headers
+    || {}).find(([n]) => n.toLowerCase() === wanted)?.[1]?.[0]
   const call = header('x-call-id')
   const decoded = answer.base64 ? textOf(answer.body) : { ok: true, text: answer.body || '' }
   return html`<p class="answer-line"><strong>Status <${Status} value=${answer.status} /></strong>

@@ -13,7 +13,8 @@ function edgesOf(functions) {
       const near = emitters.filter(f => namespace(f.key) === namespace(to.key))
       const from = near.length ? near : emitters
       for (const f of from) {
-        edges.push({ id: `${f.key} ${topic} ${to.key}`, from: f.key, to: to.key, topic, name: topic, sharedBy: from.length })
+        edges.push({ id: `${f.key} ${topic} ${to.key}`, from: f.key, to: to.key, topic, name: topic,
+          sharedBy: from.length })
       }
     }
   }
@@ -116,7 +117,8 @@ function columns(chained, edges, width) {
       e.label = { x: (x1 + x2) / 2, y: (y1 + y2) / 2 - 21 }
     } else {
       const [x1, y1, x2, y2] = [a.x + a.w * 0.6, a.y + a.h, b.x + b.w * 0.4, b.y + b.h + 2]
-      e.d = `M${x1} ${y1} C${x1} ${under} ${x1} ${under} ${x1 - 24} ${under} L${x2 + 24} ${under} C${x2} ${under} ${x2} ${under} ${x2} ${y2}`
+      e.d = `M${x1} ${y1} C${x1} ${under} ${x1} ${under} ${x1 - 24} ${under} `
+        + `L${x2 + 24} ${under} C${x2} ${under} ${x2} ${under} ${x2} ${y2}`
       e.label = { x: (x1 + x2) / 2, y: under - 20 }
       under += 40
     }
@@ -162,7 +164,8 @@ function rows(chained, edges, width) {
       e.label = { x: (x1 + x2) / 2 + 54, y: (y1 + y2) / 2 - 1 }
     } else {
       const [x1, y1, x2, y2] = [a.x + a.w, a.y + a.h * 0.6, b.x + b.w + 2, b.y + b.h * 0.4]
-      e.d = `M${x1} ${y1} C${right} ${y1} ${right} ${y1} ${right} ${y1 - 24} L${right} ${y2 + 24} C${right} ${y2} ${right} ${y2} ${x2} ${y2}`
+      e.d = `M${x1} ${y1} C${right} ${y1} ${right} ${y1} ${right} ${y1 - 24} `
+        + `L${right} ${y2 + 24} C${right} ${y2} ${right} ${y2} ${x2} ${y2}`
       right = Math.min(width - 6, right + 8)
     }
     out.edges.push(e)
@@ -180,7 +183,8 @@ function grid(out, alone, width) {
   const top = out.nodes.length ? out.height + 14 : size.pad
   alone.forEach((f, i) => {
     out.nodes.push({
-      key: f.key, w, h: size.h, x: size.pad + (i % perRow) * (w + 14), y: top + Math.floor(i / perRow) * (size.h + 14),
+      key: f.key, w, h: size.h, x: size.pad + (i % perRow) * (w + 14),
+        y: top + Math.floor(i / perRow) * (size.h + 14),
     })
   })
   out.height = top + Math.ceil(alone.length / perRow) * (size.h + 14)

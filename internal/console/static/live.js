@@ -77,7 +77,8 @@ const sameText = (a, b) => JSON.stringify(a) === JSON.stringify(b)
 function totals(snapshot) {
   const all = new Map()
   for (const q of snapshot.queues || []) {
-    all.set('queue ' + q.queue, { in: q.accepted_total ?? 0, out: q.done_total ?? 0, of: fullName(q.function) })
+    all.set('queue ' + q.queue, { in: q.accepted_total ?? 0, out: q.done_total
+      ?? 0, of: fullName(q.function) })
   }
   for (const f of snapshot.functions || []) {
     all.set('function ' + keyOf(f), { in: f.invocations ?? 0, out: 0 })

@@ -27,7 +27,8 @@ export function Logs({ name, namespace }) {
     const later = () => { timer ||= setTimeout(() => { timer = 0; draw(n => n + 1) }, 200) }
     const read = async () => {
       try {
-        for await (const batch of lines('/system/logs', { name, namespace, follow: true, tail: 200 }, abort.signal)) {
+        for await (const batch of lines('/system/logs', { name, namespace, follow: true, tail: 200 },
+          abort.signal)) {
           for (const line of batch) all.current.push({ ...line, n: ++number })
           if (all.current.length > kept) all.current.splice(0, all.current.length - kept)
           later()

@@ -84,11 +84,13 @@ function movedOn(edge, moved) {
   return Math.max(0, all)
 }
 
+const outOf = (key, topic) => rateOf('queue ' + queueName(key, topic)).value.out
+
 function EdgeLabel({ edge }) {
   const topic = edge.from === callers ? rateOf('function ' + edge.to).value.in
     : rateOf('queue ' + queueName(edge.to, edge.topic)).value.in / edge.sharedBy
   const value = edge.from === callers
-    ? Math.max(0, topic - edge.topics.reduce((sum, t) => sum + rateOf('queue ' + queueName(edge.to, t)).value.out, 0))
+    ? Math.max(0, topic - edge.topics.reduce((sum, t) => sum + outOf(edge.to, t), 0))
     : topic
   return html`<text class="edge-label" x=${edge.label.x} y=${edge.label.y}><tspan x=${edge.label.x}>${
     edge.name}</tspan><tspan class="edge-rate" x=${edge.label.x}
@@ -110,7 +112,9 @@ function send(layer, path, n) {
     const dot = document.createElement('i') // not in the SVG: a browser moves HTML elements at less cost
     dot.className = 'dot'
     layer.append(dot)
-    const run = dot.animate(frames, { duration: 1100, delay: i * 1000 / dots, fill: 'both', easing: 'ease-in-out' })
+    const run = dot.animate(frames, {
+      duration: 1100, delay: i * 1000 / dots, fill: 'both', easing: 'ease-in-out',
+    })
     run.onfinish = run.oncancel = () => dot.remove()
   }
 }
@@ -152,7 +156,8 @@ export function LiveMap() {
       </svg>
       <div class="dots" ref=${dots} aria-hidden="true"></div>
       ${layout.callers && html`<div class="node callers" style=${{ left: layout.callers.x + 'px',
-        top: layout.callers.y + 'px', width: layout.callers.w + 'px', height: layout.callers.h + 'px' }}>Callers</div>`}
+        top: layout.callers.y + 'px', width: layout.callers.w + 'px',
+          height: layout.callers.h + 'px' }}>Callers</div>`}
       ${layout.nodes.map(n => html`<${Node} key=${n.key} id=${n.key} at=${n} edges=${layout.edges} />`)}
     </div></div>
   </div>`

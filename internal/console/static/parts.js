@@ -104,7 +104,8 @@ export function Ago({ at }) {
 export function Until({ at }) {
   if (!isSet(at)) return '–'
   const ms = Date.parse(at) - now.value
-  return html`<time datetime=${at} title=${clock(at)}>${ms <= 0 ? 'now' : 'in ' + duration(Math.ceil(ms / 1000) * 1000)}</time>`
+  return html`<time datetime=${at} title=${clock(at)}>${ms <= 0 ? 'now'
+    : 'in ' + duration(Math.ceil(ms / 1000) * 1000)}</time>`
 }
 
 export const At = ({ at, ms }) => isSet(at)
@@ -178,7 +179,8 @@ export function Dialog({ title, onClose, children, wide }) {
 
 const question = signal(null)
 
-// ask asks before an action: {title, text, action, danger, typed}. With typed, the user types that text first.
+// ask asks before an action: {title, text, action, danger, typed}. With typed, the user types that
+// text first.
 export const ask = q => new Promise(resolve => { question.value = { ...q, resolve } })
 
 export function Question() {

@@ -14,7 +14,8 @@ const names = () => [['', 'all'], ...functionKeys.value.map(key => [key, shown(k
 
 const fields = () => [
   functionKeys.value.length > 0 && functionKeys.value.length <= 100
-    ? { name: 'function', label: 'Function', options: names() } : { name: 'function', label: 'Function', placeholder: 'NAME' },
+    ? { name: 'function', label: 'Function', options: names() }
+    : { name: 'function', label: 'Function', placeholder: 'NAME' },
   { name: 'state', label: 'State', options: [['', 'any'], ...states.map(s => [s, s.replace('_', ' ')])] },
   { name: 'kind', label: 'Kind', options: [['', 'any'], ...kinds.map(k => [k, k])] },
   { name: 'status', label: 'Status', placeholder: '500', inputmode: 'numeric', class: 'narrow' },
@@ -26,7 +27,8 @@ const fields = () => [
   { name: 'max_ms', label: 'Shorter than (ms)', inputmode: 'numeric', class: 'narrow' },
 ]
 
-export const callLink = c => c.trace_id ? to(['journey', c.trace_id], { call: c.id || c.call_id }) : to(['call', c.call_id || c.id])
+export const callLink = c => c.trace_id ? to(['journey', c.trace_id], { call: c.id || c.call_id })
+  : to(['call', c.call_id || c.id])
 
 export const columns = [
   { head: 'Call', cell: c => html`<a class="call-id"
@@ -53,7 +55,8 @@ export default function Calls({ query }) {
     <section class="card">
       <${Filters} fields=${fields()} values=${filters} onApply=${setQuery} />
       <${Loaded} from=${calls} what="calls">${data => data.calls.length === 0
-        ? html`<${Empty} title=${Object.keys(filters).length ? 'No call matches' : 'No calls yet'}>${Object.keys(filters).length
+        ? html`<${Empty} title=${Object.keys(filters).length ? 'No call matches'
+        : 'No calls yet'}>${Object.keys(filters).length
           ? 'The record keeps finished calls for a limited time: by default 24 hours, or the last 100,000.'
           : 'Call a function, and it appears here.'}</${Empty}>`
         : html`<${Table} label="Calls" columns=${columns} rows=${data.calls}

@@ -9,10 +9,12 @@ import { setQuery, to } from '../route.js'
 const limit = 200
 
 const fields = () => [
-  { name: 'queue', label: 'Queue', placeholder: 'NAME:calls' }, { name: 'function', label: 'Function', placeholder: 'NAME' },
+  { name: 'queue', label: 'Queue', placeholder: 'NAME:calls' },
+  { name: 'function', label: 'Function', placeholder: 'NAME' },
   { name: 'status', label: 'Status', placeholder: '500', inputmode: 'numeric', class: 'narrow' },
   { name: 'reason', label: 'Reason contains' },
-  { name: 'after', label: 'After', type: 'datetime-local' }, { name: 'before', label: 'Before', type: 'datetime-local' },
+  { name: 'after', label: 'After', type: 'datetime-local' },
+  { name: 'before', label: 'Before', type: 'datetime-local' },
 ]
 
 const idOf = l => `${l.queue} ${l.id}`
@@ -32,7 +34,8 @@ async function matching(query) {
     let n = 0
     for (const name of queueNames.value) {
       const q = queueOf(name).value
-      if (q && (!query.queue || q.queue === query.queue) && (!query.function || q.function === fullName(query.function))) n += q.dead || 0
+      if (!q || (query.queue && q.queue !== query.queue)) continue
+      if (!query.function || q.function === fullName(query.function)) n += q.dead || 0
     }
     return n
   }
@@ -48,10 +51,12 @@ export default function Dead({ query }) {
     const some = list.filter(l => chosen.has(idOf(l)))
     const n = all ? await matching(query) : some.length
     if (!n) return
-    const many = n >= 1000 && all && (query.status || query.reason || query.after || query.before) ? '1,000 or more' : count(n)
+    const many = n >= 1000 && all && (query.status || query.reason || query.after || query.before)
+      ? '1,000 or more' : count(n)
     const purge = verb === 'purge'
     if (!await ask({
-      title: `${purge ? 'Purge' : 'Redrive'} ${many} dead ${n === 1 ? 'letter' : 'letters'}?`, action: purge ? 'Purge' : 'Redrive',
+      title: `${purge ? 'Purge' : 'Redrive'} ${many} dead ${n === 1 ? 'letter' : 'letters'}?`,
+      action: purge ? 'Purge' : 'Redrive',
       danger: purge, typed: purge || n > 1 ? String(n) : '',
       text: purge ? 'They are deleted for good.' : 'They are queued again, with all attempts ahead of them.',
     })) return
@@ -61,7 +66,9 @@ export default function Dead({ query }) {
     } else {
       const byQueue = new Map()
       for (const l of some) byQueue.set(l.queue, [...(byQueue.get(l.queue) || []), l.id])
-      for (const [queue, ids] of byQueue) changed += (await post(`/system/dead-letters/${verb}`, { queue, ids }))?.[done] || 0
+      for (const [queue, ids] of byQueue) {
+        changed += (await post(`/system/dead-letters/${verb}`, { queue, ids }))?.[done] || 0
+      }
     }
     setChosen(new Set())
     letters.reload()
@@ -92,9 +99,11 @@ export default function Dead({ query }) {
     <section class="card">
       <${Filters} fields=${fields()} values=${query} onApply=${q => { setChosen(new Set()); setQuery(q) }} />
       <${Loaded} from=${letters} what="dead letters">${list => list.length === 0
-        ? html`<${Empty} title=${filtered ? 'No dead letter matches' : 'No dead letters'}>${filtered ? '' : 'Nothing has failed permanently.'}</${Empty}>`
+        ? html`<${Empty} title=${filtered ? 'No dead letter matches' : 'No dead letters'}>
+          ${filtered ? '' : 'Nothing has failed permanently.'}</${Empty}>`
         : html`<div class="bulk">
-            <span class="quiet">${list.length === limit ? `The oldest ${limit}` : plural(list.length, 'dead letter')}${n ? `, ${n} chosen` : ''}</span>
+            <span class="quiet">${list.length === limit ? `The oldest ${limit}`
+              : plural(list.length, 'dead letter')}${n ? `, ${n} chosen` : ''}</span>
             <${Act} small label=${`Redrive chosen (${n})`} disabled=${!n} reason="Choose dead letters first."
               onClick=${() => act('redrive', 'redriven')} />
             <${Act} small danger label=${`Purge chosen (${n})`} disabled=${!n}

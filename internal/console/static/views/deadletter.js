@@ -9,7 +9,9 @@ import { Attempts } from './journey.js'
 
 export default function DeadLetter({ path }) {
   const [, queue, id] = path
-  const letter = useLoad(abort => get(`/system/dead-letters/${encodeURIComponent(queue)}/${encodeURIComponent(id)}`, {}, abort), [queue, id])
+  const letter = useLoad(abort =>
+    get(`/system/dead-letters/${encodeURIComponent(queue)}/${encodeURIComponent(id)}`, {}, abort),
+  [queue, id])
   return html`<${Page} title="Dead letter" sub=${html`<p class="sub"><code>${id}</code> of <a
     href=${to(['dead-letters'], { queue })}>${queue}</a></p>`}>
     <${ViewerNote} />
@@ -30,14 +32,18 @@ function Letter({ l, queue, id }) {
       await post('/system/dead-letters/edit', { queue, id, body: text })
     } else {
       const done = await post('/system/dead-letters/redrive', { queue, ids: [id] })
-      if (done?.redriven === 0) throw new Error('This dead letter is gone: it was redriven or purged meanwhile.')
+      if (done?.redriven === 0) {
+        throw new Error('This dead letter is gone: it was redriven or purged meanwhile.')
+      }
     }
     if (l.call_id) go(['call', l.call_id])
     else go(['dead-letters'])
     return changed ? 'Redriven with the new body.' : 'Redriven.'
   }
   const purge = async () => {
-    if (!await ask({ title: 'Purge this dead letter?', text: 'It is deleted for good.', action: 'Purge', danger: true })) return
+    if (!await ask({
+      title: 'Purge this dead letter?', text: 'It is deleted for good.', action: 'Purge', danger: true,
+    })) return
     await post('/system/dead-letters/purge', { queue, ids: [id] })
     go(['dead-letters'])
     return 'Purged.'
@@ -70,7 +76,8 @@ function Letter({ l, queue, id }) {
           ['Content type', l.content_type], ['Queued', html`<${At} at=${l.queued} />`],
           ['Dead since', html`<${At} at=${l.dead_since || l.buried} />`], ['Attempts', l.attempts],
           l.callback && ['Callback', l.callback],
-          ['Headers', html`<ul class="pairs">${Object.entries(l.header || {}).map(([n, v]) => html`<li><code>${n}</code> <span>${v.join(', ')}</span></li>`)}</ul>`],
+          ['Headers', html`<ul class="pairs">${Object.entries(l.header || {}).map(([n, v]) => html`<li>
+            <code>${n}</code> <span>${v.join(', ')}</span></li>`)}</ul>`],
         ]} />
       </section>
     </div>`

@@ -16,8 +16,8 @@ export default function FunctionView({ path }) {
   const id = path[1] || ''
   const tab = tabs[path[2]] ? path[2] : ''
   const [name, namespace] = split(id)
-  const status = useLoad(abort => get(`/system/function/${encodeURIComponent(name)}`, { namespace, usage: 1 }, abort),
-    [id], 10000)
+  const status = useLoad(abort =>
+    get(`/system/function/${encodeURIComponent(name)}`, { namespace, usage: 1 }, abort), [id], 10000)
   const live = functionOf(id).value
   const gone = status.error?.status === 404
   const [state, tone] = live ? stateOf(live) : ['', '']
@@ -32,7 +32,8 @@ export default function FunctionView({ path }) {
       title=${`There is no function ${shown(id)}`}>It was removed, or never deployed.${' '}
       <a href="#/functions">All functions</a></${Empty}>` : html`
     <${Warnings} status=${status.data} />
-    <nav class="tabs" aria-label="Parts of this page"><ul>${Object.entries(tabs).map(([part, label]) => html`<li>
+    <nav class="tabs" aria-label="Parts of this page"><ul>${
+      Object.entries(tabs).map(([part, label]) => html`<li>
       <a href=${to(['function', id, ...(part ? [part] : [])])}
         aria-current=${part === tab ? 'page' : null}>${label}</a></li>`)}</ul></nav>
     ${tab === '' && html`<${Now} id=${id} live=${live} status=${status.data} />`}
@@ -49,9 +50,11 @@ function Warnings({ status }) {
   if (!status) return null
   return html`${status.failing && html`<div
     class="note bad"><p><strong>It cannot start:</strong> ${status.failing}</p></div>`}
-    ${status.rollback && html`<div class="note warn"><p><strong>Rolled back</strong> from ${status.rollback.image}: ${
+    ${status.rollback && html`<div class="note warn"><p>
+      <strong>Rolled back</strong> from ${status.rollback.image}: ${
       status.rollback.reason} (<${Ago} at=${status.rollback.at} />)</p></div>`}
-    ${status.terminating && html`<div class="note warn"><p>It was removed. Its last replicas finish their calls.</p></div>`}`
+    ${status.terminating && html`<div class="note warn">
+      <p>It was removed. Its last replicas finish their calls.</p></div>`}`
 }
 
 function Actions({ id, live, reload }) {
@@ -67,7 +70,8 @@ function Actions({ id, live, reload }) {
     }} />
     <${Act} label="Delete" danger onClick=${async () => {
       if (!await ask({ title: `Delete ${shown(id)}?`, action: 'Delete', danger: true, typed: name,
-        text: 'Its replicas finish their calls and stop. Its queued calls and dead letters stay until the function is deployed again, or they are purged.' })) return
+        text: 'Its replicas finish their calls and stop. Its queued calls and dead letters stay until '
+          + 'they are purged, or the function is deployed again.' })) return
       await remove('/system/functions', { functionName: name, namespace })
       go(['functions'])
       return `${shown(id)} is being removed.`
@@ -83,14 +87,17 @@ function ScaleForm({ id, live, onDone }) {
     <${Act} label="Scale" submit onClick=${async e => {
       e.preventDefault()
       const replicas = Number(e.target.form.elements.replicas.value)
-      await post(`/system/scale-function/${encodeURIComponent(name)}`, { serviceName: name, namespace, replicas })
+      await post(`/system/scale-function/${encodeURIComponent(name)}`, {
+        serviceName: name, namespace, replicas,
+      })
       onDone()
       return `${shown(id)} scales to ${plural(replicas, 'replica')}.`
     }} /></form>`
 }
 
 function Now({ id, live, status }) {
-  const queues = queueNames.value.map(n => queueOf(n).value).filter(q => q && (q.function === id || q.function === shown(id)))
+  const queues = queueNames.value.map(n => queueOf(n).value)
+    .filter(q => q && (q.function === id || q.function === shown(id)))
   return html`<${Red} id=${id} />
     <div class="two">
       <section class="card"><h2>Replicas</h2>
@@ -131,11 +138,13 @@ const spans = { '15m': '15 minutes', '24h': '24 hours' }
 
 function Red({ id }) {
   const span = spans[route.value.query.span] ? route.value.query.span : '15m'
-  const history = useLoad(abort => get(`/system/history/${encodeURIComponent(id)}`, { span }, abort), [id, span],
+  const history = useLoad(abort =>
+    get(`/system/history/${encodeURIComponent(id)}`, { span }, abort), [id, span],
     span === '15m' ? 5000 : 60000)
   return html`<section class="card"><header class="card-head"><h2>Rate, errors, duration</h2>
-      <div class="switch" role="group" aria-label="Time span">${Object.entries(spans).map(([value, label]) => html`<button
-        type="button" class="small" aria-pressed=${value === span} onClick=${() => setQuery({ span: value })}>${label}</button>`)}</div>
+      <div class="switch" role="group" aria-label="Time span">${
+        Object.entries(spans).map(([value, label]) => html`<button type="button" class="small"
+          aria-pressed=${value === span} onClick=${() => setQuery({ span: value })}>${label}</button>`)}</div>
     </header>
     <div class="charts-space"><${Loaded} from=${history} what="the charts">${h => html`<${Charts}
       points=${h.points || []} />`}</${Loaded}></div>
@@ -144,7 +153,8 @@ function Red({ id }) {
 
 function Charts({ points }) {
   if (points.length === 0) {
-    return html`<${Empty} title="No calls in this time">A function that is scaled to zero costs nothing.</${Empty}>`
+    return html`<${Empty} title="No calls in this time">
+      A function that is scaled to zero costs nothing.</${Empty}>`
   }
   const times = points.map(p => typeof p.t === 'number' ? p.t : Date.parse(p.t) / 1000)
   const values = field => points.map(p => p[field] ?? null)
@@ -164,10 +174,12 @@ function Charts({ points }) {
 
 function Spec({ s }) {
   const map = m => m && Object.keys(m).length
-    ? html`<ul class="pairs">${Object.keys(m).sort().map(k => html`<li><code>${k}</code> <span>${String(m[k])}</span></li>`)}</ul>` : 'none'
+    ? html`<ul class="pairs">${Object.keys(m).sort().map(k =>
+      html`<li><code>${k}</code> <span>${String(m[k])}</span></li>`)}</ul>` : 'none'
   return html`<${Details} rows=${[
     ['Image', html`<code>${s.image}</code>`], ['Process', s.envProcess && html`<code>${s.envProcess}</code>`],
-    ['Created', html`<${At} at=${s.createdAt} />`], ['Labels', map(s.labels)], ['Annotations', map(s.annotations)],
+    ['Created', html`<${At} at=${s.createdAt} />`], ['Labels', map(s.labels)],
+    ['Annotations', map(s.annotations)],
     ['Environment', map(s.envVars)], ['Secrets', s.secrets?.length ? s.secrets.join(', ') : 'none'],
     ['Limits', map(s.limits)], ['Requests', map(s.requests)], ['Limits are enforced by', s.enforced],
     ['Read-only root', s.readOnlyRootFilesystem ? 'yes' : 'no'],
@@ -176,7 +188,8 @@ function Spec({ s }) {
 }
 
 function History({ id }) {
-  const history = useLoad(abort => get(`/system/history/${encodeURIComponent(id)}`, { span: '24h' }, abort), [id], 10000)
+  const history = useLoad(abort =>
+    get(`/system/history/${encodeURIComponent(id)}`, { span: '24h' }, abort), [id], 10000)
   return html`<${Loaded} from=${history} what="the history">${h => {
     const current = h.revisions?.find(r => r.current) || h.revisions?.[0]
     return html`<section class="card"><h2>Revisions</h2>
@@ -191,14 +204,18 @@ function History({ id }) {
           { head: 'Action', hidden: true, cell: r => r !== current && html`<${Act} small
             label="Roll back to this" onClick=${async () => {
             if (!await ask({ title: `Roll ${shown(id)} back?`, action: 'Roll back',
-              text: `Replicas of revision ${r.revision} start, then those of the current one finish their calls and stop.` })) return
-            await post(`/system/functions/${encodeURIComponent(id)}/rollback`, { namespace: split(id)[1], revision: r.revision })
+              text: `Replicas of revision ${r.revision} start. Then those of the current one finish their `
+                + 'calls and stop.' })) return
+            await post(`/system/functions/${encodeURIComponent(id)}/rollback`, {
+              namespace: split(id)[1], revision: r.revision,
+            })
             history.reload()
             return `${shown(id)} rolls back to ${r.revision}.`
           }} />` },
         ]} />`}</section>
       <section class="card"><h2>Scaling</h2>
-      ${!h.scaling?.length ? html`<p class="quiet">The number of replicas did not change.</p>` : html`<${Table} label="Scaling"
+      ${!h.scaling?.length ? html`<p class="quiet">The number of replicas did not change.</p>`
+        : html`<${Table} label="Scaling"
         keyOf=${c => c.at + c.from + c.to} rows=${newest(h.scaling)} columns=${[
           { head: 'When', cell: c => html`<${Ago} at=${c.at} />` },
           { head: 'Replicas', cell: c => `${c.from} → ${c.to}` },

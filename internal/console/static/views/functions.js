@@ -39,7 +39,8 @@ export function FunctionTable() {
       <input type="search" value=${filter} onInput=${e => { setFilter(e.target.value); setPage(0) }}
         autocomplete="off"
         spellcheck=${false} /></label></div>
-    ${all.length === 0 ? html`<${Empty} title=${filter ? 'No function has such a name' : 'No functions are deployed'} />`
+    ${all.length === 0 ? html`<${Empty} title=${filter ? 'No function has such a name'
+      : 'No functions are deployed'} />`
       : html`<div class="scroll" tabindex="0" role="region" aria-label="Functions"><table>
         <thead><tr><th scope="col">Function</th><th scope="col">State</th><th scope="col">Replicas</th>
           <th scope="col" class="num">Calls</th><th scope="col" class="num">In flight</th><th scope="col"
@@ -48,7 +49,8 @@ export function FunctionTable() {
         <tbody>${all.slice(at * perPage, (at + 1) * perPage).map(key => html`<${Row} key=${key}
           id=${key} />`)}</tbody>
       </table></div>`}
-    <div class="pager"><span>${plural(all.length, 'function')}${last ? `, page ${at + 1} of ${last + 1}` : ''}</span>
+    <div class="pager"><span>${plural(all.length, 'function')}${last ? `, page ${at + 1} of ${last + 1}` : ''}
+      </span>
       ${last > 0 && html`<button type="button" class="small" disabled=${at === 0}
         onClick=${() => setPage(at - 1)}>Previous</button>
         <button type="button" class="small" disabled=${at === last}

@@ -4,7 +4,8 @@ import { get, lines, remove } from '../api.js'
 import { duration, isSet, keyOf, plural, shown, textOf } from '../format.js'
 import { pretty } from '../invoke.js'
 import { LogLine } from '../logs.js'
-import { Act, Ago, ask, At, Details, Empty, Loaded, Page, State, Status, Table, useLoad, ViewerNote } from '../parts.js'
+import { Act, Ago, ask, At, Details, Empty, Loaded, Page, State, Status, Table, useLoad,
+  ViewerNote } from '../parts.js'
 import { to } from '../route.js'
 
 const phases = [
@@ -29,7 +30,8 @@ export default function Journey({ path, query }) {
     return { trace_id: call.trace_id, call_id: call.call_id, hops: [call, ...(call.caused || [])] }
   }, [kind, id], 2000)
   const first = journey.data?.hops?.[0]
-  const title = kind === 'call' ? `Call ${id}` : first?.call_id || journey.data?.call_id ? `Journey of ${first?.call_id || journey.data.call_id}` : 'Journey'
+  const title = kind === 'call' ? `Call ${id}` : first?.call_id || journey.data?.call_id
+    ? `Journey of ${first?.call_id || journey.data.call_id}` : 'Journey'
   return html`<${Page} title=${title} sub=${html`<p class="sub">What one call caused, across functions.</p>`}>
     <${ViewerNote} />
     ${journey.error?.status === 404 && !journey.data
@@ -67,10 +69,12 @@ const startOf = h => Date.parse(first(h.queued_at, h.started_at, h.ended_at)) ||
 
 function segments(h) {
   const p = h.phases || { queue_wait_ms: h.queue_wait_ms, run_ms: h.run_ms }
-  const list = phases.map(([field, label, tone]) => ({ ms: p[field] || 0, label, tone })).filter(s => s.ms > 0)
+  const list = phases.map(([field, label, tone]) => ({ ms: p[field] || 0, label, tone }))
+    .filter(s => s.ms > 0)
   if (waiting.includes(h.state)) {
     const rest = Date.now() - startOf(h) - list.reduce((sum, s) => sum + s.ms, 0)
-    if (rest > 0) list.push({ ms: rest, label: h.state === 'in_flight' ? 'running' : 'waiting', tone: h.state === 'in_flight' ? 'run' : 'wait' })
+    const [label, tone] = h.state === 'in_flight' ? ['running', 'run'] : ['waiting', 'wait']
+    if (rest > 0) list.push({ ms: rest, label, tone })
   }
   return list
 }
@@ -82,7 +86,8 @@ function Hops({ journey, chosen, reload }) {
   const spans = rows.map(({ hop }) => {
     const parts = segments(hop)
     const start = startOf(hop)
-    return { parts, start, end: Math.max(start + parts.reduce((sum, s) => sum + s.ms, 0), Date.parse(hop.ended_at) || 0) }
+    return { parts, start, end: Math.max(start + parts.reduce((sum, s) => sum + s.ms, 0),
+      Date.parse(hop.ended_at) || 0) }
   })
   const from = Math.min(...spans.map(s => s.start))
   const total = Math.max(1, Math.max(...spans.map(s => s.end)) - from)
@@ -114,11 +119,13 @@ function Hop({ hop, depth, span, from, total, open, toggle, reload }) {
   const text = span.parts.map(s => `${s.label} ${duration(s.ms)}`).join(', ')
   return html`<div class=${'hop' + (open ? ' open' : '')} role="listitem">
     <button type="button" class="hop-row" aria-expanded=${open} onClick=${toggle}>
-      <span class="hop-name" style=${{ paddingLeft: Math.min(depth, 8) * 14 + 'px' }}><b>${shown(keyOf(hop))}</b>
+      <span class="hop-name" style=${{ paddingLeft: Math.min(depth, 8) * 14 + 'px' }}>
+        <b>${shown(keyOf(hop))}</b>
         <span class="quiet">${hop.topic || hop.kind || ''}</span></span>
       <span class="hop-state"><${State} value=${hop.state} /></span>
       <span class="track" title=${text}><span class="visually-hidden">${text}</span>
-        <span class="hop-bar" style=${{ left: (span.start - from) / total * 100 + '%', width: Math.max(took / total * 100, 0.4) + '%' }}>
+        <span class="hop-bar" style=${{ left: (span.start - from) / total * 100 + '%',
+          width: Math.max(took / total * 100, 0.4) + '%' }}>
           ${span.parts.map(s => html`<i class=${'phase ' + s.tone}
             style=${{ width: s.ms / took * 100 + '%' }}></i>`)}</span></span>
       <span class="hop-took">${duration(took)}</span>
@@ -156,11 +163,13 @@ function HopDetails({ hop, text, reload }) {
     <${Loaded} from=${attempts} what="attempts">${list => html`<${Attempts} list=${list} />`}</${Loaded}>
     <h3>Log lines</h3>
     <${CallLogs} hop=${hop} />
-    ${['queued', 'delayed', 'retrying', 'in_flight'].includes(hop.state) && hop.kind !== 'sync' && hop.kind !== 'topic' && html`<div class="actions"><${Act}
+    ${['queued', 'delayed', 'retrying', 'in_flight'].includes(hop.state) && hop.kind !== 'sync'
+      && hop.kind !== 'topic' && html`<div class="actions"><${Act}
       danger small label="Cancel this call" onClick=${async () => {
         if (!await ask({ title: 'Cancel this call?', action: 'Cancel the call', danger: true,
           text: 'It leaves its queue, or is ended if it runs. It makes no callback.' })) return
-        await remove(`/async-function/${encodeURIComponent(hop.call_id)}?function=${encodeURIComponent(keyOf(hop))}`)
+        const call = encodeURIComponent(hop.call_id)
+        await remove(`/async-function/${call}?function=${encodeURIComponent(keyOf(hop))}`)
         reload()
         return 'The call is cancelled.'
       }} /></div>`}
@@ -194,7 +203,8 @@ function CallLogs({ hop }) {
     if (!start) return []
     const end = isSet(hop.ended_at) ? Date.parse(hop.ended_at) + 250 : Date.now() + 1000
     const found = []
-    for await (const batch of lines('/system/logs', { name: hop.function, namespace: hop.namespace, follow: false,
+    for await (const batch of lines('/system/logs', { name: hop.function, namespace: hop.namespace,
+      follow: false,
       since: new Date(start - 250).toISOString(), tail: -1, instance: hop.replica }, abort)) {
       for (const l of batch) {
         const at = Date.parse(l.timestamp)
@@ -207,7 +217,8 @@ function CallLogs({ hop }) {
   }, [hop.id, hop.state])
   return html`<${Loaded} from=${logs} what="log lines">${list => list.length === 0
     ? html`<p class="quiet">No line was printed while it ran, or the log no longer has it.</p>`
-    : html`<p class="quiet">What ${hop.replica ? 'the replica' : 'the function'} printed while the call ran. Other calls may have printed some of it.</p>
+    : html`<p class="quiet">What the ${hop.replica ? 'replica' : 'function'} printed while the call ran.${' '}
+        Other calls may have printed some of it.</p>
       <div class="log-lines short" tabindex="0" role="log" aria-live="off"
         aria-label="Log lines of this call">${
         list.map((l, i) => html`<${LogLine} key=${i} line=${l} found=${l.own} />`)}</div>`}</${Loaded}>`

@@ -13,7 +13,8 @@ export function Login() {
     try {
       await login(token)
     } catch (err) {
-      ended.value = err.status === 401 ? 'That login was used already, or has expired. Print a new one.' : err.message
+      ended.value = err.status === 401 ? 'That login was used already, or has expired. Print a new one.'
+        : err.message
       setBusy(false)
     }
   }

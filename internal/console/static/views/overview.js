@@ -22,9 +22,11 @@ function Ledger() {
   ]
   return html`<section class="card ledger" aria-labelledby="ledger-title">
     <h2 id="ledger-title">Ledger</h2>
-    <p class=${'verdict ' + (unknown ? '' : sound ? 'good' : 'bad')}>${unknown ? 'Lost and doubled are unknown: ended calls are not recorded'
+    <p class=${'verdict ' + (unknown ? '' : sound ? 'good' : 'bad')}>${unknown
+      ? 'Lost and doubled are unknown: ended calls are not recorded'
       : sound ? 'Nothing lost, nothing doubled' : 'The books do not balance'}</p>
-    <${Bar} parts=${parts} label=${`Of ${count(l.accepted)} accepted messages: ${parts.map(p => p.label).join(', ')}`} />
+    <${Bar} parts=${parts} label=${`Of ${count(l.accepted)} accepted messages: ${parts.map(p =>
+      p.label).join(', ')}`} />
     <dl class="books">
       <div class="total"><dt>Accepted</dt><dd>${count(l.accepted)}</dd></div>
       <div><dt><i class="key good"></i>Done</dt><dd>${count(l.done)}</dd></div>
@@ -73,7 +75,8 @@ function Attention() {
   const list = troubles.value
   return html`<section class="card" aria-labelledby="attention-title"><h2
     id="attention-title">Needs attention</h2>
-    ${list.length === 0 ? html`<p class="quiet">Nothing. All functions can be called, and no message has failed for good.</p>`
+    ${list.length === 0 ? html`<p class="quiet">Nothing. All functions can be called,${' '}
+      and no message has failed for good.</p>`
       : html`<ul class="attention">${list.slice(0, mostTroubles).map(t => html`<li key=${t.word + t.name}>
         <span class=${'state ' + t.tone}>${t.word}</span><span><a
           href=${t.href}>${t.name}</a> ${t.text}</span></li>`)}</ul>`}
@@ -89,7 +92,8 @@ export default function Overview() {
     content = html`<${Empty} title="No functions are deployed">Deploy one with${' '}
       <code>faas-cli deploy</code> or <code>hearth deploy</code>. It appears here at once.</${Empty}>`
   } else if (n > mapLimit) {
-    content = html`<p class="quiet pad">${plural(n, 'function')} are too many for a map. The table has all of them.</p>
+    content = html`<p class="quiet pad">${plural(n,
+      'function')} are too many for a map. The table has all of them.</p>
       <${FunctionTable} />`
   } else content = html`<${LiveMap} />`
   return html`<${Page} title="Overview" sub=${html`<p class="sub">What every function does now.</p>`}>

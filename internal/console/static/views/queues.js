@@ -12,7 +12,8 @@ const RateOf = ({ name, side }) => rate(rateOf('queue ' + name).value[side])
 
 async function pause(q) {
   if (!q.paused && !await ask({ title: `Pause ${q.queue}?`, action: 'Pause',
-    text: 'Calls are still accepted and kept. None is delivered until you resume the queue, also after a restart.' })) return
+    text: 'Calls are still accepted and kept. None is delivered until you resume the queue, '
+      + 'also after a restart.' })) return
   await post(`/system/queues/${q.paused ? 'resume' : 'pause'}`, { queue: q.queue })
   return q.paused ? `${q.queue} is delivered again.` : `${q.queue} is paused.`
 }
@@ -20,7 +21,8 @@ async function pause(q) {
 async function purge(q) {
   const n = (q.queued || 0) + (q.delayed || 0)
   if (!await ask({ title: `Purge ${q.queue}?`, action: 'Purge', danger: true, typed: String(n),
-    text: `This deletes ${plural(n, 'queued or delayed message')} for good. Those in flight and dead letters stay.` })) return
+    text: `This deletes ${plural(n, 'queued or delayed message')} for good. `
+      + 'Those in flight and dead letters stay.' })) return
   const done = await post('/system/queues/purge', { queue: q.queue, queued: true, delayed: true })
   return `Purged ${plural((done?.queued || 0) + (done?.delayed || 0), 'message')} of ${q.queue}.`
 }
@@ -45,7 +47,8 @@ function Row({ id }) {
     <td class="num">${q.oldest_seconds > 0 ? duration(q.oldest_seconds * 1000) : '–'}</td>
     <td class="row-actions"><${Act} small label=${q.paused ? 'Resume' : 'Pause'} onClick=${() => pause(q)} />
       <${Act} small danger label="Purge" disabled=${n === 0 || !q.queue.endsWith(':calls')}
-        reason=${n === 0 ? 'Nothing waits in this queue.' : 'Only queues of calls can be purged.'} onClick=${() => purge(q)} /></td>
+        reason=${n === 0 ? 'Nothing waits in this queue.' : 'Only queues of calls can be purged.'}
+          onClick=${() => purge(q)} /></td>
   </tr>`
 }
 
@@ -58,8 +61,10 @@ export default function Queues({ query }) {
   let content
   if (!loaded.value) content = html`<${Waiting} what="queues" />`
   else if (!queueNames.value.length) {
-    content = html`<${Empty} title=${redis.value?.available === false ? 'Queue depths unavailable' : 'No queues'}>${
-      redis.value?.available === false ? 'Redis does not answer.' : 'A queue exists once a call is queued or a topic is subscribed to.'}</${Empty}>`
+    content = redis.value?.available === false
+      ? html`<${Empty} title="Queue depths unavailable">Redis does not answer.</${Empty}>`
+      : html`<${Empty} title="No queues">
+        A queue exists once a call is queued or a topic is subscribed to.</${Empty}>`
   } else if (!all.length) content = html`<${Empty} title="No queue has such a name" />`
   else {
     content = html`<div class="scroll" tabindex="0" role="region" aria-label="Queues"><table><thead><tr>
@@ -79,7 +84,8 @@ export default function Queues({ query }) {
       autocomplete="off"
       spellcheck=${false} onInput=${e => { setFilter(e.target.value); setPage(0) }} /></label></div>
     ${content}
-    ${last > 0 && html`<div class="pager"><span>${plural(all.length, 'queue')}, page ${at + 1} of ${last + 1}</span>
+    ${last > 0 && html`<div class="pager"><span>${plural(all.length, 'queue')}, page ${at + 1} of ${last + 1}
+      </span>
       <button type="button" class="small" disabled=${at === 0}
         onClick=${() => setPage(at - 1)}>Previous</button>
       <button type="button" class="small" disabled=${at === last}

@@ -26,12 +26,14 @@ export default function Schedules() {
     { head: 'Actions', hidden: true, cell: s => html`<div class="row-actions">
       <${Act} small label="Run now" onClick=${change('run', s, `${shown(keyOf(s))} was queued.`)} />
       <${Act} small label=${s.paused ? 'Resume' : 'Pause'} onClick=${change(s.paused ? 'resume' : 'pause', s,
-        s.paused ? `The schedule of ${shown(keyOf(s))} runs again.` : `The schedule of ${shown(keyOf(s))} is paused.`)} /></div>` },
+        s.paused ? `The schedule of ${shown(keyOf(s))} runs again.`
+          : `The schedule of ${shown(keyOf(s))} is paused.`)} /></div>` },
   ]
   return html`<${Page} title="Schedules" sub=${html`<p class="sub">Functions that run by cron.</p>`}>
     <${ViewerNote} />
     <section class="card"><${Loaded} from=${schedules} what="schedules">${list => !list.length
-      ? html`<${Empty} title="No function has a schedule">Give one the annotations <code>topic: cron-function</code> and${' '}
+      ? html`<${Empty} title="No function has a schedule">Give one the annotations${' '}
+        <code>topic: cron-function</code> and${' '}
         <code>schedule: "*/5 * * * *"</code>.</${Empty}>`
       : html`<${Table} label="Schedules" columns=${columns} rows=${list}
         keyOf=${s => keyOf(s) + s.schedule} />`}</${Loaded}></section>
