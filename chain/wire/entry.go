@@ -21,6 +21,7 @@ const (
 	FieldQuery       = "query"        // raw query string
 	FieldHeader      = "header"       // a JSON object of lists of strings
 	FieldCallback    = "callback"     // the URL that gets the answer
+	FieldOnlyGroup   = "only-group"   // the only consumer group that it is for; all if absent
 	FieldDeliverAt   = "deliver-at"   // not to be delivered before: ms since 1970, by Redis's clock
 )
 

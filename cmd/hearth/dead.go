@@ -27,7 +27,7 @@ func newDead() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "dead",
 		Aliases: []string{"dead-letters", "dlq"},
-		Short:   "Inspect, redrive and purge dead letters",
+		Short:   "Inspect, redrive, edit and purge dead letters",
 		Long: `A message that used up its attempts, or failed permanently, becomes a dead
 letter. It is kept with the reason until you redrive or purge it. It keeps its
 id in its queue, so a redrive cannot duplicate it.
@@ -41,7 +41,7 @@ FUNCTION:TOPIC, FUNCTION:calls or FUNCTION:callbacks.`,
 	c.flags(cmd)
 	c.redisFlag(cmd)
 	cmd.AddCommand(list, newDeadShow(c), newDeadExport(c),
-		newDeadRedrive(c), newDeadPurge(c))
+		newDeadRedrive(c), newDeadEdit(c), newDeadPurge(c))
 	return cmd
 }
 

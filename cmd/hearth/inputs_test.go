@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/openfaas/faas-provider/types"
@@ -302,6 +303,26 @@ func TestContradictoryRequestsAreRefused(t *testing.T) {
 			`{"all":true}`, "put ids and all into the body"},
 		"dead letters: a misspelt query": {http.MethodGet,
 			"/system/dead-letters?functoin=probe", ``, "functoin"},
+		"edit: no queue": {http.MethodPost, "/system/dead-letters/edit",
+			`{"id":"1-0","body":"b"}`, "its queue and its id"},
+		"edit: no body": {http.MethodPost, "/system/dead-letters/edit",
+			`{"queue":"probe:calls","id":"1-0"}`, "either body, or body_base64"},
+		"edit: two bodies": {http.MethodPost, "/system/dead-letters/edit",
+			`{"queue":"probe:calls","id":"1-0","body":"b","body_base64":"Yg=="}`,
+			"either body, or body_base64"},
+		"edit: a body that is no text": {http.MethodPost, "/system/dead-letters/edit",
+			`{"queue":"probe:calls","id":"1-0","body":{"a":1}}`, "field body must not be a JSON object"},
+		"edit: no base64": {http.MethodPost, "/system/dead-letters/edit",
+			`{"queue":"probe:calls","id":"1-0","body_base64":"?"}`, "base64"},
+		"edit: body in the query": {http.MethodPost, "/system/dead-letters/edit?body=b",
+			`{"queue":"probe:calls","id":"1-0"}`, "into the body"},
+		"edit: a field unknown": {http.MethodPost, "/system/dead-letters/edit",
+			`{"queue":"probe:calls","id":"1-0","body":"b","contentType":"x"}`, `"contentType"`},
+		"edit: a content type of two lines": {http.MethodPost, "/system/dead-letters/edit",
+			`{"queue":"probe:calls","id":"1-0","body":"b","content_type":"a\nb"}`, "value of a header"},
+		"edit: too large": {http.MethodPost, "/system/dead-letters/edit",
+			`{"queue":"probe:calls","id":"1-0","body":"` + strings.Repeat("x", 1<<20+1) + `"}`,
+			"that of a queued call may have 1048576"},
 		"purge: a field unknown": {http.MethodPost, "/system/queues/purge",
 			`{"queue":"probe:calls","queued":true,"older":"1h"}`, `"older"`},
 		"purge: two queues": {http.MethodPost, "/system/queues/purge?queue=other:calls",

@@ -229,7 +229,11 @@ func (n *node) build() (err error) {
 		Redis:       n.queue,
 		Deployed:    func(name hearth.Name) bool { _, ok := n.registry.Function(name); return ok },
 		LastFailure: n.dispatch.LastFailure,
-		Notify:      n.dispatch.Notify,
+		Limit: func(name hearth.Name) hearth.QueueLimit {
+			f, _ := n.registry.Function(name)
+			return f.Queue.Or(cfg.Queue.limit())
+		},
+		Notify: n.dispatch.Notify,
 	})
 	n.gateway, err = gateway.New(gateway.Config{
 		Registry:       n.registry,

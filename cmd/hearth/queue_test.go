@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -190,4 +192,53 @@ func TestFullQueueRefusesCalls(t *testing.T) {
 	res, text = later("roomy", strings.Repeat("x", 500_000))
 	require.Equal(t, http.StatusTooManyRequests, res.StatusCode)
 	require.Contains(t, text, "may have 50 with 1048576")
+}
+
+func TestDeadLetterIsEditedAndSucceeds(t *testing.T) {
+	t.Parallel()
+	n := newTestNode(t)
+	n.deploy("probe", func(d *types.FunctionDeployment) { d.EnvVars["REFUSES"] = "wrong" })
+	dies := func() string {
+		res, _ := n.do(http.MethodPost, "/async-function/probe", "wrong", "X-Call-Id", "the call")
+		require.Equal(t, http.StatusAccepted, res.StatusCode)
+		eventually(t, func() bool { return n.oneQueue("probe").Dead == 1 })
+		var letters []queue.DeadLetter
+		n.runJSON(&letters, "dead", "list")
+		return letters[0].ID
+	}
+	file := filepath.Join(t.TempDir(), "body")
+	require.NoError(t, os.WriteFile(file, []byte("right"), 0o600))
+	for _, body := range []string{"right", "@" + file, "-"} {
+		id := dies()
+		text, err := n.runWith("right", "dead", "edit", "probe:calls", id, "--body", body,
+			"--content-type", "text/plain")
+		require.NoError(t, err)
+		require.Contains(t, text, "edited dead letter "+id+", which is queued again as ")
+		eventually(t, func() bool { return n.oneQueue("probe").Depth == redis.Depth{} })
+	}
+	id := dies()
+	_, err := n.run("dead", "edit", "probe:calls", id, "--body", "wrong")
+	require.NoError(t, err)
+	eventually(t, func() bool { return n.oneQueue("probe").Dead == 1 })
+	var letters []queue.DeadLetter
+	n.runJSON(&letters, "dead", "list")
+	require.NotEqual(t, id, letters[0].ID)
+	require.Contains(t, letters[0].Failures[0].Reason, "edited: it was the dead letter "+id)
+	text, err := n.run("dead", "show", "probe:calls", letters[0].ID)
+	require.NoError(t, err)
+	require.Contains(t, text, "call id    the call")
+
+	large := map[string]string{"queue": "probe:calls", "id": letters[0].ID,
+		"body": strings.Repeat("\x00", 1<<20)} // six bytes of JSON each
+	require.Equal(t, http.StatusOK, n.system(http.MethodPost, "/system/dead-letters/edit", large, nil))
+	for args, want := range map[string]string{
+		"probe:calls 1-1 --body x":             "there is no dead letter",
+		"prob:calls 1-1 --body x":              "probe:calls",
+		"probe:calls 1-1":                      "--body is missing",
+		"probe:calls 1-1 --body @/nowhere/any": "no such file",
+		"probe:calls " + id + " --body other":  "edited in another way",
+	} {
+		_, err := n.run(append([]string{"dead", "edit"}, strings.Fields(args)...)...)
+		require.ErrorContains(t, err, want, args)
+	}
 }

@@ -10,7 +10,9 @@ import (
 
 	"github.com/hearthfaas/hearth/chain/chaintest"
 	"github.com/hearthfaas/hearth/chain/wire"
+	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
+	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 )
 
@@ -182,4 +184,47 @@ func (s *stage) holds(sub wire.Subscription, dead int) {
 	if dead == 0 {
 		require.Zero(s.t, s.raw.Exists(ctx, keys[1:]...).Val(), "no notes of %v", sub)
 	}
+}
+
+// TestEditIsMadeOnceWhereverItIsCut: an edit whose connection breaks at any command, before Redis has it and
+// behind, is made when it is asked for again, and only once.
+func TestEditIsMadeOnceWhereverItIsCut(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, chaintest.Redis(t))
+	r.stop() // nobody delivers
+	calls, raw := redis.CallsOf(oven), r.raw.(*goredis.Client)
+	_, err := r.queue.Subscribe(t.Context(), calls)
+	require.NoError(t, err)
+	edit := redis.Edit{Body: []byte("right")}
+	points := 0
+	for _, after := range []bool{false, true} {
+		for n, hit := 0, true; hit; n++ {
+			r.enqueue(redis.Call{Entry: wire.Entry{Body: []byte("wrong")}})
+			b, err := r.queue.Take(t.Context(), calls, 1, redis.Holder{Instance: "me", Lease: time.Hour})
+			require.NoError(t, err)
+			held, err := r.queue.Bury(t.Context(), calls, b.Deliveries[0], redis.Failure{}, nil)
+			require.NoError(t, err)
+			require.True(t, held)
+			id := b.Deliveries[0].ID
+
+			queue, w := cabled(t, raw, cut{command: n, after: after, forGood: true})
+			_, _ = queue.Edit(t.Context(), calls, id, edit, hearth.DefaultQueueLimit)
+			copied, err := r.queue.Edit(t.Context(), calls, id, edit, hearth.DefaultQueueLimit)
+			require.NoError(t, err)
+			entries := r.raw.XRange(t.Context(), calls.Stream, "-", "+").Val()
+			require.Len(t, entries, 1)
+			require.Equal(t, copied, entries[0].ID)
+			require.Equal(t, "right", entries[0].Values["body"])
+			require.Empty(t, r.letters(calls))
+			_, _, err = r.queue.Cancel(t.Context(), oven, "c", copied)
+			require.NoError(t, err)
+			select {
+			case <-w.snap:
+				points++
+			default:
+				hit = false
+			}
+		}
+	}
+	require.GreaterOrEqual(t, points, 2, "it was cut before the script and after it")
 }

@@ -206,6 +206,23 @@ func (s *stage) enqueue(body string, callback bool) {
 	require.NoError(s.t, err)
 }
 
+// edit edits the one dead letter of a subscription, and once more, as who has not got the answer.
+func (s *stage) edit(sub wire.Subscription, body string) {
+	var letters []redis.DeadLetter
+	eventually(s.t, func() bool {
+		letters = s.letters(sub)
+		return len(letters) == 1
+	})
+	var copies [2]string
+	for i := range copies {
+		var err error
+		copies[i], err = s.queue.Edit(s.t.Context(), sub, letters[0].ID, redis.Edit{Body: []byte(body)},
+			hearth.DefaultQueueLimit)
+		require.NoError(s.t, err)
+	}
+	require.Equal(s.t, copies[0], copies[1])
+}
+
 // pause pauses the oven's own calls.
 func (s *stage) pause() {
 	_, err := s.queue.Pause(context.Background(), redis.CallsOf(oven))

@@ -85,6 +85,36 @@ var stories = map[string]story{
 		},
 		ending: ending{called: []string{"x"}, callbacks: 2},
 	},
+	"a call that is given up, and edited": {
+		calledBack: true,
+		long:       true,
+		begin:      func(s *stage) { s.enqueue("x", true) },
+		answer: func(s *stage, n hearth.Name, r *http.Request, body string) (int, http.Header, error) {
+			return map[string]int{"x": 404, "y": 200}[body], nil, nil
+		},
+		then: func(s *stage) {
+			calls := redis.CallsOf(oven)
+			s.edit(calls, "y")
+			s.notify(calls)
+		},
+		ending: ending{called: []string{"x", "y"}, callbacks: 2},
+	},
+	"a message of two subscribers, one of which gives it up and gets it edited": {
+		long:        true,
+		subscribers: []hearth.Name{oven, baker},
+
+		begin: func(s *stage) { s.put("x") },
+		answer: func(s *stage, n hearth.Name, r *http.Request, body string) (int, http.Header, error) {
+			if n == oven && body == `"x"` {
+				return 404, nil, nil
+			}
+			return commit(s, n, r, body)
+		},
+		then: func(s *stage) {
+			s.edit(redis.TopicOf(oven, dough), `"y"`)
+		},
+		ending: ending{called: []string{`"x"`, `"y"`}, effects: map[string]int{"oven": 1, "baker": 1}},
+	},
 	"a call that waits in a paused queue, which is resumed": {
 		long: true,
 		begin: func(s *stage) {

@@ -11,10 +11,16 @@ import (
 
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/queue"
+	"github.com/hearthfaas/hearth/internal/redis"
+	"golang.org/x/net/http/httpguts"
 )
 
-// maxListed is how many dead letters one request may list.
-const maxListed = 1000
+// maxListed is how many dead letters one request may list, and maxContentType how long a new content type may
+// be.
+const (
+	maxListed      = 1000
+	maxContentType = 1024
+)
 
 // errLimit ends a listing that has as many dead letters as the client wants.
 var errLimit = errors.New("limit reached")
@@ -115,6 +121,64 @@ func changeDead(w http.ResponseWriter, r *http.Request, done string,
 		return err
 	}
 	return writeJSON(w, http.StatusOK, map[string]int{done: n})
+}
+
+// editPath is the path of editDead, whose requests may be larger than others.
+const editPath = "/system/dead-letters/edit"
+
+// editDead changes the body of a dead letter and queues it again: {"queue": "NAME:calls", "id": "1-0",
+// "body": "text"}, or body_base64 instead of body; with content_type, that is changed, too. It answers the id
+// of the message that replaces the dead letter. A repeated request is carried out once.
+func (g *Gateway) editDead(w http.ResponseWriter, r *http.Request) error {
+	in, err := readInput(r)
+	if err != nil {
+		return err
+	}
+	var what struct {
+		Body        *string `json:"body"`
+		Base64      *[]byte `json:"body_base64"`
+		ContentType string  `json:"content_type"`
+	}
+	if err := in.fields(&what, "body", "body_base64", "content_type"); err != nil {
+		return err
+	}
+	name, err := in.value("queue", "", "queue")
+	if err != nil {
+		return err
+	}
+	id, err := in.value("id", "", "id")
+	if err != nil {
+		return err
+	}
+	if err := in.strict(); err != nil {
+		return err
+	}
+	e := redis.Edit{ContentType: what.ContentType}
+	switch {
+	case len(in.query["body"])+len(in.query["body_base64"])+len(in.query["content_type"]) > 0:
+		return hearth.Errorf(hearth.Invalid, "put body, body_base64 and content_type into the body")
+	case name == "" || id == "":
+		return hearth.Errorf(hearth.Invalid, "say which dead letter to edit: its queue and its id")
+	case (what.Body == nil) == (what.Base64 == nil):
+		return hearth.Errorf(hearth.Invalid, "give the new body: either body, or body_base64")
+	case what.Body != nil:
+		e.Body = []byte(*what.Body)
+	default:
+		e.Body = *what.Base64
+	}
+	if len(e.Body) > maxAsyncBody {
+		return hearth.Errorf(hearth.Invalid, "the new body has %d bytes; that of a queued call may have %d",
+			len(e.Body), maxAsyncBody)
+	}
+	if !httpguts.ValidHeaderFieldValue(e.ContentType) || len(e.ContentType) > maxContentType {
+		return hearth.Errorf(hearth.Invalid, "the content type cannot be the value of a header")
+	}
+	done, err := g.cfg.Queues.Edit(r.Context(), name, id, e)
+	if err != nil {
+		return err
+	}
+	g.cfg.Log.Info("edited dead letter", "queue", done.Queue, "id", done.Was, "new_id", done.ID)
+	return writeJSON(w, http.StatusOK, done)
 }
 
 // selectionOf reads a selection of dead letters from the body or the query. It returns an error of code

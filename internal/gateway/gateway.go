@@ -91,6 +91,7 @@ const (
 	idleTimeout       = 2 * time.Minute
 	maxSystemBody     = 1 << 20 // bytes of the body of a management request
 	maxAsyncBody      = 1 << 20 // bytes of the body of a queued call
+	maxEditBody       = 8 << 20 // of the request that edits it: JSON makes up to six bytes of one
 )
 
 // DefaultMaxDelay is the longest delay of a queued call, by default.
@@ -249,6 +250,7 @@ func (g *Gateway) queueRoutes(handle func(pattern string, h func(http.ResponseWr
 	handle("GET /system/dead-letters/export", g.exportDead)
 	handle("POST /system/dead-letters/redrive", g.redrive)
 	handle("POST /system/dead-letters/purge", g.purge)
+	handle("POST "+editPath, g.editDead)
 	handle("GET /system/queues", g.queues)
 	handle("POST /system/queues/purge", g.purgeQueue)
 	handle("POST /system/queues/pause", g.pauseQueue)
@@ -374,7 +376,7 @@ func statusOf(err error) int { return hearth.CodeOf(err).Status() }
 // plainErrors answers errors as text, which faas-cli shows to its user.
 func plainErrors(log *slog.Logger, h func(http.ResponseWriter, *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, maxSystemBody)
+		r.Body = http.MaxBytesReader(w, r.Body, mostOf(r))
 		if err := h(w, r); err != nil {
 			if statusOf(err) >= http.StatusInternalServerError {
 				log.Error("request failed", "method", r.Method, "path", r.URL.Path, "error", cause(err))

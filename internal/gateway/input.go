@@ -37,9 +37,17 @@ var (
 // fold returns the same text for a name in any case, as encoding/json does.
 func fold(name string) string { return strings.ToLower(strings.ToUpper(name)) }
 
+// mostOf returns how many bytes the body of a management request may have.
+func mostOf(r *http.Request) int64 {
+	if r.URL.Path == editPath {
+		return maxEditBody
+	}
+	return maxSystemBody
+}
+
 // readInput reads a request. It returns an error of code Invalid for a body that is no JSON object.
 func readInput(r *http.Request) (*input, error) {
-	text, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, maxSystemBody))
+	text, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, mostOf(r)))
 	var tooLarge *http.MaxBytesError
 	if errors.As(err, &tooLarge) {
 		return nil, hearth.Errorf(hearth.Invalid, "the body is larger than %d bytes", tooLarge.Limit)

@@ -96,8 +96,7 @@ func (a *Admin) DeadLetter(ctx context.Context, queue, id string) (DeadLetter, e
 		return DeadLetter{}, err
 	}
 	if !ok {
-		return DeadLetter{},
-			hearth.Errorf(hearth.NotFound, "there is no dead letter %.80q in the queue %s", id, queue)
+		return DeadLetter{}, noDeadLetter(queue, id)
 	}
 	return DeadLetter{Queue: queue, DeadLetter: l, Reason: l.Reason()}, nil
 }

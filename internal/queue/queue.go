@@ -54,6 +54,8 @@ type Config struct {
 	// LastFailure returns the last failed attempt of a message that is retried, or nil. Defaults to nil for
 	// each queue.
 	LastFailure func(wire.Subscription) *dispatch.Failure
+	// Limit returns how much a function's queue may hold. Defaults to hearth.DefaultQueueLimit for each.
+	Limit func(hearth.Name) hearth.QueueLimit
 	// Notify is called after messages of a queue were redriven, and after a queue was paused or resumed.
 	// Defaults to nothing: then a dispatcher finds out when it next looks.
 	Notify func(hearth.Name, wire.Subscription)
@@ -69,6 +71,9 @@ func New(cfg Config) *Admin {
 	}
 	if cfg.LastFailure == nil {
 		cfg.LastFailure = func(wire.Subscription) *dispatch.Failure { return nil }
+	}
+	if cfg.Limit == nil {
+		cfg.Limit = func(hearth.Name) hearth.QueueLimit { return hearth.DefaultQueueLimit }
 	}
 	if cfg.Notify == nil {
 		cfg.Notify = func(hearth.Name, wire.Subscription) {}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -250,4 +251,43 @@ func TestDeadLettersAreRedrivenAndPurged(t *testing.T) {
 	cleared, err := a.Clear(t.Context(), list[0], true, false)
 	require.NoError(t, err)
 	require.Equal(t, 1, cleared.Queued)
+}
+
+func TestDeadLettersAreEdited(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.bury(oven, 500)
+	var notified []hearth.Name
+	most := hearth.QueueLimit{Length: 10, Bytes: 1000}
+	a := w.admin(func(c *queue.Config) {
+		c.Notify = func(n hearth.Name, _ wire.Subscription) { notified = append(notified, n) }
+		c.Limit = func(hearth.Name) hearth.QueueLimit { return most }
+	})
+	var id string
+	require.NoError(t, a.EachDeadLetter(t.Context(), queue.Selection{}, func(l queue.DeadLetter) error {
+		id = l.ID
+		return nil
+	}))
+	edit := func(queue, id, body string) (queue.Edited, hearth.Code) {
+		done, err := a.Edit(t.Context(), queue, id, redis.Edit{Body: []byte(body)})
+		return done, hearth.CodeOf(err)
+	}
+	_, code := edit("oven:calls", id, strings.Repeat("x", 2000))
+	require.Equal(t, hearth.Exhausted, code)
+	done, code := edit("oven:calls", id, "x")
+	require.Empty(t, code)
+	require.Equal(t, id, done.Was)
+	require.Equal(t, []hearth.Name{oven}, notified)
+	again, code := edit("oven:calls", id, "x")
+	require.Empty(t, code)
+	require.Equal(t, done, again)
+	_, code = edit("oven:calls", id, "y")
+	require.Equal(t, hearth.Conflict, code)
+	for _, unknown := range [][2]string{{"oven:calls", "1-1"}, {"nobody:calls", id}, {"oven.night:calls", id}} {
+		_, code = edit(unknown[0], unknown[1], "x")
+		require.Equal(t, hearth.NotFound, code)
+	}
+	list, err := a.Find(t.Context(), "oven:calls", "")
+	require.NoError(t, err)
+	require.Equal(t, []int{1, 0}, []int{list[0].Queued, list[0].Dead})
 }

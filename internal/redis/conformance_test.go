@@ -2,6 +2,7 @@ package redis_test
 
 import (
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"maps"
 	mathrand "math/rand/v2"
@@ -27,7 +28,7 @@ type real struct {
 	c      *redis.Client
 	raw    *goredis.Client
 	issued map[step][]redis.Delivery // by group and message: the delivery with token n is the n-th
-	ids    []string                  // of own calls, by message: Redis has chosen them
+	ids    []string                  // by message: Redis has chosen some of them
 }
 
 const topic = "model.topic"
@@ -50,17 +51,11 @@ func (r *real) sub(g uint8) wire.Subscription {
 }
 
 func (r *real) idOf(m uint8) string {
-	if r.own {
-		return r.ids[m]
-	}
-	return fmt.Sprintf("%d-1", m+1)
+	return r.ids[m]
 }
 
 func (r *real) messageOf(id string) uint8 {
-	if r.own {
-		return uint8(slices.Index(r.ids, id))
-	}
-	return id[0] - '1'
+	return uint8(slices.Index(r.ids, id))
 }
 
 // queue puts a call on the queue.
@@ -105,7 +100,7 @@ func (r *real) delivery(s step) redis.Delivery {
 // run makes a step, and returns what the model's run does.
 func (r *real) run(w world, s step) (int, error) {
 	ctx, sub, id := r.t.Context(), r.sub(s.group), ""
-	if s.kind != add && s.kind != addLater && s.kind != ask && (!r.own || len(r.ids) > 0) {
+	if s.kind != add && s.kind != addLater && s.kind != ask && int(s.message) < len(r.ids) {
 		id = r.idOf(s.message)
 	}
 	keys := sub.Keys()
@@ -124,6 +119,7 @@ func (r *real) run(w world, s step) (int, error) {
 		if s.kind == addLater {
 			fields = append(fields, "deliver-at", fmt.Sprint(time.Now().Add(time.Hour).UnixMilli()))
 		}
+		r.ids = append(r.ids, fmt.Sprintf("%d-1", w.added+1))
 		return 0, r.raw.XAdd(ctx,
 			&goredis.XAddArgs{Stream: keys[0], ID: r.idOf(w.added), Values: fields}).Err()
 	case take:
@@ -180,6 +176,18 @@ func (r *real) run(w world, s step) (int, error) {
 		return n, err
 	case redrive:
 		return r.c.Redrive(ctx, sub, []string{id})
+	case edit:
+		copied, err := r.c.Edit(ctx, sub, id, redis.Edit{Body: []byte("[]")}, hearth.DefaultQueueLimit)
+		if errors.Is(err, redis.ErrNotDead) {
+			return 0, nil
+		}
+		if err != nil {
+			return 0, err
+		}
+		if !slices.Contains(r.ids, copied) {
+			r.ids = append(r.ids, copied)
+		}
+		return int(r.messageOf(copied)) + 1, nil
 	case purge:
 		return r.c.Purge(ctx, sub, []string{id})
 	case ask:
@@ -258,7 +266,8 @@ func (w world) sight() (lines []string) {
 		lines = append(lines, fmt.Sprintf("group %d: paused %v", g, w.groups[g].paused))
 	}
 	for m := range w.added {
-		lines = append(lines, fmt.Sprintf("message %d: on the stream %v", m, w.on[m]))
+		lines = append(lines, fmt.Sprintf("message %d: on the stream %v, for one group %v", m, w.on[m],
+			w.on[m] && w.only[m]))
 		for g := range w.used {
 			e := w.groups[g].entries[m]
 			buried := 0
@@ -267,9 +276,9 @@ func (w world) sight() (lines []string) {
 			}
 			lines = append(lines,
 				fmt.Sprintf("group %d: delivered %v, pending %v, lease %d, due %d, dead %v, attempts %d, "+
-					"tokens %v, failed %v, effects %d, buried %d",
+					"tokens %v, failed %v, effects %d, buried %d, edited to %d",
 					g, w.groups[g].delivered(int(m)), e.pending, e.lease, e.due, e.dead, e.attempts, e.tokens,
-					e.failed, e.effects, buried))
+					e.failed, e.effects, buried, e.copy))
 		}
 	}
 	return append(lines, fmt.Sprintf("the key is of message %d, ended %v", w.key, w.ended))
@@ -287,6 +296,7 @@ func (r *real) look(size world) world {
 		leased, due, dead *goredis.ZSliceCmd
 		tokens, failures  *goredis.MapStringStringCmd
 		paused            *goredis.IntCmd
+		edits             *goredis.MapStringStringCmd
 	}
 	var all [maxGroups]notes
 	for g := range size.used {
@@ -305,6 +315,7 @@ func (r *real) look(size world) world {
 			pipe.HGetAll(ctx, k[4]),
 			pipe.HGetAll(ctx, k[5]),
 			pipe.Exists(ctx, k[0]+":"+r.sub(g).Group+":paused"),
+			pipe.HGetAll(ctx, k[0]+":"+r.sub(g).Group+":edits"),
 		}
 	}
 	_, err := pipe.Exec(ctx)
@@ -313,7 +324,8 @@ func (r *real) look(size world) world {
 	w := world{added: size.added, used: size.used, own: size.own}
 	r.lookAtKey(&w)
 	for _, e := range on.Val() {
-		w.on[r.messageOf(e.ID)] = true
+		m := r.messageOf(e.ID)
+		w.on[m], w.only[m] = true, e.Values[wire.FieldOnlyGroup] != nil
 	}
 	happened := map[string]int{}
 	for _, cb := range called.Val() {
@@ -338,6 +350,9 @@ func (r *real) look(size world) world {
 		}
 		for _, z := range n.dead.Val() {
 			group.entries[r.messageOf(z.Member.(string))].dead = true
+		}
+		for id, text := range n.edits.Val() {
+			group.entries[r.messageOf(id)].copy = r.messageOf(strings.Fields(text)[0]) + 1
 		}
 		for id := range n.failures.Val() {
 			group.entries[r.messageOf(id)].failed = true
@@ -429,6 +444,7 @@ func TestScriptsDoWhatTheModelDoes(t *testing.T) {
 				strangers: true,
 				later:     true,
 				pauses:    true,
+				edits:     true,
 			}
 			if r.own = rnd.IntN(3) == 0; r.own {
 				b.groups, b.own = 1, true

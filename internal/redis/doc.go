@@ -14,13 +14,16 @@ it is settled, a message is pending in its group, and its id is in exactly one o
 	queued ─────────▶ leased ─────────────────────────────▶ due ──▶ Take
 	                   │  │ └─ the lease ran out ──▶ Take
 	                   │  └─────────── Bury ──────▶ dead ── Redrive ──▶ due
-	                 Settle                          └───── Purge ──▶ deleted
-	                   ▼
+	                 Settle                          ├───── Purge ──▶ deleted
+	                   ▼                             └───── Edit ───▶ deleted, and a copy queued
 	                deleted
 
 	leased  in flight; the score is when the lease ends
 	due     delayed; the score is when it may be taken again
 	dead    a dead letter; the score is when it was buried. It is no copy: it stays pending under its id
+
+An edited dead letter is a new entry, as an entry cannot be changed. On a topic it names its group in the
+field only-group, and Take of any other group acknowledges it unseen.
 
 Pause stops Take alone: what is in a state keeps it, or leaves it as usual, but nothing becomes leased.
 

@@ -67,6 +67,9 @@ func keyCallbackBytes(n hearth.Name) string { return fnTag(n) + ".callbacks:byte
 // keyPaused is a string: since when a subscription is paused, ms. While it is there, nothing is taken.
 func keyPaused(s wire.Subscription) string { return s.Stream + ":" + s.Group + ":paused" }
 
+// keyEdits is a hash: the dead letters of a subscription that were edited lately, and their copies.
+func keyEdits(s wire.Subscription) string { return s.Stream + ":" + s.Group + ":edits" }
+
 // keyCron is a string: the cursor of a function's schedule as JSON, with a MAC.
 func keyCron(n hearth.Name) string { return fnTag(n) + ":cron" }
 

@@ -21,6 +21,7 @@ type world struct {
 	used   uint8 // groups
 	on     [maxMessages]bool
 	later  [maxMessages]bool // has a time before which it is not delivered
+	only   [maxMessages]bool // is for one group alone, which has edited it
 	groups [maxGroups]group
 	alive  [2]bool // dispatchers
 	copied bool    // the second message is a copy of the first: never, but by a flaw
@@ -50,6 +51,7 @@ type entry struct {
 	attempts   uint8
 	tokens     [maxTokens]uint8 // that Redis knows, the newest first; 0 is none
 	failed     bool             // failures are noted
+	copy       uint8            // the message that it was edited to, counted from 1; 0 if it was not
 	effects    uint8            // of commits, and callbacks of settling
 
 	// What has happened, of which Redis knows nothing. A set has bit t for token t.
@@ -138,6 +140,8 @@ func (p protocol) run(w world, s step) (world, int) {
 		return w, p.untake(e)
 	case redrive:
 		return w, p.redrive(&w, e)
+	case edit:
+		return w, p.edit(&w, s)
 	case purge:
 		if !e.dead && !(p.flaw == purgesAnything && e.pending) {
 			return w, 0
@@ -260,42 +264,66 @@ func (w *world) each(do func(g, m int, e *entry)) {
 	}
 }
 
-// takeable are the messages that a take of up to n takes, in this order, and those that it sets aside till
-// their time.
-func (g *group) takeable(w *world, n int) (taken, parked []int) {
-	for m := range g.entries {
-		if g.entries[m].lease == over {
-			taken = append(taken, m)
-		}
-	}
-	for m := range g.entries {
-		if e := g.entries[m]; e.due == over && e.lease != over {
-			taken = append(taken, m)
-		}
-	}
-	for m := int(g.read); m < int(w.added) && len(taken) < n; m++ {
-		if !w.on[m] && w.own { // it was cancelled
-			continue
-		}
-		if w.later[m] {
-			parked = append(parked, m)
-		} else {
-			taken = append(taken, m)
-		}
-	}
-	return taken[:min(n, len(taken))], parked
+// A batch is what a take comes to.
+type batch struct {
+	taken   []int // in this order
+	parked  []int // set aside till their time
+	skipped []int // for another group alone
 }
+
+func (b batch) len() int { return len(b.taken) + len(b.parked) + len(b.skipped) }
+
+// takeable is what a take of up to n of a group comes to.
+func (w *world) takeable(group uint8, n int) (b batch) {
+	g := &w.groups[group]
+	again := func(is func(e *entry) bool) {
+		looked := len(b.taken)
+		for m := range g.entries {
+			if looked == n || !is(&g.entries[m]) {
+				continue
+			}
+			looked++
+			if w.foreign(group, m) {
+				b.skipped = append(b.skipped, m)
+			} else {
+				b.taken = append(b.taken, m)
+			}
+		}
+	}
+	again(func(e *entry) bool { return e.lease == over })
+	again(func(e *entry) bool { return e.due == over && e.lease != over })
+	for m := int(g.read); m < int(w.added) && len(b.taken) < n; m++ {
+		switch {
+		case !w.on[m] && w.own: // it was cancelled
+		case w.foreign(group, m):
+			b.skipped = append(b.skipped, m)
+		case w.later[m]:
+			b.parked = append(b.parked, m)
+		default:
+			b.taken = append(b.taken, m)
+		}
+	}
+	return b
+}
+
+// foreign reports whether a message is for another group alone: that which has edited it.
+func (w *world) foreign(group uint8, m int) bool { return w.only[m] && w.foreignCopy(group, m) }
 
 func (p protocol) take(w *world, g *group, s step) int {
 	if g.paused && p.flaw != takesPaused {
 		return 0
 	}
-	taken, parked := g.takeable(w, int(s.n))
-	for _, m := range parked {
+	b := w.takeable(s.group, int(s.n))
+	for _, m := range b.skipped {
+		g.read = max(g.read, uint8(m)+1)
+		g.entries[m].purged, g.entries[m].stray = true, false
+		p.settle(w, step{group: s.group, message: uint8(m)})
+	}
+	for _, m := range b.parked {
 		g.read = max(g.read, uint8(m)+1)
 		g.entries[m].pending, g.entries[m].due = true, running
 	}
-	for _, m := range taken {
+	for _, m := range b.taken {
 		e := &g.entries[m]
 		g.read = max(g.read, uint8(m)+1)
 		e.failed = e.failed || e.lease == over && e.issued > 0 // nobody told how that attempt ended
@@ -311,7 +339,7 @@ func (p protocol) take(w *world, g *group, s step) int {
 			e.owners |= bit(e.issued)
 		}
 	}
-	return len(taken)
+	return len(b.taken)
 }
 
 func (p protocol) finish(w *world, s step) int {
@@ -455,6 +483,31 @@ func (p protocol) redrive(w *world, e *entry) int {
 		e.tokens = [maxTokens]uint8{}
 	}
 	return 1
+}
+
+// edit returns the copy, counted from 1.
+func (p protocol) edit(w *world, s step) int {
+	e := &w.groups[s.group].entries[s.message]
+	if e.copy != 0 {
+		return int(e.copy)
+	}
+	if !e.dead && !(p.flaw == editsAnything && e.pending) {
+		return 0
+	}
+	m := w.added
+	w.on[m], w.only[m] = true, !w.own && p.flaw != editsForAll
+	w.added++
+	w.groups[s.group].entries[m].failed = true
+	e.copy = m + 1
+	if w.key == s.message+1 {
+		w.key, w.keyed[m] = m+1, true
+		w.ended = p.flaw == editSpendsKey
+	}
+	if p.flaw != editKeepsLetter {
+		e.purged = true
+		p.settle(w, s)
+	}
+	return int(e.copy)
 }
 
 func (p protocol) reclaim(w *world, dispatcher uint8) (n int) {

@@ -29,6 +29,8 @@ const (
 		"or is forgotten"
 	toldTruly rule = "a call with a known key is told what has become of the one before, which was not " +
 		"taken back"
+	editedOnce     rule = "of a dead letter and what it was edited to, one has its effect at most"
+	editedHere     rule = "only the group that edits a message gets the edited one"
 	pausedDelivers rule = "a paused queue delivers nothing"
 	pausingKeeps   rule = "pausing and resuming change nothing else, so nothing is lost"
 	noneForgotten  rule = "in the end each entry has had its effect, or is a dead letter"
@@ -67,6 +69,10 @@ const (
 	buryingFreesKey    flaw = "burying frees the key"
 	cancelSpendsKey    flaw = "a cancelled call spends its key"
 	purgeSpendsKey     flaw = "a purged call spends its key"
+	editsAnything      flaw = "edit does not ask whether it is dead"
+	editKeepsLetter    flaw = "edit leaves the dead letter"
+	editsForAll        flaw = "an edited message is for all groups"
+	editSpendsKey      flaw = "an edited call spends its key"
 	takesPaused        flaw = "take does not ask whether it is paused"
 	pauseSkips         flaw = "pausing leaves out what is queued"
 )
@@ -101,6 +107,10 @@ var flaws = map[flaw][]rule{
 	buryingFreesKey:    {oncePerKey},
 	cancelSpendsKey:    {toldTruly},
 	purgeSpendsKey:     {toldTruly},
+	editsAnything:      {onlyDead},
+	editKeepsLetter:    {editedOnce},
+	editsForAll:        {editedHere},
+	editSpendsKey:      {toldTruly},
 	takesPaused:        {pausedDelivers},
 	pauseSkips:         {pausingKeeps, noneForgotten},
 }
@@ -128,6 +138,9 @@ var rules = map[rule]judge{
 		return is.all(func(g, m int, e entry) bool {
 			notes := e
 			notes.forget()
+			if is.edited(m) && !is.groups[g].delivered(m) {
+				notes.failed = e.failed // the failures of before are noted at once
+			}
 			return e.pending || e == notes && (is.waits(m) || !is.on[m])
 		})
 	},
@@ -172,7 +185,7 @@ var rules = map[rule]judge{
 		})
 	},
 	onlyDead: func(was *world, s step, answer int, is *world) bool {
-		return s.kind != redrive && s.kind != purge || was.entry(s).dead || *was == *is
+		return s.kind != redrive && s.kind != purge && s.kind != edit || was.entry(s).dead || *was == *is
 	},
 	doneIsDone: func(_ *world, s step, answer int, is *world) bool {
 		e := is.entry(s)
@@ -186,6 +199,16 @@ var rules = map[rule]judge{
 	noForgery: func(was *world, s step, _ int, is *world) bool { return s.kind != forge || *was == *is },
 	toldOnce: func(was *world, s step, answer int, _ *world) bool {
 		return s.kind != bury || answer == 0 || was.entry(s).buried&bit(s.token) == 0
+	},
+	editedOnce: func(_ *world, _ step, _ int, is *world) bool {
+		return is.all(func(g, m int, e entry) bool {
+			return e.copy == 0 || e.effects+is.groups[g].entries[e.copy-1].effects <= 1
+		})
+	},
+	editedHere: func(_ *world, _ step, _ int, is *world) bool {
+		return is.all(func(g, m int, e entry) bool {
+			return !is.foreignCopy(uint8(g), m) || e.issued == 0 && e.effects == 0
+		})
 	},
 	pausedDelivers: func(was *world, s step, _ int, is *world) bool {
 		return is.all(func(g, m int, e entry) bool {
@@ -274,6 +297,24 @@ func (w *world) all(holds func(g, m int, e entry) bool) bool {
 		}
 	}
 	return true
+}
+
+// edited reports whether a message is what a dead letter was edited to.
+func (w *world) edited(m int) bool {
+	for g := range w.groups {
+		for _, e := range w.groups[g].entries {
+			if int(e.copy) == m+1 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// foreignCopy reports whether a message is what another group than this has edited.
+func (w *world) foreignCopy(group uint8, m int) bool {
+	here := slices.ContainsFunc(w.groups[group].entries[:], func(e entry) bool { return int(e.copy) == m+1 })
+	return w.edited(m) && !here
 }
 
 // waits reports whether a group is not done with a message.

@@ -100,6 +100,9 @@ func TestProtocol(t *testing.T) {
 		{messages: 2, groups: 1, tokens: 1, own: true},
 		{messages: 1, groups: 1, tokens: 3, pauses: true, later: true},
 		{messages: 1, groups: 2, tokens: 1, pauses: true},
+		{messages: 1, groups: 1, tokens: 2, edits: true},
+		{messages: 1, groups: 2, tokens: 1, edits: true},
+		{messages: 2, groups: 1, tokens: 1, edits: true, own: true},
 	}
 	if len(chaintest.Seeds(t, 1)) >= 100 { // HEARTH_SEEDS: somebody has time, and memory
 		all = append(all, []bounds{
@@ -111,6 +114,9 @@ func TestProtocol(t *testing.T) {
 			{messages: 1, groups: 2, tokens: 3},
 			{messages: 2, groups: 1, tokens: 3},
 			{messages: 2, groups: 1, tokens: 2, pauses: true},
+			{messages: 2, groups: 1, tokens: 2, edits: true},
+			{messages: 2, groups: 2, tokens: 1, edits: true},
+			{messages: 2, groups: 1, tokens: 2, edits: true, own: true},
 		}...)
 	}
 	for _, b := range all {
@@ -133,6 +139,14 @@ func (wrong flaw) bounds() bounds {
 	if wrong == answerFreesKey || wrong == buryingFreesKey || wrong == cancelSpendsKey ||
 		wrong == purgeSpendsKey {
 		return bounds{messages: 2, groups: 1, tokens: 1, own: true}
+	}
+	switch wrong {
+	case editsAnything, editKeepsLetter:
+		return bounds{messages: 1, groups: 1, tokens: 1, edits: true}
+	case editsForAll:
+		return bounds{messages: 1, groups: 2, tokens: 1, edits: true}
+	case editSpendsKey:
+		return bounds{messages: 2, groups: 1, tokens: 1, edits: true, own: true}
 	}
 	if wrong == takesPaused || wrong == pauseSkips {
 		return bounds{messages: 1, groups: 1, tokens: 2, pauses: true}

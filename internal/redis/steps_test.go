@@ -36,6 +36,7 @@ const (
 	lapse    // the key of a call that was answered is forgotten
 	pause    // an operator pauses the subscription
 	resume
+	edit // an operator edits a dead letter
 )
 
 func (k kind) String() string {
@@ -44,7 +45,7 @@ func (k kind) String() string {
 		"retry", "busy", "break off", "bury", "renew", "redrive", "purge", "lease runs out", "wait is over",
 		"crash", "restart", "untake", "sweep", "stranger reads", "complete",
 		"call with the key", "cancel", "the key is forgotten",
-		"pause", "resume",
+		"pause", "resume", "edit",
 	}[k]
 }
 
@@ -77,10 +78,10 @@ func (s step) String() string {
 
 // bounds are how far a search goes.
 type bounds struct {
-	messages, groups, tokens uint8
+	messages, groups, tokens uint8 // edits add one message more
 	strangers, later         bool
 	own                      bool // a function's own calls, which have one group
-	pauses                   bool
+	pauses, edits            bool
 }
 
 func (b bounds) String() string {
@@ -96,6 +97,9 @@ func (b bounds) String() string {
 	}
 	if b.pauses {
 		text += ", pauses"
+	}
+	if b.edits {
+		text += ", edits"
 	}
 	return text
 }
@@ -125,13 +129,13 @@ func (b bounds) steps(w world) (all []step) {
 		for g := range b.groups {
 			last := 0
 			for _, n := range []uint8{1, maxMessages} {
-				taken, parked := w.groups[g].takeable(&w, int(n))
-				if len(taken)+len(parked) > last && !slices.ContainsFunc(taken, func(m int) bool {
+				can := w.takeable(g, int(n))
+				if can.len() > last && !slices.ContainsFunc(can.taken, func(m int) bool {
 					return w.groups[g].entries[m].issued >= b.tokens
 				}) {
 					all = append(all, step{kind: take, dispatcher: d, group: g, n: n})
 				}
-				last = len(taken) + len(parked)
+				last = can.len()
 			}
 			for m := range w.added {
 				if e := w.groups[g].entries[m]; e.lease != absent && e.newest() != 0 &&
@@ -163,6 +167,9 @@ func (b bounds) steps(w world) (all []step) {
 			}
 			if b.own {
 				all = append(all, step{kind: cancel, group: g, message: m})
+			}
+			if b.edits && (w.added < maxMessages || w.groups[g].entries[m].copy != 0) {
+				all = append(all, step{kind: edit, group: g, message: m})
 			}
 		}
 	}

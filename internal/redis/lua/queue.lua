@@ -38,6 +38,12 @@ function queue.deliver_at(fields)
   return at and string.match(at, '^%d+$') and #at < 16 and tonumber(at) or 0
 end
 
+-- foreign(fields, group): is the entry for another group alone? Those of a topic may be.
+function queue.foreign(fields, group)
+  local only = queue.value(fields, 'only-group')
+  return only ~= nil and only ~= group
+end
+
 -- state(subscription's keys, id): what has become of an entry: 'queued', 'in-flight', 'delayed' or 'dead';
 -- nil if it is gone.
 function queue.state(k, id)

@@ -28,9 +28,9 @@
 local now = settle.now()
 local group, room, lease = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local patience = tonumber(ARGV[8])
-local bytes = #KEYS > 7 and KEYS[7] or nil
+local bytes = #KEYS > 7 and KEYS[7] or nil -- those of a topic are not counted
 local entries = {}
--- entries with a time to come that one take sets aside, so that it does not take long
+-- entries with a time to come, or for another group, that one take sets aside, so that it does not take long
 local most_parked = 2000
 
 -- hold(list): lease entries {id, fields or false}, with one command of each kind for all of them.
@@ -50,6 +50,15 @@ local function hold(list)
   redis.call('HSET', KEYS[5], unpack(issued))
   redis.call('ZADD', KEYS[2], unpack(leases))
   room = room - #list
+end
+
+-- skip(id, fields): is the entry not for this group? Then the group is done with it.
+local function skip(id, fields)
+  if bytes or not fields or not queue.foreign(fields, group) then return false end
+  redis.call('XACK', KEYS[1], group, id)
+  settle.drop(KEYS[1], group, id)
+  settle.forget(KEYS, id)
+  return true
 end
 
 redis.call('XPENDING', KEYS[1], group) -- an error if there is no such group
@@ -76,7 +85,7 @@ for _, set in ipairs({KEYS[2], KEYS[3]}) do
         queue.lapsed(KEYS, bytes, id, ended, 'its lease ran out before an outcome was known')
       end
       local entry = redis.call('XRANGE', KEYS[1], id, id)[1]
-      again[#again + 1] = {id, entry and entry[2]}
+      if not skip(id, entry and entry[2]) then again[#again + 1] = {id, entry and entry[2]} end
     end
     hold(again)
   end
@@ -89,7 +98,9 @@ while room > 0 and drained == 0 and most_parked > 0 do
   local found, fresh = read and read[1][2] or {}, {}
   for _, entry in ipairs(found) do
     local at = queue.deliver_at(entry[2])
-    if at > now then
+    if skip(entry[1], entry[2]) then
+      most_parked = most_parked - 1
+    elseif at > now then
       redis.call('ZADD', KEYS[3], at, entry[1])
       most_parked = most_parked - 1
     else

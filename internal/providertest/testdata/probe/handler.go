@@ -87,6 +87,9 @@ func Handle(r handler.Request) (handler.Response, error) {
 			return handler.Response{}, err
 		}
 	}
+	if refused := os.Getenv("REFUSES"); refused != "" && string(r.Body) == refused {
+		return handler.Response{StatusCode: http.StatusUnprocessableEntity}, nil
+	}
 	for path := query.Get("until"); path != ""; time.Sleep(5 * time.Millisecond) { // there is such a file
 		if _, err := os.Stat(path); err == nil {
 			break
