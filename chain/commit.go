@@ -91,7 +91,7 @@ func (c Commit) run(
 		return nil, false, err
 	}
 
-	keys, lua, digest := s.redisKeys(), s.accepts, ""
+	keys, lua, digest, record := s.redisKeys(), s.accepts, "", ""
 	if d.ID != "" {
 		stream, err := wire.Stream(d.Topic)
 		if err != nil {
@@ -102,14 +102,18 @@ func (c Commit) run(
 				"commit %s: the message is of topic %s, the script's keys have the tag {%s}",
 				s.name, d.Topic, s.tag)
 		}
-		keys = append(wire.Subscription{Stream: stream, Group: d.Group}.Keys(), keys...)
+		sub := wire.Subscription{Stream: stream, Group: d.Group}
+		keys = append(sub.Keys(), keys...)
+		if record = d.Record; record != "" {
+			keys = append(keys, sub.Record())
+		}
 		lua = s.finishes
 		if d.Token == "" {
 			sum := sha1.Sum(body)
 			digest = hex.EncodeToString(sum[:])
 		}
 	}
-	argv := []any{d.ID, d.Group, d.Token, digest, args, d.CallID, d.Traceparent, messages}
+	argv := []any{d.ID, d.Group, d.Token, digest, args, d.CallID, d.Traceparent, messages, record}
 	got, err := lua.Run(ctx, rdb, keys, argv...).StringSlice()
 	if err != nil {
 		return nil, false, fmt.Errorf("commit %s: %w", s.name, &redisError{err})

@@ -8,6 +8,7 @@ import (
 	"log"
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/hearthfaas/hearth/chain/wire"
 	handler "github.com/openfaas/templates-sdk/go-http"
@@ -81,6 +82,7 @@ func Handle[M any](
 		if err != nil {
 			return failed(d, failure(err)), nil
 		}
+		began := time.Now()
 		reply, done, err := commit.Settle(ctx, rdb, d, r.Body)
 		if err != nil {
 			return failed(d, failure(err)), nil
@@ -88,8 +90,12 @@ func Handle[M any](
 		if done {
 			reply = json.RawMessage(`{"done":"before"}`)
 		}
-		return handler.Response{StatusCode: http.StatusOK, Body: reply,
-			Header: http.Header{"Content-Type": {"application/json"}, wire.HeaderSettled: {d.ID}}}, nil
+		took := float64(time.Since(began).Microseconds()) / 1000
+		return handler.Response{StatusCode: http.StatusOK, Body: reply, Header: http.Header{
+			"Content-Type":        {"application/json"},
+			wire.HeaderSettled:    {d.ID},
+			wire.HeaderCommitTime: {strconv.FormatFloat(took, 'f', -1, 64)},
+		}}, nil
 	}
 }
 

@@ -2,10 +2,11 @@
 -- settle.lua; plan() and its helpers come between.
 --
 -- KEYS: the subscription's six keys if there is a message; then the script's keys in the order they were
---       declared; then the streams of the topics it may emit to, likewise.
+--       declared; then the streams of the topics it may emit to, likewise; at last the subscription's record
+--       of calls, if ARGV[9] is not ''.
 -- ARGV: 1 message id, '' if there is none   2 group   3 token, '' if unknown
 --       4 SHA-1 of the body, used without a token   5 args as JSON   6 call id   7 traceparent
---       8 messages to hand on, JSON [{topic, body}]
+--       8 messages to hand on, JSON [{topic, body}]   9 what to add to the record of calls, or ''
 -- Returns {'committed', reply as JSON} | {'done'} no longer pending | {'refused', reason}
 --       | {'nogroup'} | {'undelivered'} | {'forged'} | {'wrongtype', key}. Only the first case has written.
 local function committed_body(stream, id)
@@ -49,6 +50,9 @@ for _, m in ipairs(outbox) do
   redis.call('XADD', m[1], '*', 'body', m[2], 'content-type', 'application/json', unpack(trace))
 end
 if id ~= '' then
+  if ARGV[9] ~= '' then
+    settle.add_to_record(KEYS[#KEYS], id, ARGV[9], redis.call('HGET', KEYS[6], id))
+  end
   settle.drop(KEYS[1], group, id)
   settle.forget(KEYS, id)
 end

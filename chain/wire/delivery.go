@@ -11,13 +11,14 @@ import (
 const (
 	// the topic; TopicCron on scheduled invocations; else absent on a function's own calls
 	HeaderTopic        = "X-Topic"
-	HeaderSubscription = "X-Subscription"   // the consumer group
-	HeaderMessageID    = "X-Message-Id"     // the stream entry's id
-	HeaderToken        = "X-Delivery-Token" // random, one for each delivery
-	HeaderAttempt      = "X-Attempt"        // 1 on the first try
-	HeaderConnector    = "X-Connector"      // who delivers, such as "hearth"
-	HeaderCallID       = "X-Call-Id"        // OpenFaaS's id of the call; the same on each try
-	HeaderTraceparent  = "Traceparent"      // https://www.w3.org/TR/trace-context/
+	HeaderSubscription = "X-Subscription"    // the consumer group
+	HeaderMessageID    = "X-Message-Id"      // the stream entry's id
+	HeaderToken        = "X-Delivery-Token"  // random, one for each delivery
+	HeaderAttempt      = "X-Attempt"         // 1 on the first try
+	HeaderConnector    = "X-Connector"       // who delivers, such as "hearth"
+	HeaderRecord       = "X-Delivery-Record" // see Delivery.Record
+	HeaderCallID       = "X-Call-Id"         // OpenFaaS's id of the call; the same on each try
+	HeaderTraceparent  = "Traceparent"       // https://www.w3.org/TR/trace-context/
 
 	// HeaderScheduleTime is on scheduled invocations: the time of the tick, RFC 3339 and UTC. Each tick makes
 	// one invocation, so it is an idempotency key. It is in the past if no instance ran at that time.
@@ -27,6 +28,9 @@ const (
 	// message's id. The dispatcher then need not settle the message. A wrong id only delays the next
 	// delivery, as the message is still pending.
 	HeaderSettled = "X-Settled"
+
+	// HeaderCommitTime is set beside HeaderSettled: how long the commit took, in milliseconds, with decimals.
+	HeaderCommitTime = "X-Commit-Time"
 
 	// HeaderInternal marks an error of the platform, not of the function. Such an answer is always retried.
 	HeaderInternal = "X-Openfaas-Internal"
@@ -45,6 +49,7 @@ var DeliveryHeaders = []string{
 	HeaderAttempt,
 	HeaderConnector,
 	HeaderScheduleTime,
+	HeaderRecord,
 }
 
 // A Delivery is the message that a call brings, and its subscription.
@@ -56,6 +61,10 @@ type Delivery struct {
 	Attempt     int
 	CallID      string
 	Traceparent string
+
+	// Record is what the commit adds to the record of calls when it settles the message, as JSON. It is the
+	// connector's, and a step passes it on as it is. "" adds nothing.
+	Record string
 }
 
 // SetHeader writes the delivery's headers.
@@ -72,6 +81,7 @@ func (d Delivery) SetHeader(h http.Header) {
 	set(HeaderAttempt, strconv.Itoa(d.Attempt))
 	set(HeaderCallID, d.CallID)
 	set(HeaderTraceparent, d.Traceparent)
+	set(HeaderRecord, d.Record)
 }
 
 // DeliveryOf reads a delivery from a call's headers. ok is false if the call brings no message of a topic.
@@ -79,6 +89,7 @@ func DeliveryOf(h http.Header) (d Delivery, ok bool) {
 	d = Delivery{
 		Topic: h.Get(HeaderTopic), Group: h.Get(HeaderSubscription), ID: h.Get(HeaderMessageID),
 		Token: h.Get(HeaderToken), CallID: h.Get(HeaderCallID), Traceparent: h.Get(HeaderTraceparent),
+		Record: h.Get(HeaderRecord),
 	}
 	d.Attempt, _ = strconv.Atoi(h.Get(HeaderAttempt))
 	_, err := Stream(d.Topic) // that of a scheduled invocation has none

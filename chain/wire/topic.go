@@ -70,3 +70,7 @@ func (s Subscription) Keys() []string {
 	p := s.Stream + ":" + s.Group + ":"
 	return []string{s.Stream, p + "leased", p + "due", p + "dead", p + "deliveries", p + "failures"}
 }
+
+// Record returns the key of the stream with the calls of the subscription that have ended. It has the
+// stream's hash tag. SettleLua documents its entries.
+func (s Subscription) Record() string { return s.Stream + ":" + s.Group + ":record" }

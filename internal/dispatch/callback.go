@@ -28,8 +28,8 @@ func (d *Dispatcher) callbackOf(n hearth.Name, e wire.Entry, attempt, most int, 
 		header, body = http.Header{wire.HeaderInternal: {"proxy"}}, nil
 	}
 	headers.DropHops(header)
-	for _, name := range []string{"Content-Length", wire.HeaderSettled, wire.HeaderAnswer,
-		router.HeaderReplica, headerTruncated} {
+	for _, name := range []string{"Content-Length", wire.HeaderSettled, wire.HeaderCommitTime,
+		wire.HeaderAnswer, router.HeaderReplica, router.HeaderColdStart, headerTruncated} {
 		header.Del(name)
 	}
 	if got.cut && !got.broken {

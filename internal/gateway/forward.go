@@ -88,6 +88,7 @@ func (g *Gateway) call(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	defer func() { _ = res.Body.Close() }()
+	noteServed(r, res.Header)
 	header := w.Header()
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		g.switched(w, r, res, callID, out.Header[headerStartTime])
@@ -99,8 +100,9 @@ func (g *Gateway) call(w http.ResponseWriter, r *http.Request) error {
 		header[name] = values
 	}
 	cors.apply(header)
-	delete(header, router.HeaderReplica)
-	delete(header, wire.HeaderSettled)
+	for _, name := range internalHeaders {
+		delete(header, name)
+	}
 	header[wire.HeaderCallID] = []string{callID}
 	header[headerStartTime] = out.Header[headerStartTime]
 	if _, ok := header["Content-Type"]; !ok && res.ContentLength != 0 {
@@ -123,6 +125,14 @@ func (g *Gateway) call(w http.ResponseWriter, r *http.Request) error {
 		header[name] = values
 	}
 	return nil
+}
+
+// internalHeaders are of answers, and not for callers.
+var internalHeaders = []string{
+	router.HeaderReplica,
+	router.HeaderColdStart,
+	wire.HeaderSettled,
+	wire.HeaderCommitTime,
 }
 
 // early passes an interim answer (1xx) on. Its headers are not part of the final answer.
@@ -294,7 +304,9 @@ func (g *Gateway) switched(w http.ResponseWriter, r *http.Request, res *http.Res
 	protocol := res.Header["Upgrade"]
 	headers.DropHops(res.Header)
 	dropClaims(res.Header)
-	delete(res.Header, router.HeaderReplica)
+	for _, name := range internalHeaders {
+		delete(res.Header, name)
+	}
 	res.Header["Connection"], res.Header["Upgrade"] = []string{"Upgrade"}, protocol
 	res.Header[wire.HeaderCallID], res.Header[headerStartTime] = []string{callID}, start
 	head := &strings.Builder{}

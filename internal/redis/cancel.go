@@ -19,9 +19,10 @@ func (c *Client) Cancel(
 	ctx context.Context, n hearth.Name, callID, only string,
 ) (cancelled, dead []string, err error) {
 	s := CallsOf(n)
-	keys, _ := counted(s)
+	keys, _ := recorded(s)
 	for from := "-"; from != ""; {
-		got, err := cancelLua.Run(ctx, c.rdb, keys, s.Group, callID, from, lookAtOnce, only).Slice()
+		got, err := cancelLua.Run(ctx, c.rdb, keys, s.Group, callID, from, lookAtOnce, only,
+			c.recording()).Slice()
 		if err != nil {
 			return cancelled, dead, unavailable("look for the call in the queue of "+n.Function, err)
 		}
@@ -43,7 +44,7 @@ type Cleared struct {
 func (c *Client) Clear(
 	ctx context.Context, s wire.Subscription, queued, delayed bool,
 ) (done Cleared, err error) {
-	keys, kind := counted(s)
+	keys, kind := recorded(s)
 	if kind == "" {
 		return done, hearth.Errorf(hearth.Invalid,
 			"%s is a topic: its messages belong to the functions that publish them", s.Stream)
@@ -55,7 +56,7 @@ func (c *Client) Clear(
 	flag := map[bool]string{true: "1"}
 	for from := "-"; from != ""; {
 		got, err := clearLua.Run(ctx, c.rdb, keys, s.Group, from, newest[0].ID, lookAtOnce, flag[queued],
-			flag[delayed]).Slice()
+			flag[delayed], c.recording()).Slice()
 		if err != nil {
 			return done, unavailable("clear "+s.Stream, err)
 		}

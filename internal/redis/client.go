@@ -27,7 +27,8 @@ type Client struct {
 	making sync.Mutex // room in memory
 	made   time.Time  // when that was tried last
 
-	records recordsOf // signs and checks records
+	records  recordsOf // signs and checks records
+	noRecord bool      // calls that end are not recorded
 
 	single   *goredis.Client        // once, if it is one server
 	cluster  *goredis.ClusterClient // rdb, if it is a cluster

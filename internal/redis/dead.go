@@ -2,7 +2,6 @@ package redis
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"strconv"
 	"strings"
@@ -119,18 +118,7 @@ func (c *Client) letters(ctx context.Context, s wire.Subscription, ids []goredis
 			l.Attempts, _ = strconv.Atoi(strings.SplitN(text, " ", 2)[0])
 		}
 		if text, ok := failures.Val()[i].(string); ok {
-			for line := range strings.Lines(text) {
-				var f struct {
-					Failure
-					MS int64 `json:"ms"` // instead of At, where a script has noted it
-				}
-				if json.Unmarshal([]byte(line), &f) == nil {
-					if f.MS > 0 {
-						f.At = time.UnixMilli(f.MS).UTC()
-					}
-					l.Failures = append(l.Failures, f.Failure)
-				}
-			}
+			l.Failures = append(l.Failures, failuresOf(text)...)
 		}
 		if n := len(l.Failures); n > 0 {
 			l.Attempts = l.Failures[n-1].Attempt // the look that found too many of them was none
@@ -166,8 +154,8 @@ func (c *Client) Redrive(ctx context.Context, s wire.Subscription, ids []string)
 // Purge throws dead letters away, and frees their Idempotency-Keys. It returns how many of these ids were
 // dead.
 func (c *Client) Purge(ctx context.Context, s wire.Subscription, ids []string) (int, error) {
-	keys, _ := counted(s)
-	n, err := purgeLua.Run(ctx, c.rdb, keys, append([]any{s.Group}, anys(ids)...)...).Int()
+	keys, _ := recorded(s)
+	n, err := purgeLua.Run(ctx, c.rdb, keys, append([]any{s.Group, c.recording()}, anys(ids)...)...).Int()
 	return n, unavailable("purge dead letters of "+s.Stream, err)
 }
 

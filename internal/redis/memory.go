@@ -59,8 +59,9 @@ func (m *memory) admit(size int64, measure func() (used, most int64, err error))
 }
 
 // room reports whether Redis has room for a call of so many bytes, and how many bytes one function may have
-// at most: half of all. If there is no room, it is made: of each function, keys of calls that have ended are
-// forgotten, and callbacks that were given up are dropped, the oldest first.
+// at most: half of all. If there is no room, it is made: the record of calls is dropped, of each function,
+// keys of calls that have ended are forgotten, and callbacks that were given up are dropped, the oldest
+// first.
 func (c *Client) room(ctx context.Context, key string, size int64) (ok bool, most int64) {
 	if c.embedded {
 		return true, 0
@@ -112,7 +113,7 @@ func (c *Client) makeRoom(ctx context.Context) bool {
 	if err != nil {
 		return false
 	}
-	did := false
+	did := c.DropRecords(ctx, subs) == nil && !c.noRecord // the record of calls gives way first
 	for _, s := range subs {
 		n, err := hearth.ParseName(s.Group)
 		if err != nil || s != CallsOf(n) {

@@ -73,6 +73,9 @@ type Delivery struct {
 	Since   time.Time // when it was first taken, by Redis's clock
 	Token   string
 	Fields  []string // of the stream entry; nil if the entry is gone
+
+	// Record is what Settle adds to the record of calls; see package calls. "" adds nothing.
+	Record string
 }
 
 // size returns the bytes that were counted when the entry was accepted, as queue.size in queue.lua does.
@@ -198,6 +201,12 @@ func counted(s wire.Subscription) (keys []string, kind string) {
 	return s.Keys(), ""
 }
 
+// recorded is counted with the subscription's record of calls at the end.
+func recorded(s wire.Subscription) (keys []string, kind string) {
+	keys, kind = counted(s)
+	return append(keys, s.Record()), kind
+}
+
 // withCallbacks returns the keys of a function's own calls, and those of its callbacks.
 func withCallbacks(n hearth.Name) []string {
 	keys, _ := counted(CallsOf(n))
@@ -248,16 +257,16 @@ func (c *Client) settle(
 	ctx context.Context, s wire.Subscription, list []Delivery, cb *Callback,
 ) ([]int64, error) {
 	keys, kind := counted(s)
-	args := make([]any, 0, 3+4*len(list))
+	args := make([]any, 0, 3+5*len(list))
 	args = append(args, s.Group, kind, len(list))
 	for _, d := range list {
-		args = append(args, d.ID, d.Token, d.size(), d.key())
+		args = append(args, d.ID, d.Token, d.size(), d.key(), d.Record)
 	}
 	keys, args, err := withCallback(cb, keys, args)
 	if err != nil {
 		return nil, err
 	}
-	results, err := finishLua.Run(ctx, c.rdb, keys, args...).Int64Slice()
+	results, err := finishLua.Run(ctx, c.rdb, append(keys, s.Record()), args...).Int64Slice()
 	return results, unavailable("settle "+list[0].ID+" of "+s.Stream, err)
 }
 

@@ -38,7 +38,7 @@ func BenchmarkPlace(b *testing.B) {
 			one := func() {
 				now := time.Now()
 				fn.mu.Lock()
-				t, err := fn.acquire(b.Context(), Open{}, now, now.Add(time.Minute))
+				t, _, err := fn.acquire(b.Context(), Open{}, now, now.Add(time.Minute))
 				if err != nil {
 					b.Error(err)
 					return

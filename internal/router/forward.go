@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/hearthfaas/hearth/internal/backlog"
@@ -27,8 +28,13 @@ type Open struct {
 	Queued bool
 }
 
-// HeaderReplica is a header of each answer, with the ID of the replica.
-const HeaderReplica = "X-Hearth-Replica"
+// Headers of each answer, for whoever has called the router.
+const (
+	HeaderReplica = "X-Hearth-Replica" // the ID of the replica
+	// HeaderColdStart is how long the call was held because the function had no replica, in milliseconds with
+	// decimals. It is absent if it was not.
+	HeaderColdStart = "X-Hearth-Cold-Start"
+)
 
 // grace is added to the function's timeout, so that the watchdog's own 504 comes first.
 const grace = time.Second
@@ -78,11 +84,13 @@ func (r *Router) send(fn *route, req *http.Request, o Open, began time.Time) (*h
 	}
 	timeout := fn.timeout
 	last := began.Add(min(r.cfg.Hold, timeout))
+	cold := time.Duration(0)
 	for now := began; ; now = time.Now() {
-		t, err := fn.acquire(req.Context(), o, now, last)
+		t, held, err := fn.acquire(req.Context(), o, now, last)
 		if err != nil {
 			return nil, err
 		}
+		cold += held
 		fn.countQueued(t, o, 1)
 		t.upstream.KeepBody(req)
 		until := time.Now().Add(timeout + grace)
@@ -98,6 +106,10 @@ func (r *Router) send(fn *route, req *http.Request, o Open, began time.Time) (*h
 			fn.giveUp(t, res, o)
 			return nil, fn.notRun()
 		case err == nil:
+			if cold > 0 {
+				ms := strconv.FormatFloat(float64(cold.Microseconds())/1000, 'f', -1, 64)
+				res.Header[HeaderColdStart] = []string{ms}
+			}
 			return fn.answered(t, res, o, began), nil
 		default:
 			notSent := upstream.NotSent(err)

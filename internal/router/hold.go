@@ -159,13 +159,16 @@ func (fn *route) mayServe() bool {
 }
 
 // acquire finds a replica for a call, or holds the call until there is one or last has come. fn.mu is held,
-// and is free when it returns. The caller must release the replica.
-func (fn *route) acquire(ctx context.Context, o Open, now, last time.Time) (*target, error) {
+// and is free when it returns. The caller must release the replica. cold is how long the call was held
+// because there was none.
+func (fn *route) acquire(
+	ctx context.Context, o Open, now, last time.Time,
+) (_ *target, cold time.Duration, _ error) {
 	if fn.waiting.Len() == 0 { // the usual case needs no timer
 		if t, _ := fn.pick(); t != nil {
 			fn.take(t, now)
 			fn.mu.Unlock()
-			return t, nil
+			return t, 0, nil
 		}
 	}
 	_, full := fn.pick()
@@ -175,7 +178,7 @@ func (fn *route) acquire(ctx context.Context, o Open, now, last time.Time) (*tar
 		if !full {
 			why = "function %s has no replica yet, and %d calls wait for one already: try again later"
 		}
-		return nil, hearth.Errorf(hearth.Exhausted, why, fn.name.Function, held)
+		return nil, 0, hearth.Errorf(hearth.Exhausted, why, fn.name.Function, held)
 	}
 	given := make(chan place, 1)
 	fn.count(time.Now())
@@ -185,26 +188,27 @@ func (fn *route) acquire(ctx context.Context, o Open, now, last time.Time) (*tar
 	fn.mu.Unlock()
 	if !waits {
 		g := <-given
-		return g.at, g.err
+		return g.at, 0, g.err
 	}
 	if full {
 		span := tracing.Held(ctx, fn.name, false)
 		t, err := fn.wait(ctx, given, at, last)
 		span.End(err)
-		return t, err
+		return t, 0, err
 	}
 	began := time.Now()
 	fn.recorder.Held()
 	span := tracing.Held(ctx, fn.name, true)
 	t, err := fn.wait(ctx, given, at, last)
 	span.End(err)
+	cold = time.Since(began)
 	switch {
 	case err == nil:
-		fn.recorder.Given(time.Since(began))
+		fn.recorder.Given(cold)
 	case !errors.Is(err, context.Canceled):
 		fn.recorder.Denied()
 	}
-	return t, err
+	return t, cold, err
 }
 
 // wait waits until a held call gets its place, until last, or until its context ends.

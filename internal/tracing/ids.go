@@ -30,6 +30,24 @@ func (g ids) NewIDs(ctx context.Context) (t trace.TraceID, s trace.SpanID) {
 	return t, g.NewSpanID(ctx, t)
 }
 
+// below returns the ids of a span below a parent, or of one that begins a trace.
+func (g ids) below(ctx context.Context, parent trace.SpanContext) trace.SpanContext {
+	if parent.IsValid() {
+		return trace.NewSpanContext(trace.SpanContextConfig{
+			TraceID:    parent.TraceID(),
+			SpanID:     g.NewSpanID(ctx, parent.TraceID()),
+			TraceFlags: parent.TraceFlags(),
+			TraceState: parent.TraceState(),
+		})
+	}
+	t, s := g.NewIDs(ctx)
+	return trace.NewSpanContext(trace.SpanContextConfig{
+		TraceID:    t,
+		SpanID:     s,
+		TraceFlags: trace.FlagsSampled,
+	})
+}
+
 func (ids) NewSpanID(context.Context, trace.TraceID) (s trace.SpanID) {
 	for !s.IsValid() {
 		_, _ = rand.Read(s[:])

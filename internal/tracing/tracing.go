@@ -4,9 +4,10 @@ from a caller's request through queues, retries and callbacks to the last messag
 hop to hop is the header traceparent, and the field of the same name of a stream entry; functions pass it
 on. See https://www.w3.org/TR/trace-context/ and https://opentelemetry.io/docs/specs/semconv/.
 
-It is set by OpenTelemetry's own environment variables. Where these ask for nothing, Open returns nil, and a
-nil Tracer and a nil Span do nothing and cost nothing: then Hearth passes on what callers send, and adds
-nothing.
+It is set by OpenTelemetry's own environment variables. Where these ask for nothing, Open returns nil. A nil
+Tracer and a nil Span do nothing and cost nothing: then Hearth passes on what callers send, and adds nothing.
+The tracer of IDsOnly exports nothing either, and gives each hop an id, by which the record of calls finds
+what belongs together.
 
 A collector that is away costs no call anything: spans wait in a bounded queue, and are dropped when it is
 full.
@@ -41,9 +42,13 @@ const (
 
 // A Tracer makes spans. A nil one makes none.
 type Tracer struct {
-	provider *sdktrace.TracerProvider
+	provider *sdktrace.TracerProvider // nil if the spans have nothing but ids
 	tracer   trace.Tracer
 }
+
+// IDsOnly makes a tracer whose spans have ids and are exported nowhere. A new trace is marked as sampled: a
+// function that traces by itself would drop its spans below one that is not.
+func IDsOnly() *Tracer { return &Tracer{} }
 
 // Open makes a tracer, if the environment names an endpoint: OTEL_EXPORTER_OTLP_TRACES_ENDPOINT or
 // OTEL_EXPORTER_OTLP_ENDPOINT, and neither OTEL_SDK_DISABLED=true nor OTEL_TRACES_EXPORTER=none. Otherwise it
@@ -112,7 +117,7 @@ func redacted(endpoint string) string {
 
 // Close sends what has not been sent, for at most two seconds.
 func (t *Tracer) Close() {
-	if t == nil {
+	if t == nil || t.provider == nil {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)

@@ -9,7 +9,18 @@
 --   KEYS[5] deliveries  hash id -> its record, see settle.record
 --   KEYS[6] failures    hash id -> JSON lines, one for each failed attempt, the oldest first
 -- A pending id is in exactly one of leased, due and dead.
-local settle = {}
+--
+-- The calls that have ended are on a stream beside them, the record. Its ids are the ms at which they ended,
+-- and its entries have the fields
+--   i  the id that the message had
+--   r  a JSON object; see package calls of the platform
+--   f  its failed attempts, as in KEYS[6]; '' if there were none
+-- The oldest are dropped beyond settle.most_recorded, and after a day. The platform bounds all records
+-- together.
+local settle = {
+  most_recorded = 100000,
+  recorded_for = 86400000, -- ms
+}
 
 -- What a script answers about one message. Others have text: each script says which.
 local code = {
@@ -100,6 +111,14 @@ function settle.forget(k, id)
   redis.call('ZREM', k[4], id)
   redis.call('HDEL', k[5], id)
   redis.call('HDEL', k[6], id)
+end
+
+-- settle.add_to_record(record, id, text, failures): a message has ended.
+function settle.add_to_record(record, id, text, failures)
+  redis.call(
+    'XADD', record, 'MAXLEN', '~', settle.most_recorded, '*', 'i', id, 'r', text,
+    'f', failures and string.sub(failures, -4096) or '')
+  redis.call('PEXPIRE', record, settle.recorded_for)
 end
 
 -- settle.drop(stream, group, id): delete an entry that this group has

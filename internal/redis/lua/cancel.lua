@@ -4,11 +4,13 @@
 -- KEYS[1..6]  the subscription, see settle.lua
 -- KEYS[7]     its bytes
 -- KEYS[8..9]  its Idempotency-Keys, and those of ended calls
+-- KEYS[10]    the record of calls
 -- ARGV[1]     group
 -- ARGV[2]     call id
 -- ARGV[3]     the id to begin behind, or '-'
 -- ARGV[4]     how many entries to look at, at most
 -- ARGV[5]     the id of the only entry that is meant, or ''
+-- ARGV[6]     '1' to record them
 --
 -- Returns {the id to go on behind, '' at the end; ids of those cancelled; ids of dead letters, which stay}.
 local from = ARGV[3] == '-' and '-' or '(' .. ARGV[3]
@@ -27,6 +29,7 @@ for _, entry in ipairs(entries) do
       dead[#dead + 1] = id
     else
       bytes = bytes + queue.weight(KEYS, id, fields)
+      if ARGV[6] == '1' then queue.taken_back(KEYS, KEYS[10], id, fields, 'cancelled') end
       redis.call('XACK', KEYS[1], ARGV[1], id)
       redis.call('XDEL', KEYS[1], id)
       settle.forget(KEYS, id)

@@ -2,12 +2,14 @@
 -- some entries at a time, and free its Idempotency-Keys.
 --
 -- KEYS        as in purge.lua; KEYS[7] is always there
+-- last        the record of calls
 -- ARGV[1]     group
 -- ARGV[2]     the id to begin behind, or '-'
 -- ARGV[3]     the last id to look at
 -- ARGV[4]     how many entries to look at, at most
 -- ARGV[5]     '1' for those that may be delivered now, or wait for a retry
 -- ARGV[6]     '1' for those whose time has not come
+-- ARGV[7]     '1' to record them
 --
 -- Returns {the id to go on behind, '' at the end; how many of the first kind; and of the second}.
 local from = ARGV[2] == '-' and '-' or '(' .. ARGV[2]
@@ -21,10 +23,11 @@ for _, entry in ipairs(entries) do
     if queue.deliver_at(fields) > now and redis.call('HEXISTS', KEYS[5], id) == 0 then kind = 2 end
     if ARGV[4 + kind] == '1' then
       bytes = bytes + queue.weight(KEYS, id, fields)
+      if ARGV[7] == '1' then queue.taken_back(KEYS, KEYS[#KEYS], id, fields, 'cancelled') end
       redis.call('XACK', KEYS[1], ARGV[1], id)
       redis.call('XDEL', KEYS[1], id)
       settle.forget(KEYS, id)
-      if KEYS[8] then queue.free(KEYS[8], KEYS[9], fields, id) end
+      if KEYS[9] then queue.free(KEYS[8], KEYS[9], fields, id) end
       taken[kind] = taken[kind] + 1
     end
   end

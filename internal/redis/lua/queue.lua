@@ -131,6 +131,17 @@ function queue.lapsed(k, bytes, id, ms, reason)
   queue.note(k, bytes, id, string.format('{"attempt":%.0f,"ms":%.0f,"reason":"%s"}', attempt, ms, reason))
 end
 
+-- taken_back(subscription's keys, record, id, fields, state): a message ends without an answer, and the
+-- record of calls says so. state is 'cancelled' or 'dead'.
+function queue.taken_back(k, record, id, fields, state)
+  local attempts, since = settle.record(redis.call('HGET', k[5], id))
+  local text = cjson.encode({
+    s = state, c = queue.value(fields, 'call-id'), p = queue.value(fields, 'traceparent'),
+    m = queue.value(fields, 'method'), u = queue.value(fields, 'path'), a = attempts, b = tonumber(since),
+  })
+  settle.add_to_record(record, id, text, redis.call('HGET', k[6], id))
+end
+
 -- call_back(stream, bytes, fields): queue a callback. It is counted, and never refused: its call has been
 -- made.
 function queue.call_back(stream, bytes, fields)
