@@ -1,0 +1,251 @@
+package calls
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/hearthfaas/hearth/chain/wire"
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/redis"
+)
+
+const (
+	readAtOnce = 2000             // entries of one record, in one round trip
+	readEvery  = time.Second / 5  // how old what the index knows may be
+	keptFor    = 10 * time.Minute // after the last question
+)
+
+// Config is what an Index works with.
+type Config struct {
+	// Redis has the queues and their records. Required.
+	Redis *redis.Client
+	// Sync has the sync calls of this instance. Defaults to none.
+	Sync *Ring
+	// Limit is what a Keeper keeps the record within, for messages.
+	Limit redis.RecordLimit
+	// Why returns in one sentence why a function has no room for a call that is queued; "" if it should have.
+	// Defaults to "".
+	Why func(hearth.Name) string
+}
+
+// An Index answers questions about calls.
+type Index struct {
+	cfg Config
+
+	mu     sync.Mutex
+	readAt time.Time
+	subs   map[wire.Subscription]*indexed
+	drop   *time.Timer // forgets everything
+}
+
+// indexed is what the index knows of one record.
+type indexed struct {
+	last string            // the id up to which the record was read
+	list []*ended          // oldest first
+	byID map[string]*ended // by the message's id
+}
+
+// ended is one call of a record.
+type ended struct {
+	entry    string // of the record
+	detail   string // likewise: of its detail, or ""
+	id       string // of the message
+	data     Entry
+	failures []redis.Failure
+}
+
+// NewIndex makes an index, which knows nothing yet.
+func NewIndex(cfg Config) *Index {
+	if cfg.Sync == nil {
+		cfg.Sync = &Ring{}
+	}
+	if cfg.Why == nil {
+		cfg.Why = func(hearth.Name) string { return "" }
+	}
+	return &Index{cfg: cfg, subs: map[wire.Subscription]*indexed{}}
+}
+
+// read brings the index up to date. x.mu is held.
+func (x *Index) read(ctx context.Context) error {
+	if x.drop == nil {
+		x.drop = time.AfterFunc(keptFor, x.forget)
+	}
+	x.drop.Reset(keptFor)
+	if time.Since(x.readAt) < readEvery {
+		return nil
+	}
+	subs, err := x.cfg.Redis.Subscriptions(ctx)
+	if err != nil {
+		return err
+	}
+	known := map[wire.Subscription]*indexed{}
+	for _, s := range subs {
+		if known[s] = x.subs[s]; known[s] == nil {
+			known[s] = &indexed{byID: map[string]*ended{}}
+		}
+	}
+	x.subs = known
+	oldest, err := x.cfg.Redis.OldestEnded(ctx, subs)
+	if err != nil {
+		return err
+	}
+	for i, s := range subs {
+		x.subs[s].dropBefore(oldest[i])
+	}
+	for len(subs) > 0 {
+		after := make([]string, len(subs))
+		for i, s := range subs {
+			after[i] = x.subs[s].last
+		}
+		lists, err := x.cfg.Redis.Ended(ctx, subs, after, readAtOnce)
+		if err != nil {
+			return err
+		}
+		var more []wire.Subscription
+		for i, s := range subs {
+			for _, e := range lists[i] {
+				x.subs[s].add(e)
+			}
+			if len(lists[i]) == readAtOnce {
+				more = append(more, s)
+			}
+		}
+		subs = more
+	}
+	x.readAt = time.Now()
+	return nil
+}
+
+// forget lets go of what the index knows.
+func (x *Index) forget() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.subs, x.readAt = map[wire.Subscription]*indexed{}, time.Time{}
+}
+
+// add takes in an entry of the record.
+func (n *indexed) add(e redis.Ended) {
+	n.last = e.Entry
+	call := n.byID[e.ID]
+	if call == nil {
+		call = &ended{entry: e.Entry, id: e.ID}
+		n.byID[e.ID] = call
+		n.list = append(n.list, call)
+	}
+	// A detail has all that the commit knew, and more. Entries of another version are read as far as they go.
+	if e.Text != "" && call.data.Status == 0 {
+		_ = json.Unmarshal([]byte(e.Text), &call.data)
+		call.entry = e.Entry // the moment of the commit is when it ended
+	}
+	if e.Detail != "" {
+		call.detail = e.Entry
+		_ = json.Unmarshal([]byte(e.Detail), &call.data)
+	}
+	call.data.Bodies = nil // read again when somebody asks: they are large
+	if len(e.Failures) > 0 {
+		call.failures = e.Failures
+	}
+}
+
+// dropBefore forgets the calls whose entries are gone from the record.
+func (n *indexed) dropBefore(oldest string) {
+	first := ms(oldest)
+	keep := slices.IndexFunc(n.list, func(e *ended) bool { return oldest != "" && ms(e.entry) >= first })
+	if keep < 0 {
+		keep = len(n.list)
+	}
+	for _, e := range n.list[:keep] {
+		delete(n.byID, e.id)
+	}
+	n.list = slices.Clone(n.list[keep:])
+}
+
+// A queueOf says which queue a subscription is: its name as in GET /system/queues, the function, and the kind
+// of its calls. ok is false for a subscription that is not of a function.
+func queueOf(s wire.Subscription) (name string, n hearth.Name, kind Kind, topic string, ok bool) {
+	n, err := hearth.ParseName(s.Group)
+	if err != nil {
+		return "", n, "", "", false
+	}
+	short := n.Function
+	if n.Namespace != hearth.DefaultNamespace {
+		short = n.String()
+	}
+	switch s {
+	case redis.CallsOf(n):
+		return short + ":calls", n, Async, "", true
+	case redis.CallbacksOf(n):
+		return short + ":callbacks", n, Callback, "", true
+	}
+	topic, ok = wire.Topic(s.Stream)
+	return short + ":" + topic, n, Topic, topic, ok
+}
+
+// newCall returns a call of a queue with what a subscription and a message's id tell.
+func newCall(s wire.Subscription, id string) (*Call, bool) {
+	queue, n, kind, topic, ok := queueOf(s)
+	return &Call{
+		ID:        queue + "/" + id,
+		CallID:    id,
+		Kind:      kind,
+		Function:  n.Function,
+		Namespace: n.Namespace,
+		Queue:     queue,
+		Topic:     topic,
+		Method:    "POST",
+		Path:      "/",
+		QueuedAt:  at(ms(id)),
+		name:      n,
+	}, ok
+}
+
+// fill adds what an entry tells.
+func (c *Call) fill(e Entry) {
+	if e.CallID != "" {
+		c.CallID = e.CallID
+	}
+	if e.Method != "" {
+		c.Method = e.Method
+	}
+	if e.Path != "" {
+		c.Path = e.Path
+	}
+	if e.Scheduled {
+		c.Kind = Scheduled
+	}
+	c.TraceID, c.span = traceOf(e.Trace)
+	trace, parent := traceOf(e.Parent)
+	if c.parent = parent; c.TraceID == "" {
+		c.TraceID = trace
+	}
+	c.Status, c.Replica, c.Attempt = e.Status, e.Replica, e.Attempt
+	c.StartedAt = at(e.Started)
+	c.ColdStart, c.commit = e.Cold, e.Commit
+	c.Run = max(0, e.Took-e.Cold)
+	if queued := max(ms(messageOf(c.ID)), e.DeliverAt); e.Taken > 0 && queued > 0 {
+		c.QueueWait = float64(max(0, e.Taken-queued))
+	}
+}
+
+// messageOf returns the message's id of a Call's ID.
+func messageOf(id string) string { return id[strings.LastIndexByte(id, '/')+1:] }
+
+// call returns a call that has ended.
+func (e *ended) call(s wire.Subscription) (*Call, bool) {
+	c, ok := newCall(s, e.id)
+	c.fill(e.data)
+	c.State, c.EndedAt, c.entry, c.failures = Succeeded, at(ms(e.entry)), e.entry, e.failures
+	c.detail = e.detail
+	if e.data.State != "" {
+		c.State = e.data.State
+	}
+	if n := len(e.failures); n > 0 && c.State != Succeeded {
+		last := e.failures[n-1]
+		c.Reason, c.Status, c.Replica = last.Reason, last.Status, last.Replica
+	}
+	return c, ok
+}
