@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/internal/calls"
 	"github.com/hearthfaas/hearth/internal/providertest"
 	"github.com/openfaas/faas-provider/types"
 	sdk "github.com/openfaas/go-sdk"
@@ -49,6 +50,7 @@ func startTestNode(t *testing.T, raw redis.UniversalClient, state string,
 	require.NoError(t, err)
 	cfg := nodeConfig{State: state, RedisURL: chaintest.URL(raw), Listener: l,
 		Log: slog.New(slog.DiscardHandler)}
+	cfg.Queue.record = recordLimits{calls: calls.DefaultCalls, bytes: "64Mi", age: calls.DefaultAge}
 	for _, c := range change {
 		c(&cfg)
 	}

@@ -19,7 +19,7 @@ func newRoot() *cobra.Command {
 	root.AddCommand(cli.Drains(newUp()), cli.Drains(newServe()), newBuild(), newImage(),
 		cli.Drains(newConnector()),
 		newDeploy(), newList(), newDescribe(), newInvoke(), newLogs(), newSecret(), newNamespace(),
-		newScale(), newDelete(), newQueues(), newRecords(), newBill(), newDead(), newCancel(),
+		newScale(), newDelete(), newQueues(), newCalls(), newRecords(), newBill(), newDead(), newCancel(),
 		newPassword(), newConsoleCommand(), newHealth(), newLicenses(), newVersion())
 	selectSomething(root)
 	cli.Prepare(root)

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/internal/autoscale"
+	"github.com/hearthfaas/hearth/internal/calls"
 	web "github.com/hearthfaas/hearth/internal/console"
 	"github.com/hearthfaas/hearth/internal/cron"
 	"github.com/hearthfaas/hearth/internal/dispatch"
@@ -76,8 +78,14 @@ type node struct {
 	console  *web.Console    // nil if there is none
 	release  func()          // gives up the instance's claim on its name
 	served   chan error      // what Serve returned
-	tracer   *tracing.Tracer // nil if nobody asked for traces
-	self     *http.Client    // for calls to this instance itself
+	tracer   *tracing.Tracer // nil if nobody asked for traces, and calls are not recorded
+
+	// What records calls; nil if that is switched off.
+	calls     *calls.Index
+	syncCalls *calls.Ring
+	details   *calls.Details
+	keeper    *calls.Keeper
+	self      *http.Client // for calls to this instance itself
 }
 
 // startNode opens Redis, brings back what was deployed, and serves.
@@ -159,8 +167,53 @@ func (n *node) openState(ctx context.Context) (err error) {
 	if receiver, ok := optional[hearth.SecretReceiver](n.provider); ok {
 		n.secrets.Changed = receiver.ReceiveSecret
 	}
-	n.tracer, err = tracing.Open(ctx, cfg.Log, versionText(), n.instance)
+	if n.tracer, err = tracing.Open(ctx, cfg.Log, versionText(), n.instance); err != nil {
+		return err
+	}
+	return n.openRecord()
+}
+
+// openRecord makes what records calls, unless that is switched off.
+func (n *node) openRecord() (err error) {
+	limit := n.cfg.Queue.record.limit()
+	if n.queue.RecordCalls(limit.Calls > 0); limit.Calls == 0 {
+		return nil
+	}
+	if n.tracer == nil {
+		n.tracer = tracing.IDsOnly()
+	}
+	n.syncCalls = &calls.Ring{Instance: n.instance}
+	n.calls = calls.NewIndex(calls.Config{
+		Redis: n.queue,
+		Sync:  n.syncCalls,
+		Limit: limit,
+		Why:   n.whyQueued,
+	})
+	if n.details, err = calls.NewDetails(n.queue, n.cfg.Log); err != nil {
+		return err
+	}
+	n.keeper, err = calls.NewKeeper(n.queue, limit, n.cfg.Log)
 	return err
+}
+
+// whyQueued says why a function has no room for a queued call; "" if it should have.
+func (n *node) whyQueued(name hearth.Name) string {
+	f, ok := n.registry.Function(name)
+	if !ok {
+		return "The function is not deployed."
+	}
+	l, ok := n.router.Load(name)
+	switch {
+	case !ok:
+		return ""
+	case l.Failing != "":
+		return "No replica can start; hearth describe shows why."
+	case l.Available == 0:
+		return "No replica is ready yet."
+	case f.Concurrency > 0 && l.InFlight >= l.Available*f.Concurrency:
+		return fmt.Sprintf("All %d slots of its replicas are busy.", l.Available*f.Concurrency)
+	}
+	return ""
 }
 
 // build makes the parts bottom-up. The registry comes first, as most of them call it.
@@ -194,6 +247,7 @@ func (n *node) build() (err error) {
 			n.meter.Delivered(name, d)
 		},
 		Tracer:        n.tracer,
+		Details:       n.details,
 		QueueLimit:    cfg.Queue.limit(),
 		CallbackBytes: cfg.Queue.callback(),
 		Callbacks: egress.NewClient(egress.Config{Allow: cfg.CallbackAllow,
@@ -258,6 +312,8 @@ func (n *node) build() (err error) {
 		Metrics:        numbers.Handler(),
 		Served:         numbers.Served,
 		Tracer:         n.tracer,
+		Calls:          n.calls,
+		SyncCalls:      n.syncCalls,
 		QueueLimit:     cfg.Queue.limit(),
 		MaxDelay:       cfg.Queue.maxDelay,
 		Rate: func(name hearth.Name) hearth.Rate {
@@ -282,6 +338,11 @@ func (n *node) build() (err error) {
 
 // start starts the parts, and the functions that are deployed.
 func (n *node) start(ctx context.Context) error {
+	if n.details != nil {
+		if err := errors.Join(n.details.Start(ctx), n.keeper.Start(ctx)); err != nil {
+			return err
+		}
+	}
 	if err := n.dispatch.Start(ctx); err != nil {
 		return err
 	}
@@ -387,6 +448,12 @@ func (n *node) close(ctx context.Context) error {
 		n.meter.Stop()
 	}
 	n.tracer.Close()
+	if n.details != nil { // after the last delivery
+		tell, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		err = errors.Join(err, n.keeper.Stop(tell))
+		_ = n.details.Stop(tell) // Redis may be gone: then the record lacks details
+	}
 	if n.users != nil {
 		n.users.Close()
 	}

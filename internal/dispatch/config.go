@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/chain/wire"
+	"github.com/hearthfaas/hearth/internal/calls"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/hearthfaas/hearth/internal/tracing"
@@ -57,6 +58,10 @@ type Config struct {
 
 	// Delivered gets the outcome of each delivery, callbacks included. Defaults to nobody.
 	Delivered func(n hearth.Name, d Delivered)
+
+	// Details gets what is known of messages that functions' commits have settled. Defaults to nobody: then
+	// calls are not recorded.
+	Details *calls.Details
 
 	// Tracer makes the spans of deliveries. Defaults to none.
 	Tracer *tracing.Tracer

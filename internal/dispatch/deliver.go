@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/chain/wire"
+	"github.com/hearthfaas/hearth/internal/calls"
 	"github.com/hearthfaas/hearth/internal/headers"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
@@ -38,11 +39,11 @@ const (
 var errCancelled = errors.New("the call was cancelled")
 
 // deliver calls the function for one message, and carries out what is decided by the outcome. ctx is that of
-// the call, calls that of all calls. It calls answered, once, when the call is over. It returns after how
+// the call, all that of all calls. It calls over, once, when the call is over. It returns after how
 // long the queue should be looked at again for the message; a negative duration is never.
 func (d *Dispatcher) deliver(
-	calls, ctx context.Context, f hearth.Function, s Subscription, callback bool, h *inFlight,
-	answered func(),
+	all, ctx context.Context, f hearth.Function, s Subscription, callback bool, h *inFlight,
+	over func(),
 ) time.Duration {
 	del := h.delivery()
 	policy := f.Retry
@@ -52,6 +53,7 @@ func (d *Dispatcher) deliver(
 	var e wire.Entry
 	var got answer
 	var span *tracing.Span
+	var entry calls.Entry
 	err := error(hearth.Errorf(hearth.Invalid, "the message is gone from its stream"))
 	if del.Fields != nil {
 		e, err = wire.ParseEntry(del.Fields)
@@ -81,14 +83,20 @@ func (d *Dispatcher) deliver(
 		}
 	case callback:
 		ctx, span = d.cfg.Tracer.CallBack(ctx, messageOf(f.Name(), s, del, e), e.Callback)
+		entry = entryOf(del, e, span)
 		e.Traceparent = span.Traceparent(e.Traceparent)
 		got = d.callBack(ctx, e)
 	default:
 		ctx, span = d.cfg.Tracer.Deliver(ctx, messageOf(f.Name(), s, del, e))
+		entry = entryOf(del, e, span)
 		e.Traceparent = span.Traceparent(e.Traceparent) // for the callback, too
+		if s.Topic != "" {                              // the function's commit settles it
+			del = d.recorded(del, entry)
+		}
 		got = d.call(ctx, f, s, del, e)
 	}
-	answered()
+	over()
+	answered(&entry, f, e, got)
 	if got.attempt = del.Attempt; got.lapsed {
 		got.attempt--
 	}
@@ -105,6 +113,9 @@ func (d *Dispatcher) deliver(
 	}
 	if got.header.Get(wire.HeaderSettled) == del.ID && s.Topic != "" && got.status == http.StatusOK {
 		end(Done, "")
+		if d.cfg.Details != nil {
+			d.cfg.Details.Add(s.Subscription, del.ID, entry)
+		}
 		d.cfg.Delivered(f.Name(), event)
 		return -1 // the function's commit has settled it
 	}
@@ -119,14 +130,14 @@ func (d *Dispatcher) deliver(
 		event.Reason = v.kind
 	}
 	defer d.cfg.Delivered(f.Name(), event) // when Redis has the outcome
-	if isStopping(calls) && v.do == giveBack {
-		d.persist(calls, "give back "+del.ID, func(ctx context.Context) error {
+	if isStopping(all) && v.do == giveBack {
+		d.persist(all, "give back "+del.ID, func(ctx context.Context) error {
 			_, err := d.cfg.Queue.BreakOff(ctx, s.Subscription, h.delivery())
 			return err
 		})
 		return -1
 	}
-	return d.do(calls, v, f, s, h, e, got)
+	return d.do(all, v, f, s, h, e, got, entry)
 }
 
 // headersOf returns the headers for the call or callback of a message. Anybody with write access to Redis may
@@ -179,15 +190,15 @@ func messageOf(n hearth.Name, s Subscription, del redis.Delivery, e wire.Entry) 
 
 // do carries out a verdict. It returns what deliver does.
 func (d *Dispatcher) do(
-	calls context.Context, v verdict, f hearth.Function, s Subscription, h *inFlight, e wire.Entry,
-	got answer,
+	all context.Context, v verdict, f hearth.Function, s Subscription, h *inFlight, e wire.Entry,
+	got answer, entry calls.Entry,
 ) time.Duration {
-	del := h.delivery() // now: this instance may have taken it anew during the call
+	del := d.recorded(h.delivery(), entry) // now: this instance may have taken it anew during the call
 	var cb *redis.Callback
 	if e.Callback != "" && s.Topic == "" && s.Subscription == redis.CallsOf(f.Name()) &&
 		(v.do == settle || v.do == bury) {
 		cb = d.callbackOf(f.Name(), e, del.Attempt, f.Retry.Attempts, got)
-		d.persist(calls, "queue the callback of "+del.ID, func(ctx context.Context) error {
+		d.persist(all, "queue the callback of "+del.ID, func(ctx context.Context) error {
 			return d.cfg.EnsureCallbacks(ctx, f.Name(), false)
 		})
 	}
@@ -201,25 +212,25 @@ func (d *Dispatcher) do(
 			d.settling.settle(s.Subscription, del)
 			break
 		}
-		d.persist(calls, "settle "+del.ID, func(ctx context.Context) error {
-			_, err := d.cfg.Queue.Settle(ctx, s.Subscription, h.delivery(), cb)
+		d.persist(all, "settle "+del.ID, func(ctx context.Context) error {
+			_, err := d.cfg.Queue.Settle(ctx, s.Subscription, d.recorded(h.delivery(), entry), cb)
 			return err
 		})
 	case giveBack:
-		d.persist(calls, "give back "+del.ID, func(ctx context.Context) error {
+		d.persist(all, "give back "+del.ID, func(ctx context.Context) error {
 			_, err := d.cfg.Queue.Busy(ctx, s.Subscription, del, v.wait)
 			return err
 		})
 		return v.wait
 	case retry:
 		log.Debug("call failed and is retried", "reason", v.reason, "wait", v.wait)
-		d.persist(calls, "give back "+del.ID, func(ctx context.Context) error {
+		d.persist(all, "give back "+del.ID, func(ctx context.Context) error {
 			_, err := d.cfg.Queue.Retry(ctx, s.Subscription, del, v.wait, failure)
 			return err
 		})
 		return v.wait
 	case bury:
-		d.persist(calls, "bury "+del.ID, func(ctx context.Context) error {
+		d.persist(all, "bury "+del.ID, func(ctx context.Context) error {
 			held, err := d.cfg.Queue.Bury(ctx, s.Subscription, del, failure, cb)
 			if held {
 				log.Warn("message became a dead letter", "reason", v.reason)
@@ -229,7 +240,7 @@ func (d *Dispatcher) do(
 	}
 	if cb != nil {
 		// Again: the function may have been removed meanwhile, and its queues with it.
-		d.persist(calls, "keep the callback of "+del.ID, func(ctx context.Context) error {
+		d.persist(all, "keep the callback of "+del.ID, func(ctx context.Context) error {
 			return d.cfg.EnsureCallbacks(ctx, f.Name(), true)
 		})
 		d.Notify(f.Name(), redis.CallbacksOf(f.Name()))
@@ -270,7 +281,7 @@ func (d *Dispatcher) call(
 		e.CallID = del.ID
 	}
 	wire.Delivery{Topic: s.Topic, Group: s.Group, ID: del.ID, Token: del.Token, Attempt: del.Attempt,
-		CallID: e.CallID, Traceparent: e.Traceparent}.SetHeader(req.Header)
+		CallID: e.CallID, Traceparent: e.Traceparent, Record: del.Record}.SetHeader(req.Header)
 	req.Header.Set(wire.HeaderConnector, d.cfg.Connector)
 	began := time.Now()
 	res, err := d.target.RoundTrip(f.Name(), req)

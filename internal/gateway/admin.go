@@ -36,10 +36,13 @@ func (g *Gateway) Management(guard func(http.Handler) http.Handler) http.Handler
 // API has for queued calls, because a mux would clean their paths.
 func (g *Gateway) withoutFunctions(mux *http.ServeMux, protect func(http.Handler) http.Handler) http.Handler {
 	cancel, others := protect(g.problems(g.cancel)), g.counted(mux)
+	show := protect(g.problems(g.showCall))
 	return origin.Isolate(attended(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch async := strings.HasPrefix(r.URL.Path, "/async-function/"); {
 		case async && r.Method == http.MethodDelete:
 			cancel.ServeHTTP(w, r)
+		case async && r.Method == http.MethodGet:
+			show.ServeHTTP(w, r)
 		case async:
 			called(w, r)
 		default:

@@ -88,6 +88,15 @@ func callIDOf(r *http.Request) string {
 	if id := r.Header.Get(wire.HeaderCallID); id != "" && len(id) <= maxCallID {
 		return id
 	}
+	return newCallID()
+}
+
+// newCallID returns an id that tells when it was made, by which the record of calls knows one that has
+// expired.
+func newCallID() string {
+	if id, err := uuid.NewV7(); err == nil {
+		return id.String()
+	}
 	return uuid.NewString()
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hearthfaas/hearth/chain"
+	"github.com/hearthfaas/hearth/internal/calls"
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/forwarded"
 	"github.com/hearthfaas/hearth/internal/hearth"
@@ -72,6 +73,10 @@ type Config struct {
 	Served func(method, pattern string, status int, took time.Duration)
 	// Tracer makes the spans of calls. Defaults to none.
 	Tracer *tracing.Tracer
+	// Calls answers questions about calls. Defaults to nothing: then there is no record.
+	Calls *calls.Index
+	// SyncCalls remembers sync calls, which needs a Tracer. Defaults to nobody.
+	SyncCalls *calls.Ring
 
 	// Rate returns how often one caller may call a function. Defaults to no limit.
 	Rate func(hearth.Name) hearth.Rate
@@ -197,6 +202,9 @@ func (g *Gateway) management(mux *http.ServeMux, protect func(http.Handler) http
 	system("GET /system/records", g.listRecords)
 	system("DELETE /system/records", g.removeRecord)
 	mux.Handle("GET /system/usage", protect(g.problems(g.usage)))
+	mux.Handle("GET /system/calls", protect(g.problems(g.listCalls)))
+	mux.Handle("POST /system/calls/replay", protect(g.problems(g.replayCall)))
+	mux.Handle("GET /system/traces/{id}", protect(g.problems(g.trace)))
 }
 
 // routes returns the handler of the gateway's address: functions, for everybody, and the management API, for
@@ -206,9 +214,10 @@ func (g *Gateway) routes() http.Handler {
 	mux.HandleFunc("/healthz", g.healthz)
 	mux.Handle("GET /ui/{$}", plainErrors(g.cfg.Log, g.ui))
 	mux.Handle("GET /{$}", http.RedirectHandler("/ui/", http.StatusFound))
-	cancel := g.guard.programs(g.problems(g.cancel))
+	cancel, show := g.guard.programs(g.problems(g.cancel)), g.guard.programs(g.problems(g.showCall))
 	if g.cfg.AdminOnly {
 		cancel = http.HandlerFunc(g.elsewhere)
+		show = cancel
 		mux.Handle("/system/", cancel)
 		mux.Handle("/metrics", cancel)
 	} else {
@@ -216,12 +225,14 @@ func (g *Gateway) routes() http.Handler {
 		mux.Handle("GET /metrics", g.cfg.Metrics)
 	}
 	calls, others := g.Calls(), origin.Isolate(attended(g.counted(mux)))
-	cancel = origin.Isolate(attended(cancel))
+	cancel, show = origin.Isolate(attended(cancel)), origin.Isolate(attended(show))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		async := strings.HasPrefix(r.URL.Path, "/async-function/")
 		switch { // not by the mux, which would clean the function's part of the path
 		case async && r.Method == http.MethodDelete:
 			cancel.ServeHTTP(w, r)
+		case async && r.Method == http.MethodGet:
+			show.ServeHTTP(w, r)
 		case async || strings.HasPrefix(r.URL.Path, "/function/"):
 			calls.ServeHTTP(w, r)
 		default:

@@ -2,10 +2,16 @@ package gateway
 
 import (
 	"bufio"
+	"context"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/hearthfaas/hearth/chain/wire"
+	"github.com/hearthfaas/hearth/internal/calls"
+	"github.com/hearthfaas/hearth/internal/router"
 )
 
 // traced gives each call of a route, such as /function/, a span. Without a tracer it is the handler itself.
@@ -15,7 +21,7 @@ func (g *Gateway) traced(route string, h http.Handler) http.Handler {
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		target, _, _ := targetOf(r)
-		n, _, err := functionOf(target, route)
+		n, path, err := functionOf(target, route)
 		if err != nil {
 			h.ServeHTTP(w, r) // it is nobody's
 			return
@@ -25,13 +31,53 @@ func (g *Gateway) traced(route string, h http.Handler) http.Handler {
 			return
 		}
 		watched := &statusWriter{ResponseWriter: w}
+		parent, began := r.Header.Get(wire.HeaderTraceparent), time.Now()
 		r, span := g.cfg.Tracer.Serve(r, route, n)
+		served := &served{}
+		r = r.WithContext(context.WithValue(r.Context(), servedKey{}, served))
 		whole := false
 		// Also when the handler panics, to break off.
-		defer func() { span.EndServed(watched.status, !whole) }()
+		defer func() {
+			span.EndServed(watched.status, !whole)
+			if g.cfg.SyncCalls == nil || route != "/function/" {
+				return
+			}
+			g.cfg.SyncCalls.Add(calls.SyncCall{
+				Name:    n,
+				CallID:  w.Header().Get(wire.HeaderCallID),
+				Trace:   span.Traceparent(""),
+				Parent:  parent,
+				Method:  r.Method,
+				Path:    path,
+				Status:  watched.status,
+				Broken:  !whole,
+				Replica: served.replica,
+				Started: began,
+				Ended:   time.Now(),
+				Cold:    served.cold,
+			})
+		}()
 		h.ServeHTTP(watched, r)
 		whole = true
 	})
+}
+
+// served is what the handler of a sync call tells of it.
+type served struct {
+	replica string
+	cold    float64 // ms
+}
+
+type servedKey struct{}
+
+// noteServed tells whoever records the request which replica answered it.
+func noteServed(r *http.Request, answer http.Header) {
+	s, ok := r.Context().Value(servedKey{}).(*served)
+	if !ok {
+		return
+	}
+	s.replica = answer.Get(router.HeaderReplica)
+	s.cold, _ = strconv.ParseFloat(answer.Get(router.HeaderColdStart), 64)
 }
 
 // counted calls Config.Served for each request of the management API, with the pattern of its path.

@@ -52,6 +52,8 @@ type Options struct {
 	Queue     QueueLimit // of a zero field, the instance's limit holds
 	Callbacks bool       // a queued call may have a callback
 	Rate      Rate
+	// the bodies of queued calls are recorded
+	RecordBodies bool
 	// whose pages may call the function from a browser, or AnyOrigin; none: the function decides
 	Origins []string
 

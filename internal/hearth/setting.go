@@ -203,6 +203,18 @@ var callSettings = []Setting{
 		read: truth(func(p *parser) *bool { return &p.Callbacks }),
 	},
 	{
+		Name: "com.hearth.record", Kind: KindAnnotation, Type: "bodies", Default: "no bodies",
+		Doc: "Records the bodies of queued calls and messages, so that calls can be replayed. Headers that " +
+			"may hold secrets are left out.",
+		read: func(p *parser, value string) error {
+			if value != "bodies" {
+				return errMalformed
+			}
+			p.RecordBodies = true
+			return nil
+		},
+	},
+	{
 		Name: "com.hearth.rate", Kind: KindAnnotation, Type: "calls per second, minute or hour, such as 10/s",
 		Default: "no limit",
 		Doc:     "How often one caller may call the function; further calls get 429.",
