@@ -19,6 +19,8 @@ import (
 	"github.com/hearthfaas/hearth/internal/egress"
 	"github.com/hearthfaas/hearth/internal/gateway"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/history"
+	"github.com/hearthfaas/hearth/internal/live"
 	"github.com/hearthfaas/hearth/internal/logs"
 	"github.com/hearthfaas/hearth/internal/meter"
 	"github.com/hearthfaas/hearth/internal/metrics"
@@ -71,6 +73,8 @@ type node struct {
 	dispatch *dispatch.Dispatcher
 	cron     *cron.Scheduler
 	scaler   *autoscale.Autoscaler // nil if switched off
+	live     *live.Live
+	history  *history.History
 	meter    *meter.Meter
 	registry *registry.Registry
 	gateway  *gateway.Gateway
@@ -226,6 +230,11 @@ func (n *node) build() (err error) {
 		Most:        cfg.Scaling.Most,
 		KeepByHand:  cfg.Scaling.Window,
 		SyncSecrets: n.secrets.Sync,
+		Scaled:      func(f hearth.Name, from, to int, why string) { n.history.Scaled(f, from, to, why) },
+	})
+	n.history = history.New(history.Config{
+		Load:   n.registry.Load,
+		Queued: func(f hearth.Name) int { return n.live.Queued(f) },
 	})
 	numbers := metrics.New(versionText())
 	n.meter = meter.New(meter.Config{Queue: n.queue, Log: cfg.Log, Instance: n.instance, Prices: cfg.Prices,
@@ -234,7 +243,8 @@ func (n *node) build() (err error) {
 			f, _, ok := n.registry.Spec(name)
 			return f, ok
 		}})
-	n.router = router.New(router.Config{Recorder: router.Recorders(numbers.Recorder, n.meter.Recorder),
+	n.router = router.New(router.Config{Recorder: router.Recorders(numbers.Recorder,
+		router.Recorders(n.meter.Recorder, n.history.Recorder)),
 		Wake:  n.registry.Wake,
 		Ahead: n.registry.WakeAhead})
 	n.dispatch, err = dispatch.New(dispatch.Config{
@@ -267,6 +277,7 @@ func (n *node) build() (err error) {
 			Usage:   n.provider.Usage,
 			Log:     cfg.Log,
 			Scale:   n.registry.ScaleFrom,
+			Scaled:  n.history.Scaled,
 			Stable:  cfg.Scaling.Window,
 			Panic:   cfg.Scaling.PanicWindow,
 			Drain:   cfg.Scaling.DrainGoal,
@@ -289,6 +300,7 @@ func (n *node) build() (err error) {
 		},
 		Notify: n.dispatch.Notify,
 	})
+	n.watch(queues)
 	n.gateway, err = gateway.New(gateway.Config{
 		Registry:       n.registry,
 		Router:         n.router,
@@ -309,6 +321,8 @@ func (n *node) build() (err error) {
 		MaxConnections: cfg.Admin.MaxConnections,
 		Version:        versionText(),
 		Usage:          n.meter.Report,
+		Live:           n.live,
+		History:        n.history,
 		Metrics:        numbers.Handler(),
 		Served:         numbers.Served,
 		Tracer:         n.tracer,
@@ -354,6 +368,8 @@ func (n *node) start(ctx context.Context) error {
 		settler.Settle(ctx)
 	}
 	n.cron.Start()
+	n.live.Start()
+	n.history.Start()
 	if n.scaler != nil {
 		n.scaler.Start()
 	}
@@ -443,6 +459,12 @@ func (n *node) close(ctx context.Context) error {
 	}
 	if n.sessions != nil {
 		n.sessions.Close()
+	}
+	if n.history != nil {
+		n.history.Stop()
+	}
+	if n.live != nil {
+		n.live.Stop()
 	}
 	if n.meter != nil { // after the replicas have ended
 		n.meter.Stop()

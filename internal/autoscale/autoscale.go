@@ -27,6 +27,8 @@ type Config struct {
 	// change that the decision was made about.
 	Scale func(ctx context.Context, n hearth.Name, change uint64, to int) error
 	Log   *slog.Logger
+	// Scaled is told of each decision that was applied. Defaults to nobody.
+	Scaled func(n hearth.Name, from, to int, reason string)
 
 	// Tick is how often it looks. Defaults to 250 ms.
 	Tick time.Duration
@@ -94,6 +96,9 @@ func New(cfg Config) *Autoscaler {
 		if *d.value == 0 {
 			*d.value = d.fallback
 		}
+	}
+	if cfg.Scaled == nil {
+		cfg.Scaled = func(hearth.Name, int, int, string) {}
 	}
 	a := &Autoscaler{cfg: cfg, functions: map[hearth.Name]*function{}}
 	a.ctx, a.stop = context.WithCancel(context.Background())
@@ -301,6 +306,7 @@ func (a *Autoscaler) apply(n hearth.Name, from int, change uint64, d Decision) {
 	switch code := hearth.CodeOf(err); {
 	case err == nil:
 		a.cfg.Log.Info("scaled", "function", n.String(), "from", from, "to", d.Replicas, "reason", d.Reason)
+		a.cfg.Scaled(n, from, d.Replicas, d.Reason)
 	case code == hearth.Conflict || code == hearth.NotFound || a.ctx.Err() != nil: // somebody else was first
 	default:
 		a.cfg.Log.Error("could not scale", "function", n.String(), "from", from, "to",

@@ -19,7 +19,9 @@ import (
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/forwarded"
 	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/history"
 	"github.com/hearthfaas/hearth/internal/inbound"
+	"github.com/hearthfaas/hearth/internal/live"
 	"github.com/hearthfaas/hearth/internal/logs"
 	"github.com/hearthfaas/hearth/internal/meter"
 	"github.com/hearthfaas/hearth/internal/origin"
@@ -66,6 +68,10 @@ type Config struct {
 
 	// Usage reports what functions used.
 	Usage func(context.Context, meter.Query) (meter.Report, error)
+	// Live has what is going on, for GET /system/events.
+	Live *live.Live
+	// History has what went on, for GET /system/history.
+	History *history.History
 	// Metrics answers GET /metrics.
 	Metrics http.Handler
 	// Served is called after each request of the management API, with the pattern of its path. Defaults to
@@ -181,6 +187,10 @@ func (g *Gateway) management(mux *http.ServeMux, protect func(http.Handler) http
 	system("DELETE /system/functions", g.remove)
 	system("GET /system/function/{name}", g.status)
 	system("POST /system/scale-function/{name}", g.scale)
+	system("POST /system/functions/{name}/restart", g.restart)
+	system("POST /system/functions/{name}/rollback", g.rollBack)
+	system("GET /system/history/{name}", g.history)
+	system("GET /system/events", g.events)
 	system("GET /system/secrets", g.listSecrets)
 	system("POST /system/secrets", g.createSecret)
 	system("PUT /system/secrets", g.updateSecret)

@@ -56,6 +56,10 @@ type Provider interface {
 // functions were applied, and ends the kept replicas that no function has claimed.
 type Settler interface{ Settle(ctx context.Context) }
 
+// A Sleeper is a provider whose functions may have a standby replica at zero. Standby returns how many a
+// function has.
+type Sleeper interface{ Standby(n Name) int }
+
 // A SecretReceiver is a provider whose replicas have copies of secrets. ReceiveSecret is called after a
 // secret has changed, and gives its new value to the replicas that may read it.
 type SecretReceiver interface {

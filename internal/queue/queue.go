@@ -46,6 +46,9 @@ func (q Queue) CallsOf() (n hearth.Name, ok bool) {
 	return n, err == nil && q.sub == redis.CallsOf(n)
 }
 
+// Subscription returns the stream and the group of the queue.
+func (q Queue) Subscription() wire.Subscription { return q.sub }
+
 // Config is what an Admin works with.
 type Config struct {
 	Redis *redis.Client

@@ -17,6 +17,9 @@ const (
 	keyEpoch      = "{hearth}:epoch"
 	keyNamespaces = "{hearth}:namespaces" // hash NAMESPACE -> it as JSON
 	keySecrets    = "{hearth}:secrets"    // hash NAMESPACE/NAME -> the sealed value
+	// hash NAME.NAMESPACE -> its last specs as JSON
+	keyRevisions = "{hearth}:revisions"
+	keyInstances = "{hearth}:instances" // hash INSTANCE -> its announcement as JSON, see Instance
 	// hash NAME.NAMESPACE -> streams that a removed function may have groups of
 	keyRemoved = "{hearth}:removed"
 	// hash STREAM GROUP -> the id up to which a group had read when it was removed
@@ -81,5 +84,8 @@ func keyChanging(n hearth.Name) string { return "{hearth}:changing:" + n.String(
 
 // keyInstance is the lease of an instance on its name.
 func keyInstance(instance string) string { return "{hearth}:instance:" + instance }
+
+// recordOf is the stream of a subscription's ended calls.
+func recordOf(s wire.Subscription) string { return s.Stream + ":" + s.Group + ":record" }
 
 func subscriptionField(s wire.Subscription) string { return s.Stream + " " + s.Group }

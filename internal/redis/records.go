@@ -33,8 +33,9 @@ const (
 	KindSecret       = "secret"
 	KindUsage        = "usage" // named DAY FUNCTION INSTANCE
 	KindSubscription = "subscription"
-	KindSchedule     = "schedule" // a cursor
-	KindKey          = "key"      // a key of Redis that has not the type of what belongs there
+	KindRevisions    = "revisions" // of a function
+	KindSchedule     = "schedule"  // a cursor
+	KindKey          = "key"       // a key of Redis that has not the type of what belongs there
 )
 
 // A BadRecord is one in Redis that is not used.
@@ -184,6 +185,8 @@ func (c *Client) RemoveRecord(ctx context.Context, kind, name, by string) error 
 		err = c.rdb.HDel(ctx, keyNamespaces, name).Err()
 	case KindSecret:
 		err = c.rdb.HDel(ctx, keySecrets, name).Err()
+	case KindRevisions:
+		err = c.rdb.HDel(ctx, keyRevisions, name).Err()
 	case KindSubscription:
 		err = c.rdb.HDel(ctx, keySubscriptions, name).Err()
 	case KindUsage:

@@ -38,14 +38,14 @@ func (r *Registry) Deploy(ctx context.Context, f hearth.Function, update bool) e
 		return err
 	}
 	defer end()
-	next := desired{state: Deployed, left: rec.left}
+	next, before := desired{state: Deployed, left: rec.left}, hearth.Function{}
 	switch {
 	case !rec.deployed() && update:
 		return hearth.NotFoundError(n)
 	case rec.deployed() && !update:
 		return hearth.Errorf(hearth.Conflict, "the function %s is deployed already: update it instead", n)
 	case rec.deployed():
-		f.CreatedAt = rec.spec.CreatedAt
+		f.CreatedAt, before = rec.spec.CreatedAt, rec.spec
 		f.Replicas = r.replicas(rec.spec, f)
 		next.callbacks = rec.callbacks
 		next.left = union(next.left, rec.groups())
@@ -60,6 +60,7 @@ func (r *Registry) Deploy(ctx context.Context, f hearth.Function, update bool) e
 		r.revert(ctx, n, rec, next)
 		return err
 	}
+	r.keepRevision(ctx, f, before)
 	r.cfg.Log.Info("deployed function", "function", n.String(), "image", f.Image, "replicas", f.Replicas,
 		"topics", strings.Join(f.Topics, ","))
 	return nil
@@ -125,6 +126,12 @@ func (r *Registry) syncSecrets(ctx context.Context, wanted []string) error {
 		return nil
 	}
 	return r.cfg.SyncSecrets(ctx)
+}
+
+// restarted is the revision of a spec whose replicas are replaced at a time.
+func restarted(d types.FunctionDeployment, at time.Time) string {
+	sum := sha256.Sum256([]byte(revision(d) + at.Format(time.RFC3339Nano)))
+	return hex.EncodeToString(sum[:6])
 }
 
 // revision tells one spec from another.

@@ -29,6 +29,10 @@ type Config struct {
 	// Most bounds the replicas that functions may have here. Defaults to no bound.
 	Most Most
 
+	// Scaled is called when the replicas of a function were changed here, but not by ScaleFrom. Defaults to
+	// nothing.
+	Scaled func(n hearth.Name, from, to int, reason string)
+
 	// KeepByHand is for how long a size stays that an operator has set. Defaults to autoscale.DefaultStable.
 	KeepByHand time.Duration
 }
@@ -72,6 +76,9 @@ type Registry struct {
 func New(cfg Config) *Registry {
 	if cfg.KeepByHand == 0 {
 		cfg.KeepByHand = autoscale.DefaultStable
+	}
+	if cfg.Scaled == nil {
+		cfg.Scaled = func(hearth.Name, int, int, string) {}
 	}
 	r := &Registry{
 		cfg:      cfg,

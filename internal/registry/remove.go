@@ -37,6 +37,9 @@ func (r *Registry) Delete(ctx context.Context, n hearth.Name) error {
 	if err := r.tidy(ctx, n, rec, rec.desired); err != nil {
 		r.queue.add(n)
 	}
+	if err := r.cfg.Queue.ForgetRevisions(ctx, n); err != nil {
+		r.cfg.Log.Warn("could not forget the revisions of a function", "function", n.String(), "error", err)
+	}
 	r.cfg.Log.Info("removed function", "function", n.String())
 	return nil
 }

@@ -103,6 +103,7 @@ func (r *Registry) scale(
 	}
 	if cause != "" {
 		r.cfg.Log.Info("scaled", "function", n.String(), "from", f.Replicas, "to", replicas, "reason", cause)
+		r.cfg.Scaled(n, f.Replicas, replicas, cause)
 	}
 	rec.resized = true
 	if err := r.saveSize(ctx, rec); err != nil {

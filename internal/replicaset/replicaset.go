@@ -124,6 +124,16 @@ func (m *Manager[Image]) Get(n hearth.Name) (f hearth.Function, image Image, ok 
 	return f, image, false
 }
 
+// Standby is hearth.Sleeper's.
+func (m *Manager[Image]) Standby(n hearth.Name) int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if fn := m.functions[n]; fn != nil && fn.standby != nil {
+		return 1
+	}
+	return 0
+}
+
 // Apply makes a function run as its spec says. When it returns an error, all is as it was.
 func (m *Manager[Image]) Apply(f hearth.Function, image Image, adopted ...Adopted) error {
 	m.mu.Lock()

@@ -14,6 +14,7 @@ type Load struct {
 	Held      int    // calls that wait for a replica
 	Known     int    // replicas of all revisions that are not ending
 	Available int    // of these, ready ones
+	Busy      int    // of the ready ones, those that have calls
 	Draining  int    // replicas that are ending and still have calls
 	Failing   string // why a replica cannot start, or ""
 	Proven    bool   // a replica has been ready, so another one may help
@@ -145,6 +146,9 @@ func (fn *route) load() Load {
 		}
 		if t.Ready {
 			l.Available++
+			if t.inflight > 0 {
+				l.Busy++
+			}
 		}
 		l.Proven = l.Proven || t.Ready || t.Proven && !t.Ending
 	}

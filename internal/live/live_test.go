@@ -1,0 +1,133 @@
+package live
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"testing"
+
+	"github.com/hearthfaas/hearth/chain/chaintest"
+	"github.com/hearthfaas/hearth/chain/wire"
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/queue"
+	"github.com/hearthfaas/hearth/internal/redis"
+	"github.com/hearthfaas/hearth/internal/router"
+	"github.com/openfaas/faas-provider/types"
+	"github.com/stretchr/testify/require"
+)
+
+// newLive returns a Live of the function oven on a Redis of its own, which samples when it is told to.
+func newLive(t *testing.T) (*Live, *redis.Client) {
+	t.Helper()
+	client, err := redis.Open(t.Context(), chaintest.URL(chaintest.Redis(t)))
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = client.Close() })
+	oven, err := hearth.Parse(types.FunctionDeployment{Service: "oven", Image: "oven"})
+	require.NoError(t, err)
+	l := New(Config{
+		Functions: func() []hearth.Function { return []hearth.Function{oven} },
+		Load: func(hearth.Name) (router.Load, bool) {
+			return router.Load{Known: 3, Available: 2, Busy: 1, InFlight: 4, Held: 1}, true
+		},
+		Queues:   queue.New(queue.Config{Redis: client}).List,
+		Redis:    client,
+		Instance: "one",
+		Version:  "1.2.3",
+		Log:      slog.New(slog.DiscardHandler),
+	})
+	t.Cleanup(l.Stop)
+	return l, client
+}
+
+func (l *Live) read(t *testing.T) (s snapshot) {
+	t.Helper()
+	text, _ := l.Snapshot()
+	require.NoError(t, json.Unmarshal(text, &s))
+	return s
+}
+
+func TestSnapshotsHaveFunctionsAndQueues(t *testing.T) {
+	t.Parallel()
+	l, client := newLive(t)
+	n := hearth.Name{Function: "oven", Namespace: hearth.DefaultNamespace}
+	_, err := client.Subscribe(t.Context(), redis.CallsOf(n))
+	require.NoError(t, err)
+	leave, err := l.Watch()
+	require.NoError(t, err)
+	defer leave()
+	s := l.read(t)
+	require.Equal(t, []Function{{
+		Name: "oven", Namespace: n.Namespace, Available: 2, Starting: 1, Busy: 1, InFlight: 5,
+		Topics: []string{}, Emits: []string{},
+	}}, s.Functions)
+	require.True(t, s.Redis.Available)
+	require.Equal(t, "one", s.Instances[0].Name)
+	require.Equal(t, "1.2.3", s.Instances[0].Version)
+
+	_, changed := l.Snapshot()
+	l.sample()
+	require.Equal(t, s.At, l.read(t).At, "nothing has changed, so there is no other snapshot")
+	select {
+	case <-changed:
+		t.Fatal("a watcher was woken for nothing")
+	default:
+	}
+
+	_, err = client.Enqueue(t.Context(), n, redis.Call{Entry: wire.Entry{Body: []byte("dough")}},
+		hearth.DefaultQueueLimit)
+	require.NoError(t, err)
+	l.sample()
+	<-changed
+	s = l.read(t)
+	require.Equal(t, 1, s.Functions[0].Queued)
+	require.Equal(t, "oven:calls", s.Queues[0].Name)
+	require.EqualValues(t, 1, *s.Queues[0].AcceptedTotal)
+	require.EqualValues(t, 0, *s.Queues[0].DoneTotal)
+	require.Equal(t, 1, s.Ledger.Accepted)
+	require.Equal(t, 1, s.Ledger.Waiting)
+	require.Equal(t, 1, l.Queued(n))
+}
+
+func TestASnapshotSaysThatRedisIsUnavailable(t *testing.T) {
+	t.Parallel()
+	l, client := newLive(t)
+	leave, err := l.Watch()
+	require.NoError(t, err)
+	defer leave()
+	require.NoError(t, client.Close())
+	l.sample()
+	s := l.read(t)
+	require.False(t, s.Redis.Available)
+	require.NotEmpty(t, s.Functions, "what this instance knows is still there")
+}
+
+func TestTheNumberOfWatchersIsBounded(t *testing.T) {
+	t.Parallel()
+	l, _ := newLive(t)
+	for range maxWatchers {
+		leave, err := l.Watch()
+		require.NoError(t, err)
+		defer leave()
+	}
+	_, err := l.Watch()
+	require.Equal(t, hearth.Exhausted, hearth.CodeOf(err))
+}
+
+func TestInstancesAnnounceThemselves(t *testing.T) {
+	t.Parallel()
+	l, client := newLive(t)
+	l.Start()
+	now := l.announced
+	require.NoError(t, client.Announce(t.Context(), redis.Instance{Name: "two", Started: now, Seen: now}))
+	list, err := client.Instances(t.Context(), now)
+	require.NoError(t, err)
+	require.Len(t, list, 2)
+	list, err = client.Instances(t.Context(), now.Add(presentEvery*3))
+	require.NoError(t, err)
+	require.Empty(t, list, "they have not been seen for long")
+	l.Stop()
+	list, err = client.Instances(context.Background(), now)
+	require.NoError(t, err)
+	require.Equal(t, "two", list[0].Name)
+	require.Len(t, list, 1)
+}

@@ -1,0 +1,76 @@
+package redis
+
+import (
+	"context"
+	"strings"
+
+	"github.com/hearthfaas/hearth/chain/wire"
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// A Total is how many messages a subscription has had. A counter begins again when its stream was removed.
+type Total struct {
+	Added    uint64 // to the stream
+	Length   int    // of the stream now
+	Groups   int    // of the stream: with several, an entry stays until all have settled it
+	Recorded uint64 // ended messages of the subscription, in the record of calls
+}
+
+var (
+	measureText = "#!lua flags=no-writes\n" + luaText("measure")
+	measureLua  = goredis.NewScript(measureText)
+)
+
+// Totals returns the totals of several subscriptions, in their order. Each is of one moment. It returns none
+// for a Redis that does not count what was added, as the one in memory.
+func (c *Client) Totals(ctx context.Context, subs []wire.Subscription) ([]Total, error) {
+	if len(subs) == 0 || c.embedded {
+		return nil, nil
+	}
+	got, err := c.measure(ctx, subs)
+	if err != nil && strings.Contains(err.Error(), "NOSCRIPT") {
+		if err := c.rdb.ScriptLoad(ctx, measureText).Err(); err != nil {
+			return nil, unavailable("measure queues", err)
+		}
+		got, err = c.measure(ctx, subs)
+	}
+	if err != nil {
+		return nil, unavailable("measure queues", err)
+	}
+	totals := make([]Total, len(subs))
+	for i, cmd := range got {
+		n, err := cmd.Int64Slice()
+		if err != nil || len(n) != 4 || n[0] < 0 {
+			return nil, unavailable("measure "+subs[i].Stream, err)
+		}
+		totals[i] = Total{Added: uint64(n[0]), Length: int(n[1]), Groups: int(n[2]), Recorded: uint64(n[3])}
+	}
+	return totals, nil
+}
+
+// measure runs the script for all subscriptions, in one round trip.
+func (c *Client) measure(ctx context.Context, subs []wire.Subscription) ([]*goredis.Cmd, error) {
+	pipe := c.rdb.Pipeline()
+	cmds := make([]*goredis.Cmd, len(subs))
+	for i, s := range subs {
+		cmds[i] = pipe.EvalSha(ctx, measureLua.Hash(), []string{s.Stream, recordOf(s)})
+	}
+	_, err := pipe.Exec(ctx)
+	return cmds, err
+}
+
+// Mark returns a text that changes with each write to Redis. It is "" where that is not known.
+func (c *Client) Mark(ctx context.Context) (string, error) {
+	if c.cluster != nil || c.embedded {
+		return "", nil
+	}
+	info, err := c.rdb.Info(ctx, "persistence").Result()
+	if err != nil {
+		return "", unavailable("ask whether it was written", err)
+	}
+	changes := infoField(info, "rdb_changes_since_last_save")
+	if changes == "" {
+		return "", nil
+	}
+	return changes + " since " + infoField(info, "rdb_last_save_time"), nil
+}
