@@ -12,7 +12,7 @@ BUILD := CGO_ENABLED=0 sh scripts/progress.sh 'hearth and bakery' $(LEAN) -build
 	-ldflags "$(LINK)"
 BIN   ?= bin
 
-.PHONY: help up build images test test-docker chaos lint bench lab sim fuzz notices docs clean go
+.PHONY: help up demo build images test test-docker chaos lint bench lab sim fuzz notices docs clean go
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -25,6 +25,11 @@ up: go ## run the bakery on this machine
 	@exec bin/hearth up --callback-allow 127.0.0.1:9000,127.0.0.1:9001 \
 		--on-ready 'bin/bakery open --manager-key-file \
 			"$${MANAGER_KEY_FILE:-$$HEARTH_SECRETS/openfaas-fn/manager-key}"' $(ARGS)
+
+demo: go ## run the bakery under load, open its pages, and audit it at the end
+	@sh scripts/redis.sh
+	@$(MAKE) --no-print-directory build
+	@exec sh scripts/demo.sh $(ARGS)
 
 build: go ## build hearth and bakery into bin/
 	@mkdir -p $(BIN)
