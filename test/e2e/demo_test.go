@@ -53,8 +53,11 @@ func TestDemoEndsWithTheAudit(t *testing.T) {
 	cmd := exec.Command("sh", filepath.Join(root, "scripts", "demo.sh"), "--state", state, "--listen",
 		"127.0.0.1:0", "--no-build")
 	cmd.Dir = dir
-	cmd.Env = append(harness.Without(harness.Without(harness.Without(harness.Without(os.Environ(), "REDIS_URL"),
-		"MANAGER_KEY_FILE"), "DISPLAY"), "WAYLAND_DISPLAY"), "SHOPS=2", "CALLBACKS="+callbacks)
+	cmd.Env = os.Environ()
+	for _, name := range []string{"REDIS_URL", "MANAGER_KEY_FILE", "DISPLAY", "WAYLAND_DISPLAY"} {
+		cmd.Env = harness.Without(cmd.Env, name)
+	}
+	cmd.Env = append(cmd.Env, "SHOPS=2", "CALLBACKS="+callbacks)
 	terminal, err := pty.Start(cmd)
 	require.NoError(t, err)
 	out := &screen{}

@@ -2,6 +2,10 @@ package e2e
 
 import (
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -154,6 +158,14 @@ func TestStorefrontInABrowser(t *testing.T) {
 	b.click(".order[data-state=cancelled] [data-do=forget]")
 	b.await("!document.querySelector('.order[data-state=cancelled]')")
 	b.accessible("the shop")
+
+	// Behind a proxy that adds a prefix, the page finds the functions beside itself.
+	gateway, err := url.Parse(r.url)
+	require.NoError(t, err)
+	proxy := httptest.NewServer(http.StripPrefix("/any/prefix", httputil.NewSingleHostReverseProxy(gateway)))
+	defer proxy.Close()
+	b.visit(proxy.URL + "/any/prefix/function/storefront/")
+	b.text("#menu", "Chocolate chip cookie")
 	r.auditBalances()
 	r.interrupt()
 }

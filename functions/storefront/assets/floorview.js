@@ -70,7 +70,7 @@ export function draw() {
       columns.map((ids) =>
         h(
           "div",
-          {class: "column " + ids[0], "data-key": ids[0]},
+          {class: "column of-" + ids[0], "data-key": ids[0]},
           ids.map((id) => h("section", {id, class: "panel", "aria-labelledby": id + "-title"})),
         ),
       ),
