@@ -54,7 +54,11 @@ function Nav() {
   const here = details[current]?.[0] ?? current
   const nav = useRef()
   useEffect(() => {
-    nav.current.querySelector('[aria-current]')?.scrollIntoView({ block: 'nearest', inline: 'nearest' })
+    const list = nav.current.querySelector('ul')
+    const link = list.querySelector('[aria-current]')
+    if (!link) return
+    // scrollIntoView would also move the place where the Tab key goes on
+    list.scrollLeft += link.getBoundingClientRect().left - list.getBoundingClientRect().left - 40
   }, [here])
   const dead = ledger.value?.dead
   return html`<nav aria-label="Views" ref=${nav}><ul>${Object.entries(views).map(([name,

@@ -1,5 +1,5 @@
 // The parts that views are made of.
-import { html, signal, useEffect, useRef, useState } from './lib.js'
+import { html, signal, useEffect, useLayoutEffect, useRef, useState } from './lib.js'
 import { isOperator, session } from './api.js'
 import { clock, duration, isSet } from './format.js'
 import { link, now, problem, refreshing } from './live.js'
@@ -164,13 +164,17 @@ export function Act({ onClick, label, danger, primary, small, disabled, reason, 
 export const ViewerNote = () => session.value?.role === 'viewer'
   && html`<p class="viewer-note">${viewerReason} Actions are disabled.</p>`
 
-// Dialog is modal: the browser keeps the focus inside, and gives it back afterwards.
+// Dialog is modal: the browser keeps the focus inside.
 export function Dialog({ title, onClose, children, wide }) {
   const ref = useRef()
-  useEffect(() => {
+  useLayoutEffect(() => {
     const dialog = ref.current
-    if (!dialog.open) dialog.showModal()
-    return () => dialog.close()
+    const before = document.activeElement
+    dialog.showModal()
+    return () => {
+      dialog.close()
+      setTimeout(() => before?.focus(), 0) // once the dialog is out of the page
+    }
   }, [])
   return html`<dialog ref=${ref} class=${wide ? 'wide' : ''} aria-labelledby="dialog-title"
     onCancel=${e => { e.preventDefault(); onClose() }}>
