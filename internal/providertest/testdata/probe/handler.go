@@ -139,6 +139,10 @@ func Handle(r handler.Request) (handler.Response, error) {
 		}
 		body, err := io.ReadAll(res.Body)
 		return handler.Response{StatusCode: res.StatusCode, Header: res.Header, Body: body}, err
+	case query.Has("expect"): // fails unless it is the body
+		if string(r.Body) != query.Get("expect") {
+			return handler.Response{StatusCode: 500, Body: []byte("not what was expected")}, nil
+		}
 	case query.Has("write"): // a file, and tells whether it could
 		if err := os.WriteFile(query.Get("write"), r.Body, 0o600); err != nil {
 			return answer(err.Error())
