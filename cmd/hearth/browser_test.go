@@ -99,12 +99,7 @@ func (b *browser) script(text string) string {
 // records its requests in a file.
 func attacked(t *testing.T, host string) (n *testNode, gateway, admin, recorded string) {
 	t.Helper()
-	dir := t.TempDir()
-	for name, text := range pages {
-		head, body, _ := strings.Cut(text, "\n\n")
-		require.NoError(t, os.WriteFile(filepath.Join(dir, name),
-			[]byte(strings.ReplaceAll(head, "\n", "\r\n")+"\r\n\r\n"+body), 0o600))
-	}
+	dir := servePages(t, pages)
 	recorded = filepath.Join(t.TempDir(), "record")
 	n = newTestNode(t, adminAddress(t), func(c *nodeConfig) { require.NoError(t, c.Admin.Hosts.Set(host)) })
 	n.deploy("probe", func(d *types.FunctionDeployment) {

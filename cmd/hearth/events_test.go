@@ -10,7 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hearthfaas/hearth/internal/hearth"
+	"github.com/hearthfaas/hearth/internal/redis"
 	"github.com/openfaas/faas-provider/types"
+	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 )
 
@@ -28,7 +31,10 @@ type seenSnapshot struct {
 		AcceptedTotal int `json:"accepted_total"`
 		DoneTotal     int `json:"done_total"`
 	}
-	Ledger    struct{ Accepted, Done, Dead, Waiting int }
+	Ledger struct {
+		Accepted, Done, Dead, Waiting int
+		Lost, Doubled                 *int
+	}
 	Redis     struct{ Available bool }
 	Instances []struct{ Name, Version string }
 }
@@ -107,6 +113,43 @@ func TestEventsShowWhatFunctionsAndQueuesDo(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestLedgerFindsWhatIsLostAndDoubled does to Redis what nobody should.
+func TestLedgerFindsWhatIsLostAndDoubled(t *testing.T) {
+	t.Parallel()
+	n := newTestNode(t)
+	n.deploy("probe")
+	last := n.follow(n.url(), n.login())
+	balances := func(accepted, lost, doubled int) {
+		t.Helper()
+		eventually(t, func() bool {
+			l := last().Ledger
+			return l.Accepted == accepted && l.Waiting == 0 && l.Lost != nil && *l.Lost == lost &&
+				*l.Doubled == doubled
+		})
+	}
+	for range 3 {
+		res, _ := n.do(http.MethodPost, "/async-function/probe", "")
+		require.Equal(t, http.StatusAccepted, res.StatusCode)
+	}
+	balances(3, 0, 0)
+	pause := map[string]string{"queue": "probe:calls"}
+	require.Equal(t, 200, n.system(http.MethodPost, "/system/queues/pause", pause, nil))
+	res, _ := n.do(http.MethodPost, "/async-function/probe", "")
+	calls := redis.CallsOf(hearth.Name{Function: "probe", Namespace: hearth.DefaultNamespace})
+	require.NoError(t, n.raw.XDel(t.Context(), calls.Stream, res.Header.Get("X-Message-Id")).Err())
+	balances(4, 1, 0)
+	require.NoError(t, n.raw.XAdd(t.Context(), &goredis.XAddArgs{
+		Stream: calls.Record(),
+		Values: []string{"i", "1-0", "r", "{}", "f", ""},
+	}).Err())
+	balances(4, 0, 0) // the end that was missing
+	require.NoError(t, n.raw.XAdd(t.Context(), &goredis.XAddArgs{
+		Stream: calls.Record(),
+		Values: []string{"i", "1-0", "r", "{}", "f", ""},
+	}).Err())
+	balances(4, 0, 1)
 }
 
 func TestHistoryHasScalingAndRevisions(t *testing.T) {

@@ -18,6 +18,7 @@ func (n *node) watch(queues *queue.Admin) {
 		Standby:   standby,
 		Queues:    queues.List,
 		Redis:     n.queue,
+		Recorded:  n.cfg.Queue.record.limit().Calls > 0,
 		Instance:  n.instance,
 		Version:   versionText(),
 		Log:       n.cfg.Log,

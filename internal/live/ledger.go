@@ -64,7 +64,7 @@ func (b *books) add(list []queue.Queue, totals []redis.Total, now time.Time) {
 			if a.absent {
 				b.done -= a.Length
 			}
-			b.move(a, t)
+			b.move(a, t, b.recorded && !q.OfCallbacks())
 		}
 		a.Total, a.absent = t, false
 	}
@@ -76,12 +76,13 @@ func (b *books) add(list []queue.Queue, totals []redis.Total, now time.Time) {
 	}
 }
 
-// move adds what happened to a queue between two measurements.
-func (b *books) move(a *account, t redis.Total) {
+// move adds what happened to a queue between two measurements. Dead callbacks are dropped when there is no
+// room for others, and not recorded then: so their books only say how many have left.
+func (b *books) move(a *account, t redis.Total, recorded bool) {
 	added := int(t.Added - a.Added)
 	left := added - (t.Length - a.Length)
 	ended := left
-	if b.recorded && t.Groups == 1 && a.Groups <= 1 && t.Recorded >= a.Recorded {
+	if recorded && t.Groups == 1 && a.Groups <= 1 && t.Recorded >= a.Recorded {
 		ended = int(t.Recorded - a.Recorded)
 	}
 	b.accepted += added

@@ -46,6 +46,12 @@ func (q Queue) CallsOf() (n hearth.Name, ok bool) {
 	return n, err == nil && q.sub == redis.CallsOf(n)
 }
 
+// OfCallbacks reports whether the queue has the callbacks of a function.
+func (q Queue) OfCallbacks() bool {
+	n, err := hearth.ParseName(q.sub.Group)
+	return err == nil && q.sub == redis.CallbacksOf(n)
+}
+
 // Subscription returns the stream and the group of the queue.
 func (q Queue) Subscription() wire.Subscription { return q.sub }
 

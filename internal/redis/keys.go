@@ -85,7 +85,4 @@ func keyChanging(n hearth.Name) string { return "{hearth}:changing:" + n.String(
 // keyInstance is the lease of an instance on its name.
 func keyInstance(instance string) string { return "{hearth}:instance:" + instance }
 
-// recordOf is the stream of a subscription's ended calls.
-func recordOf(s wire.Subscription) string { return s.Stream + ":" + s.Group + ":record" }
-
 func subscriptionField(s wire.Subscription) string { return s.Stream + " " + s.Group }

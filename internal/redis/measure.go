@@ -53,7 +53,7 @@ func (c *Client) measure(ctx context.Context, subs []wire.Subscription) ([]*gore
 	pipe := c.rdb.Pipeline()
 	cmds := make([]*goredis.Cmd, len(subs))
 	for i, s := range subs {
-		cmds[i] = pipe.EvalSha(ctx, measureLua.Hash(), []string{s.Stream, recordOf(s)})
+		cmds[i] = pipe.EvalSha(ctx, measureLua.Hash(), []string{s.Stream, s.Record()})
 	}
 	_, err := pipe.Exec(ctx)
 	return cmds, err
