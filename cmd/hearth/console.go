@@ -94,6 +94,7 @@ func (n *node) openConsole() {
 		Calls:      n.gateway.Calls(),
 		Host:       reachable(n.cfg.Listener.Addr()),
 		Version:    versionText(),
+		Demo:       n.demo(),
 		Log:        n.cfg.Log,
 	})
 }

@@ -27,6 +27,7 @@ import (
 	"github.com/hearthfaas/hearth/internal/queue"
 	"github.com/hearthfaas/hearth/internal/record"
 	"github.com/hearthfaas/hearth/internal/redis"
+	"github.com/hearthfaas/hearth/internal/redisserver"
 	"github.com/hearthfaas/hearth/internal/registry"
 	"github.com/hearthfaas/hearth/internal/router"
 	"github.com/hearthfaas/hearth/internal/secrets"
@@ -42,6 +43,8 @@ type nodeConfig struct {
 	RedisPatience time.Duration
 	Listener      net.Listener
 	AdminListener net.Listener // nil: there is no admin address
+	Demo          demoConfig
+	RedisServer   *redisserver.Server // the private one, or nil
 	// ConsoleListener is nil if there is no console.
 	ConsoleListener net.Listener
 	Admin           adminConfig

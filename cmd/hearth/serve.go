@@ -30,6 +30,7 @@ type serveConfig struct {
 	Listen  string
 	Admin   adminConfig
 	Console consoleConfig
+	Demo    demoConfig
 	Redis   string
 
 	RedisAuth string // directory
@@ -224,6 +225,8 @@ func serve(ctx context.Context, c serveConfig, then func(ctx context.Context, n 
 		AdminListener: admin,
 
 		ConsoleListener: console,
+		Demo:            c.Demo,
+		RedisServer:     server,
 
 		Admin:         c.Admin,
 		TLS:           cert,

@@ -54,6 +54,7 @@ queued.
 	f.StringVar(&c.OnReady, "on-ready", "",
 		"shell command to run once the functions are ready, with OPENFAAS_URL and HEARTH_SECRETS (the "+
 			"directory of secrets) set")
+	c.Demo.addFlags(f)
 	f.BoolVar(&c.NoBuild, "no-build", false, "deploy existing images without building")
 	return cmd
 }

@@ -22,8 +22,8 @@ type Config struct {
 	// Host is the gateway's host and port, as functions see it in calls.
 	Host    string
 	Version string
-	// Demo means that this instance shows itself off, with load and faults that visitors may cause.
-	Demo bool
+	// Demo is what an instance offers that shows itself off; nil for any other.
+	Demo *Demo
 	Log  *slog.Logger
 }
 
@@ -49,6 +49,7 @@ func New(cfg Config) *Console {
 		return c.authorized(func(w http.ResponseWriter, r *http.Request, _ *session) { next.ServeHTTP(w, r) })
 	}))
 	mux.Handle("/system/", management)
+	c.demo(mux, own)
 	c.handler = origin.Isolate(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if calls(r) {
 			management.ServeHTTP(w, r) // not by the mux, which would clean a call id as a path

@@ -92,7 +92,7 @@ func (c *Console) showSession(w http.ResponseWriter, _ *http.Request, s *session
 		"role":    s.role,
 		"expires": stamp(s.expires),
 		"version": c.cfg.Version,
-		"demo":    c.cfg.Demo,
+		"demo":    c.cfg.Demo != nil,
 	})
 }
 

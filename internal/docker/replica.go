@@ -91,6 +91,10 @@ func (r *replica) Done() <-chan struct{} { return r.done }
 
 func (r *replica) Kill() {
 	r.stop()
+	r.Crash()
+}
+
+func (r *replica) Crash() {
 	r.mu.Lock()
 	id := r.container
 	r.mu.Unlock()

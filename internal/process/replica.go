@@ -60,7 +60,7 @@ type replica struct {
 	process   *os.Process
 }
 
-// State, End, Kill, Wake and Done implement replicaset.Replica.
+// State, End, Kill, Crash, Wake and Done implement replicaset.Replica.
 func (r *replica) State() hearth.Replica {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -88,6 +88,15 @@ func (r *replica) Done() <-chan struct{} { return r.done }
 // Kill ends the replica at once.
 func (r *replica) Kill() {
 	r.stop()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.process != nil {
+		child.Kill(r.process.Pid)
+	}
+}
+
+// Crash ends the process of the replica, which is then started again.
+func (r *replica) Crash() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.process != nil {

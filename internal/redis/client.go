@@ -125,6 +125,13 @@ func (c *Client) Close() error {
 	return err
 }
 
+// Stall makes Redis answer nobody for a while. It is for demonstrations of a slow Redis.
+func (c *Client) Stall(ctx context.Context, d time.Duration) error {
+	return c.eachServer(ctx, func(ctx context.Context, server *goredis.Client) error {
+		return unavailable("make it slow", server.Do(ctx, "CLIENT", "PAUSE", d.Milliseconds(), "ALL").Err())
+	})
+}
+
 // Ping returns an error if Redis does not answer.
 func (c *Client) Ping(ctx context.Context) error {
 	return unavailable("reach it", c.rdb.Ping(ctx).Err())

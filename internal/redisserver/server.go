@@ -179,6 +179,14 @@ func putAside(log string) {
 	}
 }
 
+// Crash ends the server without warning. It is started again, as after any crash. It is for demonstrations. It
+// reports whether there is a process to end.
+func (s *Server) Crash() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cmd != nil && s.cmd.Process.Kill() == nil
+}
+
 // supervise starts the server again when it dies, until Close.
 func (s *Server) supervise(exited chan struct{}) {
 	defer close(s.ended)

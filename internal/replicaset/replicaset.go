@@ -33,6 +33,8 @@ type Replica interface {
 	End()
 	// Kill ends it at once.
 	Kill()
+	// Crash ends what runs now, as if it had crashed.
+	Crash()
 	// Done is closed when it is gone.
 	Done() <-chan struct{}
 }
@@ -113,6 +115,25 @@ func New[Image any](cfg Config[Image]) *Manager[Image] {
 
 // Watch is hearth.Provider's.
 func (m *Manager[Image]) Watch(f func(hearth.Name, []hearth.Replica)) { m.watch = f }
+
+// Crash is hearth.Crasher's.
+func (m *Manager[Image]) Crash(n hearth.Name, all bool) (crashed int) {
+	m.mu.Lock()
+	var list []Replica
+	if fn := m.functions[n]; fn != nil {
+		list = slices.Clone(fn.replicas)
+	}
+	m.mu.Unlock()
+	for _, r := range list {
+		if r.State().Ready {
+			r.Crash()
+			if crashed++; !all {
+				break
+			}
+		}
+	}
+	return crashed
+}
 
 // Get is a function's spec and image as they were last applied.
 func (m *Manager[Image]) Get(n hearth.Name) (f hearth.Function, image Image, ok bool) {

@@ -46,6 +46,8 @@ func (r *fake) End() {
 	}
 }
 
+func (r *fake) Crash() {}
+
 func (r *fake) Kill() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -18,6 +18,11 @@ const views = {
   instances: ['Instances', () => import('./views/instances.js')],
 }
 
+// demonstration is only for instances that show themselves off.
+const demonstration = { demo: ['Demonstration', () => import('./views/demo.js')] }
+
+const shownViews = () => session.value?.demo ? { ...views, ...demonstration } : views
+
 // These have no place in the navigation: one of the above leads to them.
 const details = {
   function: ['functions', () => import('./views/function.js')],
@@ -30,7 +35,7 @@ const loadedViews = new Map()
 
 function View() {
   const name = route.value.path[0] || ''
-  const [, load] = views[name] || details[name] || []
+  const [, load] = shownViews()[name] || details[name] || []
   const [, setCount] = useState(0)
   const View = loadedViews.get(name)
   useEffect(() => {
@@ -61,7 +66,7 @@ function Nav() {
     list.scrollLeft += link.getBoundingClientRect().left - list.getBoundingClientRect().left - 40
   }, [here])
   const dead = ledger.value?.dead
-  return html`<nav aria-label="Views" ref=${nav}><ul>${Object.entries(views).map(([name,
+  return html`<nav aria-label="Views" ref=${nav}><ul>${Object.entries(shownViews()).map(([name,
     [label]]) => html`<li>
     <a href=${to(name ? [name] : [])} aria-current=${name === here ? 'page' : null}>${label}${
       name === 'dead-letters' && dead > 0 && html`<span class="count">${dead}<span

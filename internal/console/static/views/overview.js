@@ -9,7 +9,7 @@ import { FunctionTable } from './functions.js'
 
 const mapLimit = 60
 
-function Ledger() {
+export function Ledger() {
   const l = ledger.value
   if (!l) return html`<section class="card ledger"><h2>Ledger</h2><${Waiting} what="the ledger" /></section>`
   const sound = l.lost === 0 && l.doubled === 0
