@@ -1,6 +1,7 @@
 #!/bin/sh
-# Runs the bakery under load until Ctrl-C, and opens its pages if there is a browser. Then it waits for what
-# was ordered, and audits the books; the exit code is that of the audit. Arguments go to hearth up. SHOPS is
+# Runs the bakery under load until Ctrl-C, and opens its pages if there is a browser. The console has buttons
+# that break things; a killed hearth is started again. At the end it waits for what was ordered, and audits the
+# books; the exit code is that of the audit. Arguments go to hearth up. SHOPS is
 # how many shops order at once, and CALLBACKS the address that they wait for their orders at.
 set -eu
 day=$(cd "$(dirname "$0")/.." && pwd)/cmd/bakery/testdata/made-up-days.csv
@@ -17,9 +18,22 @@ await() { while alive "$1"; do wait "$1" || true; done; }
 
 # hearth gets a process group of its own where there is a terminal, so that Ctrl-C reaches the load only.
 set -m 2>/dev/null || true
-DEMO=$work bin/hearth up --callback-allow "$callbacks" --on-ready '
-	printf "%s\n%s\n" "$OPENFAAS_URL" "$HEARTH_SECRETS" >"$DEMO/new" && mv "$DEMO/new" "$DEMO/ready"' \
-	"$@" </dev/null &
+(
+	pid='' code=137
+	trap 'code=0; [ -z "$pid" ] || kill "$pid" 2>/dev/null || true' TERM
+	while [ "$code" -eq 137 ]; do # kill -9
+		DEMO=$work bin/hearth up --callback-allow "$callbacks" --demo \
+			--demo-audit 'MANAGER_KEY_FILE="$HEARTH_SECRETS/openfaas-fn/manager-key" bin/bakery audit' \
+			--on-ready 'printf "%s\n%s\n" "$OPENFAAS_URL" "$HEARTH_SECRETS" >"$DEMO/new" &&
+				mv "$DEMO/new" "$DEMO/ready"' "$@" </dev/null &
+		pid=$!
+		while alive "$pid"; do
+			wait "$pid" && ended=0 || ended=$?
+		done
+		[ "$code" -eq 0 ] || code=$ended
+	done
+	exit "$code"
+) &
 hearth=$!
 set +m 2>/dev/null || true
 

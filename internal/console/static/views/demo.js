@@ -16,8 +16,8 @@ const texts = {
     'No replica of the new version gets ready, so Hearth goes back to the version before.', true],
   'kill-redis': ['Kill Redis', 'The private Redis ends as in a power cut, and is started again.'],
   'slow-redis': ['Slow Redis down', 'For ten seconds, Redis answers nobody a third of the time.'],
-  'kill-instance': ['Kill Hearth', 'Gateway, queue and autoscaler end at once. With make demo they start again; ' +
-    'then you need a new link: hearth console.'],
+  'kill-instance': ['Kill Hearth', `Gateway, dispatcher and autoscaler end at once. make demo starts them again;
+    then you need a new link: hearth console.`],
 }
 
 export default function Demo() {
