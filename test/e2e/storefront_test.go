@@ -7,11 +7,16 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
 
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 	"github.com/hearthfaas/hearth/bakery"
+	"github.com/hearthfaas/hearth/test/harness"
 	"github.com/stretchr/testify/require"
 )
 
@@ -23,6 +28,18 @@ func (r *running) placed() int {
 	var audit bakery.Audit
 	require.NoError(r.t, json.Unmarshal([]byte(out), &audit), out)
 	return audit.Orders.Placed
+}
+
+// hearth runs a command on the instance.
+func (r *running) hearth(args ...string) {
+	r.t.Helper()
+	cmd := exec.Command(filepath.Join(r.dir, "bin", "hearth"),
+		append(args, "--gateway", r.url, "--state", r.state)...)
+	cmd.Dir = r.dir
+	cmd.Env = append(harness.Without(os.Environ(), "REDIS_URL"), // a deployment has the value of its client
+		"REDIS_URL=unix://"+filepath.Join(r.state, "redis", "redis.sock"))
+	out, err := cmd.CombinedOutput()
+	require.NoError(r.t, err, string(out))
 }
 
 // TestStorefrontInABrowser is a customer with a phone and a manager at a desk, in a real Chromium.
@@ -72,6 +89,13 @@ func TestStorefrontInABrowser(t *testing.T) {
 		manager.accessible("the gate of the floor")
 		enter(strings.TrimSpace(string(key)))
 		manager.text("#queue", "1 × Scone")
+		const name = "<img src=x>"
+		status, answer := r.post("/function/cashier",
+			`{"customer":"`+name+`","items":[{"cookie":"bread","quantity":1}]}`)
+		require.Equal(t, http.StatusAccepted, status, answer)
+		manager.text("#queue", name)
+		manager.await("!document.querySelector('#queue img')")
+		manager.text("#dough .parked", "Country loaf")
 		manager.text("#dough .parked", "Scone")
 		grams := func() int {
 			n, err := strconv.Atoi(manager.script(
@@ -84,8 +108,8 @@ func TestStorefrontInABrowser(t *testing.T) {
 		manager.text(".said", "of almonds went into the fridge")
 		manager.await("document.querySelector('[data-key=almonds]').dataset.grams > 0")
 		manager.click("[data-do=fill]")
-		manager.text(".said", "1 waiting tray can be baked now")
-		manager.text("#ovens .rack", "Scone")
+		manager.text(".said", "2 waiting trays can be baked now")
+		manager.text("#ovens", "Scone")
 		manager.await("document.querySelector('#code img.qr').naturalWidth > 0")
 		manager.accessible("the floor")
 
@@ -121,24 +145,29 @@ func TestStorefrontInABrowser(t *testing.T) {
 	b.text("#basket .lines", "Scone")
 	b.accessible("the shop with a basket")
 
-	// A lost answer: the order is sent again, under the same key.
+	// Lost answers: the order is sent again, under the same key.
 	before := r.placed()
 	b.script(`const real = fetch
-	let lost = 0
+	window.lose = true
 	window.fetch = async (address, options) => {
 		const answer = await real(address, options)
-		if (options?.method === "POST" && lost++ === 0) throw new TypeError("the connection was cut")
+		if (options?.method === "POST" && window.lose) throw new TypeError("the connection was cut")
 		return answer
 	}`)
 	b.click("#basket form button.primary")
 	b.text("#trouble", "The bakery cannot be reached")
+	b.script("window.lose = false")
 	b.await("document.querySelectorAll('.order[data-state]').length === 2")
 	b.await("!document.querySelector('.trouble')")
 	require.Equal(t, before+1, r.placed(), "an order that is sent again is one order")
 
-	b.click("[data-do=add][data-cookie=cake]")
+	// The keyboard alone suffices, and the focus stays at the cookie.
+	b.script("document.querySelector('#menu [data-do=add][data-cookie=banana-bread]').focus()")
+	b.do(chromedp.KeyEvent(kb.Enter))
+	b.text("#basket .lines", "Slice of banana bread")
+	require.Equal(t, "One Slice of banana bread more", b.script("return document.activeElement.ariaLabel"))
 	b.click("#basket form button.primary")
-	b.await("document.querySelector('.order[data-state=baking] h3')?.textContent.includes('cake')")
+	b.await("document.querySelector('.order[data-state=baking] h3')?.textContent.includes('banana')")
 	b.text(".order[data-state=baking] .state", "in the oven")
 	b.await("document.querySelector('.order[data-state=baking] progress')?.value > 0")
 	b.click(".order[data-state=baking] [data-do=cancel]")
@@ -158,6 +187,14 @@ func TestStorefrontInABrowser(t *testing.T) {
 	b.click(".order[data-state=cancelled] [data-do=forget]")
 	b.await("!document.querySelector('.order[data-state=cancelled]')")
 	b.accessible("the shop")
+
+	// Without a cashier the shop is closed, and opens by itself once there is one.
+	r.hearth("delete", "cashier")
+	b.visit(shop)
+	b.text("#trouble", "The shop is closed. This gateway has no function cashier")
+	r.hearth("deploy", "--filter", "cashier")
+	b.text("#menu", "Scone")
+	b.await("!document.querySelector('.trouble')")
 
 	// Behind a proxy that adds a prefix, the page finds the functions beside itself.
 	gateway, err := url.Parse(r.url)

@@ -17,7 +17,7 @@ export class Trouble extends Error {
 }
 
 // call calls a function and returns the JSON of its answer.
-export async function call(name, {method = "GET", query = {}, body, key, manager, signal} = {}) {
+export async function call(name, {method = "GET", query = {}, body, key, manager} = {}) {
   const headers = {Accept: "application/json"};
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (key) headers["Idempotency-Key"] = key;
@@ -31,12 +31,10 @@ export async function call(name, {method = "GET", query = {}, body, key, manager
       headers,
       body: body === undefined ? undefined : JSON.stringify(body),
       cache: "no-store",
-      credentials: "omit",
-      signal: signal ? AbortSignal.any([signal, limit]) : limit,
+      signal: limit,
     });
     text = await answer.text();
-  } catch (error) {
-    if (signal?.aborted) throw error;
+  } catch {
     throw new Trouble({
       title: "The bakery cannot be reached",
       detail: limit.aborted
@@ -57,15 +55,14 @@ export async function call(name, {method = "GET", query = {}, body, key, manager
   throw troubleOf(name, answer, text);
 }
 
+// troubleOf tells the answer of a function, which knows what is wrong, from one that the gateway gave instead.
 function troubleOf(name, answer, text) {
   const {status} = answer;
   const passing = status >= 500 || status === 429 || status === 408;
   const wait = 1000 * (Number(answer.headers.get("Retry-After")) || 0);
-  try {
-    const {title, detail} = JSON.parse(text);
-    if (title) return new Trouble({title, detail: sentence(detail), status, passing, wait});
-  } catch {
-    // the gateway's own errors are plain text
+  const {title, detail} = parse(text);
+  if (title && answer.headers.get("X-Function-Answer") === "true") {
+    return new Trouble({title, detail: sentence(detail), status, passing, wait});
   }
   if (status === 404) {
     return new Trouble({
@@ -74,13 +71,23 @@ function troubleOf(name, answer, text) {
       status,
     });
   }
+  const said = detail || text.trim().slice(0, 200) || answer.statusText;
   return new Trouble({
     title: passing ? "The shop is closed for the moment" : "The gateway refused the call",
-    detail: sentence(`The gateway answered ${status}: ${text.trim().slice(0, 200) || answer.statusText}`),
+    detail: sentence(`The gateway answered ${status}: ${said}`),
     status,
     passing,
     wait,
   });
+}
+
+// parse reads a problem (RFC 9457). The gateway's own errors may be plain text.
+function parse(text) {
+  try {
+    return JSON.parse(text) ?? {};
+  } catch {
+    return {};
+  }
 }
 
 // sentence makes a sentence of a message.
