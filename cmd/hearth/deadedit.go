@@ -27,8 +27,7 @@ headers, callback, Idempotency-Key and failures. If the queue is that of a topic
 with several subscribers, the others do not get it. The same edit can be
 repeated after a lost response: it happens once.`,
 		Example: "  hearth dead edit oven:calls 1795437512656-0 --body '{\"tray\":\"t1\"}'\n" +
-			"  hearth dead show oven:calls 1795437512656-0 --json | jq -r .body | base64 -d > body.json\n" +
-			"  hearth dead edit oven:calls 1795437512656-0 --body @body.json",
+			"  hearth dead edit oven:bakery.dough 1795437512656-0 --body @body.json",
 		Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if !cmd.Flags().Changed("body") {

@@ -20,7 +20,7 @@ func newRoot() *cobra.Command {
 		cli.Drains(newConnector()),
 		newDeploy(), newList(), newDescribe(), newInvoke(), newLogs(), newSecret(), newNamespace(),
 		newScale(), newDelete(), newQueues(), newCalls(), newRecords(), newBill(), newDead(), newCancel(),
-		newPassword(), newConsoleCommand(), newHealth(), newLicenses(), newVersion())
+		newSchedules(), newPassword(), newConsoleCommand(), newHealth(), newLicenses(), newVersion())
 	selectSomething(root)
 	cli.Prepare(root)
 	return root

@@ -310,6 +310,7 @@ func (n *node) build() (err error) {
 		Queue:          n.queue,
 		Queues:         queues,
 		Dispatch:       n.dispatch,
+		Cron:           n.cron,
 		Provider:       n.provider,
 		Secrets:        n.secrets,
 		Logs:           n.logs,

@@ -124,6 +124,11 @@ func (s *Scheduler) Set(ctx context.Context, f hearth.Function) {
 		s.cfg.Log.Error("could not save schedule; will retry",
 			"function", f.Name().String(), "error", err)
 	}
+	s.wake()
+}
+
+// wake lets the loop look at the jobs that are due.
+func (s *Scheduler) wake() {
 	select {
 	case s.changed <- struct{}{}:
 	default:
@@ -156,6 +161,10 @@ type State struct {
 	Name  hearth.Name
 	Fired int       // ticks that this instance queued
 	Next  time.Time // the next tick; in the past while it cannot be queued
+
+	// Paused says that no ticks are queued, as far as this instance knows. Next is then the next tick if the
+	// schedule is resumed.
+	Paused bool
 }
 
 // States are those of all functions that have a schedule.
@@ -164,7 +173,11 @@ func (s *Scheduler) States() []State {
 	defer s.mu.Unlock()
 	list := make([]State, 0, len(s.jobs))
 	for _, j := range s.jobs {
-		list = append(list, State{Name: j.name, Fired: j.fired, Next: j.schedule.Next(j.last)})
+		state := State{Name: j.name, Fired: j.fired, Paused: j.cursor.Paused > 0}
+		if state.Next = j.schedule.Next(j.last); state.Paused {
+			state.Next = j.schedule.Next(time.Now())
+		}
+		list = append(list, state)
 	}
 	return list
 }
@@ -248,6 +261,10 @@ func (s *Scheduler) look(ctx context.Context, j *job, now time.Time) error {
 			j.reread = true
 		}
 	})
+	if errors.Is(err, redis.ErrSchedulePaused) { // look again at the next tick: somebody may resume it
+		s.set(func() { j.at, j.trouble = next, "" })
+		return nil
+	}
 	if errors.Is(err, redis.ErrOtherSchedule) {
 		return s.failed(j, next, err)
 	}
@@ -326,7 +343,7 @@ func tick(s schedule.Schedule, when time.Time) redis.Tick {
 			Method: http.MethodPost,
 			Header: http.Header{
 				wire.HeaderTopic:        {wire.TopicCron},
-				wire.HeaderScheduleTime: {when.UTC().Format(time.RFC3339)},
+				wire.HeaderScheduleTime: {when.UTC().Format(time.RFC3339Nano)}, // a tick has whole seconds
 			},
 		},
 	}

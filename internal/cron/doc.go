@@ -23,6 +23,8 @@ come.
     knows. With a new function or a new schedule, they count from its deployment.
   - A tick that could not be queued is tried again until the next one is due, which takes its place. Reasons
     are that Redis is unavailable or full, or that the function's queue is full.
+  - While a schedule is paused, no instance queues a tick: the cursor says so, and a tick replaces the cursor.
+    Ticks that were due meanwhile count as missed. A run by hand leaves the ticks as they are.
   - The timer never sleeps for more than a minute: somebody may set the clock, and a suspended machine stops
     timers.
 

@@ -16,6 +16,7 @@ import (
 
 	"github.com/hearthfaas/hearth/chain"
 	"github.com/hearthfaas/hearth/internal/calls"
+	"github.com/hearthfaas/hearth/internal/cron"
 	"github.com/hearthfaas/hearth/internal/dispatch"
 	"github.com/hearthfaas/hearth/internal/forwarded"
 	"github.com/hearthfaas/hearth/internal/hearth"
@@ -41,6 +42,7 @@ type Config struct {
 	Queue    *redis.Client
 	Queues   *queue.Admin
 	Dispatch *dispatch.Dispatcher
+	Cron     *cron.Scheduler
 	Provider hearth.Provider
 	Secrets  *secrets.Vault
 	Logs     *logs.Dir    // output of functions
@@ -209,6 +211,10 @@ func (g *Gateway) management(mux *http.ServeMux, protect func(http.Handler) http
 		system("DELETE "+path+"/{namespace}", g.deleteNamespace)
 	}
 	g.queueRoutes(system)
+	system("GET /system/schedules", g.schedules)
+	system("POST /system/schedules/run", g.runSchedule)
+	system("POST /system/schedules/pause", g.pauseSchedule)
+	system("POST /system/schedules/resume", g.resumeSchedule)
 	system("GET /system/records", g.listRecords)
 	system("DELETE /system/records", g.removeRecord)
 	mux.Handle("GET /system/usage", protect(g.problems(g.usage)))

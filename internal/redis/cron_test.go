@@ -12,6 +12,7 @@ import (
 	"github.com/hearthfaas/hearth/chain/wire"
 	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/hearthfaas/hearth/internal/redis"
+	goredis "github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
 )
 
@@ -226,4 +227,145 @@ func TestForgedCursorIsReportedAndNotUsed(t *testing.T) {
 			})
 		})
 	}
+}
+
+func (q *clocked) pauseSchedule(paused bool) {
+	q.t.Helper()
+	var err error
+	q.cursor, err = q.PauseSchedule(q.t.Context(), fn, q.cursor, paused)
+	require.NoError(q.t, err)
+}
+
+func TestPausedScheduleQueuesNoTickWhoeverAsks(t *testing.T) {
+	servers(t, func(t *testing.T, plain queue) {
+		q := &clocked{queue: plain}
+		_, err := q.PauseSchedule(t.Context(), fn, redis.Cursor{}, true)
+		require.ErrorIs(t, err, redis.ErrOtherSchedule, "there is none")
+		q.keep("@hourly", hour(0), hour(0))
+		other := &clocked{queue: plain, cursor: q.cursor} // an instance that has not heard of it
+		stranger := &clocked{queue: plain}                // and one that knows nothing yet
+		q.pauseSchedule(true)
+		since := q.cursor.Paused
+		require.Positive(t, since)
+		q.pauseSchedule(true)
+		require.Equal(t, since, q.cursor.Paused)
+		_, err = q.tick("@hourly", hour(1), "a")
+		require.ErrorIs(t, err, redis.ErrSchedulePaused)
+		_, err = other.tick("@hourly", hour(1), "b")
+		require.ErrorIs(t, err, redis.ErrSchedulePaused)
+		require.Equal(t, since, other.cursor.Paused)
+		stranger.pauseSchedule(true)
+		require.Equal(t, since, stranger.cursor.Paused)
+		require.Equal(t, redis.Depth{}, q.depth())
+
+		q.pauseSchedule(false)
+		q.pauseSchedule(false)
+		fired, err := other.tick("@hourly", hour(3), "c")
+		require.NoError(t, err, "it asks Redis whether it is still paused")
+		require.True(t, fired)
+		require.Zero(t, other.cursor.Paused)
+	})
+}
+
+func TestPauseOfAScheduleEndsWithItsFunction(t *testing.T) {
+	servers(t, func(t *testing.T, plain queue) {
+		q := &clocked{queue: plain}
+		q.keep("@hourly", hour(0), hour(0))
+		q.pauseSchedule(true)
+		q.keep("@hourly", hour(0), hour(2))
+		require.Positive(t, q.cursor.Paused, "deployed again")
+		q.keep("@daily", hour(0), hour(3))
+		require.Positive(t, q.cursor.Paused, "with another schedule")
+		q.keep("@daily", hour(4), hour(4))
+		require.Zero(t, q.cursor.Paused, "created anew, and its cursor was left")
+		q.pauseSchedule(true)
+		require.NoError(t, q.ForgetSchedule(t.Context(), fn))
+		_, err := q.PauseSchedule(t.Context(), fn, q.cursor, false)
+		require.ErrorIs(t, err, redis.ErrOtherSchedule)
+		q.keep("@daily", hour(5), hour(5))
+		require.Zero(t, q.cursor.Paused, "removed")
+	})
+}
+
+func TestRunOfAScheduleLeavesItsTicks(t *testing.T) {
+	servers(t, func(t *testing.T, plain queue) {
+		q := &clocked{queue: plain}
+		q.keep("@hourly", hour(0), hour(0))
+		before, most := q.cursor, hearth.QueueLimit{Length: 3, Bytes: 1 << 10}
+		run := func(from redis.Cursor, id string) error {
+			tick := redis.Tick{Schedule: "@hourly", Time: hour(2), Entry: wire.Entry{CallID: id}}
+			after, err := q.RunSchedule(t.Context(), fn, from, tick, most)
+			if err == nil {
+				q.cursor = after
+			}
+			return err
+		}
+		at, call := q.cursor.LastRun()
+		require.Equal(t, hour(0), at)
+		require.Empty(t, call)
+		require.NoError(t, run(before, "a"))
+		require.NoError(t, run(before, "a"), "its answer was lost")
+		require.Equal(t, 1, q.depth().Waiting)
+		at, call = q.cursor.LastRun()
+		require.Equal(t, hour(2), at)
+		require.Equal(t, "a", call)
+		fired, err := q.tick("@hourly", hour(1), "b")
+		require.NoError(t, err)
+		require.True(t, fired, "a tick of before is still to be queued")
+		q.pauseSchedule(true)
+		require.NoError(t, run(before, "c"), "also while it is paused, and with an old cursor")
+		require.Equal(t, hearth.Exhausted, hearth.CodeOf(run(q.cursor, "d")), "the limits are a tick's")
+		require.Equal(t, 3, q.depth().Waiting)
+		q.keep("@daily", hour(0), hour(3))
+		require.ErrorIs(t, run(before, "e"), redis.ErrOtherSchedule)
+
+		read, err := q.ReadCursor(t.Context(), fn)
+		require.NoError(t, err)
+		require.Equal(t, q.cursor, read)
+		key := "{fn:oven.openfaas-fn}:cron"
+		require.NoError(t, q.raw.Set(t.Context(), key, "nonsense", 0).Err())
+		_, err = q.ReadCursor(t.Context(), fn)
+		require.ErrorIs(t, err, redis.ErrBadCursor)
+		_, err = q.PauseSchedule(t.Context(), fn, q.cursor, true)
+		require.ErrorIs(t, err, redis.ErrBadCursor)
+		q.raw.Del(t.Context(), key)
+		read, err = q.ReadCursor(t.Context(), fn)
+		require.NoError(t, err)
+		require.Equal(t, redis.Cursor{}, read)
+	})
+}
+
+func TestStateOfAScheduledCall(t *testing.T) {
+	servers(t, func(t *testing.T, q queue) {
+		began := time.Now()
+		state := func(call string) redis.State {
+			got, err := q.StateOf(t.Context(), fn, call, began)
+			require.NoError(t, err)
+			return got
+		}
+		require.Equal(t, redis.Past, state("c-1"), "an empty queue")
+		for _, body := range []string{"1", "2", "3"} {
+			q.enqueue(body)
+		}
+		require.Equal(t, redis.Queued, state("c-1"))
+		b := q.take(3)
+		require.Equal(t, redis.InFlight, state("c-1"))
+		_, err := q.Retry(t.Context(), q.sub, b.Deliveries[0], time.Hour, redis.Failure{Reason: "no"})
+		require.NoError(t, err)
+		require.Equal(t, redis.Delayed, state("c-1"))
+		_, err = q.Bury(t.Context(), q.sub, b.Deliveries[1], redis.Failure{Reason: "no"}, nil)
+		require.NoError(t, err)
+		require.Equal(t, redis.Dead, state("c-2"))
+		_, err = q.Settle(t.Context(), q.sub, b.Deliveries[2], nil)
+		require.NoError(t, err)
+		require.Equal(t, redis.Past, state("c-3"))
+
+		pipe := q.raw.Pipeline()
+		for range 1000 {
+			pipe.XAdd(t.Context(), &goredis.XAddArgs{Stream: q.sub.Stream, Values: []string{"body", "x"}})
+		}
+		_, err = pipe.Exec(t.Context())
+		require.NoError(t, err)
+		require.Equal(t, redis.Unknown, state("c-4"), "too many others")
+	})
 }

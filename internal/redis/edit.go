@@ -25,8 +25,8 @@ type Edit struct {
 
 // Edit replaces a dead letter by a copy with another body, and queues it with all its attempts, in one step.
 // It returns the id of the copy, which keeps the call id, the trace, the headers, the callback, the
-// Idempotency-Key and the failures. Of a topic's message only this subscription gets the copy. An edit may be
-// repeated for a day: it is made once.
+// Idempotency-Key and the failures. The record of calls keeps the dead letter as it was. Of a topic's message
+// only this subscription gets the copy. An edit may be repeated for a day: it is made once.
 //
 // It returns ErrNotDead, ErrEditedBefore with the id of that copy, ErrEntryGone, an error of code Exhausted
 // if the function's queue would pass its limit, and Unavailable if Redis is full or unavailable.
@@ -44,7 +44,7 @@ func (c *Client) Edit(
 		limit.Bytes = min(limit.Bytes, most)
 	}
 	got, err := editLua.Run(ctx, c.rdb, keysOfEdit(s), s.Group, id, hash(e.ContentType+"\x00"+string(e.Body)),
-		limit.Bytes, e.Body, e.ContentType).StringSlice()
+		limit.Bytes, e.Body, e.ContentType, c.recording()).StringSlice()
 	if err != nil {
 		return "", unavailable("edit the dead letter "+id+" of "+s.Stream, err)
 	}
@@ -70,9 +70,9 @@ func keysOfEdit(s wire.Subscription) []string {
 	switch {
 	case err != nil:
 	case s == CallsOf(n):
-		return append(keys, keyBytes(n), keyCallbackBytes(n), keyKeys(n), keyEnded(n))
+		keys = append(keys, keyBytes(n), keyCallbackBytes(n), keyKeys(n), keyEnded(n))
 	case s == CallbacksOf(n):
-		return append(keys, keyCallbackBytes(n), keyBytes(n))
+		keys = append(keys, keyCallbackBytes(n), keyBytes(n))
 	}
-	return keys
+	return append(keys, s.Record())
 }

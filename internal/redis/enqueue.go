@@ -33,9 +33,10 @@ const (
 	Delayed  State = "delayed"   // it waits for its time, or for a retry
 	Dead     State = "dead"      // it was given up: a dead letter
 	Finished State = "finished"  // it was answered
+	Past     State = "ended"     // it was answered, cancelled or purged
 
 	// Unknown is the state of a call whose Idempotency-Key was noted by a version before this one, which did
-	// not keep the state.
+	// not keep the state, and of one that StateOf has not found among too many.
 	Unknown State = "unknown"
 )
 

@@ -7,12 +7,14 @@
 -- KEYS[8]       its bytes, if they are counted
 -- KEYS[9]       the bytes that share their limit: a function's calls and its callbacks have one
 -- KEYS[10..11]  of a function's own calls: their Idempotency-Keys, and those of ended calls
+-- last          the record of calls
 -- ARGV[1]       group
 -- ARGV[2]       id
 -- ARGV[3]       digest of the edit
 -- ARGV[4]       the most bytes that KEYS[8] and KEYS[9] may have, should the copy have more than the letter
 -- ARGV[5]       the body
 -- ARGV[6]       the content type; '' leaves it as it is
+-- ARGV[7]       '1' to record the dead letter, which ends
 --
 -- Returns
 --   {'edited', id of the copy}  also if this very edit was made before, and its answer was lost
@@ -22,6 +24,7 @@
 --   {'full', bytes}
 local group, id = ARGV[1], ARGV[2]
 local remembered, day = 1000, 86400000 -- edits, and ms
+local counted, own = #KEYS > 8, #KEYS > 10
 local was = redis.call('HGET', KEYS[7], id)
 if was then
   local copy, digest = string.match(was, '^(%S+) (%S+)$')
@@ -42,12 +45,12 @@ for i = 1, #entry[2], 2 do
 end
 put('body', ARGV[5])
 if ARGV[6] ~= '' then put('content-type', ARGV[6]) end
-if not KEYS[8] then put('only-group', group) end
+if not counted then put('only-group', group) end
 local notes = string.format('{"attempt":0,"ms":%.0f,"reason":"edited: it was the dead letter %s"}\n',
   settle.now(), id) .. (redis.call('HGET', KEYS[6], id) or '')
 
 local grows = 0
-if KEYS[8] then
+if counted then
   grows = queue.size(fields) + #notes - queue.weight(KEYS, id, entry[2])
   local bytes = tonumber(redis.call('GET', KEYS[8]) or '0') + tonumber(redis.call('GET', KEYS[9]) or '0')
   if grows > 0 and bytes + grows > tonumber(ARGV[4]) then return {'full', string.format('%.0f', bytes)} end
@@ -55,12 +58,13 @@ end
 
 local copy = redis.call('XADD', KEYS[1], '*', unpack(fields))
 redis.call('HSET', KEYS[6], copy, notes)
-if KEYS[8] then redis.call('INCRBY', KEYS[8], grows) end
-local key = KEYS[10] and queue.value(fields, 'key')
+if counted then redis.call('INCRBY', KEYS[8], grows) end
+local key = own and queue.value(fields, 'key')
 if key and queue.belongs(KEYS[10], key, id) then
   local call = redis.call('HGET', KEYS[10], key)
   redis.call('HSET', KEYS[10], key, (string.gsub(call, '^(%S+) %S+', '%1 ' .. copy)))
 end
+if ARGV[7] == '1' then queue.taken_back(KEYS, KEYS[#KEYS], id, entry[2], 'dead') end
 redis.call('XACK', KEYS[1], group, id)
 settle.drop(KEYS[1], group, id)
 settle.forget(KEYS, id)
