@@ -179,8 +179,8 @@ func putAside(log string) {
 	}
 }
 
-// Crash ends the server without warning. It is started again, as after any crash. It is for demonstrations. It
-// reports whether there is a process to end.
+// Crash ends the server without warning. It is started again, as after any crash. It is for demonstrations.
+// It reports whether there is a process to end.
 func (s *Server) Crash() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
