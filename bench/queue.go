@@ -20,6 +20,7 @@ import (
 // queue is what the durable queue does, in one mode of durability.
 type queue struct {
 	Fsync    string    `json:"fsync"`
+	Recorded bool      `json:"recorded"`           // calls are in the record of calls
 	Accepted load      `json:"accepted"`           // while they are executed too
 	During   float64   `json:"executed_meanwhile"` // a second, while they were accepted
 	Executed float64   `json:"executed"`           // a second, once no more came
@@ -40,23 +41,31 @@ const (
 	stream = "{bench}.work"
 )
 
-// measureQueues measures the queue, in each mode of durability.
+// measureQueues measures the queue in each mode of durability, and without the record of calls.
 func (c config) measureQueues(ctx context.Context, r *result) error {
-	for _, fsync := range []string{"always", "everysec"} {
-		c.bed.Fsync = fsync
-		q, err := c.measureQueue(ctx)
+	for _, mode := range []queue{
+		{Fsync: "always", Recorded: true},
+		{Fsync: "always"},
+		{Fsync: "everysec", Recorded: true},
+		{Fsync: "everysec"},
+	} {
+		c.bed.Fsync = mode.Fsync
+		q, err := c.measureQueue(ctx, mode)
 		if err != nil {
-			return fmt.Errorf("fsync %s: %w", fsync, err)
+			return fmt.Errorf("fsync %s: %w", mode.Fsync, err)
 		}
 		r.Queues = append(r.Queues, q)
 	}
 	return nil
 }
 
-func (c config) measureQueue(ctx context.Context) (q queue, err error) {
-	q.Fsync = c.bed.Fsync
-	h, err := c.bed.Up(ctx, "bench/stack.yml", "queue",
-		[]string{"--callback-allow", "127.0.0.1", "--queue-length", "10000000", "--queue-bytes", "8Gi"})
+func (c config) measureQueue(ctx context.Context, mode queue) (q queue, err error) {
+	q = mode
+	flags := []string{"--callback-allow", "127.0.0.1", "--queue-length", "10000000", "--queue-bytes", "8Gi"}
+	if !mode.Recorded {
+		flags = append(flags, "--record-calls", "0")
+	}
+	h, err := c.bed.Up(ctx, "bench/stack.yml", "queue", flags)
 	if err != nil {
 		return q, err
 	}

@@ -65,6 +65,9 @@ func (r *result) show(out io.Writer) {
 	}
 	for _, q := range r.Queues {
 		note := "fsync " + q.Fsync
+		if !q.Recorded {
+			note += ", no record of calls"
+		}
 		row("queued calls accepted", per(q.Accepted.PerSecond), millis(q.Accepted.P50),
 			millis(q.Accepted.P99), fmt.Sprintf("%s, while %.0f/s are executed", note, q.During))
 		executed := note
