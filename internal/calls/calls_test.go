@@ -275,6 +275,8 @@ func TestACommitRecordsItsMessage(t *testing.T) {
 	require.NoError(t, details.Stop(t.Context()))
 	s = w.get("c")
 	require.Equal(t, "oven-7", s.Replica)
+	require.EqualValues(t, 1, w.raw.XLen(t.Context(), dough.Record()).Val(),
+		"the record has one entry for each message: the ledger counts them")
 	require.Empty(t, s.Caused, "it is one call")
 
 	j, err := w.fresh().Trace(t.Context(), s.TraceID)

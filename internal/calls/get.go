@@ -112,19 +112,16 @@ func (x *Index) bodies(ctx context.Context, c *Call) (*RecordedBodies, error) {
 	if !ok || c.entry == "" {
 		return nil, nil
 	}
-	for _, entry := range []string{c.entry, c.detail} {
+	for detail, entry := range map[bool]string{false: c.entry, true: c.detail} {
 		if entry == "" {
 			continue
 		}
-		e, ok, err := x.cfg.Redis.EndedEntry(ctx, s, entry)
-		if err != nil || !ok {
+		e, ok, err := x.cfg.Redis.EndedEntry(ctx, s, entry, detail)
+		if err != nil {
 			return nil, err
 		}
-		for _, text := range []string{e.Text, e.Detail} {
-			var data Entry
-			if text == "" || json.Unmarshal([]byte(text), &data) != nil || data.Bodies == nil {
-				continue
-			}
+		var data Entry
+		if ok && json.Unmarshal([]byte(e.Text), &data) == nil && data.Bodies != nil {
 			return data.Bodies.forPeople(), nil
 		}
 	}

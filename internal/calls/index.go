@@ -44,6 +44,7 @@ type Index struct {
 
 // indexed is what the index knows of one record.
 type indexed struct {
+	seen string            // the id up to which its details were read
 	last string            // the id up to which the record was read
 	list []*ended          // oldest first
 	byID map[string]*ended // by the message's id
@@ -96,19 +97,39 @@ func (x *Index) read(ctx context.Context) error {
 	for i, s := range subs {
 		x.subs[s].dropBefore(oldest[i])
 	}
+	err = x.readNew(ctx, subs, x.cfg.Redis.Ended, func(n *indexed) string { return n.last },
+		(*indexed).readEnded)
+	if err != nil {
+		return err
+	}
+	err = x.readNew(ctx, subs, x.cfg.Redis.Details, func(n *indexed) string { return n.seen },
+		(*indexed).readDetail)
+	if err != nil {
+		return err
+	}
+	x.readAt = time.Now()
+	return nil
+}
+
+// readNew reads what is new in records or details, until there is no more. x.mu is held.
+func (x *Index) readNew(
+	ctx context.Context, subs []wire.Subscription,
+	read func(context.Context, []wire.Subscription, []string, int64) ([][]redis.Ended, error),
+	upTo func(*indexed) string, take func(*indexed, redis.Ended),
+) error {
 	for len(subs) > 0 {
 		after := make([]string, len(subs))
 		for i, s := range subs {
-			after[i] = x.subs[s].last
+			after[i] = upTo(x.subs[s])
 		}
-		lists, err := x.cfg.Redis.Ended(ctx, subs, after, readAtOnce)
+		lists, err := read(ctx, subs, after, readAtOnce)
 		if err != nil {
 			return err
 		}
 		var more []wire.Subscription
 		for i, s := range subs {
 			for _, e := range lists[i] {
-				x.subs[s].add(e)
+				take(x.subs[s], e)
 			}
 			if len(lists[i]) == readAtOnce {
 				more = append(more, s)
@@ -116,7 +137,6 @@ func (x *Index) read(ctx context.Context) error {
 		}
 		subs = more
 	}
-	x.readAt = time.Now()
 	return nil
 }
 
@@ -127,28 +147,43 @@ func (x *Index) forget() {
 	x.subs, x.readAt = map[wire.Subscription]*indexed{}, time.Time{}
 }
 
-// add takes in an entry of the record.
-func (n *indexed) add(e redis.Ended) {
+// readEnded takes in an entry of the record.
+func (n *indexed) readEnded(e redis.Ended) {
 	n.last = e.Entry
+	call := n.call(e)
+	call.entry = e.Entry // the moment at which it ended
+	if call.detail == "" {
+		call.read(e.Text)
+	}
+	if len(e.Failures) > 0 {
+		call.failures = e.Failures
+	}
+}
+
+// readDetail takes in a detail, which has all that the entry of the record has, and more. A commit of an
+// earlier version of package chain adds nothing to the record: then the detail stands for it.
+func (n *indexed) readDetail(e redis.Ended) {
+	n.seen = e.Entry
+	call := n.call(e)
+	call.detail = e.Entry
+	call.read(e.Text)
+}
+
+// call returns the call of an entry, a new one if need be.
+func (n *indexed) call(e redis.Ended) *ended {
 	call := n.byID[e.ID]
 	if call == nil {
 		call = &ended{entry: e.Entry, id: e.ID}
 		n.byID[e.ID] = call
 		n.list = append(n.list, call)
 	}
-	// A detail has all that the commit knew, and more. Entries of another version are read as far as they go.
-	if e.Text != "" && call.data.Status == 0 {
-		_ = json.Unmarshal([]byte(e.Text), &call.data)
-		call.entry = e.Entry // the moment of the commit is when it ended
-	}
-	if e.Detail != "" {
-		call.detail = e.Entry
-		_ = json.Unmarshal([]byte(e.Detail), &call.data)
-	}
-	call.data.Bodies = nil // read again when somebody asks: they are large
-	if len(e.Failures) > 0 {
-		call.failures = e.Failures
-	}
+	return call
+}
+
+// read reads an entry's text. Entries of another version are read as far as they go.
+func (e *ended) read(text string) {
+	_ = json.Unmarshal([]byte(text), &e.data)
+	e.data.Bodies = nil // read again when somebody asks: they are large
 }
 
 // dropBefore forgets the calls whose entries are gone from the record.

@@ -29,19 +29,36 @@ func (c *Client) recording() string {
 	return "1"
 }
 
-// An Ended is an entry of a record of calls: a call that has ended, or what is known of it besides.
+// An Ended is an entry of a record of calls, which has one for each message that has ended, or of its
+// details.
 type Ended struct {
-	Entry    string    // the entry's own id, which begins with the ms at which the call ended
+	Entry    string    // the entry's own id, which begins with the ms at which it was added
 	ID       string    // of the message
-	Text     string    // what whoever settled it said of it, as JSON, or ""
-	Detail   string    // what its dispatcher added later, as JSON, or ""
+	Text     string    // JSON
 	Failures []Failure // oldest first
 }
+
+// keyDetails is a stream: what dispatchers have added to the record of calls of a subscription.
+func keyDetails(s wire.Subscription) string { return s.Stream + ":" + s.Group + ":details" }
 
 // Ended returns entries of the records of several subscriptions, in their order: the oldest of those that
 // come after the entry with the given id, and at most so many of each.
 func (c *Client) Ended(
 	ctx context.Context, subs []wire.Subscription, after []string, most int64,
+) ([][]Ended, error) {
+	return c.readRecords(ctx, subs, wire.Subscription.Record, after, most)
+}
+
+// Details returns what dispatchers have added to these records, as Ended does.
+func (c *Client) Details(
+	ctx context.Context, subs []wire.Subscription, after []string, most int64,
+) ([][]Ended, error) {
+	return c.readRecords(ctx, subs, keyDetails, after, most)
+}
+
+func (c *Client) readRecords(
+	ctx context.Context, subs []wire.Subscription, key func(wire.Subscription) string, after []string,
+	most int64,
 ) ([][]Ended, error) {
 	lists := make([][]Ended, len(subs))
 	if len(subs) == 0 {
@@ -54,7 +71,7 @@ func (c *Client) Ended(
 		if after[i] != "" {
 			start = "(" + after[i]
 		}
-		found[i] = pipe.XRangeN(ctx, s.Record(), start, "+", most)
+		found[i] = pipe.XRangeN(ctx, key(s), start, "+", most)
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, unavailable("read the record of calls", err)
@@ -67,11 +84,15 @@ func (c *Client) Ended(
 	return lists, nil
 }
 
-// EndedEntry returns one entry of a record. ok is false if it is gone.
+// EndedEntry returns one entry of a record, or of its details. ok is false if it is gone.
 func (c *Client) EndedEntry(
-	ctx context.Context, s wire.Subscription, entry string,
+	ctx context.Context, s wire.Subscription, entry string, detail bool,
 ) (e Ended, ok bool, err error) {
-	found, err := c.rdb.XRange(ctx, s.Record(), entry, entry).Result()
+	key := s.Record()
+	if detail {
+		key = keyDetails(s)
+	}
+	found, err := c.rdb.XRange(ctx, key, entry, entry).Result()
 	if err != nil || len(found) == 0 {
 		return e, false, unavailable("read the record of calls", err)
 	}
@@ -80,13 +101,7 @@ func (c *Client) EndedEntry(
 
 func endedOf(m goredis.XMessage) Ended {
 	text := func(name string) string { value, _ := m.Values[name].(string); return value }
-	return Ended{
-		Entry:    m.ID,
-		ID:       text("i"),
-		Text:     text("r"),
-		Detail:   text("d"),
-		Failures: failuresOf(text("f")),
-	}
+	return Ended{Entry: m.ID, ID: text("i"), Text: text("r"), Failures: failuresOf(text("f"))}
 }
 
 // OldestEnded returns the id of the first entry of each record; "" for one that is empty.
@@ -135,18 +150,22 @@ func (c *Client) AddDetails(ctx context.Context, list []Detail) error {
 	pipe := c.once.Pipeline()
 	for _, d := range list {
 		pipe.XAdd(ctx, &goredis.XAddArgs{
-			Stream: d.Of.Record(),
+			Stream: keyDetails(d.Of),
 			MaxLen: maxRecorded,
 			Approx: true,
-			Values: []string{"i", d.ID, "d", d.Text},
+			Values: []string{"i", d.ID, "r", d.Text},
 		})
+		pipe.PExpire(ctx, keyDetails(d.Of), recordedFor)
 	}
 	_, err := pipe.Exec(ctx)
 	return unavailable("add to the record of calls", err)
 }
 
-// maxRecorded is how many entries one record may have; see settle.lua.
-const maxRecorded = 100_000
+// Limits of one record and of its details; see settle.lua.
+const (
+	maxRecorded = 100_000 // entries
+	recordedFor = 24 * time.Hour
+)
 
 // A Live is a call that has not ended.
 type Live struct {
@@ -285,6 +304,7 @@ func (c *Client) dropRecorded(ctx context.Context, subs []wire.Subscription, bef
 	pipe := c.rdb.Pipeline()
 	for _, s := range subs {
 		pipe.XTrimMinID(ctx, s.Record(), strconv.FormatInt(max(before, 0), 10))
+		pipe.XTrimMinID(ctx, keyDetails(s), strconv.FormatInt(max(before, 0), 10))
 	}
 	_, err := pipe.Exec(ctx)
 	return unavailable("trim the record of calls", err)
@@ -298,16 +318,20 @@ func (c *Client) measureRecords(
 		return 0, 0, 0, nil
 	}
 	pipe := c.rdb.Pipeline()
-	lengths, sizes := make([]*goredis.IntCmd, len(subs)), make([]*goredis.IntCmd, len(subs))
+	lengths, sizes := make([]*goredis.IntCmd, len(subs)), make([]*goredis.IntCmd, 0, 2*len(subs))
 	for i, s := range subs {
-		lengths[i], sizes[i] = pipe.XLen(ctx, s.Record()), pipe.MemoryUsage(ctx, s.Record())
+		lengths[i] = pipe.XLen(ctx, s.Record())
+		sizes = append(sizes, pipe.MemoryUsage(ctx, s.Record()), pipe.MemoryUsage(ctx, keyDetails(s)))
 	}
 	_, _ = pipe.Exec(ctx) // MEMORY USAGE has no answer where there is no key
 	for i := range subs {
 		if err := lengths[i].Err(); err != nil {
 			return 0, 0, 0, unavailable("measure the record of calls", err)
 		}
-		entries, bytes = entries+lengths[i].Val(), bytes+sizes[i].Val()
+		entries += lengths[i].Val()
+	}
+	for _, size := range sizes {
+		bytes += size.Val()
 	}
 	oldest, err := c.OldestEnded(ctx, subs)
 	if err != nil {

@@ -98,7 +98,7 @@ func (c *Client) Unsubscribe(ctx context.Context, s wire.Subscription, force boo
 		}
 	}
 	keys, _ := counted(s)
-	keys = append(keys, keyPaused(s), s.Record())
+	keys = append(keys, keyDetails(s), keyPaused(s), s.Record())
 	n, err := unsubscribeLua.Run(ctx, c.rdb, keys, s.Group, all).Int()
 	if err != nil {
 		return false, unavailable("unsubscribe from "+s.Stream, err)

@@ -3,6 +3,7 @@
 -- KEYS[1..6]  the subscription, see settle.lua
 -- KEYS[7]     its bytes, if they are counted
 -- KEYS[8..9]  of a function's own calls: their Idempotency-Keys, and those of ended calls
+-- then        the details of the record of calls
 -- then        the pause
 -- last        the record of calls
 -- ARGV[1]     group
@@ -20,13 +21,13 @@ for _, g in ipairs(groups.err and {} or groups) do
   end
 end
 redis.pcall('XGROUP', 'DESTROY', KEYS[1], ARGV[1])
-redis.call('DEL', KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[#KEYS - 1], KEYS[#KEYS])
+redis.call('DEL', KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[#KEYS - 2], KEYS[#KEYS - 1], KEYS[#KEYS])
 groups = redis.pcall('XINFO', 'GROUPS', KEYS[1])
 if not groups.err then
   if #groups == 0 and redis.call('XLEN', KEYS[1]) == 0 then
     redis.call('DEL', KEYS[1])
-    if #KEYS > 8 then redis.call('DEL', KEYS[7]) end
-    if #KEYS > 10 then -- what has ended is known as long as it would be, should the function come back
+    if #KEYS > 9 then redis.call('DEL', KEYS[7]) end
+    if #KEYS > 11 then -- what has ended is known as long as it would be, should the function come back
       redis.call('PEXPIRE', KEYS[8], queue.window)
       redis.call('PEXPIRE', KEYS[9], queue.window)
     end
