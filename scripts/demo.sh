@@ -1,8 +1,8 @@
 #!/bin/sh
 # Runs the bakery under load until Ctrl-C, and opens its pages if there is a browser. The console has buttons
-# that break things; a killed hearth is started again. At the end it waits for what was ordered, and audits the
-# books; the exit code is that of the audit. Arguments go to hearth up. SHOPS is
-# how many shops order at once, and CALLBACKS the address that they wait for their orders at.
+# that break things; a killed hearth is started again. At the end it waits for what was ordered, and audits
+# the books; the exit code is that of the audit. Arguments go to hearth up. SHOPS is how many shops order at
+# once, and CALLBACKS the address that they wait for their orders at.
 set -eu
 day=$(cd "$(dirname "$0")/.." && pwd)/cmd/bakery/testdata/made-up-days.csv
 callbacks=${CALLBACKS:-127.0.0.1:9001}
