@@ -135,7 +135,7 @@ function drawCounts() {
       "dl",
       {class: "facts"},
       fact("orders baking", orders.baking),
-      fact("handed over now", orders.ready),
+      fact("ready", orders.ready),
       fact("served", orders.served),
       fact("cancelled", orders.cancelled),
       fact("refused", orders.refused),
