@@ -7,15 +7,19 @@ let library = null
 
 const colour = name => getComputedStyle(document.documentElement).getPropertyValue(name).trim()
 
+// timeIn writes times of an axis: with seconds if they are close together.
+const timeIn = values => t =>
+  clock(t * 1000).slice(-8, values[1] - values[0] < 60 ? undefined : -3)
+
 function options(width, height, series, write) {
   const axis = { stroke: colour('--quiet'), grid: { stroke: colour('--line'), width: 1 },
     ticks: { show: false },
     font: '11px system-ui, sans-serif' }
   return {
-    width, height, legend: { show: false }, padding: [8, 8, 0, 0],
+    width, height, legend: { show: false }, padding: [8, 20, 0, 0],
     cursor: { drag: { x: false, y: false }, points: { size: 6 } },
     scales: { y: { range: (_, min, max) => [0, Math.max(max || 0, 0.001) * 1.1] } },
-    axes: [{ ...axis, size: 28, values: (_, values) => values.map(t => clock(t * 1000).slice(-8, -3)) },
+    axes: [{ ...axis, size: 28, values: (_, values) => values.map(timeIn(values)) },
       { ...axis, size: 58, values: (_, values) => values.map(write) }],
     series: [{}, ...series.map(s => ({
       label: s.label, stroke: colour(s.colour), fill: s.fill ? colour(s.fill) : undefined, width: 1.75,

@@ -10,16 +10,27 @@ const still = matchMedia('(prefers-reduced-motion: reduce)')
 // shape is what the layout depends on: who there is, and who emits what to whom. It changes at deployments.
 const shape = computed(() => functionKeys.value.map(key => {
   const f = functionOf(key).value
-  return f ? { key, topics: f.topics || [], emits: f.emits || [], entry: entry(f) } : null
+  return f ? { key, topics: f.topics || [], emits: f.emits || [], outside: outside(f) } : null
 }).filter(Boolean))
 
-const shapeText = computed(() => JSON.stringify(shape.value))
+const shapeText = computed(() => JSON.stringify(ranked(shape.value)))
 
-// entry reports whether a function is called from outside: it has more calls than its topics gave it.
-function entry(f) {
+// outside is how many calls of a function came from outside: those that its topics did not give it.
+function outside(f) {
   let byTopics = 0
   for (const topic of f.topics || []) byTopics += queueOf(queueName(keyOf(f), topic)).peek()?.done_total || 0
-  return (f.invocations || 0) > byTopics * 1.05 + 2
+  return Math.max(0, (f.invocations || 0) - byTopics)
+}
+
+let first = ''
+
+// ranked says where calls enter: 2 is the function that a chain begins with, 1 are others with calls from
+// outside. The beginning changes only for one with twice as many, so that the map does not jump.
+function ranked(functions) {
+  const most = functions.reduce((a, b) => b.outside > a.outside ? b : a, { outside: 0 })
+  const now = functions.find(f => f.key === first)?.outside || 0
+  if (most.outside > 2 * now + 5) first = most.key
+  return functions.map(({ outside, ...f }) => ({ ...f, entry: f.key === first ? 2 : outside > 5 ? 1 : 0 }))
 }
 
 export const queueName = (key, topic) => `${shown(key)}:${topic}`
