@@ -97,6 +97,9 @@ function sentence(text = "") {
   return trimmed[0].toUpperCase() + trimmed.slice(1) + (/[.!?]$/.test(trimmed) ? "" : ".");
 }
 
+// ordersOf are the orders of an answer of the cashier, which answers one id with the order itself.
+export const ordersOf = (answer) => ("orders" in answer ? (answer.orders ?? []) : [answer]);
+
 // newKey is an Idempotency-Key. (crypto.randomUUID exists only on https and on loopback.)
 export function newKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));

@@ -1,7 +1,7 @@
 // The floor, for the manager: the whole bakery at work, restocking, throwing trays away, and a rush.
 const load = (name) => import(new URL("?asset=" + name, import.meta.url));
 const {h, show, act, picture, count, grams} = await load("dom.js");
-const {call, Trouble, newKey, backoff, Poll} = await load("api.js");
+const {call, ordersOf, Trouble, newKey, backoff, Poll} = await load("api.js");
 const {Rush} = await load("rush.js");
 const {attach, draw, drawOvens, drawRush, stockFor, roundsOfOne} = await load("floorview.js");
 
@@ -123,7 +123,7 @@ const poll = new Poll(async () => {
     set({
       floor,
       at: performance.now(),
-      orders: orders.orders ?? [],
+      orders: ordersOf(orders),
       trouble: null,
       checking: false,
       refused: "",

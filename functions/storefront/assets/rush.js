@@ -1,7 +1,7 @@
 // A rush: a day of a till, replayed by this page through the cashier's public API. It is bounded, can be
 // stopped, and counts what it really sent.
 const {h, count, duration} = await import(new URL("?asset=dom.js", import.meta.url));
-const {call, Trouble, newKey, sleep} = await import(new URL("?asset=api.js", import.meta.url));
+const {call, ordersOf, Trouble, newKey, sleep} = await import(new URL("?asset=api.js", import.meta.url));
 
 const maxShops = 50;
 const senders = 4; // calls at once: a browser has six connections for everything
@@ -197,9 +197,8 @@ export class Rush {
       if (ids.length === 0) continue;
       const before = this.#open.size;
       try {
-        // with one id the cashier answers with the order itself
         const answer = await call("cashier", {query: {order: ids.join(",")}});
-        for (const order of answer.orders ?? [answer]) {
+        for (const order of ordersOf(answer)) {
           if (order.state === "baking" || order.state === "ready") {
             this.#open.delete(order.id); // to the end, so that all get their turn
             this.#open.add(order.id);

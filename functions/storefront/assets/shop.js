@@ -1,7 +1,7 @@
 // The shop: the menu, the basket, and the customer's own orders.
 const load = (name) => import(new URL("?asset=" + name, import.meta.url));
 const {h, show, act, picture} = await load("dom.js");
-const {call, Trouble, newKey, sleep, visible, backoff, Poll} = await load("api.js");
+const {call, ordersOf, Trouble, newKey, sleep, visible, backoff, Poll} = await load("api.js");
 const {stageOf, isOpen, summary} = await load("order.js");
 const {attach, draw, drawOrders, titleOf, inBasket, maxQuantity} = await load("shopview.js");
 
@@ -156,7 +156,7 @@ const orderPoll = new Poll(async () => {
   if (ids.length === 0) return;
   try {
     const answer = await call("cashier", {query: {order: ids.join(","), trays: "true"}});
-    const found = new Map((answer.orders ?? [answer]).map((o) => [o.id, o]));
+    const found = new Map(ordersOf(answer).map((o) => [o.id, o]));
     orderFailures = 0;
     let moved = state.trouble !== null; // the shop may be open again
     for (const id of ids) {
