@@ -16,7 +16,7 @@ function options(width, height, series, write) {
     ticks: { show: false },
     font: '11px system-ui, sans-serif' }
   return {
-    width, height, legend: { show: false }, padding: [8, 20, 0, 0],
+    width, height, legend: { show: false }, padding: [8, 28, 0, 0],
     cursor: { drag: { x: false, y: false }, points: { size: 6 } },
     scales: { y: { range: (_, min, max) => [0, Math.max(max || 0, 0.001) * 1.1] } },
     axes: [{ ...axis, size: 28, values: (_, values) => values.map(timeIn(values)) },
