@@ -12,7 +12,8 @@ BUILD := CGO_ENABLED=0 sh scripts/progress.sh 'hearth and bakery' $(LEAN) -build
 	-ldflags "$(LINK)"
 BIN   ?= bin
 
-.PHONY: help up demo build images test test-docker chaos lint bench lab sim fuzz notices docs clean go
+.PHONY: help up demo build images test test-docker chaos lint bench lab sim screenshots fuzz notices docs \
+	clean go
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -121,6 +122,11 @@ lab: go ## compare a monolith, a fleet and functions (20 min)
 
 sim: go ## simulate the autoscaler
 	@cd bench && go run $(LEAN) ./sim $(ARGS)
+
+screenshots: go ## make the pictures of the console in docs/
+	@sh scripts/deps.sh redis-server chromium
+	@$(MAKE) --no-print-directory build
+	@go run $(LEAN) ./test/screenshots $(ARGS)
 
 FUZZTIME ?= 20s
 fuzz: go ## run each fuzz test for FUZZTIME
