@@ -3,8 +3,8 @@ Package live watches what every function and queue does, for the operators who l
 
 One sampler serves all watchers. While somebody watches it samples each second, else every fifteen seconds,
 for the ledger and for package history. A watcher gets a snapshot when something has changed, and nothing
-otherwise. Queues are measured only after Redis was written to, which one question finds out: so an idle
-instance costs next to nothing, with hundreds of functions too.
+otherwise. Queues are measured only after messages were moved, which one question to Redis finds out: so an
+idle instance costs next to nothing, with hundreds of functions too.
 
 The ledger says what became of messages since the instance started. It compares three numbers that Redis
 counts independently: how many messages were added to a stream, how many are on it, and how many a record of

@@ -226,24 +226,23 @@ func (l *Live) publish(s state, now time.Time) {
 	for _, name := range names {
 		body = append(append(body, '\n'), name...)
 	}
-	text := encode(now, s, l.present)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if bytes.Equal(body, l.body) {
 		return
 	}
-	l.body, l.text = body, text
+	l.body, l.text = body, encode(now, s, l.present)
 	close(l.changed)
 	l.changed = make(chan struct{})
 }
 
-// measure asks Redis for the queues if it was written to since the last time.
+// measure asks Redis for the queues if messages were moved since the last time, and now and then anyway.
 func (l *Live) measure(ctx context.Context, now time.Time) error {
 	mark, err := l.cfg.Redis.Mark(ctx)
 	if err != nil {
 		return err
 	}
-	if mark != "" && mark == l.mark {
+	if mark != "" && mark == l.mark && now.Sub(l.measured) < l.cfg.Slow {
 		return nil
 	}
 	list, err := l.cfg.Queues(ctx)

@@ -3,6 +3,7 @@ package live
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"log/slog"
 	"testing"
 
@@ -16,16 +17,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// newLive returns a Live of the function oven on a Redis of its own, which samples when it is told to.
-func newLive(t *testing.T) (*Live, *redis.Client) {
+// newLive returns a Live of functions on a Redis of its own, which samples when it is told to.
+func newLive(t testing.TB, names ...string) (*Live, *redis.Client) {
 	t.Helper()
 	client, err := redis.Open(t.Context(), chaintest.URL(chaintest.Redis(t)))
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = client.Close() })
-	oven, err := hearth.Parse(types.FunctionDeployment{Service: "oven", Image: "oven"})
-	require.NoError(t, err)
+	list := make([]hearth.Function, len(names))
+	for i, name := range names {
+		list[i], err = hearth.Parse(types.FunctionDeployment{Service: name, Image: name})
+		require.NoError(t, err)
+	}
 	l := New(Config{
-		Functions: func() []hearth.Function { return []hearth.Function{oven} },
+		Functions: func() []hearth.Function { return list },
 		Load: func(hearth.Name) (router.Load, bool) {
 			return router.Load{Known: 3, Available: 2, Busy: 1, InFlight: 4, Held: 1}, true
 		},
@@ -48,7 +52,7 @@ func (l *Live) read(t *testing.T) (s snapshot) {
 
 func TestSnapshotsHaveFunctionsAndQueues(t *testing.T) {
 	t.Parallel()
-	l, client := newLive(t)
+	l, client := newLive(t, "oven")
 	n := hearth.Name{Function: "oven", Namespace: hearth.DefaultNamespace}
 	_, err := client.Subscribe(t.Context(), redis.CallsOf(n))
 	require.NoError(t, err)
@@ -90,7 +94,7 @@ func TestSnapshotsHaveFunctionsAndQueues(t *testing.T) {
 
 func TestASnapshotSaysThatRedisIsUnavailable(t *testing.T) {
 	t.Parallel()
-	l, client := newLive(t)
+	l, client := newLive(t, "oven")
 	leave, err := l.Watch()
 	require.NoError(t, err)
 	defer leave()
@@ -103,7 +107,7 @@ func TestASnapshotSaysThatRedisIsUnavailable(t *testing.T) {
 
 func TestTheNumberOfWatchersIsBounded(t *testing.T) {
 	t.Parallel()
-	l, _ := newLive(t)
+	l, _ := newLive(t, "oven")
 	for range maxWatchers {
 		leave, err := l.Watch()
 		require.NoError(t, err)
@@ -113,9 +117,31 @@ func TestTheNumberOfWatchersIsBounded(t *testing.T) {
 	require.Equal(t, hearth.Exhausted, hearth.CodeOf(err))
 }
 
+// BenchmarkIdleSample takes a sample of 500 functions while one page watches and nothing happens. There is one
+// a second, so 10 ms are 1% of a core.
+func BenchmarkIdleSample(b *testing.B) {
+	names := make([]string, 500)
+	for i := range names {
+		names[i] = fmt.Sprintf("oven-%d", i)
+	}
+	l, client := newLive(b, names...)
+	for _, name := range names {
+		n := hearth.Name{Function: name, Namespace: hearth.DefaultNamespace}
+		_, err := client.Subscribe(b.Context(), redis.CallsOf(n))
+		require.NoError(b, err)
+	}
+	leave, err := l.Watch()
+	require.NoError(b, err)
+	defer leave()
+	b.ReportAllocs()
+	for b.Loop() {
+		l.sample()
+	}
+}
+
 func TestInstancesAnnounceThemselves(t *testing.T) {
 	t.Parallel()
-	l, client := newLive(t)
+	l, client := newLive(t, "oven")
 	l.Start()
 	now := l.announced
 	require.NoError(t, client.Announce(t.Context(), redis.Instance{Name: "two", Started: now, Seen: now}))
