@@ -160,9 +160,9 @@ func TestTwoInstancesRunEachTickOnce(t *testing.T) {
 	two := startTestNode(t, raw, t.TempDir(), logged)
 	require.Len(t, two.cron.States(), 1)
 	eventually(t, func() bool { return len(probe.calls(t)) >= 4 })
-	one.cron.Stop()
+	require.NoError(t, one.cron.Stop(t.Context()))
 	eventually(t, func() bool { return two.cron.States()[0].Fired >= 2 })
-	two.cron.Stop()
+	require.NoError(t, two.cron.Stop(t.Context()))
 	fired := one.cron.States()[0].Fired + two.cron.States()[0].Fired
 	eventually(t, func() bool { return len(probe.calls(t)) == fired })
 	require.Equal(t, fired, strings.Count(logs.String(), "queued scheduled invocation"),

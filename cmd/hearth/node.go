@@ -270,8 +270,11 @@ func (n *node) build() (err error) {
 	if err != nil {
 		return err
 	}
-	n.cron = cron.New(cron.Config{Queue: n.queue, Log: cfg.Log, Notify: n.dispatch.Notify,
+	n.cron, err = cron.New(cron.Config{Queue: n.queue, Log: cfg.Log, Notify: n.dispatch.Notify,
 		QueueLimit: cfg.Queue.limit()})
+	if err != nil {
+		return err
+	}
 	if !cfg.Scaling.Off {
 		n.scaler = autoscale.New(autoscale.Config{
 			Load:    n.router.Load,
@@ -371,7 +374,9 @@ func (n *node) start(ctx context.Context) error {
 	if settler, ok := optional[hearth.Settler](n.provider); ok {
 		settler.Settle(ctx)
 	}
-	n.cron.Start()
+	if err := n.cron.Start(ctx); err != nil {
+		return err
+	}
 	n.live.Start()
 	n.history.Start()
 	if n.scaler != nil {
@@ -439,7 +444,7 @@ func (n *node) close(ctx context.Context) error {
 		n.scaler.Stop()
 	}
 	if n.cron != nil {
-		n.cron.Stop()
+		_ = n.cron.Stop(ctx) // a tick that is not queued now is by whoever is left
 	}
 	var ending sync.WaitGroup
 	if n.gateway != nil {

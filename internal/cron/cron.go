@@ -17,11 +17,13 @@ import (
 
 // Config is what a scheduler works with.
 type Config struct {
+	// Queue is the Redis that has the cursors and the functions' queues. Required.
 	Queue *redis.Client
-	Log   *slog.Logger
+	// Log gets what the scheduler does. Required.
+	Log *slog.Logger
 
 	// Notify reports each queue that received a tick, so that it is delivered at once. It is
-	// dispatch.Dispatcher's.
+	// dispatch.Dispatcher's. Required.
 	Notify func(hearth.Name, wire.Subscription)
 
 	// QueueLimit is how much one function's queue may hold, if its annotations say nothing else. Defaults to
@@ -41,8 +43,10 @@ const (
 type Scheduler struct {
 	cfg     Config
 	changed chan struct{} // a job came
-	ctx     context.Context
-	stop    context.CancelFunc
+
+	life    sync.Mutex         // of Start and Stop
+	cancel  context.CancelFunc // ends the loop; nil before Start
+	stopped bool
 	work    sync.WaitGroup
 
 	// writing is held while something about a job is written to Redis, so that a removed job leaves nothing
@@ -69,23 +73,52 @@ type job struct {
 	fired    int
 }
 
-// New makes a scheduler. It does nothing before Start.
-func New(cfg Config) *Scheduler {
+// New makes a scheduler, which does nothing before Start. It returns an error if the configuration lacks
+// something.
+func New(cfg Config) (*Scheduler, error) {
+	if cfg.Queue == nil || cfg.Log == nil || cfg.Notify == nil {
+		return nil, errors.New("make a scheduler: Queue, Log and Notify are required")
+	}
 	if cfg.QueueLimit == (hearth.QueueLimit{}) {
 		cfg.QueueLimit = hearth.DefaultQueueLimit
 	}
-	s := &Scheduler{cfg: cfg, changed: make(chan struct{}, 1), jobs: map[hearth.Name]*job{}}
-	s.ctx, s.stop = context.WithCancel(context.Background())
-	return s
+	return &Scheduler{cfg: cfg, changed: make(chan struct{}, 1), jobs: map[hearth.Name]*job{}}, nil
 }
 
-// Start begins to fire.
-func (s *Scheduler) Start() { s.work.Go(s.run) }
+// Start begins to fire, and returns at once. The end of ctx does not stop it: Stop does. A second Start does
+// nothing. It returns an error if the scheduler was stopped before.
+func (s *Scheduler) Start(ctx context.Context) error {
+	s.life.Lock()
+	defer s.life.Unlock()
+	switch {
+	case s.stopped:
+		return errors.New("start the scheduler: it was stopped before")
+	case s.cancel != nil:
+		return nil
+	}
+	loop, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	s.cancel = cancel
+	s.work.Go(func() { s.run(loop) })
+	return nil
+}
 
-// Stop ends firing. It is safe to call before Start, and twice.
-func (s *Scheduler) Stop() {
-	s.stop()
-	s.work.Wait()
+// Stop ends firing, and waits for the tick that is being queued until ctx ends. It is safe to call before
+// Start, and twice. It returns ctx's error if it has not waited to the end.
+func (s *Scheduler) Stop(ctx context.Context) error {
+	s.life.Lock()
+	s.stopped = true
+	if s.cancel != nil {
+		s.cancel()
+	}
+	s.life.Unlock()
+	over := make(chan struct{})
+	go func() { defer close(over); s.work.Wait() }()
+	select {
+	case <-over:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Set makes a function's schedule what its spec says, or none. It stores the schedule in Redis before it
@@ -182,13 +215,13 @@ func (s *Scheduler) States() []State {
 	return list
 }
 
-func (s *Scheduler) run() {
+func (s *Scheduler) run(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	pause := shortestPause
 	for {
-		next, err := s.runOnce(s.ctx, time.Now())
-		if s.ctx.Err() != nil {
+		next, err := s.runOnce(ctx, time.Now())
+		if ctx.Err() != nil {
 			return
 		}
 		if err == nil {
@@ -201,7 +234,7 @@ func (s *Scheduler) run() {
 		}
 		timer.Reset(time.Until(next))
 		select {
-		case <-s.ctx.Done():
+		case <-ctx.Done():
 			return
 		case <-s.changed:
 		case <-timer.C:

@@ -68,7 +68,7 @@ func newRig(t *testing.T, raw *goredis.Client) *rig {
 	_, err = client.Subscribe(t.Context(), redis.CallsOf(oven))
 	require.NoError(t, err)
 	r := &rig{t: t, raw: raw, log: &buffer{}}
-	r.Scheduler = New(Config{
+	r.Scheduler, err = New(Config{
 		Queue:      client,
 		Log:        slog.New(slog.NewTextHandler(r.log, nil)),
 		QueueLimit: hearth.QueueLimit{Length: 5, Bytes: 1 << 20},
@@ -77,7 +77,8 @@ func newRig(t *testing.T, raw *goredis.Client) *rig {
 			r.notified++
 		},
 	})
-	t.Cleanup(r.Stop)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = r.Stop(context.Background()) })
 	return r
 }
 
@@ -323,15 +324,20 @@ func TestStartAndStop(t *testing.T) {
 	t.Parallel()
 	raw := chaintest.Redis(t)
 	idle := newRig(t, raw)
-	idle.Stop()
-	idle.Stop()
+	for range 2 {
+		require.NoError(t, idle.Stop(t.Context()))
+	}
+	require.Error(t, idle.Start(t.Context()), "it was stopped")
+	_, err := New(Config{Queue: idle.cfg.Queue, Log: idle.cfg.Log})
+	require.ErrorContains(t, err, "required")
 	for range 20 {
 		r := newRig(t, raw)
 		ctx, cancel := context.WithCancel(t.Context())
 		go r.Set(ctx, function("@every 1s", 0, 0))
-		r.Start()
+		require.NoError(t, r.Start(ctx))
+		require.NoError(t, r.Start(ctx))
 		cancel()
-		r.Stop()
-		r.Stop()
+		require.NoError(t, r.Stop(t.Context()))
+		require.NoError(t, r.Stop(t.Context()))
 	}
 }

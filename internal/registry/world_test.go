@@ -196,7 +196,8 @@ func (w *world) start(name string, what trouble, at point) (*instance, error) {
 		},
 	}, i.router)
 	require.NoError(w.t, err)
-	i.cron = cron.New(cron.Config{Queue: i.queues[0], Log: log, Notify: i.dispatch.Notify})
+	i.cron, err = cron.New(cron.Config{Queue: i.queues[0], Log: log, Notify: i.dispatch.Notify})
+	require.NoError(w.t, err)
 	i.scaler = autoscale.New(autoscale.Config{
 		Load:    i.load,
 		Backlog: i.dispatch.Backlog,
@@ -253,7 +254,7 @@ func (i *instance) end() {
 		i.Stop(over)
 		i.provider.work.Wait()
 		_ = i.dispatch.Stop(over)
-		i.cron.Stop()
+		_ = i.cron.Stop(context.Background())
 		i.scaler.Stop()
 		i.router.Delete(oven)
 		i.router.Delete(baker)
