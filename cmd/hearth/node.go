@@ -240,12 +240,15 @@ func (n *node) build() (err error) {
 		Queued: func(f hearth.Name) int { return n.live.Queued(f) },
 	})
 	numbers := metrics.New(versionText())
-	n.meter = meter.New(meter.Config{Queue: n.queue, Log: cfg.Log, Instance: n.instance, Prices: cfg.Prices,
+	n.meter, err = meter.New(meter.Config{Queue: n.queue, Log: cfg.Log, Instance: n.instance, Prices: cfg.Prices,
 		Load: n.registry.Load,
 		Function: func(name hearth.Name) (hearth.Function, bool) {
 			f, _, ok := n.registry.Spec(name)
 			return f, ok
 		}})
+	if err != nil {
+		return err
+	}
 	n.router = router.New(router.Config{Recorder: router.Recorders(numbers.Recorder,
 		router.Recorders(n.meter.Recorder, n.history.Recorder)),
 		Wake:  n.registry.Wake,
@@ -367,7 +370,9 @@ func (n *node) start(ctx context.Context) error {
 	if err := n.dispatch.Start(ctx); err != nil {
 		return err
 	}
-	n.meter.Start()
+	if err := n.meter.Start(ctx); err != nil {
+		return err
+	}
 	if err := n.registry.Start(ctx); err != nil {
 		return err
 	}
@@ -476,7 +481,7 @@ func (n *node) close(ctx context.Context) error {
 		n.live.Stop()
 	}
 	if n.meter != nil { // after the replicas have ended
-		n.meter.Stop()
+		_ = n.meter.Stop(context.WithoutCancel(ctx))
 	}
 	n.tracer.Close()
 	if n.details != nil { // after the last delivery

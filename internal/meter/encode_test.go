@@ -166,7 +166,7 @@ func TestWhatIsReadIsWhatWasUsed(t *testing.T) {
 				require.True(t, h.saves())
 				written[id], fresh[id] = written[id].with(fresh[id]), modelled{}
 			case 8:
-				h.Stop()
+				require.NoError(t, h.Stop(t.Context()))
 				written[id] = written[id].with(fresh[id])
 				delete(hearths, id)
 			case 9: // killed

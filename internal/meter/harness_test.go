@@ -57,7 +57,7 @@ func newRig(t *testing.T, raw goredis.UniversalClient, instance string) *rig {
 		specs:     map[hearth.Name]hearth.Function{},
 		recorders: map[hearth.Name]router.Recorder{},
 	}
-	r.Meter = New(Config{
+	r.Meter, err = New(Config{
 		Queue:    queue,
 		Log:      slog.New(slog.DiscardHandler),
 		Instance: instance,
@@ -82,6 +82,7 @@ func newRig(t *testing.T, raw goredis.UniversalClient, instance string) *rig {
 			return r.now
 		},
 	})
+	require.NoError(t, err)
 	return r
 }
 

@@ -2,6 +2,7 @@ package meter
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"slices"
@@ -16,14 +17,17 @@ import (
 
 // Config is what a meter works with.
 type Config struct {
-	Queue    *redis.Client
-	Log      *slog.Logger
-	Instance string // of this instance, which no other one has
+	// Queue is the Redis that keeps what was used. Required.
+	Queue *redis.Client
+	// Log gets what the meter does. Required.
+	Log *slog.Logger
+	// Instance is the name of this instance, which no other one has. Required.
+	Instance string
 
 	// Load is what a function has done, since it was deployed or this instance began.
-	// ok is false if there is no such function.
+	// ok is false if there is no such function. Required.
 	Load func(hearth.Name) (l router.Load, ok bool)
-	// Function is the spec of a function that is deployed, or was removed just now.
+	// Function is the spec of a function that is deployed, or was removed just now. Required.
 	Function func(hearth.Name) (f hearth.Function, ok bool)
 
 	// Prices are those of the bill. Defaults to LambdaPrices.
@@ -58,51 +62,78 @@ type Meter struct {
 
 	books books
 
-	ctx  context.Context
-	stop context.CancelFunc
-	work sync.WaitGroup
+	life    sync.Mutex         // of Start and Stop
+	cancel  context.CancelFunc // ends the loop; nil before Start
+	stopped bool
+	work    sync.WaitGroup
 }
 
-// New makes a meter. It writes nothing before Start.
-func New(cfg Config) *Meter {
+// New makes a meter, which writes nothing before Start. It returns an error if the configuration lacks
+// something.
+func New(cfg Config) (*Meter, error) {
+	switch {
+	case cfg.Queue == nil || cfg.Log == nil || cfg.Instance == "":
+		return nil, errors.New("make a meter: Queue, Log and Instance are required")
+	case cfg.Load == nil || cfg.Function == nil:
+		return nil, errors.New("make a meter: Load and Function are required")
+	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
 	if cfg.Prices == (Prices{}) {
 		cfg.Prices = LambdaPrices()
 	}
-	m := &Meter{cfg: cfg, functions: map[hearth.Name]*function{}, draining: map[*function]bool{},
-		books: books{cfg: cfg, days: map[time.Time]*book{}}}
-	m.ctx, m.stop = context.WithCancel(context.Background())
-	return m
+	return &Meter{cfg: cfg, functions: map[hearth.Name]*function{}, draining: map[*function]bool{},
+		books: books{cfg: cfg, days: map[time.Time]*book{}}}, nil
 }
 
-// Start begins to look and to write.
-func (m *Meter) Start() { m.work.Go(m.run) }
-
-// Stop looks once more and writes what is left, for at most 2 s. It is safe to call before Start, and twice.
-func (m *Meter) Stop() {
-	if m.ctx.Err() != nil {
-		return
+// Start begins to look and to write, and returns at once. The end of ctx does not stop it: Stop does. A
+// second Start does nothing. It returns an error if the meter was stopped before.
+func (m *Meter) Start(ctx context.Context) error {
+	m.life.Lock()
+	defer m.life.Unlock()
+	switch {
+	case m.stopped:
+		return errors.New("start the meter: it was stopped before")
+	case m.cancel != nil:
+		return nil
 	}
-	m.stop()
+	loop, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	m.cancel = cancel
+	m.work.Go(func() { m.run(loop) })
+	return nil
+}
+
+// Stop looks once more and writes what is left, until ctx ends, and for at most 2 s. It is safe to call
+// before Start, and twice. It returns ctx's error if that has ended: then not all may be written.
+func (m *Meter) Stop(ctx context.Context) error {
+	m.life.Lock()
+	defer m.life.Unlock()
+	if m.stopped {
+		return nil
+	}
+	m.stopped = true
+	if m.cancel != nil {
+		m.cancel()
+	}
 	m.work.Wait()
 	m.look()
-	m.save(context.Background())
+	m.save(ctx)
+	return ctx.Err()
 }
 
-func (m *Meter) run() {
+func (m *Meter) run(ctx context.Context) {
 	look, save := time.NewTicker(lookEvery), time.NewTicker(saveEvery)
 	defer look.Stop()
 	defer save.Stop()
 	for {
 		select {
-		case <-m.ctx.Done():
+		case <-ctx.Done():
 			return
 		case <-look.C:
 			m.look()
 		case <-save.C:
-			m.save(m.ctx)
+			m.save(ctx)
 		}
 	}
 }

@@ -308,12 +308,33 @@ func TestNothingIsWrittenThatHasNotChanged(t *testing.T) {
 func TestStopWritesWhatIsLeft(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, chaintest.Redis(t), "me")
-	r.Start()
+	for range 2 {
+		require.NoError(t, r.Start(t.Context()))
+	}
 	r.deploy(oven, "")
 	r.work(oven, 1, 0, 0)
-	r.Stop()
-	r.Stop()
+	for range 2 {
+		require.NoError(t, r.Stop(t.Context()))
+	}
+	require.Error(t, r.Start(t.Context()), "it was stopped")
 	require.EqualValues(t, 1, r.kept(noon)[oven.String()].Calls)
+}
+
+func TestNewRefusesAConfigThatLacksSomething(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, chaintest.Redis(t), "me")
+	for name, lack := range map[string]func(*Config){
+		"Queue":    func(c *Config) { c.Queue = nil },
+		"Log":      func(c *Config) { c.Log = nil },
+		"Instance": func(c *Config) { c.Instance = "" },
+		"Load":     func(c *Config) { c.Load = nil },
+		"Function": func(c *Config) { c.Function = nil },
+	} {
+		cfg := r.cfg
+		lack(&cfg)
+		_, err := New(cfg)
+		require.ErrorContains(t, err, name)
+	}
 }
 
 // A call is metered by what the router counts anyway: the recorder does nothing for it. Not
@@ -334,7 +355,14 @@ func TestACallCostsNoAllocation(t *testing.T) {
 // BenchmarkRecord is what a call, and what a cold start and a queued call
 // besides, are charged for being metered.
 func BenchmarkRecord(b *testing.B) {
-	m := New(Config{Log: slog.New(slog.DiscardHandler)})
+	m, err := New(Config{
+		Queue:    new(redis.Client),
+		Log:      slog.New(slog.DiscardHandler),
+		Instance: "me",
+		Load:     func(hearth.Name) (router.Load, bool) { return router.Load{}, false },
+		Function: func(hearth.Name) (hearth.Function, bool) { return hearth.Function{}, false },
+	})
+	require.NoError(b, err)
 	f := m.Recorder(oven)
 	b.Run("call", func(b *testing.B) {
 		b.ReportAllocs()
@@ -359,9 +387,14 @@ func BenchmarkRecord(b *testing.B) {
 // BenchmarkLook is what a second costs with 10,000 functions of which a tenth has replicas.
 func BenchmarkLook(b *testing.B) {
 	loads := map[hearth.Name]router.Load{}
-	m := New(Config{Log: slog.New(slog.DiscardHandler),
+	m, err := New(Config{
+		Queue:    new(redis.Client),
+		Log:      slog.New(slog.DiscardHandler),
+		Instance: "me",
 		Load:     func(n hearth.Name) (router.Load, bool) { l, ok := loads[n]; return l, ok },
-		Function: func(hearth.Name) (hearth.Function, bool) { return hearth.Function{Revision: "1"}, true }})
+		Function: func(hearth.Name) (hearth.Function, bool) { return hearth.Function{Revision: "1"}, true },
+	})
+	require.NoError(b, err)
 	var names []hearth.Name
 	for i := range 10_000 {
 		n := hearth.Name{Function: fmt.Sprint("f", i), Namespace: "a"}
