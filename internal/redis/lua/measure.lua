@@ -1,5 +1,5 @@
--- measure: how many messages a stream has had and has, and how many a group of it has settled, at one moment. It
--- writes nothing.
+-- measure: how many messages a stream has had and has, and how many a group of it has settled, at one moment.
+-- It writes nothing.
 --
 -- KEYS[1]  the stream
 -- KEYS[2]  the record of calls of the subscription
