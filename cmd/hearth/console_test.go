@@ -41,7 +41,7 @@ func (n *testNode) logIn(role string) string {
 	return "Bearer " + session.Token
 }
 
-// mutating returns all requests of the management API that change something, as the gateway's source has them.
+// mutating returns all requests of the management API that change something, by the gateway's source.
 func mutating(t *testing.T) []string {
 	t.Helper()
 	files, err := filepath.Glob("../../internal/gateway/*.go")

@@ -240,8 +240,9 @@ func (n *node) build() (err error) {
 		Queued: func(f hearth.Name) int { return n.live.Queued(f) },
 	})
 	numbers := metrics.New(versionText())
-	n.meter, err = meter.New(meter.Config{Queue: n.queue, Log: cfg.Log, Instance: n.instance, Prices: cfg.Prices,
-		Load: n.registry.Load,
+	n.meter, err = meter.New(meter.Config{Queue: n.queue, Log: cfg.Log, Instance: n.instance,
+		Prices: cfg.Prices,
+		Load:   n.registry.Load,
 		Function: func(name hearth.Name) (hearth.Function, bool) {
 			f, _, ok := n.registry.Spec(name)
 			return f, ok

@@ -26,8 +26,8 @@ type Schedule struct {
 type LastRun struct {
 	At     time.Time `json:"at"` // its tick, or when it was run at once
 	CallID string    `json:"call_id"`
-	// State is queued, in_flight, retrying or dead; ended if it was answered, cancelled or purged, of which the
-	// record of calls knows more; unknown if the queue is too long to tell.
+	// State is queued, in_flight, retrying or dead; ended if it was answered, cancelled or purged, of which
+	// the record of calls knows more; unknown if the queue is too long to tell.
 	State string `json:"state"`
 }
 

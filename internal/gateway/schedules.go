@@ -26,7 +26,8 @@ func (g *Gateway) schedules(w http.ResponseWriter, r *http.Request) error {
 		if s.Last == nil || s.Last.State != string(redis.Past) || g.cfg.Calls == nil {
 			continue
 		}
-		if story, err := g.cfg.Calls.Get(r.Context(), s.Last.CallID); err == nil { // else nobody knows any more
+		// An error means that nobody knows any more.
+		if story, err := g.cfg.Calls.Get(r.Context(), s.Last.CallID); err == nil {
 			s.Last.State = string(story.State)
 		}
 	}

@@ -60,8 +60,8 @@ type Settler interface{ Settle(ctx context.Context) }
 // function has.
 type Sleeper interface{ Standby(n Name) int }
 
-// A Crasher is a provider that can end replicas without warning, as a crash would. Crash ends one replica of a
-// function, or all of them, and returns how many. It is for demonstrations and tests.
+// A Crasher is a provider that can end replicas without warning, as a crash would. Crash ends one replica of
+// a function, or all of them, and returns how many. It is for demonstrations and tests.
 type Crasher interface{ Crash(n Name, all bool) int }
 
 // A SecretReceiver is a provider whose replicas have copies of secrets. ReceiveSecret is called after a

@@ -117,8 +117,8 @@ func TestTheNumberOfWatchersIsBounded(t *testing.T) {
 	require.Equal(t, hearth.Exhausted, hearth.CodeOf(err))
 }
 
-// BenchmarkIdleSample takes a sample of 500 functions while one page watches and nothing happens. There is one
-// a second, so 10 ms are 1% of a core.
+// BenchmarkIdleSample takes a sample of 500 functions while one page watches and nothing happens. There is
+// one a second, so 10 ms are 1% of a core.
 func BenchmarkIdleSample(b *testing.B) {
 	names := make([]string, 500)
 	for i := range names {

@@ -39,8 +39,8 @@ type swing struct {
 }
 
 // cyclesWithoutFailure scales a function to zero and back, many times, under calls of a closed loop (callers
-// wait for their answers) and of an open loop (calls come at fixed times, but no more than a router holds while
-// a busy machine starts a replica). No call may fail.
+// wait for their answers) and of an open loop (calls come at fixed times, but no more than a router holds
+// while a busy machine starts a replica). No call may fail.
 func cyclesWithoutFailure(s *subject) { swings(s, cmp.Or(s.Cycles, allCycles)) }
 
 // cyclesOnABusyMachine is the same while eight other processes use all of the processor, so that replicas

@@ -28,8 +28,8 @@ func (s *subject) replicasThatEnd() []hearth.Replica {
 	return s.ending[hearth.Name{Function: "probe", Namespace: "openfaas-fn"}]
 }
 
-// oneCallAtOnce lets a test see that a replica has a call: it refuses another one. A call may take as long as a
-// test waits.
+// oneCallAtOnce lets a test see that a replica has a call: it refuses another one. A call may take as long as
+// a test waits.
 func oneCallAtOnce(f *hearth.Function) {
 	f.EnvVars["max_inflight"] = "1"
 	f.EnvVars["read_timeout"], f.EnvVars["write_timeout"] = patience.String(), patience.String()

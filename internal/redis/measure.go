@@ -61,8 +61,8 @@ func (c *Client) measure(ctx context.Context, subs []wire.Subscription) ([]*gore
 	return cmds, err
 }
 
-// moving are the commands that move messages and subscriptions. Leases of instances, which are renewed all the
-// time, use others.
+// moving are the commands that move messages and subscriptions. Leases of instances, which are renewed all
+// the time, use others.
 var moving = []string{"xadd", "xdel", "xack", "xgroup", "xreadgroup", "xtrim", "zadd", "zrem", "hset", "hdel",
 	"del", "unlink", "flushall", "flushdb", "restore", "rename"}
 
