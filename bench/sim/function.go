@@ -104,7 +104,7 @@ func simulate(s spec, next func() (call, bool), served func(c call, began time.D
 	}
 	f.deploy, f.deploy.Revision = deploy, "1"
 	f.oracle = oracle{concurrency: s.concurrency, floor: f.floor(), from: s.from, until: s.until}
-	f.scaler = autoscale.New(autoscale.Config{
+	f.scaler, err = autoscale.New(autoscale.Config{
 		Load:    f.observe,
 		Backlog: f.backlog,
 		Waiting: f.depths,
@@ -114,7 +114,10 @@ func simulate(s spec, next func() (call, bool), served func(c call, began time.D
 		Stable:  s.stable,
 		Panic:   s.panics,
 	})
-	defer f.scaler.Stop()
+	if err != nil {
+		panic(err) // the configuration is this command's
+	}
+	defer func() { _ = f.scaler.Stop(context.Background()) }()
 	f.start = delay{}
 	f.scale(s.begin)
 	f.start = s.start
@@ -157,7 +160,7 @@ func (f *function) run(next func() (call, bool)) {
 			f.event(f.events.pop())
 		case 3:
 			nextTick += tick
-			f.scaler.Tick(epoch.Add(f.now))
+			f.scaler.Tick(context.Background(), epoch.Add(f.now))
 		}
 	}
 }

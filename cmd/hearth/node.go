@@ -240,13 +240,17 @@ func (n *node) build() (err error) {
 		Queued: func(f hearth.Name) int { return n.live.Queued(f) },
 	})
 	numbers := metrics.New(versionText())
-	n.meter, err = meter.New(meter.Config{Queue: n.queue, Log: cfg.Log, Instance: n.instance,
-		Prices: cfg.Prices,
-		Load:   n.registry.Load,
+	n.meter, err = meter.New(meter.Config{
+		Queue:    n.queue,
+		Log:      cfg.Log,
+		Instance: n.instance,
+		Prices:   cfg.Prices,
+		Load:     n.registry.Load,
 		Function: func(name hearth.Name) (hearth.Function, bool) {
 			f, _, ok := n.registry.Spec(name)
 			return f, ok
-		}})
+		},
+	})
 	if err != nil {
 		return err
 	}
@@ -280,7 +284,7 @@ func (n *node) build() (err error) {
 		return err
 	}
 	if !cfg.Scaling.Off {
-		n.scaler = autoscale.New(autoscale.Config{
+		n.scaler, err = autoscale.New(autoscale.Config{
 			Load:    n.router.Load,
 			Backlog: n.dispatch.Backlog,
 			Waiting: n.queue.Waiting,
@@ -292,6 +296,9 @@ func (n *node) build() (err error) {
 			Panic:   cfg.Scaling.PanicWindow,
 			Drain:   cfg.Scaling.DrainGoal,
 		})
+		if err != nil {
+			return err
+		}
 	}
 	n.registry.Connect(registry.Parts{
 		Router:    n.router,
@@ -386,7 +393,7 @@ func (n *node) start(ctx context.Context) error {
 	n.live.Start()
 	n.history.Start()
 	if n.scaler != nil {
-		n.scaler.Start()
+		return n.scaler.Start(ctx)
 	}
 	return nil
 }
@@ -447,7 +454,7 @@ func adoptRecords(ctx context.Context, queue *redis.Client, instance string, cfg
 // close takes no new calls and lets those in flight end, until ctx does; then it ends all replicas.
 func (n *node) close(ctx context.Context) error {
 	if n.scaler != nil {
-		n.scaler.Stop()
+		_ = n.scaler.Stop(ctx)
 	}
 	if n.cron != nil {
 		_ = n.cron.Stop(ctx) // a tick that is not queued now is by whoever is left

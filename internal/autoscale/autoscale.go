@@ -2,6 +2,7 @@ package autoscale
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -14,17 +15,18 @@ import (
 // Config is what an autoscaler works with.
 type Config struct {
 	// Load is what a function has to do; ok is false if there is no such function. It is router.Router's.
+	// Required.
 	Load func(hearth.Name) (l router.Load, ok bool)
 	// Backlog are a function's queues that may have something which there is no
-	// room for. It is dispatch.Dispatcher's.
+	// room for. It is dispatch.Dispatcher's. Required.
 	Backlog func(hearth.Name) []wire.Subscription
-	// Waiting is how much of each queue nobody has taken. It asks Redis.
+	// Waiting is how much of each queue is to be taken now. It asks Redis. Required.
 	Waiting func(ctx context.Context, queues []wire.Subscription) ([]int, error)
 	// Usage is what a function's replicas use: asked for those only that follow their
-	// processor time. It is hearth.Provider's.
+	// processor time. It is hearth.Provider's. Required if there are such functions.
 	Usage func(context.Context, hearth.Name) (hearth.Usage, error)
 	// Scale makes a function have so many replicas, unless it was changed since the
-	// change that the decision was made about.
+	// change that the decision was made about. Required.
 	Scale func(ctx context.Context, n hearth.Name, change uint64, to int) error
 	Log   *slog.Logger
 	// Scaled is told of each decision that was applied. Defaults to nobody.
@@ -53,10 +55,12 @@ const (
 
 // An Autoscaler scales the functions that it was told of.
 type Autoscaler struct {
-	cfg  Config
-	ctx  context.Context
-	stop context.CancelFunc
-	work sync.WaitGroup
+	cfg Config
+
+	life    sync.Mutex         // of Start and Stop
+	cancel  context.CancelFunc // ends the loop and what is being applied; nil before Start
+	stopped bool
+	work    sync.WaitGroup
 
 	mu        sync.Mutex
 	functions map[hearth.Name]*function
@@ -86,8 +90,17 @@ type function struct {
 	applying bool      // a decision is being applied
 }
 
-// New makes an autoscaler without functions. It does nothing before Start.
-func New(cfg Config) *Autoscaler {
+// New makes an autoscaler without functions, which does nothing before Start. It returns an error if the
+// configuration lacks something.
+func New(cfg Config) (*Autoscaler, error) {
+	switch {
+	case cfg.Load == nil || cfg.Backlog == nil || cfg.Waiting == nil:
+		return nil, errors.New("make an autoscaler: Load, Backlog and Waiting are required")
+	case cfg.Scale == nil || cfg.Log == nil:
+		return nil, errors.New("make an autoscaler: Scale and Log are required")
+	case cfg.Tick < 0 || cfg.Stable < 0 || cfg.Panic < 0 || cfg.Drain < 0:
+		return nil, errors.New("make an autoscaler: Tick, Stable, Panic and Drain must not be negative")
+	}
 	for _, d := range []struct {
 		value    *time.Duration
 		fallback time.Duration
@@ -100,18 +113,43 @@ func New(cfg Config) *Autoscaler {
 	if cfg.Scaled == nil {
 		cfg.Scaled = func(hearth.Name, int, int, string) {}
 	}
-	a := &Autoscaler{cfg: cfg, functions: map[hearth.Name]*function{}}
-	a.ctx, a.stop = context.WithCancel(context.Background())
-	return a
+	return &Autoscaler{cfg: cfg, functions: map[hearth.Name]*function{}}, nil
 }
 
-// Start begins to scale.
-func (a *Autoscaler) Start() { a.work.Go(a.run) }
+// Start begins to scale, and returns at once. The end of ctx does not stop it: Stop does. A second Start does
+// nothing. It returns an error if the autoscaler was stopped before.
+func (a *Autoscaler) Start(ctx context.Context) error {
+	a.life.Lock()
+	defer a.life.Unlock()
+	switch {
+	case a.stopped:
+		return errors.New("start the autoscaler: it was stopped before")
+	case a.cancel != nil:
+		return nil
+	}
+	loop, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	a.cancel = cancel
+	a.work.Go(func() { a.run(loop) })
+	return nil
+}
 
-// Stop ends it, and waits for what is being applied. It is safe to call before Start, and twice.
-func (a *Autoscaler) Stop() {
-	a.stop()
-	a.work.Wait()
+// Stop ends it, and waits for what is being applied until ctx ends. It is safe to call before Start, and
+// twice. It returns ctx's error if it has not waited to the end.
+func (a *Autoscaler) Stop(ctx context.Context) error {
+	a.life.Lock()
+	a.stopped = true
+	if a.cancel != nil {
+		a.cancel()
+	}
+	a.life.Unlock()
+	over := make(chan struct{})
+	go func() { defer close(over); a.work.Wait() }()
+	select {
+	case <-over:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Set adds a function, or makes it known that it has another spec or another size. change tells
@@ -161,32 +199,32 @@ func (a *Autoscaler) Delete(n hearth.Name) {
 	delete(a.functions, n)
 }
 
-func (a *Autoscaler) run() {
+func (a *Autoscaler) run(ctx context.Context) {
 	ticker := time.NewTicker(a.cfg.Tick)
 	defer ticker.Stop()
 	for {
 		select {
-		case <-a.ctx.Done():
+		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			a.runOnce(time.Now())
+			a.runOnce(ctx, time.Now())
 		}
 	}
 }
 
 // Tick makes one tick at a time that the caller says, and waits until what it decided is applied. It is for
 // who has another clock, and has not called Start.
-func (a *Autoscaler) Tick(now time.Time) {
-	a.runOnce(now)
+func (a *Autoscaler) Tick(ctx context.Context, now time.Time) {
+	a.runOnce(ctx, now)
 	a.work.Wait()
 }
 
 // runOnce looks at all functions that are awake, or have a warm time, and applies what is decided.
-func (a *Autoscaler) runOnce(now time.Time) {
+func (a *Autoscaler) runOnce(ctx context.Context, now time.Time) {
 	looked := a.look(now)
-	waiting := a.waiting(looked)
+	waiting := a.waiting(ctx, looked)
 	for n, l := range looked {
-		a.decide(n, l, waiting[n], now)
+		a.decide(ctx, n, l, waiting[n], now)
 	}
 }
 
@@ -214,7 +252,7 @@ func (a *Autoscaler) look(now time.Time) map[hearth.Name]router.Load {
 
 // waiting is how much waits in the queues of functions. With Redis unavailable it is
 // not known, and counts as nothing.
-func (a *Autoscaler) waiting(looked map[hearth.Name]router.Load) map[hearth.Name]int {
+func (a *Autoscaler) waiting(ctx context.Context, looked map[hearth.Name]router.Load) map[hearth.Name]int {
 	var queues []wire.Subscription
 	var owners []hearth.Name
 	for n := range looked {
@@ -225,7 +263,7 @@ func (a *Autoscaler) waiting(looked map[hearth.Name]router.Load) map[hearth.Name
 	if len(queues) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(a.ctx, askRedis)
+	ctx, cancel := context.WithTimeout(ctx, askRedis)
 	defer cancel()
 	counts, err := a.cfg.Waiting(ctx, queues)
 	if err != nil {
@@ -240,7 +278,7 @@ func (a *Autoscaler) waiting(looked map[hearth.Name]router.Load) map[hearth.Name
 }
 
 // decide decides about one function, and applies it.
-func (a *Autoscaler) decide(n hearth.Name, l router.Load, waiting int, now time.Time) {
+func (a *Autoscaler) decide(ctx context.Context, n hearth.Name, l router.Load, waiting int, now time.Time) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	fn := a.functions[n]
@@ -248,7 +286,7 @@ func (a *Autoscaler) decide(n hearth.Name, l router.Load, waiting int, now time.
 		return
 	}
 	if fn.scaling.Signal == hearth.SignalCPU {
-		a.measure(n, fn, now)
+		a.measure(ctx, n, fn, now)
 	}
 	if last := len(fn.samples) - 1; fn.busy.IsZero() || l.InFlight+l.Held+waiting > 0 ||
 		last >= 0 && fn.samples[last].calls != l.Calls {
@@ -286,7 +324,7 @@ func (a *Autoscaler) decide(n hearth.Name, l router.Load, waiting int, now time.
 	}
 	fn.applying = true
 	change := fn.change
-	a.work.Go(func() { a.apply(n, s.Present, change, d) })
+	a.work.Go(func() { a.apply(ctx, n, s.Present, change, d) })
 }
 
 // busyPart is the part of the stable window in which a function has been busy: what comes is not averaged
@@ -296,8 +334,8 @@ func (a *Autoscaler) busyPart(fn *function, now time.Time) time.Duration {
 }
 
 // apply makes a decision so. It may have to wait for another change of the function.
-func (a *Autoscaler) apply(n hearth.Name, from int, change uint64, d Decision) {
-	err := a.cfg.Scale(a.ctx, n, change, d.Replicas)
+func (a *Autoscaler) apply(ctx context.Context, n hearth.Name, from int, change uint64, d Decision) {
+	err := a.cfg.Scale(ctx, n, change, d.Replicas)
 	a.mu.Lock()
 	if fn := a.functions[n]; fn != nil {
 		fn.applying = false
@@ -307,7 +345,7 @@ func (a *Autoscaler) apply(n hearth.Name, from int, change uint64, d Decision) {
 	case err == nil:
 		a.cfg.Log.Info("scaled", "function", n.String(), "from", from, "to", d.Replicas, "reason", d.Reason)
 		a.cfg.Scaled(n, from, d.Replicas, d.Reason)
-	case code == hearth.Conflict || code == hearth.NotFound || a.ctx.Err() != nil: // somebody else was first
+	case code == hearth.Conflict || code == hearth.NotFound || ctx.Err() != nil: // somebody else was first
 	default:
 		a.cfg.Log.Error("could not scale", "function", n.String(), "from", from, "to",
 			d.Replicas, "error", err)
@@ -316,7 +354,7 @@ func (a *Autoscaler) apply(n hearth.Name, from int, change uint64, d Decision) {
 
 // measure notes what a function's replicas use, and asks anew. It takes a moment to find out, so
 // it is a tick or two behind. a.mu is held.
-func (a *Autoscaler) measure(n hearth.Name, fn *function, now time.Time) {
+func (a *Autoscaler) measure(ctx context.Context, n hearth.Name, fn *function, now time.Time) {
 	if !fn.cpuAt.IsZero() {
 		fn.cpu += fn.millis * now.Sub(fn.cpuAt).Seconds()
 	}
@@ -326,7 +364,7 @@ func (a *Autoscaler) measure(n hearth.Name, fn *function, now time.Time) {
 	}
 	fn.asking = true
 	a.work.Go(func() {
-		u, err := a.cfg.Usage(a.ctx, n)
+		u, err := a.cfg.Usage(ctx, n)
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		fn.asking = false

@@ -56,7 +56,8 @@ func newRig(t *testing.T, replicas int, labels ...string) *rig {
 			EnvVars:     map[string]string{"max_inflight": "4"},
 		},
 	})}
-	r.Autoscaler = New(Config{
+	var err error
+	r.Autoscaler, err = New(Config{
 		Log:    slog.New(slog.DiscardHandler),
 		Stable: 4 * time.Second,
 		Load: func(hearth.Name) (router.Load, bool) {
@@ -94,8 +95,9 @@ func newRig(t *testing.T, replicas int, labels ...string) *rig {
 			return nil
 		},
 	})
+	require.NoError(t, err)
 	r.Set(r.spec, 0)
-	t.Cleanup(r.Stop)
+	t.Cleanup(func() { _ = r.Stop(context.Background()) })
 	return r
 }
 
@@ -127,7 +129,7 @@ func (r *rig) tick(times, inFlight, waiting int) (sizes []int) {
 		r.load.Calls += uint64(inFlight)
 		r.load.InFlight, r.waiting = inFlight, waiting
 		r.mu.Unlock()
-		r.Tick(r.at)
+		r.Tick(context.Background(), r.at)
 		sizes = append(sizes, r.spec.Replicas)
 	}
 	return sizes
@@ -305,9 +307,33 @@ func TestStartAndStopManyTimes(t *testing.T) {
 	for range 50 {
 		r := newRig(t, 1)
 		r.cfg.Tick = time.Millisecond
-		r.Start()
-		r.Stop()
-		r.Stop()
+		for range 2 {
+			require.NoError(t, r.Start(t.Context()))
+		}
+		for range 2 {
+			require.NoError(t, r.Stop(t.Context()))
+		}
+		require.Error(t, r.Start(t.Context()), "it was stopped")
 	}
-	newRig(t, 1).Stop()
+	require.NoError(t, newRig(t, 1).Stop(t.Context()))
+}
+
+func TestNewRefusesAConfigThatLacksSomething(t *testing.T) {
+	t.Parallel()
+	for name, lack := range map[string]func(*Config){
+		"Load":    func(c *Config) { c.Load = nil },
+		"Backlog": func(c *Config) { c.Backlog = nil },
+		"Waiting": func(c *Config) { c.Waiting = nil },
+		"Scale":   func(c *Config) { c.Scale = nil },
+		"Log":     func(c *Config) { c.Log = nil },
+		"Tick":    func(c *Config) { c.Tick = -1 },
+		"Stable":  func(c *Config) { c.Stable = -1 },
+		"Panic":   func(c *Config) { c.Panic = -1 },
+		"Drain":   func(c *Config) { c.Drain = -1 },
+	} {
+		cfg := newRig(t, 1).cfg
+		lack(&cfg)
+		_, err := New(cfg)
+		require.ErrorContains(t, err, name)
+	}
 }

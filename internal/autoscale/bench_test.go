@@ -13,16 +13,22 @@ import (
 	"github.com/hearthfaas/hearth/internal/hearth/hearthtest"
 	"github.com/hearthfaas/hearth/internal/router"
 	"github.com/openfaas/faas-provider/types"
+	"github.com/stretchr/testify/require"
 )
 
 // fleet is an autoscaler of 10,000 functions in front of the real router, of which so many are awake.
 func fleet(b *testing.B, awake int) *Autoscaler {
 	b.Helper()
 	r := router.New(router.Config{})
-	a := New(Config{Load: r.Load, Log: slog.New(slog.DiscardHandler),
+	a, err := New(Config{
+		Load:    r.Load,
+		Log:     slog.New(slog.DiscardHandler),
 		Backlog: func(hearth.Name) []wire.Subscription { return nil },
-		Scale:   func(context.Context, hearth.Name, uint64, int) error { return nil }})
-	b.Cleanup(a.Stop)
+		Waiting: func(context.Context, []wire.Subscription) ([]int, error) { return nil, nil },
+		Scale:   func(context.Context, hearth.Name, uint64, int) error { return nil },
+	})
+	require.NoError(b, err)
+	b.Cleanup(func() { _ = a.Stop(context.Background()) })
 	for i := range 10_000 {
 		f := hearthtest.Parse(hearth.Function{
 			Revision: "1",
@@ -60,13 +66,13 @@ func BenchmarkTick(b *testing.B) {
 			before := memory()
 			for range 4 * 31 {
 				now = now.Add(a.cfg.Tick)
-				a.Tick(now)
+				a.Tick(b.Context(), now)
 			}
 			after := memory()
 			b.ReportAllocs()
 			for b.Loop() {
 				now = now.Add(a.cfg.Tick)
-				a.Tick(now)
+				a.Tick(b.Context(), now)
 			}
 			if awake > 0 {
 				b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/float64(awake), "window-B/function")

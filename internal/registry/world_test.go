@@ -198,13 +198,14 @@ func (w *world) start(name string, what trouble, at point) (*instance, error) {
 	require.NoError(w.t, err)
 	i.cron, err = cron.New(cron.Config{Queue: i.queues[0], Log: log, Notify: i.dispatch.Notify})
 	require.NoError(w.t, err)
-	i.scaler = autoscale.New(autoscale.Config{
+	i.scaler, err = autoscale.New(autoscale.Config{
 		Load:    i.load,
 		Backlog: i.dispatch.Backlog,
 		Waiting: w.queue.Waiting,
 		Scale:   func(context.Context, hearth.Name, uint64, int) error { return nil },
 		Log:     log,
 	})
+	require.NoError(w.t, err)
 	i.Registry = registry.New(registry.Config{
 		Queue:       i.queues[0],
 		Log:         log,
@@ -255,7 +256,7 @@ func (i *instance) end() {
 		i.provider.work.Wait()
 		_ = i.dispatch.Stop(over)
 		_ = i.cron.Stop(context.Background())
-		i.scaler.Stop()
+		_ = i.scaler.Stop(context.Background())
 		i.router.Delete(oven)
 		i.router.Delete(baker)
 		for n := range i.wires {
@@ -388,7 +389,7 @@ func (i *instance) scaled(n hearth.Name) bool {
 	i.mu.Lock()
 	clear(i.asked)
 	i.mu.Unlock()
-	i.scaler.Tick(time.Now())
+	i.scaler.Tick(context.Background(), time.Now())
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return i.asked[n]
