@@ -58,14 +58,18 @@ type inner struct {
 	span   trace.Span
 }
 
-func (t *Tracer) start(ctx context.Context, name string, kind trace.SpanKind,
-	attrs ...attribute.KeyValue) (context.Context, *Span) {
+// start begins a span. describe returns its name and attributes, which a span with nothing but ids does not
+// have.
+func (t *Tracer) start(
+	ctx context.Context, kind trace.SpanKind, describe func() (string, []attribute.KeyValue),
+) (context.Context, *Span) {
 	parent := trace.SpanContextFromContext(ctx)
 	if t.tracer == nil {
 		own := ids{}.below(ctx, parent)
 		ctx = trace.ContextWithSpanContext(ctx, own)
 		return ctx, &Span{span: trace.SpanFromContext(ctx), parent: parent}
 	}
+	name, attrs := describe()
 	ctx, span := t.tracer.Start(ctx, name, trace.WithSpanKind(kind), trace.WithAttributes(attrs...))
 	return context.WithValue(ctx, spanKey{}, inner{t, span}), &Span{span: span, parent: parent}
 }
@@ -89,11 +93,17 @@ func (t *Tracer) Serve(r *http.Request, route string, n hearth.Name) (*http.Requ
 	if r.TLS != nil {
 		scheme = "https"
 	}
-	ctx, s := t.start(under(r.Context(), propagation.HeaderCarrier(r.Header)), r.Method+" "+route+n.Function,
-		trace.SpanKindServer,
-		semconv.HTTPRequestMethodKey.String(r.Method), semconv.HTTPRoute(route+"{name}"),
-		semconv.URLScheme(scheme), semconv.ServerAddress(r.Host),
-		semconv.FaaSInvokedName(n.Function), attrNamespace.String(n.Namespace))
+	parent := under(r.Context(), propagation.HeaderCarrier(r.Header))
+	ctx, s := t.start(parent, trace.SpanKindServer, func() (string, []attribute.KeyValue) {
+		return r.Method + " " + route + n.Function, []attribute.KeyValue{
+			semconv.HTTPRequestMethodKey.String(r.Method),
+			semconv.HTTPRoute(route + "{name}"),
+			semconv.URLScheme(scheme),
+			semconv.ServerAddress(r.Host),
+			semconv.FaaSInvokedName(n.Function),
+			attrNamespace.String(n.Namespace),
+		}
+	})
 	if s.span.SpanContext().TraceState().Len() == 0 {
 		r.Header.Del("tracestate") // it is of a trace that does not go on
 	}
@@ -111,8 +121,12 @@ func Held(ctx context.Context, n hearth.Name, cold bool) *Span {
 	if cold {
 		in.span.SetAttributes(semconv.FaaSColdstart(true))
 	}
-	_, s := in.tracer.start(ctx, "hold "+n.Function, trace.SpanKindInternal,
-		semconv.FaaSInvokedName(n.Function), attrNamespace.String(n.Namespace))
+	_, s := in.tracer.start(ctx, trace.SpanKindInternal, func() (string, []attribute.KeyValue) {
+		return "hold " + n.Function, []attribute.KeyValue{
+			semconv.FaaSInvokedName(n.Function),
+			attrNamespace.String(n.Namespace),
+		}
+	})
 	return s
 }
 
@@ -152,7 +166,9 @@ func (t *Tracer) Send(ctx context.Context, m Message) (context.Context, *Span) {
 	if t == nil {
 		return ctx, nil
 	}
-	return t.start(ctx, "send "+m.Function.Function, trace.SpanKindProducer, m.attributes("send")...)
+	return t.start(ctx, trace.SpanKindProducer, func() (string, []attribute.KeyValue) {
+		return "send " + m.Function.Function, m.attributes("send")
+	})
 }
 
 // Deliver begins the span of one attempt at an entry, below who put it there. Attempts at an entry
@@ -161,8 +177,9 @@ func (t *Tracer) Deliver(ctx context.Context, m Message) (context.Context, *Span
 	if t == nil {
 		return ctx, nil
 	}
-	return t.start(below(ctx, m), "process "+m.Function.Function, trace.SpanKindConsumer,
-		append(m.attributes("process"), semconv.FaaSTriggerPubSub)...)
+	return t.start(below(ctx, m), trace.SpanKindConsumer, func() (string, []attribute.KeyValue) {
+		return "process " + m.Function.Function, append(m.attributes("process"), semconv.FaaSTriggerPubSub)
+	})
 }
 
 // CallBack begins the span of one attempt at a callback. Of the URL it shows
@@ -178,7 +195,9 @@ func (t *Tracer) CallBack(ctx context.Context, m Message, to string) (context.Co
 			attrs = append(attrs, semconv.ServerPort(port))
 		}
 	}
-	return t.start(below(ctx, m), "callback of "+m.Function.Function, trace.SpanKindClient, attrs...)
+	return t.start(below(ctx, m), trace.SpanKindClient, func() (string, []attribute.KeyValue) {
+		return "callback of " + m.Function.Function, attrs
+	})
 }
 
 func below(ctx context.Context, m Message) context.Context {
@@ -190,9 +209,8 @@ func (s *Span) Traceparent(otherwise string) string {
 	if s == nil {
 		return otherwise
 	}
-	carrier := propagation.MapCarrier{}
-	propagation.TraceContext{}.Inject(trace.ContextWithSpan(context.Background(), s.span), carrier)
-	return carrier[headerTraceparent]
+	sc := s.span.SpanContext()
+	return "00-" + sc.TraceID().String() + "-" + sc.SpanID().String() + "-" + sc.TraceFlags().String()
 }
 
 // EndServed ends the span of a request: with an error if that is Hearth's or the function's, which those of
