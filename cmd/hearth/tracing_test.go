@@ -115,7 +115,7 @@ func TestInvalidTraceparentStartsANewTrace(t *testing.T) {
 	require.Equal(t, "a=b", got.Get("tracestate"))
 }
 
-func TestTracingOffAddsNoHeaders(t *testing.T) {
+func TestWithoutTracesAndRecordNoHeadersAreAdded(t *testing.T) {
 	for name, env := range map[string]map[string]string{
 		"no environment": {},
 		"disabled":       {"OTEL_SDK_DISABLED": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"},
@@ -126,13 +126,26 @@ func TestTracingOffAddsNoHeaders(t *testing.T) {
 			for key, value := range env {
 				t.Setenv(key, value)
 			}
-			n := newTestNode(t)
+			n := newTestNode(t, func(c *nodeConfig) { c.Queue.record.calls = 0 })
 			require.Nil(t, n.tracer)
 			given := n.given()
 			require.Empty(t, given().Values("traceparent"))
 			require.Equal(t, "whatever", given("traceparent", "whatever").Get("traceparent"))
 		})
 	}
+}
+
+func TestTheRecordOfCallsGivesEachHopAnID(t *testing.T) {
+	t.Parallel()
+	n := newTestNode(t)
+	given := n.given()
+	const traceID, callerID = "0123456789abcdef0123456789abcdef", "0123456789abcdef"
+	require.Regexp(t, "^00-[0-9a-f]{32}-[0-9a-f]{16}-01$", given().Get("traceparent"),
+		"a function that traces by itself must not drop its spans")
+	got := given("traceparent", "00-"+traceID+"-"+callerID+"-00", "tracestate", "a=b")
+	require.Regexp(t, "^00-"+traceID+"-[0-9a-f]{16}-00$", got.Get("traceparent"))
+	require.NotContains(t, got.Get("traceparent"), callerID+"-00")
+	require.Equal(t, "a=b", got.Get("tracestate"))
 }
 
 func TestRefusingCollectorIsLoggedOnceAndStopsNoCall(t *testing.T) {

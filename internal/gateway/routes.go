@@ -78,7 +78,7 @@ func (g *Gateway) routes() http.Handler {
 		switch { // not by the mux, which would clean the function's part of the path
 		case async && r.Method == http.MethodDelete:
 			cancel.ServeHTTP(w, r)
-		case async && r.Method == http.MethodGet:
+		case async && r.Method == http.MethodGet && !g.namesFunction(r):
 			show.ServeHTTP(w, r)
 		case async || strings.HasPrefix(r.URL.Path, "/function/"):
 			calls.ServeHTTP(w, r)

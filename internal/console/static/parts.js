@@ -227,7 +227,7 @@ export function Filters({ fields, values, onApply, extra }) {
         : html`<input name=${f.name} type=${f.type || 'text'} placeholder=${f.placeholder}
           inputmode=${f.inputmode}
             autocomplete="off" spellcheck=${false} step=${f.type === 'datetime-local' ? 1 : null}
-            value=${f.type === 'datetime-local' ? local(values[f.name]) : values[f.name] || ''} />`}
+            defaultValue=${f.type === 'datetime-local' ? local(values[f.name]) : values[f.name] || ''} />`}
     </label>`)}
     <div class="filter-buttons"><button type="submit">Search</button>
       <button type="button" onClick=${() => onApply({})}>Clear</button>${extra}</div>
