@@ -82,7 +82,7 @@ function ScaleForm({ id, live, onDone }) {
   const [name, namespace] = split(id)
   return html`<form class="scale" onSubmit=${e => e.preventDefault()}>
     <label class="inline">Replicas <input type="number" name="replicas" min="0" max="1000"
-      value=${live?.replicas ?? 0}
+      defaultValue=${live?.replicas ?? 0}
       key=${live?.replicas} /></label>
     <${Act} label="Scale" submit onClick=${async e => {
       e.preventDefault()
