@@ -123,7 +123,9 @@ func run(ctx context.Context, out string, history time.Duration) error {
 // end ends a process like Ctrl-C does, and waits.
 func end(p *harness.Process) {
 	_ = p.Cmd.Process.Signal(os.Interrupt)
-	_ = <-p.Done
+	if err := <-p.Done; err != nil {
+		fmt.Fprintln(os.Stderr, "screenshots:", filepath.Base(p.Cmd.Path), "ended:", err)
+	}
 }
 
 func freePorts(n int) (ports []string, err error) {
