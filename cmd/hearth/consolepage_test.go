@@ -214,6 +214,26 @@ func TestConsolePagePausesAndResumesAQueue(t *testing.T) {
 		"the call was delivered")
 }
 
+func TestConsolePagePausesAndRunsASchedule(t *testing.T) {
+	t.Parallel()
+	n := newTestNode(t, consoleAddress(t))
+	n.deploy("ticker", func(d *types.FunctionDeployment) {
+		(*d.Annotations)["topic"], (*d.Annotations)["schedule"] = "cron-function", "0 0 1 1 *"
+	})
+	p := n.openPage(web.Operator)
+	p.view("#/schedules", "Schedules")
+	p.shows("0 0 1 1 *")
+	p.press("Pause")
+	p.shows("none while paused")
+	p.press("Resume")
+	p.shows("runs again")
+	p.press("Run now")
+	p.shows("ticker was queued.")
+	p.view("#/calls", "Calls")
+	p.holds("/ticker\\s+schedule[^]*succeeded/.test(document.querySelector('main tbody')?.innerText)",
+		"the record has the scheduled invocation")
+}
+
 func TestConsolePageOfAViewerHasNoActions(t *testing.T) {
 	t.Parallel()
 	n := newTestNode(t, consoleAddress(t))

@@ -21,8 +21,9 @@ export default function Schedules() {
       class="quiet">none while paused</span>` : !s.next?.length ? '–'
       : html`<${Until} at=${s.next[0]} /><div
         class="why">${s.next.slice(0, 3).map(t => clock(t)).join(' · ')}</div>` },
-    { head: 'Last run', cell: s => s.last?.at ? html`<${Ago}
-      at=${s.last.at} /> ${s.last.state && html`<${State} value=${s.last.state} />`}` : 'never' },
+    { head: 'Last run', cell: s => s.last?.at ? html`<${Ago} at=${s.last.at} />${' '}
+      ${s.last.state && html`<${State} value=${s.last.state} />`}${' '}
+      ${s.last.call_id && html`<a href=${to(['call', s.last.call_id])}>the call</a>`}` : 'never' },
     { head: 'Actions', hidden: true, cell: s => html`<div class="row-actions">
       <${Act} small label="Run now" onClick=${change('run', s, `${shown(keyOf(s))} was queued.`)} />
       <${Act} small label=${s.paused ? 'Resume' : 'Pause'} onClick=${change(s.paused ? 'resume' : 'pause', s,
