@@ -205,6 +205,7 @@ func (l *Live) sample() {
 	}
 	l.noteWaiting(s.Queues)
 	if !watched {
+		l.queues, l.mark = nil, "" // they take memory for each function; the next look asks for them anew
 		return
 	}
 	s.Functions = l.functionsOf()

@@ -11,9 +11,21 @@ import (
 // maxRevisions is how many specs of a function are kept, with the present one.
 const maxRevisions = 5
 
-// Revisions returns the last specs of a function that were deployed, the newest first.
+// Revisions returns the last specs of a function that were deployed, the newest first. The first is the present
+// one.
 func (r *Registry) Revisions(ctx context.Context, n hearth.Name) ([]redis.Revision, error) {
-	return r.cfg.Queue.Revisions(ctx, n)
+	kept, err := r.cfg.Queue.Revisions(ctx, n)
+	f, _, ok := r.Spec(n)
+	if err != nil || !ok {
+		return kept, err
+	}
+	list, same := []redis.Revision{revisionOf(f)}, revision(f.FunctionDeployment)
+	for _, old := range kept {
+		if revision(old.Spec) != same {
+			list = append(list, old)
+		}
+	}
+	return list, nil
 }
 
 // RollBackTo deploys an earlier spec of a function. It returns an error of code NotFound if that spec is not
@@ -66,23 +78,24 @@ func (r *Registry) Restart(ctx context.Context, n hearth.Name) error {
 		r.revert(ctx, n, rec, next)
 		return err
 	}
-	r.keepRevision(ctx, f, hearth.Function{})
 	r.cfg.Log.Info("restarted function", "function", n.String(), "replicas", f.Replicas)
 	return nil
 }
 
-// keepRevision keeps a spec that was deployed, and the one before if none is kept yet. The same spec is kept
-// once. That it could not be kept is no fault of the deployment. The change lease is held.
+// keepRevision keeps the spec that a function had before. A function that was deployed once has none, and takes
+// no memory for it. The same spec is kept once. That it could not be kept is no fault of the deployment. The
+// change lease is held.
 func (r *Registry) keepRevision(ctx context.Context, f, before hearth.Function) {
+	present, former := revision(f.FunctionDeployment), revision(before.FunctionDeployment)
+	if before.Revision == "" || present == former {
+		return
+	}
 	n := f.Name()
 	kept, err := r.cfg.Queue.Revisions(ctx, n)
 	if err == nil {
-		if len(kept) == 0 && before.Revision != "" {
-			kept = []redis.Revision{revisionOf(before)}
-		}
-		list, same := []redis.Revision{revisionOf(f)}, revision(f.FunctionDeployment)
+		list := []redis.Revision{revisionOf(before)}
 		for _, old := range kept {
-			if len(list) < maxRevisions && revision(old.Spec) != same {
+			if is := revision(old.Spec); len(list) < maxRevisions-1 && is != former && is != present {
 				list = append(list, old)
 			}
 		}
