@@ -17,8 +17,8 @@ import (
 var errNoRecord = hearth.Errorf(hearth.NotFound,
 	"this instance does not record calls: start it with --record-calls above 0")
 
-// namesFunction reports whether the path of a request for a queued call names a function that is deployed. A GET
-// of it is a mistake, which OpenFaaS's contract answers with 405; a call id is another name.
+// namesFunction reports whether the path of a request for a queued call names a function that is deployed. A
+// GET of it is a mistake, which OpenFaaS's contract answers with 405; a call id is another name.
 func (g *Gateway) namesFunction(r *http.Request) bool {
 	target, _, _ := targetOf(r)
 	n, _, err := functionOf(target, "/async-function/")

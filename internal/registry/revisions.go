@@ -11,8 +11,8 @@ import (
 // maxRevisions is how many specs of a function are kept, with the present one.
 const maxRevisions = 5
 
-// Revisions returns the last specs of a function that were deployed, the newest first. The first is the present
-// one.
+// Revisions returns the last specs of a function that were deployed, the newest first. The first is the
+// present one.
 func (r *Registry) Revisions(ctx context.Context, n hearth.Name) ([]redis.Revision, error) {
 	kept, err := r.cfg.Queue.Revisions(ctx, n)
 	f, _, ok := r.Spec(n)
@@ -82,9 +82,9 @@ func (r *Registry) Restart(ctx context.Context, n hearth.Name) error {
 	return nil
 }
 
-// keepRevision keeps the spec that a function had before. A function that was deployed once has none, and takes
-// no memory for it. The same spec is kept once. That it could not be kept is no fault of the deployment. The
-// change lease is held.
+// keepRevision keeps the spec that a function had before. A function that was deployed once has none, and
+// takes no memory for it. The same spec is kept once. That it could not be kept is no fault of the
+// deployment. The change lease is held.
 func (r *Registry) keepRevision(ctx context.Context, f, before hearth.Function) {
 	present, former := revision(f.FunctionDeployment), revision(before.FunctionDeployment)
 	if before.Revision == "" || present == former {
