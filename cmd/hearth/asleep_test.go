@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/openfaas/faas-provider/types"
 	"github.com/redis/go-redis/v9"
@@ -37,10 +38,13 @@ func TestFunctionsAtZeroCostNoConnectionAndLittleMemory(t *testing.T) {
 	for i := range functions {
 		n.deploy(fmt.Sprintf("f%d", i), asleep)
 	}
-	here, there := (heapInUse()-heap)/functions, (usedMemory(t, n.raw)-kept)/functions
-	each := here + there
-	t.Logf("a function asleep costs %d bytes: %d here, and %d in Redis", each, here, there)
-	require.Less(t, each, most)
+	var here, there int
+	fits := func() bool { // a look at all queues, which may be in progress, takes more for a moment
+		here, there = (heapInUse()-heap)/functions, (usedMemory(t, n.raw)-kept)/functions
+		return here+there < most
+	}
+	require.Eventually(t, fits, time.Minute, time.Second, "a function asleep costs too much")
+	t.Logf("a function asleep costs %d bytes: %d here, and %d in Redis", here+there, here, there)
 	require.Less(t, clients(t, n.raw)-connections, functions/5,
 		"connections: the pools may have grown, but not by one for each")
 	require.Less(t, runtime.NumGoroutine()-goroutines, functions/5, "goroutines")
