@@ -11,6 +11,9 @@ import (
 // which it does nothing else. Of large ones it looks at fewer.
 const lookAtOnce = 1000
 
+// endAtOnce is the same for scripts that end all that they look at, and record it.
+const endAtOnce = 250
+
 // Cancel takes all calls with a call id out of a function's own queue: those that wait, and those in flight,
 // whose answers then count for nothing. It looks through the whole queue, unless it is told the id of the
 // only entry that is meant. It returns the entries' ids, and those of dead letters with that call id, which
@@ -55,7 +58,7 @@ func (c *Client) Clear(
 	}
 	flag := map[bool]string{true: "1"}
 	for from := "-"; from != ""; {
-		got, err := clearLua.Run(ctx, c.rdb, keys, s.Group, from, newest[0].ID, lookAtOnce, flag[queued],
+		got, err := clearLua.Run(ctx, c.rdb, keys, s.Group, from, newest[0].ID, endAtOnce, flag[queued],
 			flag[delayed], c.recording()).Slice()
 		if err != nil {
 			return done, unavailable("clear "+s.Stream, err)

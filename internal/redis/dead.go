@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -155,8 +156,16 @@ func (c *Client) Redrive(ctx context.Context, s wire.Subscription, ids []string)
 // dead.
 func (c *Client) Purge(ctx context.Context, s wire.Subscription, ids []string) (int, error) {
 	keys, _ := recorded(s)
-	n, err := purgeLua.Run(ctx, c.rdb, keys, append([]any{s.Group, c.recording()}, anys(ids)...)...).Int()
-	return n, unavailable("purge dead letters of "+s.Stream, err)
+	total := 0
+	for some := range slices.Chunk(ids, endAtOnce) {
+		args := append([]any{s.Group, c.recording()}, anys(some)...)
+		n, err := purgeLua.Run(ctx, c.rdb, keys, args...).Int()
+		if err != nil {
+			return total, unavailable("purge dead letters of "+s.Stream, err)
+		}
+		total += n
+	}
+	return total, nil
 }
 
 func anys(list []string) []any {
