@@ -78,7 +78,7 @@ const (
 )
 
 // Reasons are all reasons for dead letters.
-var Reasons = []string{Exhausted, NotRetried, Undeliverable, Lapsed, Malformed, Refused}
+var Reasons = [...]string{Exhausted, NotRetried, Undeliverable, Lapsed, Malformed, Refused}
 
 var outcomeOf = [...]string{settle: Done, giveBack: Busy, retry: Retried, bury: Buried}
 

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hearthfaas/hearth/internal/dispatch"
@@ -15,14 +16,17 @@ import (
 // function is one function's series, found once: a call then costs no look-up of
 // labels. It is a router.Recorder.
 type function struct {
-	m    *Metrics
-	name hearth.Name
+	m      *Metrics
+	name   hearth.Name
+	called bool // its calls are counted, and not only its deliveries
 
-	started    prometheus.Counter // this and the next two are nil if calls are not counted
-	coldStarts prometheus.Counter
-	coldFailed prometheus.Counter
-	delivered  []prometheus.Counter // in the order of outcomes
-	dead       []prometheus.Counter // in the order of dispatch.Reasons
+	// Counters that each function has from the start, so that increase() sees the first event. A client's
+	// counter would cost a function at zero half a KB; see counters.
+	started    atomic.Uint64
+	coldStarts atomic.Uint64
+	coldFailed atomic.Uint64
+	delivered  [len(outcomes)]atomic.Uint64         // in the order of outcomes
+	dead       [len(dispatch.Reasons)]atomic.Uint64 // in the order of dispatch.Reasons
 
 	mu      sync.RWMutex
 	removed bool                       // then calls that still end must not bring a series back
@@ -34,39 +38,20 @@ type function struct {
 	queueWait   prometheus.Observer
 }
 
-// outcomes are those of deliveries that are counted. A map of each function would cost it half a KB.
-var outcomes = []string{dispatch.Done, dispatch.Busy, dispatch.Retried, dispatch.Buried, dispatch.Cancelled}
-
-func newFunction(m *Metrics, n hearth.Name) *function {
-	label := n.String()
-	f := &function{
-		m:         m,
-		name:      n,
-		delivered: make([]prometheus.Counter, len(outcomes)),
-		dead:      make([]prometheus.Counter, len(dispatch.Reasons)),
-	}
-	for i, outcome := range outcomes {
-		// at 0, so that increase() sees the first one
-		f.delivered[i] = m.deliveries.WithLabelValues(label, outcome)
-	}
-	for i, reason := range dispatch.Reasons {
-		f.dead[i] = m.deadLetters.WithLabelValues(label, reason)
-	}
-	return f
+// outcomes are those of deliveries that are counted.
+var outcomes = [...]string{
+	dispatch.Done,
+	dispatch.Busy,
+	dispatch.Retried,
+	dispatch.Buried,
+	dispatch.Cancelled,
 }
 
-// calls begins the series of its calls.
-func (f *function) calls() {
-	label := f.name.String()
-	f.started, f.coldStarts, f.coldFailed = f.m.started.WithLabelValues(label),
-		f.m.coldStarts.WithLabelValues(label), f.m.coldFailed.WithLabelValues(label)
-}
+func (f *function) Started() { f.started.Add(1) }
 
-func (f *function) Started() { f.started.Inc() }
+func (f *function) Held() { f.coldStarts.Add(1) }
 
-func (f *function) Held() { f.coldStarts.Inc() }
-
-func (f *function) Denied() { f.coldFailed.Inc() }
+func (f *function) Denied() { f.coldFailed.Add(1) }
 
 // count counts a delivery.
 func (f *function) count(d dispatch.Delivered) {
@@ -76,14 +61,14 @@ func (f *function) count(d dispatch.Delivered) {
 		return
 	}
 	if d.Outcome == dispatch.Buried {
-		f.dead[slices.Index(dispatch.Reasons, d.Reason)].Inc()
+		f.dead[slices.Index(dispatch.Reasons[:], d.Reason)].Add(1)
 	}
 	if d.Callback {
 		// Counted from the first callback on: most functions have none.
 		f.m.callbacks.WithLabelValues(f.name.String(), d.Outcome).Inc()
 		return
 	}
-	f.delivered[slices.Index(outcomes, d.Outcome)].Inc()
+	f.delivered[slices.Index(outcomes[:], d.Outcome)].Add(1)
 	if d.Attempt == 1 && d.Outcome != dispatch.Busy {
 		if f.queueWait == nil {
 			f.queueWait = f.m.queueWait.WithLabelValues(f.name.String())
@@ -156,8 +141,7 @@ func (f *function) end() {
 	gone := prometheus.Labels{functionName: f.name.String()}
 	for _, vec := range []interface {
 		DeletePartialMatch(prometheus.Labels) int
-	}{f.m.started, f.m.invocations, f.m.seconds, f.m.deliveries, f.m.coldStarts, f.m.coldSeconds,
-		f.m.coldFailed, f.m.attempts, f.m.deadLetters, f.m.callbacks, f.m.queueWait} {
+	}{f.m.invocations, f.m.seconds, f.m.coldSeconds, f.m.attempts, f.m.callbacks, f.m.queueWait} {
 		vec.DeletePartialMatch(gone)
 	}
 }

@@ -18,15 +18,10 @@ import (
 type Metrics struct {
 	registry *prometheus.Registry
 
-	started     *prometheus.CounterVec
 	invocations *prometheus.CounterVec
 	seconds     *prometheus.HistogramVec
-	deliveries  *prometheus.CounterVec
-	coldStarts  *prometheus.CounterVec
 	coldSeconds *prometheus.HistogramVec
-	coldFailed  *prometheus.CounterVec
 	attempts    *prometheus.HistogramVec
-	deadLetters *prometheus.CounterVec
 	callbacks   *prometheus.CounterVec
 	queueWait   *prometheus.HistogramVec
 
@@ -65,29 +60,17 @@ func New(version string) *Metrics {
 		registry:  prometheus.NewRegistry(),
 		functions: map[hearth.Name]*function{},
 
-		started: counter("gateway_function_invocation_started",
-			"Calls of a function that started, from callers and from queues."),
 		invocations: counter("gateway_function_invocation_total",
 			"Calls of a function that ended, by HTTP status; 499 if the caller left before the answer.",
 			"code"),
 		seconds: histogram("gateway_functions_seconds",
 			"Time from a call's arrival to the end of its answer.", callSeconds),
-		deliveries: counter("hearth_deliveries_total",
-			"Deliveries of queued calls and messages, by outcome: done, busy (not an attempt, comes "+
-				"again), retried, buried (a dead letter now).", "outcome"),
-		coldStarts: counter("hearth_cold_starts_total",
-			"Calls that arrived when no replica took calls, and were held until one did."),
 		coldSeconds: histogram("hearth_cold_start_seconds",
 			"Time from a held call's arrival until a replica took it. What that replica then still needs "+
 				"to start is in gateway_functions_seconds.", coldSeconds),
 	}
-	m.coldFailed = counter("hearth_cold_start_failures_total",
-		"Held calls that got no replica: none was ready in time, or none can start.")
 	m.attempts = histogram("hearth_delivery_attempts",
 		"Attempts of a queued call or message until it succeeded or became a dead letter.", attemptsMade)
-	m.deadLetters = counter("hearth_dead_letters_total",
-		"Queued calls, messages and callbacks that became dead letters, by reason: attempts, not_retried, "+
-			"undeliverable, lapsed, malformed, refused.", "reason")
 	m.callbacks = counter("hearth_callbacks_total",
 		"Deliveries of callbacks, by outcome, as in hearth_deliveries_total.", "outcome")
 	m.queueWait = histogram("hearth_queue_wait_seconds",
@@ -109,8 +92,8 @@ func New(version string) *Metrics {
 	build.Set(1)
 	m.registry.MustRegister(collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), build,
-		m.started, m.invocations, m.seconds, m.deliveries, m.coldStarts, m.coldSeconds, m.coldFailed,
-		m.attempts, m.deadLetters, m.callbacks, m.queueWait, m.requests, m.requestSeconds)
+		counters{m}, m.invocations, m.seconds, m.coldSeconds, m.attempts, m.callbacks, m.queueWait,
+		m.requests, m.requestSeconds)
 	return m
 }
 
@@ -122,8 +105,7 @@ func (m *Metrics) Handler() http.Handler {
 
 // Recorder begins a function's series. It is router.Config's.
 func (m *Metrics) Recorder(n hearth.Name) router.Recorder {
-	f := newFunction(m, n)
-	f.calls()
+	f := &function{m: m, name: n, called: true}
 	m.add(f)
 	return f
 }
@@ -131,7 +113,7 @@ func (m *Metrics) Recorder(n hearth.Name) router.Recorder {
 // Deliveries begins the series of a function whose calls are another's to count, as of
 // one behind a connector. ended ends them.
 func (m *Metrics) Deliveries(n hearth.Name) (ended func()) {
-	f := newFunction(m, n)
+	f := &function{m: m, name: n}
 	m.add(f)
 	return f.end
 }

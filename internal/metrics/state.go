@@ -45,8 +45,8 @@ func gauge(name, help string, labels ...string) *prometheus.Desc {
 	return prometheus.NewDesc(name, help, labels, nil)
 }
 
-func counter(name, help string) *prometheus.Desc {
-	return prometheus.NewDesc(name, help, []string{functionName}, nil)
+func counter(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, append([]string{functionName}, labels...), nil)
 }
 
 var (
