@@ -346,8 +346,9 @@ func (n *node) start(ctx context.Context) error {
 	if err := n.cron.Start(ctx); err != nil {
 		return err
 	}
-	n.live.Start()
-	n.history.Start()
+	if err := errors.Join(n.live.Start(ctx), n.history.Start(ctx)); err != nil {
+		return err
+	}
 	if n.scaler != nil {
 		return n.scaler.Start(ctx)
 	}
@@ -439,10 +440,12 @@ func (n *node) close(ctx context.Context) error {
 		n.sessions.Close()
 	}
 	if n.history != nil {
-		n.history.Stop()
+		err = errors.Join(err, n.history.Stop(ctx))
 	}
 	if n.live != nil {
-		n.live.Stop()
+		tell, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		_ = n.live.Stop(tell) // Redis may be gone: then others forget this instance a little later
 	}
 	if n.meter != nil { // after the replicas have ended
 		_ = n.meter.Stop(context.WithoutCancel(ctx))

@@ -16,7 +16,7 @@ const quiet = 20 * time.Second
 // events answers with server-sent events: a snapshot at once, and another one, at most once a second, when
 // something has changed. See https://html.spec.whatwg.org/multipage/server-sent-events.html.
 func (g *Gateway) events(w http.ResponseWriter, r *http.Request) error {
-	leave, err := g.cfg.Live.Watch()
+	leave, err := g.cfg.Live.Watch(r.Context())
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package history
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"sync"
@@ -52,8 +53,7 @@ type Report struct {
 // A History has the functions of one instance.
 type History struct {
 	cfg  Config
-	ctx  context.Context
-	stop context.CancelFunc
+	stop context.CancelFunc // nil before Start
 	work sync.WaitGroup
 
 	mu        sync.RWMutex
@@ -62,27 +62,36 @@ type History struct {
 
 // New makes a history of nothing.
 func New(cfg Config) *History {
-	h := &History{cfg: cfg, functions: map[hearth.Name]*function{}}
-	h.ctx, h.stop = context.WithCancel(context.Background())
-	return h
+	return &History{cfg: cfg, functions: map[hearth.Name]*function{}}
 }
 
-// Start begins to look at replicas and queues.
-func (h *History) Start() { h.work.Go(h.run) }
+// Start begins to look at replicas and queues. The end of ctx does not stop it: Stop does. It returns an
+// error if it was started before.
+func (h *History) Start(ctx context.Context) error {
+	if h.stop != nil {
+		return errors.New("start the history: it was started before")
+	}
+	ctx, h.stop = context.WithCancel(context.WithoutCancel(ctx))
+	h.work.Go(func() { h.run(ctx) })
+	return nil
+}
 
-// Stop ends that. It is safe to call before Start, and twice.
-func (h *History) Stop() {
-	h.stop()
-	h.work.Wait()
+// Stop ends the looks. It is safe to call before Start, and twice.
+func (h *History) Stop(context.Context) error {
+	if h.stop != nil {
+		h.stop()
+		h.work.Wait()
+	}
+	return nil
 }
 
 // run looks at the end of each step.
-func (h *History) run() {
+func (h *History) run(ctx context.Context) {
 	for {
 		now := time.Now()
 		timer := time.NewTimer(now.Truncate(fineStep).Add(fineStep).Sub(now))
 		select {
-		case <-h.ctx.Done():
+		case <-ctx.Done():
 			timer.Stop()
 			return
 		case now = <-timer.C:

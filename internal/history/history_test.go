@@ -1,6 +1,7 @@
 package history
 
 import (
+	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -18,7 +19,7 @@ func newHistory(t *testing.T) *History {
 		Load:   func(hearth.Name) (router.Load, bool) { return router.Load{Known: 2}, true },
 		Queued: func(hearth.Name) int { return 7 },
 	})
-	t.Cleanup(h.Stop)
+	t.Cleanup(func() { require.NoError(t, h.Stop(context.WithoutCancel(t.Context()))) })
 	return h
 }
 

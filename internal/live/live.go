@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"slices"
 	"sync"
@@ -50,8 +51,7 @@ const (
 type Live struct {
 	cfg     Config
 	started time.Time
-	ctx     context.Context
-	stop    context.CancelFunc
+	stop    context.CancelFunc // nil before Start
 	work    sync.WaitGroup
 	wake    chan struct{} // somebody watches
 
@@ -85,7 +85,7 @@ func New(cfg Config) *Live {
 		cfg.Slow = 15 * time.Second
 	}
 	now := time.Now()
-	l := &Live{
+	return &Live{
 		cfg:     cfg,
 		started: now,
 		wake:    make(chan struct{}, 1),
@@ -93,29 +93,32 @@ func New(cfg Config) *Live {
 		redis:   Redis{Available: true, Since: now.UTC().Truncate(time.Second)},
 		changed: make(chan struct{}),
 	}
-	l.ctx, l.stop = context.WithCancel(context.Background())
-	return l
 }
 
-// Start begins to sample.
-func (l *Live) Start() {
-	l.sample()
-	l.work.Go(l.run)
+// Start samples once, and then goes on until Stop. The end of ctx does not stop it. It returns an error if it
+// was started before.
+func (l *Live) Start(ctx context.Context) error {
+	if l.stop != nil {
+		return errors.New("start the sampler: it was started before")
+	}
+	ctx, l.stop = context.WithCancel(context.WithoutCancel(ctx))
+	l.sample(ctx)
+	l.work.Go(func() { l.run(ctx) })
+	return nil
 }
 
-// Stop ends it. It is safe to call before Start, and twice.
-func (l *Live) Stop() {
-	if l.ctx.Err() != nil {
-		return
+// Stop ends the sampling, and tells other instances until ctx ends. It is safe to call before Start, and
+// twice.
+func (l *Live) Stop(ctx context.Context) error {
+	if l.stop == nil {
+		return nil
 	}
 	l.stop()
 	l.work.Wait()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_ = l.cfg.Redis.Depart(ctx, l.cfg.Instance) // else it is forgotten soon
+	return l.cfg.Redis.Depart(ctx, l.cfg.Instance) // else it is forgotten soon
 }
 
-func (l *Live) run() {
+func (l *Live) run(ctx context.Context) {
 	for {
 		every := l.cfg.Slow
 		if l.watched() {
@@ -123,7 +126,7 @@ func (l *Live) run() {
 		}
 		timer := time.NewTimer(every)
 		select {
-		case <-l.ctx.Done():
+		case <-ctx.Done():
 			timer.Stop()
 			return
 		case <-l.wake:
@@ -131,7 +134,7 @@ func (l *Live) run() {
 			continue
 		case <-timer.C:
 		}
-		l.sample()
+		l.sample(ctx)
 	}
 }
 
@@ -141,8 +144,9 @@ func (l *Live) watched() bool {
 	return l.watchers > 0
 }
 
-// Watch begins to watch. Call leave at the end. It returns an error of code Exhausted if too many watch.
-func (l *Live) Watch() (leave func(), err error) {
+// Watch begins to watch, with a sample of now. Call leave at the end. It returns an error of code Exhausted
+// if too many watch.
+func (l *Live) Watch(ctx context.Context) (leave func(), err error) {
 	l.mu.Lock()
 	if l.watchers >= maxWatchers {
 		l.mu.Unlock()
@@ -152,7 +156,7 @@ func (l *Live) Watch() (leave func(), err error) {
 	l.watchers++
 	l.body = nil // the newcomer gets a snapshot of now
 	l.mu.Unlock()
-	l.sample()
+	l.sample(ctx)
 	select {
 	case l.wake <- struct{}{}:
 	default:
@@ -179,20 +183,20 @@ func (l *Live) Queued(n hearth.Name) int {
 }
 
 // sample looks at everything, and tells watchers if something has changed.
-func (l *Live) sample() {
+func (l *Live) sample(ctx context.Context) {
 	l.sampling.Lock()
 	defer l.sampling.Unlock()
-	ctx, cancel := context.WithTimeout(l.ctx, patience)
+	inTime, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	now := time.Now()
-	err := l.measure(ctx, now)
-	if l.ctx.Err() != nil {
+	err := l.measure(inTime, now)
+	if ctx.Err() != nil {
 		return
 	}
 	if err != nil {
 		l.cfg.Log.Debug("queues could not be sampled", "error", err)
 	}
-	l.meet(ctx, now)
+	l.meet(inTime, now)
 	watched := l.watched()
 	s := state{Redis: l.answered(err == nil, now), Queues: l.aged(now)}
 	if l.books.queues != nil {

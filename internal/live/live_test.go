@@ -39,7 +39,7 @@ func newLive(t testing.TB, names ...string) (*Live, *redis.Client) {
 		Version:  "1.2.3",
 		Log:      slog.New(slog.DiscardHandler),
 	})
-	t.Cleanup(l.Stop)
+	t.Cleanup(func() { require.NoError(t, l.Stop(context.WithoutCancel(t.Context()))) })
 	return l, client
 }
 
@@ -56,7 +56,7 @@ func TestSnapshotsHaveFunctionsAndQueues(t *testing.T) {
 	n := hearth.Name{Function: "oven", Namespace: hearth.DefaultNamespace}
 	_, err := client.Subscribe(t.Context(), redis.CallsOf(n))
 	require.NoError(t, err)
-	leave, err := l.Watch()
+	leave, err := l.Watch(t.Context())
 	require.NoError(t, err)
 	defer leave()
 	s := l.read(t)
@@ -69,7 +69,7 @@ func TestSnapshotsHaveFunctionsAndQueues(t *testing.T) {
 	require.Equal(t, "1.2.3", s.Instances[0].Version)
 
 	_, changed := l.Snapshot()
-	l.sample()
+	l.sample(t.Context())
 	require.Equal(t, s.At, l.read(t).At, "nothing has changed, so there is no other snapshot")
 	select {
 	case <-changed:
@@ -80,7 +80,7 @@ func TestSnapshotsHaveFunctionsAndQueues(t *testing.T) {
 	_, err = client.Enqueue(t.Context(), n, redis.Call{Entry: wire.Entry{Body: []byte("dough")}},
 		hearth.DefaultQueueLimit)
 	require.NoError(t, err)
-	l.sample()
+	l.sample(t.Context())
 	<-changed
 	s = l.read(t)
 	require.Equal(t, 1, s.Functions[0].Queued)
@@ -95,11 +95,11 @@ func TestSnapshotsHaveFunctionsAndQueues(t *testing.T) {
 func TestASnapshotSaysThatRedisIsUnavailable(t *testing.T) {
 	t.Parallel()
 	l, client := newLive(t, "oven")
-	leave, err := l.Watch()
+	leave, err := l.Watch(t.Context())
 	require.NoError(t, err)
 	defer leave()
 	require.NoError(t, client.Close())
-	l.sample()
+	l.sample(t.Context())
 	s := l.read(t)
 	require.False(t, s.Redis.Available)
 	require.NotEmpty(t, s.Functions, "what this instance knows is still there")
@@ -109,11 +109,11 @@ func TestTheNumberOfWatchersIsBounded(t *testing.T) {
 	t.Parallel()
 	l, _ := newLive(t, "oven")
 	for range maxWatchers {
-		leave, err := l.Watch()
+		leave, err := l.Watch(t.Context())
 		require.NoError(t, err)
 		defer leave()
 	}
-	_, err := l.Watch()
+	_, err := l.Watch(t.Context())
 	require.Equal(t, hearth.Exhausted, hearth.CodeOf(err))
 }
 
@@ -130,19 +130,19 @@ func BenchmarkIdleSample(b *testing.B) {
 		_, err := client.Subscribe(b.Context(), redis.CallsOf(n))
 		require.NoError(b, err)
 	}
-	leave, err := l.Watch()
+	leave, err := l.Watch(b.Context())
 	require.NoError(b, err)
 	defer leave()
 	b.ReportAllocs()
 	for b.Loop() {
-		l.sample()
+		l.sample(b.Context())
 	}
 }
 
 func TestInstancesAnnounceThemselves(t *testing.T) {
 	t.Parallel()
 	l, client := newLive(t, "oven")
-	l.Start()
+	require.NoError(t, l.Start(t.Context()))
 	now := l.announced
 	require.NoError(t, client.Announce(t.Context(), redis.Instance{Name: "two", Started: now, Seen: now}))
 	list, err := client.Instances(t.Context(), now)
@@ -151,7 +151,7 @@ func TestInstancesAnnounceThemselves(t *testing.T) {
 	list, err = client.Instances(t.Context(), now.Add(presentEvery*3))
 	require.NoError(t, err)
 	require.Empty(t, list, "they have not been seen for long")
-	l.Stop()
+	require.NoError(t, l.Stop(t.Context()))
 	list, err = client.Instances(context.Background(), now)
 	require.NoError(t, err)
 	require.Equal(t, "two", list[0].Name)
