@@ -154,7 +154,7 @@ func bill(out io.Writer, r meter.Report, wide bool) {
 		}
 		name := row.Function
 		if n, err := hearth.ParseName(row.Function); err == nil {
-			name = shortName(n)
+			name = n.Short()
 		}
 		if row.MemoryAssumed {
 			name += " *"

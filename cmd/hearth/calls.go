@@ -14,6 +14,7 @@ import (
 
 	"github.com/hearthfaas/hearth/cli/terminal"
 	"github.com/hearthfaas/hearth/internal/calls"
+	"github.com/hearthfaas/hearth/internal/hearth"
 	"github.com/spf13/cobra"
 )
 
@@ -140,19 +141,16 @@ func showCalls(out io.Writer, list []*calls.Call) {
 }
 
 func callRow(call *calls.Call) []string {
-	status, run, name := "", "", call.Function
+	status, run := "", ""
 	if call.Status != 0 {
 		status = strconv.Itoa(call.Status)
 	}
 	if call.StartedAt != nil && call.EndedAt != nil {
 		run = milliseconds(call.Run)
 	}
-	if call.Namespace != "openfaas-fn" {
-		name += "." + call.Namespace
-	}
 	return []string{
 		began(call).Local().Format("15:04:05"),
-		name,
+		hearth.Name{Function: call.Function, Namespace: call.Namespace}.Short(),
 		string(call.Kind),
 		string(call.State),
 		status,

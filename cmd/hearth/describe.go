@@ -66,8 +66,8 @@ shown.`,
 				Today:    today,
 				State:    f.state(),
 				Queues:   queues,
-				URL:      base + "/function/" + shortName(n),
-				AsyncURL: base + "/async-function/" + shortName(n),
+				URL:      base + "/function/" + n.Short(),
+				AsyncURL: base + "/async-function/" + n.Short(),
 			}
 			return c.print(cmd, d, func(out io.Writer) { describe(out, d) })
 		},

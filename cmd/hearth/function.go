@@ -66,14 +66,6 @@ func nameOf(arg, namespace string) (hearth.Name, error) {
 	return n, n.Validate()
 }
 
-// shortName is NAME, or NAME.NAMESPACE outside the default namespace.
-func shortName(n hearth.Name) string {
-	if n.Namespace == hearth.DefaultNamespace {
-		return n.Function
-	}
-	return n.String()
-}
-
 func (c *client) functions(ctx context.Context, namespace string) ([]function, error) {
 	path := "/system/functions"
 	if namespace != "" {
@@ -130,10 +122,10 @@ func (c *client) explain(ctx context.Context, n hearth.Name, err error) error {
 		if f.Name == n.Function {
 			return err
 		}
-		names = append(names, shortName(hearth.Name{Function: f.Name, Namespace: n.Namespace}))
+		names = append(names, hearth.Name{Function: f.Name, Namespace: n.Namespace}.Short())
 	}
 	hint := "; hearth list shows the functions"
-	if near := cli.Nearest(shortName(n), names); len(near) > 0 {
+	if near := cli.Nearest(n.Short(), names); len(near) > 0 {
 		hint = "; did you mean " + strings.Join(near, " or ") + "?"
 	} else if elsewhere := c.elsewhere(ctx, n); elsewhere != "" {
 		hint = "; did you mean " + elsewhere + "?"

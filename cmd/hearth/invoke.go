@@ -124,7 +124,7 @@ func (i *invocation) run(cmd *cobra.Command, c *client, n hearth.Name) error {
 		return fmt.Errorf("the response is incomplete: %w", err)
 	}
 	if res.StatusCode >= http.StatusBadRequest {
-		return &refusal{res.StatusCode, fmt.Sprintf("%s answered %s", shortName(n), res.Status)}
+		return &refusal{res.StatusCode, fmt.Sprintf("%s answered %s", n.Short(), res.Status)}
 	}
 	return nil
 }

@@ -68,8 +68,8 @@ text.`,
 func listFunctions(out io.Writer, list []function, all, quiet bool) {
 	if quiet {
 		for _, f := range list {
-			_, _ = fmt.Fprintln(out, shortName(hearth.Name{Function: f.Name,
-				Namespace: firstOf(f.Namespace, hearth.DefaultNamespace)}))
+			_, _ = fmt.Fprintln(out, hearth.Name{Function: f.Name,
+				Namespace: firstOf(f.Namespace, hearth.DefaultNamespace)}.Short())
 		}
 		return
 	}

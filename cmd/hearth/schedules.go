@@ -76,7 +76,7 @@ func showSchedules(out io.Writer, list []cron.Schedule) {
 		if s.Last != nil {
 			last, state = s.Last.At.Local().Format(time.DateTime), s.Last.State
 		}
-		name := shortName(hearth.Name{Function: s.Function, Namespace: s.Namespace})
+		name := hearth.Name{Function: s.Function, Namespace: s.Namespace}.Short()
 		rows = append(rows, []string{name, s.Schedule, next, last, state})
 	}
 	terminal.Table{Rows: rows, Whole: []int{2, 3, 4}}.Print(out)
@@ -102,7 +102,7 @@ ticks of the schedule stay as they are.`,
 				return err
 			}
 			return c.print(cmd, out, func(w io.Writer) {
-				_, _ = fmt.Fprintf(w, "queued a scheduled invocation of %s as call %s\n", shortName(n),
+				_, _ = fmt.Fprintf(w, "queued a scheduled invocation of %s as call %s\n", n.Short(),
 					out.CallID)
 			})
 		},
@@ -131,7 +131,7 @@ func newSchedulesPause(c *client, name, short, long string) *cobra.Command {
 				return err
 			}
 			return c.print(cmd, s, func(w io.Writer) {
-				_, _ = fmt.Fprintf(w, "%sd the schedule of %s: %s\n", name, shortName(n), s.Schedule)
+				_, _ = fmt.Fprintf(w, "%sd the schedule of %s: %s\n", name, n.Short(), s.Schedule)
 			})
 		},
 	}

@@ -32,8 +32,8 @@ func (x *Index) Get(ctx context.Context, id string) (Story, error) {
 	if queue, message := readID(id); queue != "" {
 		live = redis.LiveQuery{Only: message}
 	}
-	chosen := func(c *Call) bool { return c.CallID == id || c.ID == id }
-	list, err := x.all(ctx, live, chosen)
+	selected := func(c *Call) bool { return c.CallID == id || c.ID == id }
+	list, err := x.all(ctx, live, selected)
 	if err != nil {
 		return Story{}, err
 	}
@@ -58,13 +58,13 @@ func (x *Index) Get(ctx context.Context, id string) (Story, error) {
 	return s, err
 }
 
-// all returns the calls that are chosen, the oldest first.
+// all returns the selected calls, the oldest first.
 func (x *Index) all(
-	ctx context.Context, live redis.LiveQuery, chosen func(*Call) bool,
+	ctx context.Context, live redis.LiveQuery, selected func(*Call) bool,
 ) ([]*Call, error) {
 	found := map[string]*Call{}
 	take := func(c *Call) {
-		if _, ok := found[c.ID]; !ok && chosen(c) {
+		if _, ok := found[c.ID]; !ok && selected(c) {
 			found[c.ID] = c
 		}
 	}
@@ -112,20 +112,16 @@ func (x *Index) bodies(ctx context.Context, c *Call) (*RecordedBodies, error) {
 	if !ok || c.entry == "" {
 		return nil, nil
 	}
-	for detail, entry := range map[bool]string{false: c.entry, true: c.detail} {
-		if entry == "" {
-			continue
-		}
-		e, ok, err := x.cfg.Redis.EndedEntry(ctx, s, entry, detail)
-		if err != nil {
-			return nil, err
-		}
-		var data Entry
-		if ok && json.Unmarshal([]byte(e.Text), &data) == nil && data.Bodies != nil {
-			return data.Bodies.forPeople(), nil
-		}
+	entry, detail := c.entry, c.detail != ""
+	if detail { // it has all that the entry has, and more
+		entry = c.detail
 	}
-	return nil, nil
+	e, ok, err := x.cfg.Redis.EndedEntry(ctx, s, entry, detail)
+	var data Entry
+	if err != nil || !ok || json.Unmarshal([]byte(e.Text), &data) != nil || data.Bodies == nil {
+		return nil, err
+	}
+	return data.Bodies.forPeople(), nil
 }
 
 func (b *Bodies) forPeople() *RecordedBodies {
@@ -144,15 +140,14 @@ func (x *Index) subscription(c *Call) (wire.Subscription, bool) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	for s := range x.subs {
-		if name, _, _, _, ok := queueOf(s); ok && name == c.Queue {
+		if of, ok := redis.QueueOf(s); ok && of.Name == c.Queue {
 			return s, true
 		}
 	}
 	return wire.Subscription{}, false
 }
 
-// Replayed returns the call of a Story as it can be queued again: the request of a recorded call, or of a
-// dead letter. id is the ID of a Call or a call id.
+// Replayed returns a recorded call as it can be queued again. id is the ID of a Call or a call id.
 //
 // It returns an error of code Conflict for a call that cannot be queued again, such as one whose body was not
 // recorded.
@@ -170,7 +165,7 @@ func (x *Index) Replayed(ctx context.Context, id string) (hearth.Name, redis.Cal
 	case c.Kind != Async && c.Kind != Scheduled:
 		return no("only calls of a function's own queue can")
 	case c.EndedAt == nil:
-		return no("it has not ended")
+		return no("it is still queued or in flight")
 	case c.State == Dead && c.entry == "":
 		return no("it is a dead letter: redrive it with hearth dead redrive")
 	case c.Bodies == nil:

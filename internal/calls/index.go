@@ -27,7 +27,7 @@ type Config struct {
 	Sync *Ring
 	// Limit is what a Keeper keeps the record within, for messages.
 	Limit redis.RecordLimit
-	// Why returns in one sentence why a function has no room for a call that is queued; "" if it should have.
+	// Why returns in one sentence why a function has no room for a queued call, or "" if it has room.
 	// Defaults to "".
 	Why func(hearth.Name) string
 }
@@ -53,7 +53,7 @@ type indexed struct {
 // ended is one call of a record.
 type ended struct {
 	entry    string // of the record
-	detail   string // likewise: of its detail, or ""
+	detail   string // the entry of its detail, or ""
 	id       string // of the message
 	data     Entry
 	failures []redis.Failure
@@ -160,8 +160,8 @@ func (n *indexed) readEnded(e redis.Ended) {
 	}
 }
 
-// readDetail takes in a detail, which has all that the entry of the record has, and more. A commit of an
-// earlier version of package chain adds nothing to the record: then the detail stands for it.
+// readDetail takes in a detail, which has all that the entry of the record has, and more. It may come first:
+// the record is read before the details.
 func (n *indexed) readDetail(e redis.Ended) {
 	n.seen = e.Entry
 	call := n.call(e)
@@ -190,6 +190,9 @@ func (e *ended) read(text string) {
 func (n *indexed) dropBefore(oldest string) {
 	first := ms(oldest)
 	keep := slices.IndexFunc(n.list, func(e *ended) bool { return oldest != "" && ms(e.entry) >= first })
+	if keep == 0 {
+		return
+	}
 	if keep < 0 {
 		keep = len(n.list)
 	}
@@ -199,38 +202,24 @@ func (n *indexed) dropBefore(oldest string) {
 	n.list = slices.Clone(n.list[keep:])
 }
 
-// A queueOf says which queue a subscription is: its name as in GET /system/queues, the function, and the kind
-// of its calls. ok is false for a subscription that is not of a function.
-func queueOf(s wire.Subscription) (name string, n hearth.Name, kind Kind, topic string, ok bool) {
-	n, err := hearth.ParseName(s.Group)
-	if err != nil {
-		return "", n, "", "", false
-	}
-	short := n.Function
-	if n.Namespace != hearth.DefaultNamespace {
-		short = n.String()
-	}
-	switch s {
-	case redis.CallsOf(n):
-		return short + ":calls", n, Async, "", true
-	case redis.CallbacksOf(n):
-		return short + ":callbacks", n, Callback, "", true
-	}
-	topic, ok = wire.Topic(s.Stream)
-	return short + ":" + topic, n, Topic, topic, ok
-}
-
 // newCall returns a call of a queue with what a subscription and a message's id tell.
 func newCall(s wire.Subscription, id string) (*Call, bool) {
-	queue, n, kind, topic, ok := queueOf(s)
+	q, ok := redis.QueueOf(s)
+	n, kind := q.Function, Async
+	switch {
+	case q.Topic != "":
+		kind = Topic
+	case s == redis.CallbacksOf(n):
+		kind = Callback
+	}
 	return &Call{
-		ID:        queue + "/" + id,
+		ID:        q.Name + "/" + id,
 		CallID:    id,
 		Kind:      kind,
 		Function:  n.Function,
 		Namespace: n.Namespace,
-		Queue:     queue,
-		Topic:     topic,
+		Queue:     q.Name,
+		Topic:     q.Topic,
 		Method:    "POST",
 		Path:      "/",
 		QueuedAt:  at(ms(id)),

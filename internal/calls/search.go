@@ -19,7 +19,7 @@ const (
 	MaxLimit     = 500
 )
 
-// A Query chooses calls: those that match all of its fields. An empty field matches each.
+// A Query selects the calls that match all of its fields. An empty field matches every call.
 type Query struct {
 	Function *hearth.Name
 	States   []State
@@ -35,7 +35,7 @@ type Query struct {
 	Cursor   string // of the last answer
 }
 
-// A Page is some of the calls that a Query chooses, the newest first.
+// A Page has some of the calls that a Query selects, the newest first.
 type Page struct {
 	Calls []*Call `json:"calls"`
 	Next  string  `json:"next"` // the cursor of the next page; "" if there is none
@@ -61,8 +61,8 @@ func (q Query) wants(states ...State) bool {
 		slices.ContainsFunc(states, func(s State) bool { return slices.Contains(q.States, s) })
 }
 
-// Search returns the newest calls that match, of all queues and of this instance's sync calls. Of calls that
-// have not ended it looks at the newest maxLive of each queue, unless the query names a call id.
+// Search returns the newest calls that match, of all queues and of this instance's sync calls. It looks at
+// the newest maxLive unfinished calls of each queue, or at all of them if the query names a call id.
 //
 // It returns an error of code Invalid for a cursor that it did not make, and of code Unavailable if Redis is.
 func (x *Index) Search(ctx context.Context, q Query) (Page, error) {
@@ -100,8 +100,8 @@ func (x *Index) Search(ctx context.Context, q Query) (Page, error) {
 	return page, nil
 }
 
-// queued calls visit with calls of queues, as far as the query may match them: those of the record, and those
-// that have not ended and that live chooses.
+// queued calls visit with calls of queues that the query may match: recorded ones, and the unfinished ones
+// that live selects.
 func (x *Index) queued(ctx context.Context, q Query, live redis.LiveQuery, visit func(*Call)) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -110,8 +110,8 @@ func (x *Index) queued(ctx context.Context, q Query, live redis.LiveQuery, visit
 	}
 	var subs []wire.Subscription
 	for s, n := range x.subs {
-		_, name, _, _, ok := queueOf(s)
-		if !ok || q.Function != nil && *q.Function != name {
+		of, ok := redis.QueueOf(s)
+		if !ok || q.Function != nil && *q.Function != of.Function {
 			continue
 		}
 		subs = append(subs, s)

@@ -89,19 +89,3 @@ type Subscription struct {
 	// success. The message stays leased until then, and is delivered again when the lease runs out.
 	LeaveAck bool
 }
-
-// queueName is the name of the subscription's queue in the API and in hearth queues: FUNCTION:TOPIC,
-// FUNCTION:calls or FUNCTION:callbacks.
-func (s Subscription) queueName(n hearth.Name) string {
-	short := n.Function
-	if n.Namespace != hearth.DefaultNamespace {
-		short = n.String()
-	}
-	switch s.Subscription {
-	case redis.CallsOf(n):
-		return short + ":calls"
-	case redis.CallbacksOf(n):
-		return short + ":callbacks"
-	}
-	return short + ":" + s.Topic
-}

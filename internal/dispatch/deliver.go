@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"net/http"
@@ -193,7 +194,7 @@ func (d *Dispatcher) do(
 	all context.Context, v verdict, f hearth.Function, s Subscription, h *inFlight, e wire.Entry,
 	got answer, entry calls.Entry,
 ) time.Duration {
-	del := d.recorded(h.delivery(), entry) // now: this instance may have taken it anew during the call
+	del := h.delivery() // now: this instance may have taken it anew during the call
 	var cb *redis.Callback
 	if e.Callback != "" && s.Topic == "" && s.Subscription == redis.CallsOf(f.Name()) &&
 		(v.do == settle || v.do == bury) {
@@ -204,12 +205,15 @@ func (d *Dispatcher) do(
 	}
 	failure := redis.Failure{At: time.Now().UTC(), Attempt: got.attempt, Reason: v.reason, Status: got.status,
 		Body: excerpt(got.body), Replica: got.header.Get(router.HeaderReplica)}
-	log := d.cfg.Log.With("function", f.Name().String(), "queue", s.queueName(f.Name()),
-		"id", del.ID, "call_id", e.CallID, "attempt", del.Attempt)
+	log := func() *slog.Logger {
+		of, _ := redis.QueueOf(s.Subscription)
+		return d.cfg.Log.With("function", f.Name().String(), "queue", of.Name,
+			"id", del.ID, "call_id", e.CallID, "attempt", del.Attempt)
+	}
 	switch v.do {
 	case settle:
 		if cb == nil {
-			d.settling.settle(s.Subscription, del)
+			d.settling.settle(s.Subscription, d.recorded(del, entry))
 			break
 		}
 		d.persist(all, "settle "+del.ID, func(ctx context.Context) error {
@@ -223,7 +227,7 @@ func (d *Dispatcher) do(
 		})
 		return v.wait
 	case retry:
-		log.Debug("call failed and is retried", "reason", v.reason, "wait", v.wait)
+		log().Debug("call failed and is retried", "reason", v.reason, "wait", v.wait)
 		d.persist(all, "give back "+del.ID, func(ctx context.Context) error {
 			_, err := d.cfg.Queue.Retry(ctx, s.Subscription, del, v.wait, failure)
 			return err
@@ -233,7 +237,7 @@ func (d *Dispatcher) do(
 		d.persist(all, "bury "+del.ID, func(ctx context.Context) error {
 			held, err := d.cfg.Queue.Bury(ctx, s.Subscription, del, failure, cb)
 			if held {
-				log.Warn("message became a dead letter", "reason", v.reason)
+				log().Warn("message became a dead letter", "reason", v.reason)
 			}
 			return err
 		})

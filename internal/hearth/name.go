@@ -18,6 +18,14 @@ type Name struct {
 // String is the name with its namespace, such as "oven.openfaas-fn".
 func (n Name) String() string { return n.Function + "." + n.Namespace }
 
+// Short is the name as people write it: without the default namespace.
+func (n Name) Short() string {
+	if n.Namespace == DefaultNamespace {
+		return n.Function
+	}
+	return n.String()
+}
+
 // dnsLabel is RFC 1123's: what OpenFaaS allows as a function's name and as a namespace.
 var dnsLabel = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`)
 

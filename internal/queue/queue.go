@@ -102,15 +102,15 @@ func (a *Admin) List(ctx context.Context) ([]Queue, error) {
 	}
 	list := []Queue{}
 	for i, s := range subs {
-		name, function, ok := nameOf(s)
+		of, ok := redis.QueueOf(s)
 		if !ok {
 			continue
 		}
 		d := depths[i]
 		q := Queue{
-			Name:      name,
-			Function:  function.String(),
-			Deployed:  a.cfg.Deployed(function),
+			Name:      of.Name,
+			Function:  of.Function.String(),
+			Deployed:  a.cfg.Deployed(of.Function),
 			Queued:    d.Waiting + d.Due,
 			Retrying:  d.Due,
 			InFlight:  d.Leased,
@@ -125,27 +125,6 @@ func (a *Admin) List(ctx context.Context) ([]Queue, error) {
 	}
 	slices.SortFunc(list, func(a, b Queue) int { return strings.Compare(a.Name, b.Name) })
 	return list, nil
-}
-
-// nameOf returns the name of a subscription's queue. ok is false for a subscription that is not of a
-// function.
-func nameOf(s wire.Subscription) (name string, function hearth.Name, ok bool) {
-	n, err := hearth.ParseName(s.Group)
-	if err != nil {
-		return "", n, false
-	}
-	short := n.Function
-	if n.Namespace != hearth.DefaultNamespace {
-		short = n.String()
-	}
-	switch s {
-	case redis.CallsOf(n):
-		return short + ":calls", n, true
-	case redis.CallbacksOf(n):
-		return short + ":callbacks", n, true
-	}
-	topic, ok := wire.Topic(s.Stream)
-	return short + ":" + topic, n, ok
 }
 
 // Find returns the queue of a name, the queues of a function, or, if both are "", all of them. It returns an

@@ -50,6 +50,29 @@ func TopicOf(n hearth.Name, topic string) wire.Subscription {
 	return wire.Subscription{Stream: stream, Group: groupOf(n)}
 }
 
+// A Queue says which queue a subscription is, as people see it.
+type Queue struct {
+	Name     string // FUNCTION:calls, FUNCTION:callbacks or FUNCTION:TOPIC
+	Function hearth.Name
+	Topic    string // "" for the function's own calls and its callbacks
+}
+
+// QueueOf returns which queue a subscription is. ok is false for a subscription that is not of a function.
+func QueueOf(s wire.Subscription) (q Queue, ok bool) {
+	n, err := hearth.ParseName(s.Group)
+	if err != nil {
+		return q, false
+	}
+	switch s {
+	case CallsOf(n):
+		return Queue{Name: n.Short() + ":calls", Function: n}, true
+	case CallbacksOf(n):
+		return Queue{Name: n.Short() + ":callbacks", Function: n}, true
+	}
+	topic, ok := wire.Topic(s.Stream)
+	return Queue{Name: n.Short() + ":" + topic, Function: n, Topic: topic}, ok
+}
+
 // keyKeys is a hash: the calls of a function that came with an Idempotency-Key, by the hash of that.
 // queue.lua says more.
 func keyKeys(n hearth.Name) string { return fnTag(n) + ".calls:keys" }
