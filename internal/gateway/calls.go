@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"errors"
 	"net/http"
 	"slices"
 	"strconv"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/hearthfaas/hearth/internal/calls"
 	"github.com/hearthfaas/hearth/internal/hearth"
-	"github.com/hearthfaas/hearth/internal/redis"
 )
 
 // errNoRecord is returned where calls are not recorded.
@@ -175,15 +173,10 @@ func (g *Gateway) replayCall(w http.ResponseWriter, r *http.Request) error {
 		return hearth.NotFoundError(n)
 	}
 	call.CallID = newCallID()
-	queued, err := g.cfg.Queue.Enqueue(r.Context(), n, call, f.Queue.Or(g.cfg.QueueLimit))
-	if errors.Is(err, redis.ErrNoGroup) {
-		return hearth.Errorf(hearth.Unavailable,
-			"the queue of %s is missing in Redis: deploy the function again", n.Function)
-	}
+	queued, err := g.queue(r, f, call)
 	if err != nil {
 		return err
 	}
-	g.cfg.Dispatch.Notify(n, redis.CallsOf(n))
 	return writeJSON(w, http.StatusAccepted, map[string]string{
 		"call_id":  queued.CallID,
 		"function": n.String(),

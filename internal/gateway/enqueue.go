@@ -117,35 +117,45 @@ func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
 	if path != "/" {
 		call.Path = path
 	}
+	queued, err := g.queue(r, f, call)
+	if err != nil {
+		return err
+	}
+	w.Header()[headerStartTime] = header[headerStartTime]
+	accepted(w, n, queued)
+	return nil
+}
+
+// queue queues a call of a function, and tells the dispatcher. The end of the request does not stop it.
+func (g *Gateway) queue(r *http.Request, f hearth.Function, call redis.Call) (redis.QueuedCall, error) {
+	n := f.Name()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), queueTimeout)
 	defer cancel()
 	ctx, span := g.cfg.Tracer.Send(ctx, tracing.Message{
 		Function: n,
 		Stream:   redis.CallsOf(n).Stream,
-		CallID:   callID,
+		CallID:   call.CallID,
 	})
 	call.Traceparent = span.Traceparent(call.Traceparent)
 	queued, err := g.cfg.Queue.Enqueue(ctx, n, call, f.Queue.Or(g.cfg.QueueLimit))
 	span.End(err)
 	if errors.Is(err, redis.ErrNoGroup) {
 		if _, ok := g.cfg.Registry.Function(n); !ok || !g.cfg.Registry.Deployed(ctx, n) {
-			return hearth.NotFoundError(n) // it was removed while the body came, perhaps by another instance
+			return queued, hearth.NotFoundError(n) // it was removed meanwhile, perhaps by another instance
 		}
-		return hearth.Errorf(hearth.Unavailable,
+		return queued, hearth.Errorf(hearth.Unavailable,
 			"the queue of %s is missing in Redis: deploy the function again", n.Function)
 	}
 	if err != nil {
-		return err
+		return queued, err
 	}
-	w.Header()[headerStartTime] = header[headerStartTime]
 	if queued.Dropped > 0 {
 		g.cfg.Log.Warn("dropped dead callbacks to make room", "function", n.String(), "count", queued.Dropped)
 	}
 	if !queued.Before {
 		g.cfg.Dispatch.Notify(n, redis.CallsOf(n))
 	}
-	accepted(w, n, queued)
-	return nil
+	return queued, nil
 }
 
 // keyOf returns a call's Idempotency-Key, or "".
