@@ -13,7 +13,7 @@ type State string
 // The states of a call.
 const (
 	Queued    State = "queued"    // it can be delivered
-	Delayed   State = "delayed"   // its time has not come
+	Delayed   State = "delayed"   // it waits for its time of delivery
 	InFlight  State = "in_flight" // a replica has it, or will get it
 	Retrying  State = "retrying"  // an attempt failed, and another follows
 	Succeeded State = "succeeded"
@@ -74,7 +74,7 @@ type Call struct {
 	span, parent string
 	commit       float64
 	entry        string // of the record, or ""
-	detail       string // likewise: of its detail
+	detail       string // of the details, or ""
 	failures     []redis.Failure
 	name         hearth.Name
 }

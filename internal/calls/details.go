@@ -68,7 +68,7 @@ func (d *Details) Start(ctx context.Context) error {
 	return nil
 }
 
-// Stop writes what waits, until ctx ends.
+// Stop writes the remaining details. It gives up when ctx ends.
 func (d *Details) Stop(ctx context.Context) error {
 	d.mu.Lock()
 	stop := d.stop
@@ -102,7 +102,7 @@ func (d *Details) run(ctx context.Context) {
 	}
 }
 
-// flush writes what waits. What could not be written is tried again with the next details.
+// flush writes the waiting details. Those that Redis did not take stay for the next flush.
 func (d *Details) flush(ctx context.Context) error {
 	d.mu.Lock()
 	list := d.waiting

@@ -3,10 +3,10 @@ Package calls is the record of calls: what became of each call, and what it caus
 
 	queued calls, callbacks, messages   in Redis, written by the scripts that end them; read by an Index
 	sync calls                          in the memory of the instance that served them; see Ring
-	calls that have not ended           read from their queues at each question
+	unfinished calls                    read from their queues at each question
 
 An Entry is what the record keeps of one call. A message that a function's own commit settles gets its Entry
-from that commit, so it is there if the message is gone. What only the dispatcher knows of it, such as the
+from that commit, so there is one for every settled message. What only the dispatcher knows of it, such as the
 replica and the time that the function took, follows within a second; see Details.
 
 The record is bounded: a Keeper drops the oldest entries. It never holds a call up, and Redis drops it before

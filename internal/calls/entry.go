@@ -38,7 +38,7 @@ type Bodies struct {
 	Request     []byte      `json:"b,omitempty"`
 	ContentType string      `json:"t,omitempty"`
 	Query       string      `json:"q,omitempty"`
-	Header      http.Header `json:"h,omitempty"` // without those that hold secrets
+	Header      http.Header `json:"h,omitempty"` // without secret ones
 	Answer      []byte      `json:"a,omitempty"` // its beginning
 	Cut         bool        `json:"c,omitempty"` // the request is too large, and is left out
 }

@@ -9,10 +9,10 @@ import (
 	"github.com/hearthfaas/hearth/internal/redis"
 )
 
-// maxLive is how many calls of one queue that have not ended one question looks at.
+// maxLive is how many unfinished calls of one queue a question looks at.
 const maxLive = 1000
 
-// live calls visit with calls that have not ended, queue by queue.
+// live calls visit with unfinished calls, queue by queue.
 func (x *Index) live(
 	ctx context.Context, subs []wire.Subscription, q redis.LiveQuery, visit func(*Call),
 ) error {
@@ -35,7 +35,7 @@ func (x *Index) live(
 	return nil
 }
 
-// liveCall returns a call that has not ended.
+// liveCall returns an unfinished call.
 func liveCall(s wire.Subscription, l redis.Live) (*Call, bool) {
 	c, ok := newCall(s, l.ID)
 	e := Entry{
@@ -74,7 +74,7 @@ func (x *Index) why(c *Call, l redis.Live, paused bool) string {
 	case paused:
 		return "The queue is paused."
 	case c.State == Delayed:
-		return fmt.Sprintf("Its time is %s.", l.Until.Format(time.RFC3339))
+		return fmt.Sprintf("It is delivered at %s.", l.Until.Format(time.RFC3339))
 	case c.State == Retrying:
 		after := ""
 		if l.Last != nil {

@@ -1,4 +1,4 @@
--- live: calls of a subscription that have not ended, the newest first, some entries at a time. It writes
+-- live: unfinished calls of a subscription, the newest first, some entries at a time. It writes
 -- nothing.
 --
 -- KEYS[1..6]  the subscription, see settle.lua
