@@ -22,15 +22,21 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	}
 	cmd := exec.Command("sleep", "600")
-	started := make(chan error)
+	started, thread := make(chan error), ""
+	runtime.LockOSThread() // the process's first thread, which never ends
 	go func() { // a goroutine whose thread may end, which must not end the child
 		runtime.LockOSThread()
+		thread, _ = os.Readlink("/proc/thread-self")
 		started <- child.Start(cmd, syscall.SIGKILL)
 	}()
 	if err := <-started; err != nil {
 		panic(err)
 	}
-	time.Sleep(50 * time.Millisecond) // for the thread to end
+	for ; thread != ""; time.Sleep(time.Millisecond) {
+		if _, err := os.Stat("/proc/" + thread); err != nil {
+			break
+		}
+	}
 	_, _ = os.Stdout.WriteString(strconv.Itoa(cmd.Process.Pid) + "\n")
 	select {}
 }
