@@ -81,6 +81,16 @@ export function picture(cookie, className = "picture") {
   );
 }
 
+// troubleNote says what the page cannot reach.
+export function troubleNote({title, detail}) {
+  return h(
+    "div",
+    {class: "note trouble", role: "alert", "data-key": "trouble"},
+    h("p", {}, h("strong", {}, title + ". "), detail, " This page tries again by itself."),
+    h("button", {type: "button", class: "quiet", "data-do": "retry"}, "Try now"),
+  );
+}
+
 // act calls the handler that an event's nearest data-do names. If the control was drawn anew, or in another
 // form, the focus goes there.
 export function act(root, type, handlers) {

@@ -1,6 +1,6 @@
 // What the floor looks like: it draws the state that floor.js keeps.
 const load = (name) => import(new URL("?asset=" + name, import.meta.url));
-const {h, show, picture, count, duration, clock, grams} = await load("dom.js");
+const {h, show, picture, troubleNote, count, duration, clock, grams} = await load("dom.js");
 const {summary} = await load("order.js");
 const {rushPanel} = await load("rush.js");
 
@@ -38,19 +38,7 @@ export function draw() {
   );
   show(
     parts.trouble,
-    trouble &&
-      h(
-        "div",
-        {class: "note trouble", role: "alert", "data-key": "trouble"},
-        h(
-          "p",
-          {},
-          h("strong", {}, trouble.title + ". "),
-          trouble.detail,
-          " This page tries again by itself.",
-        ),
-        h("button", {type: "button", class: "quiet", "data-do": "retry"}, "Try now"),
-      ),
+    trouble && troubleNote(trouble),
     said &&
       h(
         "div",

@@ -1,6 +1,6 @@
 // What the shop looks like: it draws the state that shop.js keeps.
 const load = (name) => import(new URL("?asset=" + name, import.meta.url));
-const {h, show, picture, money, count, duration} = await load("dom.js");
+const {h, show, picture, troubleNote, money, count, duration} = await load("dom.js");
 const {orderCard, summary} = await load("order.js");
 
 export const maxQuantity = 1000; // of one cookie, as the cashier has it
@@ -32,19 +32,7 @@ function drawTrouble() {
   const {trouble, refusal} = state;
   show(
     parts.trouble,
-    trouble &&
-      h(
-        "div",
-        {class: "note trouble", role: "alert", "data-key": "trouble"},
-        h(
-          "p",
-          {},
-          h("strong", {}, trouble.title + ". "),
-          trouble.detail,
-          " This page tries again by itself.",
-        ),
-        h("button", {class: "quiet", "data-do": "retry", type: "button"}, "Try now"),
-      ),
+    trouble && troubleNote(trouble),
     refusal &&
       h(
         "div",
