@@ -160,7 +160,7 @@ func fleetTables(o options) ([]table, error) {
 			fmt.Sprintf("%.0f%% are called at most once an hour, %.0f%% at most once a minute, "+
 				"%.1f%% more than once a second",
 				shareUpTo(1.0/3600), shareUpTo(1.0/60), 100-shareUpTo(often)),
-			fmt.Sprintf("of those that are called rarely one in %d is simulated; "+
+			fmt.Sprintf("one in %d of the rarely called functions is simulated; "+
 				"the others for %v, %d times a day", o.sample, looked, eighths),
 			"cold: came when no replica was ready; mean and most replicas are of all functions together, " +
 				"the most of an eighth of the day",

@@ -134,7 +134,7 @@ func (a *Autoscaler) Start(ctx context.Context) error {
 }
 
 // Stop ends it, and waits for what is being applied until ctx ends. It is safe to call before Start, and
-// twice. It returns ctx's error if it has not waited to the end.
+// twice. It returns ctx's error if ctx ends first.
 func (a *Autoscaler) Stop(ctx context.Context) error {
 	a.life.Lock()
 	a.stopped = true

@@ -78,8 +78,8 @@ func (l samples) averageOf(part, window time.Duration) (a Average) {
 	return a
 }
 
-// runTime is how long a call takes on average: of those that were in flight in the window, the part
-// that lies in it. It is 0 if there were none.
+// runTime is how long a call takes on average. It counts calls in flight during the window, and only their
+// time within it. It is 0 if there were none.
 func (l samples) runTime(window time.Duration) time.Duration {
 	if len(l) == 0 {
 		return 0

@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 	cmd := exec.Command("sleep", "600")
 	started, thread := make(chan error), ""
 	runtime.LockOSThread() // the process's first thread, which never ends
-	go func() { // a goroutine whose thread may end, which must not end the child
+	go func() {            // a goroutine whose thread may end, which must not end the child
 		runtime.LockOSThread()
 		thread, _ = os.Readlink("/proc/thread-self")
 		started <- child.Start(cmd, syscall.SIGKILL)

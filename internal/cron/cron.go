@@ -103,7 +103,7 @@ func (s *Scheduler) Start(ctx context.Context) error {
 }
 
 // Stop ends firing, and waits for the tick that is being queued until ctx ends. It is safe to call before
-// Start, and twice. It returns ctx's error if it has not waited to the end.
+// Start, and twice. It returns ctx's error if ctx ends first.
 func (s *Scheduler) Stop(ctx context.Context) error {
 	s.life.Lock()
 	s.stopped = true
