@@ -145,7 +145,7 @@ func callRow(call *calls.Call) []string {
 	if call.Status != 0 {
 		status = strconv.Itoa(call.Status)
 	}
-	if call.StartedAt != nil && call.EndedAt != nil {
+	if call.Measured() {
 		run = milliseconds(call.Run)
 	}
 	return []string{
@@ -289,7 +289,7 @@ func showStory(out io.Writer, s calls.Story, j calls.Journey) {
 	if s.ColdStart > 0 {
 		line("cold start", milliseconds(s.ColdStart))
 	}
-	if s.StartedAt != nil && s.EndedAt != nil {
+	if s.Measured() {
 		line("run", milliseconds(s.Run))
 	}
 	for i, a := range s.Attempts {

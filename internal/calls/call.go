@@ -109,6 +109,10 @@ func (c *Call) before(ms int64, id string) bool {
 	return c.ID > id
 }
 
+// Measured reports whether it is known how long the last attempt took. That of a message which a commit has
+// just settled follows within a second.
+func (c *Call) Measured() bool { return c.EndedAt != nil && c.Run+c.ColdStart > 0 }
+
 // An Attempt is one attempt at a call, with its outcome.
 type Attempt struct {
 	Attempt int       `json:"attempt"`

@@ -263,6 +263,10 @@ func TestACommitRecordsItsMessage(t *testing.T) {
 	require.Equal(t, "bakery.dough", s.Topic)
 	require.Equal(t, "0123456789abcdef0123456789abcdef", s.TraceID)
 	require.Empty(t, s.Replica)
+	require.False(t, s.Measured(), "its dispatcher has not told how long it took")
+	before, err := w.fresh().Trace(t.Context(), s.TraceID)
+	require.NoError(t, err)
+	require.Nil(t, before.Hops[0].Phases.Run)
 
 	entry.Status, entry.Replica, entry.Took, entry.Commit = 200, "oven-7", 20, 5
 	details, err := calls.NewDetails(w.Client, slog.New(slog.DiscardHandler))
@@ -272,6 +276,7 @@ func TestACommitRecordsItsMessage(t *testing.T) {
 	require.NoError(t, details.Stop(t.Context()))
 	s = w.get("c")
 	require.Equal(t, "oven-7", s.Replica)
+	require.True(t, s.Measured())
 	require.EqualValues(t, 1, w.raw.XLen(t.Context(), dough.Record()).Val(),
 		"the record has one entry for each message: the ledger counts them")
 	require.Empty(t, s.Caused, "it is one call")

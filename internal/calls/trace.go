@@ -68,7 +68,7 @@ func (c *Call) phases() (p Phases) {
 	if c.QueuedAt != nil {
 		p.QueueWait = known(c.QueueWait)
 	}
-	if c.EndedAt == nil || c.StartedAt == nil {
+	if !c.Measured() {
 		return p
 	}
 	p.ColdStart, p.Run = known(c.ColdStart), known(max(0, c.Run-c.commit))
