@@ -52,6 +52,7 @@ end
 if id ~= '' then
   if ARGV[9] ~= '' then
     settle.add_to_record(KEYS[#KEYS], id, ARGV[9], redis.call('HGET', KEYS[6], id))
+    settle.keep_record(KEYS[#KEYS])
   end
   settle.drop(KEYS[1], group, id)
   settle.forget(KEYS, id)

@@ -103,6 +103,7 @@ func (g *Gateway) enqueue(w http.ResponseWriter, r *http.Request) error {
 	delete(header, "Content-Length")
 	delete(header, "Content-Type") // the entry has it
 	delete(header, wire.HeaderCallID)
+	delete(header, wire.HeaderTraceparent)
 	call := redis.Call{Key: key, Entry: wire.Entry{
 		Body:        body,
 		CallID:      callID,

@@ -25,30 +25,7 @@ const (
 const headerTraceparent = "traceparent"
 
 // A Span is one hop of a call. A nil one is of a call that is not traced.
-type Span struct {
-	span   trace.Span
-	parent trace.SpanContext // invalid if the trace begins here
-}
-
-// ID returns the id of the hop, and that of the hop that caused it, as 16 hexadecimal digits; "" for none.
-func (s *Span) ID() (own, parent string) {
-	if s == nil {
-		return "", ""
-	}
-	own = s.span.SpanContext().SpanID().String()
-	if s.parent.IsValid() {
-		parent = s.parent.SpanID().String()
-	}
-	return own, parent
-}
-
-// TraceID returns the id of the trace as 32 hexadecimal digits; "" for none.
-func (s *Span) TraceID() string {
-	if s == nil {
-		return ""
-	}
-	return s.span.SpanContext().TraceID().String()
-}
+type Span struct{ span trace.Span }
 
 // spanKey is of the innermost span of a context, with the tracer that made it.
 type spanKey struct{}
@@ -63,15 +40,13 @@ type inner struct {
 func (t *Tracer) start(
 	ctx context.Context, kind trace.SpanKind, describe func() (string, []attribute.KeyValue),
 ) (context.Context, *Span) {
-	parent := trace.SpanContextFromContext(ctx)
 	if t.tracer == nil {
-		own := ids{}.below(ctx, parent)
-		ctx = trace.ContextWithSpanContext(ctx, own)
-		return ctx, &Span{span: trace.SpanFromContext(ctx), parent: parent}
+		ctx = trace.ContextWithSpanContext(ctx, ids{}.below(ctx, trace.SpanContextFromContext(ctx)))
+		return ctx, &Span{trace.SpanFromContext(ctx)}
 	}
 	name, attrs := describe()
 	ctx, span := t.tracer.Start(ctx, name, trace.WithSpanKind(kind), trace.WithAttributes(attrs...))
-	return context.WithValue(ctx, spanKey{}, inner{t, span}), &Span{span: span, parent: parent}
+	return context.WithValue(ctx, spanKey{}, inner{t, span}), &Span{span}
 }
 
 // under is a context below a span that a traceparent names. One that cannot be read is no parent.
@@ -161,9 +136,10 @@ func (m Message) attributes(operation string) []attribute.KeyValue {
 	return list
 }
 
-// Send begins the span of putting a call on a queue, below that of ctx.
+// Send begins the span of putting a call on a queue, below that of ctx. With ids only there is none: what is
+// sent is below the request itself.
 func (t *Tracer) Send(ctx context.Context, m Message) (context.Context, *Span) {
-	if t == nil {
+	if t == nil || t.tracer == nil {
 		return ctx, nil
 	}
 	return t.start(ctx, trace.SpanKindProducer, func() (string, []attribute.KeyValue) {

@@ -113,13 +113,16 @@ function settle.forget(k, id)
   redis.call('HDEL', k[6], id)
 end
 
--- settle.add_to_record(record, id, text, failures): a message has ended.
+-- settle.add_to_record(record, id, text, failures): a message has ended. Then comes
+-- settle.keep_record, once for all of them.
 function settle.add_to_record(record, id, text, failures)
   redis.call(
     'XADD', record, 'MAXLEN', '~', settle.most_recorded, '*', 'i', id, 'r', text,
     'f', failures and string.sub(failures, -4096) or '')
-  redis.call('PEXPIRE', record, settle.recorded_for)
 end
+
+-- settle.keep_record(record): it is forgotten a day from now, unless another message ends.
+function settle.keep_record(record) redis.call('PEXPIRE', record, settle.recorded_for) end
 
 -- settle.drop(stream, group, id): delete an entry that this group has
 -- acknowledged, unless another group still needs it.

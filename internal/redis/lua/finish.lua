@@ -54,13 +54,16 @@ if #pending > 0 then
     for _, id in ipairs(pending) do settle.drop(KEYS[1], group, id) end
   end
   if acked < #pending and n == 1 then results[1] = code.gone end
+  local recorded = false
   for i = 1, n do
     local key, text = ARGV[5 * i + 2], ARGV[5 * i + 3]
     if results[i] == code.done and text ~= '' then
       settle.add_to_record(KEYS[#KEYS], ids[i], text, failures[ids[i]])
+      recorded = true
     end
     if own and key ~= '' and results[i] == code.done then queue.remember(KEYS[8], KEYS[9], key, ids[i]) end
   end
+  if recorded then settle.keep_record(KEYS[#KEYS]) end
 end
 local at = own and 10 or 7
 if #ARGV > 3 + 5 * n and results[1] == code.done then

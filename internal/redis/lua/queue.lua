@@ -140,6 +140,7 @@ function queue.taken_back(k, record, id, fields, state)
     m = queue.value(fields, 'method'), u = queue.value(fields, 'path'), a = attempts, b = tonumber(since),
   })
   settle.add_to_record(record, id, text, redis.call('HGET', k[6], id))
+  settle.keep_record(record)
 end
 
 -- call_back(stream, bytes, fields): queue a callback. It is counted, and never refused: its call has been
